@@ -1,0 +1,74 @@
+# Everything here needs only Python (3.10 or later) and make. Environments live in ignored folders of this checkout.
+
+PYTHON ?= python3
+UV := .tools/bin/uv
+
+# The newest Airflow, and the oldest line that is supported. Their packages are pinned in requirements/.
+AIRFLOW3 := .venv
+AIRFLOW2 := .venv-airflow2
+# Airflow 2.11 runs on Python 3.10 to 3.12.
+PYTHON_OF_AIRFLOW2 ?= >=3.10,<3.13
+BENCH := .venv-benchmarks
+
+.PHONY: help demo test test-airflow2 lint format bench constraints clean
+
+help:
+	@echo "make demo           a local Stitch, a real Airflow, a DAG that waits until its rows are loaded"
+	@echo "make test           all tests on the newest Airflow 3"
+	@echo "make test-airflow2  the same on Airflow 2.11"
+	@echo "make lint           ruff, mypy --strict, import-linter"
+	@echo "make format         let ruff put the code in order"
+	@echo "make bench          measure this provider beside others"
+	@echo "make constraints    pin the newest packages in requirements/"
+	@echo "make clean          remove environments and caches"
+
+demo: $(AIRFLOW3)/.installed
+	@$(AIRFLOW3)/bin/python -m demo
+
+test: $(AIRFLOW3)/.installed
+	$(AIRFLOW3)/bin/python -m pytest
+
+test-airflow2: $(AIRFLOW2)/.installed
+	$(AIRFLOW2)/bin/python -m pytest
+
+lint: $(AIRFLOW3)/.installed
+	$(AIRFLOW3)/bin/ruff check .
+	$(AIRFLOW3)/bin/ruff format --check .
+	$(AIRFLOW3)/bin/mypy
+	$(AIRFLOW3)/bin/lint-imports
+
+format: $(AIRFLOW3)/.installed
+	$(AIRFLOW3)/bin/ruff check --fix .
+	$(AIRFLOW3)/bin/ruff format .
+
+bench: $(BENCH)/.installed
+	$(BENCH)/bin/python -m benchmarks
+
+constraints: $(UV)
+	$(UV) pip compile --quiet --upgrade $(COMPILE) --group lint --group benchmarks requirements/airflow3.in -o requirements/airflow3.txt
+	$(UV) pip compile --quiet --upgrade $(COMPILE) requirements/airflow2.in -o requirements/airflow2.txt
+
+COMPILE := --universal --python-version 3.10 --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	pyproject.toml --extra emulator --group test
+
+clean:
+	rm -rf .tools $(AIRFLOW3) $(AIRFLOW2) $(BENCH) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(UV):
+	$(PYTHON) -m venv .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+$(AIRFLOW3)/.installed: pyproject.toml requirements/airflow3.txt | $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) $(AIRFLOW3)
+	$(UV) pip install --quiet --python $(AIRFLOW3)/bin/python -c requirements/airflow3.txt -e ".[emulator]" --group test --group lint
+	touch $@
+
+$(AIRFLOW2)/.installed: pyproject.toml requirements/airflow2.txt | $(UV)
+	$(UV) venv --quiet --clear --python "$(PYTHON_OF_AIRFLOW2)" $(AIRFLOW2)
+	$(UV) pip install --quiet --python $(AIRFLOW2)/bin/python -c requirements/airflow2.txt -e ".[emulator]" --group test
+	touch $@
+
+$(BENCH)/.installed: pyproject.toml requirements/airflow3.txt | $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) $(BENCH)
+	$(UV) pip install --quiet --python $(BENCH)/bin/python -c requirements/airflow3.txt -e ".[emulator]" --group benchmarks
+	touch $@

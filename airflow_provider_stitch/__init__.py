@@ -1,0 +1,73 @@
+"""Apache Airflow provider for Stitch: start replication jobs and wait until the rows are loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__version__ = "0.1.0"
+
+_DOCUMENTATION = "https://www.stitchdata.com/docs/developers/stitch-connect/api"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return what Airflow's entry point `apache_airflow_provider` asks for.
+
+    The connection form is described here and nowhere else: Airflow 3 reads it from here, and for Airflow 2
+    the hook makes its form from the same values. The shape is Airflow's `provider_info.schema.json`.
+    """
+    stitch = {"integration-name": "Stitch"}
+    return {
+        "package-name": "airflow-provider-stitch",
+        "name": "Stitch",
+        "description": "`Stitch <https://www.stitchdata.com/>`__ replicates sources into a data warehouse.",
+        "versions": [__version__],
+        "integrations": [{**stitch, "external-doc-url": _DOCUMENTATION, "tags": ["service"]}],
+        "hooks": [{**stitch, "python-modules": ["airflow_provider_stitch.hooks.stitch"]}],
+        "operators": [{**stitch, "python-modules": ["airflow_provider_stitch.operators.stitch"]}],
+        "sensors": [{**stitch, "python-modules": ["airflow_provider_stitch.sensors.stitch"]}],
+        "triggers": [{**stitch, "python-modules": ["airflow_provider_stitch.triggers.stitch"]}],
+        "extra-links": ["airflow_provider_stitch.tasks.StitchSourceLink"],
+        "connection-types": [
+            {
+                "connection-type": "stitch",
+                "hook-class-name": "airflow_provider_stitch.hooks.stitch.StitchHook",
+                "hook-name": "Stitch",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "port", "extra"],
+                    "relabeling": {
+                        "password": "API access token",
+                        "login": "Client ID (optional)",
+                        "host": "API base URL (optional)",
+                    },
+                    "placeholders": {
+                        "login": "found from the account when empty",
+                        "host": "https://api.stitchdata.com",
+                        "request_timeout": "30",
+                        "requests_per_10_minutes": "30",
+                    },
+                },
+                "conn-fields": {
+                    "partner_id": {
+                        "label": "Partner ID",
+                        "description": "Only for partners who create Stitch accounts",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "partner_secret": {
+                        "label": "Partner secret",
+                        "description": "Only for partners who create Stitch accounts",
+                        "schema": {"type": ["string", "null"], "format": "password"},
+                    },
+                    "request_timeout": {
+                        "label": "Request timeout (s)",
+                        "description": "Seconds to wait for Stitch to connect, and to go on answering",
+                        "schema": {"type": ["number", "null"], "minimum": 1},
+                    },
+                    "requests_per_10_minutes": {
+                        "label": "Status requests per 10 minutes",
+                        "description": "This Airflow's share of the 30 that Stitch allows an account",
+                        "schema": {"type": ["integer", "null"], "minimum": 1},
+                    },
+                },
+            }
+        ],
+    }

@@ -1,0 +1,1 @@
+"""The Stitch Connect API as a plain Python library. Nothing here imports Airflow."""

@@ -1,0 +1,214 @@
+"""What Stitch answered: a body to work with, or an error in one of its many shapes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any, NoReturn
+
+from airflow_provider_stitch.connect._json import compact, encodable, excerpt, readable
+from airflow_provider_stitch.connect.errors import (
+    DeletedSource,
+    JobAlreadyRunning,
+    JobNotStarted,
+    RateLimited,
+    StitchBadRequest,
+    StitchError,
+    StitchNotFound,
+    StitchUnauthorized,
+    StitchUnavailable,
+    UnexpectedAnswer,
+    UnknownSource,
+)
+
+SAID_LIMIT = 500  #: characters of Stitch's own words that a message shows
+LONGEST_RETRY_AFTER = 86_400.0  #: seconds; whoever asks for more than a day is not meant
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer of Stitch."""
+
+    asked: str  #: method and URL, for messages
+    status: int
+    body: Any  #: decoded JSON, or the bare text of an error that is no JSON; None if empty
+    answered_at: datetime | None  #: the `Date` header (UTC)
+    retry_after: float | None = None  #: seconds
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def said(self) -> str:
+        """Stitch's own words about an error, on one line."""
+        return readable(_words(self.body), SAID_LIMIT) or "nothing more"
+
+    @property
+    def error_type(self) -> str | None:
+        """The name that Stitch gives the error: `already_running`, `InvalidId` ..."""
+        error = self.body.get("error") if isinstance(self.body, Mapping) else None
+        kind = error.get("type") if isinstance(error, Mapping) else error
+        return kind if isinstance(kind, str) else None
+
+    @property
+    def names_no_source(self) -> bool:
+        """The error is about the source's id: unknown, or deleted."""
+        return self.error_type in ("invalid_source", "InvalidId")
+
+
+def decode(asked: str, status: int, body: bytes) -> Any:
+    """Return what a body holds. Errors may be bare text, a success may not.
+
+    The charset of the answer is not asked: Stitch labels UTF-8 as ISO-8859-1.
+
+    :raises UnexpectedAnswer: a success that is not JSON.
+
+    Source: Stitch Connect API, "Requests and responses" and the samples of string errors.
+    """
+    text = body.decode("utf-8-sig", errors="replace")
+    if not text.strip():
+        return None
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        if 200 <= status < 300:
+            raise UnexpectedAnswer(f"{asked}: the answer is not JSON: {excerpt(encodable(text))}") from None
+        return text
+
+
+def refusal(answer: Answer) -> StitchError:
+    """Return the error that an answer other than a success stands for.
+
+    Source: Stitch Connect API, "Response codes" and the error bodies of each endpoint. 403 and 429 are not
+    documented, but proxies and future limits speak them.
+    """
+    status, asked = answer.status, f"{answer.asked} (HTTP {answer.status})"
+    if status in (401, 403):
+        return StitchUnauthorized(
+            f"{asked}: Stitch refuses the access token. Check that it is enabled (Stitch: Account Settings, "
+            "API Access Keys) and belongs to this account, and that the client id, if you set one, is right "
+            "too."
+        )
+    if status == 404:
+        return StitchNotFound(f"{asked}: Stitch knows no such thing. It says: {answer.said}")
+    if status == 429:
+        wait = "" if answer.retry_after is None else f" Stitch asks to wait {answer.retry_after:g} s."
+        return RateLimited(
+            f"{asked}: too many requests. 30 in 10 minutes are allowed to all programs of an account "
+            f"together.{wait}",
+            retry_after=answer.retry_after,
+            maybe_received=False,
+        )
+    if status >= 500 or status == 408:
+        return StitchUnavailable(
+            f"{asked}: Stitch has a problem: {excerpt(_words(answer.body))}. "
+            "See Stitch's status page and try again later.",
+            retry_after=answer.retry_after,
+        )
+    if 400 <= status < 500:
+        return StitchBadRequest(f"{asked}: Stitch refuses the request. It says: {answer.said}")
+    return UnexpectedAnswer(f"{asked}: not an answer that is due here: {excerpt(_words(answer.body))}")
+
+
+def why_not_started(answer: Answer, source_id: int) -> StitchError | None:
+    """Return the error that the answer to a start stands for, None if the job was started.
+
+    The status code does not tell: a job that is running already is answered with 200.
+
+    Source: Stitch Connect API, "Start a replication job" (errors).
+    """
+    about = f"No job of source {source_id} was started ({answer.asked}, HTTP {answer.status})"
+    error = answer.body.get("error") if isinstance(answer.body, dict) else None
+    if answer.ok and error is None:
+        return None
+    if answer.error_type == "already_running":
+        return JobAlreadyRunning(
+            f"{about}: one is running already. Wait for it to end, or stop it. Stitch says: {answer.said}",
+            source_id=source_id,
+            answered_at=answer.answered_at,
+        )
+    if answer.names_no_source and "deleted" in answer.said.lower():
+        return DeletedSource(
+            f"{about}: the source is deleted. Use the one that replaced it. Stitch says: {answer.said}",
+            source_id=source_id,
+        )
+    if answer.names_no_source or answer.status == 404:
+        return unknown_source(answer, source_id)
+    if error is None:
+        return StitchBadRequest(f"{about}. Stitch says: {answer.said}", source_id=source_id)
+    return JobNotStarted(
+        f"{about}, for a reason that Stitch does not document. Look at the source in the Stitch app, then "
+        f"try again. Stitch says: {answer.said}",
+        source_id=source_id,
+    )
+
+
+def unknown_source(answer: Answer, source_id: int) -> UnknownSource:
+    return UnknownSource(
+        f"{answer.asked} (HTTP {answer.status}): this Stitch account has no source {source_id}. Check the "
+        f"id, and that the access token is of the right account. Stitch says: {answer.said}",
+        source_id=source_id,
+    )
+
+
+def parse_date(value: str | None) -> datetime | None:
+    """Return the instant of an HTTP date (UTC); None if there is none or it is not one."""
+    try:
+        moment = parsedate_to_datetime(value or "")
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+        return aware.astimezone(timezone.utc)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def parse_retry_after(value: str | None, answered_at: datetime | None) -> float | None:
+    """Return the seconds that a `Retry-After` (seconds, or a date) asks for; None if it says nothing."""
+    if value is None:
+        return None
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value.strip(), re.ASCII):
+        return min(float(value), LONGEST_RETRY_AFTER)
+    moment = parse_date(value)
+    if moment is None:
+        return None
+    # Stitch's own clock, where it tells the time: this machine's may be off by more than the pause.
+    seconds = (moment - (answered_at or datetime.now(timezone.utc))).total_seconds()
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+
+
+def _words(body: Any) -> str:
+    """Return what an error body says, whichever of the documented shapes it has."""
+    if not isinstance(body, Mapping):
+        return encodable(_plain("" if body is None else body))
+    error, data, code = body.get("error"), body.get("data"), body.get("code")
+    if isinstance(error, Mapping):  # {"error": {"type", "message"}}, replication jobs and notifications
+        return _joined(error.get("type"), error.get("message"))
+    if isinstance(error, str):  # {"error": "Code", "data": {"message", "bad_properties"}}, sources and hooks
+        told = data if isinstance(data, Mapping) else {}
+        return _joined(error, told.get("message"), told.get("bad_properties"))
+    if isinstance(code, str):  # {"code", "message", "errors"}, accounts
+        return _joined(code, body.get("message"), body.get("errors"))
+    for key in ("invalid_fields", "message", "status"):  # streams; gateways; notifications
+        if isinstance(body.get(key), str):
+            return _joined(key if key == "invalid_fields" else None, body[key])
+    return compact(body)
+
+
+def _joined(*parts: Any) -> str:
+    return ": ".join(encodable(_plain(part)) for part in parts if part)
+
+
+def _plain(part: Any) -> str:
+    if isinstance(part, Mapping):
+        return ", ".join(f"{key}: {_plain(value)}" for key, value in part.items())
+    if isinstance(part, list):
+        return ", ".join(_plain(value) for value in part)
+    return part if isinstance(part, str) else compact(part)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

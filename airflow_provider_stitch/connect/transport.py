@@ -1,0 +1,363 @@
+"""One request to Stitch: to the right host, within bounds of time and size, every failure a StitchError."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from airflow_provider_stitch.connect._addresses import (
+    checked_base_url,
+    checked_path,
+    checked_token,
+    is_loopback,
+    origin,
+)
+from airflow_provider_stitch.connect._answers import Answer, decode, parse_date, parse_retry_after, refusal
+from airflow_provider_stitch.connect._faults import guarded
+from airflow_provider_stitch.connect._json import excerpt
+from airflow_provider_stitch.connect._retries import pause_before_retry, retry_policy
+from airflow_provider_stitch.connect._sessions import (
+    BearerToken,
+    NoAuth,
+    Session,
+    read_some,
+    urllib3_kept_quiet,
+)
+from airflow_provider_stitch.connect.errors import (
+    StitchConfigurationError,
+    StitchError,
+    StitchUnavailable,
+    UnexpectedAnswer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterator, Mapping
+    from datetime import datetime
+
+    import requests
+
+__all__ = ["Answer", "Transport", "pause_before_retry", "refusal", "retry_policy"]
+
+T = TypeVar("T")
+
+LARGEST_BODY = 64 * 1024 * 1024  #: bytes of a JSON body, decompressed
+LONGEST_BODY = 4  #: a JSON body may take so many times the request timeout
+LONGEST_LOG = 60  #: a log may take so many times the request timeout
+MOST_LOG_REDIRECTS = 3  #: from the pre-signed URL onwards
+LONGEST_TIMEOUT = 86_400.0  #: seconds; sockets take only so much
+
+_JSON_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MARKUP = ("text/html", "application/xhtml+xml", "application/xml", "text/xml")
+
+
+class Transport:
+    """Sends requests to one Stitch, with one token. May be used by several threads at once.
+
+    :param base_url: `https://host`; plain HTTP only to this machine's loopback.
+    :param access_token: an API access token.
+    :param request_timeout: seconds to wait for a connection, and for each next part of an answer.
+    :param retry_for: seconds for which requests that can be repeated are repeated while Stitch is
+        unavailable; 0 means one try.
+    :raises StitchConfigurationError: any of these cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        access_token: str,
+        *,
+        request_timeout: float = 30.0,
+        retry_for: float = 0.0,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.base_url = checked_base_url(base_url)
+        self.request_timeout = _seconds("request_timeout", request_timeout, 0.001, LONGEST_TIMEOUT)
+        self.retry_for = _seconds("retry_for", retry_for, 0.0, math.inf)
+        self._sleep = sleep
+        self._monotonic = monotonic
+        self._auth = BearerToken(self.base_url, checked_token(access_token))
+        self._is_local = is_loopback(urlsplit(self.base_url).hostname or "")
+        # A proxy gets to see what is sent over plain HTTP, and has no way to our loopback anyway.
+        self._session = Session(trust_env=not self._is_local, headers=_JSON_HEADERS)
+        self._clock = _StitchClock()
+
+    def __repr__(self) -> str:
+        return f"Transport({urlsplit(self.base_url).netloc})"
+
+    @property
+    def latest_answer_at(self) -> datetime | None:
+        """Stitch's own time (UTC) at its latest answer."""
+        return self._clock.latest
+
+    def with_retries(self, retry_for: float) -> Transport:
+        """Return this transport with another patience; connections are shared."""
+        other = copy.copy(self)
+        other.retry_for = _seconds("retry_for", retry_for, 0.0, math.inf)
+        return other
+
+    def close(self) -> None:
+        self._session.close()
+
+    def redacted(self, text: str) -> str:
+        """Return a text without the token, in case that somebody sent it back to us."""
+        return text.replace(self._auth.token, "<access token>")
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, int | str] | None = None,
+        json: object = None,
+        accept: Container[int] = (),
+        body_due: bool = True,
+        retry: bool | None = None,
+        before_each: Callable[[], None] | None = None,
+    ) -> Answer:
+        """Send a request and return the answer, its body decoded.
+
+        :param path: from `/`, ids and names in it quoted.
+        :param accept: codes besides 2xx whose answer is returned; all others raise.
+        :param body_due: an empty 2xx body is an error.
+        :param retry: may be repeated; by default only a GET may.
+        :param before_each: called right before each try.
+        :raises StitchError: see `refusal` for what each code becomes.
+        """
+        request = self._checked(_Request(method, path, params, json, before_each))
+
+        def attempt() -> Answer:
+            with closing(self._send(request)) as response:
+                answer = self._answer(request, response)
+            if answer.ok and answer.body is None and body_due:
+                raise UnexpectedAnswer(f"{answer.asked} (HTTP {answer.status}): the answer is empty.")
+            if not answer.ok and answer.status not in accept:
+                raise refusal(answer)
+            return answer
+
+        if method == "GET" if retry is None else retry:
+            return self.retrying(attempt, garbled_too=method == "GET")
+        return self._without_token(attempt)
+
+    def retrying(self, attempt: Callable[[], T], *, garbled_too: bool = True) -> T:
+        """Do something until it works, for at most `retry_for` seconds.
+
+        :param garbled_too: also after UnexpectedAnswer, such as a body that was cut.
+        """
+        if not self.retry_for:
+            return self._without_token(attempt)
+        kinds = (StitchUnavailable, UnexpectedAnswer) if garbled_too else (StitchUnavailable,)
+        policy = retry_policy(self.retry_for, kinds=kinds, sleep=self._sleep, monotonic=self._monotonic)
+        result: T = policy(self._without_token, attempt)
+        return result
+
+    @contextmanager
+    def open_text(
+        self, path: str, *, before_each: Callable[[], None] | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """Open a text that Stitch serves itself or, as documented, by a redirect to another host. One try.
+
+        :raises StitchError: as `request` and `fetch_text` do; also while the text is read.
+        """
+        request = self._checked(_Request("GET", path, before_each=before_each))
+        with closing(self._send(request)) as response:
+            location = response.headers.get("Location")
+            if response.status_code == 200:
+                _refuse_markup(self._asked(request), response)
+                yield self._chunks(self._asked(request), response, LONGEST_LOG)
+                return
+            if response.status_code not in _REDIRECTS or not location:
+                raise refusal(self._answer(request, response))
+        with self.fetch_text(_absolute(self.base_url, location)) as chunks:
+            yield chunks
+
+    @contextmanager
+    def fetch_text(self, url: str) -> Iterator[Iterator[bytes]]:
+        """Open a text on the host that a pre-signed URL names, without the token. One try.
+
+        The URL is a credential of its own: it appears in no message, log or repr.
+
+        :raises StitchUnavailable: the host does not answer, or the URL has expired.
+        :raises UnexpectedAnswer: the URL, or what is there, is not what it should be.
+
+        Source: Stitch Connect API, "Get extraction logs".
+        """
+        host = ""
+        for _ in range(1 + MOST_LOG_REDIRECTS):
+            host = self._checked_log_host(url)
+            asked = f"GET <the extraction log at {host}>"
+            with (
+                Session(trust_env=not is_loopback(host)) as session,
+                closing(self._fetch(asked, session, url)) as response,
+            ):
+                location = response.headers.get("Location")
+                if response.status_code in _REDIRECTS and location:
+                    url = _absolute(url, location)
+                    continue
+                _refuse_all_but_log(asked, response)
+                yield self._chunks(asked, response, LONGEST_LOG)
+                return
+        raise UnexpectedAnswer(
+            f"GET <the extraction log at {host}>: more than {MOST_LOG_REDIRECTS} redirects."
+        )
+
+    # The steps of one try.
+
+    def _checked(self, request: _Request) -> _Request:
+        checked_path(request.path)
+        return request
+
+    def _asked(self, request: _Request) -> str:
+        """Return what messages call a request."""
+        query = f"?{urlencode(request.params)}" if request.params else ""
+        return f"{request.method} {self.base_url}{request.path}{query}"
+
+    def _send(self, request: _Request) -> requests.Response:
+        if request.before_each is not None:
+            request.before_each()
+        response = guarded(
+            self._asked(request),
+            self.request_timeout,
+            lambda: self._session.request(
+                request.method,
+                f"{self.base_url}{request.path}",
+                params=request.params,
+                json=request.json,
+                auth=self._auth,
+                timeout=self.request_timeout,
+                allow_redirects=False,
+                stream=True,
+            ),
+        )
+        self._clock.told(parse_date(response.headers.get("Date")))
+        return response
+
+    def _fetch(self, asked: str, session: Session, url: str) -> requests.Response:
+        with urllib3_kept_quiet():
+            return guarded(
+                asked,
+                self.request_timeout,
+                lambda: session.get(
+                    url, auth=NoAuth(), timeout=self.request_timeout, allow_redirects=False, stream=True
+                ),
+            )
+
+    def _answer(self, request: _Request, response: requests.Response) -> Answer:
+        asked, status = self._asked(request), response.status_code
+        if 300 <= status < 400:
+            # Its body is not shown: it may repeat the address, which may be a credential.
+            raise UnexpectedAnswer(
+                f"{asked} (HTTP {status}): a redirect to {_host_of(response.headers.get('Location'))}, where "
+                "none is due. It was not followed. Check the base URL (the connection's host)."
+            )
+        answered_at = parse_date(response.headers.get("Date"))
+        return Answer(
+            asked=asked,
+            status=status,
+            body=decode(asked, status, b"".join(self._chunks(asked, response, LONGEST_BODY, LARGEST_BODY))),
+            answered_at=answered_at,
+            retry_after=parse_retry_after(response.headers.get("Retry-After"), answered_at),
+        )
+
+    def _chunks(
+        self, asked: str, response: requests.Response, longest: int, largest: int | None = None
+    ) -> Iterator[bytes]:
+        """Yield the body as it arrives. The read timeout alone would let a byte a second go on for ever."""
+        ends_at = self._monotonic() + longest * self.request_timeout
+        size, beginning = 0, b""
+        while chunk := guarded(asked, self.request_timeout, lambda: read_some(response)):
+            size, beginning = size + len(chunk), beginning or chunk[:200]
+            if largest is not None and size > largest:
+                shown = excerpt(beginning.decode("utf-8", errors="replace"))
+                raise UnexpectedAnswer(
+                    f"{asked}: the answer has more than {largest} bytes. It begins: {shown}"
+                )
+            if self._monotonic() > ends_at:
+                seconds = longest * self.request_timeout
+                raise StitchUnavailable(f"{asked}: the answer was not complete after {seconds:g} s.")
+            yield chunk
+
+    def _without_token(self, attempt: Callable[[], T]) -> T:
+        try:
+            return attempt()
+        except StitchError as error:
+            error.args = (self.redacted(str(error)),)
+            raise
+
+    def _checked_log_host(self, url: str) -> str:
+        try:
+            scheme, host, _ = origin(url)
+        except ValueError:
+            scheme, host = "", ""
+        # Plain HTTP is for a Stitch on this machine; a real one must not lead us to this machine's services.
+        if host and (scheme == "https" or (scheme == "http" and self._is_local and is_loopback(host))):
+            return host
+        raise UnexpectedAnswer("Stitch names a place for the extraction log that is not an https:// address.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    path: str
+    params: Mapping[str, int | str] | None = None
+    json: object = None
+    before_each: Callable[[], None] | None = None
+
+
+class _StitchClock:
+    """The time of Stitch's latest answer, shared by all transports of one session."""
+
+    def __init__(self) -> None:
+        self.latest: datetime | None = None
+
+    def told(self, moment: datetime | None) -> None:
+        self.latest = moment or self.latest
+
+
+def _refuse_all_but_log(asked: str, response: requests.Response) -> None:
+    """Raise unless a log host's answer is a log. Its body is not shown: it can repeat the credential."""
+    status = response.status_code
+    if status in (403, 404):
+        raise StitchUnavailable(f"{asked} (HTTP {status}): the address has expired. Ask for the log again.")
+    if status == 429 or status >= 500:
+        retry_after = parse_retry_after(response.headers.get("Retry-After"), None)
+        raise StitchUnavailable(f"{asked} (HTTP {status}): the host has a problem.", retry_after=retry_after)
+    if status != 200:
+        raise UnexpectedAnswer(f"{asked} (HTTP {status}): not the log.")
+    _refuse_markup(asked, response)
+
+
+def _refuse_markup(asked: str, response: requests.Response) -> None:
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind in _MARKUP:
+        raise UnexpectedAnswer(f"{asked} (HTTP {response.status_code}): the answer is {kind}, not a log.")
+
+
+def _absolute(url: str, location: str) -> str:
+    try:
+        return urljoin(f"{url}/" if not urlsplit(url).path else url, location)
+    except ValueError:
+        raise UnexpectedAnswer("Stitch names a place for the extraction log that is no address.") from None
+
+
+def _host_of(location: str | None) -> str:
+    try:
+        host = urlsplit(location or "").hostname
+    except ValueError:
+        host = None
+    return repr(host) if host else "the same host" if location else "nowhere"
+
+
+def _seconds(name: str, value: float, least: float, most: float) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and math.isfinite(value) and least <= value <= most:
+        return float(value)
+    raise StitchConfigurationError(
+        f"{name} must be a number of seconds, from {least:g} to {most:g}; it is {value!r}."
+    )

@@ -1,0 +1,182 @@
+"""StitchHook: an Airflow connection becomes a client of the Stitch Connect API."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_stitch import get_provider_info
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_stitch.connect.client import StitchClient
+    from airflow_provider_stitch.connect.objects import Source
+
+APP_URL = "https://app.stitchdata.com"
+
+# The Test button should answer while a person looks at it.
+TEST_PATIENCE = 5.0
+
+
+class StitchHook(BaseHook):
+    """Talks to one Stitch account with the access token of an Airflow connection.
+
+    The connection's password is the API access token; its login the Stitch client ID (optional: found from
+    the account); its host the base URL (optional). Extras: `request_timeout` (seconds, 30),
+    `requests_per_10_minutes` (30), and for partners `partner_id` and `partner_secret`.
+
+    :param stitch_conn_id: id of the Airflow connection.
+    """
+
+    conn_name_attr = "stitch_conn_id"
+    default_conn_name = "stitch_default"
+    conn_type = "stitch"
+    hook_name = "Stitch"
+
+    def __init__(self, stitch_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stitch_conn_id = stitch_conn_id
+
+    @cached_property
+    def client(self) -> StitchClient:
+        """The client of this account. It is made, and the connection read, at the first use.
+
+        :raises StitchConfigurationError: the connection can't be used; the message says why.
+        """
+        return client_from(self.get_connection(self.stitch_conn_id))
+
+    def get_conn(self) -> StitchClient:
+        """Return the client of this account."""
+        return self.client
+
+    def resolve_source(self, source: int | str) -> Source:
+        """Return the source with this id, or `name`, or display name.
+
+        :raises UnknownSource: there is none; the message lists candidates.
+        :raises AmbiguousSource: there are several; the message lists them.
+        """
+        from airflow_provider_stitch.replication.sources import find_source
+
+        return find_source(self.client.list_sources(), source)
+
+    def source_url(self, source_id: int) -> str:
+        """Return the address of a source's page in Stitch's web application."""
+        return f"{APP_URL}/client/{self.client.client_id}/pipeline/v2/sources/{source_id}/summary"
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask for the account's sources; return whether that worked, and a sentence for a person."""
+        from airflow_provider_stitch.connect.errors import StitchError
+
+        try:
+            client = self.client.with_retries(TEST_PATIENCE)
+            sources = [source for source in client.list_sources() if source.deleted_at is None]
+            account = client.client_id
+        except StitchError as error:
+            return False, str(error)
+        paused = sum(
+            source.paused_at is not None or source.system_paused_at is not None for source in sources
+        )
+        plural = "source" if len(sources) == 1 else "sources"
+        return (
+            True,
+            f"Connected to Stitch account {account}: {len(sources)} {plural}, {paused} of them paused.",
+        )
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return how Airflow 2 shows the connection form: the same as Airflow 3 reads from the provider
+        info."""
+        behaviour = _connection_type()["ui-field-behaviour"]
+        return {key.replace("-", "_"): value for key, value in behaviour.items()}
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the form's further fields for Airflow 2, from the provider info that Airflow 3 reads."""
+        from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+        from wtforms import IntegerField, PasswordField, StringField
+        from wtforms.validators import Optional
+
+        kinds = {"string": StringField, "number": StringField, "integer": IntegerField}
+        widgets = {}
+        for name, field in _connection_type()["conn-fields"].items():
+            schema = field["schema"]
+            secret = schema.get("format") == "password"
+            kind = PasswordField if secret else kinds[schema["type"][0]]
+            widgets[name] = kind(
+                field["label"],
+                widget=BS3PasswordFieldWidget() if secret else BS3TextFieldWidget(),
+                description=field["description"],
+                validators=[Optional()],
+            )
+        return widgets
+
+
+def _connection_type() -> dict[str, Any]:
+    connection_type: dict[str, Any] = get_provider_info()["connection-types"][0]
+    return connection_type
+
+
+def client_from(connection: Connection) -> StitchClient:
+    """Return a client with the token and settings of an Airflow connection.
+
+    :raises StitchConfigurationError: one of them can't be used; the message names it.
+    """
+    from airflow_provider_stitch.connect.client import StitchClient
+
+    extras = connection.extra_dejson
+    return StitchClient(
+        connection.password or "",
+        base_url=_base_url(connection),
+        client_id=_client_id(connection.login),
+        request_timeout=_number(extras, "request_timeout", 30.0),
+        requests_per_10_minutes=int(_number(extras, "requests_per_10_minutes", 30)),
+    )
+
+
+def _base_url(connection: Connection) -> str:
+    from airflow_provider_stitch.connect.client import DEFAULT_BASE_URL
+
+    host = (connection.host or "").strip()
+    if not host:
+        return DEFAULT_BASE_URL
+    if "://" in host:
+        return host
+    # A connection from a URI has the parts of its address in fields of their own.
+    port = f":{connection.port}" if connection.port else ""
+    scheme = connection.schema if connection.schema in ("http", "https") else "https"
+    return f"{scheme}://{host}{port}"
+
+
+def _client_id(login: str | None) -> int | None:
+    from airflow_provider_stitch.connect.errors import StitchConfigurationError
+
+    text = (login or "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal()):
+        raise StitchConfigurationError(
+            f"The connection's client ID (login) is {text!r}, but a Stitch client ID is a number. "
+            "Leave it empty to have it found from the account."
+        )
+    return int(text)
+
+
+def _number(extras: dict[str, Any], name: str, default: float) -> float:
+    from airflow_provider_stitch.connect.errors import StitchConfigurationError
+
+    value = extras.get(name)
+    if value is None or value == "":
+        return default
+    try:
+        number = float(value) if not isinstance(value, bool) else 0.0
+    except (TypeError, ValueError):
+        number = 0.0
+    if not 1 <= number < float("inf"):
+        raise StitchConfigurationError(
+            f"The connection's extra {name!r} is {value!r}, but it must be a number, 1 or more. "
+            f"Leave it out to have {default:g}."
+        )
+    return number

@@ -1,0 +1,442 @@
+"""Operators that start and stop Stitch's replication jobs."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import time
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_stitch.tasks import (
+    StitchSourceLink,
+    StitchTask,
+    deadline_after,
+    default_deferrable,
+    failing_for_good,
+    outcome_of,
+    run,
+    seconds,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_stitch.connect.objects import Source
+    from airflow_provider_stitch.replication.goals import Goal
+    from airflow_provider_stitch.replication.reader import AccountReader
+    from airflow_provider_stitch.replication.start import Occupied, Started
+    from airflow_provider_stitch.replication.watch import Outcome
+
+WaitFor = Literal["structure_sync", "extraction", "preparation", "loading"]
+IfRunning = Literal["queue", "join", "restart", "fail"]
+
+# Stitch ends an extraction after 24 hours; the rest is for its loads.
+DEFAULT_TIMEOUT = timedelta(hours=26)
+
+# Seconds after which a queued start is tried again even if the list shows no end of the job in its way.
+LONGEST_QUEUEING = 900.0
+
+# Seconds that Airflow leaves a killed task for its `on_kill`.
+KILL_PATIENCE = 20.0
+
+JOB_KEY = "stitch_job"
+"""Where the job is stored for the task's next try (Airflow 3.3 and later)."""
+
+
+class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
+    """Start a replication job of a source and wait until it has reached a phase: loaded, unless told
+    otherwise.
+
+    When the task succeeds with `wait_for="loading"`, the rows that were new in the source when it began are
+    in the destination. When it fails, the exception says which phase failed, why, and what to do.
+
+    The XCom is a dict: `job_name`, `source_id`, `source_name`, `client_id`, `started_at`,
+    `extraction_completed_at`, `loaded_at`, `streams` (`{stream_name: {"rows": int or None, "loaded_at":
+    iso}}`, only those that had new rows; None where the tap does not log a count) and `url`. With
+    `wait_for=None` the first five and `url`. Instants are ISO 8601 in UTC, by Stitch's clock.
+
+    :param source: the source's id, its `name`, or its display name. (templated)
+    :param wait_for: the phase to wait for: `"structure_sync"`, `"extraction"`, `"preparation"`, `"loading"`,
+        or None to start the job and return.
+    :param streams: wait for the loading of these streams only, by `stream_name`; None waits for all that had
+        rows. (templated)
+    :param if_running: what to do if a job of this source is running already, for Stitch runs one at a time:
+        `"queue"` waits for it to end and starts our own, `"join"` counts it as ours, `"restart"` stops it
+        first, `"fail"` raises.
+    :param load_settle: seconds for which a stream's last load must have stood still if its rows were flushed
+        more than once, since an earlier batch may be loaded last; 0 trusts the first load.
+    :param timeout: seconds (or a timedelta) to wait at most. The job is left running then.
+    :param poll_interval: seconds between two looks at Stitch; None is as often as its limit of 30 requests in
+        10 minutes allows.
+    :param deferrable: wait in the triggerer instead of a worker. Default: Airflow's `[operators]
+        default_deferrable`.
+    :param stop_on_kill: stop the job in Stitch when the task is killed, cleared, or over its
+        `execution_timeout`.
+    :param stitch_conn_id: id of the Airflow connection. (templated)
+    """
+
+    template_fields: Sequence[str] = ("source", "stitch_conn_id", "streams")
+    operator_extra_links = (StitchSourceLink(),)
+    ui_color = "#f9e3b4"
+
+    def __init__(
+        self,
+        *,
+        source: int | str,
+        wait_for: WaitFor | None = "loading",
+        streams: Sequence[str] | None = None,
+        if_running: IfRunning = "queue",
+        load_settle: float = 120,
+        timeout: float | timedelta | None = DEFAULT_TIMEOUT,
+        poll_interval: float | None = None,
+        deferrable: bool | None = None,
+        stop_on_kill: bool = True,
+        stitch_conn_id: str = "stitch_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if wait_for is not None and wait_for not in get_args(WaitFor):
+            raise ValueError(
+                f"wait_for is one of {', '.join(get_args(WaitFor))} or None; it was {wait_for!r}."
+            )
+        if if_running not in get_args(IfRunning):
+            raise ValueError(f"if_running is one of {', '.join(get_args(IfRunning))}; it was {if_running!r}.")
+        if isinstance(streams, str):
+            raise ValueError(f"streams is a list of stream names; it was the text {streams!r}.")
+        self.source = source
+        self.wait_for = wait_for
+        self.streams = streams
+        self.if_running = if_running
+        self.load_settle = seconds(load_settle, "load_settle", zero=True) or 0.0
+        self.timeout = seconds(timeout, "timeout")
+        self.poll_interval = seconds(poll_interval, "poll_interval")
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        self.stop_on_kill = stop_on_kill
+        self.stitch_conn_id = stitch_conn_id
+        self._own: Goal | None = None  #: the job that this task started, as far as this process knows
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Start the job, unless an earlier try of this task did, and wait."""
+        with failing_for_good():
+            deadline = deadline_after(context, self.timeout, self.execution_timeout)
+            stored = self._job_of_earlier_try(context)
+            if stored is not None:
+                return self._pick_up(context, stored, deadline)
+            return self._start(context, deadline)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on where the triggerer has left off."""
+        with failing_for_good():
+            return self._after(context, outcome_of(event), **event["carried"])
+
+    def on_kill(self) -> None:
+        """Stop the job in Stitch, if it is this task's own and still runs."""
+        if not self.stop_on_kill or self._own is None:
+            return
+        from airflow_provider_stitch.replication.start import stop_job
+
+        # Airflow may call this inside a signal handler, above an event loop that is at work in this thread.
+        reader = self.reader(time.time() + KILL_PATIENCE)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            stopped = pool.submit(run, stop_job(reader, self._own)).result()
+        self.log.info("Stopped job %s in Stitch" if stopped else "Job %s is over already", self._own.job_name)
+
+    # --- Starting ---------------------------------------------------------------------------------------
+
+    def _start(self, context: Context, deadline: float | None) -> dict[str, Any]:
+        from airflow_provider_stitch.replication.start import Occupied
+
+        source, answer = run(self._try_to_start(self.reader(deadline)))
+        url = self.leave_link(context, source.id)
+        if isinstance(answer, Occupied):
+            return self._when_occupied(context, source, answer, deadline)
+        self.log.info("Started job %s of source %s: %s", answer.job_name, source.label, url)
+        goal = self._goal(
+            self.wait_for or "end", source, job_name=answer.job_name, job_began_at=answer.began_at
+        )
+        self._remember(context, goal)
+        if self.wait_for is None:
+            return self._start_only(source, answer, url)
+        return self._wait(context, goal, "ours", deadline)
+
+    async def _try_to_start(self, reader: AccountReader) -> tuple[Source, Started | Occupied]:
+        """Check all that can be checked, so that nothing is started in vain; then start."""
+        from airflow_provider_stitch.replication.loading import select_streams
+        from airflow_provider_stitch.replication.never import why_no_start
+        from airflow_provider_stitch.replication.start import start_job
+
+        client = reader.client
+        source = await reader.ask(lambda: self.hook.resolve_source(self.source))
+        destinations = await reader.ask(client.list_destinations)
+        why_not = why_no_start(source, destinations)
+        if why_not is not None:
+            raise why_not
+        if self.streams is not None:
+            select_streams(await reader.ask(lambda: client.list_streams(source.id)), self.streams)
+        return source, await start_job(reader, source, warn=self.log.warning)
+
+    def _when_occupied(
+        self, context: Context, source: Source, occupied: Occupied, deadline: float | None
+    ) -> dict[str, Any]:
+        """Stitch runs another job of this source, and does not say which."""
+        from airflow_provider_stitch.connect.errors import JobAlreadyRunning
+
+        at = occupied.running_at
+        if occupied.first_try_at is not None:
+            self.log.warning(
+                "The answer to the start was lost, and now a job of source %s is running. "
+                "Waiting until Stitch lists it: if it began after that start, it counts as ours.",
+                source.label,
+            )
+            first_try_at = occupied.first_try_at.isoformat()
+            return self._wait(
+                context, self._goal("end", source, running_at=at), "lost", deadline, first_try_at
+            )
+        if self.if_running == "fail":
+            raise JobAlreadyRunning(
+                f"Source {source.label} has a replication job in progress already, so none was started. "
+                'Wait for it to end, or set if_running to "queue", "join" or "restart".',
+                source_id=source.id,
+            )
+        if self.if_running == "join":
+            return self._join(context, source, occupied, deadline)
+        if self.if_running == "restart":
+            self.log.warning("Stopping the job of source %s that is running", source.label)
+            reader = self.reader(deadline)
+            run(reader.ask(lambda: reader.client.stop_replication_job(source.id)))
+        else:
+            self.log.info(
+                "A job of source %s is running already; ours starts when it has ended", source.label
+            )
+        return self._wait(context, self._goal("end", source, running_at=at), "turn", deadline)
+
+    def _join(
+        self, context: Context, source: Source, occupied: Occupied, deadline: float | None
+    ) -> dict[str, Any]:
+        self.log.info("A job of source %s is running already; it counts as ours", source.label)
+        if self.wait_for is None:
+            return self._start_only(source, None, self.hook.source_url(source.id))
+        goal = self._goal(self.wait_for, source, running_at=occupied.running_at)
+        return self._wait(context, goal, "joined", deadline)
+
+    # --- Waiting ----------------------------------------------------------------------------------------
+
+    def _goal(self, phase: Any, source: Source, **job: Any) -> Goal:
+        from airflow_provider_stitch.replication.goals import Goal
+
+        names = self.streams if phase in ("preparation", "loading") else None
+        streams = tuple(names) if names is not None else None
+        return Goal(phase, source.id, source.name, streams=streams, load_settle=self.load_settle, **job)
+
+    def _wait(
+        self,
+        context: Context,
+        goal: Goal,
+        awaited: str,
+        deadline: float | None,
+        first_try_at: str | None = None,
+    ) -> dict[str, Any]:
+        """Wait for a goal, here or in the triggerer, and go on with `_after`."""
+        until = deadline
+        if awaited == "turn":
+            until = min(time.time() + LONGEST_QUEUEING, deadline or float("inf"))
+        if self.deferrable:
+            self.defer_until(
+                goal,
+                until,
+                carried={"awaited": awaited, "deadline": deadline, "first_try_at": first_try_at},
+                stop_on_kill=self.stop_on_kill and awaited == "ours",
+            )
+        outcome = run(self.watch(goal, until).wait())
+        return self._after(context, outcome, awaited, deadline, first_try_at)
+
+    def _after(
+        self,
+        context: Context,
+        outcome: Outcome,
+        awaited: str,
+        deadline: float | None,
+        first_try_at: str | None,
+    ) -> dict[str, Any]:
+        """Go on after a wait: for the end of a job in our way, or for the phase itself."""
+        if awaited == "lost":
+            return self._after_lost_start(context, outcome, deadline, first_try_at or "")
+        if awaited == "turn":
+            return self._after_queueing(context, outcome, deadline)
+        return self._close(context, outcome, awaited)
+
+    def _after_queueing(self, context: Context, outcome: Outcome, deadline: float | None) -> dict[str, Any]:
+        # What the list does not show, a second try does: Stitch refuses it as long as a job runs.
+        in_time = deadline is None or time.time() < deadline
+        if outcome.error is not None and not (outcome.error["kind"] == "PhaseTimedOut" and in_time):
+            outcome.raise_for_error()
+        return self._start(context, deadline)
+
+    def _after_lost_start(
+        self, context: Context, outcome: Outcome, deadline: float | None, first_try_at: str
+    ) -> dict[str, Any]:
+        from airflow_provider_stitch.connect.errors import JobAlreadyRunning
+        from airflow_provider_stitch.connect.objects import parse_time
+        from airflow_provider_stitch.replication.goals import Goal
+
+        outcome.raise_for_error()
+        found = Goal.from_dict(outcome.goal)
+        is_ours = found.began_at is not None and found.began_at >= parse_time(first_try_at)
+        if not is_ours and self.if_running == "fail":
+            raise JobAlreadyRunning(
+                f"Source {found.source_name} ({found.source_id}) had job {found.job_name} in progress, "
+                "so none was started.",
+                source_id=found.source_id,
+                job_name=found.job_name,
+            )
+        if not is_ours and self.if_running in ("queue", "restart"):
+            return self._start(context, deadline)
+        self.log.info("Job %s %s", found.job_name, "is ours" if is_ours else "counts as ours")
+        if self.wait_for is None:
+            return self._brief(outcome.result)
+        streams = tuple(self.streams) if self.streams is not None else None
+        goal = replace(found, phase=self.wait_for, streams=streams)
+        return self._wait(context, goal, "ours" if is_ours else "joined", deadline)
+
+    # --- Ending -----------------------------------------------------------------------------------------
+
+    def _close(self, context: Context, outcome: Outcome, awaited: str) -> dict[str, Any]:
+        from airflow_provider_stitch.replication.goals import Goal
+
+        self._own = Goal.from_dict(outcome.goal) if awaited == "ours" else None
+        kind = outcome.error["kind"] if outcome.error else None
+        if kind == "PhaseTimedOut" and self._over_execution_timeout(context):
+            self.on_kill()
+            self._forget(context)
+        elif kind in (None, "ExtractionFailed", "StructureSyncFailed", "JobLost"):
+            self._forget(context)  # the next try needs a job of its own
+        result = self.finish(outcome)
+        self.log.info(_closing_line(result, self.wait_for))
+        return result
+
+    def _over_execution_timeout(self, context: Context) -> bool:
+        over = deadline_after(context, None, self.execution_timeout)
+        return over is not None and time.time() >= over
+
+    def _start_only(self, source: Source, started: Started | None, url: str) -> dict[str, Any]:
+        from airflow_provider_stitch.connect.objects import format_time
+
+        return {
+            "job_name": started.job_name if started else None,
+            "source_id": source.id,
+            "source_name": source.name,
+            "client_id": self.hook.client.client_id,
+            "started_at": format_time(started.began_at) if started else None,
+            "url": url,
+        }
+
+    def _brief(self, result: dict[str, Any]) -> dict[str, Any]:
+        brief = {key: result[key] for key in ("job_name", "source_id", "source_name", "started_at")}
+        url = self.hook.source_url(result["source_id"])
+        return {**brief, "client_id": self.hook.client.client_id, "url": url}
+
+    # --- The job of an earlier try ----------------------------------------------------------------------
+
+    def _remember(self, context: Context, goal: Goal) -> None:
+        """Store the job before the wait begins, so that a later try picks it up instead of starting
+        another."""
+        self._own = goal
+        context["ti"].xcom_push(key="job_name", value=goal.job_name)
+        store = context.get("task_state_store")
+        if store is not None and self.wait_for is not None:
+            store.set(JOB_KEY, goal.to_dict())
+
+    def _forget(self, context: Context) -> None:
+        store = context.get("task_state_store")
+        if store is not None:
+            store.delete(JOB_KEY)
+
+    def _job_of_earlier_try(self, context: Context) -> dict[str, Any] | None:
+        store = context.get("task_state_store")
+        return cast("dict[str, Any] | None", store.get(JOB_KEY)) if store is not None else None
+
+    def _pick_up(self, context: Context, stored: dict[str, Any], deadline: float | None) -> dict[str, Any]:
+        from airflow_provider_stitch.replication.goals import Goal
+
+        goal = Goal.from_dict(stored)
+        self.leave_link(context, goal.source_id)
+        self._remember(context, goal)
+        self.log.info("An earlier try of this task started job %s: going on with it", goal.job_name)
+        return self._wait(context, goal, "ours", deadline)
+
+
+def _closing_line(result: dict[str, Any], wait_for: str | None) -> str:
+    source = f"source {result['source_name']} ({result['source_id']})"
+    if wait_for != "loading":
+        return f"Done: {wait_for} of {source}, job {result['job_name']}"
+    streams = result["streams"]
+    rows = sum(stream["rows"] or 0 for stream in streams.values())
+    counted = "" if all(stream["rows"] is not None for stream in streams.values()) else "at least "
+    return (
+        f"Done: {source} is loaded: {counted}{rows} rows in {len(streams)} streams, job {result['job_name']}"
+    )
+
+
+class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
+    """Stop a source's replication job, if one is running. Rows that it has extracted are still loaded.
+
+    The XCom is a dict: `source_id`, `source_name`, `job_name` (as given) and `stopped`: whether a stop was
+    sent. Stitch confirms a stop without saying whether a job was running.
+
+    :param source: the source's id, its `name`, or its display name. (templated)
+    :param job_name: stop only this job, and nothing if it is over; None stops whatever runs. (templated)
+    :param timeout: seconds (or a timedelta) for which an unavailable Stitch is asked again.
+    :param stitch_conn_id: id of the Airflow connection. (templated)
+    """
+
+    template_fields: Sequence[str] = ("source", "job_name", "stitch_conn_id")
+    operator_extra_links = (StitchSourceLink(),)
+    ui_color = "#f9e3b4"
+
+    def __init__(
+        self,
+        *,
+        source: int | str,
+        job_name: str | None = None,
+        timeout: float | timedelta | None = 600,
+        stitch_conn_id: str = "stitch_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.job_name = job_name
+        self.timeout = seconds(timeout, "timeout")
+        self.stitch_conn_id = stitch_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Stop the job."""
+        with failing_for_good():
+            reader = self.reader(deadline_after(context, self.timeout, self.execution_timeout))
+            source, stopped = run(self._stop(reader))
+            self.leave_link(context, source.id)
+            what = f"job {self.job_name}" if self.job_name else "whichever job was running"
+            self.log.info(
+                "Source %s: %s", source.label, f"stopped {what}" if stopped else f"{what} is over already"
+            )
+            return {
+                "source_id": source.id,
+                "source_name": source.name,
+                "job_name": self.job_name,
+                "stopped": stopped,
+            }
+
+    async def _stop(self, reader: AccountReader) -> tuple[Source, bool]:
+        from airflow_provider_stitch.replication.goals import Goal
+        from airflow_provider_stitch.replication.start import stop_job
+
+        source = await reader.ask(lambda: self.hook.resolve_source(self.source))
+        if self.job_name is not None:
+            goal = Goal("end", source.id, source.name, job_name=self.job_name)
+            return source, await stop_job(reader, goal)
+        await reader.ask(lambda: reader.client.stop_replication_job(source.id))
+        return source, True

@@ -1,0 +1,188 @@
+"""When is an extraction, and the structure sync in it, finished? Pure functions.
+
+Stitch lists each source's last *completed* job and nothing else, so absence means running. Source of the
+rules: Stitch Connect API, "Extraction object", "List last extraction jobs for an account".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import replace as _replaced
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from airflow_provider_stitch.connect.errors import ExtractionFailed, JobLost, StitchError, StructureSyncFailed
+from airflow_provider_stitch.connect.extraction_log import PhaseExit, cause_of
+from airflow_provider_stitch.connect.objects import Extraction, JobName
+
+if TYPE_CHECKING:
+    from airflow_provider_stitch.connect.extraction_log import ExtractionLog
+    from airflow_provider_stitch.replication.goals import Goal
+    from airflow_provider_stitch.replication.known import Known
+
+State = Literal["running", "finished", "failed"]
+
+# Stitch does not say how soon after its end a job's log can be had, so a missing one is asked for again.
+LOG_LOOKS = 3
+LOG_PATIENCE = timedelta(minutes=1)
+
+# A description is raw exception text of any length.
+MESSAGE_LENGTH = 1_000
+
+
+@dataclass(frozen=True)
+class ExtractionVerdict:
+    """How far the extraction of the job that is meant has come, and what says so."""
+
+    state: State = "running"
+    job_name: str | None = None  #: None as long as it is not known which job is meant
+    began_at: datetime | None = None
+    completed_at: datetime | None = None
+    over: bool = False  #: the extraction has ended, one way or another
+    structure_synced: bool = False
+    failure: StitchError | None = None
+    needs_log: bool = False  #: the verdict, or the words for it, can only come from the extraction's log
+
+
+def judge_extraction(goal: Goal, known: Known) -> ExtractionVerdict:
+    """Say how far the goal's job has come, from the listed job of its source and, where need be, its log."""
+    listed = known.extraction
+    if listed is None:
+        return ExtractionVerdict(job_name=goal.job_name, began_at=goal.began_at)
+    if is_meant(goal, listed):
+        return _by_statuses(goal, listed, known)
+    if goal.job_name is not None and _began_later(listed, goal):
+        return _overtaken(goal, goal.job_name, listed, known)
+    return ExtractionVerdict(job_name=goal.job_name, began_at=goal.began_at)
+
+
+def is_meant(goal: Goal, listed: Extraction) -> bool:
+    """Say whether the listed job is the one that the goal means."""
+    if goal.job_name is not None:
+        return listed.job_name == goal.job_name
+    if goal.started_after is not None:
+        began = began_at(listed)
+        return began is not None and began >= goal.started_after
+    # The job that ran at an instant is the first to end at or after it. The same second counts: short jobs
+    # often end in it, and for another job to end there too, two ends and a start would share one second.
+    ended = listed.completion_time
+    return ended is not None and goal.running_at is not None and ended >= _second(goal.running_at)
+
+
+def began_at(listed: Extraction) -> datetime | None:
+    """Return when a listed job began: from the version-1 UUID in its name, or else its `start_time`."""
+    return JobName.parse(listed.job_name).began_at or listed.start_time
+
+
+def _began_later(listed: Extraction, goal: Goal) -> bool:
+    """Say whether the listed job began after the goal's; if not, it is an earlier one and ours still runs."""
+    theirs, ours = began_at(listed), goal.began_at
+    if theirs is None or ours is None:
+        return False
+    exact = JobName.parse(listed.job_name).began_at and JobName.parse(goal.job_name or "").began_at
+    return theirs > ours if exact else _second(theirs) > _second(ours)
+
+
+def _by_statuses(goal: Goal, listed: Extraction, known: Known) -> ExtractionVerdict:
+    verdict = ExtractionVerdict(
+        job_name=listed.job_name,
+        began_at=began_at(listed),
+        completed_at=listed.completion_time,
+        over=listed.completion_time is not None,
+        structure_synced=listed.discovery_exit_status == 0,
+    )
+    if not verdict.over:
+        return verdict
+    exits = _exits(listed)
+    if len(exits) == len(_PHASES) and cause_of(exits) is None:
+        return _replaced(verdict, state="finished")
+    if known.log is None and not known.log_refused_at:
+        return _replaced(verdict, needs_log=True)  # for its words; but one refusal is enough to go without
+    failure = _failure(goal, listed.job_name, cause_of(exits), known.log)
+    return _replaced(verdict, state="failed", failure=failure)
+
+
+_PHASES = ("Discovery", "Tap", "Target")
+
+
+def _exits(listed: Extraction) -> tuple[PhaseExit, ...]:
+    """Return how the phases ended that have ended: those with an exit status."""
+    statuses = (listed.discovery_exit_status, listed.tap_exit_status, listed.target_exit_status)
+    descriptions = (listed.discovery_description, listed.tap_description, listed.target_description)
+    return tuple(
+        PhaseExit(phase, code, said if code else None)
+        for phase, code, said in zip(_PHASES, statuses, descriptions, strict=True)
+        if code is not None
+    )
+
+
+def _failure(goal: Goal, job_name: str, cause: PhaseExit | None, log: ExtractionLog | None) -> StitchError:
+    """Put into words how an extraction failed. Without a phase to blame it was terminated."""
+    part = cause.phase.lower() if cause else "job"
+    phase, kind = ("Structure sync", StructureSyncFailed) if part == "discovery" else _EXTRACTION
+    how = "Stitch terminated it (24 hours were over, or somebody stopped it)"
+    if cause is not None:
+        how = f"the {part} ended with exit status {cause.code}"
+        how += f": {_cap(cause.message)}" if cause.message else ""
+    return kind(
+        f"{phase} of source {goal.source_name} ({goal.source_id}) failed: job {job_name}: {how}"
+        f"{_excerpt(log)}\n{_ADVICE[part]}",
+        source_id=goal.source_id,
+        job_name=job_name,
+    )
+
+
+_EXTRACTION: tuple[str, type[StitchError]] = ("Extraction", ExtractionFailed)
+
+_ADVICE = {
+    "discovery": "Check the source's connection settings and permissions in Stitch, then run the task again.",
+    "tap": "Stitch could not read the source: mend what it says above, then run the task again.",
+    "target": "Stitch could not take in the records: see its log in Stitch, then run the task again.",
+    "job": "Nothing resumes a terminated job: run the task again, and split up what takes over 24 hours.",
+}
+
+
+def _overtaken(goal: Goal, job_name: str, later: Extraction, known: Known) -> ExtractionVerdict:
+    """Judge a job that is over and no longer listed: only its log can still tell how it ended."""
+    log = known.log
+    verdict = ExtractionVerdict(job_name=job_name, began_at=goal.began_at, over=True)
+    if log is None or log.succeeded is None:
+        if not log_given_up(known):
+            return _replaced(verdict, needs_log=True)
+        return _replaced(
+            verdict,
+            state="failed",
+            failure=JobLost(
+                f"Extraction of source {goal.source_name} ({goal.source_id}): job {job_name} is over, but "
+                f"how it ended can't be told: Stitch lists a later job of the source ({later.job_name}) "
+                "in its place, and has no complete log. Look at the job in Stitch, or run the task again.",
+                source_id=goal.source_id,
+                job_name=job_name,
+            ),
+        )
+    synced = any(part.phase == "Discovery" and not part.failed for part in log.exits)
+    verdict = _replaced(verdict, completed_at=log.exited_at, structure_synced=synced)
+    if log.succeeded:
+        return _replaced(verdict, state="finished")
+    return _replaced(verdict, state="failed", failure=_failure(goal, job_name, log.cause, log))
+
+
+def log_given_up(known: Known) -> bool:
+    """Say whether Stitch was asked for the log often and long enough to go on without it."""
+    refusals = known.log_refused_at
+    return len(refusals) >= LOG_LOOKS and refusals[-1] - refusals[0] >= LOG_PATIENCE
+
+
+def _excerpt(log: ExtractionLog | None) -> str:
+    if log is None:
+        return ""
+    lines = [*log.problems, *([log.exit_line] if log.exit_line else [])]
+    return "\nFrom the extraction's log:\n" + "\n".join(f"  {_cap(line)}" for line in lines) if lines else ""
+
+
+def _cap(text: str) -> str:
+    return text if len(text) <= MESSAGE_LENGTH else text[:MESSAGE_LENGTH] + " [cut]"
+
+
+def _second(instant: datetime) -> datetime:
+    return instant.replace(microsecond=0)

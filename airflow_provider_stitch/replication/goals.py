@@ -1,0 +1,94 @@
+"""What somebody waits for: one phase of one job of one source."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from airflow_provider_stitch.connect.errors import InvalidArgument
+from airflow_provider_stitch.connect.objects import JobName, parse_time
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+Phase = Literal["connection_check", "structure_sync", "extraction", "end", "preparation", "loading"]
+"""The phases of Stitch, in their order. `end` is the end of an extraction, however it went."""
+
+PHASES: tuple[str, ...] = get_args(Phase)
+
+DEFAULT_LOAD_SETTLE = 120.0
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One phase of one job.
+
+    Which job is told in exactly one of three ways: by its name; as one that began at or after an instant (a
+    sensor for Stitch's own schedule); or as the one that was running at an instant (Stitch refuses a second
+    start without naming the first job). All instants are UTC, and Stitch's own except a user's
+    `started_after`.
+    """
+
+    phase: Phase
+    source_id: int
+    source_name: str  #: the source's `name`, by which loads are listed
+    job_name: str | None = None
+    started_after: datetime | None = None
+    running_at: datetime | None = None
+    job_began_at: datetime | None = None  #: when the named job began, if its name does not tell
+    streams: tuple[str, ...] | None = None  #: wait for these only, by stream name; None is all that had rows
+    load_settle: float = DEFAULT_LOAD_SETTLE  #: seconds for which a stream's last load must have stood still
+
+    def __post_init__(self) -> None:
+        if self.phase not in PHASES:
+            raise InvalidArgument(
+                f"There is no phase {self.phase!r}. Stitch's phases are: {', '.join(PHASES)}."
+            )
+        told = [self.job_name, self.started_after, self.running_at]
+        if sum(way is not None for way in told) != 1:
+            raise InvalidArgument(
+                "Which job to wait for must be told in exactly one way: "
+                "job_name (of a job that was started), or started_after (an instant)."
+            )
+        if self.job_name is not None:
+            self._check_job_name(self.job_name)
+        if self.load_settle < 0:
+            raise InvalidArgument(
+                f"load_settle is a number of seconds, 0 or more; it was {self.load_settle}."
+            )
+
+    def _check_job_name(self, job_name: str) -> None:
+        source_id = JobName.parse(job_name).source_id
+        if source_id != self.source_id:
+            raise InvalidArgument(
+                f"Job {job_name} belongs to source {source_id}, "
+                f"but source {self.source_name} has the id {self.source_id}. Name the job's own source."
+            )
+
+    @property
+    def began_at(self) -> datetime | None:
+        """When the named job began: from the version-1 UUID in its name, or else as told."""
+        if self.job_name is None:
+            return None
+        return JobName.parse(self.job_name).began_at or self.job_began_at
+
+    def for_job(self, job_name: str, began_at: datetime | None) -> Goal:
+        """Return the same goal for the job that turned out to be meant."""
+        return replace(self, job_name=job_name, job_began_at=began_at, started_after=None, running_at=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, for a trigger's stored arguments. No secret is among them."""
+        plain = asdict(self)
+        for key in ("started_after", "running_at", "job_began_at"):
+            plain[key] = plain[key].isoformat() if plain[key] else None
+        plain["streams"] = list(self.streams) if self.streams is not None else None
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Goal:
+        """Return the goal that `to_dict` described."""
+        fields = dict(plain)
+        for key in ("started_after", "running_at", "job_began_at"):
+            fields[key] = parse_time(fields[key]) if fields[key] else None
+        fields["streams"] = tuple(fields["streams"]) if fields["streams"] is not None else None
+        return cls(**fields)

@@ -1,0 +1,64 @@
+"""What Stitch has told so far about one source: plain values, replaced and never changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from airflow_provider_stitch.connect.extraction_log import ExtractionLog
+    from airflow_provider_stitch.connect.objects import ConnectionCheck, Extraction, Load, Source, Stream
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """An error state of a stream's load, followed over looks at the list of loads."""
+
+    since: datetime  #: Stitch's time of the first look that showed it
+    until: datetime  #: and of the last
+    looks: int  #: later looks that still showed it
+    is_new: bool  #: an earlier look showed the stream without it
+    said: str | None = None  #: the destination's own message
+
+    def seen_again(self, at: datetime, said: str | None) -> Trouble:
+        return replace(self, until=at, looks=self.looks + 1, said=said)
+
+
+@dataclass(frozen=True)
+class Known:
+    """All answers about one source that matter to one goal. Instants are Stitch's own, UTC."""
+
+    extraction: Extraction | None = None  #: the listed job: the source's last completed one
+    log: ExtractionLog | None = None
+    log_refused_at: tuple[
+        datetime, ...
+    ] = ()  #: when Stitch said that it has no log, or gave one that is cut off
+    streams: tuple[Stream, ...] | None = None
+    loads: Mapping[str, tuple[Load, ...]] | None = None  #: by stream name, which need not be unique
+    loads_at: datetime | None = None
+    troubles: Mapping[str, Trouble] = field(default_factory=dict)  #: by stream name
+    check: ConnectionCheck | None = None
+    source: Source | None = None
+
+    def with_loads(self, loads: Iterable[Load], at: datetime) -> Known:
+        """Return what is known after a look at the source's loads at Stitch's time `at`."""
+        by_name: dict[str, tuple[Load, ...]] = {}
+        for load in loads:
+            by_name[load.stream_name] = (*by_name.get(load.stream_name, ()), load)
+        troubles = {
+            row.stream_name: self._follow(row, at)
+            for rows in by_name.values()
+            for row in rows
+            if row.error_state is not None
+        }
+        return replace(self, loads=by_name, loads_at=at, troubles=troubles)
+
+    def _follow(self, row: Load, at: datetime) -> Trouble:
+        before = self.troubles.get(row.stream_name)
+        if before is not None:
+            return before.seen_again(at, row.error)
+        # A trouble of the very first look may be older than the job; one of a later look came since.
+        return Trouble(since=at, until=at, looks=0, is_new=self.loads is not None, said=row.error)

@@ -1,0 +1,79 @@
+"""What can never finish, so that nobody waits for it. Pure functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_stitch.connect.errors import DeletedSource, NeverFinishes, StitchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_provider_stitch.connect.objects import Destination, Source
+
+_MANUAL_ONLY = ("import_api", "webhook.")
+
+
+def why_no_start(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
+    """Return why a replication job of this source can't be started and finish, or None."""
+    if source.type is not None and source.type.startswith(_MANUAL_ONLY):
+        return _never(
+            source,
+            f"its type is {source.type}, whose rows are pushed to Stitch: there are no jobs to start",
+            "Leave out this task, or name another source.",
+        )
+    return why_no_end(source) or _without_destination(source, destinations)
+
+
+def why_no_job(source: Source) -> StitchError | None:
+    """Return why Stitch's schedule will start no job of this source, or None."""
+    stopped = [
+        ("by a user", source.paused_at),
+        (
+            "by Stitch (trial over, no rows for 40 days, destination gone, or plan changed)",
+            source.system_paused_at,
+        ),
+    ]
+    for by_whom, since in stopped:
+        if since is not None:
+            return _never(
+                source,
+                f"it is paused {by_whom} since {since:%Y-%m-%d %H:%M} UTC, so Stitch starts no job of it",
+                "Unpause it, or start its jobs with StitchRunReplicationJobOperator.",
+            )
+    return why_no_end(source)
+
+
+def why_no_end(source: Source) -> StitchError | None:
+    """Return why a job of this source will not end as it should, or None."""
+    if source.deleted_at is not None:
+        return DeletedSource(
+            f"Source {source.label} was deleted at {source.deleted_at:%Y-%m-%d %H:%M} UTC. Name another.",
+            source_id=source.id,
+        )
+    if source.current_step not in (None, "fully_configured"):
+        return _never(
+            source,
+            f"it is not fully configured: it stands at the step {source.current_step!r}",
+            _STEP_ADVICE.get(source.current_step or "", "Finish its configuration in Stitch."),
+        )
+    return None
+
+
+_STEP_ADVICE = {
+    "form": "Fill in its connection settings in Stitch.",
+    "oauth": "Authorize it in Stitch.",
+    "profile": "Choose its profile in Stitch.",
+    "discover_schema": "Its connection check has not succeeded yet: see its error in Stitch.",
+    "field_selection": "Select at least one stream and one field of it.",
+}
+
+
+def _without_destination(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
+    if any(destination.deleted_at is None for destination in destinations):
+        return None
+    return _never(source, "its account has no destination", "Create a destination in Stitch first.")
+
+
+def _never(source: Source, why: str, advice: str) -> NeverFinishes:
+    return NeverFinishes(f"Source {source.label} can't replicate: {why}. {advice}", source_id=source.id)

@@ -1,0 +1,292 @@
+"""When is a phase finished? One pure function: a goal and what is known -> a verdict, or what to ask next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from airflow_provider_stitch.connect.errors import (
+    ConnectionCheckFailed,
+    LoadingFailed,
+    StitchError,
+    UnknownStream,
+)
+from airflow_provider_stitch.connect.objects import ConnectionCheck, format_time
+from airflow_provider_stitch.replication.extraction import (
+    ExtractionVerdict,
+    State,
+    judge_extraction,
+    log_given_up,
+)
+from airflow_provider_stitch.replication.loading import (
+    StreamVerdict,
+    Target,
+    judge_streams,
+    label_of,
+    select_streams,
+    targets_from_log,
+    targets_without_log,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_provider_stitch.replication.goals import Goal
+    from airflow_provider_stitch.replication.known import Known
+
+
+class Question(Enum):
+    """What can be asked of Stitch about one source. The first three count against 30 requests in 10
+    minutes."""
+
+    EXTRACTION = "the source's last completed extraction"
+    LOG = "the log of the job's extraction"
+    LOADS = "the source's loads"
+    STREAMS = "the source's streams"
+    CHECK = "the source's last connection check"
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """A verdict on a goal; or, while it is running, the questions whose answers may bring one."""
+
+    state: State
+    asks: tuple[Question, ...] = ()
+    failure: StitchError | None = None
+    extraction: ExtractionVerdict = field(default_factory=ExtractionVerdict)
+    streams: tuple[StreamVerdict, ...] = ()
+    remarks: tuple[str, ...] = ()  #: what a task's log tells, in the order in which it came about
+    warnings: tuple[str, ...] = ()
+
+
+def assess(goal: Goal, known: Known) -> Assessment:
+    """Say how far the goal is reached, and what to ask next if it is not."""
+    if goal.phase == "connection_check":
+        return _assess_check(goal, known.check)
+    return _ask_first(goal, known) or _assess_job(goal, known)
+
+
+def _ask_first(goal: Goal, known: Known) -> Assessment | None:
+    if goal.streams is not None:  # a misspelt name should fail now, not after hours
+        if known.streams is None:
+            return _ask(Question.STREAMS)
+        try:
+            select_streams(known.streams, goal.streams)
+        except UnknownStream as error:
+            return Assessment("failed", failure=error)
+    # The first look at the loads tells an old load error from a new one: the sooner, the better.
+    if goal.phase in ("preparation", "loading") and known.loads is None:
+        return _ask(Question.LOADS)
+    return None
+
+
+def _assess_job(goal: Goal, known: Known) -> Assessment:
+    verdict = judge_extraction(goal, known)
+    if goal.phase == "end":
+        return _finished(verdict) if verdict.over else _ask(Question.EXTRACTION, extraction=verdict)
+    if goal.phase == "structure_sync":
+        return _assess_structure_sync(goal, known, verdict)
+    if verdict.state != "finished":
+        return _unfinished(verdict)
+    if goal.phase == "extraction":
+        return _finished(verdict)
+    return _assess_streams(goal, known, verdict)
+
+
+def _ask(*questions: Question, extraction: ExtractionVerdict | None = None) -> Assessment:
+    return Assessment("running", questions, extraction=extraction or ExtractionVerdict())
+
+
+def _finished(verdict: ExtractionVerdict) -> Assessment:
+    return Assessment("finished", extraction=verdict, remarks=_remark_on_extraction(verdict))
+
+
+def _unfinished(verdict: ExtractionVerdict) -> Assessment:
+    if verdict.state == "failed":
+        return Assessment("failed", failure=verdict.failure, extraction=verdict)
+    return _ask(Question.LOG if verdict.needs_log else Question.EXTRACTION, extraction=verdict)
+
+
+# --- Connection check and structure sync ----------------------------------------------------------------
+
+
+def _assess_check(goal: Goal, check: ConnectionCheck | None) -> Assessment:
+    if check is None or not _is_meant(goal, check) or check.status == "running":
+        return _ask(Question.CHECK)
+    if check.status == "succeeded":
+        done = format_time(check.completion_time) if check.completion_time else "an unknown time"
+        return Assessment("finished", remarks=(f"Connection check succeeded at {done} ({check.name})",))
+    said = (
+        check.discovery_error_message
+        or check.tap_error_message
+        or check.target_error_message
+        or f"Stitch gave no message (status {check.status!r})."
+    )
+    return Assessment(
+        "failed",
+        failure=ConnectionCheckFailed(
+            f"Connection check of source {goal.source_name} ({goal.source_id}) failed: {check.name}: {said}\n"
+            "Mend the source's connection settings in Stitch; saving them starts a new check.",
+            source_id=goal.source_id,
+            job_name=check.name,
+        ),
+    )
+
+
+def _is_meant(goal: Goal, check: ConnectionCheck) -> bool:
+    if goal.job_name is not None and check.name == goal.job_name:
+        return True
+    since = goal.started_after or goal.began_at
+    return since is not None and check.start_time is not None and check.start_time >= since
+
+
+def _assess_structure_sync(goal: Goal, known: Known, verdict: ExtractionVerdict) -> Assessment:
+    """Discovery is the first part of an extraction; of a new source, the connection check has run it too."""
+    if verdict.structure_synced:
+        return Assessment("finished", extraction=verdict, remarks=("Structure sync finished",))
+    check = known.check
+    if (
+        goal.started_after is not None
+        and check is not None
+        and _is_meant(goal, check)
+        and check.discovery_exit_status == 0
+    ):
+        return Assessment(
+            "finished", remarks=(f"Structure sync finished in the connection check {check.name}",)
+        )
+    unfinished = _unfinished(verdict)
+    if goal.started_after is not None and unfinished.asks == (Question.EXTRACTION,):
+        return _ask(Question.CHECK, Question.EXTRACTION, extraction=verdict)
+    return unfinished
+
+
+# --- Preparation and loading ----------------------------------------------------------------------------
+
+
+def _assess_streams(goal: Goal, known: Known, extraction: ExtractionVerdict) -> Assessment:
+    if known.streams is None:
+        return _ask(Question.STREAMS, extraction=extraction)
+    complete = known.log is not None and known.log.exit_line is not None
+    if not complete and not log_given_up(known):
+        return _ask(Question.LOG, extraction=extraction)
+    targets, warnings = _targets(goal, known, extraction)
+    completed_at = extraction.completed_at or extraction.began_at or _EPOCH
+    verdicts = judge_streams(targets, known, load_settle=goal.load_settle, completed_at=completed_at)
+    return Assessment(
+        state=_sum_up(goal, verdicts),
+        asks=(Question.LOADS,) if _sum_up(goal, verdicts) == "running" else (),
+        failure=_loading_failure(goal, extraction, verdicts) if _sum_up(goal, verdicts) == "failed" else None,
+        extraction=extraction,
+        streams=verdicts,
+        remarks=(*_remark_on_extraction(extraction), *_remarks_on_streams(verdicts)),
+        warnings=(*warnings, *_warnings(known, verdicts)),
+    )
+
+
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def _targets(
+    goal: Goal, known: Known, extraction: ExtractionVerdict
+) -> tuple[tuple[Target, ...], tuple[str, ...]]:
+    streams = known.streams or ()
+    began_at = extraction.began_at or _EPOCH
+    if known.log is not None and known.log.exit_line is not None and known.log.streams_known:
+        targets = targets_from_log(known.log, streams, began_at)
+        warnings: tuple[str, ...] = ()
+    else:
+        targets = targets_without_log(streams, began_at)
+        warnings = (_NO_LOG,)
+    if goal.streams is not None:
+        wanted = {label_of(stream, streams) for stream in select_streams(streams, goal.streams)}
+        targets = tuple(target for target in targets if target.label in wanted)
+    return targets, warnings
+
+
+_NO_LOG = (
+    "The extraction's log does not tell which streams had rows. Waiting for every selected stream to be "
+    "loaded; those that see no load for 15 minutes after the source's last one are taken to have had no rows."
+)
+
+
+def _sum_up(goal: Goal, verdicts: Sequence[StreamVerdict]) -> State:
+    states = {verdict.state for verdict in verdicts}
+    if "in_error" in states and goal.phase == "loading":
+        return "failed"
+    return "running" if "waiting" in states else "finished"
+
+
+def _loading_failure(
+    goal: Goal, extraction: ExtractionVerdict, verdicts: Sequence[StreamVerdict]
+) -> LoadingFailed:
+    wrong = [verdict for verdict in verdicts if verdict.state == "in_error"]
+    said = "\n".join(f"  {verdict.target.label}: {verdict.said or 'no message given'}" for verdict in wrong)
+    return LoadingFailed(
+        f"Loading of source {goal.source_name} ({goal.source_id}) failed: job {extraction.job_name}: "
+        f"the destination refused {len(wrong)} of {_streams(len(verdicts))} with rows:\n{said}\n"
+        "Mend the destination. Stitch keeps the rows for up to 30 days and tries again by itself, "
+        "so running the task again then waits for them.",
+        source_id=goal.source_id,
+        job_name=extraction.job_name,
+    )
+
+
+# --- Words for the task's log ---------------------------------------------------------------------------
+
+
+def _remark_on_extraction(extraction: ExtractionVerdict) -> tuple[str, ...]:
+    if extraction.began_at is None or extraction.completed_at is None:
+        return (f"Extraction finished: {extraction.job_name}",)
+    # Stitch cuts times to the second, and a job's name tells its start more exactly than that.
+    took = extraction.completed_at - extraction.began_at.replace(microsecond=0)
+    seconds = round(took.total_seconds())
+    at = format_time(extraction.completed_at)
+    return (f"Extraction finished after {seconds} s, at {at}: {extraction.job_name}",)
+
+
+def _remarks_on_streams(verdicts: Sequence[StreamVerdict]) -> tuple[str, ...]:
+    if not verdicts:
+        return ("No stream had new rows, so there is nothing to load",)
+    named = ", ".join(sorted(f"{verdict.target.label} ({_rows(verdict)})" for verdict in verdicts))
+    heading = f"{_streams(len(verdicts))} to load: {named}"
+    loaded = sorted((v.loaded_at, v.target.label, v) for v in verdicts if v.state == "loaded" and v.loaded_at)
+    return heading, *(f"Loaded {label}: {_rows(v)} at {format_time(at)}" for at, label, v in loaded)
+
+
+def _streams(number: int) -> str:
+    return "1 stream" if number == 1 else f"{number} streams"
+
+
+def _rows(verdict: StreamVerdict) -> str:
+    rows = verdict.target.rows
+    if rows is None:
+        return "rows not counted" if verdict.target.had_rows else "rows unknown"
+    return f"{rows} row" if rows == 1 else f"{rows} rows"
+
+
+def _warnings(known: Known, verdicts: Sequence[StreamVerdict]) -> tuple[str, ...]:
+    no_rows = sorted(verdict.target.label for verdict in verdicts if verdict.state == "no_rows")
+    doubtful = sorted(
+        f"{verdict.target.label} ({verdict.said})"
+        for verdict in verdicts
+        if verdict.state == "waiting" and verdict.said
+    )
+    names = {name for verdict in verdicts for name in verdict.target.load_names}
+    others = sorted(
+        f"{name} ({trouble.said})" for name, trouble in known.troubles.items() if name not in names
+    )
+    return (
+        *([f"Saw no load of {', '.join(no_rows)}: taken to have had no rows."] if no_rows else []),
+        *(
+            [f"In a load error that may be older than this job, so watched further: {'; '.join(doubtful)}"]
+            if doubtful
+            else []
+        ),
+        *(
+            [f"Not waited for, but in a load error, so that earlier rows are missing: {'; '.join(others)}"]
+            if others
+            else []
+        ),
+    )

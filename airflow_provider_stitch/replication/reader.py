@@ -1,0 +1,194 @@
+"""Reads one Stitch account: each request in a thread, within the budget, retried as long as there is time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+
+from airflow_provider_stitch.connect.errors import RateLimited, StitchUnavailable, UnexpectedAnswer
+from airflow_provider_stitch.connect.transport import pause_before_retry
+from airflow_provider_stitch.replication.budget import Budget, shared_budget
+from airflow_provider_stitch.replication.pages import PageSeen, next_page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from airflow_provider_stitch.connect.client import StitchClient
+    from airflow_provider_stitch.connect.objects import Extraction, Load, Page
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Time of this machine, for pauses and deadlines only: what Stitch tells is compared by Stitch's own
+    time."""
+
+    def time(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    def time(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+# An answer that is not what it should be may be one that was cut; one that stays so is an error.
+GARBAGE_ATTEMPTS = 5
+
+
+class AccountReader:
+    """Asks Stitch about one account.
+
+    :param client: a client that does not retry by itself; pausing is done here, where it blocks nobody.
+    :param deadline: seconds since the epoch up to which an unavailable Stitch is asked again; None is for
+        ever.
+    :param warn: told once of each outage.
+    """
+
+    def __init__(
+        self,
+        client: StitchClient,
+        *,
+        deadline: float | None = None,
+        clock: Clock | None = None,
+        budget: Budget | None = None,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.client = client
+        self.clock = clock or SystemClock()
+        self.deadline = deadline
+        self.requests = 0  #: limited requests made so far
+        self._budget = budget
+        self._warn = warn
+        self._extraction_page = 1
+        self._load_pages: tuple[int, ...] = ()
+
+    async def ask(self, call: Callable[[], T], *, limited: bool = False) -> T:
+        """Return the answer of one call of the client, made in a thread.
+
+        :raises StitchError: what the client raised; an unavailable Stitch only when the deadline has passed.
+        """
+        retrying = AsyncRetrying(
+            sleep=self.clock.sleep,
+            retry=retry_if_exception(_is_passing),
+            wait=_pause,
+            stop=self._has_no_time_left,
+            before_sleep=self._warn_of_outage,
+            reraise=True,
+        )
+        return await retrying(self._ask_once, call, limited)
+
+    async def _ask_once(self, call: Callable[[], T], limited: bool) -> T:  # noqa: FBT001 - passed on by tenacity
+        if not limited:
+            return await asyncio.to_thread(call)
+        budget = await self.budget()
+        while wait := budget.take():
+            await self.clock.sleep(wait)
+        self.requests += 1
+        try:
+            return await asyncio.to_thread(call)
+        except RateLimited as error:
+            budget.block(error.retry_after or budget.spacing)
+            raise
+        finally:
+            budget.give_back()
+
+    async def budget(self) -> Budget:
+        """Return the budget of this account, shared by all its readers in this process."""
+        if self._budget is None:
+            client_id = await self.ask(lambda: self.client.client_id)
+            account = (self.client.base_url, client_id)
+            self._budget = shared_budget(account, self.client.requests_per_10_minutes)
+        return self._budget
+
+    # --- The lists that come in pages -------------------------------------------------------------------
+
+    async def extraction_of(self, source_id: int) -> tuple[Extraction | None, datetime]:
+        """Return the source's last completed extraction, if it is listed, and Stitch's time of that
+        answer."""
+        seen: dict[int, PageSeen] = {}
+        number: int | None = self._extraction_page
+        last_page: int | None = None
+        at = _now(None)
+        while number is not None:
+            page = await self._extractions(number)
+            last_page, at = page.last_page, _now(page.answered_at)
+            self._extraction_page = number
+            for extraction in page.records:
+                if extraction.source_id == source_id:
+                    return extraction, at
+            ids = [extraction.source_id for extraction in page.records]
+            seen[number] = PageSeen(min(ids, default=None), max(ids, default=None))
+            number = next_page(source_id, seen, last_page, hint=self._extraction_page)
+        return None, at
+
+    async def _extractions(self, number: int) -> Page[Extraction]:
+        return await self.ask(lambda: self.client.list_extractions(page=number), limited=True)
+
+    async def loads_of(self, source_name: str, expected: Collection[str] = ()) -> tuple[list[Load], datetime]:
+        """Return the loads of a source's streams, and Stitch's time of the oldest answer among them.
+
+        Loads are listed by stream name (or by an id that they do not show), so a source's are spread over
+        pages. All are read once; then those that held some, as long as they still hold all that is
+        `expected`.
+        """
+        pages = [await self._loads(number) for number in self._load_pages]
+        found = _loads_in(pages, source_name)
+        if not pages or not {load.stream_name for load in found}.issuperset(expected):
+            pages = await self._all_loads()
+            found = _loads_in(pages, source_name)
+        self._load_pages = tuple(page.number for page in pages if _loads_in([page], source_name)) or (1,)
+        return found, min(_now(page.answered_at) for page in pages)
+
+    async def _all_loads(self) -> list[Page[Load]]:
+        pages = [await self._loads(1)]
+        while (number := pages[-1].next_page) is not None and number > pages[-1].number:
+            pages.append(await self._loads(number))
+        return pages
+
+    async def _loads(self, number: int) -> Page[Load]:
+        return await self.ask(lambda: self.client.list_loads(page=number), limited=True)
+
+    # --- Retries ----------------------------------------------------------------------------------------
+
+    def _has_no_time_left(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, UnexpectedAnswer) and state.attempt_number >= GARBAGE_ATTEMPTS:
+            return True
+        return self.deadline is not None and self.clock.time() + _pause(state) > self.deadline
+
+    def _warn_of_outage(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if state.attempt_number == 1:
+            self._warn(f"{error} Asking again until it answers.")
+
+
+def _is_passing(error: BaseException) -> bool:
+    return isinstance(error, (StitchUnavailable, UnexpectedAnswer))
+
+
+def _pause(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    return pause_before_retry(state.attempt_number, getattr(error, "retry_after", None))
+
+
+def _loads_in(pages: Iterable[Page[Load]], source_name: str) -> list[Load]:
+    found: list[Load] = []
+    for page in pages:
+        # A record that moved to the next page between two requests comes twice.
+        found.extend(load for load in page.records if load.source_name == source_name and load not in found)
+    return found
+
+
+def _now(answered_at: datetime | None) -> datetime:
+    """Return Stitch's time of an answer; an answer without a usable `Date` leaves only this machine's
+    clock."""
+    return answered_at or datetime.now(timezone.utc)

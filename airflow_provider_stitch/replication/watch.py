@@ -1,0 +1,252 @@
+"""The one way to wait: ask what the rules want to know, until they have a verdict.
+
+A deferred task awaits `Watch.wait` in the triggerer, any other runs the same coroutine in its worker, and a
+sensor's poke takes one step of it, `Watch.look`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_stitch.connect.errors import (
+    KINDS,
+    ExtractionLogNotFound,
+    PhaseTimedOut,
+    StitchError,
+    StitchNotFound,
+)
+from airflow_provider_stitch.connect.objects import format_time
+from airflow_provider_stitch.replication.known import Known
+from airflow_provider_stitch.replication.never import why_no_end, why_no_job
+from airflow_provider_stitch.replication.phases import Assessment, Question, assess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_stitch.replication.goals import Goal
+    from airflow_provider_stitch.replication.reader import AccountReader
+
+# Sources may be asked about without limit, yet there is no need to do so at every look.
+SOURCE_INTERVAL = 60.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the waiting for a goal ended, in plain JSON values: it travels from the triggerer to a worker."""
+
+    goal: dict[str, Any]
+    result: dict[str, Any]  #: what is known of the job: `job_name`, `source_id` ... (see `result_of`)
+    error: dict[str, Any] | None = None  #: `kind`, `message`, `source_id`, `job_name`
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def raise_for_error(self) -> None:
+        """Raise the error that the waiting ended with, if it did."""
+        if self.error is not None:
+            kind = KINDS.get(self.error["kind"], StitchError)
+            raise kind(
+                self.error["message"], source_id=self.error["source_id"], job_name=self.error["job_name"]
+            )
+
+
+class Watch:
+    """Waits for one goal.
+
+    :param reader: reads the account.
+    :param poll_interval: seconds between two looks; None is as often as the budget allows.
+    :param tell: given each line for the task's log, once.
+    :param warn: given each warning, once.
+    """
+
+    def __init__(
+        self,
+        reader: AccountReader,
+        goal: Goal,
+        *,
+        poll_interval: float | None = None,
+        tell: Callable[[str], None] = lambda _: None,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.reader = reader
+        self.goal = goal
+        self.poll_interval = poll_interval
+        self.known = Known()
+        self._tell = tell
+        self._warn = warn
+        self._told: set[str] = set()
+        self._source_asked_at = float("-inf")
+
+    async def wait(self) -> Outcome:
+        """Return when the goal is reached, can't be reached, or the reader's deadline has passed."""
+        try:
+            while True:
+                spent = self.reader.requests
+                assessment = await self.look()
+                if assessment.state != "running":
+                    return self.outcome(assessment)
+                pause = await self._pause(self.reader.requests - spent)
+                if (
+                    self.reader.deadline is not None
+                    and self.reader.clock.time() + pause > self.reader.deadline
+                ):
+                    return self._timed_out(assessment)
+                await self.reader.clock.sleep(pause)
+        except StitchError as error:
+            return Outcome(
+                self.goal.to_dict(), result_of(self.goal, assess(self.goal, self.known)), _plain(error)
+            )
+
+    async def look(self) -> Assessment:
+        """Ask each question that the rules have, at most once, and return their verdict as of now.
+
+        :raises StitchError: Stitch could not be asked, or the goal can never be reached.
+        """
+        asked: set[Question] = set()
+        while True:
+            assessment = assess(self.goal, self.known)
+            self._report(assessment)
+            self._learn_which_job(assessment)
+            questions = [question for question in assessment.asks if question not in asked]
+            if not questions:
+                return assessment
+            await self._check_that_it_can_end(assessment)
+            for question in questions:
+                await self._ask(question, assessment)
+            asked.update(questions)
+
+    async def _pause(self, spent: int) -> float:
+        if self.poll_interval is not None:
+            return self.poll_interval
+        return (await self.reader.budget()).spacing * max(1, spent)
+
+    # --- Asking -----------------------------------------------------------------------------------------
+
+    async def _ask(self, question: Question, assessment: Assessment) -> None:
+        reader, client, known = self.reader, self.reader.client, self.known
+        if question is Question.EXTRACTION:
+            extraction, _ = await reader.extraction_of(self.goal.source_id)
+            self.known = replace(known, extraction=extraction)
+        elif question is Question.LOG:
+            await self._ask_for_log(assessment.extraction.job_name or self.goal.job_name or "")
+        elif question is Question.LOADS:
+            expected = [
+                name
+                for verdict in assessment.streams
+                if verdict.state == "waiting"
+                for name in verdict.target.load_names[-1:]
+            ]
+            self.known = known.with_loads(*await reader.loads_of(self.goal.source_name, expected))
+        elif question is Question.STREAMS:
+            streams = await reader.ask(lambda: client.list_streams(self.goal.source_id))
+            self.known = replace(known, streams=tuple(streams))
+        elif question is Question.CHECK:
+            await self._ask_for_check()
+
+    async def _ask_for_log(self, job_name: str) -> None:
+        client = self.reader.client
+        try:
+            log = await self.reader.ask(lambda: client.get_extraction_log(job_name), limited=True)
+        except ExtractionLogNotFound:
+            log = None
+        self.known = replace(self.known, log=log or self.known.log)
+        if log is None or log.exit_line is None:
+            at = client.latest_answer_at or datetime.now(timezone.utc)
+            self.known = replace(self.known, log_refused_at=(*self.known.log_refused_at, at))
+
+    async def _ask_for_check(self) -> None:
+        client = self.reader.client
+        try:
+            check = await self.reader.ask(lambda: client.get_last_connection_check(self.goal.source_id))
+        except StitchNotFound:
+            return  # the source has never been checked
+        self.known = replace(self.known, check=check)
+
+    async def _check_that_it_can_end(self, assessment: Assessment) -> None:
+        now = self.reader.clock.time()
+        if assessment.extraction.over or now - self._source_asked_at < SOURCE_INTERVAL:
+            return
+        self._source_asked_at = now
+        client = self.reader.client
+        source = await self.reader.ask(lambda: client.get_source(self.goal.source_id))
+        waits_for_schedule = self.goal.started_after is not None and self.goal.phase != "connection_check"
+        why_not = why_no_job(source) if waits_for_schedule else why_no_end(source)
+        if why_not is not None and not self._is_being_configured():
+            raise why_not
+
+    def _is_being_configured(self) -> bool:
+        """A check, and the structure sync in it, are steps of the configuration itself."""
+        return self.goal.phase in ("connection_check", "structure_sync")
+
+    # --- Telling ----------------------------------------------------------------------------------------
+
+    def _learn_which_job(self, assessment: Assessment) -> None:
+        extraction = assessment.extraction
+        if self.goal.job_name is None and extraction.job_name is not None:
+            self._tell(f"The job is {extraction.job_name}")
+            self.goal = self.goal.for_job(extraction.job_name, extraction.began_at)
+
+    def _report(self, assessment: Assessment) -> None:
+        for lines, say in ((assessment.remarks, self._tell), (assessment.warnings, self._warn)):
+            for line in lines:
+                if line not in self._told:
+                    self._told.add(line)
+                    say(line)
+
+    def outcome(self, assessment: Assessment) -> Outcome:
+        """Return a verdict in plain values."""
+        error = _plain(assessment.failure) if assessment.failure is not None else None
+        return Outcome(self.goal.to_dict(), result_of(self.goal, assessment), error)
+
+    def _timed_out(self, assessment: Assessment) -> Outcome:
+        goal = self.goal
+        waiting = [verdict.target.label for verdict in assessment.streams if verdict.state == "waiting"]
+        far = f"; still to be loaded: {', '.join(waiting)}" if waiting else ""
+        error = PhaseTimedOut(
+            f"Waiting for {goal.phase} of source {goal.source_name} ({goal.source_id}) took longer than its "
+            f"timeout: job {goal.job_name or 'not listed yet'}{far}. It may still go on in Stitch. "
+            "Raise the task's timeout, or look at the source's page in Stitch for what holds it up.",
+            source_id=goal.source_id,
+            job_name=goal.job_name,
+        )
+        return Outcome(goal.to_dict(), result_of(goal, assessment), _plain(error))
+
+
+def result_of(goal: Goal, assessment: Assessment) -> dict[str, Any]:
+    """Return what is known of a job, in plain JSON values; instants are ISO 8601, UTC."""
+    extraction = assessment.extraction
+    latest = max((verdict.loaded_at for verdict in assessment.streams if verdict.loaded_at), default=None)
+    all_loaded = assessment.state == "finished" and goal.phase == "loading"
+    return {
+        "job_name": extraction.job_name or goal.job_name,
+        "source_id": goal.source_id,
+        "source_name": goal.source_name,
+        "started_at": _text(extraction.began_at or goal.began_at),
+        "extraction_completed_at": _text(extraction.completed_at),
+        "loaded_at": _text(latest) if all_loaded else None,
+        "streams": {
+            verdict.target.label: {"rows": verdict.target.rows, "loaded_at": _text(verdict.loaded_at)}
+            for verdict in sorted(assessment.streams, key=lambda verdict: verdict.target.label)
+            if verdict.state != "no_rows"
+        },
+    }
+
+
+def failed_outcome(goal: Goal, error: StitchError) -> Outcome:
+    """Return the outcome of a waiting that could not begin."""
+    return Outcome(goal.to_dict(), result_of(goal, assess(goal, Known())), _plain(error))
+
+
+def _plain(error: StitchError) -> dict[str, Any]:
+    return {
+        "kind": type(error).__name__,
+        "message": str(error),
+        "source_id": error.source_id,
+        "job_name": error.job_name,
+    }
+
+
+def _text(instant: datetime | None) -> str | None:
+    return format_time(instant) if instant is not None else None

@@ -1,0 +1,1 @@
+"""Sensors: wait for a phase of a replication job."""

@@ -1,0 +1,223 @@
+"""Sensors: one per phase of a replication job."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+)
+
+from airflow_provider_stitch.tasks import (
+    StitchSourceLink,
+    StitchTask,
+    default_deferrable,
+    failing_for_good,
+    outcome_of,
+    run,
+    seconds,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_stitch.replication.goals import Goal, Phase
+    from airflow_provider_stitch.replication.reader import AccountReader
+    from airflow_provider_stitch.replication.watch import Outcome, Watch
+
+
+class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
+    """Waits until a job of a source has reached this sensor's phase.
+
+    Which job: the one that `job_name` names; or else one that began at or after `started_after`. The XCom is
+    the dict of StitchRunReplicationJobOperator, as far as it is known.
+
+    :param source: the source's id, its `name`, or its display name. (templated)
+    :param job_name: name of a job that was started. (templated)
+    :param started_after: an instant (ISO 8601, or a datetime); default: the end of the run's data interval,
+        else the time at which the run was queued. (templated)
+    :param poll_interval: seconds between two looks at Stitch while deferred; None is as often as its limit of
+        30 requests in 10 minutes allows. Otherwise Airflow's `poke_interval` is the pause.
+    :param deferrable: wait in the triggerer instead of a worker. Default: Airflow's `[operators]
+        default_deferrable`.
+    :param stitch_conn_id: id of the Airflow connection. (templated)
+    """
+
+    phase: ClassVar[Phase]
+
+    template_fields: Sequence[str] = ("source", "job_name", "started_after", "stitch_conn_id")
+    operator_extra_links = (StitchSourceLink(),)
+    ui_color = "#e5eef7"
+
+    def __init__(
+        self,
+        *,
+        source: int | str,
+        job_name: str | None = None,
+        started_after: datetime | str | None = None,
+        poll_interval: float | None = None,
+        deferrable: bool | None = None,
+        stitch_conn_id: str = "stitch_default",
+        **kwargs: Any,
+    ) -> None:
+        timeout = kwargs.get("timeout")
+        if isinstance(timeout, (int, float, timedelta)):
+            seconds(timeout, "timeout")
+        super().__init__(**kwargs)
+        if job_name is not None and started_after is not None:
+            raise ValueError("Give job_name or started_after, not both: each says which job is meant.")
+        self.source = source
+        self.job_name = job_name
+        self.started_after = started_after
+        self.poll_interval = seconds(poll_interval, "poll_interval")
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        self.stitch_conn_id = stitch_conn_id
+        self._watch: Watch | None = None
+
+    def execute(self, context: Context) -> Any:
+        """Wait in the triggerer if this sensor is deferrable, else by pokes."""
+        if not self.deferrable:
+            return super().execute(context)
+        with self._failing(), failing_for_good():
+            deadline = time.time() + self.timeout
+            goal = run(self._goal(context, self.reader(deadline)))
+            self.leave_link(context, goal.source_id)
+            self.defer_until(goal, deadline)
+        return None
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Return what the triggerer found out."""
+        with self._failing(), failing_for_good():
+            return self._end(outcome_of(event))
+
+    def poke(self, context: Context) -> PokeReturnValue | bool:
+        """Take one look at Stitch."""
+        with self._failing(), failing_for_good():
+            if self._watch is None:
+                deadline = time.time() + self.timeout
+                goal = run(self._goal(context, self.reader(deadline)))
+                self.leave_link(context, goal.source_id)
+                self._watch = self.watch(goal, deadline)
+            assessment = run(self._watch.look())
+            if assessment.state == "running":
+                return False
+            return PokeReturnValue(is_done=True, xcom_value=self._end(self._watch.outcome(assessment)))
+
+    def _end(self, outcome: Outcome) -> dict[str, Any]:
+        if outcome.error is not None and outcome.error["kind"] == "PhaseTimedOut":
+            raise AirflowSensorTimeout(outcome.error["message"])
+        return self.finish(outcome)
+
+    # --- Which job --------------------------------------------------------------------------------------
+
+    async def _goal(self, context: Context, reader: AccountReader) -> Goal:
+        from airflow_provider_stitch.replication.goals import Goal
+
+        source = await reader.ask(lambda: self.hook.resolve_source(self.source))
+        which: dict[str, Any] = {"job_name": self.job_name or None}
+        if not self.job_name:
+            which["started_after"] = self._started_after(context)
+        return Goal(self.phase, source.id, source.name, **which, **self._goal_options())
+
+    def _goal_options(self) -> dict[str, Any]:
+        return {}
+
+    def _started_after(self, context: Context) -> datetime:
+        from airflow_provider_stitch.connect.errors import InvalidArgument
+        from airflow_provider_stitch.connect.objects import parse_time
+
+        if isinstance(self.started_after, str) and self.started_after:
+            return parse_time(self.started_after)
+        dag_run: Any = context["dag_run"]
+        default = (
+            context.get("data_interval_end") or getattr(dag_run, "queued_at", None) or dag_run.start_date
+        )
+        instant: datetime | None = self.started_after or default
+        if instant is None or instant.tzinfo is None:
+            raise InvalidArgument(
+                "started_after must be an instant with a time zone, such as 2026-08-17T06:00:00Z; "
+                f"it was {self.started_after!r}."
+            )
+        return instant
+
+    # --- Failing ----------------------------------------------------------------------------------------
+
+    def _failing(self) -> _SoftFailing:
+        return _SoftFailing(self.soft_fail)
+
+
+class _SoftFailing:
+    """With `soft_fail`, whatever would fail the sensor skips it, in every mode."""
+
+    def __init__(self, soft_fail: bool) -> None:  # noqa: FBT001
+        self.soft_fail = soft_fail
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if self.soft_fail and isinstance(error, Exception) and not isinstance(error, AirflowSkipException):
+            raise AirflowSkipException(f"Skipped, for soft_fail is set: {error}") from error
+
+
+class StitchConnectionCheckSensor(_StitchPhaseSensor):
+    __doc__ = (_StitchPhaseSensor.__doc__ or "").replace(
+        "a job of a source", "the connection check of a source"
+    )
+    phase: ClassVar[Phase] = "connection_check"
+
+
+class StitchStructureSyncSensor(_StitchPhaseSensor):
+    __doc__ = _StitchPhaseSensor.__doc__
+    phase: ClassVar[Phase] = "structure_sync"
+
+
+class StitchExtractionSensor(_StitchPhaseSensor):
+    __doc__ = _StitchPhaseSensor.__doc__
+    phase: ClassVar[Phase] = "extraction"
+
+
+class StitchPreparationSensor(_StitchPhaseSensor):
+    """Waits until the streams of a job are prepared: their load has been attempted.
+
+    No endpoint of Stitch reports the preparation, so a stream counts as prepared once it is loaded, or in a
+    load error. All else is as with the other sensors, and:
+
+    :param streams: wait for these streams only, by `stream_name`; None is all that had rows. (templated)
+    """
+
+    phase: ClassVar[Phase] = "preparation"
+    template_fields: Sequence[str] = (*_StitchPhaseSensor.template_fields, "streams")
+
+    def __init__(self, *, streams: Sequence[str] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if isinstance(streams, str):
+            raise ValueError(f"streams is a list of stream names; it was the text {streams!r}.")
+        self.streams = streams
+
+    def _goal_options(self) -> dict[str, Any]:
+        return {"streams": tuple(self.streams) if self.streams is not None else None}
+
+
+class StitchLoadingSensor(StitchPreparationSensor):
+    """Waits until the rows of a job are loaded into the destination.
+
+    :param load_settle: seconds for which a stream's last load must have stood still if its rows were flushed
+        more than once; 0 trusts the first load.
+    """
+
+    phase: ClassVar[Phase] = "loading"
+
+    def __init__(self, *, load_settle: float = 120, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.load_settle = seconds(load_settle, "load_settle", zero=True) or 0.0
+
+    def _goal_options(self) -> dict[str, Any]:
+        return {**super()._goal_options(), "load_settle": self.load_settle}

@@ -1,0 +1,184 @@
+"""What operators and sensors have in common: the hook, the waiting, the link, and how an error ends a task.
+
+A DAG file that imports an operator pays for this module at every parse, so what talks to Stitch is imported
+when a task runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperatorLink, conf
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+    from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
+
+    from airflow_provider_stitch.hooks.stitch import StitchHook
+    from airflow_provider_stitch.replication.goals import Goal
+    from airflow_provider_stitch.replication.reader import AccountReader
+    from airflow_provider_stitch.replication.watch import Outcome, Watch
+
+T = TypeVar("T")
+
+LINK_KEY = "_link_StitchSourceLink"
+"""The XCom key under which Airflow 3 looks for the link, and this package does on Airflow 2."""
+
+
+class StitchSourceLink(BaseOperatorLink):
+    """The button that leads from a task to its source's page in Stitch."""
+
+    name = "Source in Stitch"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
+        """Return the address that the task left in its XCom, or nothing if it never got so far."""
+        from airflow.providers.common.compat.sdk import XCom
+
+        return XCom.get_value(key=LINK_KEY, ti_key=ti_key) or ""
+
+
+class StitchTask:
+    """A mixin for tasks that wait: what needs an operator's attributes, and no more."""
+
+    if TYPE_CHECKING:
+        stitch_conn_id: str
+        poll_interval: float | None
+        log: Any
+        defer: Any
+
+    @cached_property
+    def hook(self) -> StitchHook:
+        """The hook of this task's connection."""
+        from airflow_provider_stitch.hooks.stitch import StitchHook
+
+        return StitchHook(self.stitch_conn_id)
+
+    def reader(self, deadline: float | None) -> AccountReader:
+        """Return a reader of the account that asks an unavailable Stitch again until `deadline`."""
+        from airflow_provider_stitch.replication.reader import AccountReader
+
+        return AccountReader(self.hook.client, deadline=deadline, warn=self.log.warning)
+
+    def watch(self, goal: Goal, deadline: float | None) -> Watch:
+        """Return the watch of a goal, which reports into this task's log."""
+        from airflow_provider_stitch.replication.watch import Watch
+
+        return Watch(
+            self.reader(deadline),
+            goal,
+            poll_interval=self.poll_interval,
+            tell=self.log.info,
+            warn=self.log.warning,
+        )
+
+    def defer_until(
+        self,
+        goal: Goal,
+        deadline: float | None,
+        *,
+        carried: dict[str, Any] | None = None,
+        stop_on_kill: bool = False,
+    ) -> None:
+        """Go on in the triggerer, and come back to `execute_complete` with its event, which has what is
+        `carried`."""
+        from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
+
+        self.defer(
+            trigger=StitchPhaseTrigger(
+                stitch_conn_id=self.stitch_conn_id,
+                goal=goal.to_dict(),
+                poll_interval=self.poll_interval,
+                deadline=deadline,
+                carried=carried,
+                stop_on_kill=stop_on_kill,
+            ),
+            method_name="execute_complete",
+        )
+
+    def leave_link(self, context: Context, source_id: int) -> str:
+        """Leave the address of the source's page in XCom, for the link to find while the task still runs."""
+        url = self.hook.source_url(source_id)
+        context["ti"].xcom_push(key=LINK_KEY, value=url)
+        return url
+
+    def finish(self, outcome: Outcome) -> dict[str, Any]:
+        """Return what a finished wait is worth as XCom.
+
+        :raises StitchError: the outcome's own error.
+        """
+        outcome.raise_for_error()
+        result = outcome.result
+        return {
+            **result,
+            "client_id": self.hook.client.client_id,
+            "url": self.hook.source_url(result["source_id"]),
+        }
+
+
+def outcome_of(event: dict[str, Any]) -> Outcome:
+    """Return the outcome that a trigger's event carries.
+
+    :raises ValueError: the event is none of `StitchPhaseTrigger`'s.
+    """
+    from airflow_provider_stitch.replication.watch import Outcome
+
+    try:
+        return Outcome(goal=event["goal"], result=event["result"], error=event["error"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"This event is none of StitchPhaseTrigger's: {event!r}") from error
+
+
+@contextmanager
+def failing_for_good() -> Iterator[None]:
+    """Turn an error that no retry can mend into one that Airflow does not retry."""
+    from airflow_provider_stitch.connect.errors import StitchError
+
+    try:
+        yield
+    except StitchError as error:
+        if error.retryable:
+            raise
+        raise AirflowFailException(str(error)) from error
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end in this worker."""
+    return asyncio.run(coroutine)
+
+
+def seconds(duration: float | timedelta | None, name: str, *, zero: bool = False) -> float | None:
+    """Return a duration that a DAG author gave in seconds.
+
+    :raises ValueError: it is negative, or zero where that makes no sense.
+    """
+    if duration is None:
+        return None
+    value = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    if math.isnan(value) or value < 0 or (value == 0 and not zero):
+        raise ValueError(f"{name} is a duration in seconds and must be positive; it was {duration!r}.")
+    return value
+
+
+def deadline_after(
+    context: Context, timeout: float | None, execution_timeout: timedelta | None
+) -> float | None:
+    """Return when to give up, in seconds since the epoch: after `timeout`, or before Airflow ends the
+    task."""
+    now = time.time()
+    ends = [] if timeout is None else [now + timeout]
+    if execution_timeout is not None:
+        began = getattr(context["ti"], "start_date", None)
+        ends.append((began.timestamp() if began else now) + execution_timeout.total_seconds())
+    return min(ends, default=None)
+
+
+def default_deferrable() -> bool:
+    """Return Airflow's own default of `deferrable`."""
+    return bool(conf.getboolean("operators", "default_deferrable", fallback=False))

@@ -1,0 +1,97 @@
+"""StitchPhaseTrigger: the watch of one goal, in the triggerer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
+
+from airflow_provider_stitch.connect.errors import StitchError
+from airflow_provider_stitch.hooks.stitch import StitchHook
+from airflow_provider_stitch.replication.goals import Goal
+from airflow_provider_stitch.replication.reader import AccountReader
+from airflow_provider_stitch.replication.start import stop_job
+from airflow_provider_stitch.replication.watch import Outcome, Watch, failed_outcome
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class StitchPhaseTrigger(BaseTrigger):
+    """Waits until a phase of a replication job has ended, and fires one event: an `Outcome` as a dict, with
+    what was `carried`.
+
+    Only these arguments are stored in Airflow's database. The access token is not among them: the connection
+    is read in the triggerer.
+
+    :param stitch_conn_id: id of the Airflow connection.
+    :param goal: what to wait for, as `Goal.to_dict` makes it.
+    :param poll_interval: seconds between two looks; None is as often as Stitch's limit allows.
+    :param deadline: seconds since the epoch at which to give up; None is never.
+    :param carried: plain values that come back in the event, under this name, as they are.
+    :param stop_on_kill: stop the job in Stitch when a user fails, clears or marks the task (Airflow 3.3 and
+        later).
+    """
+
+    def __init__(
+        self,
+        *,
+        stitch_conn_id: str,
+        goal: dict[str, Any],
+        poll_interval: float | None = None,
+        deadline: float | None = None,
+        carried: dict[str, Any] | None = None,
+        stop_on_kill: bool = False,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
+        self.stitch_conn_id = stitch_conn_id
+        self.goal = goal
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.carried = carried or {}
+        self.stop_on_kill = stop_on_kill
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments to make this trigger again."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "stitch_conn_id": self.stitch_conn_id,
+                "goal": self.goal,
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+                "carried": self.carried,
+                "stop_on_kill": self.stop_on_kill,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and yield the outcome."""
+        outcome = await self._outcome()
+        event = {**outcome.to_dict(), "carried": self.carried}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
+
+    async def _outcome(self) -> Outcome:
+        goal = Goal.from_dict(self.goal)
+        try:
+            reader = await self._reader(self.deadline)
+        except StitchError as error:
+            return failed_outcome(goal, error)
+        watch = Watch(
+            reader, goal, poll_interval=self.poll_interval, tell=self.log.info, warn=self.log.warning
+        )
+        return await watch.wait()
+
+    async def _reader(self, deadline: float | None) -> AccountReader:
+        hook = StitchHook(self.stitch_conn_id)
+        client = await sync_to_async(hook.get_conn)()
+        return AccountReader(client, deadline=deadline, warn=self.log.warning)
+
+    async def on_kill(self) -> None:
+        """Stop the job, if this task started it: a user has failed, cleared or marked the deferred task."""
+        goal = Goal.from_dict(self.goal)
+        if not self.stop_on_kill or goal.job_name is None:
+            return
+        stopped = await stop_job(await self._reader(deadline=None), goal)
+        self.log.info("Stopped job %s in Stitch" if stopped else "Job %s is over already", goal.job_name)

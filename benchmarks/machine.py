@@ -1,0 +1,39 @@
+"""What was measured, and on what."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+DISTRIBUTIONS = (
+    "airflow-provider-stitch",
+    "apache-airflow",
+    "apache-airflow-task-sdk",
+    "apache-airflow-providers-common-compat",
+    "apache-airflow-providers-airbyte",
+    "apache-airflow-providers-dbt-cloud",
+    "airflow-provider-fivetran-async",
+    "requests",
+)
+
+
+def describe() -> str:
+    """Return the processor, its cores, the system and the Python, on one line."""
+    cores = os.cpu_count()
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{_processor()}, {cores} cores, {platform.system()} {platform.release()}, {python}"
+
+
+def versions() -> str:
+    """Return the versions of what is measured, on one line."""
+    return ", ".join(f"{name} {version(name)}" for name in DISTRIBUTIONS)
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else ():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

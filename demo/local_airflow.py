@@ -1,0 +1,205 @@
+"""A whole Airflow in a temporary folder, on free ports of this machine only."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from demo.patience import DemoFailed, Patience
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from types import TracebackType
+
+DAGS_FOLDER = Path(__file__).parent / "dags"
+
+# Without the servers of task logs: they would listen on all addresses, and the API server reads the files.
+COMPONENTS = {
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+
+MIGRATION = "db migrate"
+"""The one process that is meant to end."""
+
+# Seconds that a process has to end by itself.
+STOP_PATIENCE = 6.0
+
+
+class LocalAirflow:
+    """The processes of `airflow standalone`. Leaving the context ends them and removes the folder.
+
+    :param connection: the connection `stitch_default`, as JSON.
+    :param patience: waits, and is told to look whether the processes live.
+    """
+
+    def __init__(self, connection: str, patience: Patience) -> None:
+        self._connection = connection
+        self._patience = patience
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.url = ""
+
+    def __enter__(self) -> LocalAirflow:  # noqa: PYI034 - typing.Self is younger than Python 3.10
+        if not _airflow_command().exists():
+            raise DemoFailed(f"There is no Airflow beside {sys.executable}. Use: make demo")
+        self._folder = tempfile.TemporaryDirectory(prefix="stitch-", ignore_cleanup_errors=True)
+        self._home = Path(self._folder.name)
+        (self._home / "tmp").mkdir()
+        # Everything is set by the environment; without this file each process would write a long one.
+        (self._home / "airflow.cfg").touch()
+        port = _free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._environment = _environment(self._home, port, self._connection)
+        self._patience.watch = self._raise_if_dead
+        self._patience.log_end = self._log_ends
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            stop(self._processes.values())
+        finally:
+            self._folder.cleanup()
+
+    @property
+    def logs_folder(self) -> Path:
+        """Where Airflow writes the logs of tasks."""
+        return self._home / "logs"
+
+    def start(self) -> None:
+        """Make the database, and start every component without waiting for it."""
+        migration = self._launch(MIGRATION, ["db", "migrate"])
+        # The one component that asks the database for nothing before it is asked itself, and slow to start.
+        self._launch("api-server", ["api-server"])
+        self._patience.until(lambda: migration.poll() is not None, "Airflow's database")
+        self._raise_if_dead()
+        del self._processes[MIGRATION]  # its id may soon be another's
+        for name, arguments in COMPONENTS.items():
+            self._launch(name, arguments)
+
+    def _launch(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        with self._log_of(name).open("wb") as log:
+            process = subprocess.Popen(
+                [_airflow_command(), *arguments],
+                cwd=self._home,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for the demo, and all descendants can be found again
+            )
+        self._processes[name] = process
+        return process
+
+    def _raise_if_dead(self) -> None:
+        for name, process in self._processes.items():
+            code = process.poll()
+            if code is not None and not (name == MIGRATION and code == 0):
+                raise DemoFailed(
+                    f"Airflow's {name} has ended with exit status {code}. The end of its log:",
+                    last_lines(self._log_of(name), 30),
+                )
+
+    def _log_ends(self) -> list[str]:
+        return [f"{name}: {line}" for name in self._processes for line in last_lines(self._log_of(name), 8)]
+
+    def _log_of(self, name: str) -> Path:
+        return self._home / f"{name.replace(' ', '-')}.out"
+
+
+def _airflow_command() -> Path:
+    return Path(sys.executable).with_name("airflow")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _environment(home: Path, port: int, connection: str) -> dict[str, str]:
+    """Settings for Airflow, and nothing of another Airflow that this shell may be set up for."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
+    settings = {
+        "CORE__DAGS_FOLDER": str(DAGS_FOLDER),
+        "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "CORE__LOAD_EXAMPLES": "False",
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__PARALLELISM": "2",
+        "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "API__HOST": "127.0.0.1",
+        "API__PORT": str(port),
+        "API__BASE_URL": f"http://127.0.0.1:{port}",
+        # The API server starts beside the migration.
+        "DATABASE__CHECK_MIGRATIONS": "False",
+        # All processes must have the same keys.
+        "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "API__SECRET_KEY": secrets.token_urlsafe(32),
+        "API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
+        "USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+    return {
+        **own,
+        **{f"AIRFLOW__{name}": value for name, value in settings.items()},
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW_CONN_STITCH_DEFAULT": connection,
+        "PATH": os.pathsep.join([str(_airflow_command().parent), os.environ.get("PATH", os.defpath)]),
+        "TMPDIR": str(home / "tmp"),
+        "NO_PROXY": "*",
+        "no_proxy": "*",
+        "DO_NOT_TRACK": "1",
+        "SCARF_ANALYTICS": "False",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def last_lines(log: Path, count: int) -> list[str]:
+    """Return the end of a log file, or nothing if there is none."""
+    if not log.exists():
+        return []
+    return log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+
+
+def stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    """End processes that lead a session of their own, and all that they have started."""
+    leaders = list(processes)
+    for process in leaders:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+    until = time.monotonic() + STOP_PATIENCE
+    for process in leaders:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, until - time.monotonic()))
+    remaining = _members({process.pid for process in leaders})
+    for member in remaining:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    for process in leaders:
+        process.wait()
+    psutil.wait_procs(remaining, timeout=STOP_PATIENCE)
+
+
+def _members(sessions: set[int]) -> list[psutil.Process]:
+    """All processes of some sessions. A task keeps its session even if its parent is gone."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getsid(process.pid) in sessions:
+                found.append(process)
+    return found

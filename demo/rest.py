@@ -1,0 +1,76 @@
+"""The few calls of Airflow's REST API that the demo needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+
+from demo.patience import DemoFailed, NoAnswer
+
+TIMEOUT = 20.0  # seconds
+
+
+class AirflowApi:
+    """Airflow's REST API with a token of its simple auth manager, which takes everybody for an admin here."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxy, no .netrc
+        self._session.headers["Connection"] = "close"  # an open one would hold up the server's end
+
+    def is_up(self) -> bool:
+        """Whether the API server answers. The first answer brings the token."""
+        try:
+            answer = self._session.get(f"{self._url}/auth/token", timeout=TIMEOUT)
+        except (requests.ConnectionError, requests.Timeout):
+            return False
+        if not answer.ok:
+            return False
+        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        return True
+
+    def has_dag(self, dag_id: str) -> bool:
+        """Whether Airflow has read the DAG.
+
+        :raises DemoFailed: it can't read the file; the log is the traceback.
+        """
+        broken = self._call("GET", "importErrors")["import_errors"]
+        if broken:
+            raise DemoFailed("Airflow can't read the DAG:", broken[0]["stack_trace"].splitlines())
+        dags = self._call("GET", "dags", params={"dag_id_pattern": dag_id})["dags"]
+        return any(dag["dag_id"] == dag_id for dag in dags)
+
+    def trigger(self, dag_id: str, run_id: str) -> bool:
+        """Start a run with an id of our own, so that asking twice starts it once. Return True."""
+        body = {"dag_run_id": run_id, "logical_date": None}
+        self._call("POST", f"dags/{dag_id}/dagRuns", json=body, fine=(requests.codes.conflict,))
+        return True
+
+    def state_of_run(self, dag_id: str, run_id: str) -> str:
+        """Return a run's state: `queued`, `running`, `success` or `failed`."""
+        state: str = self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
+        return state
+
+    def states_of_tasks(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        """Return the state of each task of a run."""
+        tasks = self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        return {task["task_id"]: task["state"] for task in tasks}
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
+        """Return what a task returned."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+        return self._call("GET", path)["value"]
+
+    def _call(self, method: str, path: str, *, fine: tuple[int, ...] = (), **options: Any) -> dict[str, Any]:
+        what = f"{method} {path}"
+        try:
+            answer = self._session.request(method, f"{self._url}/api/v2/{path}", timeout=TIMEOUT, **options)
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise NoAnswer(f"Airflow does not answer {what}: {type(error).__name__}") from error
+        if not answer.ok and answer.status_code not in fine:
+            kind = NoAnswer if answer.status_code >= requests.codes.server_error else DemoFailed
+            raise kind(f"Airflow answers {what} with {answer.status_code}:", [answer.text[:500]])
+        body: dict[str, Any] = answer.json()
+        return body

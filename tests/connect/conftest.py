@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_stitch.connect.client import StitchClient
+
+from .server import ScriptedServer, running_server
+
+TOKEN = "ac_4be1d5f0secretsecret"
+
+
+@pytest.fixture
+def stitch() -> Iterator[ScriptedServer]:
+    """What the client takes for Stitch."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def other_host() -> Iterator[ScriptedServer]:
+    """Another host: the one that serves logs, or one that must see nothing."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def client_for(stitch: ScriptedServer) -> Iterator[Callable[..., StitchClient]]:
+    clients: list[StitchClient] = []
+
+    def make(**options: Any) -> StitchClient:
+        settings = {"base_url": stitch.url, "client_id": 104857, "request_timeout": 2.0, **options}
+        clients.append(StitchClient(TOKEN, **settings))
+        return clients[-1]
+
+    yield make
+    for each in clients:
+        each.close()
+
+
+@pytest.fixture
+def client(client_for: Callable[..., StitchClient]) -> StitchClient:
+    return client_for()
+
+
+class FakeTime:
+    """A clock that only moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.pauses: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def fake_time() -> FakeTime:
+    return FakeTime()

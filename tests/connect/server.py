@@ -1,0 +1,133 @@
+"""An HTTP server that answers exactly what a test tells it to, byte for byte, on a free port of 127.0.0.1."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+Behaviour = Callable[[socket.socket], None]
+
+DATE = "Mon, 17 Aug 2026 06:40:12 GMT"
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    target: str
+    headers: dict[str, str]  # names in lower case
+    body: bytes
+
+
+class ScriptedServer:
+    """Answers one scripted behaviour after the other, the last one for ever; remembers the requests."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(0.05)  # closing a listening socket does not wake up who waits on it
+        self._behaviours: list[Behaviour] = []
+        self._stopping = threading.Event()
+        self.requests: list[Request] = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self._listener.getsockname()[1]}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}"
+
+    @property
+    def targets(self) -> list[str]:
+        return [request.target for request in self.requests]
+
+    def script(self, *behaviours: Behaviour | bytes) -> None:
+        self._behaviours = [sends(each) if isinstance(each, bytes) else each for each in behaviours]
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._listener.close()
+        self._thread.join(timeout=5)
+
+    def hang(self, _: socket.socket) -> None:
+        """A behaviour: say nothing until the test is over."""
+        self._stopping.wait(timeout=10)
+
+    def drip(self, connection: socket.socket) -> None:
+        """A behaviour: a byte now and then, so that no single wait is long."""
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while not self._stopping.wait(timeout=0.02):
+            connection.sendall(b" ")
+
+    def _serve(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+
+    def _converse(self, connection: socket.socket) -> None:
+        connection.settimeout(5)
+        with connection, connection.makefile("rb") as stream:
+            try:
+                request = _read_request(stream)
+                if request is None:
+                    return
+                self.requests.append(request)
+                behaviour = self._behaviours.pop(0) if len(self._behaviours) > 1 else self._behaviours[0]
+                behaviour(connection)
+            except OSError:
+                return  # the client has gone, as many tests want
+
+
+def _read_request(stream) -> Request | None:  # type: ignore[no-untyped-def]
+    first = stream.readline().decode("latin-1").split()
+    if len(first) != 3:
+        return None
+    headers = {}
+    while line := stream.readline().decode("latin-1").strip():
+        name, _, value = line.partition(":")
+        headers[name.lower()] = value.strip()
+    return Request(first[0], first[1], headers, stream.read(int(headers.get("content-length", 0))))
+
+
+def sends(raw: bytes) -> Behaviour:
+    return lambda connection: connection.sendall(raw)
+
+
+def answer(body: object = b"", status: int = 200, **headers: str) -> bytes:
+    """A whole answer. A body that is not bytes is sent as JSON; `Retry_After="3"` becomes a header."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    fields = {"Date": DATE, "Content-Length": str(len(content)), "Connection": "close"}
+    fields.update({name.replace("_", "-"): value for name, value in headers.items()})
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"HTTP/1.1 {status} Scripted\r\n{head}\r\n".encode() + content
+
+
+def cut_after(raw: bytes) -> Behaviour:
+    """Send the beginning of an answer, then reset the connection."""
+
+    def behave(connection: socket.socket) -> None:
+        connection.sendall(raw)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    return behave
+
+
+@contextmanager
+def running_server() -> Iterator[ScriptedServer]:
+    server = ScriptedServer()
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,422 @@
+"""Whatever an HTTP server can do wrong becomes one kind of StitchError that says what and where."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+from contextlib import suppress
+from datetime import datetime, timezone
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_stitch.connect import transport
+from airflow_provider_stitch.connect.client import StitchClient
+from airflow_provider_stitch.connect.errors import (
+    RateLimited,
+    StitchBadRequest,
+    StitchConfigurationError,
+    StitchError,
+    StitchNotFound,
+    StitchUnauthorized,
+    StitchUnavailable,
+    UnexpectedAnswer,
+)
+from airflow_provider_stitch.connect.transport import pause_before_retry
+
+from .conftest import TOKEN
+from .server import answer, cut_after, running_server
+
+HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
+
+
+def failure_of(client, call="list_sources"):
+    with pytest.raises(StitchError) as caught:
+        getattr(client, call)()
+    error = caught.value
+    assert TOKEN not in str(error)
+    # The libraries' exceptions hold the request, and with it the token.
+    led_to_it: BaseException | None = error
+    while led_to_it is not None:
+        assert type(led_to_it).__module__.partition(".")[0] not in ("requests", "urllib3")
+        led_to_it = led_to_it.__context__
+    return error
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind", "says"),
+    [
+        pytest.param(answer(b"", 401), StitchUnauthorized, "refuses the access token", id="401"),
+        pytest.param(answer(b"", 403), StitchUnauthorized, "refuses the access token", id="403"),
+        pytest.param(answer(b"", 404), StitchNotFound, "nothing more", id="404"),
+        pytest.param(
+            answer("you are at your limit", 400), StitchBadRequest, "at your limit", id="400, quoted text"
+        ),
+        pytest.param(
+            answer(b"invalid connection id", 400), StitchBadRequest, "connection id", id="400, bare text"
+        ),
+        pytest.param(answer(b"", 429), RateLimited, "too many requests", id="429"),
+        pytest.param(answer(b"", 408), StitchUnavailable, "HTTP 408", id="408"),
+        pytest.param(answer(b"", 500), StitchUnavailable, "HTTP 500", id="500"),
+        pytest.param(answer(HTML, 502), StitchUnavailable, "<h1>502 Bad Gateway</h1>", id="502 with HTML"),
+        pytest.param(answer(HTML), UnexpectedAnswer, "not JSON: '<html>", id="200 with HTML"),
+        pytest.param(
+            answer(b'[{"id": 310442, "na'), UnexpectedAnswer, 'not JSON: \'[{"id": 3104', id="cut JSON"
+        ),
+        pytest.param(answer(b"[NaN]"), UnexpectedAnswer, "not JSON", id="a number that JSON has not"),
+        pytest.param(answer(b"[" * 100_000), UnexpectedAnswer, "not JSON", id="nested too deep"),
+        pytest.param(answer(b"[" + b"9" * 5000 + b"]"), UnexpectedAnswer, "not JSON|JSON object", id="long"),
+        pytest.param(answer({"id": 1}), UnexpectedAnswer, "array is due: '{\"id\":1}'", id="another type"),
+        pytest.param(answer(["github"]), UnexpectedAnswer, "should be a JSON object: 'github'", id="texts"),
+        pytest.param(
+            answer([{"id": 1}]), UnexpectedAnswer, "`name` is missing: '{\"id\":1}'", id="a missing key"
+        ),
+        pytest.param(answer(b""), UnexpectedAnswer, "the answer is empty", id="empty"),
+        pytest.param(answer(b"null"), UnexpectedAnswer, "the answer is empty", id="null"),
+        pytest.param(
+            answer(b"not gzip", Content_Encoding="gzip"), UnexpectedAnswer, "garbled", id="gzip that is none"
+        ),
+        pytest.param(
+            answer(b"", 302, Location="https://evil.example/v4/sources"),
+            UnexpectedAnswer,
+            "redirect to 'evil.example'",
+            id="a redirect to another host",
+        ),
+        pytest.param(
+            answer(b"", 307, Location="/v4/sources"),
+            UnexpectedAnswer,
+            "redirect to the same host",
+            id="a redirect loop",
+        ),
+        pytest.param(answer(b"", 304), UnexpectedAnswer, "redirect to nowhere", id="304"),
+        pytest.param(
+            answer(b"", 302, Location="https://[evil"),
+            UnexpectedAnswer,
+            "redirect to",
+            id="a redirect to no URL",
+        ),
+        pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n\r\n", StitchUnavailable, "connection failed", id="not HTTP"),
+        pytest.param(b"", StitchUnavailable, "connection failed", id="closed without a word"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n[",
+            StitchUnavailable,
+            "connection failed",
+            id="too short",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+            StitchUnavailable,
+            "connection failed",
+            id="chunks that are none",
+        ),
+    ],
+)
+def test_a_bad_answer_becomes_its_kind_and_names_what_and_where(stitch, client, raw, kind, says):
+    stitch.script(raw)
+
+    error = failure_of(client)
+
+    assert type(error) is kind
+    assert f"GET {stitch.url}/v4/sources" in str(error)
+    assert any(each in str(error) for each in says.split("|"))
+    assert len(str(error)) < 600
+    assert len(stitch.requests) == 1
+
+
+def test_a_refused_connection_cannot_have_been_received(client_for):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+    error = failure_of(client_for(base_url=f"http://127.0.0.1:{port}"))
+
+    assert type(error) is StitchUnavailable
+    assert "Connection refused" in str(error)
+    assert error.maybe_received is False
+
+
+def test_an_unknown_host_cannot_have_been_reached(client_for):
+    error = failure_of(client_for(base_url="https://stitch.invalid"))
+
+    assert type(error) is StitchUnavailable
+    assert error.maybe_received is False
+    assert "stitch.invalid" in str(error)
+
+
+def test_a_host_that_cannot_exist_is_a_matter_of_configuration(client_for):
+    error = failure_of(client_for(base_url=f"https://{'a' * 70}.example"))
+
+    assert type(error) is StitchConfigurationError
+
+
+def test_a_reset_in_the_middle_of_the_body_may_have_been_received(stitch, client):
+    stitch.script(cut_after(answer(b"[" + b" " * 200_000)[:1000]))
+
+    error = failure_of(client)
+
+    assert type(error) is StitchUnavailable
+    assert error.maybe_received is True
+
+
+def test_request_timeout_reaches_the_socket(stitch, client_for):
+    stitch.script(stitch.hang)
+
+    error = failure_of(client_for(request_timeout=0.15))
+
+    assert type(error) is StitchUnavailable
+    assert "no answer within 0.15 s" in str(error)
+    assert error.maybe_received is True
+
+
+def test_a_body_that_drips_does_not_go_on_for_ever(stitch, client_for):
+    stitch.script(stitch.drip)
+
+    error = failure_of(client_for(request_timeout=0.1))
+
+    assert type(error) is StitchUnavailable
+    assert "not complete after 0.4 s" in str(error)
+
+
+@pytest.mark.parametrize(
+    "compressed", [False, True], ids=["plain", "a small body that unpacks to a large one"]
+)
+def test_a_body_that_is_too_large_is_not_kept(stitch, client, monkeypatch, compressed):
+    monkeypatch.setattr(transport, "LARGEST_BODY", 100_000)
+    body = b"[" + b" " * 300_000 + b"]"
+    stitch.script(answer(gzip.compress(body), Content_Encoding="gzip") if compressed else answer(body))
+
+    error = failure_of(client)
+
+    assert type(error) is UnexpectedAnswer
+    assert "more than 100000 bytes. It begins: '[   " in str(error)
+
+
+def test_a_body_up_to_the_limit_is_read(stitch, client):
+    stitch.script(answer(gzip.compress(b"[" + b" " * 3_000_000 + b"]"), Content_Encoding="gzip"))
+
+    assert client.list_sources() == []
+
+
+def test_json_is_utf8_whatever_the_header_says(stitch, client):
+    source = {"id": 1, "name": "caf\u00e9"}
+    stitch.script(
+        answer(
+            b"\xef\xbb\xbf" + json.dumps([source], ensure_ascii=False).encode(),
+            Content_Type="application/json;charset=ISO-8859-1",
+        )
+    )
+
+    assert client.list_sources()[0].name == "caf\u00e9"
+
+
+def test_a_token_that_comes_back_in_an_error_is_not_repeated(stitch, client):
+    stitch.script(answer(f"Authorization: Bearer {TOKEN}".encode(), 500))
+
+    assert "Bearer <access token>" in str(failure_of(client))
+
+
+@given(raw=st.binary(max_size=300))
+@settings(max_examples=40, deadline=None)
+def test_no_bytes_from_the_other_end_escape_as_anything_else(raw):
+    with running_server() as server, StitchClient(TOKEN, base_url=server.url, request_timeout=1.0) as client:
+        server.script(b"HTTP/1.1 " + raw, b"HTTP/1.1 200 OK\r\n" + raw)
+        for _ in range(2):
+            with suppress(StitchError):
+                client.list_sources()
+
+
+# What Stitch says, in all its shapes.
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        pytest.param(
+            {
+                "code": "ExistingUser",
+                "message": "This email address is already associated with an active user.",
+            },
+            "ExistingUser: This email address is already",
+            id="A1",
+        ),
+        pytest.param(
+            {"code": "BadRequest", "message": "Invalid form data.", "errors": {}},
+            "BadRequest: Invalid form",
+            id="A2",
+        ),
+        pytest.param(
+            {"code": "BadRequest", "message": "Invalid form data.", "errors": {"partner_id": "required"}},
+            "BadRequest: Invalid form data.: partner_id: required",
+            id="A3, A4",
+        ),
+        pytest.param("you are at your destination limit", "says: you are at your destination limit", id="D1"),
+        pytest.param(
+            b"Unable to locate dest (155901) for client (104857) to delete",
+            "says: Unable to locate dest",
+            id="D6 bare",
+        ),
+        pytest.param(
+            {"error": "InvalidName", "data": {"message": "non-unique name (github)"}},
+            "says: InvalidName: non-unique name (github)",
+            id="S1 to S7",
+        ),
+        pytest.param(
+            {
+                "error": "InvalidProperties",
+                "data": {
+                    "message": "properties do not match schema",
+                    "bad_properties": ["start_date", "host"],
+                    "report_card": {"type": "platform.github"},
+                },
+            },
+            "InvalidProperties: properties do not match schema: start_date, host",
+            id="S8",
+        ),
+        pytest.param(
+            {"error": "InvalidId", "data": {"message": "source not found (1)"}},
+            "says: InvalidId: source not found (1)",
+            id="S13",
+        ),
+        pytest.param("invalid stream-id: 5", "says: invalid stream-id: 5", id="T1, T2"),
+        pytest.param(
+            {"invalid_fields": "invalid tap-stream-ids:  [nil]"},
+            "invalid_fields: invalid tap-stream-ids:  [nil]",
+            id="T3",
+        ),
+        pytest.param(
+            {"error": {"type": "invalid_source", "message": "Integration is deleted."}},
+            "says: invalid_source: Integration is deleted.",
+            id="R3",
+        ),
+        pytest.param(
+            {"error": {"message": {"email_address": "Required. Must be valid email address format."}}},
+            "says: email_address: Required. Must be",
+            id="N1",
+        ),
+        pytest.param({"disabled_at": "never"}, 'says: {"disabled_at":"never"}', id="N4"),
+        pytest.param({"status": "NOT FOUND"}, "says: NOT FOUND", id="N5"),
+        pytest.param(
+            {"data": {"message": "Invalid POST body"}, "error": "InvalidBody"},
+            "InvalidBody: Invalid POST body",
+            id="H1",
+        ),
+        pytest.param(
+            {"error": {"message": "Client does not have access to hooks."}}, "does not have access", id="H2"
+        ),
+        pytest.param({"error": "NotFound"}, "says: NotFound", id="H5"),
+        pytest.param({"message": "Forbidden"}, "says: Forbidden", id="a gateway's"),
+        pytest.param([1, 2], "says: 1, 2", id="an array"),
+        pytest.param(7, "says: 7", id="a number"),
+        pytest.param("a\nb\x1b[31m", "says: a b [31m", id="control characters"),
+        pytest.param(b"", "says: nothing more", id="nothing"),
+        pytest.param({"error": None, "data": None}, 'says: {"error":null,"data":null}', id="nulls"),
+    ],
+)
+def test_an_error_body_becomes_one_readable_line(stitch, client, body, says):
+    stitch.script(answer(body, 400))
+
+    message = str(failure_of(client, "list_destinations"))
+
+    assert says in message
+    assert "\n" not in message
+
+
+# Patience.
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        pytest.param("7", 7.0, id="seconds"),
+        pytest.param("0", 0.0, id="zero"),
+        pytest.param("Mon, 17 Aug 2026 06:41:12 GMT", 60.0, id="a date, by Stitch's own clock"),
+        pytest.param("Mon, 17 Aug 2026 06:00:00 GMT", 0.0, id="a date gone by"),
+        pytest.param("99999999", 86400.0, id="more than a day"),
+        pytest.param("soon", None, id="neither"),
+        pytest.param("-5", None, id="negative"),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_read_in_both_forms(stitch, client, status, header, seconds):
+    stitch.script(answer(b"", status, Retry_After=header))
+
+    error = failure_of(client)
+
+    assert error.retry_after == seconds
+    assert error.maybe_received is (status != 429)
+
+
+def test_a_get_is_repeated_until_stitch_is_back(stitch, client_for, fake_time):
+    stitch.script(answer(b"", 503), answer(b"", 429, Retry_After="30"), answer(b'[{"id'), answer([]))
+    client = client_for(retry_for=600, sleep=fake_time.sleep, monotonic=fake_time.monotonic)
+
+    assert client.list_sources() == []
+    first, second, third = fake_time.pauses
+    assert 1 <= first <= 2
+    assert second == 30
+    assert 4 <= third <= 8
+
+
+def test_the_last_error_is_raised_when_patience_is_over(stitch, client_for, fake_time):
+    stitch.script(answer(b"", 502), answer(b"", 500))
+    client = client_for(retry_for=100, sleep=fake_time.sleep, monotonic=fake_time.monotonic)
+
+    error = failure_of(client)
+
+    assert "HTTP 500" in str(error)
+    assert sum(fake_time.pauses) == pytest.approx(100)
+    assert max(fake_time.pauses) <= 60
+
+
+def test_a_long_retry_after_is_cut_at_the_time_left(stitch, client_for, fake_time):
+    stitch.script(answer(b"", 429, Retry_After="3600"))
+    client = client_for(retry_for=100, sleep=fake_time.sleep, monotonic=fake_time.monotonic)
+
+    failure_of(client)
+
+    assert fake_time.pauses == [100]
+    assert len(stitch.requests) == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 404])
+def test_what_a_repetition_cannot_mend_is_not_repeated(stitch, client_for, fake_time, status):
+    stitch.script(answer(b"", status))
+
+    failure_of(client_for(retry_for=600, sleep=fake_time.sleep, monotonic=fake_time.monotonic))
+
+    assert len(stitch.requests) == 1
+
+
+def test_another_patience_shares_the_session_and_leaves_the_first_alone(stitch, client_for, fake_time):
+    stitch.script(answer(b"", 503))
+    client = client_for(sleep=fake_time.sleep, monotonic=fake_time.monotonic)
+
+    failure_of(client.with_retries(5))
+    tried_with_patience = len(stitch.requests)
+    failure_of(client)
+
+    assert tried_with_patience > 1
+    assert len(stitch.requests) == tried_with_patience + 1
+
+
+def test_pauses_grow_to_a_minute_and_no_further():
+    for attempt in range(1, 2000):
+        pause = pause_before_retry(attempt, None)
+        assert 1 <= pause <= 60
+        assert pause <= 2**attempt
+    assert pause_before_retry(10_000, None) >= 30
+    assert len({pause_before_retry(3, None) for _ in range(50)}) > 1
+
+
+def test_a_pause_is_not_shorter_than_stitch_asks():
+    assert pause_before_retry(1, 500.0) == 500.0
+
+
+def test_stitchs_own_time_is_kept_of_bad_answers_too(stitch, client):
+    assert client.latest_answer_at is None
+    stitch.script(answer(b"", 500))
+
+    failure_of(client)
+
+    assert client.latest_answer_at == datetime(2026, 8, 17, 6, 40, 12, tzinfo=timezone.utc)

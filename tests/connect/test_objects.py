@@ -1,0 +1,416 @@
+"""The objects of the API: documented samples are read, anything else is refused in words."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+from contextlib import suppress
+from datetime import datetime, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_stitch.connect import errors
+from airflow_provider_stitch.connect.errors import (
+    KINDS,
+    InvalidArgument,
+    StitchError,
+    StitchUnavailable,
+    UnexpectedAnswer,
+)
+from airflow_provider_stitch.connect.objects import (
+    ConnectionCheck,
+    Destination,
+    Extraction,
+    JobName,
+    Load,
+    Page,
+    Source,
+    Stream,
+    format_time,
+    parse_time,
+)
+
+from . import samples
+
+OBJECTS = [Source, Stream, ConnectionCheck, Extraction, Load, Destination]
+SAMPLES = [
+    (Source, samples.SOURCE),
+    (Stream, samples.STREAMS[1]),
+    (ConnectionCheck, samples.CHECK_FAILED),
+    (Extraction, samples.EXTRACTION_TERMINATED),
+    (Load, samples.LOAD_IN_ERROR),
+    (Destination, samples.DESTINATION),
+]
+
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=timezone.utc)  # type: ignore[misc, arg-type]
+
+
+def test_a_source_holds_what_the_sample_says():
+    source = Source.from_json(samples.SOURCE)
+
+    assert (source.id, source.name, source.display_name) == (310442, "github", "GitHub")
+    assert source.label == "github (310442)"
+    assert source.created_at == utc(2026, 5, 4, 5, 58, 10)
+    assert source.current_step == "fully_configured"
+    assert source.schedule == samples.SOURCE["schedule"]
+    assert (source.paused_at, source.system_paused_at, source.deleted_at) == (None, None, None)
+
+
+def test_a_source_is_known_by_its_name_when_it_has_no_label():
+    source = Source.from_json({"id": 1, "name": "github"})
+
+    assert source.display_name == "github"
+    assert (source.properties, source.schedule, source.current_step) == ({}, None, None)
+
+
+def test_unknown_keys_are_kept_and_not_shown():
+    source = Source.from_json({**samples.SOURCE, "flavour": "vanilla"})
+
+    assert source.raw["flavour"] == "vanilla"
+    assert "vanilla" not in repr(source)
+    assert source == Source.from_json(samples.SOURCE)
+
+
+def test_a_stream_of_a_database_knows_its_schema():
+    commits, orders = map(Stream.from_json, samples.STREAMS)
+
+    assert (commits.selected, commits.schema_name) == (True, None)
+    assert (orders.stream_id, orders.tap_stream_id, orders.stream_name) == (
+        5120902,
+        "shopdb-public-orders",
+        "orders",
+    )
+    assert (orders.selected, orders.schema_name) == (None, "public")
+
+
+def test_a_failed_connection_check_is_told_by_its_status():
+    check = ConnectionCheck.from_json(samples.CHECK_FAILED)
+
+    assert (check.status, check.check_exit_status, check.discovery_exit_status) == ("failed", None, 1)
+    assert "password authentication failed" in (check.discovery_error_message or "")
+
+
+def test_a_terminated_extraction_has_null_statuses_and_a_completion_time():
+    extraction = Extraction.from_json(samples.EXTRACTION_TERMINATED)
+
+    assert extraction.completion_time == utc(2026, 8, 17, 5, 0, 4)
+    assert extraction.tap_exit_status is None
+    assert extraction.tap_description == "Terminated"
+
+
+@pytest.mark.parametrize("key", ["source_type", "tap_name"])
+def test_the_tap_is_found_under_either_name(key):
+    assert Extraction.from_json({"job_name": "a", "source_id": 1, key: "tap-github"}).tap_name == "tap-github"
+
+
+@pytest.mark.parametrize(
+    ("error_state", "error"),
+    [
+        pytest.param(None, None, id="fine"),
+        pytest.param(
+            samples.LOAD_IN_ERROR["error_state"],
+            "establish a connection to your data warehouse: "
+            "[Simba][SparkJDBCDriver](500151) Error setting/closing session.",
+            id="the documented sample",
+        ),
+        pytest.param(
+            {"exception_chain": [{"message": "disk full"}]}, "disk full", id="some message, deep in"
+        ),
+        pytest.param("quota used up", "quota used up", id="only text"),
+        pytest.param({"code": 7}, '{"code":7}', id="no message at all"),
+        pytest.param({}, "{}", id="empty, and an error all the same"),
+        pytest.param(False, "false", id="false, and an error all the same"),
+        pytest.param({"message": "a\n\tb\x00"}, "a b", id="on one line"),
+        pytest.param({"message": "x" * 600}, "x" * 499 + "…", id="capped"),
+        pytest.param(
+            {"notification_data": {"warehouse_message": "no space"}}, "no space", id="no message beside"
+        ),
+    ],
+)
+def test_a_load_tells_its_error_whatever_its_shape(error_state, error):
+    assert Load.from_json({**samples.LOAD_GOOD, "error_state": error_state}).error == error
+
+
+@pytest.mark.parametrize(
+    ("kind", "sample", "key"),
+    [
+        pytest.param(kind, sample, key, id=f"{kind.__name__}.{key}")
+        for kind, sample in SAMPLES
+        for key in (
+            "id",
+            "name",
+            "stream_id",
+            "tap_stream_id",
+            "stream_name",
+            "job_name",
+            "source_id",
+            "source_name",
+        )
+        if key in sample
+    ],
+)
+@pytest.mark.parametrize("value", [None, "", [], {"a": 1}, True])
+def test_an_object_without_its_id_or_name_is_refused(kind, sample, key, value):
+    with pytest.raises(UnexpectedAnswer, match=key):
+        kind.from_json({**sample, key: value})
+
+
+@pytest.mark.parametrize(
+    ("kind", "sample", "key", "value"),
+    [
+        pytest.param(Source, samples.SOURCE, "paused_at", "yesterday", id="a time that is none"),
+        pytest.param(Source, samples.SOURCE, "paused_at", 0, id="a time that is a number"),
+        pytest.param(Source, samples.SOURCE, "report_card", "done", id="a report card that is text"),
+        pytest.param(Stream, samples.STREAMS[0], "selected", "yes", id="a flag that is text"),
+        pytest.param(Extraction, samples.EXTRACTION_GOOD, "tap_exit_status", "0", id="a status that is text"),
+        pytest.param(
+            Extraction, samples.EXTRACTION_GOOD, "tap_exit_status", True, id="a status that is true"
+        ),
+        pytest.param(
+            Load, samples.LOAD_GOOD, "last_batch_loaded_at", "2026-02-30T00:00:00Z", id="30 February"
+        ),
+    ],
+)
+def test_a_value_of_another_type_is_refused_by_its_key(kind, sample, key, value):
+    with pytest.raises(UnexpectedAnswer, match=key):
+        kind.from_json({**sample, key: value})
+
+
+def test_a_lone_surrogate_becomes_a_character_that_can_be_written():
+    source = Source.from_json({**samples.SOURCE, "display_name": "a\ud800b"})
+
+    assert source.display_name == "a�b"
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+@given(data=any_json)
+def test_arbitrary_json_is_read_or_refused_as_stitch_error(kind, data):
+    with suppress(UnexpectedAnswer):
+        kind.from_json(data)
+
+
+@given(sample=st.sampled_from(SAMPLES), data=st.data())
+def test_a_sample_with_one_value_replaced_is_read_or_refused(sample, data):
+    kind, values = sample
+    key = data.draw(st.sampled_from(sorted(values)))
+    changed = {**values, key: data.draw(any_json)}
+    try:
+        made = kind.from_json(changed)
+        if isinstance(made, Load) and made.error is not None:
+            assert len(made.error) <= 500
+    except UnexpectedAnswer as error:
+        message = str(error)
+    else:
+        return
+    assert key in message
+    message.encode()  # a message that cannot be written would hide the error that it tells
+
+
+# Pages.
+
+
+def page_of(data):
+    return Page.from_json(data, Load.from_json, number=2, answered_at=None)
+
+
+def test_a_page_knows_the_next_and_the_last():
+    page = page_of(
+        {"data": [samples.LOAD_GOOD], "page": 2, "total": 237, "links": {"next": "/v4/1/loads?page=3"}}
+    )
+
+    assert (page.number, page.total, page.last_page, page.next_page) == (2, 237, 3, 3)
+    assert page.records[0].stream_name == "commits"
+
+
+@pytest.mark.parametrize(
+    ("total", "last"),
+    [
+        pytest.param(0, 1, id="none"),
+        pytest.param(1, 1, id="one"),
+        pytest.param(100, 1, id="just one page"),
+        pytest.param(101, 2, id="one more"),
+        pytest.param(900, 9, id="nine full pages"),
+    ],
+)
+def test_the_last_page_follows_from_the_total(total, last):
+    assert page_of({"data": [], "total": total, "links": {}}).last_page == last
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param([], id="an array"),
+        pytest.param({}, id="no data"),
+        pytest.param({"data": {}}, id="data that is an object"),
+        pytest.param({"data": [], "links": []}, id="links that are an array"),
+        pytest.param({"data": [], "links": {"next": 3}}, id="a link that is a number"),
+        pytest.param({"data": [], "links": {"next": "/v4/1/loads"}}, id="a link without a page"),
+        pytest.param({"data": [], "links": {"next": "//[?page=3"}}, id="a link that is no URL"),
+        pytest.param({"data": [], "links": {"next": "?page=-1"}}, id="a page below 1"),
+        pytest.param({"data": [], "total": "1"}, id="a total that is text"),
+    ],
+)
+def test_a_page_that_is_none_is_refused(data):
+    with pytest.raises(UnexpectedAnswer):
+        page_of(data)
+
+
+# Times and job names.
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        pytest.param("2026-08-17T06:00:02Z", utc(2026, 8, 17, 6, 0, 2), id="whole seconds"),
+        pytest.param("2026-08-17T06:06:11.204Z", utc(2026, 8, 17, 6, 6, 11, 204000), id="milliseconds"),
+        pytest.param("2026-08-17T06:06:11.204567Z", utc(2026, 8, 17, 6, 6, 11, 204567), id="microseconds"),
+        pytest.param("2026-08-17T06:06:11.204567891Z", utc(2026, 8, 17, 6, 6, 11, 204567), id="nanoseconds"),
+        pytest.param("2026-08-17T06:00:02+00:00", utc(2026, 8, 17, 6, 0, 2), id="an offset of zero"),
+        pytest.param("2026-08-17T08:00:02+02:00", utc(2026, 8, 17, 6, 0, 2), id="an offset east"),
+        pytest.param("2026-08-17T01:30:02-0430", utc(2026, 8, 17, 6, 0, 2), id="an offset west"),
+    ],
+)
+def test_a_time_is_read_in_utc(text, moment):
+    assert parse_time(text) == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2026-08-17",
+        "2026-08-17T06:00:02",
+        "2026-02-30T06:00:02Z",
+        "0001-01-01T00:00:00+14:00",
+        "2026-08-17T06:00:02Z\n",
+    ],
+)
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(InvalidArgument):
+        parse_time(text)
+
+
+@given(st.datetimes(timezones=st.just(timezone.utc)).map(lambda moment: moment.replace(microsecond=0)))
+def test_a_time_survives_writing_and_reading(moment):
+    assert parse_time(format_time(moment)) == moment
+
+
+@given(st.text())
+def test_no_text_breaks_the_reading_of_times_and_job_names(text):
+    for read in (parse_time, JobName.parse):
+        with suppress(InvalidArgument):
+            read(text)
+
+
+def test_a_time_without_zone_is_not_guessed():
+    with pytest.raises(InvalidArgument, match="no time zone"):
+        format_time(datetime(2026, 8, 17))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    ("name", "source_id", "mode", "began_at"),
+    [
+        pytest.param(
+            samples.EXTRACTION_GOOD["job_name"], 310442, "sync", utc(2026, 8, 17, 6, 0, 2, 418000), id="a job"
+        ),
+        pytest.param(
+            samples.CHECK_FAILED["name"],
+            310444,
+            "check",
+            utc(2026, 8, 17, 7, 20, 15, 0),
+            id="a connection check",
+        ),
+        pytest.param("1.2.check.9c6b1c3e-1f57-4a0e-9c57-0a3c5d7e9f11", 2, "check", None, id="a random uuid"),
+    ],
+)
+def test_a_job_name_tells_its_source_and_start(name, source_id, mode, began_at):
+    job = JobName.parse(name)
+
+    assert (job.full, job.source_id, job.mode) == (name, source_id, mode)
+    if began_at is None:
+        assert job.began_at is None
+    else:
+        assert job.began_at is not None
+        assert job.began_at.replace(microsecond=0) == began_at.replace(microsecond=0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("310442", id="a source id"),
+        pytest.param("104857.310442.sync", id="no uuid"),
+        pytest.param("104857.310442.sync.43c122b0", id="a short uuid"),
+        pytest.param(f"{samples.JOB_NAME}\n", id="a line end"),
+        pytest.param(f" {samples.JOB_NAME}", id="a space before"),
+        pytest.param(samples.JOB_NAME.replace(".sync.", ".."), id="no mode"),
+        pytest.param("x.310442.sync.43c122b0-9a09-11f1-a2c4-06b1e2c4a85d", id="a client id with letters"),
+        pytest.param("٣.310442.sync.43c122b0-9a09-11f1-a2c4-06b1e2c4a85d", id="digits of another script"),
+    ],
+)
+def test_what_is_no_job_name_is_refused_with_an_example(name):
+    with pytest.raises(InvalidArgument, match="One looks like 104857"):
+        JobName.parse(name)
+
+
+# Errors.
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_every_kind_of_error_survives_pickle_copy_and_a_trigger_event(name):
+    error = KINDS[name]("What happened.", source_id=310442, job_name=samples.JOB_NAME)
+
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(twin) is KINDS[name]
+        assert str(twin) == "What happened."
+        assert vars(twin) == vars(error)
+
+
+def test_attributes_of_a_kind_survive_pickle():
+    error = StitchUnavailable("Away.", retry_after=3.5, maybe_received=False)
+
+    twin = pickle.loads(pickle.dumps(error))
+
+    assert (twin.retry_after, twin.maybe_received) == (3.5, False)
+
+
+def test_kinds_that_only_a_person_can_mend_are_not_retryable():
+    final = {name for name, kind in KINDS.items() if not kind.retryable}
+
+    assert final == {
+        "StitchConfigurationError",
+        "StitchUnauthorized",
+        "StitchBadRequest",
+        "StitchNotFound",
+        "UnknownSource",
+        "DeletedSource",
+        "AmbiguousSource",
+        "UnknownStream",
+        "InvalidArgument",
+        "NeverFinishes",
+    }
+    assert KINDS["StitchError"] is StitchError
+    defined = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
+    assert defined == KINDS
+
+
+def test_errors_and_objects_import_only_the_standard_library():
+    code = (
+        "import sys; from airflow_provider_stitch.connect import errors, objects; "
+        "print(sorted({'requests', 'urllib3', 'tenacity', 'airflow'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,30 @@
+"""Every Python block of the emulator's page works as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .conftest import run_pytest
+
+ROOT = Path(__file__).parents[2]
+BLOCKS = re.findall(
+    r"```python\n(.*?)```", (ROOT / "docs" / "emulator.md").read_text(encoding="utf-8"), re.DOTALL
+)
+
+
+def test_there_are_blocks() -> None:
+    assert len(BLOCKS) >= 5
+
+
+@pytest.mark.parametrize("code", [pytest.param(code, id=f"block {n}") for n, code in enumerate(BLOCKS, 1)])
+def test_a_block_of_the_page_works(code: str, tmp_path: Path) -> None:
+    if "def test_" not in code:
+        exec(compile(code, "docs/emulator.md", "exec"), {"__name__": "block"})
+        return
+    script = tmp_path / "test_block.py"
+    script.write_text(code, encoding="utf-8")
+    done = run_pytest(script)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,295 @@
+"""Starting, stopping, schedules, and what the list of extractions shows meanwhile."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_stitch.emulator import Flush, JobPlan
+
+from .conftest import START
+
+if TYPE_CHECKING:
+    from airflow_provider_stitch.emulator import StitchEmulator
+
+    from .conftest import Api
+
+STATUSES = ("discovery_exit_status", "tap_exit_status", "target_exit_status")
+DESCRIPTIONS = ("discovery_description", "tap_description", "target_description")
+
+
+def values(extraction: dict[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]:
+    """The values of these keys, in order."""
+    return tuple(extraction[key] for key in keys)
+
+
+def test_a_running_job_is_not_listed(api: Api, stitch: StitchEmulator, github: int) -> None:
+    api.start(github)
+    stitch.advance(149)
+    assert api.extractions() == []
+    stitch.advance(1)
+    assert values(api.extraction(github), STATUSES) == (0, 0, 0)
+
+
+def test_while_a_job_runs_the_earlier_one_is_listed(api: Api, stitch: StitchEmulator, github: int) -> None:
+    first = stitch.complete_job(github, seconds_ago=3600)
+    second = api.start(github)
+    assert api.extraction(github)["job_name"] == first.job_name
+    stitch.advance(150)
+    assert api.extraction(github)["job_name"] == second
+    assert len(api.extractions()) == 1
+
+
+def test_a_running_job_may_be_listed_with_how_far_it_is(
+    api: Api, stitch: StitchEmulator, github: int
+) -> None:
+    stitch.quirks.list_running_jobs = True
+    stitch.complete_job(github, seconds_ago=3600)
+    job_name = api.start(github)
+    seen = []
+    for _ in range(4):
+        row = api.extraction(github)
+        assert row["job_name"] == job_name
+        seen.append((values(row, STATUSES), row["completion_time"] is None))
+        stitch.advance(50)
+    none = None
+    assert seen == [
+        ((none, none, none), True),
+        ((0, none, none), True),
+        ((0, none, none), True),
+        ((0, 0, 0), False),
+    ]
+
+
+def test_a_completed_job_may_be_listed_later(api: Api, stitch: StitchEmulator, github: int) -> None:
+    stitch.quirks.listing_delay = 20
+    api.start(github)
+    stitch.advance(160)
+    assert api.extractions() == []
+    stitch.advance(10)
+    assert len(api.extractions()) == 1
+
+
+@pytest.mark.parametrize(
+    ("plan", "after", "statuses", "descriptions"),
+    [
+        pytest.param(
+            JobPlan(discovery_exit_status=1, discovery_description="no tables"),
+            10,
+            (1, None, None),
+            ("no tables", None, None),
+            id="discovery failed, so the rest never began",
+        ),
+        pytest.param(
+            JobPlan(tap_exit_status=1, tap_description="401"),
+            150,
+            (0, 1, 0),
+            (None, "401", None),
+            id="tap failed while the target is well",
+        ),
+        pytest.param(JobPlan(tap_exit_status=-9), 150, (0, -9, 0), (None, None, None), id="tap killed"),
+        pytest.param(
+            JobPlan(tap_exit_status=-15, target_exit_status=1, target_description="400"),
+            150,
+            (0, -15, 1),
+            (None, None, "400"),
+            id="target failed and took the tap along",
+        ),
+        pytest.param(
+            JobPlan(terminated=True),
+            150,
+            (None, None, None),
+            ("Terminated", "Terminated", "Terminated"),
+            id="terminated by Stitch",
+        ),
+    ],
+)
+def test_a_job_ends_as_planned(
+    api: Api,
+    stitch: StitchEmulator,
+    github: int,
+    plan: JobPlan,
+    after: int,
+    statuses: tuple[Any, ...],
+    descriptions: tuple[Any, ...],
+) -> None:
+    stitch.plan_next_job(github, plan)
+    api.start(github)
+    stitch.advance(after - 1)
+    assert api.extractions() == []
+    stitch.advance(1)
+    row = api.extraction(github)
+    assert (values(row, STATUSES), values(row, DESCRIPTIONS)) == (statuses, descriptions)
+    assert row["completion_time"] is not None
+    api.start(github)
+    stitch.advance(150)
+    assert values(api.extraction(github), STATUSES) == (0, 0, 0)
+
+
+def test_a_failure_without_a_planned_text_has_a_usual_one(
+    api: Api, stitch: StitchEmulator, github: int
+) -> None:
+    stitch.complete_job(github, tap_exit_status=1)
+    assert "401 Client Error" in api.extraction(github)["tap_description"]
+
+
+def test_a_stop_ends_the_extraction_at_once_as_terminated(
+    api: Api, stitch: StitchEmulator, github: int
+) -> None:
+    job_name = api.start(github)
+    stitch.advance(30)
+    answer = api("DELETE", f"/v4/sources/{github}/sync")
+    assert (answer.status_code, answer.json()) == (200, {"status": 200})
+    row = api.extraction(github)
+    assert row["job_name"] == job_name
+    assert row["completion_time"] == "2026-08-17T06:00:32Z"
+    assert values(row, STATUSES) == (None, None, None)
+    assert values(row, DESCRIPTIONS) == ("Terminated",) * 3
+    assert stitch.jobs(github)[0].stopped
+
+
+def test_rows_flushed_before_a_stop_are_still_loaded_and_the_rest_never(
+    api: Api, stitch: StitchEmulator
+) -> None:
+    source_id = stitch.add_source("github", streams={"early": 10, "late": 10})
+    api.start(source_id)
+    stitch.advance(90)  # `early` was flushed at 80 s, `late` would be at 140 s
+    stitch.stop_job(source_id)
+    stitch.advance(3600)
+    assert set(api.loaded_at()) == {"early"}
+
+
+def test_a_stop_when_nothing_runs_does_no_harm(api: Api, stitch: StitchEmulator, github: int) -> None:
+    finished = stitch.complete_job(github)
+    assert api("DELETE", f"/v4/sources/{github}/sync").json() == {"status": 200}
+    assert not stitch.jobs(github)[0].stopped
+    assert api.extraction(github)["job_name"] == finished.job_name
+
+
+def test_stitch_ends_an_extraction_after_24_hours(api: Api, stitch: StitchEmulator, github: int) -> None:
+    stitch.plan_next_job(github, JobPlan(tap_seconds=30 * 3600))
+    api.start(github)
+    stitch.advance(24 * 3600 - 1)
+    assert api.extractions() == []
+    stitch.advance(1)
+    assert values(api.extraction(github), DESCRIPTIONS) == ("Terminated",) * 3
+
+
+def test_scheduled_jobs_start_by_themselves(api: Api, stitch: StitchEmulator) -> None:
+    source_id = stitch.add_source("github", streams={"commits": 1}, schedule_minutes=30)
+    stitch.advance(95 * 60)
+    starts = [job.start_time for job in stitch.jobs(source_id)]
+    assert starts == [stitch.jobs(source_id)[0].start_time + timedelta(minutes=30 * n) for n in range(3)]
+    assert {job.started_by for job in stitch.jobs(source_id)} == {"schedule"}
+    assert api.get(f"/v4/sources/{source_id}")["schedule"]["next_fire_time"] == "2026-08-17T08:00:02Z"
+
+
+def test_a_slot_that_falls_into_a_running_job_is_skipped(api: Api, stitch: StitchEmulator) -> None:
+    source_id = stitch.add_source(
+        "github", streams={"commits": 1}, schedule_minutes=30, job=JobPlan(tap_seconds=40 * 60)
+    )
+    stitch.advance(20 * 60)
+    api.start(source_id)
+    stitch.advance(100 * 60)
+    minutes = [round((job.start_time - START).total_seconds() / 60) for job in stitch.jobs(source_id)]
+    assert minutes == [20, 90]
+
+
+def test_a_scheduled_job_refuses_a_start(api: Api, stitch: StitchEmulator) -> None:
+    source_id = stitch.add_source("github", streams={"commits": 1}, schedule_minutes=30)
+    stitch.advance(30 * 60 + 5)
+    answer = api("POST", f"/v4/sources/{source_id}/sync").json()
+    assert answer["error"]["type"] == "already_running"
+
+
+def test_a_paused_source_has_no_schedule_but_can_be_started(api: Api, stitch: StitchEmulator) -> None:
+    source_id = stitch.add_source("github", streams={"commits": 1}, schedule_minutes=30)
+    path = f"/v4/sources/{source_id}"
+    paused = api("PUT", path, json={"paused_at": "2031-01-01T00:00:00Z"}).json()
+    assert (paused["paused_at"], paused["schedule"]) == ("2031-01-01T00:00:00Z", None)
+    stitch.advance(7200)
+    assert stitch.jobs(source_id) == []
+    api.start(source_id)
+    assert api.get(path)["paused_at"] is not None
+    unpaused = api("PUT", path, json={"paused_at": None}).json()
+    assert unpaused["paused_at"] is None
+    assert unpaused["schedule"]["interval"] == 30.0
+    stitch.advance(1800)
+    assert [job.started_by for job in stitch.jobs(source_id)] == ["api", "schedule"]
+
+
+def test_pausing_does_not_stop_a_running_job(api: Api, stitch: StitchEmulator, github: int) -> None:
+    api.start(github)
+    stitch.pause_source(github)
+    stitch.advance(150)
+    assert values(api.extraction(github), STATUSES) == (0, 0, 0)
+
+
+def test_paused_by_stitch_is_another_field(api: Api, stitch: StitchEmulator, github: int) -> None:
+    stitch.pause_source(github, by_stitch=True)
+    source = api.get(f"/v4/sources/{github}")
+    assert (source["paused_at"], source["system_paused_at"]) == (None, "2026-08-17T06:00:02Z")
+
+
+def test_a_deleted_source_stays_readable_and_listed(api: Api, stitch: StitchEmulator, github: int) -> None:
+    stitch.complete_job(github)
+    deleted = api("DELETE", f"/v4/sources/{github}").json()
+    assert deleted["deleted_at"] == "2026-08-17T06:00:02Z"
+    assert api.get(f"/v4/sources/{github}") == deleted
+    assert api.get("/v4/sources") == [deleted]
+    assert api.extraction(github) is not None
+    stitch.add_source("github", streams={"commits": 1})  # the name is free again
+
+
+def test_extractions_older_than_60_days_are_gone(api: Api, stitch: StitchEmulator, github: int) -> None:
+    job_name = stitch.complete_job(github).job_name
+    stitch.advance(59 * 86400)
+    assert len(api.extractions()) == len(api.loads()) == 1
+    assert api.log(job_name)
+    stitch.advance(2 * 86400)
+    assert api.extractions() == api.loads() == []
+    assert api.log_answer(job_name).status_code == 404
+
+
+def test_an_update_runs_a_connection_check(api: Api, stitch: StitchEmulator, github: int) -> None:
+    path = f"/v4/sources/{github}"
+    before = api.get(f"{path}/last-connection-check")["name"]
+    answer = api("PUT", path, json={"display_name": "Code", "properties": {"repository": "acme/shop"}}).json()
+    check = api.get(f"{path}/last-connection-check")
+    assert (answer["display_name"], answer["properties"]["repository"]) == ("Code", "acme/shop")
+    assert answer["name"] == "github"
+    assert (answer["check_job_name"], check["status"]) == (check["name"], "running")
+    assert check["name"] != before
+    stitch.quirks.name_checks_in_updates = False
+    assert "check_job_name" not in api("PUT", path, json={"display_name": "x"}).json()
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        pytest.param({"tap_seconds": -1}, "less than 0 seconds", id="a phase of negative length"),
+        pytest.param(
+            {"flushes": {"commits": [Flush(at=151, rows=1)]}}, "job's 150 seconds", id="a late flush"
+        ),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(plan: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        JobPlan(**plan)
+
+
+def test_two_clients_see_the_same_world(api: Api, stitch: StitchEmulator, github: int) -> None:
+    stitch.plan_jobs(github, JobPlan(flushes={"commits": [Flush(at=20, rows=5), Flush(at=60, rows=5)]}))
+    api.start(github)
+    for _ in range(12):
+        stitch.advance(20)
+        assert (api.extractions(), api.loads()) == (api.extractions(), api.loads())
+
+
+def test_a_name_that_is_no_stream_is_refused_when_a_job_is_planned(
+    stitch: StitchEmulator, github: int
+) -> None:
+    with pytest.raises(ValueError, match=r"no one stream 'nope'\. Its streams: commits, issues"):
+        stitch.plan_next_job(github, JobPlan(rows={"nope": 1}))

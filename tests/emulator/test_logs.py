@@ -1,0 +1,265 @@
+"""Extraction logs: where they are, who may read them, and what they say."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+import requests
+
+from airflow_provider_stitch.emulator import EmulatedStream, Flush, JobPlan, LogPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_stitch.emulator import StitchEmulator
+
+    from .conftest import Api
+
+LINE = re.compile(
+    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}Z (  main|   tap|target) - "
+    r"((DEBUG|INFO|WARNING|ERROR|CRITICAL) )?.+"
+)
+MARKER = "send-stream-record-count-impl "
+
+
+def flushed(log: str) -> list[tuple[str, str]]:
+    """Time and stream of each flush that a log tells of."""
+    return [(line[11:19], line.partition(MARKER)[2]) for line in log.splitlines() if MARKER in line]
+
+
+def test_a_log_is_a_redirect_to_another_host(api: Api, stitch: StitchEmulator, github: int) -> None:
+    job_name = stitch.complete_job(github).job_name
+    answer = api.log_answer(job_name)
+    assert (answer.status_code, answer.content) == (302, b"")
+    assert answer.headers["Content-Length"] == "0"
+    assert answer.headers["Connection"].lower() == "close"
+    assert answer.headers["Location"].startswith(f"{stitch.log_url}/{job_name}?x-amz-security-token=")
+    assert stitch.log_url != stitch.url
+
+
+def test_the_log_host_refuses_a_bearer_token_and_remembers(
+    api: Api, stitch: StitchEmulator, github: int
+) -> None:
+    location = api.log_answer(stitch.complete_job(github).job_name).headers["Location"]
+    assert requests.get(location, timeout=10).status_code == 200
+    refused = requests.get(location, headers={"Authorization": f"Bearer {stitch.access_token}"}, timeout=10)
+    assert refused.status_code == 400
+    assert [(r.status, r.authorization) for r in stitch.log_host_requests] == [(200, False), (400, True)]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda url: url[:-1] + ("A" if url[-1] != "A" else "B"), id="wrong token"),
+        pytest.param(lambda url: url.partition("?")[0], id="no token"),
+    ],
+)
+def test_a_log_opens_with_its_own_token_only(
+    api: Api, stitch: StitchEmulator, github: int, spoil: Callable[[str], str]
+) -> None:
+    location = api.log_answer(stitch.complete_job(github).job_name).headers["Location"]
+    assert requests.get(spoil(location), timeout=10).status_code == 403
+
+
+def test_a_token_opens_no_other_log(api: Api, stitch: StitchEmulator, github: int) -> None:
+    one = stitch.complete_job(github, seconds_ago=7200).job_name
+    other = stitch.complete_job(github, seconds_ago=3600).job_name
+    location = api.log_answer(one).headers["Location"]
+    assert requests.get(location.replace(one, other), timeout=10).status_code == 403
+
+
+def test_the_address_of_a_log_expires(api: Api, stitch: StitchEmulator, github: int) -> None:
+    location = api.log_answer(stitch.complete_job(github).job_name).headers["Location"]
+    stitch.advance(3599)
+    assert requests.get(location, timeout=10).status_code == 200
+    stitch.advance(1)
+    assert requests.get(location, timeout=10).status_code == 403
+
+
+def test_a_log_has_both_markers_with_rows_and_times(api: Api, stitch: StitchEmulator) -> None:
+    source_id = stitch.add_source("github", streams={"commits": 412, "issues": 0, "teams": 3})
+    job_name = api.start(source_id)
+    stitch.advance(150)
+    log = api.log(job_name)
+    assert all(LINE.fullmatch(line) for line in log.splitlines())
+    times = [line[:23] for line in log.splitlines()]
+    assert times == sorted(times)
+    assert re.findall(r'replicated (\d+) records from "(\w+)" endpoint', log) == [
+        ("412", "commits"),
+        ("0", "issues"),
+        ("3", "teams"),
+    ]
+    assert flushed(log) == [("06:01:02", "commits"), ("06:02:22", "teams")]
+    assert log.splitlines()[-1] == (
+        "2026-08-17 06:02:32,250Z   main - INFO Exit status is: "
+        "Discovery succeeded. Tap succeeded. Target succeeded."
+    )
+
+
+def test_lines_name_a_database_table_by_its_tap_stream_id(api: Api, stitch: StitchEmulator) -> None:
+    table = EmulatedStream(5, stream_name="orders", schema_name="public", database_name="shopdb")
+    source_id = stitch.add_source("shop_pg", streams={"shopdb-public-orders": table})
+    assert [name for _, name in flushed(api.log(stitch.complete_job(source_id).job_name))] == [
+        "shopdb-public-orders"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        pytest.param(
+            JobPlan(discovery_exit_status=1, discovery_description='no "x"'),
+            'Discovery failed with code 1 and error message: "no "x"".',
+            id="discovery failed",
+        ),
+        pytest.param(
+            JobPlan(tap_exit_status=-9),
+            "Discovery succeeded. Tap failed with code -9. Target succeeded.",
+            id="tap killed",
+        ),
+        pytest.param(
+            JobPlan(tap_exit_status=1, tap_description="one\ntwo"),
+            'Discovery succeeded. Tap failed with code 1 and error message: "one\\ntwo". Target succeeded.',
+            id="tap failed with a message of two lines",
+        ),
+        pytest.param(
+            JobPlan(target_exit_status=1, target_description="400"),
+            'Discovery succeeded. Tap succeeded. Target failed with code 1 and error message: "400".',
+            id="target failed",
+        ),
+        pytest.param(
+            JobPlan(tap_exit_status=-15, target_exit_status=1, target_description="400"),
+            "Discovery succeeded. Tap failed with code -15. "
+            'Target failed with code 1 and error message: "400".',
+            id="target failed and took the tap along",
+        ),
+    ],
+)
+def test_the_exit_line_says_how_it_ended(
+    api: Api, stitch: StitchEmulator, github: int, plan: JobPlan, expected: str
+) -> None:
+    log = api.log(stitch.complete_job(github, plan).job_name)
+    location, _, body = log.splitlines()[-1][25:].partition(" - ")
+    assert (location, body) == ("  main", f"INFO Exit status is: {expected}")
+
+
+def test_a_failure_is_told_before_the_exit_line(api: Api, stitch: StitchEmulator, github: int) -> None:
+    plan = JobPlan(tap_exit_status=1, tap_description="401 Client Error\nTraceback")
+    tail = [line[25:] for line in api.log(stitch.complete_job(github, plan).job_name).splitlines()[-5:-1]]
+    assert tail == [
+        "   tap - CRITICAL 401 Client Error",
+        "   tap - Traceback",
+        "  main - INFO Tap exited abnormally with status 1",
+        "  main - INFO No tunnel subprocess to tear down",
+    ]
+
+
+@pytest.mark.parametrize("end", [pytest.param(True, id="by Stitch"), pytest.param(False, id="by a user")])
+def test_the_log_of_a_terminated_job_has_no_exit_line(
+    api: Api, stitch: StitchEmulator, github: int, end: bool
+) -> None:
+    job = stitch.start_job(github, terminated=end)
+    stitch.advance(100)
+    if not end:
+        stitch.stop_job(github)
+    stitch.advance(100)
+    log = api.log(job.job_name)
+    assert flushed(log) == [("06:01:22", "commits")]
+    assert "Exit status is" not in log
+
+
+def test_a_running_jobs_log_is_404_or_as_far_as_it_goes(
+    api: Api, stitch: StitchEmulator, github: int
+) -> None:
+    job_name = api.start(github)
+    stitch.advance(75)
+    assert api.log_answer(job_name).status_code == 404
+    stitch.quirks.partial_logs = True
+    log = api.log(job_name)
+    assert "replicated 120 records" in log
+    assert flushed(log) == []
+    assert "Exit status is" not in log
+    stitch.advance(75)
+    assert "Exit status is" in api.log(job_name)
+
+
+def test_logs_of_older_jobs_are_kept(api: Api, stitch: StitchEmulator, github: int) -> None:
+    older = stitch.complete_job(github, seconds_ago=7200, tap_exit_status=1).job_name
+    newer = stitch.complete_job(github, seconds_ago=3600).job_name
+    assert api.extraction(github)["job_name"] == newer
+    assert "Tap failed" in api.log(older)
+
+
+REPLICATED, EXIT = "replicated 120 records", "Exit status is"
+
+
+@pytest.mark.parametrize(
+    ("plan", "there", "missing"),
+    [
+        pytest.param(
+            LogPlan(replicated_markers=False), [MARKER, EXIT], ["replicated"], id="only flush markers"
+        ),
+        pytest.param(
+            LogPlan(flush_markers="none"), [REPLICATED, EXIT], [MARKER], id="only replicated markers"
+        ),
+        pytest.param(
+            LogPlan(replicated_markers=False, flush_markers="none"),
+            [EXIT],
+            ["replicated", MARKER],
+            id="no markers",
+        ),
+        pytest.param(LogPlan(exit_line=False), [REPLICATED, MARKER], [EXIT], id="no exit line"),
+        pytest.param(LogPlan(cut_after_lines=5), [REPLICATED], [MARKER, EXIT], id="cut off"),
+        pytest.param(LogPlan(extra_lines=["what is this?"]), ["\nwhat is this?\n"], [], id="extra lines"),
+    ],
+)
+def test_a_log_can_be_arranged(
+    api: Api, stitch: StitchEmulator, github: int, plan: LogPlan, there: list[str], missing: list[str]
+) -> None:
+    log = api.log(stitch.complete_job(github, log=plan).job_name)
+    assert [text for text in there if text not in log] == []
+    assert [text for text in missing if text in log] == []
+
+
+def test_a_log_that_is_not_there_is_404(api: Api, stitch: StitchEmulator, github: int) -> None:
+    job_name = stitch.complete_job(github, log=LogPlan(available=False)).job_name
+    answer = api.log_answer(job_name)
+    assert (answer.status_code, answer.content) == (404, b"")
+
+
+@pytest.mark.parametrize(
+    ("markers", "expected"),
+    [
+        pytest.param("every", ["06:00:22", "06:01:42"], id="every flush"),
+        pytest.param("last", ["06:01:42"], id="the last flush"),
+    ],
+)
+def test_a_stream_flushed_twice_has_one_marker_or_two(
+    api: Api, stitch: StitchEmulator, github: int, markers: Literal["every", "last"], expected: list[str]
+) -> None:
+    flushes = {"commits": [Flush(at=20, rows=60), Flush(at=100, rows=60)]}
+    job = stitch.start_job(github, flushes=flushes, log=LogPlan(flush_markers=markers))
+    stitch.advance(150)
+    assert [at for at, _ in flushed(api.log(job.job_name))] == expected
+
+
+def test_rows_are_shared_among_flushes(api: Api, stitch: StitchEmulator) -> None:
+    source_id = stitch.add_source("github", streams={"a": EmulatedStream(7, flushes=3)})
+    log = api.log(stitch.complete_job(source_id).job_name)
+    assert 'replicated 7 records from "a"' in log
+    assert len(flushed(log)) == 3
+
+
+def test_a_long_log_is_streamed(api: Api, stitch: StitchEmulator, github: int) -> None:
+    job_name = stitch.complete_job(github, log=LogPlan(padding_bytes=3_000_000)).job_name
+    location = api.log_answer(job_name).headers["Location"]
+    with requests.get(location, stream=True, timeout=10) as answer:
+        assert "Content-Length" not in answer.headers
+        content = answer.content
+    assert len(content) > 3_000_000
+    lines = content.decode().splitlines()
+    assert all(LINE.fullmatch(line) for line in lines)
+    assert [line[:23] for line in lines] == sorted(line[:23] for line in lines)
+    assert "Exit status is" in lines[-1]

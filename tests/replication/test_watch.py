@@ -1,0 +1,489 @@
+"""Waiting for a phase, over HTTP, against the emulator. No time passes but the emulator's."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_stitch.connect.errors import (
+    DeletedSource,
+    ExtractionFailed,
+    JobLost,
+    JobNotStarted,
+    LoadingFailed,
+    NeverFinishes,
+    PhaseTimedOut,
+    StitchUnauthorized,
+    UnknownStream,
+)
+from airflow_provider_stitch.emulator import EmulatedStream, Flush, JobPlan, LoadError, LogPlan
+from airflow_provider_stitch.replication.start import Started
+
+
+@pytest.fixture
+def github(stitch):
+    return stitch.add_source("github", streams={"commits": 120, "issues": 0, "pulls": 7})
+
+
+def seconds_after(stitch, record, instant):
+    """How long after a job's start something happened, in Stitch's seconds."""
+    from airflow_provider_stitch.connect.objects import parse_time
+
+    return (parse_time(instant) - record.start_time.replace(microsecond=0)).total_seconds()
+
+
+# --- The whole way --------------------------------------------------------------------------------------
+
+
+def test_a_job_is_waited_for_until_its_rows_are_loaded(stitch, waiter, github):
+    outcome = waiter.replicate(github)
+
+    assert outcome.error is None
+    result = outcome.result
+    assert result["job_name"] == stitch.jobs(github)[0].job_name
+    assert {name: stream["rows"] for name, stream in result["streams"].items()} == {
+        "commits": 120,
+        "pulls": 7,
+    }
+    assert result["started_at"] < result["extraction_completed_at"] < result["loaded_at"]
+    assert result["loaded_at"] == max(stream["loaded_at"] for stream in result["streams"].values())
+    assert waiter.warned == []
+
+
+def test_the_log_reads_like_a_report(waiter, github):
+    waiter.replicate(github)
+
+    extraction, heading, *loaded = waiter.told
+    assert extraction.startswith("Extraction finished after 150 s, at ")
+    assert heading == "2 streams to load: commits (120 rows), pulls (7 rows)"
+    assert sorted(line.split(" at ")[0] for line in loaded) == [
+        "Loaded commits: 120 rows",
+        "Loaded pulls: 7 rows",
+    ]
+
+
+@pytest.mark.parametrize("phase", ["structure_sync", "extraction", "preparation", "loading", "end"])
+def test_each_phase_can_be_waited_for(waiter, github, phase):
+    assert waiter.replicate(github, phase=phase).error is None
+
+
+def test_a_job_of_2_hours_never_passes_the_limit(stitch, waiter, github):
+    stitch.plan_jobs(github, JobPlan(tap_seconds=2 * 3600))
+
+    assert waiter.replicate(github).error is None
+    assert stitch.busiest_window() <= 30
+
+
+def test_an_eager_poll_interval_does_not_pass_the_limit_either(stitch, waiter, github):
+    started = waiter.start(github)
+    waiter.wait(waiter.goal(github, started.job_name), poll_interval=1)
+
+    assert stitch.busiest_window() <= 30
+
+
+def test_who_comes_late_passes_at_the_first_look(stitch, waiter, github):
+    job = stitch.complete_job(github, seconds_ago=3600)
+
+    outcome = waiter.wait(waiter.goal(github, job.job_name))
+
+    assert outcome.error is None
+    assert len(stitch.limited_requests) == 3  # loads, extraction, log
+
+
+# --- Which record ---------------------------------------------------------------------------------------
+
+
+def test_a_source_on_page_3_of_the_list_is_found(stitch, waiter):
+    ids = [stitch.add_source(f"source_{n}", streams={"rows": 1}) for n in range(250)]
+    for source_id in ids:
+        stitch.complete_job(source_id, seconds_ago=600)
+
+    outcome = waiter.replicate(ids[240], phase="extraction")
+
+    assert outcome.error is None
+    assert stitch.busiest_window() <= 30
+
+
+def test_a_record_that_moves_between_pages_is_found(stitch, waiter):
+    ids = [stitch.add_source(f"source_{n}", streams={"rows": 1}) for n in range(201)]
+    newcomer, *others = ids
+    for source_id in others:
+        stitch.complete_job(source_id, seconds_ago=600)
+    job = stitch.jobs(ids[100])[0]
+    # It is the last record of the first page, until the newcomer before it has its first job listed.
+    moves = [lambda: stitch.complete_job(newcomer, seconds_ago=60)]
+
+    def before_a_request():
+        if moves:
+            moves.pop()()
+
+    waiter.client.on_limited_request = before_a_request
+
+    assert waiter.wait(waiter.goal(ids[100], job.job_name, "extraction")).error is None
+
+
+@pytest.mark.parametrize("order", ["stream_name", "stream_id"])
+def test_loads_are_found_in_whichever_order_they_are_listed(stitch, waiter, order):
+    stitch.quirks.loads_order = order
+    for number in range(12):
+        other = stitch.add_source(f"other_{number}", streams={f"stream_{n}": 1 for n in range(30)})
+        stitch.complete_job(other, seconds_ago=600)
+    last = stitch.add_source("last", streams={"aardvarks": 3, "zebras": 4})
+
+    assert set(waiter.replicate(last).result["streams"]) == {"aardvarks", "zebras"}
+    assert stitch.busiest_window() <= 30
+
+
+def test_a_running_job_that_is_listed_is_still_running(stitch, waiter, github):
+    stitch.quirks.list_running_jobs = True
+
+    outcome = waiter.replicate(github)
+
+    assert outcome.error is None
+    assert outcome.result["extraction_completed_at"] is not None
+
+
+def test_a_job_overtaken_before_anybody_looked_has_the_verdict_of_its_log(stitch, waiter, github):
+    ours = stitch.complete_job(
+        github, seconds_ago=2000, tap_exit_status=1, tap_description="401 Unauthorized"
+    )
+    later = stitch.complete_job(github, seconds_ago=1000)
+
+    outcome = waiter.wait(waiter.goal(github, ours.job_name, "extraction"))
+
+    assert later.job_name not in outcome.error["message"]
+    with pytest.raises(ExtractionFailed, match="401 Unauthorized"):
+        outcome.raise_for_error()
+
+
+def test_a_job_overtaken_and_without_a_log_is_an_error_and_no_guess(stitch, waiter, github):
+    ours = stitch.complete_job(github, seconds_ago=2000, log=LogPlan(available=False))
+    stitch.complete_job(github, seconds_ago=1000)
+
+    with pytest.raises(JobLost, match="can't be told"):
+        waiter.wait(waiter.goal(github, ours.job_name, "extraction")).raise_for_error()
+
+
+# --- Failures of the extraction -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        pytest.param(
+            JobPlan(tap_exit_status=1, tap_description="401 Client Error"),
+            "the tap.*401 Client Error.*Exit status is",
+            id="the tap failed while the target is 0",
+        ),
+        pytest.param(
+            JobPlan(target_exit_status=1, tap_exit_status=-15, target_description="400 bad schema"),
+            "the target.*400 bad schema.*Exit status is",
+            id="the target took the tap with it",
+        ),
+        pytest.param(JobPlan(terminated=True), "terminated", id="terminated"),
+        pytest.param(JobPlan(tap_seconds=30 * 3600), "24 hours", id="over 24 hours"),
+    ],
+)
+def test_a_failed_extraction_fails_the_wait(stitch, waiter, github, plan, words):
+    stitch.plan_jobs(github, plan)
+
+    with pytest.raises(ExtractionFailed, match=f"(?s){words}"):
+        waiter.replicate(github, poll_interval=600).raise_for_error()
+
+
+# --- Loads ----------------------------------------------------------------------------------------------
+
+
+def test_a_stream_loaded_early_in_a_long_job_counts(stitch, waiter, github):
+    early = JobPlan(
+        tap_seconds=7200, flushes={"commits": [Flush(at=60, rows=120)], "pulls": [Flush(at=60, rows=7)]}
+    )
+    stitch.plan_jobs(github, early)
+
+    result = waiter.replicate(github).result
+
+    assert result["loaded_at"] < result["extraction_completed_at"]
+
+
+def test_a_load_older_than_the_last_flush_does_not_count(stitch, waiter, github):
+    slow = Flush(at=100, rows=20, prepare=3600)
+    stitch.plan_jobs(
+        github, JobPlan(flushes={"commits": [Flush(at=5, rows=100, prepare=1, load=1), slow], "pulls": []})
+    )
+
+    result = waiter.replicate(github).result
+
+    record = stitch.jobs(github)[0]
+    assert seconds_after(stitch, record, result["streams"]["commits"]["loaded_at"]) >= 3700
+
+
+def test_a_first_batch_loaded_after_the_second_flush_does_not_pass_for_the_second(stitch, waiter, github):
+    plan = JobPlan(
+        flushes={
+            "commits": [
+                Flush(at=60, rows=100, prepare=90, load=0),
+                Flush(at=140, rows=20, prepare=100, load=0),
+            ],
+            "pulls": [],
+        }
+    )
+    stitch.plan_jobs(github, plan)
+
+    loaded_at = waiter.replicate(github).result["streams"]["commits"]["loaded_at"]
+
+    assert seconds_after(stitch, stitch.jobs(github)[0], loaded_at) == pytest.approx(240, abs=1)
+
+
+def test_with_load_settle_0_it_does_pass(stitch, waiter, github):
+    plan = JobPlan(
+        flushes={
+            "commits": [
+                Flush(at=60, rows=100, prepare=90, load=0),
+                Flush(at=140, rows=20, prepare=3600, load=0),
+            ],
+            "pulls": [],
+        }
+    )
+    stitch.plan_jobs(github, plan)
+
+    loaded_at = waiter.replicate(github, load_settle=0).result["streams"]["commits"]["loaded_at"]
+
+    assert seconds_after(stitch, stitch.jobs(github)[0], loaded_at) == pytest.approx(150, abs=1)
+
+
+def test_a_job_without_new_rows_is_done_with_its_extraction(stitch, waiter):
+    idle = stitch.add_source("idle", streams={"commits": 0})
+
+    outcome = waiter.replicate(idle)
+
+    assert outcome.error is None
+    assert outcome.result["streams"] == {}
+    assert outcome.result["loaded_at"] is None
+    assert "nothing to load" in waiter.told[-1]
+
+
+def test_a_new_load_error_fails_with_the_destinations_message(stitch, waiter, github):
+    stitch.complete_job(github, seconds_ago=3600)
+    stitch.plan_jobs(github, JobPlan(load_errors={"commits": LoadError("relation commits is locked")}))
+
+    with pytest.raises(LoadingFailed, match="commits: relation commits is locked"):
+        waiter.replicate(github).raise_for_error()
+
+
+def test_a_load_error_from_before_the_job_gets_two_more_looks(stitch, waiter, github):
+    stitch.complete_job(github, seconds_ago=3600)
+    stitch.set_load_error(github, "commits", "disk full", seconds_ago=1800)
+
+    with pytest.raises(LoadingFailed, match="commits: disk full"):
+        waiter.replicate(github).raise_for_error()
+
+    began = stitch.jobs(github)[-1].start_time
+    assert (stitch.now() - began).total_seconds() >= 300
+    assert any("may be older than this job" in line for line in waiter.warned)
+
+
+def test_a_load_error_from_before_the_job_that_clears_does_not_fail_it(stitch, waiter, github):
+    stitch.complete_job(github, seconds_ago=3600)
+    stitch.set_load_error(github, "commits", "disk full", seconds_ago=1800)
+    started = waiter.start(github)
+    stitch.advance(100)
+
+    def before_a_request():
+        if len(stitch.limited_requests) == 4:
+            stitch.clear_load_error(github, "commits")
+
+    waiter.client.on_limited_request = before_a_request
+
+    assert waiter.wait(waiter.goal(github, started.job_name)).error is None
+
+
+def test_preparation_ends_where_loading_fails(stitch, waiter, github):
+    stitch.complete_job(github, seconds_ago=3600)
+    stitch.plan_jobs(github, JobPlan(load_errors={"commits": LoadError("locked")}))
+
+    assert waiter.replicate(github, phase="preparation").error is None
+
+
+def test_without_a_log_the_selected_streams_are_waited_for(stitch, waiter, github):
+    stitch.plan_jobs(github, JobPlan(log=LogPlan(available=False)))
+
+    outcome = waiter.replicate(github)
+
+    assert outcome.error is None
+    assert {name: stream["rows"] for name, stream in outcome.result["streams"].items()} == {
+        "commits": None,
+        "pulls": None,
+    }
+    assert any("does not tell which streams had rows" in line for line in waiter.warned)
+    assert any("Saw no load of issues" in line for line in waiter.warned)
+
+
+def test_streams_of_one_name_in_two_schemas(stitch, waiter):
+    shop = stitch.add_source(
+        "shop_pg",
+        type="platform.hp-postgres",
+        streams={
+            "public_orders": EmulatedStream(5, "shop-public-orders", "orders", schema_name="public"),
+            "archive_orders": EmulatedStream(9, "shop-archive-orders", "orders", schema_name="archive"),
+        },
+    )
+
+    result = waiter.replicate(shop).result
+
+    assert {name: stream["rows"] for name, stream in result["streams"].items()} == {
+        "shop-public-orders": 5,
+        "shop-archive-orders": 9,
+    }
+
+
+# --- What can never finish, and what goes wrong on the way ----------------------------------------------
+
+
+def test_a_misspelt_stream_fails_before_the_first_limited_request(stitch, waiter, github):
+    job = stitch.complete_job(github)
+
+    with pytest.raises(UnknownStream, match="comits"):
+        waiter.wait(waiter.goal(github, job.job_name, streams=("comits",))).raise_for_error()
+    assert stitch.limited_requests == []
+
+
+@pytest.mark.parametrize(
+    ("happens", "kind"),
+    [
+        pytest.param(lambda stitch, source: stitch.delete_source(source), DeletedSource, id="deleted"),
+        pytest.param(
+            lambda stitch, source: stitch.pause_source(source), NeverFinishes, id="paused by a user"
+        ),
+        pytest.param(
+            lambda stitch, source: stitch.pause_source(source, by_stitch=True),
+            NeverFinishes,
+            id="paused by Stitch",
+        ),
+        pytest.param(
+            lambda stitch, source: stitch.set_step(source, "form"), NeverFinishes, id="not configured"
+        ),
+    ],
+)
+def test_waiting_for_a_schedule_that_will_start_nothing_fails_at_once(stitch, waiter, github, happens, kind):
+    goal = waiter.goal(github, started_after=stitch.now())
+    happens(stitch, github)
+
+    with pytest.raises(kind, match=r"310442"):
+        waiter.wait(goal).raise_for_error()
+
+
+def test_a_sensor_for_the_schedule_passes_with_the_first_job_after_its_instant(stitch, waiter, github):
+    stitch.complete_job(github, seconds_ago=60)
+    instant = stitch.now()
+    scheduled = stitch.start_job(github)
+
+    outcome = waiter.wait(waiter.goal(github, started_after=instant))
+
+    assert outcome.error is None
+    assert outcome.result["job_name"] == scheduled.job_name
+
+
+def test_a_timeout_says_how_far_it_came(stitch, waiter, github):
+    stitch.plan_jobs(github, JobPlan(flushes={"commits": [Flush(at=50, rows=1, prepare=9999)], "pulls": []}))
+    started = waiter.start(github)
+
+    with pytest.raises(PhaseTimedOut, match="still to be loaded: commits") as caught:
+        waiter.wait(waiter.goal(github, started.job_name), patience=1200).raise_for_error()
+    assert caught.value.job_name == started.job_name
+
+
+def test_an_outage_of_20_minutes_is_survived_and_warned_of_once(stitch, waiter, github):
+    started = waiter.start(github)
+    stitch.advance(100)
+    outage = stitch.fail(
+        path_regex="extractions|loads", times=None, status=502, body="<html>Bad Gateway</html>"
+    )
+    over_at = stitch.now().timestamp() + 1200
+    waiter.client.on_limited_request = lambda: outage.cancel() if stitch.now().timestamp() > over_at else None
+
+    assert waiter.wait(waiter.goal(github, started.job_name)).error is None
+    assert outage.hits > 5
+    assert sum("502" in line for line in waiter.warned) == 1
+    assert stitch.busiest_window() <= 30
+
+
+def test_a_limit_that_stitch_enforces_is_obeyed(stitch, waiter, github):
+    stitch.enforce_limit()
+    for _ in range(25):  # somebody else's requests
+        waiter.client.list_loads()
+
+    assert waiter.replicate(github).error is None
+
+
+def test_a_token_that_is_revoked_in_mid_wait_fails_the_wait(stitch, waiter, github):
+    goal = waiter.goal(github, waiter.start(github).job_name)
+    stitch.disable_token()
+
+    with pytest.raises(StitchUnauthorized, match="access token"):
+        waiter.wait(goal).raise_for_error()
+
+
+# --- Starting -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param({"cut": True}, id="connection cut"),
+        pytest.param({"cut": "mid-body"}, id="cut in the middle of the answer"),
+        pytest.param({"status": 502, "body": "<html>"}, id="502"),
+        pytest.param({"garbage": True}, id="a page of HTML"),
+    ],
+)
+def test_a_start_whose_answer_is_lost_makes_exactly_one_job(stitch, waiter, github, fault):
+    stitch.fail("POST", "/sync$", after_effect=True, **fault)
+
+    answer = waiter.start(github)
+
+    assert len(stitch.jobs(github)) == 1
+    assert answer.first_try_at <= stitch.jobs(github)[0].start_time
+
+
+def test_a_start_that_never_arrived_is_made_again(stitch, waiter, github):
+    stitch.fail("POST", "/sync$", cut=True, times=3)
+
+    answer = waiter.start(github)
+
+    assert isinstance(answer, Started)
+    assert [job.job_name for job in stitch.jobs(github)] == [answer.job_name]
+
+
+def test_a_short_job_that_is_over_before_its_lost_start_is_asked_for_again_is_found(stitch, waiter, github):
+    stitch.plan_jobs(github, JobPlan(discovery_seconds=0.1, tap_seconds=0.1, target_seconds=0.1))
+    stitch.fail("POST", "/sync$", after_effect=True, cut=True)
+
+    answer = waiter.start(github)
+
+    assert isinstance(answer, Started)
+    assert [job.job_name for job in stitch.jobs(github)] == [answer.job_name]
+
+
+def test_a_start_that_can_t_be_made_in_time_says_that_the_job_may_run(stitch, waiter, github):
+    stitch.fail("POST", "/sync$", after_effect=True, cut=True, times=None)
+    stitch.fail("GET", "/extractions", cut=True, times=None)
+
+    with pytest.raises(JobNotStarted, match="may or may not run"):
+        waiter.start(github, patience=60)
+
+
+# --- Stopping -------------------------------------------------------------------------------------------
+
+
+def test_a_running_job_of_ours_is_stopped(stitch, waiter, github):
+    started = waiter.start(github)
+
+    assert waiter.stop(waiter.goal(github, started.job_name))
+    assert stitch.jobs(github)[0].stopped
+
+
+def test_a_later_job_is_not_stopped_in_our_job_s_stead(stitch, waiter, github):
+    ours = stitch.complete_job(github, seconds_ago=60)
+    later = stitch.start_job(github)
+
+    assert not waiter.stop(waiter.goal(github, ours.job_name))
+    assert not stitch.jobs(github)[-1].stopped
+    assert stitch.jobs(github)[-1].job_name == later.job_name

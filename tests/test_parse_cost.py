@@ -1,0 +1,67 @@
+"""What a DAG file pays for importing our operators and sensors: in modules, as time is not the same twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AIRFLOW_2 = version("apache-airflow").startswith("2.")
+MOST_MODULES = 12
+
+AIRFLOW = "from airflow.models import DAG, BaseOperator" if AIRFLOW_2 else "from airflow.sdk import DAG"
+IMPORTS = f"""
+import json, sys
+{AIRFLOW}
+before = set(sys.modules)
+import airflow_provider_stitch.operators.stitch
+import airflow_provider_stitch.sensors.stitch
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+@pytest.fixture(scope="module")
+def added(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The modules that our import adds to what Airflow has imported by then."""
+    home: Path = tmp_path_factory.mktemp("airflow")
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS],
+        env={**os.environ, "AIRFLOW_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    names = json.loads(done.stdout.splitlines()[-1])
+    assert {"airflow_provider_stitch.operators.stitch", "airflow_provider_stitch.sensors.stitch"} <= set(
+        names
+    )
+    return names
+
+
+@pytest.mark.skipif(AIRFLOW_2, reason="on Airflow 2 its own sensors bring more modules than that")
+def test_importing_operators_and_sensors_adds_few_modules(added: list[str]) -> None:
+    assert len(added) <= MOST_MODULES, added
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        "requests",
+        "tenacity",
+        "asyncio",
+        "airflow.triggers",
+        "airflow_provider_stitch.connect",
+        "airflow_provider_stitch.emulator",
+        "airflow_provider_stitch.replication",
+    ],
+)
+def test_importing_operators_and_sensors_does_not_bring(package: str, added: list[str]) -> None:
+    assert [name for name in added if name == package or name.startswith(f"{package}.")] == []
