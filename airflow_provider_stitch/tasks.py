@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperatorLink, conf
 
@@ -166,17 +166,31 @@ def seconds(duration: float | timedelta | None, name: str, *, zero: bool = False
     return value
 
 
-def deadline_after(
-    context: Context, timeout: float | None, execution_timeout: timedelta | None
-) -> float | None:
-    """Return when to give up, in seconds since the epoch: after `timeout`, or before Airflow ends the
-    task."""
-    now = time.time()
-    ends = [] if timeout is None else [now + timeout]
-    if execution_timeout is not None:
+class Deadline(NamedTuple):
+    """When to give up, in seconds since the epoch (None: never), and whether Airflow would then, too."""
+
+    at: float | None
+    is_execution_timeout: bool = False
+
+    @classmethod
+    def of(cls, context: Context, timeout: float | None, execution_timeout: timedelta | None) -> Deadline:
+        """Return the end of `timeout`, or a little before that of `execution_timeout` if it is earlier.
+
+        Airflow 3 does not end a deferred task for its `execution_timeout`, and Airflow 2 ends it without a
+        word to the operator: being earlier leaves time to stop the job.
+        """
+        now = time.time()
+        ours = None if timeout is None else now + timeout
+        if execution_timeout is None:
+            return cls(ours)
         began = getattr(context["ti"], "start_date", None)
-        ends.append((began.timestamp() if began else now) + execution_timeout.total_seconds())
-    return min(ends, default=None)
+        allowed = execution_timeout.total_seconds()
+        theirs = (began.timestamp() if began else now) + allowed - min(STOPPING_TIME, allowed / 10)
+        return cls(ours) if ours is not None and ours < theirs else cls(theirs, is_execution_timeout=True)
+
+
+# Seconds before the end of an `execution_timeout` that are left for stopping the job.
+STOPPING_TIME = 10.0
 
 
 def default_deferrable() -> bool:

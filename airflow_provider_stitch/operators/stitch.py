@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_stitch.tasks import (
+    Deadline,
     StitchSourceLink,
     StitchTask,
-    deadline_after,
     default_deferrable,
     failing_for_good,
     outcome_of,
@@ -123,7 +123,7 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the job, unless an earlier try of this task did, and wait."""
         with failing_for_good():
-            deadline = deadline_after(context, self.timeout, self.execution_timeout)
+            deadline = Deadline.of(context, self.timeout, self.execution_timeout)
             stored = self._job_of_earlier_try(context)
             if stored is not None:
                 return self._pick_up(context, stored, deadline)
@@ -132,7 +132,11 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on where the triggerer has left off."""
         with failing_for_good():
-            return self._after(context, outcome_of(event), **event["carried"])
+            carried = event["carried"]
+            deadline = Deadline(*carried["deadline"])
+            return self._after(
+                context, outcome_of(event), carried["awaited"], deadline, carried["first_try_at"]
+            )
 
     def on_kill(self) -> None:
         """Stop the job in Stitch, if it is this task's own and still runs."""
@@ -148,10 +152,10 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
 
     # --- Starting ---------------------------------------------------------------------------------------
 
-    def _start(self, context: Context, deadline: float | None) -> dict[str, Any]:
+    def _start(self, context: Context, deadline: Deadline) -> dict[str, Any]:
         from airflow_provider_stitch.replication.start import Occupied
 
-        source, answer = run(self._try_to_start(self.reader(deadline)))
+        source, answer = run(self._try_to_start(self.reader(deadline.at)))
         url = self.leave_link(context, source.id)
         if isinstance(answer, Occupied):
             return self._when_occupied(context, source, answer, deadline)
@@ -181,7 +185,7 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         return source, await start_job(reader, source, warn=self.log.warning)
 
     def _when_occupied(
-        self, context: Context, source: Source, occupied: Occupied, deadline: float | None
+        self, context: Context, source: Source, occupied: Occupied, deadline: Deadline
     ) -> dict[str, Any]:
         """Stitch runs another job of this source, and does not say which."""
         from airflow_provider_stitch.connect.errors import JobAlreadyRunning
@@ -207,7 +211,7 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
             return self._join(context, source, occupied, deadline)
         if self.if_running == "restart":
             self.log.warning("Stopping the job of source %s that is running", source.label)
-            reader = self.reader(deadline)
+            reader = self.reader(deadline.at)
             run(reader.ask(lambda: reader.client.stop_replication_job(source.id)))
         else:
             self.log.info(
@@ -216,7 +220,7 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         return self._wait(context, self._goal("end", source, running_at=at), "turn", deadline)
 
     def _join(
-        self, context: Context, source: Source, occupied: Occupied, deadline: float | None
+        self, context: Context, source: Source, occupied: Occupied, deadline: Deadline
     ) -> dict[str, Any]:
         self.log.info("A job of source %s is running already; it counts as ours", source.label)
         if self.wait_for is None:
@@ -238,18 +242,19 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         context: Context,
         goal: Goal,
         awaited: str,
-        deadline: float | None,
+        deadline: Deadline,
         first_try_at: str | None = None,
     ) -> dict[str, Any]:
         """Wait for a goal, here or in the triggerer, and go on with `_after`."""
-        until = deadline
+        until = deadline.at
         if awaited == "turn":
-            until = min(time.time() + LONGEST_QUEUEING, deadline or float("inf"))
+            soon = time.time() + LONGEST_QUEUEING
+            until = soon if until is None else min(soon, until)
         if self.deferrable:
             self.defer_until(
                 goal,
                 until,
-                carried={"awaited": awaited, "deadline": deadline, "first_try_at": first_try_at},
+                carried={"awaited": awaited, "deadline": list(deadline), "first_try_at": first_try_at},
                 stop_on_kill=self.stop_on_kill and awaited == "ours",
             )
         outcome = run(self.watch(goal, until).wait())
@@ -260,7 +265,7 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         context: Context,
         outcome: Outcome,
         awaited: str,
-        deadline: float | None,
+        deadline: Deadline,
         first_try_at: str | None,
     ) -> dict[str, Any]:
         """Go on after a wait: for the end of a job in our way, or for the phase itself."""
@@ -268,17 +273,17 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
             return self._after_lost_start(context, outcome, deadline, first_try_at or "")
         if awaited == "turn":
             return self._after_queueing(context, outcome, deadline)
-        return self._close(context, outcome, awaited)
+        return self._close(context, outcome, awaited, deadline)
 
-    def _after_queueing(self, context: Context, outcome: Outcome, deadline: float | None) -> dict[str, Any]:
+    def _after_queueing(self, context: Context, outcome: Outcome, deadline: Deadline) -> dict[str, Any]:
         # What the list does not show, a second try does: Stitch refuses it as long as a job runs.
-        in_time = deadline is None or time.time() < deadline
+        in_time = deadline.at is None or time.time() < deadline.at
         if outcome.error is not None and not (outcome.error["kind"] == "PhaseTimedOut" and in_time):
             outcome.raise_for_error()
         return self._start(context, deadline)
 
     def _after_lost_start(
-        self, context: Context, outcome: Outcome, deadline: float | None, first_try_at: str
+        self, context: Context, outcome: Outcome, deadline: Deadline, first_try_at: str
     ) -> dict[str, Any]:
         from airflow_provider_stitch.connect.errors import JobAlreadyRunning
         from airflow_provider_stitch.connect.objects import parse_time
@@ -305,12 +310,12 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
 
     # --- Ending -----------------------------------------------------------------------------------------
 
-    def _close(self, context: Context, outcome: Outcome, awaited: str) -> dict[str, Any]:
+    def _close(self, context: Context, outcome: Outcome, awaited: str, deadline: Deadline) -> dict[str, Any]:
         from airflow_provider_stitch.replication.goals import Goal
 
         self._own = Goal.from_dict(outcome.goal) if awaited == "ours" else None
         kind = outcome.error["kind"] if outcome.error else None
-        if kind == "PhaseTimedOut" and self._over_execution_timeout(context):
+        if kind == "PhaseTimedOut" and deadline.is_execution_timeout:
             self.on_kill()
             self._forget(context)
         elif kind in (None, "ExtractionFailed", "StructureSyncFailed", "JobLost"):
@@ -318,10 +323,6 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         result = self.finish(outcome)
         self.log.info(_closing_line(result, self.wait_for))
         return result
-
-    def _over_execution_timeout(self, context: Context) -> bool:
-        over = deadline_after(context, None, self.execution_timeout)
-        return over is not None and time.time() >= over
 
     def _start_only(self, source: Source, started: Started | None, url: str) -> dict[str, Any]:
         from airflow_provider_stitch.connect.objects import format_time
@@ -360,7 +361,7 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         store = context.get("task_state_store")
         return cast("dict[str, Any] | None", store.get(JOB_KEY)) if store is not None else None
 
-    def _pick_up(self, context: Context, stored: dict[str, Any], deadline: float | None) -> dict[str, Any]:
+    def _pick_up(self, context: Context, stored: dict[str, Any], deadline: Deadline) -> dict[str, Any]:
         from airflow_provider_stitch.replication.goals import Goal
 
         goal = Goal.from_dict(stored)
@@ -416,7 +417,7 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Stop the job."""
         with failing_for_good():
-            reader = self.reader(deadline_after(context, self.timeout, self.execution_timeout))
+            reader = self.reader(Deadline.of(context, self.timeout, self.execution_timeout).at)
             source, stopped = run(self._stop(reader))
             self.leave_link(context, source.id)
             what = f"job {self.job_name}" if self.job_name else "whichever job was running"

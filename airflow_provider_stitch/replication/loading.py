@@ -50,6 +50,7 @@ class StreamVerdict:
     target: Target
     state: Literal["waiting", "loaded", "in_error", "no_rows"]
     loaded_at: datetime | None = None
+    in_trouble: bool = False  #: its load is in an error state, be it old or new
     said: str | None = None  #: the destination's own message
 
 
@@ -174,7 +175,8 @@ def _judge_stream(
     target: Target, row: Load | None, trouble: Trouble | None, *, at: datetime, settle: timedelta, quiet: bool
 ) -> StreamVerdict:
     if trouble is not None:
-        return StreamVerdict(target, "in_error" if _counts(trouble) else "waiting", said=trouble.said)
+        state: Literal["in_error", "waiting"] = "in_error" if _counts(trouble) else "waiting"
+        return StreamVerdict(target, state, in_trouble=True, said=trouble.said)
     loaded_at = row.last_batch_loaded_at if row else None
     # Loads are told in whole seconds. One in the very second of the flush may be either side of it.
     if loaded_at is not None and loaded_at >= target.since.replace(microsecond=0):

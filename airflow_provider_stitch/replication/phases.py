@@ -60,6 +60,11 @@ class Assessment:
     remarks: tuple[str, ...] = ()  #: what a task's log tells, in the order in which it came about
     warnings: tuple[str, ...] = ()
 
+    def needs_memory(self, known: Known) -> bool:
+        """Say whether only several looks together will tell: an error that may be old, a log that may come."""
+        doubtful = any(verdict.state == "waiting" and verdict.in_trouble for verdict in self.streams)
+        return doubtful or (Question.LOG in self.asks and bool(known.log_refused_at))
+
 
 def assess(goal: Goal, known: Known) -> Assessment:
     """Say how far the goal is reached, and what to ask next if it is not."""
@@ -271,7 +276,7 @@ def _warnings(known: Known, verdicts: Sequence[StreamVerdict]) -> tuple[str, ...
     doubtful = sorted(
         f"{verdict.target.label} ({verdict.said})"
         for verdict in verdicts
-        if verdict.state == "waiting" and verdict.said
+        if verdict.state == "waiting" and verdict.in_trouble
     )
     names = {name for verdict in verdicts for name in verdict.target.load_names}
     others = sorted(

@@ -71,6 +71,10 @@ class AccountReader:
         self._extraction_page = 1
         self._load_pages: tuple[int, ...] = ()
 
+    def seconds_left(self) -> float:
+        """Return the seconds until the deadline, or infinity without one."""
+        return float("inf") if self.deadline is None else self.deadline - self.clock.time()
+
     async def ask(self, call: Callable[[], T], *, limited: bool = False) -> T:
         """Return the answer of one call of the client, made in a thread.
 
@@ -163,7 +167,7 @@ class AccountReader:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, UnexpectedAnswer) and state.attempt_number >= GARBAGE_ATTEMPTS:
             return True
-        return self.deadline is not None and self.clock.time() + _pause(state) > self.deadline
+        return _pause(state) > self.seconds_left()
 
     def _warn_of_outage(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

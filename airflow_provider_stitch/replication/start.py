@@ -69,7 +69,7 @@ async def start_job(
             if getattr(error, "maybe_received", True):
                 first_try_at = first_try_at or sent_at
             pause = pause_before_retry(attempt, getattr(error, "retry_after", None))
-            if reader.deadline is not None and reader.clock.time() + pause > reader.deadline:
+            if pause > reader.seconds_left():
                 raise _given_up(source, error, may_run=first_try_at is not None) from error
             warn(f"{error} Asking again in {pause:.0f} s.")
             await reader.clock.sleep(pause)

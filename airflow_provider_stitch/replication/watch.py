@@ -1,7 +1,7 @@
 """The one way to wait: ask what the rules want to know, until they have a verdict.
 
 A deferred task awaits `Watch.wait` in the triggerer, any other runs the same coroutine in its worker, and a
-sensor's poke takes one step of it, `Watch.look`.
+sensor's poke takes one step of it, `Watch.look` or, if it is rescheduled, `Watch.poke`.
 """
 
 from __future__ import annotations
@@ -87,17 +87,28 @@ class Watch:
                 assessment = await self.look()
                 if assessment.state != "running":
                     return self.outcome(assessment)
-                pause = await self._pause(self.reader.requests - spent)
-                if (
-                    self.reader.deadline is not None
-                    and self.reader.clock.time() + pause > self.reader.deadline
-                ):
+                left = self.reader.seconds_left()
+                if left <= 0:
                     return self._timed_out(assessment)
-                await self.reader.clock.sleep(pause)
+                pause = await self._pause(self.reader.requests - spent)
+                await self.reader.clock.sleep(min(pause, left))
         except StitchError as error:
             return Outcome(
                 self.goal.to_dict(), result_of(self.goal, assess(self.goal, self.known)), _plain(error)
             )
+
+    async def poke(self) -> Assessment:
+        """Look once; or, of a matter that only several looks can tell, until it is told.
+
+        For a waiter that forgets all between two pokes, as a rescheduled sensor does.
+        """
+        while True:
+            spent = self.reader.requests
+            assessment = await self.look()
+            left = self.reader.seconds_left()
+            if assessment.state != "running" or not assessment.needs_memory(self.known) or left <= 0:
+                return assessment
+            await self.reader.clock.sleep(min(await self._pause(self.reader.requests - spent), left))
 
     async def look(self) -> Assessment:
         """Ask each question that the rules have, at most once, and return their verdict as of now.

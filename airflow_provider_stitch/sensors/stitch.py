@@ -105,7 +105,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
                 goal = run(self._goal(context, self.reader(deadline)))
                 self.leave_link(context, goal.source_id)
                 self._watch = self.watch(goal, deadline)
-            assessment = run(self._watch.look())
+            assessment = run(self._watch.poke() if self.reschedule else self._watch.look())
             if assessment.state == "running":
                 return False
             return PokeReturnValue(is_done=True, xcom_value=self._end(self._watch.outcome(assessment)))

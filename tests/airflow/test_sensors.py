@@ -1,0 +1,162 @@
+"""One sensor per phase, in all three modes."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_stitch.emulator import CheckPlan, JobPlan, LoadError, LogPlan
+from airflow_provider_stitch.sensors.stitch import (
+    StitchConnectionCheckSensor,
+    StitchExtractionSensor,
+    StitchLoadingSensor,
+    StitchPreparationSensor,
+    StitchStructureSyncSensor,
+)
+
+SENSORS = [StitchStructureSyncSensor, StitchExtractionSensor, StitchPreparationSensor, StitchLoadingSensor]
+MODES = {
+    "poke": {"mode": "poke", "poke_interval": 0.2},
+    "reschedule": {"mode": "reschedule", "poke_interval": 1},
+    "deferred": {"deferrable": True},
+}
+
+
+@pytest.fixture(params=MODES.values(), ids=MODES.keys())
+def mode(request):
+    return request.param
+
+
+def run(airflow, sensor, **options):
+    with airflow.dag() as dag:
+        sensor(task_id="wait", **{"source": "github", "timeout": 30, **options})
+    return airflow.run(dag)
+
+
+@pytest.mark.parametrize("sensor", SENSORS)
+def test_a_job_that_was_started_is_waited_for_by_its_name(airflow, stitch, github, mode, sensor):
+    job = stitch.start_job(github)
+
+    ran = run(airflow, sensor, job_name=job.job_name, **mode)
+
+    assert ran.state == "success"
+    assert ran.xcom["wait"]["job_name"] == job.job_name
+    assert ran.xcom["wait"]["url"].endswith(f"/sources/{github}/summary")
+
+
+@pytest.mark.parametrize("sensor", SENSORS)
+def test_a_sensor_that_begins_late_passes_on_its_first_look(airflow, stitch, github, mode, sensor):
+    job = stitch.complete_job(github, seconds_ago=3600)
+
+    assert run(airflow, sensor, job_name=job.job_name, **mode).state == "success"
+
+
+def test_a_sensor_for_stitchs_own_schedule_takes_the_first_job_after_its_instant(airflow, stitch, mode):
+    source = stitch.add_source("hourly", streams={"commits": 3}, schedule_minutes=30)
+    stitch.complete_job(source, seconds_ago=60)
+    instant = stitch.now()
+
+    ran = run(airflow, StitchLoadingSensor, source="hourly", started_after=instant.isoformat(), **mode)
+
+    assert ran.state == "success"
+    assert ran.xcom["wait"]["job_name"] == stitch.jobs(source)[1].job_name
+    assert ran.xcom["wait"]["streams"]["commits"]["rows"] == 3
+
+
+def test_without_a_job_an_extraction_since_the_run_began_is_meant(airflow, stitch, github, mode):
+    stitch.complete_job(github, seconds_ago=30 * 86_400)  # long before the run
+
+    ran = run(airflow, StitchExtractionSensor, timeout=2, **mode)
+
+    assert ran.state == "failed"
+    assert "AirflowSensorTimeout" in ran.output
+
+
+def test_a_connection_check_is_waited_for(airflow, stitch, github, mode):
+    stitch.plan_next_check(github, CheckPlan(seconds=600))
+    began = stitch.now().replace(microsecond=0)
+    stitch.start_check(github)
+
+    ran = run(airflow, StitchConnectionCheckSensor, started_after=began.isoformat(), **mode)
+
+    assert ran.state == "success"
+
+
+def test_a_failed_connection_check_says_why(airflow, stitch, github, mode):
+    stitch.plan_next_check(github, CheckPlan(discovery_exit_status=1, discovery_error_message="no such host"))
+    began = stitch.now().replace(microsecond=0)
+    stitch.start_check(github)
+
+    ran = run(airflow, StitchConnectionCheckSensor, started_after=began.isoformat(), **mode)
+
+    assert ran.state == "failed"
+    assert "no such host" in ran.output
+
+
+def test_an_old_load_error_fails_the_loading_sensor_and_not_that_for_preparation(
+    airflow, stitch, github, mode
+):
+    stitch.complete_job(github, seconds_ago=7200)
+    stitch.plan_jobs(github, JobPlan(load_errors={"commits": LoadError("relation is locked")}))
+    job = stitch.complete_job(github, seconds_ago=3600)
+
+    prepared = run(airflow, StitchPreparationSensor, job_name=job.job_name, **mode)
+    loaded = run(airflow, StitchLoadingSensor, job_name=job.job_name, **mode)
+
+    assert prepared.state == "success"
+    assert loaded.state == "failed"
+    assert "commits: relation is locked" in loaded.output
+
+
+def test_a_log_that_never_comes_is_given_up(airflow, stitch, github, mode):
+    job = stitch.complete_job(github, seconds_ago=7200, log=LogPlan(available=False))
+
+    ran = run(airflow, StitchLoadingSensor, job_name=job.job_name, **mode)
+
+    assert ran.state == "success"
+    assert "does not tell which streams had rows" in ran.output
+
+
+@pytest.mark.parametrize(
+    ("arrange", "words"),
+    [
+        pytest.param(lambda stitch, source: stitch.pause_source(source), "paused by a user", id="paused"),
+        pytest.param(lambda stitch, source: stitch.delete_source(source), "was deleted", id="deleted"),
+        pytest.param(
+            lambda stitch, source: stitch.set_step(source, "form"), "step 'form'", id="unconfigured"
+        ),
+    ],
+)
+def test_what_can_never_finish_fails_at_once_and_without_a_retry(
+    airflow, stitch, github, mode, arrange, words
+):
+    arrange(stitch, github)
+
+    ran = run(airflow, StitchLoadingSensor, started_after=stitch.now().isoformat(), retries=1, **mode)
+
+    assert ran.state == "failed"
+    assert words in ran.output
+    assert "AirflowFailException" in ran.output
+
+
+@pytest.mark.parametrize("failure", ["timeout", "failed job"])
+def test_with_soft_fail_the_task_is_skipped(airflow, stitch, github, mode, failure):
+    plan = JobPlan(tap_seconds=36_000) if failure == "timeout" else JobPlan(tap_exit_status=1)
+    job = stitch.start_job(github, plan)
+
+    ran = run(airflow, StitchExtractionSensor, job_name=job.job_name, soft_fail=True, timeout=3, **mode)
+
+    assert ran.states == {"wait": "skipped"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        pytest.param({"timeout": -1}, "timeout", id="negative timeout"),
+        pytest.param({"job_name": "a", "started_after": "b"}, "not both", id="two jobs"),
+        pytest.param({"streams": "commits"}, "list of stream names", id="one stream as a text"),
+        pytest.param({"load_settle": -1}, "load_settle", id="negative time to settle"),
+    ],
+)
+def test_arguments_that_make_no_sense_fail_when_the_dag_is_parsed(options, words):
+    with pytest.raises(ValueError, match=words):
+        StitchLoadingSensor(task_id="wait", source="github", **options)
