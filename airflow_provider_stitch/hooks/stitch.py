@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_stitch.connect.client import StitchClient
+    from airflow_provider_stitch.connect.errors import StitchError
     from airflow_provider_stitch.connect.objects import Source
 
 APP_URL = "https://app.stitchdata.com"
@@ -132,7 +133,7 @@ def client_from(connection: Connection) -> StitchClient:
         base_url=_base_url(connection),
         client_id=_client_id(connection.login),
         request_timeout=_number(extras, "request_timeout", 30.0),
-        requests_per_10_minutes=int(_number(extras, "requests_per_10_minutes", 30)),
+        requests_per_10_minutes=_whole_number(extras, "requests_per_10_minutes", 30),
     )
 
 
@@ -164,9 +165,14 @@ def _client_id(login: str | None) -> int | None:
     return int(text)
 
 
-def _number(extras: dict[str, Any], name: str, default: float) -> float:
-    from airflow_provider_stitch.connect.errors import StitchConfigurationError
+def _whole_number(extras: dict[str, Any], name: str, default: int) -> int:
+    number = _number(extras, name, default)
+    if number != int(number):
+        raise _bad_extra(name, extras[name], "a whole number", default)
+    return int(number)
 
+
+def _number(extras: dict[str, Any], name: str, default: float) -> float:
     value = extras.get(name)
     if value is None or value == "":
         return default
@@ -175,8 +181,14 @@ def _number(extras: dict[str, Any], name: str, default: float) -> float:
     except (TypeError, ValueError):
         number = 0.0
     if not 1 <= number < float("inf"):
-        raise StitchConfigurationError(
-            f"The connection's extra {name!r} is {value!r}, but it must be a number, 1 or more. "
-            f"Leave it out to have {default:g}."
-        )
+        raise _bad_extra(name, value, "a number", default)
     return number
+
+
+def _bad_extra(name: str, value: object, due: str, default: float) -> StitchError:
+    from airflow_provider_stitch.connect.errors import StitchConfigurationError
+
+    return StitchConfigurationError(
+        f"The connection's extra {name!r} is {value!r}, but it must be {due}, 1 or more. "
+        f"Leave it out to have {default:g}."
+    )

@@ -61,7 +61,7 @@ class Assessment:
     warnings: tuple[str, ...] = ()
 
     def needs_memory(self, known: Known) -> bool:
-        """Say whether only several looks together will tell: an error that may be old, a log that may come."""
+        """Say whether only several looks together will tell: of an old error, or of a log that may come."""
         doubtful = any(verdict.state == "waiting" and verdict.in_trouble for verdict in self.streams)
         return doubtful or (Question.LOG in self.asks and bool(known.log_refused_at))
 

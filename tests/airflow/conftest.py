@@ -16,7 +16,7 @@ import pytest
 from airflow_provider_stitch.emulator import StitchEmulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 HOME = Path(os.environ["AIRFLOW_HOME"])
 _numbers = itertools.count(1)
@@ -29,18 +29,15 @@ class Ran:
     state: str
     output: str  #: all that Airflow printed: the logs of tasks and triggers
     states: dict[str, str]
-    xcom: dict[str, Any] = field(default_factory=dict)  #: the return value of each task that has one
-
-    @property
-    def task_log(self) -> str:
-        return self.output
+    xcom: dict[str, Any]  #: the return value of each task that has one
+    instances: dict[str, Any] = field(repr=False)
 
 
 class LocalAirflow:
     """Runs DAGs by `dag.test()`: real task runner, real trigger, real database."""
 
-    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
-        self.capture = capture
+    def __init__(self, read_output: Callable[[], str]) -> None:
+        self._read_output = read_output
 
     def dag(self, **options: Any) -> Any:
         from airflow.providers.common.compat.sdk import DAG
@@ -50,15 +47,16 @@ class LocalAirflow:
 
     def run(self, dag: Any) -> Ran:
         _register(dag)
-        self.capture.readouterr()
+        self._read_output()
         dag_run = dag.test()
-        printed = self.capture.readouterr()
+        output = self._read_output()
         instances = {_key(ti): ti for ti in dag_run.get_task_instances()}
         return Ran(
             state=str(dag_run.state),
-            output=printed.out + printed.err,
+            output=output,
             states={key: str(ti.state) for key, ti in instances.items()},
-            xcom={key: _xcom(ti) for key, ti in instances.items()},
+            xcom={key: xcom_of(ti) for key, ti in instances.items()},
+            instances=instances,
         )
 
 
@@ -79,7 +77,7 @@ def _key(ti: Any) -> str:
     return ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
 
 
-def _xcom(ti: Any, key: str = "return_value") -> Any:
+def xcom_of(ti: Any, key: str = "return_value") -> Any:
     return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
 
 
@@ -90,8 +88,16 @@ def _database() -> None:
 
 
 @pytest.fixture
-def airflow(_database: None, capfd: pytest.CaptureFixture[str]) -> LocalAirflow:
-    return LocalAirflow(capfd)
+def airflow(_database: None, pytestconfig: pytest.Config) -> LocalAirflow:
+    # Airflow's loggers hold on to the output that they first saw, so it must be that of the whole session.
+    capture: Any = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def read_output() -> str:
+        text = "".join(capture.read_global_capture())
+        sys.stdout.write(text)  # for the report, should the test fail
+        return text
+
+    return LocalAirflow(read_output)
 
 
 @pytest.fixture

@@ -1,0 +1,120 @@
+"""StitchHook: the connection's fields, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_stitch.connect.errors import StitchConfigurationError, UnknownSource
+from airflow_provider_stitch.hooks.stitch import StitchHook
+
+
+@pytest.fixture
+def connect(monkeypatch, _database):
+    """Set the connection and return its hook."""
+
+    def connect(**fields):
+        connection = {"conn_type": "stitch", "password": "ac_token", **fields}
+        monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps(connection))
+        return StitchHook()
+
+    return connect
+
+
+@pytest.mark.parametrize(
+    ("fields", "base_url"),
+    [
+        pytest.param({}, "https://api.stitchdata.com", id="nothing"),
+        pytest.param({"host": "https://stitch.example/"}, "https://stitch.example", id="an address"),
+        pytest.param({"host": "stitch.example"}, "https://stitch.example", id="a host"),
+        pytest.param(
+            {"host": "127.0.0.1", "schema": "http", "port": 80}, "http://127.0.0.1:80", id="from a URI"
+        ),
+    ],
+)
+def test_the_host_is_the_base_url(connect, fields, base_url):
+    assert connect(**fields).client.base_url == base_url
+
+
+def test_login_and_extras_reach_the_client(connect):
+    extra = {"request_timeout": 7.5, "requests_per_10_minutes": "12"}
+
+    client = connect(login="104857", extra=extra).client
+
+    assert (client.client_id, client.request_timeout, client.requests_per_10_minutes) == (104857, 7.5, 12)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        pytest.param({"password": ""}, "token", id="no token"),
+        pytest.param({"password": "oc_secret"}, "partner credential", id="a partner credential for a token"),
+        pytest.param({"host": "http://api.stitchdata.com"}, "HTTPS", id="plain HTTP"),
+        pytest.param({"host": "https://user:pass@api.stitchdata.com"}, "user", id="a user in the base URL"),
+        pytest.param({"login": "acme"}, "client ID.*'acme'", id="a client id that is no number"),
+        pytest.param(
+            {"extra": {"request_timeout": "soon"}}, "request_timeout.*'soon'", id="a timeout in words"
+        ),
+        pytest.param({"extra": {"request_timeout": -3}}, "request_timeout.*-3", id="a negative timeout"),
+        pytest.param(
+            {"extra": {"request_timeout": True}}, "request_timeout.*True", id="a timeout that is a truth"
+        ),
+        pytest.param({"extra": {"requests_per_10_minutes": 0}}, "requests_per_10_minutes", id="no requests"),
+        pytest.param(
+            {"extra": {"requests_per_10_minutes": 1.5}}, "requests_per_10_minutes", id="half a request"
+        ),
+        pytest.param({"extra": {"requests_per_10_minutes": [30]}}, "requests_per_10_minutes", id="a list"),
+    ],
+)
+def test_a_connection_that_makes_no_sense_is_refused_with_the_reason(connect, fields, words):
+    hook = connect(**fields)
+
+    with pytest.raises(StitchConfigurationError, match=words) as caught:
+        hook.client  # noqa: B018
+    worked, said = hook.test_connection()
+
+    assert not worked
+    assert said == str(caught.value)
+    assert "oc_secret" not in said
+    assert "pass@" not in said
+
+
+@pytest.mark.usefixtures("_database")
+def test_test_connection_sums_up_the_account(stitch):
+    stitch.add_source("github", streams={"a": 1})
+    stitch.pause_source(stitch.add_source("paused", streams={"a": 1}))
+    stitch.pause_source(stitch.add_source("paused_by_stitch", streams={"a": 1}), by_stitch=True)
+    stitch.delete_source(stitch.add_source("deleted", streams={"a": 1}))
+
+    assert StitchHook().test_connection() == (
+        True,
+        "Connected to Stitch account 104857: 3 sources, 2 of them paused.",
+    )
+
+
+@pytest.mark.usefixtures("_database")
+def test_test_connection_says_what_is_wrong_with_the_token(stitch):
+    stitch.disable_token()
+
+    worked, said = StitchHook().test_connection()
+
+    assert not worked
+    assert "access token" in said
+
+
+def test_the_account_is_found_when_the_connection_does_not_name_it(connect, stitch):
+    stitch.add_source("github", streams={"a": 1})
+
+    assert connect(host=stitch.url, password=stitch.access_token).client.client_id == 104857
+
+
+@pytest.mark.usefixtures("_database")
+def test_a_source_is_found_by_its_name(stitch):
+    github = stitch.add_source("github", display_name="GitHub", streams={"a": 1})
+
+    assert {
+        StitchHook().resolve_source(source).id for source in ("github", "GitHub", github, str(github))
+    } == {github}
+    with pytest.raises(UnknownSource):
+        StitchHook().resolve_source("githob")

@@ -1,0 +1,32 @@
+"""The button that leads from a task to its source in Stitch."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
+from airflow_provider_stitch.sensors.stitch import StitchExtractionSensor
+from airflow_provider_stitch.tasks import LINK_KEY, StitchSourceLink
+from tests.airflow.conftest import xcom_of
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["a task that succeeds", "a task that fails"])
+def test_a_task_leaves_the_address_of_its_source(airflow, stitch, github, deferrable, fails):
+    from airflow_provider_stitch.emulator import JobPlan
+
+    stitch.plan_jobs(github, JobPlan(tap_exit_status=int(fails)))
+    with airflow.dag() as dag:
+        StitchRunReplicationJobOperator(task_id="replicate", source="github", deferrable=deferrable)
+
+    ran = airflow.run(dag)
+
+    url = f"https://app.stitchdata.com/client/104857/pipeline/v2/sources/{github}/summary"
+    assert ran.state == ("failed" if fails else "success")
+    assert xcom_of(ran.instances["replicate"], LINK_KEY) == url
+
+
+@pytest.mark.parametrize("operator", [StitchRunReplicationJobOperator, StitchExtractionSensor])
+def test_operators_and_sensors_carry_the_link(operator):
+    assert [type(link) for link in operator.operator_extra_links] == [StitchSourceLink]
+    # Airflow 3 looks for the address under a key that it makes of the class's name.
+    assert getattr(StitchSourceLink(), "xcom_key", LINK_KEY) == LINK_KEY

@@ -1,0 +1,94 @@
+"""What Airflow learns of this package."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import airflow
+import jsonschema
+import pytest
+
+from airflow_provider_stitch import __version__, get_provider_info
+from airflow_provider_stitch.hooks.stitch import StitchHook
+
+AIRFLOW = Path(airflow.__file__).parent
+(CONNECTION_TYPE,) = get_provider_info()["connection-types"]
+
+
+def test_it_fits_airflows_own_schema():
+    for schema in AIRFLOW.glob("provider_info.schema.json"):
+        jsonschema.validate(get_provider_info(), json.loads(schema.read_text()))
+
+
+def test_the_form_fits_airflows_own_schema():
+    schema = json.loads((AIRFLOW / "customized_form_field_behaviours.schema.json").read_text())
+
+    jsonschema.validate(StitchHook.get_ui_field_behaviour(), schema)
+
+
+def test_it_is_found_by_its_entry_point():
+    (entry,) = (
+        entry
+        for entry in importlib.metadata.entry_points(group="apache_airflow_provider")
+        if entry.value == "airflow_provider_stitch:get_provider_info"
+    )
+
+    assert entry.load()() == get_provider_info()
+
+
+def test_every_module_and_class_that_it_names_exists():
+    info = get_provider_info()
+    names = [*info["extra-links"], CONNECTION_TYPE["hook-class-name"]]
+    for kind in ("hooks", "operators", "sensors", "triggers"):
+        for entry in info[kind]:
+            for module in entry["python-modules"]:
+                importlib.import_module(module)
+
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute)
+
+
+def test_the_version_is_that_of_the_package():
+    assert (
+        get_provider_info()["versions"]
+        == [__version__]
+        == [importlib.metadata.version("airflow-provider-stitch")]
+    )
+
+
+def test_airflows_form_has_the_fields_and_labels():
+    """Airflow 3 takes them from the provider info, and Airflow 2 from the hook."""
+    from airflow.providers_manager import ProvidersManager
+
+    manager = ProvidersManager()
+    fields = {name for name in manager.connection_form_widgets if name.startswith("extra__stitch__")}
+    behaviour = manager.field_behaviours["stitch"]
+
+    assert fields == {f"extra__stitch__{name}" for name in CONNECTION_TYPE["conn-fields"]}
+    assert behaviour["relabeling"]["password"] == "API access token"
+    assert behaviour["hidden_fields"] == ["schema", "port", "extra"]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        pytest.param(["providers", "list"], ["airflow-provider-stitch", "Stitch", __version__], id="list"),
+        pytest.param(["providers", "hooks"], ["stitch", "StitchHook"], id="hooks"),
+        pytest.param(["providers", "links"], ["StitchSourceLink"], id="links"),
+    ],
+)
+@pytest.mark.usefixtures("_database")
+def test_airflow_lists_it(command, words):
+    program = Path(sys.executable).with_name("airflow")
+    printed = subprocess.run(
+        [program, *command, "--output", "json"], check=True, capture_output=True, text=True, timeout=60
+    )
+
+    for word in words:
+        assert word in printed.stdout
