@@ -66,7 +66,7 @@ class StitchTask:
 
         return AccountReader(self.hook.client, deadline=deadline, warn=self.log.warning)
 
-    def watch(self, goal: Goal, deadline: float | None) -> Watch:
+    def watch(self, goal: Goal, deadline: float | None, *, forgetful: bool = False) -> Watch:
         """Return the watch of a goal, which reports into this task's log."""
         from airflow_provider_stitch.replication.watch import Watch
 
@@ -74,6 +74,7 @@ class StitchTask:
             self.reader(deadline),
             goal,
             poll_interval=self.poll_interval,
+            forgetful=forgetful,
             tell=self.log.info,
             warn=self.log.warning,
         )
@@ -102,9 +103,9 @@ class StitchTask:
             method_name="execute_complete",
         )
 
-    def leave_link(self, context: Context, source_id: int) -> str:
+    def leave_link(self, context: Context, goal: Goal) -> str:
         """Leave the address of the source's page in XCom, for the link to find while the task still runs."""
-        url = self.hook.source_url(source_id)
+        url = url_of(goal.client_id, goal.source_id)
         context["ti"].xcom_push(key=LINK_KEY, value=url)
         return url
 
@@ -115,11 +116,14 @@ class StitchTask:
         """
         outcome.raise_for_error()
         result = outcome.result
-        return {
-            **result,
-            "client_id": self.hook.client.client_id,
-            "url": self.hook.source_url(result["source_id"]),
-        }
+        return {**result, "url": url_of(result["client_id"], result["source_id"])}
+
+
+def url_of(client_id: int, source_id: int) -> str:
+    """Return the address of a source's page in Stitch."""
+    from airflow_provider_stitch.hooks.stitch import source_url
+
+    return source_url(client_id, source_id)
 
 
 def outcome_of(event: dict[str, Any]) -> Outcome:
@@ -161,8 +165,8 @@ def seconds(duration: float | timedelta | None, name: str, *, zero: bool = False
     if duration is None:
         return None
     value = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
-    if math.isnan(value) or value < 0 or (value == 0 and not zero):
-        raise ValueError(f"{name} is a duration in seconds and must be positive; it was {duration!r}.")
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        raise ValueError(f"{name} is a number of seconds and must be positive; it was {duration!r}.")
     return value
 
 

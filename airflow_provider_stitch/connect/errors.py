@@ -146,6 +146,10 @@ class StitchUnavailable(StitchError):
         self.maybe_received = maybe_received
 
 
+class ExtractionLogUnavailable(StitchUnavailable):
+    """Stitch named the place of a log, but the host that keeps it does not hand it out."""
+
+
 class RateLimited(StitchUnavailable):
     """Stitch had too many requests (429). `maybe_received` is False."""
 
@@ -190,8 +194,8 @@ class PhaseTimedOut(StitchError):
     """The phase was not over in time."""
 
 
-class JobStopped(StitchError):
-    """The job was stopped before it was over."""
+class JobTerminated(ExtractionFailed):
+    """Stitch terminated the job: its 24 hours were over, or somebody stopped it."""
 
 
 def _with_subclasses(kind: type[StitchError]) -> dict[str, type[StitchError]]:

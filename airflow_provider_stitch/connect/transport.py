@@ -29,6 +29,7 @@ from airflow_provider_stitch.connect._sessions import (
     urllib3_kept_quiet,
 )
 from airflow_provider_stitch.connect.errors import (
+    ExtractionLogUnavailable,
     StitchConfigurationError,
     StitchError,
     StitchUnavailable,
@@ -163,6 +164,7 @@ class Transport:
     ) -> Iterator[Iterator[bytes]]:
         """Open a text that Stitch serves itself or, as documented, by a redirect to another host. One try.
 
+        :raises ExtractionLogUnavailable: the other host does not answer, or the address has expired.
         :raises StitchError: as `request` and `fetch_text` do; also while the text is read.
         """
         request = self._checked(_Request("GET", path, before_each=before_each))
@@ -174,8 +176,11 @@ class Transport:
                 return
             if response.status_code not in _REDIRECTS or not location:
                 raise refusal(self._answer(request, response))
-        with self.fetch_text(_absolute(self.base_url, location)) as chunks:
-            yield chunks
+        try:
+            with self.fetch_text(_absolute(self.base_url, location)) as chunks:
+                yield chunks
+        except StitchUnavailable as error:  # not Stitch itself, which has just answered
+            raise ExtractionLogUnavailable(str(error), retry_after=error.retry_after) from None
 
     @contextmanager
     def fetch_text(self, url: str) -> Iterator[Iterator[bytes]]:

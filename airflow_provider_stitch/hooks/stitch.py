@@ -65,7 +65,7 @@ class StitchHook(BaseHook):
 
     def source_url(self, source_id: int) -> str:
         """Return the address of a source's page in Stitch's web application."""
-        return f"{APP_URL}/client/{self.client.client_id}/pipeline/v2/sources/{source_id}/summary"
+        return source_url(self.client.client_id, source_id)
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask for the account's sources; return whether that worked, and a sentence for a person."""
@@ -115,6 +115,11 @@ class StitchHook(BaseHook):
         return widgets
 
 
+def source_url(client_id: int, source_id: int) -> str:
+    """Return the address of a source's page in Stitch's web application."""
+    return f"{APP_URL}/client/{client_id}/pipeline/v2/sources/{source_id}/summary"
+
+
 def _connection_type() -> dict[str, Any]:
     connection_type: dict[str, Any] = get_provider_info()["connection-types"][0]
     return connection_type
@@ -159,7 +164,7 @@ def _client_id(login: str | None) -> int | None:
         return None
     if not (text.isascii() and text.isdecimal()):
         raise StitchConfigurationError(
-            f"The connection's client ID (login) is {text!r}, but a Stitch client ID is a number. "
+            "The connection's client ID (login) is no number, as a Stitch client ID is. "
             "Leave it empty to have it found from the account."
         )
     return int(text)
@@ -168,7 +173,7 @@ def _client_id(login: str | None) -> int | None:
 def _whole_number(extras: dict[str, Any], name: str, default: int) -> int:
     number = _number(extras, name, default)
     if number != int(number):
-        raise _bad_extra(name, extras[name], "a whole number", default)
+        raise _bad_extra(name, "a whole number", default)
     return int(number)
 
 
@@ -181,14 +186,14 @@ def _number(extras: dict[str, Any], name: str, default: float) -> float:
     except (TypeError, ValueError):
         number = 0.0
     if not 1 <= number < float("inf"):
-        raise _bad_extra(name, value, "a number", default)
+        raise _bad_extra(name, "a number", default)
     return number
 
 
-def _bad_extra(name: str, value: object, due: str, default: float) -> StitchError:
+def _bad_extra(name: str, due: str, default: float) -> StitchError:
     from airflow_provider_stitch.connect.errors import StitchConfigurationError
 
     return StitchConfigurationError(
-        f"The connection's extra {name!r} is {value!r}, but it must be {due}, 1 or more. "
-        f"Leave it out to have {default:g}."
+        # The value is not repeated: it may be a secret that got into the wrong field.
+        f"The connection's extra {name!r} must be {due}, 1 or more. Leave it out to have {default:g}."
     )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_stitch.tasks import (
     Deadline,
@@ -19,10 +19,12 @@ from airflow_provider_stitch.tasks import (
     outcome_of,
     run,
     seconds,
+    url_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -124,10 +126,12 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         """Start the job, unless an earlier try of this task did, and wait."""
         with failing_for_good():
             deadline = Deadline.of(context, self.timeout, self.execution_timeout)
-            stored = self._job_of_earlier_try(context)
-            if stored is not None:
-                return self._pick_up(context, stored, deadline)
-            return self._start(context, deadline)
+            try:
+                return self._pick_up(context, deadline) or self._start(context, deadline)
+            except AirflowTaskTimeout:
+                if self.stop_on_kill:  # by `on_kill`, which Airflow calls next
+                    self._forget(context)
+                raise
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on where the triggerer has left off."""
@@ -156,16 +160,15 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         from airflow_provider_stitch.replication.start import Occupied
 
         source, answer = run(self._try_to_start(self.reader(deadline.at)))
-        url = self.leave_link(context, source.id)
         if isinstance(answer, Occupied):
             return self._when_occupied(context, source, answer, deadline)
-        self.log.info("Started job %s of source %s: %s", answer.job_name, source.label, url)
-        goal = self._goal(
-            self.wait_for or "end", source, job_name=answer.job_name, job_began_at=answer.began_at
-        )
+        phase = self.wait_for or "end"
+        goal = self._goal(phase, source, job_name=answer.job_name, job_began_at=answer.began_at)
         self._remember(context, goal)
+        url = self.leave_link(context, goal)
+        self.log.info("Started job %s of source %s: %s", answer.job_name, source.label, url)
         if self.wait_for is None:
-            return self._start_only(source, answer, url)
+            return _brief(goal, answer.began_at)
         return self._wait(context, goal, "ours", deadline)
 
     async def _try_to_start(self, reader: AccountReader) -> tuple[Source, Started | Occupied]:
@@ -175,7 +178,7 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         from airflow_provider_stitch.replication.start import start_job
 
         client = reader.client
-        source = await reader.ask(lambda: self.hook.resolve_source(self.source))
+        source = await self._find_source(reader)
         destinations = await reader.ask(client.list_destinations)
         why_not = why_no_start(source, destinations)
         if why_not is not None:
@@ -184,23 +187,26 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
             select_streams(await reader.ask(lambda: client.list_streams(source.id)), self.streams)
         return source, await start_job(reader, source, warn=self.log.warning)
 
+    async def _find_source(self, reader: AccountReader) -> Source:
+        # The account's number is asked for here, with retries, and known from then on.
+        await reader.ask(lambda: reader.client.client_id)
+        return await reader.ask(lambda: self.hook.resolve_source(self.source))
+
     def _when_occupied(
         self, context: Context, source: Source, occupied: Occupied, deadline: Deadline
     ) -> dict[str, Any]:
         """Stitch runs another job of this source, and does not say which."""
         from airflow_provider_stitch.connect.errors import JobAlreadyRunning
 
-        at = occupied.running_at
+        end = self._goal("end", source, running_at=occupied.running_at)
+        self.leave_link(context, end)
         if occupied.first_try_at is not None:
             self.log.warning(
                 "The answer to the start was lost, and now a job of source %s is running. "
                 "Waiting until Stitch lists it: if it began after that start, it counts as ours.",
                 source.label,
             )
-            first_try_at = occupied.first_try_at.isoformat()
-            return self._wait(
-                context, self._goal("end", source, running_at=at), "lost", deadline, first_try_at
-            )
+            return self._wait(context, end, "lost", deadline, occupied.first_try_at.isoformat())
         if self.if_running == "fail":
             raise JobAlreadyRunning(
                 f"Source {source.label} has a replication job in progress already, so none was started. "
@@ -208,7 +214,7 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
                 source_id=source.id,
             )
         if self.if_running == "join":
-            return self._join(context, source, occupied, deadline)
+            return self._join(context, end, deadline)
         if self.if_running == "restart":
             self.log.warning("Stopping the job of source %s that is running", source.label)
             reader = self.reader(deadline.at)
@@ -217,15 +223,13 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
             self.log.info(
                 "A job of source %s is running already; ours starts when it has ended", source.label
             )
-        return self._wait(context, self._goal("end", source, running_at=at), "turn", deadline)
+        return self._wait(context, end, "turn", deadline)
 
-    def _join(
-        self, context: Context, source: Source, occupied: Occupied, deadline: Deadline
-    ) -> dict[str, Any]:
-        self.log.info("A job of source %s is running already; it counts as ours", source.label)
+    def _join(self, context: Context, end: Goal, deadline: Deadline) -> dict[str, Any]:
+        self.log.info("A job of source %s is running already; it counts as ours", end.source_name)
         if self.wait_for is None:
-            return self._start_only(source, None, self.hook.source_url(source.id))
-        goal = self._goal(self.wait_for, source, running_at=occupied.running_at)
+            return _brief(end, None)
+        goal = replace(end, phase=self.wait_for, streams=self._streams_for(self.wait_for))
         return self._wait(context, goal, "joined", deadline)
 
     # --- Waiting ----------------------------------------------------------------------------------------
@@ -233,9 +237,20 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
     def _goal(self, phase: Any, source: Source, **job: Any) -> Goal:
         from airflow_provider_stitch.replication.goals import Goal
 
-        names = self.streams if phase in ("preparation", "loading") else None
-        streams = tuple(names) if names is not None else None
-        return Goal(phase, source.id, source.name, streams=streams, load_settle=self.load_settle, **job)
+        return Goal(
+            phase,
+            source.id,
+            source.name,
+            self.hook.client.client_id,
+            streams=self._streams_for(phase),
+            load_settle=self.load_settle,
+            **job,
+        )
+
+    def _streams_for(self, phase: str) -> tuple[str, ...] | None:
+        return (
+            tuple(self.streams) if self.streams is not None and phase in ("preparation", "loading") else None
+        )
 
     def _wait(
         self,
@@ -255,7 +270,7 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
                 goal,
                 until,
                 carried={"awaited": awaited, "deadline": list(deadline), "first_try_at": first_try_at},
-                stop_on_kill=self.stop_on_kill and awaited == "ours",
+                stop_on_kill=self.stop_on_kill and awaited in OWN,
             )
         outcome = run(self.watch(goal, until).wait())
         return self._after(context, outcome, awaited, deadline, first_try_at)
@@ -302,10 +317,11 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         if not is_ours and self.if_running in ("queue", "restart"):
             return self._start(context, deadline)
         self.log.info("Job %s %s", found.job_name, "is ours" if is_ours else "counts as ours")
+        if is_ours:
+            self._remember(context, found)
         if self.wait_for is None:
-            return self._brief(outcome.result)
-        streams = tuple(self.streams) if self.streams is not None else None
-        goal = replace(found, phase=self.wait_for, streams=streams)
+            return _brief(found, found.began_at)
+        goal = replace(found, phase=self.wait_for, streams=self._streams_for(self.wait_for))
         return self._wait(context, goal, "ours" if is_ours else "joined", deadline)
 
     # --- Ending -----------------------------------------------------------------------------------------
@@ -313,62 +329,91 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
     def _close(self, context: Context, outcome: Outcome, awaited: str, deadline: Deadline) -> dict[str, Any]:
         from airflow_provider_stitch.replication.goals import Goal
 
-        self._own = Goal.from_dict(outcome.goal) if awaited == "ours" else None
+        self._own = Goal.from_dict(outcome.goal) if awaited in OWN else None
         kind = outcome.error["kind"] if outcome.error else None
-        if kind == "PhaseTimedOut" and deadline.is_execution_timeout:
-            self.on_kill()
+        if kind == "JobTerminated" and awaited == "picked up":
+            self.log.warning("That job was stopped, so this try starts one of its own")
             self._forget(context)
-        elif kind in (None, "ExtractionFailed", "StructureSyncFailed", "JobLost"):
-            self._forget(context)  # the next try needs a job of its own
+            return self._start(context, deadline)
+        if kind == "PhaseTimedOut" and deadline.is_execution_timeout and self.stop_on_kill:
+            self._stop_for_timeout(context)
+        elif kind in JOB_IS_OF_NO_USE:
+            self._forget(context)
         result = self.finish(outcome)
+        self._forget(context)
         self.log.info(_closing_line(result, self.wait_for))
         return result
 
-    def _start_only(self, source: Source, started: Started | None, url: str) -> dict[str, Any]:
-        from airflow_provider_stitch.connect.objects import format_time
+    def _stop_for_timeout(self, context: Context) -> None:
+        from airflow_provider_stitch.connect.errors import StitchError
 
-        return {
-            "job_name": started.job_name if started else None,
-            "source_id": source.id,
-            "source_name": source.name,
-            "client_id": self.hook.client.client_id,
-            "started_at": format_time(started.began_at) if started else None,
-            "url": url,
-        }
-
-    def _brief(self, result: dict[str, Any]) -> dict[str, Any]:
-        brief = {key: result[key] for key in ("job_name", "source_id", "source_name", "started_at")}
-        url = self.hook.source_url(result["source_id"])
-        return {**brief, "client_id": self.hook.client.client_id, "url": url}
+        try:
+            self.on_kill()
+        except StitchError as error:  # the timeout is what the task should fail with
+            self.log.warning("The job could not be stopped: %s", error)
+        else:
+            self._forget(context)
 
     # --- The job of an earlier try ----------------------------------------------------------------------
 
     def _remember(self, context: Context, goal: Goal) -> None:
-        """Store the job before the wait begins, so that a later try picks it up instead of starting
-        another."""
+        """Store the job before the wait begins, so that a later try picks it up and starts no other."""
         self._own = goal
         context["ti"].xcom_push(key="job_name", value=goal.job_name)
         store = context.get("task_state_store")
         if store is not None and self.wait_for is not None:
-            store.set(JOB_KEY, goal.to_dict())
+            store.set(JOB_KEY, {**goal.to_dict(), "max_tries": _max_tries(context)})
 
     def _forget(self, context: Context) -> None:
         store = context.get("task_state_store")
         if store is not None:
             store.delete(JOB_KEY)
 
-    def _job_of_earlier_try(self, context: Context) -> dict[str, Any] | None:
-        store = context.get("task_state_store")
-        return cast("dict[str, Any] | None", store.get(JOB_KEY)) if store is not None else None
-
-    def _pick_up(self, context: Context, stored: dict[str, Any], deadline: Deadline) -> dict[str, Any]:
+    def _pick_up(self, context: Context, deadline: Deadline) -> dict[str, Any] | None:
+        """Go on with the job of an earlier try, or return None if there is none."""
         from airflow_provider_stitch.replication.goals import Goal
 
-        goal = Goal.from_dict(stored)
-        self.leave_link(context, goal.source_id)
+        store = context.get("task_state_store")
+        stored = cast("dict[str, Any] | None", store.get(JOB_KEY)) if store is not None else None
+        if stored is None:
+            return None
+        source = run(self._find_source(self.reader(deadline.at)))
+        # Clearing a task grants it more tries: who clears it wants the rows that are new now.
+        was_cleared = stored.pop("max_tries") != _max_tries(context)
+        if was_cleared or self.wait_for is None or stored["source_id"] != source.id:
+            self._forget(context)
+            return None
+        earlier = Goal.from_dict(stored)
+        goal = self._goal(self.wait_for, source, job_name=earlier.job_name, job_began_at=earlier.job_began_at)
         self._remember(context, goal)
+        self.leave_link(context, goal)
         self.log.info("An earlier try of this task started job %s: going on with it", goal.job_name)
-        return self._wait(context, goal, "ours", deadline)
+        return self._wait(context, goal, "picked up", deadline)
+
+
+# What is awaited when the job is this task's own.
+OWN = ("ours", "picked up")
+
+# Errors after which the next try needs a job of its own.
+JOB_IS_OF_NO_USE = ("ExtractionFailed", "JobTerminated", "StructureSyncFailed", "JobLost", "DeletedSource")
+
+
+def _max_tries(context: Context) -> int | None:
+    return getattr(context["ti"], "max_tries", None)
+
+
+def _brief(goal: Goal, began_at: datetime | None) -> dict[str, Any]:
+    """Return the XCom of a task that does not wait."""
+    from airflow_provider_stitch.connect.objects import format_time
+
+    return {
+        "job_name": goal.job_name,
+        "source_id": goal.source_id,
+        "source_name": goal.source_name,
+        "client_id": goal.client_id,
+        "started_at": format_time(began_at) if began_at else None,
+        "url": url_of(goal.client_id, goal.source_id),
+    }
 
 
 def _closing_line(result: dict[str, Any], wait_for: str | None) -> str:
@@ -411,6 +456,7 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
         super().__init__(**kwargs)
         self.source = source
         self.job_name = job_name
+        self.stops_whatever_runs = job_name is None
         self.timeout = seconds(timeout, "timeout")
         self.stitch_conn_id = stitch_conn_id
 
@@ -418,8 +464,7 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
         """Stop the job."""
         with failing_for_good():
             reader = self.reader(Deadline.of(context, self.timeout, self.execution_timeout).at)
-            source, stopped = run(self._stop(reader))
-            self.leave_link(context, source.id)
+            source, stopped = run(self._stop(context, reader))
             what = f"job {self.job_name}" if self.job_name else "whichever job was running"
             self.log.info(
                 "Source %s: %s", source.label, f"stopped {what}" if stopped else f"{what} is over already"
@@ -431,13 +476,17 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
                 "stopped": stopped,
             }
 
-    async def _stop(self, reader: AccountReader) -> tuple[Source, bool]:
-        from airflow_provider_stitch.replication.goals import Goal
+    async def _stop(self, context: Context, reader: AccountReader) -> tuple[Source, bool]:
+        from airflow_provider_stitch.replication.goals import Goal, check_job_name
         from airflow_provider_stitch.replication.start import stop_job
 
+        client_id = await reader.ask(lambda: reader.client.client_id)
         source = await reader.ask(lambda: self.hook.resolve_source(self.source))
-        if self.job_name is not None:
-            goal = Goal("end", source.id, source.name, job_name=self.job_name)
+        if not self.stops_whatever_runs:
+            # A template that came to nothing must not stop somebody else's job.
+            name = check_job_name(self.job_name, source)
+            goal = Goal("end", source.id, source.name, client_id, job_name=name)
+            self.leave_link(context, goal)
             return source, await stop_job(reader, goal)
         await reader.ask(lambda: reader.client.stop_replication_job(source.id))
         return source, True

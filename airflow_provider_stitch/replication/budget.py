@@ -76,6 +76,11 @@ _budgets_lock = threading.Lock()
 
 
 def shared_budget(account: Hashable, limit: int) -> Budget:
-    """Return the budget that everybody in this process who asks about `account` shares."""
+    """Return the budget that everybody in this process who asks about `account` shares.
+
+    Where two connections to one account allow different numbers of requests, the smaller holds for both.
+    """
     with _budgets_lock:
-        return _budgets.setdefault((account, limit), Budget(limit))
+        budget = _budgets.setdefault(account, Budget(limit))
+        budget.limit = min(budget.limit, limit)
+        return budget

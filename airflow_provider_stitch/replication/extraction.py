@@ -11,12 +11,19 @@ from dataclasses import replace as _replaced
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from airflow_provider_stitch.connect.errors import ExtractionFailed, JobLost, StitchError, StructureSyncFailed
+from airflow_provider_stitch.connect.errors import (
+    ExtractionFailed,
+    JobLost,
+    JobTerminated,
+    StitchError,
+    StructureSyncFailed,
+)
 from airflow_provider_stitch.connect.extraction_log import PhaseExit, cause_of
-from airflow_provider_stitch.connect.objects import Extraction, JobName
+from airflow_provider_stitch.replication.goals import time_in
 
 if TYPE_CHECKING:
     from airflow_provider_stitch.connect.extraction_log import ExtractionLog
+    from airflow_provider_stitch.connect.objects import Extraction
     from airflow_provider_stitch.replication.goals import Goal
     from airflow_provider_stitch.replication.known import Known
 
@@ -24,7 +31,7 @@ State = Literal["running", "finished", "failed"]
 
 # Stitch does not say how soon after its end a job's log can be had, so a missing one is asked for again.
 LOG_LOOKS = 3
-LOG_PATIENCE = timedelta(minutes=1)
+LOG_PATIENCE = timedelta(minutes=5)
 
 # A description is raw exception text of any length.
 MESSAGE_LENGTH = 1_000
@@ -70,8 +77,8 @@ def is_meant(goal: Goal, listed: Extraction) -> bool:
 
 
 def began_at(listed: Extraction) -> datetime | None:
-    """Return when a listed job began: from the version-1 UUID in its name, or else its `start_time`."""
-    return JobName.parse(listed.job_name).began_at or listed.start_time
+    """Return when a listed job began: by its name, which is more exact, or else by its `start_time`."""
+    return time_in(listed.job_name) or listed.start_time
 
 
 def _began_later(listed: Extraction, goal: Goal) -> bool:
@@ -79,7 +86,7 @@ def _began_later(listed: Extraction, goal: Goal) -> bool:
     theirs, ours = began_at(listed), goal.began_at
     if theirs is None or ours is None:
         return False
-    exact = JobName.parse(listed.job_name).began_at and JobName.parse(goal.job_name or "").began_at
+    exact = time_in(listed.job_name) and time_in(goal.job_name or "")
     return theirs > ours if exact else _second(theirs) > _second(ours)
 
 
@@ -120,8 +127,10 @@ def _failure(goal: Goal, job_name: str, cause: PhaseExit | None, log: Extraction
     """Put into words how an extraction failed. Without a phase to blame it was terminated."""
     part = cause.phase.lower() if cause else "job"
     phase, kind = ("Structure sync", StructureSyncFailed) if part == "discovery" else _EXTRACTION
-    how = "Stitch terminated it (24 hours were over, or somebody stopped it)"
-    if cause is not None:
+    if cause is None:
+        kind = JobTerminated
+        how = "Stitch terminated it (24 hours were over, or somebody stopped it)"
+    else:
         how = f"the {part} ended with exit status {cause.code}"
         how += f": {_cap(cause.message)}" if cause.message else ""
     return kind(
@@ -161,7 +170,8 @@ def _overtaken(goal: Goal, job_name: str, later: Extraction, known: Known) -> Ex
             ),
         )
     synced = any(part.phase == "Discovery" and not part.failed for part in log.exits)
-    verdict = _replaced(verdict, completed_at=log.exited_at, structure_synced=synced)
+    # A log without times still ended before the next job began.
+    verdict = _replaced(verdict, completed_at=log.exited_at or began_at(later), structure_synced=synced)
     if log.succeeded:
         return _replaced(verdict, state="finished")
     return _replaced(verdict, state="failed", failure=_failure(goal, job_name, log.cause, log))

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_stitch.connect.errors import InvalidArgument
-from airflow_provider_stitch.connect.objects import JobName, parse_time
+from airflow_provider_stitch.connect.objects import JobName, Source, parse_time
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,6 +32,7 @@ class Goal:
     phase: Phase
     source_id: int
     source_name: str  #: the source's `name`, by which loads are listed
+    client_id: int  #: the account
     job_name: str | None = None
     started_after: datetime | None = None
     running_at: datetime | None = None
@@ -50,19 +51,9 @@ class Goal:
                 "Which job to wait for must be told in exactly one way: "
                 "job_name (of a job that was started), or started_after (an instant)."
             )
-        if self.job_name is not None:
-            self._check_job_name(self.job_name)
         if self.load_settle < 0:
             raise InvalidArgument(
                 f"load_settle is a number of seconds, 0 or more; it was {self.load_settle}."
-            )
-
-    def _check_job_name(self, job_name: str) -> None:
-        source_id = JobName.parse(job_name).source_id
-        if source_id != self.source_id:
-            raise InvalidArgument(
-                f"Job {job_name} belongs to source {source_id}, "
-                f"but source {self.source_name} has the id {self.source_id}. Name the job's own source."
             )
 
     @property
@@ -70,7 +61,7 @@ class Goal:
         """When the named job began: from the version-1 UUID in its name, or else as told."""
         if self.job_name is None:
             return None
-        return JobName.parse(self.job_name).began_at or self.job_began_at
+        return time_in(self.job_name) or self.job_began_at
 
     def for_job(self, job_name: str, began_at: datetime | None) -> Goal:
         """Return the same goal for the job that turned out to be meant."""
@@ -92,3 +83,29 @@ class Goal:
             fields[key] = parse_time(fields[key]) if fields[key] else None
         fields["streams"] = tuple(fields["streams"]) if fields["streams"] is not None else None
         return cls(**fields)
+
+
+def check_job_name(job_name: object, source: Source) -> str:
+    """Return the job name that a user gave, if it can be one of this source's jobs.
+
+    :raises InvalidArgument: it is not a job's name, or that of another source's job.
+    """
+    if not isinstance(job_name, str) or not job_name:
+        raise InvalidArgument(
+            f"job_name must be the name of a Stitch job, but it is {job_name!r}. "
+            "If it comes from another task's XCom: did that task start a job?"
+        )
+    source_id = JobName.parse(job_name).source_id
+    if source_id != source.id:
+        raise InvalidArgument(
+            f"Job {job_name} belongs to source {source_id}, not to {source.label}. Name the job's own source."
+        )
+    return job_name
+
+
+def time_in(job_name: str) -> datetime | None:
+    """Return when a job began, from the version-1 UUID in its name, or None if it tells no time."""
+    try:
+        return JobName.parse(job_name).began_at
+    except InvalidArgument:  # Stitch's own, of a form that is not documented
+        return None

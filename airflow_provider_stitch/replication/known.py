@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_stitch.connect.extraction_log import ExtractionLog
-    from airflow_provider_stitch.connect.objects import ConnectionCheck, Extraction, Load, Source, Stream
+    from airflow_provider_stitch.connect.objects import ConnectionCheck, Extraction, Load, Stream
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,20 @@ class Known:
     loads_at: datetime | None = None
     troubles: Mapping[str, Trouble] = field(default_factory=dict)  #: by stream name
     check: ConnectionCheck | None = None
-    source: Source | None = None
+    saw_earlier: bool = False  #: whether a look at the list came before the goal's job was in it
+    earlier_ended_at: datetime | None = None  #: when the job ended that was listed then, if one was
+    looks_early: bool = (
+        True  #: whether a look at the loads comes first, to tell old load errors from new ones
+    )
+
+    def with_extraction(self, listed: Extraction | None, *, is_ours: bool) -> Known:
+        """Return what is known after a look at the list, which shows the source's last completed job."""
+        if is_ours:
+            return replace(self, extraction=listed)
+        # The last end that is seen before ours is that of the job before; a later job ends after ours.
+        ended = listed.completion_time if listed is not None else None
+        first = self if self.saw_earlier else replace(self, saw_earlier=True, earlier_ended_at=ended)
+        return replace(first, extraction=listed)
 
     def with_loads(self, loads: Iterable[Load], at: datetime) -> Known:
         """Return what is known after a look at the source's loads at Stitch's time `at`."""

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 OLD_TROUBLE_LOOKS = 2
 OLD_TROUBLE_PATIENCE = timedelta(minutes=5)
 
+# Rows of a job that ended so long before another began are taken to be loaded when that one flushes its own.
+LONGEST_LAG = timedelta(minutes=30)
+
 # Without a log, a stream that sees no load for this long after the source's last one had no rows.
 NO_ROWS_PATIENCE = timedelta(minutes=15)
 
@@ -57,8 +60,12 @@ class StreamVerdict:
 def select_streams(streams: Sequence[Stream], names: Sequence[str]) -> tuple[Stream, ...]:
     """Return the streams that a user named, by `stream_name` or `tap_stream_id`.
 
-    :raises UnknownStream: a name that the source does not have, has twice, or has not selected.
+    :raises UnknownStream: no name, or one that the source does not have, has twice, or has not selected.
     """
+    if not names:
+        raise UnknownStream(
+            "streams is empty, so there is nothing to wait for. Leave it out to wait for all."
+        )
     return tuple(_select_stream(streams, name) for name in names)
 
 
@@ -84,8 +91,7 @@ def _select_stream(streams: Sequence[Stream], name: str) -> Stream:
 
 def label_of(stream: Stream, streams: Sequence[Stream]) -> str:
     """Return what users see and type: the `stream_name`, or the `tap_stream_id` where a name stands twice."""
-    same = sum(other.stream_name == stream.stream_name for other in streams)
-    return stream.stream_name if same == 1 else stream.tap_stream_id
+    return stream.tap_stream_id if _shares_its_name(stream, streams) else stream.stream_name
 
 
 def targets_from_log(log: ExtractionLog, streams: Sequence[Stream], began_at: datetime) -> tuple[Target, ...]:
@@ -102,8 +108,11 @@ def targets_from_log(log: ExtractionLog, streams: Sequence[Stream], began_at: da
             load_names=_load_names(stream) if stream else (entry.name,),
             since=entry.last_flush_at or entry.last_seen_at or began_at,
             rows=entry.rows,
-            # One flush makes one batch. Rows that were seen and whose flush was not come in some later batch.
-            must_settle=entry.flushes != 1,
+            # One flush makes one batch, which one load brings. Rows whose flush was not seen, or at no known
+            # time, may come in a later one; and of two streams of one name, a load may be the other's.
+            must_settle=entry.flushes != 1
+            or entry.last_flush_at is None
+            or _shares_its_name(stream, streams),
         )
         for label, (entry, stream) in merged.items()
         if entry.flushes or entry.rows
@@ -118,6 +127,10 @@ def targets_without_log(streams: Sequence[Stream], began_at: datetime) -> tuple[
         for stream in streams
         if stream.selected
     )
+
+
+def _shares_its_name(stream: Stream | None, streams: Sequence[Stream]) -> bool:
+    return stream is not None and sum(other.stream_name == stream.stream_name for other in streams) > 1
 
 
 def _stream_of(name: str, streams: Sequence[Stream]) -> Stream | None:
@@ -147,6 +160,13 @@ def _load_names(stream: Stream) -> tuple[str, ...]:
     # which of the two a load shows is not documented.
     with_schema = (f"{stream.schema_name}__{stream.stream_name}",) if stream.schema_name else ()
     return (*with_schema, stream.stream_name)
+
+
+def is_crowded(known: Known, began_at: datetime) -> bool:
+    """Say whether rows of an earlier job may still be on their way when this one flushes its own."""
+    if not known.saw_earlier:
+        return True  # nobody knows when the job before ended
+    return known.earlier_ended_at is not None and began_at - known.earlier_ended_at < LONGEST_LAG
 
 
 def judge_streams(

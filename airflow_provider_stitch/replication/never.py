@@ -11,22 +11,16 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.connect.objects import Destination, Source
 
-_MANUAL_ONLY = ("import_api", "webhook.")
+_WITHOUT_JOBS = ("import_api", "webhook.")
 
 
 def why_no_start(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
     """Return why a replication job of this source can't be started and finish, or None."""
-    if source.type is not None and source.type.startswith(_MANUAL_ONLY):
-        return _never(
-            source,
-            f"its type is {source.type}, whose rows are pushed to Stitch: there are no jobs to start",
-            "Leave out this task, or name another source.",
-        )
-    return why_no_end(source) or _without_destination(source, destinations)
+    return _pushed_to(source) or why_no_end(source) or _unconfigured(source) or _nowhere(source, destinations)
 
 
-def why_no_job(source: Source) -> StitchError | None:
-    """Return why Stitch's schedule will start no job of this source, or None."""
+def why_no_job(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
+    """Return why Stitch's schedule will start no job of this source, or none that can finish, or None."""
     stopped = [
         ("by a user", source.paused_at),
         (
@@ -41,16 +35,30 @@ def why_no_job(source: Source) -> StitchError | None:
                 f"it is paused {by_whom} since {since:%Y-%m-%d %H:%M} UTC, so Stitch starts no job of it",
                 "Unpause it, or start its jobs with StitchRunReplicationJobOperator.",
             )
-    return why_no_end(source)
+    return why_no_start(source, destinations)
 
 
 def why_no_end(source: Source) -> StitchError | None:
-    """Return why a job of this source will not end as it should, or None."""
+    """Return why a job of this source that has been started will not end as it should, or None."""
     if source.deleted_at is not None:
         return DeletedSource(
             f"Source {source.label} was deleted at {source.deleted_at:%Y-%m-%d %H:%M} UTC. Name another.",
             source_id=source.id,
         )
+    return None
+
+
+def _pushed_to(source: Source) -> StitchError | None:
+    if source.type is None or not source.type.startswith(_WITHOUT_JOBS):
+        return None
+    return _never(
+        source,
+        f"its type is {source.type}, whose rows are pushed to Stitch: it has no jobs to start or wait for",
+        "Leave out this task, or name another source.",
+    )
+
+
+def _unconfigured(source: Source) -> StitchError | None:
     if source.current_step not in (None, "fully_configured"):
         return _never(
             source,
@@ -69,7 +77,7 @@ _STEP_ADVICE = {
 }
 
 
-def _without_destination(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
+def _nowhere(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
     if any(destination.deleted_at is None for destination in destinations):
         return None
     return _never(source, "its account has no destination", "Create a destination in Stitch first.")

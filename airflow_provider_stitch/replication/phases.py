@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from airflow_provider_stitch.replication.extraction import (
 from airflow_provider_stitch.replication.loading import (
     StreamVerdict,
     Target,
+    is_crowded,
     judge_streams,
     label_of,
     select_streams,
@@ -82,7 +83,7 @@ def _ask_first(goal: Goal, known: Known) -> Assessment | None:
         except UnknownStream as error:
             return Assessment("failed", failure=error)
     # The first look at the loads tells an old load error from a new one: the sooner, the better.
-    if goal.phase in ("preparation", "loading") and known.loads is None:
+    if goal.phase in ("preparation", "loading") and known.loads is None and known.looks_early:
         return _ask(Question.LOADS)
     return None
 
@@ -118,7 +119,7 @@ def _unfinished(verdict: ExtractionVerdict) -> Assessment:
 
 
 def _assess_check(goal: Goal, check: ConnectionCheck | None) -> Assessment:
-    if check is None or not _is_meant(goal, check) or check.status == "running":
+    if check is None or not _is_meant(goal, check) or _still_runs(check):
         return _ask(Question.CHECK)
     if check.status == "succeeded":
         done = format_time(check.completion_time) if check.completion_time else "an unknown time"
@@ -138,6 +139,10 @@ def _assess_check(goal: Goal, check: ConnectionCheck | None) -> Assessment:
             job_name=check.name,
         ),
     )
+
+
+def _still_runs(check: ConnectionCheck) -> bool:
+    return check.status == "running" or (check.status is None and check.completion_time is None)
 
 
 def _is_meant(goal: Goal, check: ConnectionCheck) -> bool:
@@ -176,13 +181,15 @@ def _assess_streams(goal: Goal, known: Known, extraction: ExtractionVerdict) -> 
     complete = known.log is not None and known.log.exit_line is not None
     if not complete and not log_given_up(known):
         return _ask(Question.LOG, extraction=extraction)
-    targets, warnings = _targets(goal, known, extraction)
-    completed_at = extraction.completed_at or extraction.began_at or _EPOCH
-    verdicts = judge_streams(targets, known, load_settle=goal.load_settle, completed_at=completed_at)
+    targets, warnings = _targets(known, extraction)
+    completed_at = extraction.completed_at or _began_at(extraction, known)
+    judged = judge_streams(targets, known, load_settle=goal.load_settle, completed_at=completed_at)
+    verdicts = _asked_for(goal, known, judged)
+    state = _sum_up(goal, verdicts)
     return Assessment(
-        state=_sum_up(goal, verdicts),
-        asks=(Question.LOADS,) if _sum_up(goal, verdicts) == "running" else (),
-        failure=_loading_failure(goal, extraction, verdicts) if _sum_up(goal, verdicts) == "failed" else None,
+        state=state,
+        asks=(Question.LOADS,) if state == "running" else (),
+        failure=_loading_failure(goal, extraction, verdicts) if state == "failed" else None,
         extraction=extraction,
         streams=verdicts,
         remarks=(*_remark_on_extraction(extraction), *_remarks_on_streams(verdicts)),
@@ -190,24 +197,32 @@ def _assess_streams(goal: Goal, known: Known, extraction: ExtractionVerdict) -> 
     )
 
 
-_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-
-
-def _targets(
-    goal: Goal, known: Known, extraction: ExtractionVerdict
-) -> tuple[tuple[Target, ...], tuple[str, ...]]:
+def _targets(known: Known, extraction: ExtractionVerdict) -> tuple[tuple[Target, ...], tuple[str, ...]]:
     streams = known.streams or ()
-    began_at = extraction.began_at or _EPOCH
-    if known.log is not None and known.log.exit_line is not None and known.log.streams_known:
-        targets = targets_from_log(known.log, streams, began_at)
-        warnings: tuple[str, ...] = ()
-    else:
-        targets = targets_without_log(streams, began_at)
-        warnings = (_NO_LOG,)
-    if goal.streams is not None:
-        wanted = {label_of(stream, streams) for stream in select_streams(streams, goal.streams)}
-        targets = tuple(target for target in targets if target.label in wanted)
-    return targets, warnings
+    began_at = _began_at(extraction, known)
+    if known.log is None or known.log.exit_line is None or not known.log.streams_known:
+        return targets_without_log(streams, began_at), (_NO_LOG,)
+    targets = targets_from_log(known.log, streams, began_at)
+    if is_crowded(known, began_at):
+        targets = tuple(replace(target, must_settle=True) for target in targets)
+    return targets, ()
+
+
+def _began_at(extraction: ExtractionVerdict, known: Known) -> datetime:
+    """Return when the job began; where nothing tells, an instant that is certainly not too early."""
+    latest = [extraction.began_at, extraction.completed_at, known.loads_at]
+    return next(
+        (instant for instant in latest if instant is not None), datetime.max.replace(tzinfo=timezone.utc)
+    )
+
+
+def _asked_for(goal: Goal, known: Known, verdicts: tuple[StreamVerdict, ...]) -> tuple[StreamVerdict, ...]:
+    """Keep the verdicts on streams that the goal names: all were judged, for one's load may be another's."""
+    if goal.streams is None:
+        return verdicts
+    streams = known.streams or ()
+    wanted = {label_of(stream, streams) for stream in select_streams(streams, goal.streams)}
+    return tuple(verdict for verdict in verdicts if verdict.target.label in wanted)
 
 
 _NO_LOG = (

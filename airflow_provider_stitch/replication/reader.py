@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from airflow_provider_stitch.connect.errors import RateLimited, StitchUnavailable, UnexpectedAnswer
+from airflow_provider_stitch.connect.errors import (
+    ExtractionLogUnavailable,
+    PhaseTimedOut,
+    RateLimited,
+    StitchBadRequest,
+    StitchNotFound,
+    StitchUnavailable,
+    UnexpectedAnswer,
+)
 from airflow_provider_stitch.connect.transport import pause_before_retry
 from airflow_provider_stitch.replication.budget import Budget, shared_budget
 from airflow_provider_stitch.replication.pages import PageSeen, next_page
@@ -95,6 +103,8 @@ class AccountReader:
             return await asyncio.to_thread(call)
         budget = await self.budget()
         while wait := budget.take():
+            if wait > self.seconds_left():
+                raise _out_of_requests(wait)
             await self.clock.sleep(wait)
         self.requests += 1
         try:
@@ -120,22 +130,36 @@ class AccountReader:
         answer."""
         seen: dict[int, PageSeen] = {}
         number: int | None = self._extraction_page
+        ascending = True
         last_page: int | None = None
         at = _now(None)
         while number is not None:
             page = await self._extractions(number)
-            last_page, at = page.last_page, _now(page.answered_at)
-            self._extraction_page = number
+            at = _now(page.answered_at)
+            self._extraction_page = page.number
             for extraction in page.records:
                 if extraction.source_id == source_id:
                     return extraction, at
             ids = [extraction.source_id for extraction in page.records]
-            seen[number] = PageSeen(min(ids, default=None), max(ids, default=None))
-            number = next_page(source_id, seen, last_page, hint=self._extraction_page)
+            ascending = ascending and ids == sorted(ids)
+            if page.number in seen:
+                break  # asked for another page, Stitch gave this one again
+            seen[page.number] = PageSeen(min(ids, default=None), max(ids, default=None))
+            # `total` is what tells how many pages there are, but nothing says that it is exact.
+            last_page = max(page.last_page, page.next_page or 1)
+            number = next_page(source_id, seen, last_page, hint=number)
+            if not ascending:
+                number = next((page for page in range(1, last_page + 1) if page not in seen), None)
         return None, at
 
     async def _extractions(self, number: int) -> Page[Extraction]:
-        return await self.ask(lambda: self.client.list_extractions(page=number), limited=True)
+        try:
+            return await self.ask(lambda: self.client.list_extractions(page=number), limited=True)
+        except (StitchNotFound, StitchBadRequest):
+            if number == 1:
+                raise
+        # A remembered page may be gone. What is said to a page beyond the last is not documented.
+        return await self.ask(self.client.list_extractions, limited=True)
 
     async def loads_of(self, source_name: str, expected: Collection[str] = ()) -> tuple[list[Load], datetime]:
         """Return the loads of a source's streams, and Stitch's time of the oldest answer among them.
@@ -144,7 +168,10 @@ class AccountReader:
         pages. All are read once; then those that held some, as long as they still hold all that is
         `expected`.
         """
-        pages = [await self._loads(number) for number in self._load_pages]
+        try:
+            pages = [await self._loads(number) for number in self._load_pages]
+        except (StitchNotFound, StitchBadRequest):
+            pages = []  # a remembered page is gone
         found = _loads_in(pages, source_name)
         if not pages or not {load.stream_name for load in found}.issuperset(expected):
             pages = await self._all_loads()
@@ -176,7 +203,18 @@ class AccountReader:
 
 
 def _is_passing(error: BaseException) -> bool:
+    if isinstance(error, ExtractionLogUnavailable):
+        return (
+            False  # the log's place is good for a while only: it is for the asker to ask Stitch for another
+        )
     return isinstance(error, (StitchUnavailable, UnexpectedAnswer))
+
+
+def _out_of_requests(wait: float) -> PhaseTimedOut:
+    return PhaseTimedOut(
+        "The time to wait is over before Stitch may be asked again: all requests of these 10 minutes are "
+        f"used, and the next is free in {wait:.0f} s. Raise the task's timeout, or let fewer tasks wait."
+    )
 
 
 def _pause(state: RetryCallState) -> float:
@@ -187,8 +225,9 @@ def _pause(state: RetryCallState) -> float:
 def _loads_in(pages: Iterable[Page[Load]], source_name: str) -> list[Load]:
     found: list[Load] = []
     for page in pages:
-        # A record that moved to the next page between two requests comes twice.
-        found.extend(load for load in page.records if load.source_name == source_name and load not in found)
+        # A record that moved to the next page between two requests comes twice; two on one page are two.
+        ours = [load for load in page.records if load.source_name == source_name]
+        found.extend([load for load in ours if load not in found])
     return found
 
 

@@ -14,10 +14,11 @@ from airflow_provider_stitch.connect.errors import (
     StitchUnavailable,
     UnexpectedAnswer,
 )
-from airflow_provider_stitch.connect.objects import JobName
 from airflow_provider_stitch.connect.transport import pause_before_retry
 from airflow_provider_stitch.replication.extraction import began_at, judge_extraction
+from airflow_provider_stitch.replication.goals import time_in
 from airflow_provider_stitch.replication.known import Known
+from airflow_provider_stitch.replication.reader import GARBAGE_ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,14 +63,15 @@ async def start_job(
         sent_at = reader.client.latest_answer_at or datetime.now(timezone.utc)
         try:
             job = await asyncio.to_thread(reader.client.start_replication_job, source.id)
-            return Started(job.job_name, JobName.parse(job.job_name).began_at or job.answered_at or sent_at)
+            return Started(job.job_name, time_in(job.job_name) or job.answered_at or sent_at)
         except JobAlreadyRunning as refusal:
             return Occupied(refusal.answered_at or sent_at, first_try_at)
         except (StitchUnavailable, UnexpectedAnswer) as error:
             if getattr(error, "maybe_received", True):
                 first_try_at = first_try_at or sent_at
             pause = pause_before_retry(attempt, getattr(error, "retry_after", None))
-            if pause > reader.seconds_left():
+            garbage = isinstance(error, UnexpectedAnswer) and attempt >= GARBAGE_ATTEMPTS
+            if garbage or pause > reader.seconds_left():
                 raise _given_up(source, error, may_run=first_try_at is not None) from error
             warn(f"{error} Asking again in {pause:.0f} s.")
             await reader.clock.sleep(pause)
@@ -99,6 +101,10 @@ def _given_up(source: Source, error: StitchError, *, may_run: bool) -> JobNotSta
     )
 
 
+# Seconds that a look at the list may take before a stop: whoever kills a task does not wait for long.
+LOOK_PATIENCE = 5.0
+
+
 async def stop_job(reader: AccountReader, goal: Goal) -> bool:
     """Stop the goal's job if, as far as Stitch tells, it is the one that runs; return whether a stop was
     sent.
@@ -106,8 +112,13 @@ async def stop_job(reader: AccountReader, goal: Goal) -> bool:
     Stitch's stop takes no job name and ends whichever job of the source runs, so the list is looked at first:
     if this job or a later one is in it, this one is over.
     """
-    listed, _ = await reader.extraction_of(goal.source_id)
+    try:
+        listed, _ = await asyncio.wait_for(reader.extraction_of(goal.source_id), LOOK_PATIENCE)
+    except asyncio.TimeoutError:
+        listed = None  # no request was free: as far as anybody knows, it still runs
     if judge_extraction(goal, Known(extraction=listed)).over:
         return False
+    if goal.began_at is None and listed is not None:
+        return False  # which of the two is the later job can't be told
     await reader.ask(lambda: reader.client.stop_replication_job(goal.source_id))
     return True

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_stitch.connect.errors import (
     KINDS,
     ExtractionLogNotFound,
+    ExtractionLogUnavailable,
     PhaseTimedOut,
     StitchError,
     StitchNotFound,
+    UnexpectedAnswer,
 )
 from airflow_provider_stitch.connect.objects import format_time
+from airflow_provider_stitch.replication.extraction import is_meant
 from airflow_provider_stitch.replication.known import Known
 from airflow_provider_stitch.replication.never import why_no_end, why_no_job
 from airflow_provider_stitch.replication.phases import Assessment, Question, assess
@@ -25,6 +28,7 @@ from airflow_provider_stitch.replication.phases import Assessment, Question, ass
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_provider_stitch.connect.objects import Extraction
     from airflow_provider_stitch.replication.goals import Goal
     from airflow_provider_stitch.replication.reader import AccountReader
 
@@ -57,6 +61,7 @@ class Watch:
 
     :param reader: reads the account.
     :param poll_interval: seconds between two looks; None is as often as the budget allows.
+    :param forgetful: this watch is gone before the job has ended, as that of a rescheduled sensor is.
     :param tell: given each line for the task's log, once.
     :param warn: given each warning, once.
     """
@@ -67,13 +72,14 @@ class Watch:
         goal: Goal,
         *,
         poll_interval: float | None = None,
+        forgetful: bool = False,
         tell: Callable[[str], None] = lambda _: None,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.reader = reader
         self.goal = goal
         self.poll_interval = poll_interval
-        self.known = Known()
+        self.known = Known(looks_early=not forgetful)
         self._tell = tell
         self._warn = warn
         self._told: set[str] = set()
@@ -98,10 +104,7 @@ class Watch:
             )
 
     async def poke(self) -> Assessment:
-        """Look once; or, of a matter that only several looks can tell, until it is told.
-
-        For a waiter that forgets all between two pokes, as a rescheduled sensor does.
-        """
+        """Look once; or, of a matter that only several looks can tell, until it is told."""
         while True:
             spent = self.reader.requests
             assessment = await self.look()
@@ -139,7 +142,7 @@ class Watch:
         reader, client, known = self.reader, self.reader.client, self.known
         if question is Question.EXTRACTION:
             extraction, _ = await reader.extraction_of(self.goal.source_id)
-            self.known = replace(known, extraction=extraction)
+            self.known = known.with_extraction(extraction, is_ours=self._is_ours(extraction))
         elif question is Question.LOG:
             await self._ask_for_log(assessment.extraction.job_name or self.goal.job_name or "")
         elif question is Question.LOADS:
@@ -160,7 +163,8 @@ class Watch:
         client = self.reader.client
         try:
             log = await self.reader.ask(lambda: client.get_extraction_log(job_name), limited=True)
-        except ExtractionLogNotFound:
+        except (ExtractionLogNotFound, ExtractionLogUnavailable, UnexpectedAnswer) as error:
+            self._warn_once(str(error))
             log = None
         self.known = replace(self.known, log=log or self.known.log)
         if log is None or log.exit_line is None:
@@ -182,14 +186,16 @@ class Watch:
         self._source_asked_at = now
         client = self.reader.client
         source = await self.reader.ask(lambda: client.get_source(self.goal.source_id))
-        waits_for_schedule = self.goal.started_after is not None and self.goal.phase != "connection_check"
-        why_not = why_no_job(source) if waits_for_schedule else why_no_end(source)
-        if why_not is not None and not self._is_being_configured():
+        why_not = why_no_end(source)
+        # A check, and the structure sync in it, are steps of the configuration itself.
+        is_being_configured = self.goal.phase in ("connection_check", "structure_sync")
+        if self.goal.started_after is not None and not is_being_configured:
+            why_not = why_no_job(source, await self.reader.ask(client.list_destinations))
+        if why_not is not None:
             raise why_not
 
-    def _is_being_configured(self) -> bool:
-        """A check, and the structure sync in it, are steps of the configuration itself."""
-        return self.goal.phase in ("connection_check", "structure_sync")
+    def _is_ours(self, extraction: Extraction | None) -> bool:
+        return extraction is not None and is_meant(self.goal, extraction)
 
     # --- Telling ----------------------------------------------------------------------------------------
 
@@ -200,11 +206,18 @@ class Watch:
             self.goal = self.goal.for_job(extraction.job_name, extraction.began_at)
 
     def _report(self, assessment: Assessment) -> None:
-        for lines, say in ((assessment.remarks, self._tell), (assessment.warnings, self._warn)):
-            for line in lines:
-                if line not in self._told:
-                    self._told.add(line)
-                    say(line)
+        for line in assessment.remarks:
+            self._say_once(line, self._tell)
+        for line in assessment.warnings:
+            self._warn_once(line)
+
+    def _warn_once(self, line: str) -> None:
+        self._say_once(line, self._warn)
+
+    def _say_once(self, line: str, say: Callable[[str], None]) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            say(line)
 
     def outcome(self, assessment: Assessment) -> Outcome:
         """Return a verdict in plain values."""
@@ -234,6 +247,7 @@ def result_of(goal: Goal, assessment: Assessment) -> dict[str, Any]:
         "job_name": extraction.job_name or goal.job_name,
         "source_id": goal.source_id,
         "source_name": goal.source_name,
+        "client_id": goal.client_id,
         "started_at": _text(extraction.began_at or goal.began_at),
         "extraction_completed_at": _text(extraction.completed_at),
         "loaded_at": _text(latest) if all_loaded else None,

@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_stitch.tasks import (
+    Deadline,
     StitchSourceLink,
     StitchTask,
     default_deferrable,
@@ -75,6 +76,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             raise ValueError("Give job_name or started_after, not both: each says which job is meant.")
         self.source = source
         self.job_name = job_name
+        self.waits_for_job = job_name is not None
         self.started_after = started_after
         self.poll_interval = seconds(poll_interval, "poll_interval")
         self.deferrable = default_deferrable() if deferrable is None else deferrable
@@ -86,16 +88,21 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         if not self.deferrable:
             return super().execute(context)
         with self._failing(), failing_for_good():
-            deadline = time.time() + self.timeout
-            goal = run(self._goal(context, self.reader(deadline)))
-            self.leave_link(context, goal.source_id)
-            self.defer_until(goal, deadline)
+            goal = run(self._goal(context, self.reader(time.time() + self.timeout)))
+            self.leave_link(context, goal)
+            deadline = Deadline.of(context, self.timeout, self.execution_timeout)
+            self.defer_until(
+                goal, deadline.at, carried={"is_execution_timeout": deadline.is_execution_timeout}
+            )
         return None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """Return what the triggerer found out."""
         with self._failing(), failing_for_good():
-            return self._end(outcome_of(event))
+            outcome = outcome_of(event)
+            if event["carried"]["is_execution_timeout"]:
+                outcome.raise_for_error()  # which Airflow retries, as it does its own
+            return self._end(outcome)
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Take one look at Stitch."""
@@ -103,8 +110,8 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             if self._watch is None:
                 deadline = time.time() + self.timeout
                 goal = run(self._goal(context, self.reader(deadline)))
-                self.leave_link(context, goal.source_id)
-                self._watch = self.watch(goal, deadline)
+                self.leave_link(context, goal)
+                self._watch = self.watch(goal, deadline, forgetful=self.reschedule)
             assessment = run(self._watch.poke() if self.reschedule else self._watch.look())
             if assessment.state == "running":
                 return False
@@ -118,28 +125,33 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
     # --- Which job --------------------------------------------------------------------------------------
 
     async def _goal(self, context: Context, reader: AccountReader) -> Goal:
-        from airflow_provider_stitch.replication.goals import Goal
+        from airflow_provider_stitch.replication.goals import Goal, check_job_name
 
+        client_id = await reader.ask(lambda: reader.client.client_id)
         source = await reader.ask(lambda: self.hook.resolve_source(self.source))
-        which: dict[str, Any] = {"job_name": self.job_name or None}
-        if not self.job_name:
-            which["started_after"] = self._started_after(context)
-        return Goal(self.phase, source.id, source.name, **which, **self._goal_options())
+        which: dict[str, Any] = (
+            {"job_name": check_job_name(self.job_name, source)}
+            if self.waits_for_job
+            else {"started_after": self._started_after(context)}
+        )
+        return Goal(self.phase, source.id, source.name, client_id, **which, **self._goal_options())
 
     def _goal_options(self) -> dict[str, Any]:
         return {}
 
     def _started_after(self, context: Context) -> datetime:
         from airflow_provider_stitch.connect.errors import InvalidArgument
-        from airflow_provider_stitch.connect.objects import parse_time
 
-        if isinstance(self.started_after, str) and self.started_after:
-            return parse_time(self.started_after)
         dag_run: Any = context["dag_run"]
-        default = (
+        run_began = (
             context.get("data_interval_end") or getattr(dag_run, "queued_at", None) or dag_run.start_date
         )
-        instant: datetime | None = self.started_after or default
+        instant = self.started_after or run_began
+        if isinstance(instant, str):
+            try:
+                instant = datetime.fromisoformat(instant.strip().replace("Z", "+00:00"))
+            except ValueError:
+                instant = None
         if instant is None or instant.tzinfo is None:
             raise InvalidArgument(
                 "started_after must be an instant with a time zone, such as 2026-08-17T06:00:00Z; "

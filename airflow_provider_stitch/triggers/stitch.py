@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from airflow_provider_stitch.connect.errors import StitchError
+from airflow_provider_stitch.connect.errors import StitchConfigurationError, StitchError
 from airflow_provider_stitch.hooks.stitch import StitchHook
 from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.replication.reader import AccountReader
@@ -16,6 +18,10 @@ from airflow_provider_stitch.replication.watch import Outcome, Watch, failed_out
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+
+# Seconds for which an unavailable Stitch is asked again to stop a job.
+KILL_PATIENCE = 20.0
 
 
 class StitchPhaseTrigger(BaseTrigger):
@@ -85,7 +91,10 @@ class StitchPhaseTrigger(BaseTrigger):
 
     async def _reader(self, deadline: float | None) -> AccountReader:
         hook = StitchHook(self.stitch_conn_id)
-        client = await sync_to_async(hook.get_conn)()
+        try:
+            client = await sync_to_async(hook.get_conn)()
+        except AirflowNotFoundException as error:
+            raise StitchConfigurationError(str(error)) from error
         return AccountReader(client, deadline=deadline, warn=self.log.warning)
 
     async def on_kill(self) -> None:
@@ -93,5 +102,6 @@ class StitchPhaseTrigger(BaseTrigger):
         goal = Goal.from_dict(self.goal)
         if not self.stop_on_kill or goal.job_name is None:
             return
-        stopped = await stop_job(await self._reader(deadline=None), goal)
+        # Airflow gives this 30 s.
+        stopped = await stop_job(await self._reader(time.time() + KILL_PATIENCE), goal)
         self.log.info("Stopped job %s in Stitch" if stopped else "Job %s is over already", goal.job_name)

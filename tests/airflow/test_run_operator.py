@@ -212,6 +212,7 @@ def _ambiguous(stitch):
         pytest.param(_ambiguous, {"source": "Twins"}, "2 sources of this account go by", id="ambiguous name"),
         pytest.param(_deleted, {"source": "gone"}, "was deleted", id="deleted source"),
         pytest.param(None, {"streams": ["comits"]}, "no stream 'comits'", id="unknown stream"),
+        pytest.param(None, {"streams": []}, "streams is empty", id="no streams"),
         pytest.param(lambda s: s.delete_destinations(), {}, "no destination", id="no destination"),
         pytest.param(lambda s: s.disable_token(), {}, "StitchUnauthorized", id="disabled token"),
     ],
@@ -237,6 +238,7 @@ def test_bad_input_fails_without_a_retry_and_starts_nothing(airflow, stitch, git
         pytest.param({"load_settle": -5}, "load_settle", id="negative time to settle"),
         pytest.param({"wait_for": "loaded"}, "wait_for is one of", id="a phase that there is not"),
         pytest.param({"if_running": "wait"}, "if_running is one of", id="a policy that there is not"),
+        pytest.param({"timeout": float("inf")}, "timeout.*positive", id="an endless timeout, which is None"),
         pytest.param({"streams": "commits"}, "list of stream names", id="one stream as a text"),
     ],
 )
@@ -290,6 +292,18 @@ def test_the_stop_operator_stops_whichever_job_runs(airflow, stitch, github):
 
     assert airflow.run(dag).xcom["stop"]["stopped"] is True
     assert stitch.jobs(github)[0].stopped
+
+
+def test_a_job_name_that_came_to_nothing_stops_no_job(airflow, stitch, github):
+    stitch.start_job(github, tap_seconds=36_000)
+    with airflow.dag(render_template_as_native_obj=True) as dag:
+        StitchStopReplicationJobOperator(task_id="stop", source="github", job_name="{{ none }}")
+
+    ran = airflow.run(dag)
+
+    assert ran.state == "failed"
+    assert "did that task start a job?" in ran.output
+    assert not stitch.jobs(github)[0].stopped
 
 
 def test_the_stop_operator_leaves_another_job_alone(airflow, stitch, github):

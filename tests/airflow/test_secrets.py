@@ -58,7 +58,7 @@ def test_the_log_host_is_never_given_the_token(airflow, stitch, github):
 
 
 def test_a_trigger_stores_no_more_than_the_id_of_its_connection():
-    goal = Goal("loading", 310442, "github", job_name=JOB)
+    goal = Goal("loading", 310442, "github", 104857, job_name=JOB)
     trigger = StitchPhaseTrigger(stitch_conn_id="stitch_default", goal=goal.to_dict(), deadline=1.0)
 
     path, arguments = trigger.serialize()

@@ -138,6 +138,28 @@ def test_what_can_never_finish_fails_at_once_and_without_a_retry(
     assert "AirflowFailException" in ran.output
 
 
+def test_the_runs_data_interval_can_be_the_instant(airflow, stitch, github):
+    job = stitch.start_job(github)
+    instant = "{{ dag_run.logical_date.replace(year=2020) }}"  # rendered with a blank between date and time
+
+    ran = run(airflow, StitchExtractionSensor, started_after=instant, deferrable=True)
+
+    assert ran.xcom["wait"]["job_name"] == job.job_name
+
+
+def test_a_rescheduled_sensor_stays_within_the_limit_of_the_looks_it_takes(airflow, stitch):
+    for number in range(4):
+        other = stitch.add_source(f"other_{number}", streams={f"stream_{n}": 1 for n in range(100)})
+        stitch.complete_job(other, seconds_ago=600)
+    source = stitch.add_source("slow", streams={"commits": 3})
+    job = stitch.start_job(source, tap_seconds=3000)
+
+    ran = run(airflow, StitchLoadingSensor, source="slow", job_name=job.job_name, **MODES["reschedule"])
+
+    assert ran.state == "success"
+    assert not any("/loads" in request.path for request in stitch.limited_requests[:3])
+
+
 @pytest.mark.parametrize("failure", ["timeout", "failed job"])
 def test_with_soft_fail_the_task_is_skipped(airflow, stitch, github, mode, failure):
     plan = JobPlan(tap_seconds=36_000) if failure == "timeout" else JobPlan(tap_exit_status=1)

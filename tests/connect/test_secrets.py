@@ -13,10 +13,10 @@ from airflow_provider_stitch.connect._sessions import BearerToken, NoAuth, Sessi
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.connect.errors import (
     ExtractionLogNotFound,
+    ExtractionLogUnavailable,
     InvalidArgument,
     StitchConfigurationError,
     StitchError,
-    StitchUnavailable,
     UnexpectedAnswer,
 )
 from airflow_provider_stitch.connect.transport import Transport
@@ -87,9 +87,9 @@ def test_the_log_host_may_redirect_a_few_times(stitch, other_host, client):
 @pytest.mark.parametrize(
     ("behaviour", "kind", "says"),
     [
-        pytest.param(answer(SECRET.encode(), 403), StitchUnavailable, "expired", id="expired"),
-        pytest.param(answer(SECRET.encode(), 404), StitchUnavailable, "expired", id="gone"),
-        pytest.param(answer(b"", 503, Retry_After="3"), StitchUnavailable, "has a problem", id="503"),
+        pytest.param(answer(SECRET.encode(), 403), ExtractionLogUnavailable, "expired", id="expired"),
+        pytest.param(answer(SECRET.encode(), 404), ExtractionLogUnavailable, "expired", id="gone"),
+        pytest.param(answer(b"", 503, Retry_After="3"), ExtractionLogUnavailable, "has a problem", id="503"),
         pytest.param(answer(b"", 418), UnexpectedAnswer, "not the log", id="another code"),
         pytest.param(redirect_to("/again"), UnexpectedAnswer, "more than 3 redirects", id="a redirect loop"),
         pytest.param(
@@ -115,9 +115,12 @@ def test_the_log_host_may_redirect_a_few_times(stitch, other_host, client):
             answer(b"not gzip", Content_Encoding="gzip"), UnexpectedAnswer, "garbled", id="gzip that is none"
         ),
         pytest.param(
-            cut_after(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"), StitchUnavailable, "failed", id="cut"
+            cut_after(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
+            ExtractionLogUnavailable,
+            "failed",
+            id="cut",
         ),
-        pytest.param(b"", StitchUnavailable, "connection failed", id="closed without a word"),
+        pytest.param(b"", ExtractionLogUnavailable, "connection failed", id="closed without a word"),
     ],
 )
 def test_a_log_host_that_fails_does_not_give_the_address_away(

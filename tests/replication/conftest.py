@@ -66,7 +66,7 @@ class Waiter:
         self, source_id: int, job_name: str | None = None, phase: Any = "loading", **options: Any
     ) -> Goal:
         name = self.client.get_source(source_id).name
-        return Goal(phase, source_id, name, job_name=job_name, **options)
+        return Goal(phase, source_id, name, self.client.client_id, job_name=job_name, **options)
 
     def wait(self, goal: Goal, *, patience: float | None = 26 * 3600, **options: Any) -> Outcome:
         watch = Watch(self.reader(patience), goal, tell=self.told.append, warn=self.warned.append, **options)

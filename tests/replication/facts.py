@@ -35,7 +35,7 @@ LATER = job_name(at("07:00:02"))
 
 def goal(phase: Any = "extraction", **changes: Any) -> Goal:
     which = {} if {"started_after", "running_at"} & changes.keys() else {"job_name": OURS}
-    return Goal(phase, SOURCE_ID, "github", **{**which, **changes})
+    return Goal(phase, SOURCE_ID, "github", 104857, **{**which, **changes})
 
 
 def extraction(

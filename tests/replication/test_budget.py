@@ -41,6 +41,13 @@ def test_everybody_who_asks_about_an_account_shares_one_budget():
     assert shared_budget(("stitch", 1), 30) is not shared_budget(("stitch", 2), 30)
 
 
+def test_of_two_shares_of_one_account_the_smaller_holds():
+    first = shared_budget(("stitch", 3), 30)
+
+    assert shared_budget(("stitch", 3), 10) is first
+    assert first.limit == 10
+
+
 @given(
     st.integers(1, 8),
     st.lists(st.tuples(st.integers(0, 300), st.integers(0, 60), st.booleans()), min_size=1, max_size=60),

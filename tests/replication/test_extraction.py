@@ -6,7 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_stitch.connect.errors import ExtractionFailed, JobLost, StructureSyncFailed
+from airflow_provider_stitch.connect.errors import (
+    ExtractionFailed,
+    JobLost,
+    JobTerminated,
+    StructureSyncFailed,
+)
+from airflow_provider_stitch.connect.extraction_log import parse_extraction_log
 from airflow_provider_stitch.replication.extraction import judge_extraction
 from airflow_provider_stitch.replication.known import Known
 from airflow_provider_stitch.replication.phases import Question, assess
@@ -15,7 +21,7 @@ from tests.replication.facts import EARLIER, LATER, OURS, at, extraction, goal, 
 EARLIER_JOB = extraction(EARLIER, start="05:00:02", end="05:03:00")
 LATER_JOB = extraction(LATER, start="07:00:02", end="07:03:00")
 NO_LOG = (at("06:05:00"),)
-NO_LOG_FOR_LONG = (at("06:05:00"), at("06:05:30"), at("06:06:01"))
+NO_LOG_FOR_LONG = (at("06:05:00"), at("06:05:30"), at("06:10:00"))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +78,7 @@ def test_the_listed_job_decides(listed, state):
         pytest.param(
             (None, None, None),
             ("Terminated",) * 3,
-            ExtractionFailed,
+            JobTerminated,
             ["terminated", "24 hours"],
             id="terminated",
         ),
@@ -210,3 +216,21 @@ def test_the_end_of_a_job_is_its_end_however_it_went():
     assert (
         assess(goal("end"), Known(extraction=replace(extraction(), completion_time=None))).state == "running"
     )
+
+
+def test_a_log_without_times_still_ended_before_the_next_job_began():
+    timeless = parse_extraction_log(
+        [b"main - INFO Exit status is: Discovery succeeded. Tap succeeded. Target succeeded."]
+    )
+
+    verdict = judge_extraction(goal(), Known(extraction=LATER_JOB, log=timeless))
+
+    assert verdict.state == "finished"
+    assert verdict.completed_at == at("07:00:02")
+
+
+def test_a_listed_job_with_a_name_of_an_unknown_form_is_told_by_its_start():
+    odd = extraction("new-form-of-name", start="07:00:02", end="07:03:00")
+
+    assert judge_extraction(goal(), Known(extraction=odd)).over
+    assert judge_extraction(goal(started_after=at("07:00:00")), Known(extraction=odd)).state == "finished"

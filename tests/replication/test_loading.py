@@ -9,10 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_stitch.connect.errors import LoadingFailed, UnknownStream
+from airflow_provider_stitch.connect.extraction_log import parse_extraction_log
 from airflow_provider_stitch.replication.known import Known
 from airflow_provider_stitch.replication.loading import select_streams
 from airflow_provider_stitch.replication.phases import Question, assess
-from tests.replication.facts import OURS, at, extraction, flushed, goal, load, log, replicated, stream
+from tests.replication.facts import (
+    OURS,
+    SUCCEEDED,
+    at,
+    extraction,
+    flushed,
+    goal,
+    load,
+    log,
+    replicated,
+    stream,
+)
 
 COMMITS, ISSUES = stream("commits"), stream("issues")
 ONE_FLUSH = log(replicated("06:02:33", "commits", 412), flushed("06:04:40.118", "commits"))
@@ -21,7 +33,8 @@ TWO_FLUSHES = log(flushed("06:01:10", "commits"), flushed("06:04:40", "commits")
 
 def known(the_log=ONE_FLUSH, *, streams=(COMMITS, ISSUES), looks=((), "06:03:00"), **rest) -> Known:
     """What is known once the extraction is over; `looks` are loads and Stitch's time, look by look."""
-    result = Known(extraction=extraction(), log=the_log, streams=tuple(streams), **rest)
+    facts = {"extraction": extraction(), "log": the_log, "streams": tuple(streams), "saw_earlier": True}
+    result = Known(**{**facts, **rest})
     pairs = looks if isinstance(looks, list) else [looks]
     for loads, clock in pairs:
         result = result.with_loads(loads, at(clock))
@@ -197,7 +210,7 @@ def test_the_destinations_table_may_carry_the_schema_in_its_name():
     [
         pytest.param(["06:05:00", "06:06:00"], "finished", id="both have passed"),
         pytest.param(["06:06:00", "05:00:00"], "running", id="one is still as old as the job before"),
-        pytest.param(["06:06:00"], "finished", id="both go by one record"),
+        pytest.param(["06:06:00"], "finished", id="both go by one record, which has settled"),
         pytest.param(["06:02:00"], "running", id="both go by one record, which is old"),
     ],
 )
@@ -208,9 +221,62 @@ def test_two_streams_of_one_name_are_loaded_when_each_has_a_load_of_its_own(load
     assert assess(goal("loading"), known(orders, streams=SHOP, looks=looks)).state == state
 
 
+def test_of_two_streams_of_one_name_the_one_asked_for_does_not_pass_by_the_other_s_load():
+    orders = log(flushed("06:04:40", "shopdb-public-orders"), flushed("06:03:00", "shopdb-archive-orders"))
+    looks = ([load("orders", "06:04:00")], "06:30:00")  # the archive's, and none of ours yet
+
+    verdict = assess(
+        goal("loading", streams=("shopdb-public-orders",)), known(orders, streams=SHOP, looks=looks)
+    )
+
+    assert verdict.state == "running"
+
+
+@pytest.mark.parametrize(
+    ("earlier", "state"),
+    [
+        pytest.param({"saw_earlier": True}, "finished", id="there was no job before"),
+        pytest.param(
+            {"saw_earlier": True, "earlier_ended_at": at("05:00:00")}, "finished", id="it ended long ago"
+        ),
+        pytest.param(
+            {"saw_earlier": True, "earlier_ended_at": at("05:59:00")}, "running", id="it ended just before"
+        ),
+        pytest.param({"saw_earlier": False}, "running", id="nobody knows when it ended"),
+    ],
+)
+def test_a_load_may_bring_rows_of_the_job_before_so_it_must_settle(earlier, state):
+    facts = known(looks=([load("commits", "06:05:00")], "06:05:30"), **earlier)
+
+    assert assess(goal("loading"), facts).state == state
+    assert (
+        assess(goal("loading"), facts.with_loads([load("commits", "06:05:00")], at("06:07:00"))).state
+        == "finished"
+    )
+
+
+def test_a_log_without_times_counts_loads_since_the_job_began_that_have_settled():
+    timeless = parse_extraction_log(
+        [b"send-stream-record-count-impl commits\n", f"main - INFO {SUCCEEDED}\n".encode()]
+    )
+
+    assert (
+        assess(goal("loading"), known(timeless, looks=([load("commits", "06:00:05")], "06:00:10"))).state
+        == "running"
+    )
+    assert (
+        assess(goal("loading"), known(timeless, looks=([load("commits", "06:00:05")], "06:05:00"))).state
+        == "finished"
+    )
+
+
+def test_an_empty_list_of_streams_is_refused():
+    assert isinstance(assess(goal("loading", streams=()), known()).failure, UnknownStream)
+
+
 # --- Without a log --------------------------------------------------------------------------------------
 
-GONE = {"log_refused_at": (at("06:05:00"), at("06:05:30"), at("06:06:01"))}
+GONE = {"log_refused_at": (at("06:05:00"), at("06:05:30"), at("06:10:00"))}
 
 
 def test_a_missing_log_is_asked_for_again_before_it_is_given_up():
@@ -349,7 +415,7 @@ def test_no_stream_passes_by_a_load_older_than_its_last_flush(flushes, loaded, l
     the_log = log(*(flushed(f"{moment:%H:%M:%S}", "commits") for moment in sorted(flushes)))
     looked = max(looked, loaded)
     loads = [load("commits", f"{loaded:%H:%M:%S}")]
-    base = Known(extraction=extraction(), log=the_log, streams=(COMMITS,))
+    base = Known(extraction=extraction(), log=the_log, streams=(COMMITS,), saw_earlier=True)
 
     now = assess(goal("loading", load_settle=settle), base.with_loads(loads, looked)).state
     later = assess(

@@ -14,7 +14,7 @@ from airflow_provider_stitch.connect.errors import (
     UnknownSource,
 )
 from airflow_provider_stitch.connect.objects import Destination, Source
-from airflow_provider_stitch.replication.goals import PHASES, Goal
+from airflow_provider_stitch.replication.goals import PHASES, Goal, check_job_name
 from airflow_provider_stitch.replication.never import why_no_job, why_no_start
 from airflow_provider_stitch.replication.sources import find_source
 from tests.replication.facts import OURS, at, goal
@@ -119,10 +119,16 @@ def test_what_can_never_finish_is_not_started(the_source, destinations, kind, wo
     assert words in str(why_not)
 
 
+@pytest.mark.parametrize("how", [{"type": "import_api"}, {"step": "form"}])
+def test_nobody_waits_for_the_schedule_of_a_source_that_can_have_no_job(how):
+    assert isinstance(why_no_job(source(1, "a", **how), [WAREHOUSE]), NeverFinishes)
+    assert isinstance(why_no_job(source(1, "a"), []), NeverFinishes)
+
+
 @pytest.mark.parametrize("by", ["paused_at", "system_paused_at"])
 def test_nobody_waits_for_the_schedule_of_a_paused_source(by):
-    assert "paused" in str(why_no_job(source(1, "a", **{by: WHEN})))
-    assert why_no_job(source(1, "a")) is None
+    assert "paused" in str(why_no_job(source(1, "a", **{by: WHEN}), [WAREHOUSE]))
+    assert why_no_job(source(1, "a"), [WAREHOUSE]) is None
 
 
 @pytest.mark.parametrize(
@@ -131,18 +137,20 @@ def test_nobody_waits_for_the_schedule_of_a_paused_source(by):
         pytest.param({"phase": "loaded"}, "no phase 'loaded'", id="a phase that there is not"),
         pytest.param({}, "exactly one way", id="no job"),
         pytest.param({"job_name": OURS, "started_after": at("06:00:00")}, "exactly one way", id="two jobs"),
-        pytest.param(
-            {"job_name": OURS.replace(".310442.", ".310443.")},
-            "belongs to source 310443",
-            id="another source's job",
-        ),
-        pytest.param({"job_name": "nonsense"}, "nonsense", id="no job name"),
         pytest.param({"job_name": OURS, "load_settle": -1}, "load_settle", id="negative time to settle"),
     ],
 )
 def test_a_goal_that_makes_no_sense_is_refused(arguments, words):
     with pytest.raises(InvalidArgument, match=words):
-        Goal(**{"phase": "loading", "source_id": 310442, "source_name": "github", **arguments})
+        Goal(
+            **{
+                "phase": "loading",
+                "source_id": 310442,
+                "source_name": "github",
+                "client_id": 104857,
+                **arguments,
+            }
+        )
 
 
 @given(
@@ -154,3 +162,20 @@ def test_a_goal_survives_a_triggers_stored_arguments(phase, streams, which):
     wanted = goal(phase, streams=streams, **which)
 
     assert Goal.from_dict(wanted.to_dict()) == wanted
+
+
+@pytest.mark.parametrize(
+    ("job_name", "words"),
+    [
+        pytest.param(
+            OURS.replace(".310442.", ".310443."), "belongs to source 310443", id="another source's job"
+        ),
+        pytest.param("nonsense", "nonsense", id="no job's name"),
+        pytest.param("", "XCom", id="a template that came to nothing"),
+        pytest.param(None, "XCom", id="nothing"),
+    ],
+)
+def test_a_job_name_that_a_user_gives_is_checked(job_name, words):
+    assert check_job_name(OURS, source(310442, "github")) == OURS
+    with pytest.raises(InvalidArgument, match=words):
+        check_job_name(job_name, source(310442, "github"))

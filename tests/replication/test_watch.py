@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
 from airflow_provider_stitch.connect.errors import (
@@ -16,7 +19,10 @@ from airflow_provider_stitch.connect.errors import (
     UnknownStream,
 )
 from airflow_provider_stitch.emulator import EmulatedStream, Flush, JobPlan, LoadError, LogPlan
-from airflow_provider_stitch.replication.start import Started
+from airflow_provider_stitch.replication.budget import Budget
+from airflow_provider_stitch.replication.reader import AccountReader
+from airflow_provider_stitch.replication.start import Started, stop_job
+from airflow_provider_stitch.replication.watch import Watch
 
 
 @pytest.fixture
@@ -487,3 +493,104 @@ def test_a_later_job_is_not_stopped_in_our_job_s_stead(stitch, waiter, github):
     assert not waiter.stop(waiter.goal(github, ours.job_name))
     assert not stitch.jobs(github)[-1].stopped
     assert stitch.jobs(github)[-1].job_name == later.job_name
+
+
+# --- What is easily overlooked --------------------------------------------------------------------------
+
+
+def test_rows_of_the_job_before_that_are_loaded_late_do_not_pass_for_ours(stitch, waiter, github):
+    stitch.complete_job(github, seconds_ago=1, load_seconds=100)  # its rows are loaded some 50 s from now
+    stitch.plan_next_job(
+        github, JobPlan(discovery_seconds=2, tap_seconds=6, target_seconds=2, load_seconds=100)
+    )
+
+    result = waiter.replicate(github, streams=("commits",)).result
+
+    record = stitch.jobs(github)[-1]
+    assert seconds_after(stitch, record, result["streams"]["commits"]["loaded_at"]) >= 140
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param({"status": 403}, id="expired"),
+        pytest.param({"cut": True}, id="unreachable"),
+        pytest.param({"garbage": True}, id="a page of HTML"),
+    ],
+)
+def test_a_log_host_that_never_hands_out_the_log_is_given_up(stitch, waiter, github, fault):
+    stitch.fail(host="log", times=None, **fault)
+
+    outcome = waiter.replicate(github)
+
+    assert outcome.error is None
+    assert any("does not tell which streams had rows" in line for line in waiter.warned)
+    assert stitch.busiest_window() <= 30
+
+
+def test_a_remembered_page_that_is_gone_is_forgotten(stitch, waiter):
+    ids = [stitch.add_source(f"source_{n}", streams={"rows": 1}) for n in range(150)]
+    for source_id in ids:
+        stitch.complete_job(source_id, seconds_ago=600)
+    reader = waiter.reader()
+    read(reader, ids[140])
+    stitch.fail(path_regex="page=2", status=404, times=1)
+
+    assert read(reader, ids[140]).source_id == ids[140]
+
+
+def test_a_list_that_is_not_in_order_is_read_through(stitch, waiter, mocker):
+    ids = [stitch.add_source(f"source_{n}", streams={"rows": 1}) for n in range(250)]
+    for source_id in ids:
+        stitch.complete_job(source_id, seconds_ago=600)
+    list_extractions = waiter.client.list_extractions
+    # The emulator lists in order, as documented, so its answers are changed on their way.
+    mocker.patch.object(
+        waiter.client,
+        "list_extractions",
+        lambda page=1: replace(
+            answer := list_extractions(4 - page), number=page, records=answer.records[::-1]
+        ),
+    )
+
+    assert read(waiter.reader(), ids[0]).source_id == ids[0]
+
+
+def read(reader, source_id):
+    return asyncio.run(reader.extraction_of(source_id))[0]
+
+
+def test_who_has_no_request_left_before_its_deadline_is_told_so(stitch, waiter, github):
+    job = stitch.complete_job(github)
+    reader = waiter.reader(patience=60)
+    budget = asyncio.run(reader.budget())
+    for _ in range(budget.limit):
+        assert budget.take() == 0
+        budget.give_back()
+
+    with pytest.raises(PhaseTimedOut, match="all requests of these 10 minutes are used"):
+        asyncio.run(Watch(reader, waiter.goal(github, job.job_name)).wait()).raise_for_error()
+
+
+def test_a_stop_does_not_wait_for_a_free_request(stitch, waiter, github, mocker):
+    mocker.patch("airflow_provider_stitch.replication.start.LOOK_PATIENCE", 0.1)
+    goal = waiter.goal(github, waiter.start(github).job_name)
+    reader = AccountReader(waiter.client, budget=Budget(1))
+    asyncio.run(reader.ask(waiter.client.list_loads, limited=True))
+
+    assert asyncio.run(stop_job(reader, goal))
+    assert stitch.jobs(github)[0].stopped
+
+
+@pytest.mark.parametrize("delay", [0, 45])
+def test_a_job_that_is_listed_some_time_after_its_end_is_waited_for(stitch, waiter, github, delay):
+    stitch.quirks.listing_delay = delay
+
+    assert waiter.replicate(github).error is None
+
+
+def test_a_source_whose_settings_are_being_saved_does_not_fail_a_running_job(stitch, waiter, github):
+    started = waiter.start(github)
+    stitch.set_step(github, "form")
+
+    assert waiter.wait(waiter.goal(github, started.job_name)).error is None
