@@ -26,10 +26,10 @@ demo: $(AIRFLOW3)/.installed
 	@$(AIRFLOW3)/bin/python -m demo
 
 test: $(AIRFLOW3)/.installed
-	$(AIRFLOW3)/bin/python -m pytest
+	$(AIRFLOW3)/bin/python -m pytest -n 4 --dist worksteal
 
 test-airflow2: $(AIRFLOW2)/.installed
-	$(AIRFLOW2)/bin/python -m pytest
+	$(AIRFLOW2)/bin/python -m pytest -n 4 --dist worksteal
 
 lint: $(AIRFLOW3)/.installed
 	$(AIRFLOW3)/bin/ruff check .
