@@ -6,10 +6,11 @@ import concurrent.futures
 import time
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
+from airflow_provider_stitch.operators.kept_job import KeptJob
 from airflow_provider_stitch.tasks import (
     Deadline,
     StitchSourceLink,
@@ -45,9 +46,6 @@ LONGEST_QUEUEING = 900.0
 
 # Seconds that Airflow leaves a killed task for its `on_kill`.
 KILL_PATIENCE = 20.0
-
-JOB_KEY = "stitch_job"
-"""Where the job is stored for the task's next try (Airflow 3.3 and later)."""
 
 
 class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
@@ -130,7 +128,7 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
                 return self._pick_up(context, deadline) or self._start(context, deadline)
             except AirflowTaskTimeout:
                 if self.stop_on_kill:  # by `on_kill`, which Airflow calls next
-                    self._forget(context)
+                    KeptJob(context).forget()
                 raise
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -333,14 +331,14 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         kind = outcome.error["kind"] if outcome.error else None
         if kind == "JobTerminated" and awaited == "picked up":
             self.log.warning("That job was stopped, so this try starts one of its own")
-            self._forget(context)
+            KeptJob(context).forget()
             return self._start(context, deadline)
         if kind == "PhaseTimedOut" and deadline.is_execution_timeout and self.stop_on_kill:
             self._stop_for_timeout(context)
         elif kind in JOB_IS_OF_NO_USE:
-            self._forget(context)
+            KeptJob(context).forget()
         result = self.finish(outcome)
-        self._forget(context)
+        KeptJob(context).forget()
         self.log.info(_closing_line(result, self.wait_for))
         return result
 
@@ -352,39 +350,26 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         except StitchError as error:  # the timeout is what the task should fail with
             self.log.warning("The job could not be stopped: %s", error)
         else:
-            self._forget(context)
+            KeptJob(context).forget()
 
     # --- The job of an earlier try ----------------------------------------------------------------------
 
     def _remember(self, context: Context, goal: Goal) -> None:
-        """Store the job before the wait begins, so that a later try picks it up and starts no other."""
+        """Keep the job before the wait begins, so that a later try picks it up and starts no other."""
         self._own = goal
         context["ti"].xcom_push(key="job_name", value=goal.job_name)
-        store = context.get("task_state_store")
-        if store is not None and self.wait_for is not None:
-            store.set(JOB_KEY, {**goal.to_dict(), "max_tries": _max_tries(context)})
-
-    def _forget(self, context: Context) -> None:
-        store = context.get("task_state_store")
-        if store is not None:
-            store.delete(JOB_KEY)
+        if self.wait_for is not None:
+            KeptJob(context).keep(goal)
 
     def _pick_up(self, context: Context, deadline: Deadline) -> dict[str, Any] | None:
         """Go on with the job of an earlier try, or return None if there is none."""
-        from airflow_provider_stitch.replication.goals import Goal
-
-        store = context.get("task_state_store")
-        stored = cast("dict[str, Any] | None", store.get(JOB_KEY)) if store is not None else None
-        if stored is None:
+        kept = KeptJob(context).recall()
+        if kept is None or self.wait_for is None:
             return None
         source = run(self._find_source(self.reader(deadline.at)))
-        # Clearing a task grants it more tries: who clears it wants the rows that are new now.
-        was_cleared = stored.pop("max_tries") != _max_tries(context)
-        if was_cleared or self.wait_for is None or stored["source_id"] != source.id:
-            self._forget(context)
+        if kept.source_id != source.id:
             return None
-        earlier = Goal.from_dict(stored)
-        goal = self._goal(self.wait_for, source, job_name=earlier.job_name, job_began_at=earlier.job_began_at)
+        goal = self._goal(self.wait_for, source, job_name=kept.job_name, job_began_at=kept.job_began_at)
         self._remember(context, goal)
         self.leave_link(context, goal)
         self.log.info("An earlier try of this task started job %s: going on with it", goal.job_name)
@@ -396,10 +381,6 @@ OWN = ("ours", "picked up")
 
 # Errors after which the next try needs a job of its own.
 JOB_IS_OF_NO_USE = ("ExtractionFailed", "JobTerminated", "StructureSyncFailed", "JobLost", "DeletedSource")
-
-
-def _max_tries(context: Context) -> int | None:
-    return getattr(context["ti"], "max_tries", None)
 
 
 def _brief(goal: Goal, began_at: datetime | None) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import pytest
 
 from airflow_provider_stitch.connect.errors import StitchUnavailable
 from airflow_provider_stitch.emulator import JobPlan
-from airflow_provider_stitch.operators.stitch import JOB_KEY, StitchRunReplicationJobOperator
+from airflow_provider_stitch.operators.kept_job import JOB_KEY
+from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 
 
 class Store(dict):
