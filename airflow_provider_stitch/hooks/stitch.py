@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,25 @@ def client_from(connection: Connection) -> StitchClient:
         request_timeout=_number(extras, "request_timeout", 30.0),
         requests_per_10_minutes=_whole_number(extras, "requests_per_10_minutes", 30),
     )
+
+
+_clients: dict[tuple[Any, ...], StitchClient] = {}
+_clients_lock = threading.Lock()
+
+
+def shared_client_from(connection: Connection) -> StitchClient:
+    """Return this process's client of a connection, for a triggerer in which many tasks wait.
+
+    A connection that was changed, such as by a new token, has a client of its own.
+
+    :raises StitchConfigurationError: one of the connection's fields can't be used; the message names it.
+    """
+    fields = (connection.host, connection.port, connection.schema, connection.login, connection.password)
+    with _clients_lock:
+        key = (*fields, connection.extra)
+        if key not in _clients:
+            _clients[key] = client_from(connection)
+        return _clients[key]
 
 
 def _base_url(connection: Connection) -> str:

@@ -21,6 +21,7 @@ from airflow_provider_stitch.connect.errors import (
 from airflow_provider_stitch.connect.transport import pause_before_retry
 from airflow_provider_stitch.replication.budget import Budget, shared_budget
 from airflow_provider_stitch.replication.pages import PageSeen, next_page
+from airflow_provider_stitch.replication.shared import shared_answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -76,8 +77,10 @@ class AccountReader:
         self.requests = 0  #: limited requests made so far
         self._budget = budget
         self._warn = warn
+        self._account_key: tuple[str, int] | None = None
         self._extraction_page = 1
         self._load_pages: tuple[int, ...] = ()
+        self._known_at: dict[tuple[str, int], float] = {}  # of each page, when the answer was asked for
 
     def seconds_left(self) -> float:
         """Return the seconds until the deadline, or infinity without one."""
@@ -118,10 +121,24 @@ class AccountReader:
     async def budget(self) -> Budget:
         """Return the budget of this account, shared by all its readers in this process."""
         if self._budget is None:
-            client_id = await self.ask(lambda: self.client.client_id)
-            account = (self.client.base_url, client_id)
-            self._budget = shared_budget(account, self.client.requests_per_10_minutes)
+            self._budget = shared_budget(await self._account(), self.client.requests_per_10_minutes)
         return self._budget
+
+    async def _account(self) -> tuple[str, int]:
+        if self._account_key is None:
+            self._account_key = (self.client.base_url, await self.ask(lambda: self.client.client_id))
+        return self._account_key
+
+    async def _page(self, what: str, number: int, call: Callable[[int], Page[T]]) -> Page[T]:
+        """Return a page that is news to this reader, be it asked for by this or by another reader."""
+        shared = shared_answers(await self._account())
+        fresh_enough = asyncio.get_running_loop().time() - (await self.budget()).spacing
+        known_at = self._known_at.get((what, number), fresh_enough)
+        answer = await shared.newer_than(
+            known_at, (what, number), lambda: self.ask(lambda: call(number), limited=True)
+        )
+        self._known_at[what, number] = answer.asked_at
+        return answer.value
 
     # --- The lists that come in pages -------------------------------------------------------------------
 
@@ -154,12 +171,12 @@ class AccountReader:
 
     async def _extractions(self, number: int) -> Page[Extraction]:
         try:
-            return await self.ask(lambda: self.client.list_extractions(page=number), limited=True)
+            return await self._page("extractions", number, self.client.list_extractions)
         except (StitchNotFound, StitchBadRequest):
             if number == 1:
                 raise
         # A remembered page may be gone. What is said to a page beyond the last is not documented.
-        return await self.ask(self.client.list_extractions, limited=True)
+        return await self._page("extractions", 1, self.client.list_extractions)
 
     async def loads_of(self, source_name: str, expected: Collection[str] = ()) -> tuple[list[Load], datetime]:
         """Return the loads of a source's streams, and Stitch's time of the oldest answer among them.
@@ -186,7 +203,7 @@ class AccountReader:
         return pages
 
     async def _loads(self, number: int) -> Page[Load]:
-        return await self.ask(lambda: self.client.list_loads(page=number), limited=True)
+        return await self._page("loads", number, self.client.list_loads)
 
     # --- Retries ----------------------------------------------------------------------------------------
 

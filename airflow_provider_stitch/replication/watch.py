@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.reader import AccountReader
 
 # Sources may be asked about without limit, yet there is no need to do so at every look.
-SOURCE_INTERVAL = 60.0
+SOURCE_INTERVAL = 300.0
 
 
 @dataclass(frozen=True)

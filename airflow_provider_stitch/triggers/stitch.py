@@ -10,7 +10,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_provider_stitch.connect.errors import StitchConfigurationError, StitchError
-from airflow_provider_stitch.hooks.stitch import StitchHook
+from airflow_provider_stitch.hooks.stitch import StitchHook, shared_client_from
 from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.replication.reader import AccountReader
 from airflow_provider_stitch.replication.start import stop_job
@@ -18,6 +18,8 @@ from airflow_provider_stitch.replication.watch import Outcome, Watch, failed_out
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from airflow_provider_stitch.connect.client import StitchClient
 
 
 # Seconds for which an unavailable Stitch is asked again to stop a job.
@@ -90,12 +92,14 @@ class StitchPhaseTrigger(BaseTrigger):
         return await watch.wait()
 
     async def _reader(self, deadline: float | None) -> AccountReader:
-        hook = StitchHook(self.stitch_conn_id)
         try:
-            client = await sync_to_async(hook.get_conn)()
+            client = await sync_to_async(self._client)()
         except AirflowNotFoundException as error:
             raise StitchConfigurationError(str(error)) from error
         return AccountReader(client, deadline=deadline, warn=self.log.warning)
+
+    def _client(self) -> StitchClient:
+        return shared_client_from(StitchHook.get_connection(self.stitch_conn_id))
 
     async def on_kill(self) -> None:
         """Stop the job, if this task started it: a user has failed, cleared or marked the deferred task."""
