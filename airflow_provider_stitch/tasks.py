@@ -149,7 +149,8 @@ def failing_for_good() -> Iterator[None]:
     except StitchError as error:
         if error.retryable:
             raise
-        raise AirflowFailException(str(error)) from error
+        # What a person has to mend is all in the message; how the code got there would only hide it.
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from None
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -46,7 +46,7 @@ class Answer:
     @property
     def said(self) -> str:
         """Stitch's own words about an error, on one line."""
-        return readable(_words(self.body), SAID_LIMIT) or "nothing more"
+        return readable(_words(self.body), SAID_LIMIT) or "nothing more."
 
     @property
     def error_type(self) -> str | None:

@@ -82,7 +82,7 @@ def _kind_of(fault: BaseException, asked: str, timeout: float) -> StitchError:
     else:
         what = f"the connection failed ({_reason(chain)})"
     return StitchUnavailable(
-        f"{asked}: {what}. Check the network between here and Stitch, and Stitch's status page.",
+        f"{asked}: {what}. Check the connection's API base URL, the network, and Stitch's status page.",
         maybe_received=not never_sent,
     )
 

@@ -277,7 +277,7 @@ class Load:
         state = self.error_state
         told = state.get("notification_data") if isinstance(state, Mapping) else None
         if isinstance(told, Mapping) and isinstance(told.get("warehouse_message"), str):
-            parts = [told.get("message"), told["warehouse_message"]]
+            parts = dict.fromkeys([told.get("message"), told["warehouse_message"]])  # often they are the same
             return readable(": ".join(part for part in parts if isinstance(part, str)), ERROR_TEXT_LIMIT)
         return readable(message_within(state), ERROR_TEXT_LIMIT)
 

@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "url": stitch.url,
             "access_token": stitch.access_token,
             "client_id": stitch.client_id,
+            "connection": stitch.connection_json(),
             "sources": sources,
         }
         sys.stdout.write(json.dumps(line) + "\n")
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
     )
-    parser.add_argument("--port", type=int, default=0, help="port of the API (default: a free one)")
+    parser.add_argument("--port", type=_port, default=0, help="port of the API (default: a free one)")
     parser.add_argument(
         "--speed", type=_speed, default=60.0, help="emulated seconds in a second (default: 60)"
     )
@@ -73,10 +74,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _speed(text: str) -> float:
-    speed = float(text)
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
     if not 0 < speed < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return speed
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) <= 65_535):
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 65535")
+    return int(text)
 
 
 def _add_sources(stitch: StitchEmulator) -> list[dict[str, Any]]:

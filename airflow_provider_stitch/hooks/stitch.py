@@ -59,10 +59,13 @@ class StitchHook(BaseHook):
 
         :raises UnknownSource: there is none; the message lists candidates.
         :raises AmbiguousSource: there are several; the message lists them.
+        :raises StitchConfigurationError: the connection names another account than the token's.
         """
         from airflow_provider_stitch.replication.sources import find_source
 
-        return find_source(self.client.list_sources(), source)
+        sources = self.client.list_sources()
+        _check_account(self.client, sources)
+        return find_source(sources, source)
 
     def source_url(self, source_id: int) -> str:
         """Return the address of a source's page in Stitch's web application."""
@@ -74,17 +77,17 @@ class StitchHook(BaseHook):
 
         try:
             client = self.client.with_retries(TEST_PATIENCE)
-            sources = [source for source in client.list_sources() if source.deleted_at is None]
+            sources = client.list_sources()
+            _check_account(client, sources)
             account = client.client_id
         except StitchError as error:
             return False, str(error)
-        paused = sum(
-            source.paused_at is not None or source.system_paused_at is not None for source in sources
-        )
-        plural = "source" if len(sources) == 1 else "sources"
+        living = [source for source in sources if source.deleted_at is None]
+        paused = sum(source.paused_at is not None or source.system_paused_at is not None for source in living)
+        plural = "source" if len(living) == 1 else "sources"
         return (
             True,
-            f"Connected to Stitch account {account}: {len(sources)} {plural}, {paused} of them paused.",
+            f"Connected to Stitch account {account}: {len(living)} {plural}, {paused} of them paused.",
         )
 
     @classmethod
@@ -114,6 +117,18 @@ class StitchHook(BaseHook):
                 validators=[Optional()],
             )
         return widgets
+
+
+def _check_account(client: StitchClient, sources: list[Source]) -> None:
+    """Refuse a connection whose client ID is not that of its token's account."""
+    from airflow_provider_stitch.connect.errors import StitchConfigurationError
+
+    accounts = {source.stitch_client_id for source in sources if source.stitch_client_id is not None}
+    if accounts and client.client_id not in accounts:
+        raise StitchConfigurationError(
+            f"The connection's client ID (login) is {client.client_id}, but its token belongs to account "
+            f"{min(accounts)}. Correct it, or leave it empty."
+        )
 
 
 def source_url(client_id: int, source_id: int) -> str:

@@ -181,6 +181,10 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         why_not = why_no_start(source, destinations)
         if why_not is not None:
             raise why_not
+        if source.paused_at is not None or source.system_paused_at is not None:
+            self.log.info(
+                "Source %s is paused: that holds back Stitch's schedule, not this task", source.label
+            )
         if self.streams is not None:
             select_streams(await reader.ask(lambda: client.list_streams(source.id)), self.streams)
         return source, await start_job(reader, source, warn=self.log.warning)
@@ -402,11 +406,12 @@ def _closing_line(result: dict[str, Any], wait_for: str | None) -> str:
     if wait_for != "loading":
         return f"Done: {wait_for} of {source}, job {result['job_name']}"
     streams = result["streams"]
+    if not streams:
+        return f"Done: {source} had no new rows to wait for, job {result['job_name']}"
     rows = sum(stream["rows"] or 0 for stream in streams.values())
     counted = "" if all(stream["rows"] is not None for stream in streams.values()) else "at least "
-    return (
-        f"Done: {source} is loaded: {counted}{rows} rows in {len(streams)} streams, job {result['job_name']}"
-    )
+    number = "1 stream" if len(streams) == 1 else f"{len(streams)} streams"
+    return f"Done: {counted}{rows} rows in {number} of {source} are loaded, job {result['job_name']}"
 
 
 class StitchStopReplicationJobOperator(StitchTask, BaseOperator):

@@ -155,7 +155,9 @@ def _is_meant(goal: Goal, check: ConnectionCheck) -> bool:
 def _assess_structure_sync(goal: Goal, known: Known, verdict: ExtractionVerdict) -> Assessment:
     """Discovery is the first part of an extraction; of a new source, the connection check has run it too."""
     if verdict.structure_synced:
-        return Assessment("finished", extraction=verdict, remarks=("Structure sync finished",))
+        return Assessment(
+            "finished", extraction=verdict, remarks=(f"Structure sync of source {goal.source_name} finished",)
+        )
     check = known.check
     if (
         goal.started_after is not None
@@ -192,7 +194,7 @@ def _assess_streams(goal: Goal, known: Known, extraction: ExtractionVerdict) -> 
         failure=_loading_failure(goal, extraction, verdicts) if state == "failed" else None,
         extraction=extraction,
         streams=verdicts,
-        remarks=(*_remark_on_extraction(extraction), *_remarks_on_streams(verdicts)),
+        remarks=(*_remark_on_extraction(extraction), *_remarks_on_streams(goal, verdicts)),
         warnings=(*warnings, *_warnings(known, verdicts)),
     )
 
@@ -266,7 +268,9 @@ def _remark_on_extraction(extraction: ExtractionVerdict) -> tuple[str, ...]:
     return (f"Extraction finished after {seconds} s, at {at}: {extraction.job_name}",)
 
 
-def _remarks_on_streams(verdicts: Sequence[StreamVerdict]) -> tuple[str, ...]:
+def _remarks_on_streams(goal: Goal, verdicts: Sequence[StreamVerdict]) -> tuple[str, ...]:
+    if not verdicts and goal.streams is not None:
+        return (f"None of the streams asked for had new rows: {', '.join(goal.streams)}",)
     if not verdicts:
         return ("No stream had new rows, so there is nothing to load",)
     named = ", ".join(sorted(f"{verdict.target.label} ({_rows(verdict)})" for verdict in verdicts))

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 # Sources may be asked about without limit, yet there is no need to do so at every look.
 SOURCE_INTERVAL = 300.0
 
+# Seconds between two lines that say that a task still waits.
+SIGN_OF_LIFE = 600.0
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -87,6 +90,8 @@ class Watch:
 
     async def wait(self) -> Outcome:
         """Return when the goal is reached, can't be reached, or the reader's deadline has passed."""
+        self._tell(f"Waiting for {self._what()}")
+        told_at = self.reader.clock.time()
         try:
             while True:
                 spent = self.reader.requests
@@ -96,12 +101,21 @@ class Watch:
                 left = self.reader.seconds_left()
                 if left <= 0:
                     return self._timed_out(assessment)
+                if self.reader.clock.time() - told_at >= SIGN_OF_LIFE:
+                    told_at = self.reader.clock.time()
+                    self._tell(f"Still waiting for {self._what()}: {_how_far(assessment)}")
                 pause = await self._pause(self.reader.requests - spent)
                 await self.reader.clock.sleep(min(pause, left))
         except StitchError as error:
             return Outcome(
                 self.goal.to_dict(), result_of(self.goal, assess(self.goal, self.known)), _plain(error)
             )
+
+    def _what(self) -> str:
+        phase = (
+            "the end of the running job" if self.goal.phase == "end" else self.goal.phase.replace("_", " ")
+        )
+        return f"{phase} of source {self.goal.source_name} ({self.goal.source_id})"
 
     async def poke(self) -> Assessment:
         """Look once; or, of a matter that only several looks can tell, until it is told."""
@@ -226,16 +240,21 @@ class Watch:
 
     def _timed_out(self, assessment: Assessment) -> Outcome:
         goal = self.goal
-        waiting = [verdict.target.label for verdict in assessment.streams if verdict.state == "waiting"]
-        far = f"; still to be loaded: {', '.join(waiting)}" if waiting else ""
         error = PhaseTimedOut(
-            f"Waiting for {goal.phase} of source {goal.source_name} ({goal.source_id}) took longer than its "
-            f"timeout: job {goal.job_name or 'not listed yet'}{far}. It may still go on in Stitch. "
+            f"Waiting for {self._what()} took longer than this task may: {_how_far(assessment)} "
+            f"(job {goal.job_name or 'not listed yet'}). It goes on in Stitch, unless the task stops it. "
             "Raise the task's timeout, or look at the source's page in Stitch for what holds it up.",
             source_id=goal.source_id,
             job_name=goal.job_name,
         )
         return Outcome(goal.to_dict(), result_of(goal, assessment), _plain(error))
+
+
+def _how_far(assessment: Assessment) -> str:
+    if not assessment.extraction.over:
+        return "the extraction has not ended"
+    waiting = [verdict.target.label for verdict in assessment.streams if verdict.state == "waiting"]
+    return f"still to be loaded: {', '.join(waiting)}" if waiting else "the extraction has ended"
 
 
 def result_of(goal: Goal, assessment: Assessment) -> dict[str, Any]:

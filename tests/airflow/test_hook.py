@@ -111,6 +111,15 @@ def test_the_account_is_found_when_the_connection_does_not_name_it(connect, stit
     assert connect(host=stitch.url, password=stitch.access_token).client.client_id == 104857
 
 
+def test_the_client_id_of_another_account_is_refused(connect, stitch):
+    stitch.add_source("github", streams={"a": 1})
+    hook = connect(host=stitch.url, password=stitch.access_token, login="999")
+
+    with pytest.raises(StitchConfigurationError, match="999, but its token belongs to account 104857"):
+        hook.resolve_source("github")
+    assert hook.test_connection()[0] is False
+
+
 @pytest.mark.usefixtures("_database")
 def test_a_source_is_found_by_its_name(stitch):
     github = stitch.add_source("github", display_name="GitHub", streams={"a": 1})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
+
 import pytest
 
 from airflow_provider_stitch.emulator import Flush, JobPlan, LoadError
@@ -49,7 +52,7 @@ def test_the_task_log_reads_like_a_report(airflow, stitch, github, deferrable):
         "2 streams to load: commits (120 rows), pulls (7 rows)",
         "Loaded commits: 120 rows at ",
         "Loaded pulls: 7 rows at ",
-        f"Done: source github ({github}) is loaded: 127 rows in 2 streams, job {job}",
+        f"Done: 127 rows in 2 streams of source github ({github}) are loaded, job {job}",
     ]
     places = [ran.output.index(line) for line in story]
     assert places == sorted(places)
@@ -132,10 +135,30 @@ def test_a_timeout_fails_the_task_and_leaves_the_job_running(airflow, stitch, gi
 # --- if_running -----------------------------------------------------------------------------------------
 
 
-def test_queue_waits_for_the_running_job_and_starts_its_own(airflow, stitch, github, deferrable):
-    running = stitch.start_job(github)
+@contextmanager
+def a_job_that_ends_once_ours_was_refused(stitch, source_id):
+    """Somebody else's job of ten hours, which pass as soon as a start was asked for."""
+    job = stitch.start_job(source_id, tap_seconds=36_000)
+    over = threading.Event()
 
-    ran = run(airflow, if_running="queue", deferrable=deferrable)
+    def let_it_end():
+        while not over.wait(0.02):
+            if any(request.method == "POST" for request in stitch.requests):
+                stitch.advance(36_000)
+                return
+
+    thread = threading.Thread(target=let_it_end)
+    thread.start()
+    try:
+        yield job
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_queue_waits_for_the_running_job_and_starts_its_own(airflow, stitch, github, deferrable):
+    with a_job_that_ends_once_ours_was_refused(stitch, github) as running:
+        ran = run(airflow, if_running="queue", deferrable=deferrable)
 
     first, ours = stitch.jobs(github)
     assert ran.state == "success"
@@ -145,9 +168,8 @@ def test_queue_waits_for_the_running_job_and_starts_its_own(airflow, stitch, git
 
 
 def test_join_counts_the_running_job_as_ours(airflow, stitch, github, deferrable):
-    running = stitch.start_job(github)
-
-    ran = run(airflow, if_running="join", deferrable=deferrable)
+    with a_job_that_ends_once_ours_was_refused(stitch, github) as running:
+        ran = run(airflow, if_running="join", deferrable=deferrable)
 
     assert len(stitch.jobs(github)) == 1
     assert ran.xcom["replicate"]["job_name"] == running.job_name

@@ -1,4 +1,4 @@
-"""Every Python block of the emulator's page works as it stands."""
+"""Every Python block of the emulator's page works as it stands; tests/airflow/ runs the one with a DAG."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 from .conftest import run_pytest
 
 ROOT = Path(__file__).parents[2]
-BLOCKS = re.findall(
-    r"```python\n(.*?)```", (ROOT / "docs" / "emulator.md").read_text(encoding="utf-8"), re.DOTALL
-)
+PAGE = (ROOT / "docs" / "emulator.md").read_text(encoding="utf-8")
+BLOCKS = [
+    block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "dag.test()\n\n" not in block
+]
 
 
 def test_there_are_blocks() -> None:

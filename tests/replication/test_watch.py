@@ -58,7 +58,8 @@ def test_a_job_is_waited_for_until_its_rows_are_loaded(stitch, waiter, github):
 def test_the_log_reads_like_a_report(waiter, github):
     waiter.replicate(github)
 
-    extraction, heading, *loaded = waiter.told
+    waiting, extraction, heading, *loaded = waiter.told
+    assert waiting == "Waiting for loading of source github (310442)"
     assert extraction.startswith("Extraction finished after 150 s, at ")
     assert heading == "2 streams to load: commits (120 rows), pulls (7 rows)"
     assert sorted(line.split(" at ")[0] for line in loaded) == [
@@ -93,6 +94,16 @@ def test_who_comes_late_passes_at_the_first_look(stitch, waiter, github):
 
     assert outcome.error is None
     assert len(stitch.limited_requests) == 3  # loads, extraction, log
+
+
+def test_a_long_wait_gives_a_sign_of_life_now_and_then(stitch, waiter, github):
+    stitch.plan_jobs(github, JobPlan(tap_seconds=3000))
+
+    waiter.replicate(github)
+
+    signs = [line for line in waiter.told if line.startswith("Still waiting for loading")]
+    assert 4 <= len(signs) <= 6
+    assert signs[0].endswith("the extraction has not ended")
 
 
 # --- Which record ---------------------------------------------------------------------------------------
