@@ -48,7 +48,7 @@ constraints: $(UV)
 	$(UV) pip compile --quiet --upgrade $(COMPILE) --group lint --group benchmarks requirements/airflow3.in -o requirements/airflow3.txt
 	$(UV) pip compile --quiet --upgrade $(COMPILE) requirements/airflow2.in -o requirements/airflow2.txt
 
-COMPILE := --universal --python-version 3.10 --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+COMPILE := --universal --python-version 3.10 --no-annotate --no-header \
 	pyproject.toml --extra emulator --group test
 
 clean:
