@@ -15,6 +15,7 @@ from airflow_provider_stitch.connect.errors import (
     LoadingFailed,
     NeverFinishes,
     PhaseTimedOut,
+    RateLimited,
     StitchUnauthorized,
     UnknownStream,
 )
@@ -285,6 +286,9 @@ def test_a_new_load_error_fails_with_the_destinations_message(stitch, waiter, gi
     with pytest.raises(LoadingFailed, match="commits: relation commits is locked"):
         waiter.replicate(github).raise_for_error()
 
+    began = stitch.jobs(github)[-1].start_time
+    assert (stitch.now() - began).total_seconds() < 300, "it is not taken for one that may be old"
+
 
 def test_a_load_error_from_before_the_job_gets_two_more_looks(stitch, waiter, github):
     stitch.complete_job(github, seconds_ago=3600)
@@ -429,6 +433,28 @@ def test_a_limit_that_stitch_enforces_is_obeyed(stitch, waiter, github):
         waiter.client.list_loads()
 
     assert waiter.replicate(github).error is None
+
+
+def test_a_refusal_for_too_many_requests_holds_back_all_who_share_the_budget(stitch, waiter):
+    hasty, other = waiter.reader(patience=0), waiter.reader()
+    other._budget = asyncio.run(hasty.budget())
+    stitch.fail(path_regex="/loads", status=429, headers={"Retry-After": "90"})
+    with pytest.raises(RateLimited):
+        asyncio.run(hasty.ask(waiter.client.list_loads, limited=True))
+    refused_at = stitch.now()
+
+    asyncio.run(other.ask(waiter.client.list_extractions, limited=True))
+
+    assert (stitch.now() - refused_at).total_seconds() >= 90
+
+
+def test_a_source_is_asked_about_now_and_then_only(stitch, waiter, github):
+    stitch.plan_jobs(github, JobPlan(tap_seconds=7200))
+
+    waiter.replicate(github)
+
+    asked = [request for request in stitch.requests if request.path == f"/v4/sources/{github}"]
+    assert 20 < len(asked) < 30
 
 
 def test_a_token_that_is_revoked_in_mid_wait_fails_the_wait(stitch, waiter, github):
