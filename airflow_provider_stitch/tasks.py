@@ -87,8 +87,7 @@ class StitchTask:
         carried: dict[str, Any] | None = None,
         stop_on_kill: bool = False,
     ) -> None:
-        """Go on in the triggerer, and come back to `execute_complete` with its event, which has what is
-        `carried`."""
+        """Go on in the triggerer, and come back to `execute_complete` with its event."""
         from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
 
         self.defer(

@@ -49,10 +49,6 @@ T = TypeVar("T")
 
 DEFAULT_BASE_URL = "https://api.stitchdata.com"
 
-#: The methods whose requests Stitch counts, per client id. Source: Stitch Connect API, "Rate limits".
-LIMITED_METHODS = ("list_extractions", "list_loads", "get_extraction_log")
-LIMIT_WINDOW = 600.0  #: seconds that the limit is about
-
 
 class StitchClient:
     """One Stitch account, as its access token sees it. May be used by several threads at once.

@@ -92,8 +92,7 @@ class StitchHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return how Airflow 2 shows the connection form: the same as Airflow 3 reads from the provider
-        info."""
+        """Return how Airflow 2 shows the form, made of what Airflow 3 reads from the provider info."""
         behaviour = _connection_type()["ui-field-behaviour"]
         return {key.replace("-", "_"): value for key, value in behaviour.items()}
 

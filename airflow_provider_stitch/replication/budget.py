@@ -45,8 +45,7 @@ class Budget:
         return WINDOW / self.limit
 
     def take(self) -> float:
-        """Take one request and return 0.0; or, if none is left, return the seconds after which to ask
-        again."""
+        """Take one request and return 0.0; or, if none is left, return the seconds until to ask again."""
         with self._lock:
             now = self._monotonic()
             while self._answered and self._answered[0] <= now - WINDOW:

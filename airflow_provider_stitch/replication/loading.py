@@ -120,8 +120,7 @@ def targets_from_log(log: ExtractionLog, streams: Sequence[Stream], began_at: da
 
 
 def targets_without_log(streams: Sequence[Stream], began_at: datetime) -> tuple[Target, ...]:
-    """Return what to wait for when no log tells which streams had rows: every selected one, since the job
-    began."""
+    """Return what to wait for when no log tells which streams had rows: all that are selected."""
     return tuple(
         Target(label_of(stream, streams), _load_names(stream), began_at, must_settle=True, had_rows=False)
         for stream in streams

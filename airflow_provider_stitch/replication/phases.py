@@ -39,8 +39,7 @@ if TYPE_CHECKING:
 
 
 class Question(Enum):
-    """What can be asked of Stitch about one source. The first three count against 30 requests in 10
-    minutes."""
+    """What can be asked of Stitch about one source. The first three count against its limit."""
 
     EXTRACTION = "the source's last completed extraction"
     LOG = "the log of the job's extraction"

@@ -33,8 +33,7 @@ T = TypeVar("T")
 
 
 class Clock(Protocol):
-    """Time of this machine, for pauses and deadlines only: what Stitch tells is compared by Stitch's own
-    time."""
+    """This machine's time, for pauses and deadlines only: Stitch's own is what its answers tell."""
 
     def time(self) -> float: ...
 
@@ -143,8 +142,7 @@ class AccountReader:
     # --- The lists that come in pages -------------------------------------------------------------------
 
     async def extraction_of(self, source_id: int) -> tuple[Extraction | None, datetime]:
-        """Return the source's last completed extraction, if it is listed, and Stitch's time of that
-        answer."""
+        """Return the source's listed extraction, its last completed one, and Stitch's time of the answer."""
         seen: dict[int, PageSeen] = {}
         number: int | None = self._extraction_page
         ascending = True
@@ -249,6 +247,5 @@ def _loads_in(pages: Iterable[Page[Load]], source_name: str) -> list[Load]:
 
 
 def _now(answered_at: datetime | None) -> datetime:
-    """Return Stitch's time of an answer; an answer without a usable `Date` leaves only this machine's
-    clock."""
+    """Return Stitch's time of an answer; without a usable `Date` only this machine's clock is left."""
     return answered_at or datetime.now(timezone.utc)
