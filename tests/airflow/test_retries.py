@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 
 import pytest
 
@@ -132,3 +133,21 @@ def test_a_start_that_is_refused_by_an_outage_says_so_when_time_is_up(stitch, gi
     with pytest.raises(StitchUnavailable, match="503"):
         operator(timeout=2).execute(context)
     assert stitch.jobs(github) == []
+
+
+# Airflow keeps a task's state from 3.3 on.
+if tuple(int(part) for part in version("apache-airflow").split(".")[:2]) >= (3, 3):
+
+    def test_in_a_real_airflow_the_next_try_goes_on_with_the_job_of_the_last(airflow, stitch, github):
+        stitch.plan_jobs(github, JobPlan(tap_seconds=1800))
+        with airflow.dag() as dag:
+            StitchRunReplicationJobOperator(
+                task_id="replicate", source="github", timeout=1, retries=9, retry_delay=0
+            )
+
+        ran = airflow.run(dag)
+
+        (job,) = stitch.jobs(github)
+        assert ran.state == "success"
+        assert f"An earlier try of this task started job {job.job_name}: going on with it" in ran.output
+        assert ran.xcom["replicate"]["job_name"] == job.job_name
