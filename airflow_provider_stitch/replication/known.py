@@ -33,9 +33,7 @@ class Known:
 
     extraction: Extraction | None = None  #: the listed job: the source's last completed one
     log: ExtractionLog | None = None
-    log_refused_at: tuple[
-        datetime, ...
-    ] = ()  #: when Stitch said that it has no log, or gave one that is cut off
+    log_refused_at: tuple[datetime, ...] = ()  #: when Stitch had no log, or one that is cut off
     streams: tuple[Stream, ...] | None = None
     loads: Mapping[str, tuple[Load, ...]] | None = None  #: by stream name, which need not be unique
     loads_at: datetime | None = None
@@ -43,18 +41,15 @@ class Known:
     check: ConnectionCheck | None = None
     saw_earlier: bool = False  #: whether a look at the list came before the goal's job was in it
     earlier_ended_at: datetime | None = None  #: when the job ended that was listed then, if one was
-    looks_early: bool = (
-        True  #: whether a look at the loads comes first, to tell old load errors from new ones
-    )
+    looks_early: bool = True  #: whether a look at the loads comes first, to tell old errors from new ones
 
     def with_extraction(self, listed: Extraction | None, *, is_ours: bool) -> Known:
         """Return what is known after a look at the list, which shows the source's last completed job."""
         if is_ours:
             return replace(self, extraction=listed)
-        # The last end that is seen before ours is that of the job before; a later job ends after ours.
+        # A shared answer may be some seconds old, so a job can come in between: the latest look counts.
         ended = listed.completion_time if listed is not None else None
-        first = self if self.saw_earlier else replace(self, saw_earlier=True, earlier_ended_at=ended)
-        return replace(first, extraction=listed)
+        return replace(self, extraction=listed, saw_earlier=True, earlier_ended_at=ended)
 
     def with_loads(self, loads: Iterable[Load], at: datetime) -> Known:
         """Return what is known after a look at the source's loads at Stitch's time `at`."""

@@ -58,6 +58,8 @@ class AccountReader:
     :param client: a client that does not retry by itself; pausing is done here, where it blocks nobody.
     :param deadline: seconds since the epoch up to which an unavailable Stitch is asked again; None is for
         ever.
+    :param fresh: take no answer that was asked for before this reader wanted it, not even one some seconds
+        old.
     :param warn: told once of each outage.
     """
 
@@ -68,6 +70,7 @@ class AccountReader:
         deadline: float | None = None,
         clock: Clock | None = None,
         budget: Budget | None = None,
+        fresh: bool = False,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.client = client
@@ -75,6 +78,7 @@ class AccountReader:
         self.deadline = deadline
         self.requests = 0  #: limited requests made so far
         self._budget = budget
+        self._fresh = fresh
         self._warn = warn
         self._account_key: tuple[str, int] | None = None
         self._extraction_page = 1
@@ -131,8 +135,8 @@ class AccountReader:
     async def _page(self, what: str, number: int, call: Callable[[int], Page[T]]) -> Page[T]:
         """Return a page that is news to this reader, be it asked for by this or by another reader."""
         shared = shared_answers(await self._account())
-        fresh_enough = asyncio.get_running_loop().time() - (await self.budget()).spacing
-        known_at = self._known_at.get((what, number), fresh_enough)
+        oldest = 0.0 if self._fresh else (await self.budget()).spacing
+        known_at = self._known_at.get((what, number), asyncio.get_running_loop().time() - oldest)
         answer = await shared.newer_than(
             known_at, (what, number), lambda: self.ask(lambda: call(number), limited=True)
         )
@@ -176,19 +180,22 @@ class AccountReader:
         # A remembered page may be gone. What is said to a page beyond the last is not documented.
         return await self._page("extractions", 1, self.client.list_extractions)
 
-    async def loads_of(self, source_name: str, expected: Collection[str] = ()) -> tuple[list[Load], datetime]:
+    async def loads_of(
+        self, source_name: str, expected: Iterable[Collection[str]] = ()
+    ) -> tuple[list[Load], datetime]:
         """Return the loads of a source's streams, and Stitch's time of the oldest answer among them.
 
         Loads are listed by stream name (or by an id that they do not show), so a source's are spread over
         pages. All are read once; then those that held some, as long as they still hold all that is
-        `expected`.
+        `expected`: of each stream a load by any of its names.
         """
         try:
             pages = [await self._loads(number) for number in self._load_pages]
         except (StitchNotFound, StitchBadRequest):
             pages = []  # a remembered page is gone
         found = _loads_in(pages, source_name)
-        if not pages or not {load.stream_name for load in found}.issuperset(expected):
+        listed = {load.stream_name for load in found}
+        if not pages or any(listed.isdisjoint(names) for names in expected):
             pages = await self._all_loads()
             found = _loads_in(pages, source_name)
         self._load_pages = tuple(page.number for page in pages if _loads_in([page], source_name)) or (1,)
@@ -219,9 +226,7 @@ class AccountReader:
 
 def _is_passing(error: BaseException) -> bool:
     if isinstance(error, ExtractionLogUnavailable):
-        return (
-            False  # the log's place is good for a while only: it is for the asker to ask Stitch for another
-        )
+        return False  # a log's place is good for a while only: who wants the log asks Stitch anew
     return isinstance(error, (StitchUnavailable, UnexpectedAnswer))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from airflow_provider_stitch.connect.errors import StitchError
+from airflow_provider_stitch.connect.errors import PhaseTimedOut, StitchUnavailable
 from airflow_provider_stitch.replication.budget import WINDOW
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class SharedAnswers:
     async def newer_than(self, known_at: float, what: Hashable, ask: Callable[[], Awaitable[T]]) -> Answer[T]:
         """Return an answer about `what` that was asked for after `known_at`.
 
-        :raises StitchError: what `ask` raised. Another's `ask` that failed is made up for by one's own.
+        :raises StitchError: what `ask` raised, be it another's; but where another has merely run out of
+            time, one's own `ask` makes up for it.
         """
         while True:
             latest = self._latest.get(what)
@@ -50,7 +51,7 @@ class SharedAnswers:
             try:
                 # The task is nobody's own: who is cancelled leaves it to the others.
                 await asyncio.shield(task)
-            except StitchError:
+            except (PhaseTimedOut, StitchUnavailable):
                 if others is None:
                     raise
 

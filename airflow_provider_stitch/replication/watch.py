@@ -107,9 +107,16 @@ class Watch:
                 pause = await self._pause(self.reader.requests - spent)
                 await self.reader.clock.sleep(min(pause, left))
         except StitchError as error:
-            return Outcome(
-                self.goal.to_dict(), result_of(self.goal, assess(self.goal, self.known)), _plain(error)
-            )
+            result = result_of(self.goal, assess(self.goal, self.known))
+            return Outcome(self.goal.to_dict(), result, self._placed(error))
+
+    def _placed(self, error: StitchError) -> dict[str, Any]:
+        """Return an error in plain values, with what was waited for if the error itself names no source."""
+        plain = _plain(error)
+        if error.source_id is None:
+            job = self.goal.job_name or "a job that is not listed yet"
+            plain["message"] += f"\nThis was while waiting for {self._what()}: {job}."
+        return plain
 
     def _what(self) -> str:
         phase = (
@@ -161,10 +168,7 @@ class Watch:
             await self._ask_for_log(assessment.extraction.job_name or self.goal.job_name or "")
         elif question is Question.LOADS:
             expected = [
-                name
-                for verdict in assessment.streams
-                if verdict.state == "waiting"
-                for name in verdict.target.load_names[-1:]
+                verdict.target.load_names for verdict in assessment.streams if verdict.state == "waiting"
             ]
             self.known = known.with_loads(*await reader.loads_of(self.goal.source_name, expected))
         elif question is Question.STREAMS:

@@ -7,11 +7,12 @@ import asyncio
 import pytest
 
 from airflow_provider_stitch.connect.client import StitchClient
-from airflow_provider_stitch.connect.errors import PhaseTimedOut
+from airflow_provider_stitch.connect.errors import PhaseTimedOut, StitchUnauthorized
 from airflow_provider_stitch.emulator import StitchEmulator
 from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.replication.reader import AccountReader
 from airflow_provider_stitch.replication.shared import SharedAnswers
+from airflow_provider_stitch.replication.start import stop_job
 from airflow_provider_stitch.replication.watch import Watch
 
 NOTHING = float("-inf")
@@ -93,6 +94,38 @@ def test_who_has_more_time_asks_again_when_another_s_time_is_over():
         return (await second).value
 
     assert asyncio.run(story()) == 1
+
+
+def test_a_refusal_is_the_same_for_all_who_want_the_answer():
+    async def story():
+        shared, refused = SharedAnswers(), Asked(StitchUnauthorized("no"))
+        waiting = [asyncio.ensure_future(shared.newer_than(NOTHING, "page 1", refused)) for _ in range(100)]
+        await settled()
+        refused.may_answer.set()
+        return refused.times, await asyncio.gather(*waiting, return_exceptions=True)
+
+    times, answers = asyncio.run(story())
+
+    assert times == 1
+    assert {type(answer) for answer in answers} == {StitchUnauthorized}
+
+
+def test_who_stops_a_job_goes_by_no_older_answer():
+    """A trigger's `on_kill` shares its event loop with all who wait, whose answers are some seconds old."""
+    with StitchEmulator(speed=1e-6) as stitch:
+        github = stitch.add_source("github", streams={"commits": 1})
+        client = StitchClient(stitch.access_token, base_url=stitch.url, client_id=stitch.client_id)
+        ours = stitch.start_job(github)
+        goal = Goal("end", github, "github", stitch.client_id, job_name=ours.job_name)
+
+        async def story():
+            await AccountReader(client).extraction_of(github)
+            stitch.advance(600)
+            stitch.start_job(github, tap_seconds=9999)
+            return await stop_job(AccountReader(client, fresh=True), goal)
+
+        assert asyncio.run(story()) is False
+        assert not stitch.jobs(github)[-1].stopped
 
 
 def test_250_who_wait_in_one_event_loop_stay_within_the_limit_of_one_account():

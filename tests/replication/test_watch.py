@@ -21,9 +21,12 @@ from airflow_provider_stitch.connect.errors import (
 )
 from airflow_provider_stitch.emulator import EmulatedStream, Flush, JobPlan, LoadError, LogPlan
 from airflow_provider_stitch.replication.budget import Budget
+from airflow_provider_stitch.replication.known import Known
+from airflow_provider_stitch.replication.loading import is_crowded
 from airflow_provider_stitch.replication.reader import AccountReader
 from airflow_provider_stitch.replication.start import Started, stop_job
 from airflow_provider_stitch.replication.watch import Watch
+from tests.replication.facts import EARLIER, at, extraction
 
 
 @pytest.fixture
@@ -605,8 +608,18 @@ def test_who_has_no_request_left_before_its_deadline_is_told_so(stitch, waiter, 
         assert budget.take() == 0
         budget.give_back()
 
-    with pytest.raises(PhaseTimedOut, match="all requests of these 10 minutes are used"):
+    with pytest.raises(PhaseTimedOut, match="all requests of these 10 minutes are used") as caught:
         asyncio.run(Watch(reader, waiter.goal(github, job.job_name)).wait()).raise_for_error()
+    assert f"while waiting for loading of source github ({github}): {job.job_name}" in str(caught.value)
+
+
+def test_a_job_that_came_in_between_two_looks_counts_as_the_one_before():
+    before, between = extraction(EARLIER, end="05:03:00"), extraction(EARLIER, end="05:59:00")
+
+    known = Known().with_extraction(before, is_ours=False).with_extraction(between, is_ours=False)
+
+    assert is_crowded(known, at("06:00:02"))
+    assert not is_crowded(Known().with_extraction(before, is_ours=False), at("06:00:02"))
 
 
 def test_a_stop_does_not_wait_for_a_free_request(stitch, waiter, github, mocker):
