@@ -11,7 +11,6 @@ from airflow_provider_stitch.connect.errors import (
     DeletedSource,
     ExtractionFailed,
     JobLost,
-    JobNotStarted,
     LoadingFailed,
     NeverFinishes,
     PhaseTimedOut,
@@ -20,11 +19,8 @@ from airflow_provider_stitch.connect.errors import (
     UnknownStream,
 )
 from airflow_provider_stitch.emulator import EmulatedStream, Flush, JobPlan, LoadError, LogPlan
-from airflow_provider_stitch.replication.budget import Budget
 from airflow_provider_stitch.replication.known import Known
 from airflow_provider_stitch.replication.loading import is_crowded
-from airflow_provider_stitch.replication.reader import AccountReader
-from airflow_provider_stitch.replication.start import Started, stop_job
 from airflow_provider_stitch.replication.watch import Watch
 from tests.replication.facts import EARLIER, at, extraction
 
@@ -468,73 +464,6 @@ def test_a_token_that_is_revoked_in_mid_wait_fails_the_wait(stitch, waiter, gith
         waiter.wait(goal).raise_for_error()
 
 
-# --- Starting -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        pytest.param({"cut": True}, id="connection cut"),
-        pytest.param({"cut": "mid-body"}, id="cut in the middle of the answer"),
-        pytest.param({"status": 502, "body": "<html>"}, id="502"),
-        pytest.param({"garbage": True}, id="a page of HTML"),
-    ],
-)
-def test_a_start_whose_answer_is_lost_makes_exactly_one_job(stitch, waiter, github, fault):
-    stitch.fail("POST", "/sync$", after_effect=True, **fault)
-
-    answer = waiter.start(github)
-
-    assert len(stitch.jobs(github)) == 1
-    assert answer.first_try_at <= stitch.jobs(github)[0].start_time
-
-
-def test_a_start_that_never_arrived_is_made_again(stitch, waiter, github):
-    stitch.fail("POST", "/sync$", cut=True, times=3)
-
-    answer = waiter.start(github)
-
-    assert isinstance(answer, Started)
-    assert [job.job_name for job in stitch.jobs(github)] == [answer.job_name]
-
-
-def test_a_short_job_that_is_over_before_its_lost_start_is_asked_for_again_is_found(stitch, waiter, github):
-    stitch.plan_jobs(github, JobPlan(discovery_seconds=0.1, tap_seconds=0.1, target_seconds=0.1))
-    stitch.fail("POST", "/sync$", after_effect=True, cut=True)
-
-    answer = waiter.start(github)
-
-    assert isinstance(answer, Started)
-    assert [job.job_name for job in stitch.jobs(github)] == [answer.job_name]
-
-
-def test_a_start_that_can_t_be_made_in_time_says_that_the_job_may_run(stitch, waiter, github):
-    stitch.fail("POST", "/sync$", after_effect=True, cut=True, times=None)
-    stitch.fail("GET", "/extractions", cut=True, times=None)
-
-    with pytest.raises(JobNotStarted, match="may or may not run"):
-        waiter.start(github, patience=60)
-
-
-# --- Stopping -------------------------------------------------------------------------------------------
-
-
-def test_a_running_job_of_ours_is_stopped(stitch, waiter, github):
-    started = waiter.start(github)
-
-    assert waiter.stop(waiter.goal(github, started.job_name))
-    assert stitch.jobs(github)[0].stopped
-
-
-def test_a_later_job_is_not_stopped_in_our_job_s_stead(stitch, waiter, github):
-    ours = stitch.complete_job(github, seconds_ago=60)
-    later = stitch.start_job(github)
-
-    assert not waiter.stop(waiter.goal(github, ours.job_name))
-    assert not stitch.jobs(github)[-1].stopped
-    assert stitch.jobs(github)[-1].job_name == later.job_name
-
-
 # --- What is easily overlooked --------------------------------------------------------------------------
 
 
@@ -620,16 +549,6 @@ def test_a_job_that_came_in_between_two_looks_counts_as_the_one_before():
 
     assert is_crowded(known, at("06:00:02"))
     assert not is_crowded(Known().with_extraction(before, is_ours=False), at("06:00:02"))
-
-
-def test_a_stop_does_not_wait_for_a_free_request(stitch, waiter, github, mocker):
-    mocker.patch("airflow_provider_stitch.replication.start.LOOK_PATIENCE", 0.1)
-    goal = waiter.goal(github, waiter.start(github).job_name)
-    reader = AccountReader(waiter.client, budget=Budget(1))
-    asyncio.run(reader.ask(waiter.client.list_loads, limited=True))
-
-    assert asyncio.run(stop_job(reader, goal))
-    assert stitch.jobs(github)[0].stopped
 
 
 @pytest.mark.parametrize("delay", [0, 45])
