@@ -68,6 +68,19 @@ def checked_token(access_token: str) -> str:
     return access_token
 
 
+def checked_partner_credential(name: str, value: str) -> str:
+    """Return a partner ID or secret.
+
+    :raises StitchConfigurationError: it is empty, or no credential at all.
+    """
+    if isinstance(value, str) and _TOKEN.fullmatch(value):
+        return value
+    raise StitchConfigurationError(
+        f"{name} is empty, or holds white space, control or non-ASCII characters. Set both partner_id and "
+        "partner_secret as Stitch gave them to you as a partner."
+    )
+
+
 def checked_path(path: str) -> str:
     """Return the path of a request if it can lead nowhere but to itself.
 

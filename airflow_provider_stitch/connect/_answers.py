@@ -12,9 +12,6 @@ from typing import Any, NoReturn
 
 from airflow_provider_stitch.connect._json import compact, encodable, excerpt, readable
 from airflow_provider_stitch.connect.errors import (
-    DeletedSource,
-    JobAlreadyRunning,
-    JobNotStarted,
     RateLimited,
     StitchBadRequest,
     StitchError,
@@ -22,10 +19,10 @@ from airflow_provider_stitch.connect.errors import (
     StitchUnauthorized,
     StitchUnavailable,
     UnexpectedAnswer,
-    UnknownSource,
 )
 
 SAID_LIMIT = 500  #: characters of Stitch's own words that a message shows
+NOT_SHOWN = "it is not shown, for it may hold a secret."  #: in place of an answer
 LONGEST_RETRY_AFTER = 86_400.0  #: seconds; whoever asks for more than a day is not meant
 
 
@@ -51,7 +48,8 @@ class Answer:
     @property
     def error_type(self) -> str | None:
         """The name that Stitch gives the error: `already_running`, `InvalidId` ..."""
-        error = self.body.get("error") if isinstance(self.body, Mapping) else None
+        body = self.body if isinstance(self.body, Mapping) else {}
+        error = body.get("error", body.get("code"))
         kind = error.get("type") if isinstance(error, Mapping) else error
         return kind if isinstance(kind, str) else None
 
@@ -61,10 +59,12 @@ class Answer:
         return self.error_type in ("invalid_source", "InvalidId")
 
 
-def decode(asked: str, status: int, body: bytes) -> Any:
+def decode(asked: str, status: int, body: bytes, *, confidential: bool = False) -> Any:
     """Return what a body holds. Errors may be bare text, a success may not.
 
     The charset of the answer is not asked: Stitch labels UTF-8 as ISO-8859-1.
+
+    :param confidential: a success may hold a secret, so it is not shown.
 
     :raises UnexpectedAnswer: a success that is not JSON.
 
@@ -77,7 +77,8 @@ def decode(asked: str, status: int, body: bytes) -> Any:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         if 200 <= status < 300:
-            raise UnexpectedAnswer(f"{asked}: the answer is not JSON: {excerpt(encodable(text))}") from None
+            shown = NOT_SHOWN if confidential else excerpt(encodable(text))
+            raise UnexpectedAnswer(f"{asked}: the answer is not JSON: {shown}") from None
         return text
 
 
@@ -113,47 +114,6 @@ def refusal(answer: Answer) -> StitchError:
     if 400 <= status < 500:
         return StitchBadRequest(f"{asked}: Stitch refuses the request. It says: {answer.said}")
     return UnexpectedAnswer(f"{asked}: not an answer that is due here: {excerpt(_words(answer.body))}")
-
-
-def why_not_started(answer: Answer, source_id: int) -> StitchError | None:
-    """Return the error that the answer to a start stands for, None if the job was started.
-
-    The status code does not tell: a job that is running already is answered with 200.
-
-    Source: Stitch Connect API, "Start a replication job" (errors).
-    """
-    about = f"No job of source {source_id} was started ({answer.asked}, HTTP {answer.status})"
-    error = answer.body.get("error") if isinstance(answer.body, dict) else None
-    if answer.ok and error is None:
-        return None
-    if answer.error_type == "already_running":
-        return JobAlreadyRunning(
-            f"{about}: one is running already. Wait for it to end, or stop it. Stitch says: {answer.said}",
-            source_id=source_id,
-            answered_at=answer.answered_at,
-        )
-    if answer.names_no_source and "deleted" in answer.said.lower():
-        return DeletedSource(
-            f"{about}: the source is deleted. Use the one that replaced it. Stitch says: {answer.said}",
-            source_id=source_id,
-        )
-    if answer.names_no_source or answer.status == 404:
-        return unknown_source(answer, source_id)
-    if error is None:
-        return StitchBadRequest(f"{about}. Stitch says: {answer.said}", source_id=source_id)
-    return JobNotStarted(
-        f"{about}, for a reason that Stitch does not document. Look at the source in the Stitch app, then "
-        f"try again. Stitch says: {answer.said}",
-        source_id=source_id,
-    )
-
-
-def unknown_source(answer: Answer, source_id: int) -> UnknownSource:
-    return UnknownSource(
-        f"{answer.asked} (HTTP {answer.status}): this Stitch account has no source {source_id}. Check the "
-        f"id, and that the access token is of the right account. Stitch says: {answer.said}",
-        source_id=source_id,
-    )
 
 
 def parse_date(value: str | None) -> datetime | None:

@@ -73,6 +73,22 @@ def mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
     raise UnexpectedAnswer(f"`{key}` should be a JSON object: {excerpt(value)}")
 
 
+def items(data: Mapping[str, Any], key: str) -> list[Any]:
+    """Return the array under a key, empty if there is none."""
+    value = data.get(key)
+    if value is None or isinstance(value, list):
+        return value or []
+    raise UnexpectedAnswer(f"`{key}` should be an array: {excerpt(value)}")
+
+
+def each_text(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """Return the texts of the array under a key."""
+    values = items(data, key)
+    if all(isinstance(value, str) for value in values):
+        return tuple(encodable(value) for value in values)
+    raise UnexpectedAnswer(f"`{key}` should be an array of texts: {excerpt(values)}")
+
+
 def message_within(value: object) -> str:
     """Return the first text under a key `message`, however deep, or else the whole as compact JSON."""
     waiting = deque([value])

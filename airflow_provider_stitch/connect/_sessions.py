@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.cookiejar
+import json
 import logging
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
 
 import requests
 from requests.auth import AuthBase
@@ -15,7 +17,7 @@ from airflow_provider_stitch import __version__
 from airflow_provider_stitch.connect._addresses import origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _CHUNK = 64 * 1024
 _SMALL_CHUNK = 256
@@ -69,6 +71,14 @@ def read_some(response: requests.Response) -> bytes:
         read1(_CHUNK, decode_content=True) if read1 else response.raw.read(_SMALL_CHUNK, decode_content=True)
     )
     return data
+
+
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Return a text without these secrets, in the forms in which a server may repeat what it was sent."""
+    for secret in secrets:
+        for form in {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}:
+            text = text.replace(form, "<secret>")
+    return text
 
 
 _hushed = threading.local()

@@ -44,7 +44,10 @@ class StitchConfigurationError(StitchError):
 
 
 class StitchUnauthorized(StitchError):
-    """Stitch refuses the access token: wrong, disabled, deleted, or of another account (401, 403)."""
+    """Stitch refuses the access token: wrong, disabled, deleted, or of another account (401, 403).
+
+    Or it refuses the partner credentials (400).
+    """
 
     retryable = False
 
@@ -53,6 +56,40 @@ class StitchBadRequest(StitchError):
     """Stitch understood the request and refuses it (400 and other 4xx)."""
 
     retryable = False
+
+
+class InvalidProperties(StitchBadRequest):
+    """Properties of a source have a wrong type or form, or are empty.
+
+    :param bad_properties: their names.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        source_id: int | None = None,
+        job_name: str | None = None,
+        bad_properties: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, source_id=source_id, job_name=job_name)
+        self.bad_properties = bad_properties
+
+
+class NameInUse(StitchBadRequest):
+    """Another source of the account has that display name, or the name that is made of it."""
+
+
+class EmailInUse(StitchBadRequest):
+    """A Stitch user with that e-mail address exists already, so no account was created for it."""
+
+
+class LimitReached(StitchBadRequest):
+    """The account has as many of these as Stitch allows."""
+
+
+class NotInPlan(StitchBadRequest):
+    """The account's plan does not include this."""
 
 
 class StitchNotFound(StitchError):
@@ -73,6 +110,12 @@ class DeletedSource(StitchError):
     retryable = False
 
 
+class UnknownDestination(StitchError):
+    """No destination of this account has that id or name."""
+
+    retryable = False
+
+
 class AmbiguousSource(StitchError):
     """More than one source goes by that name."""
 
@@ -80,7 +123,7 @@ class AmbiguousSource(StitchError):
 
 
 class UnknownStream(StitchError):
-    """The source has no such stream, or it is not selected."""
+    """The source has no such stream (or field of it), or it is not selected."""
 
     retryable = False
 

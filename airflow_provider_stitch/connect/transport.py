@@ -17,7 +17,14 @@ from airflow_provider_stitch.connect._addresses import (
     is_loopback,
     origin,
 )
-from airflow_provider_stitch.connect._answers import Answer, decode, parse_date, parse_retry_after, refusal
+from airflow_provider_stitch.connect._answers import (
+    NOT_SHOWN,
+    Answer,
+    decode,
+    parse_date,
+    parse_retry_after,
+    refusal,
+)
 from airflow_provider_stitch.connect._faults import guarded
 from airflow_provider_stitch.connect._json import excerpt
 from airflow_provider_stitch.connect._retries import pause_before_retry, retry_policy
@@ -27,6 +34,7 @@ from airflow_provider_stitch.connect._sessions import (
     Session,
     read_some,
     urllib3_kept_quiet,
+    without_secrets,
 )
 from airflow_provider_stitch.connect.errors import (
     ExtractionLogUnavailable,
@@ -37,7 +45,7 @@ from airflow_provider_stitch.connect.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
     from datetime import datetime
 
     import requests
@@ -53,15 +61,17 @@ MOST_LOG_REDIRECTS = 3  #: from the pre-signed URL onwards
 LONGEST_TIMEOUT = 86_400.0  #: seconds; sockets take only so much
 
 _JSON_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
+_FORM_HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MARKUP = ("text/html", "application/xhtml+xml", "application/xml", "text/xml")
 
 
 class Transport:
-    """Sends requests to one Stitch, with one token. May be used by several threads at once.
+    """Sends requests to one Stitch, with one token or none. May be used by several threads at once.
 
     :param base_url: `https://host`; plain HTTP only to this machine's loopback.
-    :param access_token: an API access token.
+    :param access_token: an API access token; None sends no credentials.
+    :param secrets: other secrets that requests will hold, to be kept out of messages.
     :param request_timeout: seconds to wait for a connection, and for each next part of an answer.
     :param retry_for: seconds for which requests that can be repeated are repeated while Stitch is
         unavailable; 0 means one try.
@@ -71,8 +81,9 @@ class Transport:
     def __init__(
         self,
         base_url: str,
-        access_token: str,
+        access_token: str | None,
         *,
+        secrets: Sequence[str] = (),
         request_timeout: float = 30.0,
         retry_for: float = 0.0,
         sleep: Callable[[float], None] = time.sleep,
@@ -83,7 +94,10 @@ class Transport:
         self.retry_for = _seconds("retry_for", retry_for, 0.0, math.inf)
         self._sleep = sleep
         self._monotonic = monotonic
-        self._auth = BearerToken(self.base_url, checked_token(access_token))
+        self._auth = (
+            NoAuth() if access_token is None else BearerToken(self.base_url, checked_token(access_token))
+        )
+        self._secrets = (*secrets, *([] if access_token is None else [access_token]))
         self._is_local = is_loopback(urlsplit(self.base_url).hostname or "")
         # A proxy gets to see what is sent over plain HTTP, and has no way to our loopback anyway.
         self._session = Session(trust_env=not self._is_local, headers=_JSON_HEADERS)
@@ -108,7 +122,7 @@ class Transport:
 
     def redacted(self, text: str) -> str:
         """Return a text without the token, in case that somebody sent it back to us."""
-        return text.replace(self._auth.token, "<access token>")
+        return without_secrets(text, self._secrets)
 
     def request(
         self,
@@ -117,6 +131,9 @@ class Transport:
         *,
         params: Mapping[str, int | str] | None = None,
         json: object = None,
+        form: Mapping[str, str] | None = None,
+        secrets: Sequence[str] = (),
+        confidential: bool = False,
         accept: Container[int] = (),
         body_due: bool = True,
         retry: bool | None = None,
@@ -125,13 +142,19 @@ class Transport:
         """Send a request and return the answer, its body decoded.
 
         :param path: from `/`, ids and names in it quoted.
+        :param form: a body in the form of HTML forms, instead of `json`.
+        :param secrets: what the request holds and no message may.
+        :param confidential: a success holds a secret, so it is not shown where it is not what it should be.
         :param accept: codes besides 2xx whose answer is returned; all others raise.
         :param body_due: an empty 2xx body is an error.
         :param retry: may be repeated; by default only a GET may.
         :param before_each: called right before each try.
         :raises StitchError: see `refusal` for what each code becomes.
         """
-        request = self._checked(_Request(method, path, params, json, before_each))
+        checked_path(path)
+        request = _Request(
+            method, path, params, json, form, (*self._secrets, *secrets), confidential, before_each
+        )
 
         def attempt() -> Answer:
             with closing(self._send(request)) as response:
@@ -167,7 +190,8 @@ class Transport:
         :raises ExtractionLogUnavailable: the other host does not answer, or the address has expired.
         :raises StitchError: as `request` and `fetch_text` do; also while the text is read.
         """
-        request = self._checked(_Request("GET", path, before_each=before_each))
+        checked_path(path)
+        request = _Request("GET", path, secrets=self._secrets, before_each=before_each)
         with closing(self._send(request)) as response:
             location = response.headers.get("Location")
             if response.status_code == 200:
@@ -214,10 +238,6 @@ class Transport:
 
     # The steps of one try.
 
-    def _checked(self, request: _Request) -> _Request:
-        checked_path(request.path)
-        return request
-
     def _asked(self, request: _Request) -> str:
         """Return what messages call a request."""
         query = f"?{urlencode(request.params)}" if request.params else ""
@@ -234,6 +254,8 @@ class Transport:
                 f"{self.base_url}{request.path}",
                 params=request.params,
                 json=request.json,
+                data=request.form,
+                headers=None if request.form is None else _FORM_HEADERS,
                 auth=self._auth,
                 timeout=self.request_timeout,
                 allow_redirects=False,
@@ -262,16 +284,26 @@ class Transport:
                 "none is due. It was not followed. Check the base URL (the connection's host)."
             )
         answered_at = parse_date(response.headers.get("Date"))
+        hidden = request.confidential and status < 300
+        content = b"".join(self._chunks(asked, response, LONGEST_BODY, LARGEST_BODY, hidden=hidden))
+        if status >= 300:  # an error may repeat what was sent, and is shown
+            content = without_secrets(content.decode("utf-8", errors="replace"), request.secrets).encode()
         return Answer(
             asked=asked,
             status=status,
-            body=decode(asked, status, b"".join(self._chunks(asked, response, LONGEST_BODY, LARGEST_BODY))),
+            body=decode(asked, status, content, confidential=hidden),
             answered_at=answered_at,
             retry_after=parse_retry_after(response.headers.get("Retry-After"), answered_at),
         )
 
     def _chunks(
-        self, asked: str, response: requests.Response, longest: int, largest: int | None = None
+        self,
+        asked: str,
+        response: requests.Response,
+        longest: int,
+        largest: int | None = None,
+        *,
+        hidden: bool = False,
     ) -> Iterator[bytes]:
         """Yield the body as it arrives. The read timeout alone would let a byte a second go on for ever."""
         ends_at = self._monotonic() + longest * self.request_timeout
@@ -279,7 +311,7 @@ class Transport:
         while chunk := guarded(asked, self.request_timeout, lambda: read_some(response)):
             size, beginning = size + len(chunk), beginning or chunk[:200]
             if largest is not None and size > largest:
-                shown = excerpt(beginning.decode("utf-8", errors="replace"))
+                shown = NOT_SHOWN if hidden else excerpt(beginning.decode("utf-8", errors="replace"))
                 raise UnexpectedAnswer(
                     f"{asked}: the answer has more than {largest} bytes. It begins: {shown}"
                 )
@@ -312,6 +344,9 @@ class _Request:
     path: str
     params: Mapping[str, int | str] | None = None
     json: object = None
+    form: Mapping[str, str] | None = None
+    secrets: tuple[str, ...] = ()
+    confidential: bool = False
     before_each: Callable[[], None] | None = None
 
 

@@ -55,7 +55,7 @@ def failure_of(client, call="list_sources"):
             answer("you are at your limit", 400), StitchBadRequest, "at your limit", id="400, quoted text"
         ),
         pytest.param(
-            answer(b"invalid connection id", 400), StitchBadRequest, "connection id", id="400, bare text"
+            answer(b"invalid request", 400), StitchBadRequest, "invalid request", id="400, bare text"
         ),
         pytest.param(answer(b"", 429), RateLimited, "too many requests", id="429"),
         pytest.param(answer(b"", 408), StitchUnavailable, "HTTP 408", id="408"),
@@ -213,7 +213,7 @@ def test_json_is_utf8_whatever_the_header_says(stitch, client):
 def test_a_token_that_comes_back_in_an_error_is_not_repeated(stitch, client):
     stitch.script(answer(f"Authorization: Bearer {TOKEN}".encode(), 500))
 
-    assert "Bearer <access token>" in str(failure_of(client))
+    assert "Bearer <secret>" in str(failure_of(client))
 
 
 @given(raw=st.binary(max_size=300))

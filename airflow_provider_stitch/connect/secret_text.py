@@ -1,0 +1,45 @@
+"""A text that shows itself only to who asks for it."""
+
+from __future__ import annotations
+
+import hmac
+from typing import NoReturn
+
+
+class SecretText:
+    """A token that came from Stitch. `reveal()` returns it; nothing else does.
+
+    It is no `str` and refuses to be pickled, so that it ends in no log, XCom or cache by accident.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the secret itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "SecretText(***)"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SecretText):
+            return NotImplemented
+        return hmac.compare_digest(self.reveal().encode(), other.reveal().encode())
+
+    def __hash__(self) -> int:
+        return hash((SecretText, self._text))
+
+    def __copy__(self) -> SecretText:
+        return self
+
+    def __deepcopy__(self, memo: object) -> SecretText:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A secret is not to be stored. Use reveal() where it is needed.")
