@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_stitch.connect._answers import refusal
-from airflow_provider_stitch.connect._json import compact, readable
+from airflow_provider_stitch.connect._json import compact, encodable, readable
 from airflow_provider_stitch.connect.errors import (
     DeletedSource,
     EmailInUse,
@@ -116,10 +116,10 @@ def _names_nothing(answer: Answer) -> bool:
 
 def _invalid_properties(answer: Answer, asked: str) -> InvalidProperties:
     """Return an error that tells what each bad property must look like, as the report card has it."""
-    data = answer.body.get("data")
+    data = answer.body.get("data") if isinstance(answer.body, Mapping) else None
     data = data if isinstance(data, Mapping) else {}
     named = data.get("bad_properties")
-    bad = tuple(str(name) for name in named) if isinstance(named, list) else ()
+    bad = tuple(encodable(name) for name in named if isinstance(name, str)) if isinstance(named, list) else ()
     schemas = _schemas(data)
     wanted = "; ".join(
         f"{name} must fit {readable(compact(schemas[name]), SHOWN_SCHEMA)}"

@@ -1,0 +1,519 @@
+"""Each documented error becomes its kind, and says what happened and what to do."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from airflow_provider_stitch.connect.errors import (
+    DeletedSource,
+    ExtractionLogNotFound,
+    InvalidProperties,
+    JobAlreadyRunning,
+    LimitReached,
+    NameInUse,
+    NotInPlan,
+    StitchBadRequest,
+    StitchNotFound,
+    StitchUnauthorized,
+    StitchUnavailable,
+    UnknownDestination,
+    UnknownSource,
+    UnknownStream,
+)
+from airflow_provider_stitch.connect.objects import StreamUpdate
+
+from . import endpoint_samples as more
+from . import samples
+from .server import answer
+
+# Documented errors, by their numbers in section 7 of the documentation's summary.
+
+BODY_V4 = (
+    "POST body may only include a type, a name, a description, map of properties, and boolean for "
+    "unmapped sources"
+)
+NAME_RULES = (
+    "The name field must be under 50 characters, and can only contain lowercase letters, numbers, "
+    "underscores, or dollar signs. It must begin with a letter or an underscore."
+)
+CRON = (
+    'cron_expression "* * * * * *" is invalid: Support for specifying both a day-of-week AND a '
+    "day-of-month parameter is not implemented."
+)
+METADATA = "body must contain a 'streams' property with a list of metadatas by tap_stream_id"
+UPDATE = [StreamUpdate("orders", selected=True)]
+
+
+def list_destinations(c):
+    return c.list_destinations()
+
+
+def create_destination(c):
+    return c.create_destination("postgres", {})
+
+
+def create_source(c):
+    return c.create_source("platform.github", "GitHub")
+
+
+def update_source(c):
+    return c.update_source(310442, display_name="Code")
+
+
+def update_streams(c):
+    return c.update_streams(310442, UPDATE)
+
+
+def start(c):
+    return c.start_replication_job(310442)
+
+
+def error(code, message, **more_data):
+    return {"error": code, "data": {"message": message, **more_data}}
+
+
+# Number, call, status, body, kind, words that the message must hold.
+ERRORS = [
+    ("D1", create_destination, 400, "you are at your destination limit", LimitReached, "Delete one"),
+    (
+        "D1 elsewhere",
+        create_destination,
+        400,
+        b"an account can have at most one destination",
+        LimitReached,
+        "",
+    ),
+    (
+        "D2",
+        lambda c: c.create_destination_v3("redshift", {}),
+        400,
+        b"body must be a map with type = redshift, postgres, or snowflake. required-keys = type, connection",
+        StitchBadRequest,
+        "required-keys = type, connection",
+    ),
+    ("D3", create_destination, 400, BODY_V4, StitchBadRequest, "may only include a type"),
+    (
+        "D4",
+        lambda c: c.update_destination_v3(155901, "redshift", {}),
+        400,
+        "this API endpoint does not support modifying destination type",
+        StitchBadRequest,
+        "Create another destination",
+    ),
+    (
+        "D5",
+        lambda c: c.update_destination(155901, {}),
+        400,
+        b"invalid connection id",
+        UnknownDestination,
+        "no such destination",
+    ),
+    (
+        "D6",
+        lambda c: c.delete_destination(155901),
+        400,
+        "Unable to locate dest (155901) for client (104857) to delete",
+        UnknownDestination,
+        "155901",
+    ),
+    (
+        "D7",
+        list_destinations,
+        400,
+        "GET may only include the params: source_id and/or destination_id",
+        StitchBadRequest,
+        "may only include the params",
+    ),
+    ("D8, D9", lambda c: c.delete_destination(155901), 404, b"", UnknownDestination, "destination 155901"),
+    (
+        "S1",
+        create_source,
+        400,
+        error("InvalidType", "invalid source type (platform.github)"),
+        StitchBadRequest,
+        "list_source_types",
+    ),
+    ("S2", create_source, 400, error("InvalidName", "non-unique name (GitHub)"), NameInUse, "GitHub"),
+    (
+        "S3",
+        create_source,
+        400,
+        error(
+            "InvalidBody",
+            "POST body may only include a non-empty type, a non-empty display_name and map of string "
+            "properties",
+        ),
+        StitchBadRequest,
+        "map of string properties",
+    ),
+    ("S4", create_source, 400, error("InvalidName", NAME_RULES), StitchBadRequest, "under 50 characters"),
+    (
+        "S5",
+        create_source,
+        400,
+        error("InvalidName", "non-unique name after deriving it from display_name (A!!! -> a)"),
+        NameInUse,
+        "deriving",
+    ),
+    (
+        "S6",
+        create_source,
+        400,
+        error("InvalidDisplayName", "invalid name after deriving it from display_name (#### -> )"),
+        StitchBadRequest,
+        "####",
+    ),
+    (
+        "S7",
+        create_source,
+        400,
+        error("AccessDenied", "you do not have access to source type (platform.github)"),
+        NotInPlan,
+        "plan",
+    ),
+    (
+        "S8",
+        create_source,
+        400,
+        error(
+            "InvalidProperties",
+            "properties do not match schema",
+            bad_properties=["frequency_in_minutes", "start_date"],
+            report_card=more.REPORT_CARD,
+        ),
+        InvalidProperties,
+        'frequency_in_minutes must fit {"type":"string","pattern":"^1$|^30$|^60$"}. ',
+    ),
+    (
+        "S9",
+        update_source,
+        400,
+        error("AccessDenied", "access to cron_expression based scheduling is not permitted"),
+        NotInPlan,
+        "cron_expression based scheduling",
+    ),
+    ("S10", update_source, 400, error("InvalidCronExpression", CRON), StitchBadRequest, "Write ?"),
+    (
+        "S11",
+        lambda c: c.pause_source(310442),
+        400,
+        error("InvalidBody", "PUT body many only include the keys: display_name, properties, and paused_at"),
+        StitchBadRequest,
+        "only include the keys",
+    ),
+    (
+        "S12",
+        update_source,
+        400,
+        error("InvalidDisplayName", "invalid display_name (Code)"),
+        StitchBadRequest,
+        "(Code)",
+    ),
+    (
+        "S13, update",
+        update_source,
+        400,
+        error("InvalidId", "source not found (310442)"),
+        UnknownSource,
+        "310442",
+    ),
+    (
+        "S13, unpause",
+        lambda c: c.unpause_source(310442),
+        400,
+        error("InvalidId", "source not found (310442)"),
+        UnknownSource,
+        "source 310442",
+    ),
+    (
+        "S13, delete",
+        lambda c: c.delete_source(310442),
+        400,
+        error("InvalidId", "source not found (310442)"),
+        UnknownSource,
+        "source 310442",
+    ),
+    (
+        "S13, token",
+        lambda c: c.revoke_import_token(310442, 7),
+        400,
+        error("InvalidId", "source not found (310442)"),
+        UnknownSource,
+        "token 7 of source 310442",
+    ),
+    ("get a source", lambda c: c.get_source(310442), 404, b"", UnknownSource, "source 310442"),
+    (
+        "T1",
+        lambda c: c.get_stream_schema(310442, 5),
+        400,
+        b"invalid stream-id: 5",
+        UnknownStream,
+        "stream 5 of source 310442",
+    ),
+    ("T2", lambda c: c.list_streams(310442), 400, "invalid stream-id: 5", UnknownSource, "source 310442"),
+    (
+        "T3",
+        update_streams,
+        400,
+        {"invalid_fields": "invalid tap-stream-ids:  [nil]"},
+        UnknownStream,
+        "list_streams()",
+    ),
+    (
+        "T4",
+        update_streams,
+        400,
+        {"invalid_fields": "invalid tap-stream-ids:  [orders]"},
+        UnknownStream,
+        "[orders]",
+    ),
+    (
+        "T5",
+        update_streams,
+        400,
+        {"invalid_fields": 'only non-discoverable metadata can be produced by the UI: #{"x"}'},
+        StitchBadRequest,
+        '#{"x"}',
+    ),
+    (
+        "T6",
+        update_streams,
+        400,
+        {"invalid_fields": "Unsupported fields cannot be selected by default"},
+        StitchBadRequest,
+        "not support",
+    ),
+    ("T7", update_streams, 400, METADATA, StitchBadRequest, "metadatas by tap_stream_id"),
+    (
+        "R1",
+        start,
+        200,
+        {"error": {"type": "already_running", "message": "Did not create job"}},
+        JobAlreadyRunning,
+        "running already",
+    ),
+    (
+        "R2",
+        start,
+        400,
+        {
+            "error": {
+                "type": "invalid_source",
+                "message": "Unable to locate source(310442) for client (104857)",
+            }
+        },
+        UnknownSource,
+        "Unable to locate",
+    ),
+    (
+        "R3",
+        start,
+        400,
+        {"error": {"type": "invalid_source", "message": "Integration is deleted."}},
+        DeletedSource,
+        "deleted",
+    ),
+    ("X1, extractions", lambda c: c.list_extractions(), 401, b"", StitchUnauthorized, "client id"),
+    ("X1, loads", lambda c: c.list_loads(), 401, b"", StitchUnauthorized, "client id"),
+    (
+        "X1, logs",
+        lambda c: c.get_extraction_log(samples.JOB_NAME),
+        401,
+        b"",
+        StitchUnauthorized,
+        samples.JOB_NAME,
+    ),
+    (
+        "X2, logs",
+        lambda c: c.get_extraction_log(samples.JOB_NAME),
+        404,
+        b"",
+        ExtractionLogNotFound,
+        samples.JOB_NAME,
+    ),
+    ("X2, extractions", lambda c: c.list_extractions(), 404, b"", StitchNotFound, "extractions"),
+    (
+        "N1",
+        lambda c: c.create_custom_email("a@b"),
+        400,
+        {"error": {"message": {"email_address": "Required. Must be valid email address format."}}},
+        StitchBadRequest,
+        "email_address: Required.",
+    ),
+    (
+        "N2",
+        lambda c: c.create_custom_email("a@b"),
+        400,
+        {
+            "error": {
+                "message": "Account not authorized to create additional custom notification email addresses."
+            }
+        },
+        LimitReached,
+        "10",
+    ),
+    (
+        "N3",
+        lambda c: c.create_custom_email("a@b"),
+        400,
+        {"error": {"message": "Account not authorized to create custom notification email addresses."}},
+        NotInPlan,
+        "plan",
+    ),
+    (
+        "N4, of the form of a success",
+        lambda c: c.disable_custom_email(22),
+        400,
+        {"disabled_at": "2026-08-17T00:00:00Z"},
+        StitchBadRequest,
+        "disabled_at",
+    ),
+    (
+        "N5",
+        lambda c: c.enable_custom_email(22),
+        404,
+        {"status": "NOT FOUND"},
+        StitchNotFound,
+        "custom e-mail 22",
+    ),
+    (
+        "none deleted",
+        lambda c: c.delete_custom_email(22),
+        200,
+        [0],
+        StitchNotFound,
+        "custom e-mail 22",
+    ),
+    (
+        "H1",
+        lambda c: c.create_post_load_hook("https://a.example", 1),
+        400,
+        {"data": {"message": "Invalid POST body"}, "error": "InvalidBody"},
+        StitchBadRequest,
+        "Invalid POST body",
+    ),
+    (
+        "H2",
+        lambda c: c.create_post_load_hook("https://a.example", 1),
+        400,
+        {"error": {"message": "Client does not have access to hooks."}},
+        NotInPlan,
+        "plan",
+    ),
+    (
+        "H3",
+        lambda c: c.create_post_load_hook("https://a.example", 1),
+        400,
+        {"error": {"message": "You have exceeded the limit of [10] hooks."}},
+        LimitReached,
+        "Delete one",
+    ),
+    (
+        "H4",
+        lambda c: c.enable_post_load_hook(8),
+        400,
+        {"data": {"message": "PUT body must only contain boolean 'enable' key"}, "error": "InvalidBody"},
+        StitchBadRequest,
+        "boolean 'enable' key",
+    ),
+    (
+        "H5",
+        lambda c: c.delete_post_load_hook(8),
+        400,
+        {"error": "NotFound"},
+        StitchNotFound,
+        "post-load hook 8",
+    ),
+    (
+        "a type that is none",
+        lambda c: c.get_source_type("platform.x"),
+        404,
+        b"",
+        StitchNotFound,
+        "source type 'platform.x'",
+    ),
+    (
+        "a destination never checked",
+        lambda c: c.get_last_destination_check(155901),
+        404,
+        b"",
+        UnknownDestination,
+        "connection check of destination 155901",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "body", "kind", "words"), [pytest.param(*each[1:], id=each[0]) for each in ERRORS]
+)
+def test_a_documented_error_becomes_its_kind(stitch, client, call, status, body, kind, words):
+    stitch.script(answer(body, status))
+
+    with pytest.raises(kind) as caught:
+        call(client)
+
+    assert type(caught.value) is kind
+    assert words in str(caught.value)
+    assert stitch.url in str(caught.value), "the message says what was asked"
+    assert not caught.value.retryable or kind in (JobAlreadyRunning, ExtractionLogNotFound)
+    if "/v4/sources/310442" in str(caught.value):
+        assert caught.value.source_id == 310442
+
+
+def test_an_error_of_properties_names_them(stitch, client):
+    stitch.script(answer(next(each[3] for each in ERRORS if each[0] == "S8"), 400))
+
+    with pytest.raises(InvalidProperties) as caught:
+        create_source(client)
+
+    assert caught.value.bad_properties == ("frequency_in_minutes", "start_date")
+    assert copy.copy(caught.value).bad_properties == caught.value.bad_properties
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(None, id="no data"),
+        pytest.param("text", id="text"),
+        pytest.param({"bad_properties": {"a": 1}}, id="an object for the names"),
+        pytest.param({"bad_properties": ["a", 1, None], "report_card": []}, id="no report card"),
+        pytest.param({"bad_properties": ["a"], "report_card": {"type": 5}}, id="half a report card"),
+    ],
+)
+def test_an_error_of_properties_in_another_form_is_one_all_the_same(stitch, client, data):
+    stitch.script(answer({"error": "InvalidProperties", "data": data}, 400))
+
+    with pytest.raises(InvalidProperties):
+        create_source(client)
+
+
+def test_an_error_of_properties_as_bare_text_is_one_all_the_same(stitch, client):
+    stitch.script(answer(b"InvalidProperties", 400))
+
+    with pytest.raises(InvalidProperties):
+        create_source(client)
+
+
+# Nothing is done twice.
+
+
+@pytest.mark.parametrize(
+    ("call", "tries"),
+    [
+        pytest.param(create_source, 1, id="create"),
+        pytest.param(lambda c: c.create_import_token(1), 1, id="a token"),
+        pytest.param(lambda c: c.delete_source(1), 1, id="delete"),
+        pytest.param(lambda c: c.pause_source(1), 2, id="pause"),
+        pytest.param(lambda c: c.list_source_types(), 2, id="read"),
+    ],
+)
+def test_only_reads_and_updates_are_repeated(stitch, client_for, fake_time, call, tries):
+    stitch.script(answer(b"", 502))
+    client = client_for(retry_for=1, sleep=fake_time.sleep, monotonic=fake_time.monotonic)
+
+    with pytest.raises(StitchUnavailable):
+        call(client)
+
+    assert len(stitch.requests) == tries

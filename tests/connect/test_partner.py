@@ -1,0 +1,212 @@
+"""Partner credentials: what they can do, where they travel, and that nothing shows them."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import parse_qs
+
+import pytest
+
+from airflow_provider_stitch.connect.errors import (
+    EmailInUse,
+    StitchBadRequest,
+    StitchNotFound,
+    StitchUnauthorized,
+    StitchUnavailable,
+    UnexpectedAnswer,
+)
+from airflow_provider_stitch.connect.partner import StitchPartner
+
+from . import endpoint_samples as more
+from .server import answer, running_server
+
+PARTNER_ID = "oc_partner+id/1"
+PARTNER_SECRET = "oc_partner&secret"
+CODE = "c0de%once only"
+
+
+@pytest.fixture
+def partner(stitch):
+    with StitchPartner(PARTNER_ID, PARTNER_SECRET, base_url=stitch.url, request_timeout=2.0) as partner:
+        yield partner
+
+
+ACCOUNT = {
+    "company": "Acme",
+    "email": "ada@acme.example",
+    "first_name": "Ada",
+    "last_name": "Example",
+    "region": "us-east-1",
+}
+
+
+def test_an_account_is_created_with_the_credentials_in_the_body_alone(stitch, partner):
+    stitch.script(answer(more.ACCOUNT))
+
+    account = partner.create_account(**ACCOUNT)
+
+    [request] = stitch.requests
+    assert f"{request.method} {request.target}" == "POST /v3/accounts"
+    assert json.loads(request.body) == {
+        **ACCOUNT,
+        "partner_id": PARTNER_ID,
+        "partner_secret": PARTNER_SECRET,
+    }
+    assert "authorization" not in request.headers
+    assert PARTNER_SECRET not in str(request.headers)
+    assert (account.stitch_account_id, account.access_token.reveal()) == (104857, "at_9f8e7d6c5b4a")
+
+
+def test_a_code_is_exchanged_as_a_form(stitch, partner):
+    stitch.script(answer(more.AUTHORIZED))
+
+    access = partner.exchange_code(CODE)
+
+    [request] = stitch.requests
+    assert f"{request.method} {request.target}" == "POST /oauth/token"
+    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert "authorization" not in request.headers
+    assert parse_qs(request.body.decode()) == {
+        "client_secret": [PARTNER_SECRET],
+        "code": [CODE],
+        "grant_type": ["authorization_code"],
+    }
+    assert (access.token_type, access.access_token.reveal()) == ("bearer", "ac_1a2b3c4d5e6f")
+
+
+FORM = "Invalid form data."
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "words"),
+    [
+        pytest.param(
+            400,
+            {
+                "code": "ExistingUser",
+                "message": "This email address is already associated with an active user.",
+            },
+            EmailInUse,
+            "exists",
+            id="A1",
+        ),
+        pytest.param(
+            400, {"code": "BadRequest", "message": FORM, "errors": {}}, StitchBadRequest, FORM, id="A2"
+        ),
+        pytest.param(
+            400,
+            {"code": "BadRequest", "message": FORM, "errors": {"partner_id": "required"}},
+            StitchUnauthorized,
+            "partner credentials",
+            id="A3",
+        ),
+        pytest.param(
+            400,
+            {"code": "BadRequest", "message": FORM, "errors": {"partner_secret": "required"}},
+            StitchUnauthorized,
+            "partner credentials",
+            id="A4",
+        ),
+        pytest.param(401, b"", StitchUnauthorized, "partner credentials", id="401"),
+        pytest.param(404, b"", StitchNotFound, "base URL", id="404"),
+        pytest.param(400, {"code": "BadRequest", "message": FORM}, StitchBadRequest, FORM, id="no errors"),
+        pytest.param(502, b"<html>", StitchUnavailable, "502", id="502"),
+    ],
+)
+@pytest.mark.parametrize("call", [lambda p: p.create_account(**ACCOUNT), lambda p: p.exchange_code(CODE)])
+def test_what_a_partner_is_refused_becomes_its_kind(stitch, partner, call, status, body, kind, words):
+    stitch.script(answer(body, status))
+
+    with pytest.raises(kind) as caught:
+        call(partner)
+
+    assert type(caught.value) is kind
+    assert words in str(caught.value)
+    assert "access token" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["create_account", "exchange_code", "create_import_token", "create_ephemeral_token"]
+)
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(b'{"access_token": "at_9f8e7d6c5b4a", "ephemer', id="cut"),
+        pytest.param({"access_token": {"ephemeral": "at_9f8e7d6c5b4a"}}, id="another form"),
+        pytest.param({"token": "at_9f8e7d6c5b4a"}, id="another key"),
+        pytest.param(["at_9f8e7d6c5b4a"], id="an array"),
+    ],
+)
+def test_an_answer_that_holds_a_secret_is_not_shown_when_it_cannot_be_read(
+    stitch, client, partner, name, said
+):
+    stitch.script(answer(said))
+    calls = {
+        "create_account": lambda: partner.create_account(**ACCOUNT),
+        "exchange_code": lambda: partner.exchange_code(CODE),
+        "create_import_token": lambda: client.create_import_token(310445),
+        "create_ephemeral_token": client.create_ephemeral_token,
+    }
+
+    with pytest.raises(UnexpectedAnswer, match="not shown") as caught:
+        calls[name]()
+
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert "9f8e7d6c5b4a" not in str(error)
+        error = error.__context__
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 500])
+def test_partner_credentials_that_are_sent_back_are_not_shown(partner, stitch, status, caplog):
+    def echo(connection):
+        said = stitch.requests[-1].body + b" " * 150 + stitch.requests[-1].body
+        connection.sendall(answer(said, status, Location=f"http://{PARTNER_SECRET}.example/"))
+
+    caplog.set_level(0)
+    stitch.script(echo)
+
+    for call in (lambda: partner.create_account(**ACCOUNT), lambda: partner.exchange_code(CODE)):
+        with pytest.raises(
+            (UnexpectedAnswer, StitchBadRequest, StitchUnauthorized, StitchUnavailable)
+        ) as caught:
+            call()
+        told = str(caught.value) + repr(partner) + caplog.text
+        for secret in ("oc_partner", "secret&", "%26secret", "c0de"):
+            assert secret not in told
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(("", PARTNER_SECRET), id="no id"),
+        pytest.param((PARTNER_ID, ""), id="no secret"),
+        pytest.param((PARTNER_ID, "oc_a b"), id="a space"),
+        pytest.param((PARTNER_ID, None), id="nothing"),
+    ],
+)
+def test_partner_credentials_that_are_none_are_refused(arguments):
+    from airflow_provider_stitch.connect.errors import StitchConfigurationError
+
+    with pytest.raises(StitchConfigurationError, match="partner_") as caught:
+        StitchPartner(*arguments)
+
+    assert "oc_" not in str(caught.value)
+
+
+def test_partner_credentials_are_not_sent_over_plain_http():
+    from airflow_provider_stitch.connect.errors import StitchConfigurationError
+
+    with pytest.raises(StitchConfigurationError, match="HTTPS"):
+        StitchPartner(PARTNER_ID, PARTNER_SECRET, base_url="http://api.stitchdata.com")
+
+
+def test_a_redirect_takes_no_credentials_elsewhere(stitch, partner):
+    with running_server() as other:
+        other.script(answer({}))
+        stitch.script(answer(b"", 307, Location=f"{other.url}/v3/accounts"))
+
+        with pytest.raises(UnexpectedAnswer, match="redirect"):
+            partner.create_account(**ACCOUNT)
+
+        assert other.requests == []
