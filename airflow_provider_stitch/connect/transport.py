@@ -8,7 +8,7 @@ import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from airflow_provider_stitch.connect._addresses import (
     checked_base_url,
@@ -27,6 +27,7 @@ from airflow_provider_stitch.connect._answers import (
 )
 from airflow_provider_stitch.connect._faults import guarded
 from airflow_provider_stitch.connect._json import excerpt
+from airflow_provider_stitch.connect._logs import absolute, refuse_all_but_log, refuse_markup
 from airflow_provider_stitch.connect._retries import pause_before_retry, retry_policy
 from airflow_provider_stitch.connect._sessions import (
     BearerToken,
@@ -63,7 +64,6 @@ LONGEST_TIMEOUT = 86_400.0  #: seconds; sockets take only so much
 _JSON_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 _FORM_HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 _REDIRECTS = (301, 302, 303, 307, 308)
-_MARKUP = ("text/html", "application/xhtml+xml", "application/xml", "text/xml")
 
 
 class Transport:
@@ -195,13 +195,13 @@ class Transport:
         with closing(self._send(request)) as response:
             location = response.headers.get("Location")
             if response.status_code == 200:
-                _refuse_markup(self._asked(request), response)
+                refuse_markup(self._asked(request), response)
                 yield self._chunks(self._asked(request), response, LONGEST_LOG)
                 return
             if response.status_code not in _REDIRECTS or not location:
                 raise refusal(self._answer(request, response))
         try:
-            with self.fetch_text(_absolute(self.base_url, location)) as chunks:
+            with self.fetch_text(absolute(self.base_url, location)) as chunks:
                 yield chunks
         except StitchUnavailable as error:  # not Stitch itself, which has just answered
             raise ExtractionLogUnavailable(str(error), retry_after=error.retry_after) from None
@@ -227,9 +227,9 @@ class Transport:
             ):
                 location = response.headers.get("Location")
                 if response.status_code in _REDIRECTS and location:
-                    url = _absolute(url, location)
+                    url = absolute(url, location)
                     continue
-                _refuse_all_but_log(asked, response)
+                refuse_all_but_log(asked, response)
                 yield self._chunks(asked, response, LONGEST_LOG)
                 return
         raise UnexpectedAnswer(
@@ -358,32 +358,6 @@ class _StitchClock:
 
     def told(self, moment: datetime | None) -> None:
         self.latest = moment or self.latest
-
-
-def _refuse_all_but_log(asked: str, response: requests.Response) -> None:
-    """Raise unless a log host's answer is a log. Its body is not shown: it can repeat the credential."""
-    status = response.status_code
-    if status in (403, 404):
-        raise StitchUnavailable(f"{asked} (HTTP {status}): the address has expired. Ask for the log again.")
-    if status == 429 or status >= 500:
-        retry_after = parse_retry_after(response.headers.get("Retry-After"), None)
-        raise StitchUnavailable(f"{asked} (HTTP {status}): the host has a problem.", retry_after=retry_after)
-    if status != 200:
-        raise UnexpectedAnswer(f"{asked} (HTTP {status}): not the log.")
-    _refuse_markup(asked, response)
-
-
-def _refuse_markup(asked: str, response: requests.Response) -> None:
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind in _MARKUP:
-        raise UnexpectedAnswer(f"{asked} (HTTP {response.status_code}): the answer is {kind}, not a log.")
-
-
-def _absolute(url: str, location: str) -> str:
-    try:
-        return urljoin(f"{url}/" if not urlsplit(url).path else url, location)
-    except ValueError:
-        raise UnexpectedAnswer("Stitch names a place for the extraction log that is no address.") from None
 
 
 def _host_of(location: str | None) -> str:

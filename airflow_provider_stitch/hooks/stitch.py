@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.errors import StitchError
     from airflow_provider_stitch.connect.objects import Source
+    from airflow_provider_stitch.connect.partner import StitchPartner
 
 APP_URL = "https://app.stitchdata.com"
 
@@ -28,7 +29,8 @@ class StitchHook(BaseHook):
 
     The connection's password is the API access token; its login the Stitch client ID (optional: found from
     the account); its host the base URL (optional). Extras: `request_timeout` (seconds, 30),
-    `requests_per_10_minutes` (30), and for partners `partner_id` and `partner_secret`.
+    `requests_per_10_minutes` (30), and for partners `partner_id` and `partner_secret`. Those need no access
+    token, and can do no more than create accounts: see `partner`.
 
     :param stitch_conn_id: id of the Airflow connection.
     """
@@ -49,6 +51,14 @@ class StitchHook(BaseHook):
         :raises StitchConfigurationError: the connection can't be used; the message says why.
         """
         return client_from(self.get_connection(self.stitch_conn_id))
+
+    @cached_property
+    def partner(self) -> StitchPartner:
+        """The partner that the connection's `partner_id` and `partner_secret` name: it can create accounts.
+
+        :raises StitchConfigurationError: the connection can't be used so; the message says why.
+        """
+        return partner_from(self.get_connection(self.stitch_conn_id))
 
     def get_conn(self) -> StitchClient:
         """Return the client of this account."""
@@ -72,10 +82,15 @@ class StitchHook(BaseHook):
         return source_url(self.client.client_id, source_id)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for the account's sources; return whether that worked, and a sentence for a person."""
+        """Ask for the account's sources; return whether that worked, and a sentence for a person.
+
+        Partner credentials alone are only looked at: Stitch has no request that tries them and does nothing.
+        """
         from airflow_provider_stitch.connect.errors import StitchError
 
         try:
+            if is_of_partner(self.get_connection(self.stitch_conn_id)):
+                return True, f"Partner credentials for {self.partner.base_url}. {PARTNER_UNTESTED}"
             client = self.client.with_retries(TEST_PATIENCE)
             sources = client.list_sources()
             _check_account(client, sources)
@@ -118,6 +133,12 @@ class StitchHook(BaseHook):
         return widgets
 
 
+PARTNER_UNTESTED = (
+    "They were not tried: Stitch has no request for that but the creation of an account. There is no access "
+    "token, so nothing else can be done with this connection."
+)
+
+
 def _check_account(client: StitchClient, sources: list[Source]) -> None:
     """Refuse a connection whose client ID is not that of its token's account."""
     from airflow_provider_stitch.connect.errors import StitchConfigurationError
@@ -146,7 +167,14 @@ def client_from(connection: Connection) -> StitchClient:
     :raises StitchConfigurationError: one of them can't be used; the message names it.
     """
     from airflow_provider_stitch.connect.client import StitchClient
+    from airflow_provider_stitch.connect.errors import StitchConfigurationError
 
+    if is_of_partner(connection):
+        raise StitchConfigurationError(
+            f"The connection {connection.conn_id!r} has no access token but partner credentials, which can "
+            "only create accounts. Set an API access token (Stitch: Account Settings, API Access Keys) as "
+            "its password, or use the connection of the account itself."
+        )
     extras = connection.extra_dejson
     return StitchClient(
         connection.password or "",
@@ -155,6 +183,28 @@ def client_from(connection: Connection) -> StitchClient:
         request_timeout=_number(extras, "request_timeout", 30.0),
         requests_per_10_minutes=_whole_number(extras, "requests_per_10_minutes", 30),
     )
+
+
+def partner_from(connection: Connection) -> StitchPartner:
+    """Return the partner of an Airflow connection.
+
+    :raises StitchConfigurationError: its partner credentials can't be used; the message says why.
+    """
+    from airflow_provider_stitch.connect.partner import StitchPartner
+
+    extras = connection.extra_dejson
+    return StitchPartner(
+        extras.get("partner_id") or "",
+        extras.get("partner_secret") or "",
+        base_url=_base_url(connection),
+        request_timeout=_number(extras, "request_timeout", 30.0),
+    )
+
+
+def is_of_partner(connection: Connection) -> bool:
+    """Whether a connection has partner credentials and no access token."""
+    extras = connection.extra_dejson
+    return not connection.password and bool(extras.get("partner_id") or extras.get("partner_secret"))
 
 
 _clients: dict[tuple[Any, ...], StitchClient] = {}

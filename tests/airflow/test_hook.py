@@ -82,6 +82,47 @@ def test_a_connection_that_makes_no_sense_is_refused_with_the_reason(connect, fi
     assert "pass@" not in said
 
 
+PARTNER = {"partner_id": "oc_id_hush", "partner_secret": "oc_secret_hush"}
+
+
+def test_partner_credentials_alone_create_accounts_and_nothing_else(connect):
+    hook = connect(password=None, host="https://stitch.example", extra=PARTNER)
+
+    assert hook.partner.base_url == "https://stitch.example"
+    with pytest.raises(
+        StitchConfigurationError, match="'stitch_default' has no access token but partner"
+    ) as caught:
+        hook.client  # noqa: B018
+    assert "hush" not in str(caught.value)
+
+
+def test_partner_credentials_are_looked_at_and_not_tried(connect):
+    worked, said = connect(password=None, extra=PARTNER).test_connection()
+
+    assert worked
+    assert "not tried" in said
+    assert "hush" not in said
+
+
+@pytest.mark.parametrize("missing", ["partner_id", "partner_secret"])
+def test_half_of_the_partner_credentials_are_none(connect, missing):
+    hook = connect(password=None, extra={**PARTNER, missing: ""})
+
+    worked, said = hook.test_connection()
+
+    assert not worked
+    assert missing in said
+    assert "hush" not in said
+    with pytest.raises(StitchConfigurationError, match="partner_id"):
+        connect(password=None).partner  # noqa: B018
+
+
+def test_a_connection_may_hold_both_a_token_and_partner_credentials(connect):
+    hook = connect(extra=PARTNER)
+
+    assert hook.client.base_url == hook.partner.base_url == "https://api.stitchdata.com"
+
+
 @pytest.mark.usefixtures("_database")
 def test_test_connection_sums_up_the_account(stitch):
     stitch.add_source("github", streams={"a": 1})

@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.connect.endpoints import ENDPOINTS
+from airflow_provider_stitch.connect.errors import StitchError
 from airflow_provider_stitch.connect.objects import StreamUpdate
 from airflow_provider_stitch.connect.partner import StitchPartner
 
@@ -540,3 +541,50 @@ def test_a_method_asks_its_endpoint_and_reads_the_answer(
 
 def test_the_table_calls_every_endpoint_of_an_account():
     assert {call[0] for call in CALLS} == set(ENDPOINTS) - {"create_account", "exchange_code"}
+
+
+STRANGE = [
+    answer(b"[" * 100_000),
+    answer(b"<html>"),
+    answer(b"\xff\xfe"),
+    *[
+        answer(body, status)
+        for status in (200, 400, 404)
+        for body in (
+            b"",
+            b"null",
+            [],
+            {},
+            [[]],
+            [5],
+            [{}],
+            5,
+            "text",
+            {"error": []},
+            {"error": "InvalidProperties", "data": {"report_card": {"type": "a", "steps": [5]}}},
+            {"error": {"type": {}, "message": [{}]}},
+            {"data": [{}], "total": []},
+            {"post_load": {}},
+            {"id": 1, "name": "\ud800", "schema": "[", "config": []},
+        )
+    ],
+]
+
+
+@pytest.mark.parametrize("call", [pytest.param(call[1], id=f"{call[0]}-{n}") for n, call in enumerate(CALLS)])
+def test_whatever_is_answered_nothing_but_a_stitch_error_comes_out(stitch, client, call):
+    stitch.script(*STRANGE)
+
+    for _ in STRANGE:
+        error = failure_of(call, client)
+        assert error is None or str(error).encode()
+
+    assert len(stitch.requests) == len(STRANGE)
+
+
+def failure_of(call, client):
+    try:
+        call(client)
+    except StitchError as error:
+        return error
+    return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import json
 import pickle
 import subprocess
 import sys
@@ -22,29 +24,50 @@ from airflow_provider_stitch.connect.errors import (
     UnexpectedAnswer,
 )
 from airflow_provider_stitch.connect.objects import (
+    AccountAccess,
     ConnectionCheck,
+    CustomEmail,
     Destination,
+    DestinationV3,
+    EphemeralToken,
     Extraction,
+    ImportToken,
     JobName,
     Load,
     Page,
+    PostLoadHook,
+    ReportCard,
     Source,
     Stream,
+    StreamSchema,
     format_time,
     parse_time,
 )
+from airflow_provider_stitch.connect.secret_text import SecretText
 
+from . import endpoint_samples as more
 from . import samples
 
-OBJECTS = [Source, Stream, ConnectionCheck, Extraction, Load, Destination]
 SAMPLES = [
-    (Source, samples.SOURCE),
-    (Stream, samples.STREAMS[1]),
-    (ConnectionCheck, samples.CHECK_FAILED),
-    (Extraction, samples.EXTRACTION_TERMINATED),
-    (Load, samples.LOAD_IN_ERROR),
-    (Destination, samples.DESTINATION),
+    (Source.from_json, samples.SOURCE),
+    (Stream.from_json, samples.STREAMS[1]),
+    (ConnectionCheck.from_json, samples.CHECK_FAILED),
+    (Extraction.from_json, samples.EXTRACTION_TERMINATED),
+    (Load.from_json, samples.LOAD_IN_ERROR),
+    (Destination.from_json, samples.DESTINATION),
+    (DestinationV3.from_json, more.DESTINATION_V3),
+    (ReportCard.from_json, more.REPORT_CARD),
+    (StreamSchema.from_json, more.STREAM_SCHEMA),
+    (CustomEmail.from_json, more.CUSTOM_EMAIL),
+    (PostLoadHook.from_json, more.HOOK),
+    (ImportToken.from_list, {"token_id": 828804411, "created_at": "2026-08-12T15:22:12Z"}),
 ]
+CONFIDENTIAL = [
+    (AccountAccess.from_json, more.AUTHORIZED),
+    (ImportToken.from_creation, more.IMPORT_TOKEN),
+    (lambda data: EphemeralToken.from_json(data, answered_at=None), more.EPHEMERAL),
+]
+READERS = [each for each, _ in SAMPLES + CONFIDENTIAL]
 
 any_json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
@@ -95,6 +118,11 @@ def test_a_stream_of_a_database_knows_its_schema():
     assert (orders.selected, orders.schema_name) == (None, "public")
 
 
+def test_a_schema_may_be_an_object_or_missing():
+    assert StreamSchema.from_json({"schema": {"type": "object"}}).schema == {"type": "object"}
+    assert (StreamSchema.from_json({}).schema, StreamSchema.from_json({}).fields) == ({}, {})
+
+
 def test_a_failed_connection_check_is_told_by_its_status():
     check = ConnectionCheck.from_json(samples.CHECK_FAILED)
 
@@ -143,28 +171,23 @@ def test_a_load_tells_its_error_whatever_its_shape(error_state, error):
     assert Load.from_json({**samples.LOAD_GOOD, "error_state": error_state}).error == error
 
 
+REQUIRED = ("id", "type", "name", "stream_id", "tap_stream_id", "stream_name", "job_name", "source_id")
+OPTIONAL_HERE = [(Source, "type"), (Destination, "type"), (DestinationV3, "type"), (PostLoadHook, "type")]
+
+
 @pytest.mark.parametrize(
-    ("kind", "sample", "key"),
+    ("read", "sample", "key"),
     [
-        pytest.param(kind, sample, key, id=f"{kind.__name__}.{key}")
-        for kind, sample in SAMPLES
-        for key in (
-            "id",
-            "name",
-            "stream_id",
-            "tap_stream_id",
-            "stream_name",
-            "job_name",
-            "source_id",
-            "source_name",
-        )
-        if key in sample
+        pytest.param(read, sample, key, id=f"{read.__self__.__name__}.{key}")
+        for read, sample in SAMPLES
+        for key in (*REQUIRED, "source_name", "token_id")
+        if key in sample and (read.__self__, key) not in OPTIONAL_HERE
     ],
 )
 @pytest.mark.parametrize("value", [None, "", [], {"a": 1}, True])
-def test_an_object_without_its_id_or_name_is_refused(kind, sample, key, value):
-    with pytest.raises(UnexpectedAnswer, match=key):
-        kind.from_json({**sample, key: value})
+def test_an_object_without_its_id_or_name_is_refused(read, sample, key, value):
+    with pytest.raises(UnexpectedAnswer, match=key if value is not None or key != "token_id" else "id"):
+        read({**sample, key: value})
 
 
 @pytest.mark.parametrize(
@@ -194,28 +217,73 @@ def test_a_lone_surrogate_becomes_a_character_that_can_be_written():
     assert source.display_name == "a�b"
 
 
-@pytest.mark.parametrize("kind", OBJECTS)
+@pytest.mark.parametrize("read", READERS)
 @given(data=any_json)
-def test_arbitrary_json_is_read_or_refused_as_stitch_error(kind, data):
+def test_arbitrary_json_is_read_or_refused_as_stitch_error(read, data):
     with suppress(UnexpectedAnswer):
-        kind.from_json(data)
+        read(data)
 
 
 @given(sample=st.sampled_from(SAMPLES), data=st.data())
 def test_a_sample_with_one_value_replaced_is_read_or_refused(sample, data):
-    kind, values = sample
+    read, values = sample
     key = data.draw(st.sampled_from(sorted(values)))
     changed = {**values, key: data.draw(any_json)}
     try:
-        made = kind.from_json(changed)
+        made = read(changed)
         if isinstance(made, Load) and made.error is not None:
             assert len(made.error) <= 500
+        if isinstance(made, Source | Destination) and key == "report_card":
+            assert made.report_card is None or made.report_card.missing_properties is not None
     except UnexpectedAnswer as error:
         message = str(error)
     else:
         return
-    assert key in message
+    assert key in message or key in ("report_card", "steps", "metadata", "details")
     message.encode()  # a message that cannot be written would hide the error that it tells
+
+
+@given(schema=any_json | st.text(), metadata=any_json, step=any_json)
+def test_what_is_nested_is_read_or_refused(schema, metadata, step):
+    entries = [{"breadcrumb": ["properties", "a"], "metadata": metadata}, metadata]
+    for read, data in (
+        (StreamSchema.from_json, {"schema": schema, "metadata": entries[:1]}),
+        (StreamSchema.from_json, {"schema": json.dumps(schema), "metadata": entries}),
+        (ReportCard.from_json, {"type": "a", "steps": [step, {"type": "form", "properties": [step]}]}),
+        (PostLoadHook.from_json, {"id": 1, "destination_id": schema, "config": metadata}),
+    ):
+        with suppress(UnexpectedAnswer):
+            read(data)
+
+
+# Secrets.
+
+
+@pytest.mark.parametrize(("read", "sample"), CONFIDENTIAL)
+def test_a_secret_is_shown_to_nobody_who_does_not_ask(read, sample):
+    made = read({**sample, "flavour": "vanilla"})
+    [secret] = [getattr(made, name) for name in made.__slots__ if isinstance(getattr(made, name), SecretText)]
+
+    shown = (
+        f"{made!r} {made} {made.raw} {dataclasses.asdict(made)} {secret} {secret!r} {[secret]} %s" % secret
+    )
+    assert secret.reveal() in json.dumps(sample)
+    assert secret.reveal() not in shown
+    assert made.raw["flavour"] == "vanilla"
+    with pytest.raises(TypeError, match="not to be stored"):
+        pickle.dumps(made)
+    with pytest.raises(TypeError):
+        json.dumps({"token": secret})
+
+
+def test_secrets_are_equal_if_their_texts_are():
+    assert SecretText("a") == SecretText("a") != SecretText("b")
+    assert SecretText("a") != "a"
+    assert copy.deepcopy({SecretText("a"): 1}) == {SecretText("a"): 1}
+
+
+def test_the_address_of_a_hook_is_not_shown():
+    assert "hooks.acme.example" not in repr(PostLoadHook.from_json(more.HOOK))
 
 
 # Pages.

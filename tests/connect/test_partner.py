@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_stitch.connect.errors import (
     EmailInUse,
     StitchBadRequest,
+    StitchConfigurationError,
     StitchNotFound,
     StitchUnauthorized,
     StitchUnavailable,
@@ -186,8 +187,6 @@ def test_partner_credentials_that_are_sent_back_are_not_shown(partner, stitch, s
     ],
 )
 def test_partner_credentials_that_are_none_are_refused(arguments):
-    from airflow_provider_stitch.connect.errors import StitchConfigurationError
-
     with pytest.raises(StitchConfigurationError, match="partner_") as caught:
         StitchPartner(*arguments)
 
@@ -195,8 +194,6 @@ def test_partner_credentials_that_are_none_are_refused(arguments):
 
 
 def test_partner_credentials_are_not_sent_over_plain_http():
-    from airflow_provider_stitch.connect.errors import StitchConfigurationError
-
     with pytest.raises(StitchConfigurationError, match="HTTPS"):
         StitchPartner(PARTNER_ID, PARTNER_SECRET, base_url="http://api.stitchdata.com")
 
