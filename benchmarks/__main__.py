@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from benchmarks import extraction_log, machine, parse_cost
+from benchmarks import extraction_log, machine, parse_cost, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BENCHMARKS: dict[str, Callable[[Console], list[str]]] = {
+    from benchmarks.result import Result
+
+BENCHMARKS: dict[str, Callable[[Console], Result]] = {
     "parse_cost": parse_cost.run,
     "extraction_log": extraction_log.run,
+    "waiting": waiting.run,
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}")
-    names = parser.parse_args().names or list(BENCHMARKS)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file, too")
+    options = parser.parse_args()
+    names = options.names or list(BENCHMARKS)
     for name in names:
         if name not in BENCHMARKS:
             parser.error(f"there is no benchmark {name!r}, only {', '.join(BENCHMARKS)}")
     console = Console(width=None if sys.stdout.isatty() else 120)
-    misses = [miss for name in names for miss in BENCHMARKS[name](console)]
+    results = {name: BENCHMARKS[name](console) for name in names}
+    misses = [miss for result in results.values() for miss in result.misses]
     console.print(f"\n{machine.describe()}\n{machine.versions()}", style="dim", highlight=False)
+    if options.json is not None:
+        figures: dict[str, Any] = {name: result.figures for name, result in results.items()}
+        figures |= {"machine": machine.describe(), "versions": machine.versions(), "misses": misses}
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
     for miss in misses:
         console.print(f"Missed: {miss}", style="bold red", highlight=False)
     if not misses:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -10,6 +10,7 @@ from rich.table import Table
 from airflow_provider_stitch.connect.extraction_log import MOST_STREAMS
 from airflow_provider_stitch.emulator import JobPlan, LogPlan, StitchEmulator
 from benchmarks.children import run_child
+from benchmarks.result import Result
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,8 +53,8 @@ CASES = (
 )
 
 
-def run(console: Console) -> list[str]:
-    """Measure, print a table, and return the targets that were missed."""
+def run(console: Console) -> Result:
+    """Measure, print a table, and return what was found, with the targets that were missed."""
     with console.status("Reading extraction logs"):
         readings = [_read(case) for case in CASES]
     console.print(_table(readings))
@@ -63,7 +64,8 @@ def run(console: Console) -> list[str]:
         style="dim",
         highlight=False,
     )
-    return [*_growth(USUAL, readings), *_growth(SERVED, readings), *_faults(readings)]
+    misses = [*_growth(USUAL, readings), *_growth(SERVED, readings), *_faults(readings)]
+    return Result(misses, {"readings": [asdict(reading) for reading in readings]})
 
 
 def _read(case: Case) -> Reading:

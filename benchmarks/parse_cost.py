@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from benchmarks.children import run_child
+from benchmarks.result import Result
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,8 +61,8 @@ class Subject:
         return seconds
 
 
-def run(console: Console) -> list[str]:
-    """Measure, print a table, and return the targets that were missed."""
+def run(console: Console) -> Result:
+    """Measure, print a table, and return what was found, with the targets that were missed."""
     ours = Subject(
         "Stitch (operators and sensors)",
         ("airflow_provider_stitch.operators.stitch", "airflow_provider_stitch.sensors.stitch"),
@@ -83,7 +84,7 @@ def run(console: Console) -> list[str]:
         style="dim",
         highlight=False,
     )
-    return _misses(ours, airbyte)
+    return Result(_misses(ours, airbyte), {subject.name: asdict(subject) for subject in subjects})
 
 
 def _measure(subjects: list[Subject], folder: Path) -> None:

@@ -1,0 +1,111 @@
+"""In a process of its own: puts waiting tasks into Airflow's database, as a deferring worker would."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import datetime, timezone
+from typing import Any
+
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # what Airflow prints is no answer
+
+from airflow.dag_processing.bundles.manager import DagBundlesManager  # noqa: E402
+from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db  # noqa: E402
+from airflow.models import Connection, TaskInstance, Trigger  # noqa: E402
+from airflow.models.serialized_dag import SerializedDagModel  # noqa: E402
+from airflow.providers.standard.operators.empty import EmptyOperator  # noqa: E402
+from airflow.sdk import DAG  # noqa: E402
+from airflow.sdk.serde import deserialize  # noqa: E402
+from airflow.utils.session import create_session  # noqa: E402
+from airflow.utils.state import DagRunState, TaskInstanceState  # noqa: E402
+from airflow.utils.types import DagRunTriggeredByType, DagRunType  # noqa: E402
+from sqlalchemy import delete, func, select, update  # noqa: E402
+
+DAG_ID, TASK_ID = "benchmark", "wait"
+
+
+def set_up(connections: list[dict[str, Any]]) -> None:
+    """Put in a DAG of one mapped task, and connections."""
+    with DAG(DAG_ID, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
+        EmptyOperator(task_id=TASK_ID)
+    DagBundlesManager().sync_bundles_to_db()
+    bag = DagBag(os.devnull)
+    bag.bag_dag(dag)
+    sync_bag_to_db(bag, "dags-folder", None)
+    with create_session() as session:
+        session.add_all(Connection(**connection) for connection in connections)
+
+
+def begin(run_id: str) -> None:
+    """Begin a run of the DAG. What waited in earlier runs waits no more."""
+    with create_session() as session:
+        waiting = TaskInstance.state == TaskInstanceState.DEFERRED
+        session.execute(
+            update(TaskInstance).where(waiting).values(state=TaskInstanceState.FAILED, trigger_id=None)
+        )
+        session.execute(delete(Trigger))
+    dag = SerializedDagModel.get_dag(DAG_ID)
+    dag.create_dagrun(
+        run_id=run_id,
+        run_after=datetime.now(timezone.utc),
+        run_type=DagRunType.MANUAL,
+        triggered_by=DagRunTriggeredByType.TEST,
+        state=DagRunState.RUNNING,
+    )
+
+
+def wait(run_id: str, first: int, triggers: list[tuple[str, dict[str, Any]]]) -> None:
+    """Add a deferred task for each trigger, numbered from `first` by its map index."""
+    with create_session() as session:
+        task = SerializedDagModel.get_dag(DAG_ID).get_task(TASK_ID)
+        version = session.scalar(
+            select(TaskInstance.dag_version_id).where(
+                TaskInstance.run_id == run_id, TaskInstance.map_index == -1
+            )
+        )
+        for index, (classpath, arguments) in enumerate(triggers, first):
+            trigger = Trigger(classpath=classpath, kwargs=arguments)
+            session.add(trigger)
+            session.flush()
+            waiting = TaskInstance(task, version, run_id, TaskInstanceState.DEFERRED, index)
+            waiting.try_number = 1
+            waiting.start_date = datetime.now(timezone.utc)
+            waiting.trigger_id = trigger.id
+            waiting.next_method, waiting.next_kwargs = "execute_complete", {}
+            session.add(waiting)
+
+
+def deferred(run_id: str) -> int:
+    """Return how many tasks of a run wait."""
+    with create_session() as session:
+        waiting = TaskInstance.state == TaskInstanceState.DEFERRED
+        query = select(func.count()).select_from(TaskInstance).where(TaskInstance.run_id == run_id, waiting)
+        count: int = session.scalar(query)
+        return count
+
+
+def outcomes(run_id: str) -> list[dict[str, Any]]:
+    """Return of each task that waits no more: its number, when its event came (epoch), and the event."""
+    with create_session() as session:
+        resumed = session.scalars(
+            select(TaskInstance).where(
+                TaskInstance.run_id == run_id, TaskInstance.state == TaskInstanceState.SCHEDULED
+            )
+        )
+        return [
+            {
+                "index": each.map_index,
+                "at": each.scheduled_dttm.timestamp(),
+                "event": deserialize(each.next_kwargs).get("event"),
+            }
+            for each in resumed
+        ]
+
+
+FUNCTIONS = {function.__name__: function for function in (set_up, begin, wait, deferred, outcomes)}
+for line in sys.stdin:
+    task = json.loads(line)
+    answers.write(json.dumps(FUNCTIONS[task.pop("do")](**task)) + "\n")
+    answers.flush()
