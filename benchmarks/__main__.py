@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ def main() -> int:
     for name in names:
         if name not in BENCHMARKS:
             parser.error(f"there is no benchmark {name!r}, only {', '.join(BENCHMARKS)}")
+    # As an exception, so that whatever a benchmark has started is ended.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     console = Console(width=None if sys.stdout.isatty() else 120)
     results = {name: BENCHMARKS[name](console) for name in names}
     misses = [miss for result in results.values() for miss in result.misses]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 60.0  #: seconds for anything that is meant to happen soon
+PATIENCE = 120.0  #: seconds for anything that is meant to happen soon
 CAPACITY = 2000
 OPEN_FILES = 4096  #: Airflow opens a log file for each task that waits
 

@@ -106,7 +106,7 @@ def others(count: int, stub: Servant, ports: dict[str, int], certificate: Path) 
         {"FIVETRAN_STUB": f"127.0.0.1:{ports['http']}"},
     )
     yield Subject(
-        "none: waits and does nothing", [Waiter("benchmarks.triggerer_probe.Idle", {})] * count, lambda: 0
+        "Airflow alone: they do nothing", [Waiter("benchmarks.triggerer_probe.Idle", {})] * count, lambda: 0
     )
 
 

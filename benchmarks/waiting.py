@@ -38,7 +38,7 @@ NOTE = (
     "Blocked: the longest time in which the triggerer's event loop did not get round, without what it had to "
     "wait for a core that other processes had. Memory: what the process has more than without waiting tasks, "
     "after a garbage collection; the first task's has the provider's modules in it. Airflow's own share is "
-    f"that of the trigger that does nothing. Once {MANY} wait, their clocks run {SPEED:g} times as fast. One "
+    f"that of triggers that do nothing. Once {MANY} wait, their clocks run {SPEED:g} times as fast. One "
     f"in {LOADING_ONE_IN} of them waits for its rows to be loaded, the others for the end of the extraction."
 )
 
