@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_stitch.replication.budget import WINDOW, Budget, shared_budget
+from airflow_provider_stitch.replication.budget_rule import fair_share, free_in
 
-
-class Time:
-    now: float = 0
-
-    def __call__(self) -> float:
-        return self.now
+from .budget_processes import Time
 
 
 def test_the_31st_request_waits_until_the_first_is_10_minutes_old():
@@ -67,3 +64,56 @@ def test_stitch_never_counts_more_than_the_limit_in_any_window(limit, requests):
 
     for first in counted:
         assert sum(first <= moment < first + WINDOW for moment in counted) <= limit
+
+
+def test_the_window_tells_when_each_request_may_be_sent():
+    time = Time()
+    budget = Budget(4, monotonic=time)
+    for time.now in (0, 10):
+        budget.take()
+        budget.give_back()
+    budget.take()
+    time.now = 100
+
+    assert budget.window().free_in == (0, WINDOW - 100, WINDOW - 90, WINDOW)  # the last one is under way
+    assert budget.window().share == 4
+    budget.block(505)
+    assert budget.window().free_in == (505, 505, 510, WINDOW)
+
+
+def test_with_all_requests_under_way_none_is_free_before_a_window_has_passed():
+    time = Time()
+    budget = Budget(1, monotonic=time)
+    budget.take()
+
+    assert budget.take() == WINDOW
+
+
+@given(st.integers(1, 8), st.lists(st.integers(-50, 700), max_size=20), st.integers(-50, 900))
+def test_whoever_sends_when_the_window_says_so_keeps_the_limit(limit, counted_until, blocked_until):
+    free = free_in(limit, counted_until, now=0, blocked_until=blocked_until)
+
+    assert len(free) == limit
+    assert list(free) == sorted(free)
+    assert free[0] >= max(0, blocked_until)
+    for sent_before, seconds in enumerate(free):
+        still = sum(until > seconds for until in counted_until)
+        assert still + sent_before < limit
+        earlier = seconds - 1
+        if earlier >= max(0, blocked_until):  # and no request waits longer than it must
+            assert sum(until > earlier for until in counted_until) + sent_before >= limit
+
+
+@pytest.mark.parametrize(
+    ("limit", "others", "share"),
+    [
+        pytest.param(30, [], 30, id="alone"),
+        pytest.param(30, ["a"] * 4, 26, id="what others leave"),
+        pytest.param(30, ["a"] * 20, 15, id="no less than an equal part"),
+        pytest.param(30, ["a"] * 20 + ["b"] * 10, 10, id="of three"),
+        pytest.param(2, ["a", "b", "c"], 1, id="never under one"),
+        pytest.param(1, ["a"] * 9, 1, id="nor over the limit"),
+    ],
+)
+def test_the_fair_share(limit, others, share):
+    assert fair_share(limit, others) == share
