@@ -201,11 +201,7 @@ class BudgetFile:
             error,
             self.path,
         )
-        self._journal().unlink(missing_ok=True)  # first, or it might be rolled back into the new file
-        self.path.unlink(missing_ok=True)
-
-    def _journal(self) -> Path:
-        return self.path.with_name(f"{self.path.name}-journal")
+        self.path.unlink(missing_ok=True)  # and SQLite does not roll an old journal back into a new file
 
     def _delete_unused(self) -> None:
         """Delete what earlier boots of this host have left, each of which had a file of its own."""

@@ -61,9 +61,9 @@ def test_processes_that_hammer_at_once_never_exceed_the_limit(tmp_path):
         process.join()
 
     counted = [moment for moments, _ in told for moment in moments]
+    assert [warning for _, warnings in told for warning in warnings] == []
     assert len(counted) == 160
     assert most_in_a_window(counted) == 7
-    assert [warning for _, warnings in told for warning in warnings] == []
 
 
 @settings(max_examples=40, deadline=None)
@@ -136,6 +136,15 @@ def test_accounts_do_not_count_each_others_requests(tmp_path):
     assert ask(one) == 0
 
 
+def test_an_answer_is_noted_for_the_account_it_came_from(tmp_path):
+    one, two = (HostBudget(2, tmp_path, (ACCOUNT[0], number), monotonic=Time()) for number in (1, 2))
+    one.take()
+    two.take()
+    two.give_back()
+
+    assert [(account[-1], answered) for account, *_, answered in rows(tmp_path)] == [("1", None), ("2", 0)]
+
+
 def test_a_folder_gives_a_budget_that_other_processes_share(tmp_path):
     budget = shared_budget(ACCOUNT, 30, tmp_path)
 
@@ -178,9 +187,25 @@ def test_a_fork_counts_as_a_process_of_its_own(tmp_path):
 
     assert in_a_fork(in_the_child) == 7
     assert budget.window().share == 5  # an equal part, since the other one has left only 4
-    assert sum(answered is None for *_, answered in rows(tmp_path)) == 1
+    assert [answered is None for *_, answered in rows(tmp_path)] == [True] + [False] * 6
+
+
+def test_an_answer_is_noted_for_the_process_that_it_came_to(tmp_path):
+    budget = HostBudget(5, tmp_path, ACCOUNT)
+    assert in_a_fork(lambda: HostBudget(5, tmp_path, ACCOUNT).take() + 7) == 7  # it ends before the answer
+    budget.take()
     budget.give_back()
-    assert sum(answered is None for *_, answered in rows(tmp_path)) == 0
+
+    assert [answered is None for *_, answered in rows(tmp_path)] == [True, False]
+
+
+def test_what_others_sent_a_window_ago_does_not_lower_the_share(tmp_path):
+    time = Time()
+    budget = HostBudget(4, tmp_path, ACCOUNT, monotonic=time)
+    in_a_fork(lambda: ask(HostBudget(4, tmp_path, ACCOUNT, monotonic=time)))
+    assert budget.window().share == 3
+    time.now = WINDOW
+    assert budget.window().share == 4
 
 
 def test_a_lock_that_was_held_at_the_fork_holds_nobody_up(tmp_path):
@@ -217,6 +242,7 @@ def test_a_process_killed_in_a_transaction_leaves_neither_a_lock_nor_half_of_it(
 
     assert ask(HostBudget(2, tmp_path, ACCOUNT, monotonic=Time())) == 0
     assert len(rows(tmp_path)) == 2
+    assert BudgetFile(tmp_path, ACCOUNT).path.stat().st_size < 50_000
     assert caplog.messages == []
 
 
@@ -308,7 +334,7 @@ def test_old_requests_are_deleted(tmp_path):
 
 def test_a_deleted_file_is_begun_again_and_own_requests_still_count(tmp_path, caplog):
     budget = HostBudget(2, tmp_path, ACCOUNT, monotonic=Time())
-    assert ask(budget) == 0
+    assert budget.take() == 0
     for path in tmp_path.iterdir():
         path.unlink()
 
