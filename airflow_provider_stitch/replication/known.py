@@ -39,17 +39,16 @@ class Known:
     loads_at: datetime | None = None
     troubles: Mapping[str, Trouble] = field(default_factory=dict)  #: by stream name
     check: ConnectionCheck | None = None
-    saw_earlier: bool = False  #: whether a look at the list came before the goal's job was in it
+    earlier_seen_at: datetime | None = None  #: the last look at the list before the goal's job was in it
     earlier_ended_at: datetime | None = None  #: when the job ended that was listed then, if one was
     looks_early: bool = True  #: whether a look at the loads comes first, to tell old errors from new ones
 
-    def with_extraction(self, listed: Extraction | None, *, is_ours: bool) -> Known:
+    def with_extraction(self, listed: Extraction | None, at: datetime, *, is_ours: bool) -> Known:
         """Return what is known after a look at the list, which shows the source's last completed job."""
         if is_ours:
             return replace(self, extraction=listed)
-        # A shared answer may be some seconds old, so a job can come in between: the latest look counts.
         ended = listed.completion_time if listed is not None else None
-        return replace(self, extraction=listed, saw_earlier=True, earlier_ended_at=ended)
+        return replace(self, extraction=listed, earlier_seen_at=at, earlier_ended_at=ended)
 
     def with_loads(self, loads: Iterable[Load], at: datetime) -> Known:
         """Return what is known after a look at the source's loads at Stitch's time `at`."""

@@ -163,8 +163,8 @@ def _load_names(stream: Stream) -> tuple[str, ...]:
 
 def is_crowded(known: Known, began_at: datetime) -> bool:
     """Say whether rows of an earlier job may still be on their way when this one flushes its own."""
-    if not known.saw_earlier:
-        return True  # nobody knows when the job before ended
+    if known.earlier_seen_at is None or known.earlier_seen_at < began_at.replace(microsecond=0):
+        return True  # nobody knows when the job before ended, or one that came after that look
     return known.earlier_ended_at is not None and began_at - known.earlier_ended_at < LONGEST_LAG
 
 

@@ -1,11 +1,12 @@
-"""Reads one Stitch account: each request in a thread, within the budget, retried as long as there is time."""
+"""Asks one Stitch account for one task: each request in a thread, retried as long as the task has time."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
@@ -13,23 +14,34 @@ from airflow_provider_stitch.connect.errors import (
     ExtractionLogUnavailable,
     PhaseTimedOut,
     RateLimited,
-    StitchBadRequest,
-    StitchNotFound,
+    StitchError,
     StitchUnavailable,
     UnexpectedAnswer,
 )
 from airflow_provider_stitch.connect.transport import pause_before_retry
+from airflow_provider_stitch.replication.account import AccountWatch, account_watch
 from airflow_provider_stitch.replication.budget import Budget, shared_budget
-from airflow_provider_stitch.replication.pages import PageSeen, next_page
-from airflow_provider_stitch.replication.shared import shared_answers
+from airflow_provider_stitch.replication.wants import (
+    LATEST_KNOWN,
+    ExtractionWant,
+    LoadsWant,
+    LogWant,
+    Told,
+    Want,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Sequence
 
     from airflow_provider_stitch.connect.client import StitchClient
-    from airflow_provider_stitch.connect.objects import Extraction, Load, Page
+    from airflow_provider_stitch.connect.extraction_log import ExtractionLog
+    from airflow_provider_stitch.connect.objects import Extraction, Load
+    from airflow_provider_stitch.replication.prospects import Prospect
 
 T = TypeVar("T")
+
+# Seconds for which a plan waits for others who begin to wait at the same time.
+GATHERING = 0.05
 
 
 class Clock(Protocol):
@@ -39,6 +51,9 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None: ...
 
+    async def pause(self, seconds: float, wakened: asyncio.Event, *, busy: bool) -> None:
+        """Sleep, but not beyond `wakened`. It is `busy` while a request is under way, whose end wakens."""
+
 
 class SystemClock:
     def time(self) -> float:
@@ -46,6 +61,11 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    async def pause(self, seconds: float, wakened: asyncio.Event, *, busy: bool) -> None:  # noqa: ARG002
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(wakened.wait(), seconds if seconds < float("inf") else None)
+        await asyncio.sleep(GATHERING)
 
 
 # An answer that is not what it should be may be one that was cut; one that stays so is an error.
@@ -58,8 +78,6 @@ class AccountReader:
     :param client: a client that does not retry by itself; pausing is done here, where it blocks nobody.
     :param deadline: seconds since the epoch up to which an unavailable Stitch is asked again; None is for
         ever.
-    :param fresh: take no answer that was asked for before this reader wanted it, not even one some seconds
-        old.
     :param warn: told once of each outage.
     """
 
@@ -70,56 +88,19 @@ class AccountReader:
         deadline: float | None = None,
         clock: Clock | None = None,
         budget: Budget | None = None,
-        fresh: bool = False,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.client = client
         self.clock = clock or SystemClock()
         self.deadline = deadline
-        self.requests = 0  #: limited requests made so far
         self._budget = budget
-        self._fresh = fresh
         self._warn = warn
         self._account_key: tuple[str, int] | None = None
-        self._extraction_page = 1
-        self._load_pages: tuple[int, ...] = ()
-        self._known_at: dict[tuple[str, int], float] = {}  # of each page, when the answer was asked for
+        self._was_told = False
 
     def seconds_left(self) -> float:
         """Return the seconds until the deadline, or infinity without one."""
         return float("inf") if self.deadline is None else self.deadline - self.clock.time()
-
-    async def ask(self, call: Callable[[], T], *, limited: bool = False) -> T:
-        """Return the answer of one call of the client, made in a thread.
-
-        :raises StitchError: what the client raised; an unavailable Stitch only when the deadline has passed.
-        """
-        retrying = AsyncRetrying(
-            sleep=self.clock.sleep,
-            retry=retry_if_exception(_is_passing),
-            wait=_pause,
-            stop=self._has_no_time_left,
-            before_sleep=self._warn_of_outage,
-            reraise=True,
-        )
-        return await retrying(self._ask_once, call, limited)
-
-    async def _ask_once(self, call: Callable[[], T], limited: bool) -> T:  # noqa: FBT001 - passed on by tenacity
-        if not limited:
-            return await asyncio.to_thread(call)
-        budget = await self.budget()
-        while wait := budget.take():
-            if wait > self.seconds_left():
-                raise _out_of_requests(wait)
-            await self.clock.sleep(wait)
-        self.requests += 1
-        try:
-            return await asyncio.to_thread(call)
-        except RateLimited as error:
-            budget.block(error.retry_after or budget.spacing)
-            raise
-        finally:
-            budget.give_back()
 
     async def budget(self) -> Budget:
         """Return the budget of this account, shared by all its readers in this process."""
@@ -132,85 +113,52 @@ class AccountReader:
             self._account_key = (self.client.base_url, await self.ask(lambda: self.client.client_id))
         return self._account_key
 
-    async def _page(self, what: str, number: int, call: Callable[[int], Page[T]]) -> Page[T]:
-        """Return a page that is news to this reader, be it asked for by this or by another reader."""
-        shared = shared_answers(await self._account())
-        oldest = 0.0 if self._fresh else (await self.budget()).spacing
-        known_at = self._known_at.get((what, number), asyncio.get_running_loop().time() - oldest)
-        answer = await shared.newer_than(
-            known_at, (what, number), lambda: self.ask(lambda: call(number), limited=True)
-        )
-        self._known_at[what, number] = answer.asked_at
-        return answer.value
+    # --- One request ------------------------------------------------------------------------------------
 
-    # --- The lists that come in pages -------------------------------------------------------------------
+    async def ask(
+        self,
+        call: Callable[[], T],
+        *,
+        limited: bool = False,
+        before_pause: Callable[[StitchError], None] | None = None,
+    ) -> T:
+        """Return the answer of one call of the client, made in a thread.
 
-    async def extraction_of(self, source_id: int) -> tuple[Extraction | None, datetime]:
-        """Return the source's listed extraction, its last completed one, and Stitch's time of the answer."""
-        seen: dict[int, PageSeen] = {}
-        number: int | None = self._extraction_page
-        ascending = True
-        last_page: int | None = None
-        at = _now(None)
-        while number is not None:
-            page = await self._extractions(number)
-            at = _now(page.answered_at)
-            self._extraction_page = page.number
-            for extraction in page.records:
-                if extraction.source_id == source_id:
-                    return extraction, at
-            ids = [extraction.source_id for extraction in page.records]
-            ascending = ascending and ids == sorted(ids)
-            if page.number in seen:
-                break  # asked for another page, Stitch gave this one again
-            seen[page.number] = PageSeen(min(ids, default=None), max(ids, default=None))
-            # `total` is what tells how many pages there are, but nothing says that it is exact.
-            last_page = max(page.last_page, page.next_page or 1)
-            number = next_page(source_id, seen, last_page, hint=number)
-            if not ascending:
-                number = next((page for page in range(1, last_page + 1) if page not in seen), None)
-        return None, at
-
-    async def _extractions(self, number: int) -> Page[Extraction]:
-        try:
-            return await self._page("extractions", number, self.client.list_extractions)
-        except (StitchNotFound, StitchBadRequest):
-            if number == 1:
-                raise
-        # A remembered page may be gone. What is said to a page beyond the last is not documented.
-        return await self._page("extractions", 1, self.client.list_extractions)
-
-    async def loads_of(
-        self, source_name: str, expected: Iterable[Collection[str]] = ()
-    ) -> tuple[list[Load], datetime]:
-        """Return the loads of a source's streams, and Stitch's time of the oldest answer among them.
-
-        Loads are listed by stream name (or by an id that they do not show), so a source's are spread over
-        pages. All are read once; then those that held some, as long as they still hold all that is
-        `expected`: of each stream a load by any of its names.
+        :param limited: it counts against Stitch's limit.
+        :param before_pause: told of each try that Stitch did not answer; None warns of the first.
+        :raises StitchError: what the client raised; an unavailable Stitch only when the deadline has passed.
         """
+
+        def tell(state: RetryCallState) -> None:
+            error: Any = state.outcome.exception() if state.outcome else None
+            if before_pause is not None:
+                before_pause(error)
+            elif state.attempt_number == 1:
+                self._warn(f"{error} Asking again until it answers.")
+
+        retrying = AsyncRetrying(
+            sleep=self.clock.sleep,
+            retry=retry_if_exception(_is_passing),
+            wait=_pause,
+            stop=self._has_no_time_left,
+            before_sleep=tell,
+            reraise=True,
+        )
+        return await retrying(self._ask_once, call, limited)
+
+    async def _ask_once(self, call: Callable[[], T], limited: bool) -> T:  # noqa: FBT001 - passed on by tenacity
+        if not limited:
+            return await asyncio.to_thread(call)
+        budget = await self.budget()
+        while wait := await asyncio.to_thread(budget.take):
+            await self.clock.sleep(wait)
         try:
-            pages = [await self._loads(number) for number in self._load_pages]
-        except (StitchNotFound, StitchBadRequest):
-            pages = []  # a remembered page is gone
-        found = _loads_in(pages, source_name)
-        listed = {load.stream_name for load in found}
-        if not pages or any(listed.isdisjoint(names) for names in expected):
-            pages = await self._all_loads()
-            found = _loads_in(pages, source_name)
-        self._load_pages = tuple(page.number for page in pages if _loads_in([page], source_name)) or (1,)
-        return found, min(_now(page.answered_at) for page in pages)
-
-    async def _all_loads(self) -> list[Page[Load]]:
-        pages = [await self._loads(1)]
-        while (number := pages[-1].next_page) is not None and number > pages[-1].number:
-            pages.append(await self._loads(number))
-        return pages
-
-    async def _loads(self, number: int) -> Page[Load]:
-        return await self._page("loads", number, self.client.list_loads)
-
-    # --- Retries ----------------------------------------------------------------------------------------
+            return await asyncio.to_thread(call)
+        except RateLimited as error:
+            await asyncio.to_thread(budget.block, error.retry_after or budget.spacing)
+            raise
+        finally:
+            await asyncio.to_thread(budget.give_back)
 
     def _has_no_time_left(self, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
@@ -218,10 +166,66 @@ class AccountReader:
             return True
         return _pause(state) > self.seconds_left()
 
-    def _warn_of_outage(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if state.attempt_number == 1:
-            self._warn(f"{error} Asking again until it answers.")
+    # --- What is planned for all who wait ---------------------------------------------------------------
+
+    async def watch(self) -> AccountWatch:
+        """Return the account's watch in this event loop."""
+        budget = await self.budget()
+        return account_watch(
+            await self._account(), lambda: AccountReader(self.client, clock=self.clock, budget=budget)
+        )
+
+    async def extraction_of(
+        self,
+        source_id: int,
+        *,
+        prospect: Prospect | None = None,
+        until: float | None = None,
+        since: int | None = None,
+    ) -> Told[Extraction | None] | None:
+        """Return the source's listed extraction, its last completed one; or None if it was not told in time.
+
+        :param prospect: when it may be another.
+        :param until: seconds since the epoch up to which it may be planned; None wants it at once.
+        :param since: only an answer to a request after this one counts; None is the latest so far.
+        """
+        serial = (await self.watch()).serial if since is None else since
+        want = ExtractionWant(self.client, prospect, serial, self._warn, source_id=source_id)
+        return await self._answer(want, until)
+
+    async def loads_of(
+        self,
+        source_name: str,
+        expected: Sequence[tuple[Collection[str], int]] | None = None,
+        *,
+        prospect: Prospect | None = None,
+        until: float | None = None,
+        since: int = LATEST_KNOWN,
+    ) -> Told[list[Load] | None] | None:
+        """Return the loads of a source's streams: see `LoadsWant`. The rest is as with `extraction_of`."""
+        want = LoadsWant(self.client, prospect, since, self._warn, source_name=source_name, expected=expected)
+        return await self._answer(want, until)
+
+    async def log_of(
+        self, job_name: str, *, prospect: Prospect | None = None, until: float | None = None
+    ) -> Told[ExtractionLog] | None:
+        """Return the log of a job's extraction. The rest is as with `extraction_of`."""
+        want = LogWant(self.client, prospect, LATEST_KNOWN, self._warn, job_name=job_name)
+        return await self._answer(want, until)
+
+    async def _answer(self, want: Want[T], until: float | None) -> Told[T] | None:
+        watch = await self.watch()
+        want.urgent = until is None
+        want.until = min(float("inf") if at is None else at for at in (until, self.deadline))
+        told: Told[T] | None = await watch.answer(want)
+        if told is None and self.seconds_left() <= 0:
+            if watch.trouble is not None:
+                raise watch.trouble
+            wait = (await asyncio.to_thread((await self.budget()).window)).free_in[0]
+            if wait > 0 and not self._was_told:
+                raise _out_of_requests(wait)
+        self._was_told = self._was_told or told is not None
+        return told
 
 
 def _is_passing(error: BaseException) -> bool:
@@ -242,15 +246,6 @@ def _pause(state: RetryCallState) -> float:
     return pause_before_retry(state.attempt_number, getattr(error, "retry_after", None))
 
 
-def _loads_in(pages: Iterable[Page[Load]], source_name: str) -> list[Load]:
-    found: list[Load] = []
-    for page in pages:
-        # A record that moved to the next page between two requests comes twice; two on one page are two.
-        ours = [load for load in page.records if load.source_name == source_name]
-        found.extend([load for load in ours if load not in found])
-    return found
-
-
-def _now(answered_at: datetime | None) -> datetime:
+def stitch_time(told: Told[Any]) -> datetime:
     """Return Stitch's time of an answer; without a usable `Date` only this machine's clock is left."""
-    return answered_at or datetime.now(timezone.utc)
+    return told.at or datetime.now(timezone.utc)

@@ -85,7 +85,8 @@ async def start_job(
 
 
 async def _job_since(reader: AccountReader, source_id: int, instant: datetime) -> Started | None:
-    listed, _ = await reader.extraction_of(source_id)
+    told = await reader.extraction_of(source_id)
+    listed = told.value if told is not None else None
     began = began_at(listed) if listed is not None else None
     if listed is None or began is None or began < instant:
         return None
@@ -113,9 +114,10 @@ async def stop_job(reader: AccountReader, goal: Goal) -> bool:
     if this job or a later one is in it, this one is over.
     """
     try:
-        listed, _ = await asyncio.wait_for(reader.extraction_of(goal.source_id), LOOK_PATIENCE)
+        told = await asyncio.wait_for(reader.extraction_of(goal.source_id), LOOK_PATIENCE)
     except asyncio.TimeoutError:
-        listed = None  # no request was free: as far as anybody knows, it still runs
+        told = None  # no request was free: as far as anybody knows, it still runs
+    listed = told.value if told is not None else None
     if judge_extraction(goal, Known(extraction=listed)).over:
         return False
     if goal.began_at is None and listed is not None:

@@ -20,20 +20,38 @@ from airflow_provider_stitch.connect.errors import (
     UnexpectedAnswer,
 )
 from airflow_provider_stitch.connect.objects import format_time
+from airflow_provider_stitch.replication.expectations import (
+    Moment,
+    begins_by_schedule,
+    of_extraction,
+    of_first_loads,
+    of_loads,
+    of_log,
+)
 from airflow_provider_stitch.replication.extraction import is_meant
 from airflow_provider_stitch.replication.known import Known
 from airflow_provider_stitch.replication.never import why_no_end, why_no_job
 from airflow_provider_stitch.replication.phases import Assessment, Question, assess
+from airflow_provider_stitch.replication.reader import stitch_time
+from airflow_provider_stitch.replication.wants import LATEST_KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_stitch.connect.objects import Extraction
+    from airflow_provider_stitch.connect.objects import Extraction, Load, Source
     from airflow_provider_stitch.replication.goals import Goal
+    from airflow_provider_stitch.replication.loading import StreamVerdict
     from airflow_provider_stitch.replication.reader import AccountReader
+    from airflow_provider_stitch.replication.wants import Told
 
 # Sources may be asked about without limit, yet there is no need to do so at every look.
 SOURCE_INTERVAL = 300.0
+
+# Connection checks neither, and they end within a minute or so.
+CHECK_INTERVAL = 20.0
+
+# Seconds for which a look at the loads is worth waiting for, before the job is.
+EARLY = 60.0
 
 # Seconds between two lines that say that a task still waits.
 SIGN_OF_LIFE = 600.0
@@ -86,7 +104,11 @@ class Watch:
         self._tell = tell
         self._warn = warn
         self._told: set[str] = set()
+        self._source: Source | None = None
         self._source_asked_at = float("-inf")
+        self._stitch_is_ahead = 0.0  # seconds from this machine's clock to Stitch's
+        self._extraction_told: Told[Extraction | None] | None = None
+        self._loads_told: Told[Any] | None = None
 
     async def wait(self) -> Outcome:
         """Return when the goal is reached, can't be reached, or the reader's deadline has passed."""
@@ -94,9 +116,9 @@ class Watch:
         told_at = self.reader.clock.time()
         try:
             while True:
-                spent = self.reader.requests
-                assessment = await self.look()
+                assessment = await self.look(planned=self.poll_interval is None)
                 if assessment.state != "running":
+                    await self._teach(assessment)
                     return self.outcome(assessment)
                 left = self.reader.seconds_left()
                 if left <= 0:
@@ -104,8 +126,8 @@ class Watch:
                 if self.reader.clock.time() - told_at >= SIGN_OF_LIFE:
                     told_at = self.reader.clock.time()
                     self._tell(f"Still waiting for {self._what()}: {_how_far(assessment)}")
-                pause = await self._pause(self.reader.requests - spent)
-                await self.reader.clock.sleep(min(pause, left))
+                if self.poll_interval is not None or assessment.asks == (Question.CHECK,):
+                    await self.reader.clock.sleep(min(await self._pause(), left))
         except StitchError as error:
             result = result_of(self.goal, assess(self.goal, self.known))
             return Outcome(self.goal.to_dict(), result, self._placed(error))
@@ -127,16 +149,17 @@ class Watch:
     async def poke(self) -> Assessment:
         """Look once; or, of a matter that only several looks can tell, until it is told."""
         while True:
-            spent = self.reader.requests
             assessment = await self.look()
             left = self.reader.seconds_left()
             if assessment.state != "running" or not assessment.needs_memory(self.known) or left <= 0:
                 return assessment
-            await self.reader.clock.sleep(min(await self._pause(self.reader.requests - spent), left))
+            await self.reader.clock.sleep(min(await self._pause(), left))
 
-    async def look(self) -> Assessment:
-        """Ask each question that the rules have, at most once, and return their verdict as of now.
+    async def look(self, *, planned: bool = False) -> Assessment:
+        """Ask each question that the rules have, at most once, and return their verdict.
 
+        :param planned: ask when it serves all who wait best, and not at once. What takes too long then is
+            left to the next look.
         :raises StitchError: Stitch could not be asked, or the goal can never be reached.
         """
         asked: set[Question] = set()
@@ -149,45 +172,110 @@ class Watch:
                 return assessment
             await self._check_that_it_can_end(assessment)
             for question in questions:
-                await self._ask(question, assessment)
+                await self._ask(question, assessment, self._until(assessment) if planned else None)
             asked.update(questions)
 
-    async def _pause(self, spent: int) -> float:
-        if self.poll_interval is not None:
-            return self.poll_interval
-        return (await self.reader.budget()).spacing * max(1, spent)
+    def _until(self, assessment: Assessment) -> float:
+        """Return when a look has to end, for there is something else to see to."""
+        longest = CHECK_INTERVAL if Question.CHECK in assessment.asks else SOURCE_INTERVAL
+        return self.reader.clock.time() + longest
+
+    async def _pause(self) -> float:
+        return self.poll_interval if self.poll_interval is not None else (await self.reader.budget()).spacing
 
     # --- Asking -----------------------------------------------------------------------------------------
 
-    async def _ask(self, question: Question, assessment: Assessment) -> None:
-        reader, client, known = self.reader, self.reader.client, self.known
+    async def _ask(self, question: Question, assessment: Assessment, until: float | None) -> None:
+        """Ask one question: at once, or when it serves best, up to an instant."""
         if question is Question.EXTRACTION:
-            extraction, _ = await reader.extraction_of(self.goal.source_id)
-            self.known = known.with_extraction(extraction, is_ours=self._is_ours(extraction))
+            await self._ask_for_extraction(until)
         elif question is Question.LOG:
-            await self._ask_for_log(assessment.extraction.job_name or self.goal.job_name or "")
+            await self._ask_for_log(assessment.extraction.job_name or self.goal.job_name or "", until)
+        elif question is Question.LOADS and not assessment.streams:
+            await self._ask_for_first_loads(until)
         elif question is Question.LOADS:
-            expected = [
-                verdict.target.load_names for verdict in assessment.streams if verdict.state == "waiting"
-            ]
-            self.known = known.with_loads(*await reader.loads_of(self.goal.source_name, expected))
+            await self._ask_for_loads(assessment, until)
         elif question is Question.STREAMS:
-            streams = await reader.ask(lambda: client.list_streams(self.goal.source_id))
-            self.known = replace(known, streams=tuple(streams))
+            streams = await self.reader.ask(lambda: self.reader.client.list_streams(self.goal.source_id))
+            self.known = replace(self.known, streams=tuple(streams))
         elif question is Question.CHECK:
             await self._ask_for_check()
 
-    async def _ask_for_log(self, job_name: str) -> None:
-        client = self.reader.client
+    async def _ask_for_extraction(self, until: float | None) -> None:
+        watch, source_id = await self.reader.watch(), self.goal.source_id
+        moment = await self._moment(self._extraction_told)
+        told = await self.reader.extraction_of(
+            source_id,
+            since=self._extraction_told.serial if self._extraction_told else None,
+            until=until,
+            prospect=of_extraction(
+                self.goal,
+                moment,
+                watch.experience_of_jobs(source_id),
+                begins_by_schedule(self.goal, self._source),
+            ),
+        )
+        if told is not None:
+            self._extraction_told = told
+            is_ours = told.value is not None and is_meant(self.goal, told.value)
+            self.known = self.known.with_extraction(told.value, stitch_time(told), is_ours=is_ours)
+
+    async def _ask_for_log(self, job_name: str, until: float | None) -> None:
+        prospect = of_log(self.known, await self._moment(None))
         try:
-            log = await self.reader.ask(lambda: client.get_extraction_log(job_name), limited=True)
+            told = await self.reader.log_of(job_name, prospect=prospect, until=until)
         except (ExtractionLogNotFound, ExtractionLogUnavailable, UnexpectedAnswer) as error:
             self._warn_once(str(error))
             log = None
+        else:
+            if told is None:
+                return
+            log = told.value
         self.known = replace(self.known, log=log or self.known.log)
         if log is None or log.exit_line is None:
-            at = client.latest_answer_at or datetime.now(timezone.utc)
+            at = self.reader.client.latest_answer_at or datetime.now(timezone.utc)
             self.known = replace(self.known, log_refused_at=(*self.known.log_refused_at, at))
+
+    async def _ask_for_first_loads(self, until: float | None) -> None:
+        """Look at the loads so early that an old error can be told from a new one; if that can be had
+        cheaply."""
+        soon = None if until is None else min(until, self.reader.clock.time() + EARLY)
+        prospect = of_first_loads(await self._moment(None))
+        told = await self.reader.loads_of(self.goal.source_name, until=soon, prospect=prospect)
+        if told is None or told.value is None:
+            self.known = replace(self.known, looks_early=False)
+        else:
+            self._take_loads(told, told.value)
+
+    async def _ask_for_loads(self, assessment: Assessment, until: float | None) -> None:
+        watch = await self.reader.watch()
+        moment = await self._moment(self._loads_told)
+        told = await self.reader.loads_of(
+            self.goal.source_name,
+            [self._load_of(verdict) for verdict in assessment.streams if verdict.state == "waiting"],
+            since=self._loads_told.serial if self._loads_told else LATEST_KNOWN,
+            until=until,
+            prospect=of_loads(self.goal, self.known, assessment, moment, watch.experience_of_loads()),
+        )
+        if told is not None:
+            self._take_loads(told, told.value or [])
+
+    def _take_loads(self, told: Told[Any], loads: list[Load]) -> None:
+        self._loads_told = told
+        self.known = self.known.with_loads(loads, stitch_time(told))
+
+    def _load_of(self, verdict: StreamVerdict) -> tuple[tuple[str, ...], int]:
+        """Return the names of a stream's load, and how many streams' loads there may be by that name."""
+        names = verdict.target.load_names
+        namesakes = sum(
+            bool(stream.selected) and stream.stream_name == names[-1] for stream in self.known.streams or ()
+        )
+        return names, max(1, namesakes)
+
+    async def _moment(self, told: Told[Any] | None) -> Moment:
+        spacing = (await self.reader.budget()).spacing
+        known_at = told.asked_at if told is not None else None
+        return Moment(self.reader.clock.time(), known_at, spacing, self._stitch_is_ahead)
 
     async def _ask_for_check(self) -> None:
         client = self.reader.client
@@ -203,7 +291,9 @@ class Watch:
             return
         self._source_asked_at = now
         client = self.reader.client
-        source = await self.reader.ask(lambda: client.get_source(self.goal.source_id))
+        self._source = source = await self.reader.ask(lambda: client.get_source(self.goal.source_id))
+        if client.latest_answer_at is not None:
+            self._stitch_is_ahead = client.latest_answer_at.timestamp() - self.reader.clock.time()
         why_not = why_no_end(source)
         # A check, and the structure sync in it, are steps of the configuration itself.
         is_being_configured = self.goal.phase in ("connection_check", "structure_sync")
@@ -211,9 +301,6 @@ class Watch:
             why_not = why_no_job(source, await self.reader.ask(client.list_destinations))
         if why_not is not None:
             raise why_not
-
-    def _is_ours(self, extraction: Extraction | None) -> bool:
-        return extraction is not None and is_meant(self.goal, extraction)
 
     # --- Telling ----------------------------------------------------------------------------------------
 
@@ -236,6 +323,13 @@ class Watch:
         if line not in self._told:
             self._told.add(line)
             say(line)
+
+    async def _teach(self, assessment: Assessment) -> None:
+        """Let those who wait for other loads know how long these took."""
+        loaded = [verdict.loaded_at for verdict in assessment.streams if verdict.loaded_at is not None]
+        if loaded:
+            flushed = max(verdict.target.since for verdict in assessment.streams)
+            (await self.reader.watch()).learn_lag((max(loaded) - flushed).total_seconds())
 
     def outcome(self, assessment: Assessment) -> Outcome:
         """Return a verdict in plain values."""

@@ -91,12 +91,12 @@ class StitchPhaseTrigger(BaseTrigger):
         )
         return await watch.wait()
 
-    async def _reader(self, deadline: float | None, *, fresh: bool = False) -> AccountReader:
+    async def _reader(self, deadline: float | None) -> AccountReader:
         try:
             client = await sync_to_async(self._client)()
         except AirflowNotFoundException as error:
             raise StitchConfigurationError(str(error)) from error
-        return AccountReader(client, deadline=deadline, fresh=fresh, warn=self.log.warning)
+        return AccountReader(client, deadline=deadline, warn=self.log.warning)
 
     def _client(self) -> StitchClient:
         return shared_client_from(StitchHook.get_connection(self.stitch_conn_id))
@@ -107,6 +107,6 @@ class StitchPhaseTrigger(BaseTrigger):
         if not self.stop_on_kill or goal.job_name is None:
             return
         # Airflow gives this 30 s.
-        reader = await self._reader(time.time() + KILL_PATIENCE, fresh=True)
+        reader = await self._reader(time.time() + KILL_PATIENCE)
         stopped = await stop_job(reader, goal)
         self.log.info("Stopped job %s in Stitch" if stopped else "Job %s is over already", goal.job_name)

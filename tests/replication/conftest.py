@@ -35,6 +35,13 @@ class EmulatedClock:
     async def sleep(self, seconds: float) -> None:
         self.stitch.advance(max(seconds, 0.001))  # its time has microseconds, and no less
 
+    async def pause(self, seconds: float, wakened: asyncio.Event, *, busy: bool) -> None:
+        ends_at = self.time() + seconds
+        while busy and not wakened.is_set() and self.time() < ends_at:  # noqa: ASYNC110 - only retries move it
+            await asyncio.sleep(0.001)
+        if not busy:
+            await self.sleep(seconds)
+
 
 @dataclass
 class Waiter:

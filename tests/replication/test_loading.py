@@ -33,7 +33,12 @@ TWO_FLUSHES = log(flushed("06:01:10", "commits"), flushed("06:04:40", "commits")
 
 def known(the_log=ONE_FLUSH, *, streams=(COMMITS, ISSUES), looks=((), "06:03:00"), **rest) -> Known:
     """What is known once the extraction is over; `looks` are loads and Stitch's time, look by look."""
-    facts = {"extraction": extraction(), "log": the_log, "streams": tuple(streams), "saw_earlier": True}
+    facts = {
+        "extraction": extraction(),
+        "log": the_log,
+        "streams": tuple(streams),
+        "earlier_seen_at": at("06:00:10"),
+    }
     result = Known(**{**facts, **rest})
     pairs = looks if isinstance(looks, list) else [looks]
     for loads, clock in pairs:
@@ -235,14 +240,19 @@ def test_of_two_streams_of_one_name_the_one_asked_for_does_not_pass_by_the_other
 @pytest.mark.parametrize(
     ("earlier", "state"),
     [
-        pytest.param({"saw_earlier": True}, "finished", id="there was no job before"),
+        pytest.param({"earlier_seen_at": at("06:00:10")}, "finished", id="there was no job before"),
         pytest.param(
-            {"saw_earlier": True, "earlier_ended_at": at("05:00:00")}, "finished", id="it ended long ago"
+            {"earlier_seen_at": at("06:00:10"), "earlier_ended_at": at("05:00:00")},
+            "finished",
+            id="it ended long ago",
         ),
         pytest.param(
-            {"saw_earlier": True, "earlier_ended_at": at("05:59:00")}, "running", id="it ended just before"
+            {"earlier_seen_at": at("06:00:10"), "earlier_ended_at": at("05:59:00")},
+            "running",
+            id="it ended just before",
         ),
-        pytest.param({"saw_earlier": False}, "running", id="nobody knows when it ended"),
+        pytest.param({"earlier_seen_at": None}, "running", id="nobody knows when it ended"),
+        pytest.param({"earlier_seen_at": at("05:59:59")}, "running", id="one may have come after that look"),
     ],
 )
 def test_a_load_may_bring_rows_of_the_job_before_so_it_must_settle(earlier, state):
@@ -415,7 +425,7 @@ def test_no_stream_passes_by_a_load_older_than_its_last_flush(flushes, loaded, l
     the_log = log(*(flushed(f"{moment:%H:%M:%S}", "commits") for moment in sorted(flushes)))
     looked = max(looked, loaded)
     loads = [load("commits", f"{loaded:%H:%M:%S}")]
-    base = Known(extraction=extraction(), log=the_log, streams=(COMMITS,), saw_earlier=True)
+    base = Known(extraction=extraction(), log=the_log, streams=(COMMITS,), earlier_seen_at=at("06:00:10"))
 
     now = assess(goal("loading", load_settle=settle), base.with_loads(loads, looked)).state
     later = assess(

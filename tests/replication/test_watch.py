@@ -497,15 +497,12 @@ def test_a_log_host_that_never_hands_out_the_log_is_given_up(stitch, waiter, git
     assert stitch.busiest_window() <= 30
 
 
-def test_a_remembered_page_that_is_gone_is_forgotten(stitch, waiter):
+def test_a_page_that_is_gone_is_asked_for_again(stitch, waiter):
     ids = [stitch.add_source(f"source_{n}", streams={"rows": 1}) for n in range(150)]
-    for source_id in ids:
-        stitch.complete_job(source_id, seconds_ago=600)
-    reader = waiter.reader()
-    read(reader, ids[140])
+    jobs = [stitch.complete_job(source_id, seconds_ago=600) for source_id in ids]
     stitch.fail(path_regex="page=2", status=404, times=1)
 
-    assert read(reader, ids[140]).source_id == ids[140]
+    assert waiter.wait(waiter.goal(ids[140], jobs[140].job_name, "extraction")).error is None
 
 
 def test_a_list_that_is_not_in_order_is_read_through(stitch, waiter, mocker):
@@ -526,7 +523,7 @@ def test_a_list_that_is_not_in_order_is_read_through(stitch, waiter, mocker):
 
 
 def read(reader, source_id):
-    return asyncio.run(reader.extraction_of(source_id))[0]
+    return asyncio.run(reader.extraction_of(source_id)).value
 
 
 def test_who_has_no_request_left_before_its_deadline_is_told_so(stitch, waiter, github):
@@ -545,10 +542,10 @@ def test_who_has_no_request_left_before_its_deadline_is_told_so(stitch, waiter, 
 def test_a_job_that_came_in_between_two_looks_counts_as_the_one_before():
     before, between = extraction(EARLIER, end="05:03:00"), extraction(EARLIER, end="05:59:00")
 
-    known = Known().with_extraction(before, is_ours=False).with_extraction(between, is_ours=False)
+    known = Known().with_extraction(before, at("06:01:00"), is_ours=False)
 
-    assert is_crowded(known, at("06:00:02"))
-    assert not is_crowded(Known().with_extraction(before, is_ours=False), at("06:00:02"))
+    assert not is_crowded(known, at("06:00:02"))
+    assert is_crowded(known.with_extraction(between, at("06:02:00"), is_ours=False), at("06:00:02"))
 
 
 @pytest.mark.parametrize("delay", [0, 45])

@@ -1,0 +1,242 @@
+"""The one watch of an account in an event loop: whoever waits says what it wants to know, and is told.
+
+All wants together are planned (see `planner`): a page of a list is asked for once for all whom it serves, and
+when that shortens their waiting most. The watch begins with the first want and ends with the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from airflow_provider_stitch.connect.errors import StitchBadRequest, StitchError, StitchNotFound
+from airflow_provider_stitch.connect.objects import Page
+from airflow_provider_stitch.replication import listing
+from airflow_provider_stitch.replication.budget import WINDOW
+from airflow_provider_stitch.replication.listing import Listing, Look
+from airflow_provider_stitch.replication.planner import Candidate, Request, next_step
+from airflow_provider_stitch.replication.prospects import Experience
+from airflow_provider_stitch.replication.wants import ExtractionWant, Told, Want
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+
+    from airflow_provider_stitch.connect.client import StitchClient
+    from airflow_provider_stitch.connect.objects import Extraction
+    from airflow_provider_stitch.replication.reader import AccountReader
+
+# Requests under way at a time. A log may take minutes to read, and must not keep pages waiting.
+MOST_AT_ONCE = {"extractions": 2, "loads": 2, "log": 2}
+
+# So many of a source's jobs, and of an account's loads, are remembered for what they took.
+EXPERIENCES = 5
+
+
+class AccountWatch:
+    """Asks Stitch for what is wanted, and tells all who want it.
+
+    :param reader: asks for this watch, without a deadline of its own.
+    """
+
+    def __init__(self, reader: AccountReader) -> None:
+        self.trouble: StitchError | None = None  #: why Stitch can't be asked at the moment
+        self._reader = reader
+        self._extractions: Listing[Any] = listing.extractions()
+        self._loads: Listing[Any] = listing.loads()
+        self._serial = 0
+        self._wants: list[Want[Any]] = []
+        self._under_way: dict[Request, asyncio.Task[None]] = {}
+        self._asked_at: dict[Request, float] = {}
+        self._took: dict[int, dict[str, float]] = {}  # seconds of each source's latest jobs, by name
+        self._lags: deque[float] = deque(maxlen=EXPERIENCES)
+        self._wakened = asyncio.Event()
+        self._driver: asyncio.Task[None] | None = None
+
+    @property
+    def serial(self) -> int:
+        """The number of requests that were made so far."""
+        return self._serial
+
+    async def answer(self, want: Want[Any]) -> Any:
+        """Return what answers a want (a `Told`), or None if nothing does before `want.until`.
+
+        :raises StitchError: what Stitch, or the way to it, has against it.
+        """
+        want.look_up(self._extractions, self._loads)
+        if want.future.done():
+            return want.future.result()
+        self._wants.append(want)
+        self._wakened.set()
+        if self._driver is None or self._driver.done():
+            self._driver = asyncio.ensure_future(self._drive())
+        try:
+            return await want.future
+        finally:
+            self._wants.remove(want)
+            self._wakened.set()
+
+    # --- What is learned on the way ---------------------------------------------------------------------
+
+    def experience_of_jobs(self, source_id: int) -> Experience | None:
+        """Return how long this source's jobs took, as far as anybody saw."""
+        return Experience.of(list(self._took.get(source_id, {}).values()))
+
+    def experience_of_loads(self) -> Experience | None:
+        """Return how long after its last flush a source was loaded, as far as anybody saw."""
+        return Experience.of(self._lags)
+
+    def learn_lag(self, seconds: float) -> None:
+        """Take in how long after its last flush a source was loaded."""
+        self._lags.append(seconds)
+
+    def _learn_lengths(self, page: Page[Extraction]) -> None:
+        wanted = {want.source_id for want in self._wants if isinstance(want, ExtractionWant)}
+        for listed in page.records:
+            if listed.source_id in wanted and listed.start_time and listed.completion_time:
+                took = self._took.setdefault(listed.source_id, {})
+                took[listed.job_name] = (listed.completion_time - listed.start_time).total_seconds()
+                while len(took) > EXPERIENCES:
+                    del took[next(iter(took))]
+
+    # --- Asking -----------------------------------------------------------------------------------------
+
+    async def _drive(self) -> None:
+        """Make requests as they are planned, until nobody wants anything."""
+        try:
+            while self._wants:
+                self._wakened.clear()
+                now = self._reader.clock.time()
+                for want in self._wants:
+                    if want.until <= now:
+                        want.settle(None)
+                if any(want.future.done() for want in self._wants):
+                    await asyncio.sleep(0)  # for them to go
+                    continue
+                step = await self._next_step(now)
+                if isinstance(step, Request):
+                    self._begin(step, now)
+                    continue
+                pause = min(step, *(want.until - now for want in self._wants))
+                await self._reader.clock.pause(pause, self._wakened, busy=bool(self._under_way))
+        except Exception as error:
+            for want in self._wants:
+                want.fail(error)
+            raise
+
+    async def _next_step(self, now: float) -> Request | float:
+        under_way = [request.what for request in self._under_way]
+        served: dict[Request, list[Want[Any]]] = {}
+        for want in self._wants:
+            for request in want.requests:
+                busy = under_way.count(request.what) >= MOST_AT_ONCE[request.what]
+                if request not in self._under_way and not busy:
+                    served.setdefault(request, []).append(want)
+        if not served or (self.trouble is not None and under_way):
+            return float("inf")
+        window = await asyncio.to_thread((await self._reader.budget()).window)
+        return next_step(
+            [
+                Candidate(
+                    request,
+                    [want.prospect for want in wants if want.prospect is not None],
+                    urgent=any(want.urgent or want.prospect is None for want in wants),
+                    asked_at=self._asked_at.get(request, float("-inf")),
+                )
+                for request, wants in served.items()
+            ],
+            window,
+            now,
+        )
+
+    def _begin(self, request: Request, now: float) -> None:
+        self._serial += 1
+        self._asked_at = {each: at for each, at in self._asked_at.items() if at > now - WINDOW}
+        self._asked_at[request] = now
+        client = next(self._wanting(request)).client
+        self._under_way[request] = asyncio.ensure_future(self._ask(request, client, self._serial, now))
+
+    async def _ask(self, request: Request, client: StitchClient, serial: int, asked_at: float) -> None:
+        calls: dict[str, Callable[[Any], Any]] = {
+            "extractions": client.list_extractions,
+            "loads": client.list_loads,
+            "log": client.get_extraction_log,
+        }
+        call = calls[request.what]
+        try:
+            answer = await self._reader.ask(
+                lambda: call(request.key), limited=True, before_pause=self._take_trouble
+            )
+        except Exception as error:  # noqa: BLE001 - it is handed on to whoever wants the answer
+            self.trouble = None
+            self._take_refusal(request, client, error, serial, asked_at)
+        else:
+            self.trouble = None
+            if isinstance(answer, Page):
+                self._take_page(request, answer, serial, asked_at)
+            else:
+                for want in self._wanting(request):
+                    want.settle(Told(answer, client.latest_answer_at, asked_at, serial))
+        finally:
+            del self._under_way[request]
+            self._wakened.set()
+
+    def _wanting(self, request: Request) -> Iterator[Want[Any]]:
+        return (want for want in self._wants if request in want.requests)
+
+    def _take_page(self, request: Request, page: Page[Any], serial: int, asked_at: float) -> None:
+        if request.what == "extractions":
+            self._learn_lengths(page)
+        if page.number != request.key:
+            self._note(request, _no_page(int(request.key)), serial, asked_at)
+        self._note(request, page, serial, asked_at)
+        for want in list(self._wanting(request)):
+            want.look_up(self._extractions, self._loads)
+
+    def _note(self, request: Request, page: Page[Any], serial: int, asked_at: float) -> None:
+        records: dict[Hashable, tuple[Any, ...]] = {}
+        for record in page.records:
+            key = record.source_id if request.what == "extractions" else record.source_name
+            records[key] = (*records.get(key, ()), record)
+        listed = self._extractions if request.what == "extractions" else self._loads
+        listed.add(Look(page, serial, asked_at, records))
+
+    def _take_refusal(
+        self, request: Request, client: StitchClient, error: Exception, serial: int, asked_at: float
+    ) -> None:
+        # A remembered page may be gone. What is said to a page beyond the last is not documented.
+        is_missing = isinstance(error, (StitchNotFound, StitchBadRequest))
+        if is_missing and request.what != "log" and request.key != 1:
+            self._note(request, _no_page(int(request.key)), serial, asked_at)
+            for want in list(self._wanting(request)):
+                want.look_up(self._extractions, self._loads)
+            return
+        for want in self._wanting(request):
+            if want.client is client:  # another connection to the account may have a better token
+                want.fail(error)
+
+    def _take_trouble(self, error: StitchError) -> None:
+        """Tell all who wait that Stitch can't be asked at the moment, once."""
+        if self.trouble is None:
+            for want in self._wants:
+                want.tell_of_outage(f"{error} Asking again until it answers.")
+        self.trouble = error
+
+
+def _no_page(number: int) -> Page[Any]:
+    return Page(records=(), number=number, total=100 * (number - 1), answered_at=None, next_page=None)
+
+
+_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, AccountWatch]] = WeakKeyDictionary()
+
+
+def account_watch(account: Hashable, reader: Callable[[], AccountReader]) -> AccountWatch:
+    """Return what all who wait for `account` in the running event loop share.
+
+    :param reader: makes the reader that asks for them all, if there is no watch yet.
+    """
+    watches = _watches.setdefault(asyncio.get_running_loop(), {})
+    if account not in watches:
+        watches[account] = AccountWatch(reader())
+    return watches[account]

@@ -1,0 +1,144 @@
+"""What a waiter may expect, and when: goal, knowledge and experience -> a prospect. Pure functions.
+
+Instants of Stitch's are turned into seconds of this machine's clock by `clock`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from airflow_provider_stitch.connect.errors import InvalidArgument
+from airflow_provider_stitch.connect.objects import parse_time
+from airflow_provider_stitch.replication.loading import (
+    NO_ROWS_PATIENCE,
+    OLD_TROUBLE_LOOKS,
+    OLD_TROUBLE_PATIENCE,
+)
+from airflow_provider_stitch.replication.prospects import Prospect
+
+if TYPE_CHECKING:
+    from airflow_provider_stitch.connect.objects import Source
+    from airflow_provider_stitch.replication.goals import Goal
+    from airflow_provider_stitch.replication.known import Known
+    from airflow_provider_stitch.replication.loading import StreamVerdict
+    from airflow_provider_stitch.replication.phases import Assessment
+    from airflow_provider_stitch.replication.prospects import Experience
+
+# A job that began so long ago may have ended before anybody looked.
+LATE = 60.0
+
+# A log that was refused is asked for again after so many times the pause between two requests: with 30 in
+# 10 minutes, three looks take the 5 minutes after which it is given up.
+LOG_PAUSE = 7.6
+
+# Once an extraction has ended, its log is asked for, and then the loads.
+AFTER_EXTRACTION = 2
+AFTER_LOG = 1
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a question is asked, in seconds of this machine's clock."""
+
+    now: float
+    known_at: float | None  #: when the same was asked last; None: never
+    spacing: float  #: seconds between two requests if they were spread evenly
+    stitch_is_ahead: float = 0.0
+
+    def clock(self, instant: datetime) -> float:
+        return instant.timestamp() - self.stitch_is_ahead
+
+    def past(self, instant: datetime) -> float:
+        """Return the same of what has happened for certain, however the clocks differ."""
+        return min(self.now, self.clock(instant))
+
+
+def of_extraction(
+    goal: Goal, moment: Moment, experience: Experience | None, begins_at: datetime | None = None
+) -> Prospect:
+    """Say when the list may show the goal's job.
+
+    :param begins_at: when Stitch's schedule starts it, if it does.
+    """
+    began = goal.began_at or goal.running_at
+    since = moment.now if began is None else moment.past(began)
+    if goal.started_after is not None:
+        since = moment.clock(goal.started_after)
+    expected = moment.clock(begins_at) if begins_at is not None and goal.began_at is None else since
+    # Who comes late passes at its first look.
+    is_late = moment.known_at is None and moment.now - since >= LATE
+    return Prospect(
+        known_at=max(since, moment.known_at) if moment.known_at is not None else min(since, moment.now),
+        since=since,
+        begins_at=expected,
+        # When a job began that is not known to run is not known either.
+        experience=experience if goal.running_at is None else None,
+        certain_at=moment.now if is_late else float("inf"),
+        then=AFTER_EXTRACTION if goal.phase in ("preparation", "loading") else 0,
+    )
+
+
+def of_log(known: Known, moment: Moment) -> Prospect:
+    """Say when the log of a job that is over can be had: now, or some minutes after a refusal."""
+    since = moment.now + (LOG_PAUSE * moment.spacing if known.log_refused_at else 0.0)
+    return Prospect(known_at=moment.now, since=since, certain_at=since, then=AFTER_LOG)
+
+
+def of_first_loads(moment: Moment) -> Prospect:
+    """Say how soon a look at the loads is wanted that tells old load errors from new ones."""
+    return Prospect(known_at=moment.now, since=moment.now)
+
+
+def of_loads(
+    goal: Goal, known: Known, assessment: Assessment, moment: Moment, experience: Experience | None
+) -> Prospect:
+    """Say when the streams that are waited for may be loaded."""
+    waiting = [verdict for verdict in assessment.streams if verdict.state == "waiting"]
+    since = moment.past(max(verdict.target.since for verdict in waiting)) if waiting else moment.now
+    certain = [_certain_at(verdict, goal, known) for verdict in waiting]
+    all_certain = max((each for each in certain if each is not None), default=None)
+    return Prospect(
+        known_at=since if moment.known_at is None else max(since, moment.known_at),
+        since=since,
+        experience=experience,
+        certain_at=float("inf") if None in certain or all_certain is None else moment.clock(all_certain),
+    )
+
+
+def _certain_at(verdict: StreamVerdict, goal: Goal, known: Known) -> datetime | None:
+    """Return when the next look at a stream's load will be of use for certain, or None if nothing tells."""
+    if verdict.in_trouble:
+        trouble = next(
+            (known.troubles[name] for name in verdict.target.load_names if name in known.troubles), None
+        )
+        if trouble is None:
+            return None
+        looks = min(trouble.looks + 1, OLD_TROUBLE_LOOKS)
+        return trouble.since + OLD_TROUBLE_PATIENCE * looks / OLD_TROUBLE_LOOKS
+    if verdict.loaded_at is not None:
+        return verdict.loaded_at + timedelta(seconds=goal.load_settle)
+    if not verdict.target.had_rows and known.loads is not None:
+        loaded = [row.last_batch_loaded_at for rows in known.loads.values() for row in rows]
+        latest = max((at for at in loaded if at is not None), default=None)
+        return latest + NO_ROWS_PATIENCE if latest is not None else None
+    return None
+
+
+def begins_by_schedule(goal: Goal, source: Source | None) -> datetime | None:
+    """Return when Stitch's schedule starts the job that a goal waits for, or has started it; None if nothing
+    tells."""
+    schedule = (source.schedule if source is not None else None) or {}
+    if goal.started_after is None or not isinstance(schedule.get("next_fire_time"), str):
+        return None
+    try:
+        fires_at = parse_time(schedule["next_fire_time"])
+    except InvalidArgument:  # it is of no use then, and nothing depends on it
+        return None
+    interval = schedule.get("interval")
+    if schedule.get("unit") == "minute" and isinstance(interval, (int, float)) and interval > 0:
+        # The first of the schedule's starts that is not before the instant that the goal names.
+        every = timedelta(minutes=interval)
+        return fires_at - every * max(0, (fires_at - goal.started_after) // every)
+    return fires_at

@@ -1,0 +1,158 @@
+"""What a waiter wants to know of an account, and which requests would tell it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from airflow_provider_stitch.replication.listing import Listing, Look, SourceKey, StreamKey
+from airflow_provider_stitch.replication.planner import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from datetime import datetime
+
+    from airflow_provider_stitch.connect.client import StitchClient
+    from airflow_provider_stitch.connect.objects import Extraction, Load
+    from airflow_provider_stitch.replication.prospects import Prospect
+
+T = TypeVar("T")
+
+LATEST_KNOWN = -1
+"""The serial of those who take any answer that is still remembered."""
+
+
+@dataclass(frozen=True)
+class Told(Generic[T]):
+    """An answer to a want."""
+
+    value: T
+    at: datetime | None  #: Stitch's own time of the (oldest) answer
+    asked_at: float  #: when it was asked for, by this machine's clock
+    serial: int  #: of the (oldest) request: who has this answer wants a later one next
+
+
+@dataclass(eq=False)
+class Want(Generic[T]):
+    """What one waiter wants to know.
+
+    :param client: asks for it.
+    :param prospect: when the answer may be another than before.
+    :param since: only answers to requests with a higher serial count.
+    :param warn: told of an outage.
+    """
+
+    client: StitchClient
+    prospect: Prospect | None
+    since: int
+    warn: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        self.requests: tuple[Request, ...] = ()  #: those that would tell, or lead further
+        self.urgent = False  #: it is wanted at once, and not when it serves all who wait best
+        self.until = float("inf")  #: nobody waits for it any longer than that, by the watch's clock
+        self.future: asyncio.Future[Told[T] | None] = asyncio.get_running_loop().create_future()
+        self._context = contextvars.copy_context()
+
+    def look_up(self, extractions: Listing[Extraction], loads: Listing[Load]) -> None:
+        """Settle if what is known answers this want, or else say which requests would."""
+        raise NotImplementedError
+
+    def settle(self, told: Told[T] | None) -> None:
+        if not self.future.done():
+            self.future.set_result(told)
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def tell_of_outage(self, line: str) -> None:
+        # The log of a deferred task is found by its context, and whoever asks for it has another.
+        self._context.run(self.warn, line)
+
+
+@dataclass(eq=False)
+class ExtractionWant(Want["Extraction | None"]):
+    """The listed extraction of a source; None if the list has none."""
+
+    source_id: int
+
+    def look_up(self, extractions: Listing[Extraction], loads: Listing[Load]) -> None:  # noqa: ARG002
+        key = SourceKey(self.source_id)
+        fresh = extractions.since(self.since)
+        for look in reversed(fresh):
+            if self.source_id in look.records:
+                extractions.remember(key, look.page.number)
+                self.settle(_told([look], look.records[self.source_id][0]))
+                return
+        page = extractions.next_page(key, self.since)
+        if page is None:
+            self.settle(_told(fresh, None))
+        else:
+            self.requests = (Request("extractions", page),)
+
+
+@dataclass(eq=False)
+class LoadsWant(Want["list[Load] | None"]):
+    """The loads of a source's streams; None if all are wanted and the list is too long to be read for that.
+
+    :param expected: of each stream the names under which its load may be listed, and how many there may be;
+        None wants all loads of the source.
+    """
+
+    source_name: str
+    expected: Sequence[tuple[Collection[str], int]] | None
+
+    def look_up(self, extractions: Listing[Extraction], loads: Listing[Load]) -> None:  # noqa: ARG002
+        fresh = loads.since(self.since)
+        if self.expected is None and loads.last_page is not None and not loads.is_small:
+            self.settle(_told(fresh or list(loads.looks.values()), None))
+            return
+        found = _loads_in(fresh, self.source_name)
+        pages = self._all_pages(fresh, loads) if self.expected is None else self._pages_of(found, loads)
+        self.requests = tuple(Request("loads", page) for page in sorted(pages))
+        if not pages:
+            self.settle(_told(fresh, found))
+            for look in fresh:
+                for load in look.records.get(self.source_name, ()):
+                    loads.remember(StreamKey(load.source_name, load.stream_name), look.page.number)
+
+    def _all_pages(self, fresh: Sequence[Look[Load]], loads: Listing[Load]) -> set[int]:
+        return set(range(1, (loads.last_page or 1) + 1)) - {look.page.number for look in fresh}
+
+    def _pages_of(self, found: Sequence[Load], loads: Listing[Load]) -> set[int]:
+        pages = set()
+        for names, number in self.expected or ():
+            if sum(load.stream_name in names for load in found) < number:
+                pages |= {loads.next_page(StreamKey(self.source_name, name), self.since) for name in names}
+        return {page for page in pages if page is not None}
+
+
+@dataclass(eq=False)
+class LogWant(Want[Any]):
+    """The log of a job. It is read at a request of its own for each who wants it."""
+
+    job_name: str
+
+    def look_up(self, extractions: Listing[Extraction], loads: Listing[Load]) -> None:  # noqa: ARG002
+        self.requests = (Request("log", self.job_name),)
+
+
+def _told(looks: Sequence[Look[Any]], value: T) -> Told[T]:
+    times = [look.page.answered_at for look in looks if look.page.answered_at is not None]
+    return Told(
+        value,
+        at=min(times, default=None),
+        asked_at=min((look.asked_at for look in looks), default=float("-inf")),
+        serial=min((look.serial for look in looks), default=LATEST_KNOWN),
+    )
+
+
+def _loads_in(looks: Sequence[Look[Load]], source_name: str) -> list[Load]:
+    found: list[Load] = []
+    for look in looks:
+        # A record that moved to the next page between two requests comes twice; two on one page are two.
+        found.extend([load for load in look.records.get(source_name, ()) if load not in found])
+    return found
