@@ -62,9 +62,12 @@ class StitchTask:
 
     def reader(self, deadline: float | None) -> AccountReader:
         """Return a reader of the account that asks an unavailable Stitch again until `deadline`."""
+        from airflow_provider_stitch.hooks.stitch import airflow_home
         from airflow_provider_stitch.replication.reader import AccountReader
 
-        return AccountReader(self.hook.client, deadline=deadline, warn=self.log.warning)
+        return AccountReader(
+            self.hook.client, deadline=deadline, budget_folder=airflow_home(), warn=self.log.warning
+        )
 
     def watch(self, goal: Goal, deadline: float | None, *, forgetful: bool = False) -> Watch:
         """Return the watch of a goal, which reports into this task's log."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
@@ -205,6 +206,13 @@ def is_of_partner(connection: Connection) -> bool:
     """Whether a connection has partner credentials and no access token."""
     extras = connection.extra_dejson
     return not connection.password and bool(extras.get("partner_id") or extras.get("partner_secret"))
+
+
+def airflow_home() -> Path:
+    """Return Airflow's home, in which the processes of this host share the budget of requests."""
+    from airflow.configuration import AIRFLOW_HOME
+
+    return Path(AIRFLOW_HOME)
 
 
 _clients: dict[tuple[Any, ...], StitchClient] = {}

@@ -32,6 +32,7 @@ from airflow_provider_stitch.replication.wants import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+    from pathlib import Path
 
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.extraction_log import ExtractionLog
@@ -78,6 +79,8 @@ class AccountReader:
     :param client: a client that does not retry by itself; pausing is done here, where it blocks nobody.
     :param deadline: seconds since the epoch up to which an unavailable Stitch is asked again; None is for
         ever.
+    :param budget: counts the requests that Stitch limits; None is that of the account.
+    :param budget_folder: where the processes of this host share the account's budget; None does not share it.
     :param warn: told once of each outage.
     """
 
@@ -88,12 +91,14 @@ class AccountReader:
         deadline: float | None = None,
         clock: Clock | None = None,
         budget: Budget | None = None,
+        budget_folder: Path | None = None,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.client = client
         self.clock = clock or SystemClock()
         self.deadline = deadline
         self._budget = budget
+        self._budget_folder = budget_folder
         self._warn = warn
         self._account_key: tuple[str, int] | None = None
         self._was_told = False
@@ -103,9 +108,11 @@ class AccountReader:
         return float("inf") if self.deadline is None else self.deadline - self.clock.time()
 
     async def budget(self) -> Budget:
-        """Return the budget of this account, shared by all its readers in this process."""
+        """Return the budget of this account, shared by all its readers."""
         if self._budget is None:
-            self._budget = shared_budget(await self._account(), self.client.requests_per_10_minutes)
+            self._budget = shared_budget(
+                await self._account(), self.client.requests_per_10_minutes, self._budget_folder
+            )
         return self._budget
 
     async def _account(self) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_provider_stitch.connect.errors import StitchConfigurationError, StitchError
-from airflow_provider_stitch.hooks.stitch import StitchHook, shared_client_from
+from airflow_provider_stitch.hooks.stitch import StitchHook, airflow_home, shared_client_from
 from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.replication.reader import AccountReader
 from airflow_provider_stitch.replication.start import stop_job
@@ -96,7 +96,7 @@ class StitchPhaseTrigger(BaseTrigger):
             client = await sync_to_async(self._client)()
         except AirflowNotFoundException as error:
             raise StitchConfigurationError(str(error)) from error
-        return AccountReader(client, deadline=deadline, warn=self.log.warning)
+        return AccountReader(client, deadline=deadline, budget_folder=airflow_home(), warn=self.log.warning)
 
     def _client(self) -> StitchClient:
         return shared_client_from(StitchHook.get_connection(self.stitch_conn_id))
