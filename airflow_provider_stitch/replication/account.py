@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -18,14 +20,16 @@ from airflow_provider_stitch.replication.budget import WINDOW
 from airflow_provider_stitch.replication.listing import Listing, Look
 from airflow_provider_stitch.replication.planner import Candidate, Request, next_step
 from airflow_provider_stitch.replication.prospects import Experience
-from airflow_provider_stitch.replication.wants import ExtractionWant, Told, Want
+from airflow_provider_stitch.replication.wants import ExtractionWant, LoadsWant, Told, Want
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
     from airflow_provider_stitch.connect.client import StitchClient
-    from airflow_provider_stitch.connect.objects import Extraction
+    from airflow_provider_stitch.connect.extraction_log import ExtractionLog
+    from airflow_provider_stitch.connect.objects import Extraction, Load, Stream
     from airflow_provider_stitch.replication.reader import AccountReader
+    from airflow_provider_stitch.replication.stream_ids import StreamIds
 
 # Requests under way at a time. A log may take minutes to read, and must not keep pages waiting.
 MOST_AT_ONCE = {"extractions": 2, "loads": 2, "log": 2}
@@ -49,6 +53,7 @@ class AccountWatch:
         self._wants: list[Want[Any]] = []
         self._under_way: dict[Request, asyncio.Task[None]] = {}
         self._asked_at: dict[Request, float] = {}
+        self._source_ids: dict[str, int] = {}
         self._took: dict[int, dict[str, float]] = {}  # seconds of each source's latest jobs, by name
         self._lags: deque[float] = deque(maxlen=EXPERIENCES)
         self._wakened = asyncio.Event()
@@ -158,26 +163,19 @@ class AccountWatch:
         self._under_way[request] = asyncio.ensure_future(self._ask(request, client, self._serial, now))
 
     async def _ask(self, request: Request, client: StitchClient, serial: int, asked_at: float) -> None:
-        calls: dict[str, Callable[[Any], Any]] = {
-            "extractions": client.list_extractions,
-            "loads": client.list_loads,
-            "log": client.get_extraction_log,
-        }
-        call = calls[request.what]
         try:
             answer = await self._reader.ask(
-                lambda: call(request.key), limited=True, before_pause=self._take_trouble
+                partial(_call, client, request), limited=True, before_pause=self._take_trouble
             )
-        except Exception as error:  # noqa: BLE001 - it is handed on to whoever wants the answer
-            self.trouble = None
-            self._take_refusal(request, client, error, serial, asked_at)
-        else:
             self.trouble = None
             if isinstance(answer, Page):
-                self._take_page(request, answer, serial, asked_at)
+                await self._take_page(request, client, answer, serial, asked_at)
             else:
                 for want in self._wanting(request):
                     want.settle(Told(answer, client.latest_answer_at, asked_at, serial))
+        except Exception as error:  # noqa: BLE001 - it is handed on to whoever wants the answer
+            self.trouble = None
+            self._take_refusal(request, client, error, serial, asked_at)
         finally:
             del self._under_way[request]
             self._wakened.set()
@@ -185,14 +183,34 @@ class AccountWatch:
     def _wanting(self, request: Request) -> Iterator[Want[Any]]:
         return (want for want in self._wants if request in want.requests)
 
-    def _take_page(self, request: Request, page: Page[Any], serial: int, asked_at: float) -> None:
+    async def _take_page(
+        self, request: Request, client: StitchClient, page: Page[Any], serial: int, asked_at: float
+    ) -> None:
         if request.what == "extractions":
             self._learn_lengths(page)
         if page.number != request.key:
             self._note(request, _no_page(int(request.key)), serial, asked_at)
         self._note(request, page, serial, asked_at)
+        if request.what == "loads" and self._loads.hidden_order is not None:
+            await self._learn_ids(self._loads.hidden_order, client, page)
         for want in list(self._wanting(request)):
             want.look_up(self._extractions, self._loads)
+
+    async def _learn_ids(self, ids: StreamIds, client: StitchClient, page: Page[Load]) -> None:
+        """Ask, which costs none of the limit, for what orders a page of loads but is not on it."""
+        wanted = {want.source_name for want in self._wants if isinstance(want, LoadsWant)}
+        while (source_name := ids.unknown(page.records, wanted)) is not None:
+            if source_name not in self._source_ids:
+                sources = await self._reader.ask(client.list_sources)
+                sources.sort(key=lambda source: source.deleted_at is None)  # of namesakes the living one
+                self._source_ids = {source.name: source.id for source in sources}
+            source_id = self._source_ids.get(source_name)
+            streams: list[Stream] = []
+            if source_id is not None:
+                with suppress(StitchNotFound):  # it was deleted meanwhile
+                    streams = await self._reader.ask(partial(client.list_streams, source_id))
+            ids.learn(source_name, streams)
+        self._loads.refute()
 
     def _note(self, request: Request, page: Page[Any], serial: int, asked_at: float) -> None:
         records: dict[Hashable, tuple[Any, ...]] = {}
@@ -200,7 +218,8 @@ class AccountWatch:
             key = record.source_id if request.what == "extractions" else record.source_name
             records[key] = (*records.get(key, ()), record)
         listed = self._extractions if request.what == "extractions" else self._loads
-        listed.add(Look(page, serial, asked_at, records))
+        needed_since = min((want.since for want in self._wants), default=serial)
+        listed.add(Look(page, serial, asked_at, records), needed_since)
 
     def _take_refusal(
         self, request: Request, client: StitchClient, error: Exception, serial: int, asked_at: float
@@ -222,6 +241,14 @@ class AccountWatch:
             for want in self._wants:
                 want.tell_of_outage(f"{error} Asking again until it answers.")
         self.trouble = error
+
+
+def _call(client: StitchClient, request: Request) -> Page[Extraction] | Page[Load] | ExtractionLog:
+    if request.what == "extractions":
+        return client.list_extractions(int(request.key))
+    if request.what == "loads":
+        return client.list_loads(int(request.key))
+    return client.get_extraction_log(str(request.key))
 
 
 def _no_page(number: int) -> Page[Any]:

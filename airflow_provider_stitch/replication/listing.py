@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from airflow_provider_stitch.replication.pages import PageSeen, likely_page, next_page
+from airflow_provider_stitch.replication.stream_ids import StreamIds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -23,7 +24,7 @@ T = TypeVar("T")
 # Records that may have shifted from one page to the next between two looks; more are no shift but disorder.
 MOST_SHIFTED = 50
 
-# What a page holds of a list is dropped so many looks later: the ends are enough to find it again.
+# What a page holds of a list is dropped so many requests later: its ends are enough to find it again.
 LOOKS_KEPT = 30
 
 
@@ -67,11 +68,25 @@ class Listing(Generic[T]):
         self._places: dict[Hashable, int] = {}
 
     @property
+    def hidden_order(self) -> StreamIds | None:
+        """The order by what the list does not show, once all others are refuted."""
+        order = self._orders[0] if self._orders and not self.is_small else None
+        return order if isinstance(order, StreamIds) else None
+
+    def refute(self) -> None:
+        """Take in what was learned since of the order of the pages' records."""
+        for number, look in self.looks.items():
+            self._orders = [order for order in self._orders if self._obeys(look.page.records, number, order)]
+
+    @property
     def is_small(self) -> bool:
         return self.last_page is not None and self.last_page <= self._small
 
-    def add(self, look: Look[T]) -> None:
-        """Take in the answer to a request for a page."""
+    def add(self, look: Look[T], needed_since: float) -> None:
+        """Take in the answer to a request for a page.
+
+        :param needed_since: somebody still searches among the looks after this one.
+        """
         page = look.page
         self.looks[page.number] = look
         # `total` is what tells how many pages there are, but nothing says that it is exact.
@@ -81,8 +96,8 @@ class Listing(Generic[T]):
             del self._seen[number]
         self._seen[page.number] = [page.records[0], page.records[-1]] if page.records else []
         self._orders = [order for order in self._orders if self._obeys(page.records, page.number, order)]
-        for number in [n for n, each in self.looks.items() if each.serial <= look.serial - LOOKS_KEPT]:
-            del self.looks[number]
+        kept_since = min(needed_since, look.serial - LOOKS_KEPT)
+        self.looks = {number: each for number, each in self.looks.items() if each.serial > kept_since}
 
     def remember(self, key: Hashable, page: int) -> None:
         """Remember on which page a record was."""
@@ -96,35 +111,45 @@ class Listing(Generic[T]):
         """Return the page to look at next for a record, or None: those after `since` show all that there is
         of it."""
         fresh = {number: look for number, look in self.looks.items() if look.serial > since}
-        order = self._order()
+        order = self._order(key)
+        last_page = self.last_page or 1
         if order is None:
-            place = self._places.get(key, 1)
-            pages = [place, *range(1, (self.last_page or 1) + 1)]
-            return next((page for page in pages if page not in fresh and page <= (self.last_page or 1)), None)
-        older = {number: _ends(ends, order) for number, ends in self._seen.items()}
-        hint = self._places.get(key) or likely_page(order(key), older, self.last_page)
-        newer = {number: _ends(look.page.records, order) for number, look in fresh.items()}
-        return next_page(order(key), newer, self.last_page, hint)
+            # The middle tells most of the order, if there is any; else the list is read through.
+            pages = [self._places.get(key, 1), (last_page + 1) // 2, *range(1, last_page + 1)]
+            return next((page for page in pages if page not in fresh and page <= last_page), None)
+        wanted = order(key)
+        hint = self._places.get(key) or likely_page(wanted, _all_ends(self._seen, order), self.last_page)
+        newer = {number: look.page.records for number, look in fresh.items()}
+        return next_page(wanted, _all_ends(newer, order), self.last_page, hint)
 
-    def _order(self) -> Callable[[Any], Any] | None:
+    def _order(self, key: SourceKey | StreamKey) -> Callable[[Any], Any] | None:
         if self.is_small or not self._orders:
             return None
         # One page of a list may be in order by chance, or for being all of one source.
-        return self._orders[0] if self._small == 1 or len(self._seen) > 1 else None
+        is_learned = self._small == 1 or len(self._seen) > 1
+        order = self._orders[0]
+        return order if is_learned and order(key) is not None else None
 
     def _obeys(self, records: Sequence[T], number: int, order: Callable[[Any], Any]) -> bool:
-        keys = [order(record) for record in records]
+        keys = [key for record in records if (key := order(record)) is not None]
         if any(one > other for one, other in pairwise(keys)):
             return False
+        others = {other: look.page.records for other, look in self.looks.items() if look.page.records}
         return all(
-            _misplaced(keys, _ends(look.page.records, order), is_later=number > other) <= MOST_SHIFTED
-            for other, look in self.looks.items()
-            if other != number and look.page.records
+            _misplaced(keys, ends, is_later=number > other) <= MOST_SHIFTED
+            for other, ends in _all_ends(others, order).items()
+            if other != number
         )
 
 
-def _ends(records: Sequence[Any], order: Callable[[Any], Any]) -> PageSeen:
-    return PageSeen(order(records[0]), order(records[-1])) if records else PageSeen(None, None)
+def _all_ends(pages: Mapping[int, Sequence[Any]], order: Callable[[Any], Any]) -> dict[int, PageSeen]:
+    """Return the ends of pages in an order, but not of those whose place in it is not known."""
+    ends = {}
+    for number, records in pages.items():
+        keys = [key for record in records if (key := order(record)) is not None]
+        if keys or not records:
+            ends[number] = PageSeen(keys[0], keys[-1]) if keys else PageSeen(None, None)
+    return ends
 
 
 def _misplaced(keys: Sequence[Any], other: PageSeen, *, is_later: bool) -> int:
@@ -163,6 +188,5 @@ def loads() -> Listing[Any]:
 
     They are said to be ordered by stream name, A-Z, and elsewhere by stream id, which they do not show.
     """
-    return Listing(
-        [by_stream_and_source, by_stream, by_stream_of_any_case_and_source, by_stream_of_any_case], small=5
-    )
+    by_name = [by_stream_and_source, by_stream, by_stream_of_any_case_and_source, by_stream_of_any_case]
+    return Listing([*by_name, StreamIds()], small=5)

@@ -105,7 +105,7 @@ def targets_from_log(log: ExtractionLog, streams: Sequence[Stream], began_at: da
     return tuple(
         Target(
             label=label,
-            load_names=_load_names(stream) if stream else (entry.name,),
+            load_names=load_names(stream) if stream else (entry.name,),
             since=entry.last_flush_at or entry.last_seen_at or began_at,
             rows=entry.rows,
             # One flush makes one batch, which one load brings. Rows whose flush was not seen, or at no known
@@ -122,7 +122,7 @@ def targets_from_log(log: ExtractionLog, streams: Sequence[Stream], began_at: da
 def targets_without_log(streams: Sequence[Stream], began_at: datetime) -> tuple[Target, ...]:
     """Return what to wait for when no log tells which streams had rows: all that are selected."""
     return tuple(
-        Target(label_of(stream, streams), _load_names(stream), began_at, must_settle=True, had_rows=False)
+        Target(label_of(stream, streams), load_names(stream), began_at, must_settle=True, had_rows=False)
         for stream in streams
         if stream.selected
     )
@@ -154,7 +154,8 @@ def _latest(*instants: datetime | None) -> datetime | None:
     return max((instant for instant in instants if instant is not None), default=None)
 
 
-def _load_names(stream: Stream) -> tuple[str, ...]:
+def load_names(stream: Stream) -> tuple[str, ...]:
+    """Return the names under which a stream's load may be listed, the likeliest first."""
     # With `include_schemas_in_destination_stream_name` the table is `<schema>__<table>`;
     # which of the two a load shows is not documented.
     with_schema = (f"{stream.schema_name}__{stream.stream_name}",) if stream.schema_name else ()
