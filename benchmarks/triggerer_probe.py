@@ -8,7 +8,6 @@ import json
 import sys
 import threading
 import time
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from types import FrameType
 
 # The clock may be made to run faster, and measuring is done by this one.
 now = time.perf_counter
@@ -25,6 +25,7 @@ real_time, real_monotonic, real_sleep = time.time, time.monotonic, time.sleep
 TICK = 0.002  #: seconds between two looks whether the event loop gets round
 WORTH_TELLING = 0.003  #: seconds of a stall that is written down
 WORTH_A_STACK = 0.03  #: seconds of a stall after which is looked what the event loop is at
+DEPTH = 8  #: of such a stack
 OF_BENCHMARK = "benchmark/"  #: how Airflow names the tasks of this DAG's triggers
 
 
@@ -146,8 +147,16 @@ class Stalls:
         while True:
             real_sleep(WORTH_A_STACK / 3)
             if not self._stack and now() - self._ticked_at > WORTH_A_STACK + TICK:
-                stack = traceback.extract_stack(sys._current_frames()[self._thread])  # noqa: SLF001
-                self._stack = [f"{each.filename}:{each.lineno} {each.name}" for each in stack[-8:]]
+                self._stack = _stack(sys._current_frames()[self._thread])  # noqa: SLF001
+
+
+def _stack(frame: FrameType | None) -> list[str]:
+    """Return the innermost places, the innermost last. The lines themselves would take memory."""
+    places: list[str] = []
+    while frame is not None and len(places) < DEPTH:
+        places.append(f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}")
+        frame = frame.f_back
+    return places[::-1]
 
 
 class Clocks:
