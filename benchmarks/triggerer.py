@@ -43,7 +43,7 @@ class Home:
 
     def set_up(self) -> None:
         """Make the database."""
-        self.folder.mkdir()
+        (self.folder / "tmp").mkdir(parents=True)
         (self.folder / "airflow.cfg").touch()  # else each process would write a long one
         _allow_open_files()
         with (self.folder / "migration.out").open("wb") as log:
@@ -172,6 +172,8 @@ def _environment(folder: Path) -> dict[str, str]:
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
         "AIRFLOW_HOME": str(folder),
         "PYTHONPATH": str(ROOT),  # where the probe is
+        # Its clocks may be sped up, so what processes share by files there must not be shared with others.
+        "TMPDIR": str(folder / "tmp"),
         "PATH": os.pathsep.join([str(_airflow().parent), os.environ.get("PATH", os.defpath)]),
         "NO_PROXY": "*",
         "no_proxy": "*",
