@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         LogPlan,
         Quirks,
     )
+    from airflow_provider_stitch.emulator.webhooks import Webhook, WebhookAttempt
 
 __all__ = [
     "CheckPlan",
@@ -34,11 +35,19 @@ __all__ = [
     "LogPlan",
     "Quirks",
     "StitchEmulator",
+    "Webhook",
+    "WebhookAttempt",
 ]
 
 #: What the extra brings.
 _EXTRA = frozenset({"anyio", "h11", "starlette", "uvicorn"})
-_MODULES = {"StitchEmulator": "emulator", "EmulatedAccount": "handle", "JobRecord": "handle"}
+_MODULES = {
+    "EmulatedAccount": "handle",
+    "JobRecord": "handle",
+    "StitchEmulator": "emulator",
+    "Webhook": "webhooks",
+    "WebhookAttempt": "webhooks",
+}
 
 
 def __getattr__(name: str) -> Any:

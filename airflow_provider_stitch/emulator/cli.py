@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "url": stitch.url,
             "access_token": stitch.access_token,
             "client_id": stitch.client_id,
+            "partner_id": stitch.partner_id,
+            "partner_secret": stitch.partner_secret,
             "connection": stitch.connection_json(),
             "sources": sources,
         }

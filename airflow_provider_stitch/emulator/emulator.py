@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_stitch.emulator.clock import Clock
+from airflow_provider_stitch.emulator.courier import Courier
 from airflow_provider_stitch.emulator.faults import Fault, Host
 from airflow_provider_stitch.emulator.front import Front
 from airflow_provider_stitch.emulator.handle import EmulatedAccount
 from airflow_provider_stitch.emulator.ledger import REQUESTS_PER_WINDOW, LogHostRequest, RequestRecord
+from airflow_provider_stitch.emulator.partner import Partner
 from airflow_provider_stitch.emulator.plans import Quirks
 from airflow_provider_stitch.emulator.server import Server
 from airflow_provider_stitch.emulator.world import World
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _FIRST_CLIENT_ID = 104857
+_PREFIX = "ac_"
 
 
 class StitchEmulator(EmulatedAccount):
@@ -35,6 +37,7 @@ class StitchEmulator(EmulatedAccount):
     :param port: of the API; 0 takes a free one. Logs are served on another free port.
     :param start: the virtual time at which it begins; None: the real time.
     :param quirks: what Stitch's documentation leaves open. May be changed later, too.
+    :param partner_id: of the partner that creates accounts, and ``partner_secret``. None makes one up.
     """
 
     def __init__(
@@ -47,15 +50,20 @@ class StitchEmulator(EmulatedAccount):
         port: int = 0,
         start: datetime | None = None,
         quirks: Quirks | None = None,
+        partner_id: str | None = None,
+        partner_secret: str | None = None,
     ) -> None:
         self.quirks = quirks or Quirks()
         self.speed = speed
-        world = World(Clock(start, speed), self.quirks)
-        token = access_token or _new_token()
+        world = World(Clock(start, speed), self.quirks, Partner(partner_id, partner_secret))
+        token = access_token or world.new_token(_PREFIX)
         account = world.add_account(_FIRST_CLIENT_ID if client_id is None else client_id, token)
+        account.add_usual_destination(world.clock.now())
         super().__init__(world, account, token)
+        courier = Courier(world)
+        world.on_change = courier.wake
         self._front = Front(world)
-        self._server = Server(self._front, host, port)
+        self._server = Server(self._front, courier, host, port)
         self._url: str | None = None
 
     # Begin and end
@@ -97,11 +105,42 @@ class StitchEmulator(EmulatedAccount):
     # Accounts and connections
 
     def add_account(self, client_id: int | None = None, access_token: str | None = None) -> EmulatedAccount:
-        """A further account in the same Stitch. Tokens of one account see nothing of another."""
-        if client_id is None:
-            client_id = max(self._world.accounts) + 1
-        token = access_token or _new_token()
-        return EmulatedAccount(self._world, self._world.add_account(client_id, token), token)
+        """A further account in the same Stitch, with a destination. Tokens of one see nothing of another."""
+        with self._world.at_now() as now:
+            token = access_token or self._world.new_token(_PREFIX)
+            account = self._world.add_account(client_id, token)
+            account.add_usual_destination(now)
+            return EmulatedAccount(self._world, account, token)
+
+    @property
+    def client_ids(self) -> list[int]:
+        """The numbers of all accounts, those created through the API among them."""
+        with self._world.at_now():
+            return list(self._world.accounts)
+
+    def account(self, client_id: int) -> EmulatedAccount:
+        """An account by its number: one that was created through the API, say."""
+        with self._world.at_now():
+            found = self._world.accounts.get(client_id)
+            if found is None:
+                raise ValueError(f"There is no account {client_id}.")
+            return EmulatedAccount(self._world, found, next(iter(found.tokens)))
+
+    @property
+    def partner_id(self) -> str:
+        """The id of the partner that may create accounts."""
+        return self._world.partner.id
+
+    @property
+    def partner_secret(self) -> str:
+        """The partner's secret: to create accounts, and to exchange codes."""
+        return self._world.partner.secret
+
+    def add_oauth_code(self, account: EmulatedAccount | None = None) -> str:
+        """A user lets the partner into an account (None: the first). The code works once, for 5 minutes."""
+        with self._world.at_now() as now:
+            of = self if account is None else account
+            return self._world.partner.add_code(of._account, now)  # noqa: SLF001 - both are faces of one account
 
     def connection_json(self, account: EmulatedAccount | None = None) -> str:
         """The Airflow connection to an account as JSON, for an ``AIRFLOW_CONN_...`` variable.
@@ -197,7 +236,3 @@ class StitchEmulator(EmulatedAccount):
     def clear_faults(self) -> None:
         """Nothing goes wrong any more."""
         self._world.faults.clear()
-
-
-def _new_token() -> str:
-    return "ac_" + secrets.token_hex(24)

@@ -62,9 +62,11 @@ class Batch:
     job_name: str
     tap_stream_id: str
     rows: int
+    extracted_at: datetime  #: its last row
     flushed_at: datetime
     load_at: datetime
     error: LoadError | None
+    rejected: int = 0
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,10 @@ def build_timeline(
             for stream, at, flushes in tapping
         ),
         batches=tuple(
-            _batch(job_name, stream, flush, begins_at, plan.load_errors.get(stream.key))
-            for stream, _, flushes in tapping
+            _batch(
+                job_name, stream, flush, begins_at, read_at=read_at, error=plan.load_errors.get(stream.key)
+            )
+            for stream, read_at, flushes in tapping
             for flush in flushes
             if flush.at <= _last_flush(plan)
         ),
@@ -239,16 +243,24 @@ def _last_flush(plan: JobPlan) -> float:
 
 
 def _batch(
-    job_name: str, stream: StreamToRead, flush: Flush, begins_at: datetime, error: LoadError | None
+    job_name: str,
+    stream: StreamToRead,
+    flush: Flush,
+    begins_at: datetime,
+    *,
+    read_at: float,
+    error: LoadError | None,
 ) -> Batch:
     flushed_at = begins_at + timedelta(seconds=flush.at)
     return Batch(
         job_name=job_name,
         tap_stream_id=stream.tap_stream_id,
         rows=flush.rows,
+        extracted_at=begins_at + timedelta(seconds=min(read_at, flush.at)),
         flushed_at=flushed_at,
         load_at=flushed_at + timedelta(seconds=flush.prepare + flush.load),
         error=flush.error or error,
+        rejected=flush.rejected,
     )
 
 

@@ -45,15 +45,18 @@ class StreamLoads:
 
     def __init__(self) -> None:
         self._batches: list[Batch] = []
+        self._awaited: list[Batch] = []  # nobody has been told of their load
         self._outages: list[Outage] = []
 
     def add(self, batch: Batch) -> None:
         """A batch that is flushed, or is going to be."""
         self._batches.append(batch)
+        self._awaited.append(batch)
 
     def drop_unflushed(self, job_name: str, instant: datetime) -> None:
         """A job is stopped: what it had not flushed by this instant never comes."""
         self._batches = [b for b in self._batches if b.job_name != job_name or b.flushed_at <= instant]
+        self._awaited = [b for b in self._awaited if b.job_name != job_name or b.flushed_at <= instant]
 
     def begin_outage(self, since: datetime, message: str) -> None:
         """From now on the destination refuses the stream."""
@@ -65,6 +68,20 @@ class StreamLoads:
         for outage in self._outages:
             if outage.until is None:
                 outage.until = max(now, outage.since)
+
+    def take_loaded(self, now: datetime) -> list[tuple[datetime, Batch]]:
+        """The batches loaded by now that were not taken before, with the instants of their loads."""
+        loaded = [(at, batch) for batch in self._awaited if (at := self._loaded_at(batch)) <= now]
+        if loaded:
+            taken = {id(batch) for _, batch in loaded}
+            self._awaited = [batch for batch in self._awaited if id(batch) not in taken]
+            self._forget(max(at for at, _ in loaded))
+        return loaded
+
+    def next_load(self, now: datetime) -> datetime | None:
+        """When the next batch that was refused is going to be loaded."""
+        healing = (self._loaded_at(b) for b in self._awaited if b.load_at <= now)
+        return min((at for at in healing if now < at < _NEVER), default=None)
 
     def state(self, now: datetime) -> LoadState | None:
         """The load at an instant; None if none was ever tried."""

@@ -52,6 +52,7 @@ class Flush:
     prepare: float = 45.0
     load: float = 30.0
     error: LoadError | None = None
+    rejected: int = 0  #: of the rows, so many are rejected by the destination. That does not fail the load.
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,10 @@ class JobPlan:
 
 @dataclass(frozen=True)
 class CheckPlan:
-    """How a connection check goes. A failed one has a non-zero ``discovery_exit_status`` and a message."""
+    """How a connection check goes. A failed one has a non-zero ``discovery_exit_status`` and a message.
+
+    The check of a destination has the same form: no page of Stitch's reference shows one.
+    """
 
     seconds: float = 3.0
     discovery_exit_status: int = 0
@@ -130,12 +134,50 @@ class Quirks:
     tap_field: Literal["source_type", "tap_name"] = "source_type"
     #: Whether a string error is JSON (in quotes) or bare text.
     string_errors: Literal["json", "text"] = "json"
-    #: Whether the answer to an update names the connection check that it started.
+    #: Whether the answer to a creation or update names the connection check that it started.
     name_checks_in_updates: bool = True
+    #: Whether sources and destinations name their last connection check when they are just read, too.
+    name_checks_in_reads: bool = False
+    #: The ``check_exit_status`` of a failed check: null in the sample, 1 in the field table.
+    failed_check_exit_status: Literal[1] | None = None
     #: Whether pausing and unpausing, too, runs a connection check.
     checks_on_pause: bool = True
-    #: Whether an update may name a destination, as the list of arguments says, or not, as the error says.
+    #: Whether a creation or update may name a destination, as the list of arguments says, or not, as the
+    #: error says.
     accept_destination_id: bool = True
+    #: Whether a creation may name the source, as one error has it; the list of arguments does not.
+    accept_source_name: bool = False
+    #: Whether Stitch pauses a source whose update names another destination.
+    pause_on_switch: bool = False
+    #: Whether ``paused_at: null`` also takes back a pause by Stitch itself.
+    unpause_system_pauses: bool = False
+    #: Whether ``current_step`` of a source is the step's position; some samples show 1 always.
+    steps_by_position: bool = True
+    #: Whether a source is fully configured only when a field, too, was selected beside those that come by
+    #: themselves.
+    selection_needs_a_field: bool = False
+    #: Whether the rules of selection that have no documented error are enforced with one: a view needs keys,
+    #: an incremental stream a replication key, a prescribed method stays, fields need their stream.
+    strict_selection: bool = False
+    #: Whether the list of destinations shows deleted ones.
+    list_deleted_destinations: bool = False
+    #: The list of Import API tokens: objects since August 2021, bare ids before.
+    import_tokens: Literal["objects", "ids"] = "objects"
+    #: Where a hook names its destination: at the top of the answer to its creation only, always at the top,
+    #: or always as text within ``config``.
+    hook_destination: Literal["created", "top", "config"] = "created"
+    #: Whether custom e-mail addresses carry ``modified_at``, as the field table says and no sample shows.
+    email_modified_at: bool = False
+    #: What webhooks call ``integration_name``.
+    webhook_names: Literal["name", "display_name"] = "name"
+    #: Fields of a webhook that do not apply.
+    webhook_blanks: Literal["absent", "null"] = "absent"
+    #: Seconds until a webhook that failed is tried again.
+    webhook_retry_seconds: float = 60.0
+    #: How the tokens of new accounts begin: ``at_`` in the sample, ``ac_`` elsewhere.
+    token_prefix: Literal["at_", "ac_"] = "at_"  # noqa: S105 - a prefix is no token
+    #: Whether answers of the third version say that they are ISO-8859-1, as one sample does.
+    v3_charset: bool = False
     #: Whether a start that can come to nothing is refused: a source not fully configured, an account without
     #: a destination. (One that has no extraction at all is always refused.)
     refuse_hopeless_starts: bool = True

@@ -1,4 +1,4 @@
-"""Report cards: where a connection stands in its configuration, and what a source type looks like.
+"""Report cards: where a connection stands in its configuration, and what a type looks like.
 
 Source: Stitch Connect API, "Report card object" and "Connection step object".
 """
@@ -7,134 +7,105 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_stitch.emulator.catalogue import DESTINATION_TYPES, Property, SourceType
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-WITH_DISCOVERY = ("form", "discover_schema", "field_selection", "fully_configured")
-WITHOUT_DISCOVERY = ("form", "fully_configured")
-#: The source types that ``GET /v4/source-types/{source_type}`` knows: a few of Stitch's more than 200.
-KNOWN_TYPES = frozenset(
-    {
-        "import_api",
-        "platform.closeio",
-        "platform.facebook",
-        "platform.github",
-        "platform.google-analytics",
-        "platform.hp-mysql",
-        "platform.hp-postgres",
-        "platform.hubspot",
-        "platform.salesforce",
-        "platform.shopify",
-        "platform.stripe",
-        "platform.zendesk",
-        "webhook.zapier",
-    }
-)
-_CREDENTIALS = {"platform.hp-postgres": "password", "platform.hp-mysql": "password"}
+    from collections.abc import Collection, Iterable, Mapping
 
 
-def is_singer_backed(source_type: str) -> bool:
-    """Whether a source has extractions at all. Import API and webhook sources have none."""
-    return source_type.startswith("platform.")
+def source_report_card(
+    kind: SourceType, current_step: str, provided: Collection[str], *, by_position: bool = True
+) -> dict[str, Any]:
+    """The report card inside a Source: without ``details`` and ``upgrade_available``.
 
-
-def steps_of(source_type: str) -> tuple[str, ...]:
-    """The connection steps of a type, in order."""
-    return WITH_DISCOVERY if is_singer_backed(source_type) else WITHOUT_DISCOVERY
-
-
-def tap_name(source_type: str) -> str:
-    """The tap of a type, as extractions name it: ``tap-github``. Never the type itself."""
-    return "tap-" + source_type.removeprefix("platform.").removeprefix("hp-")
-
-
-def source_report_card(source_type: str, current_step: str, properties: Mapping[str, Any]) -> dict[str, Any]:
-    """The report card inside a Source: without ``details`` and ``upgrade_available``."""
-    steps = steps_of(source_type)
+    :param provided: the names of the properties that have a value.
+    :param by_position: ``current_step`` is the step's position, counted from 1. Some samples show 1 always.
+    """
+    steps = kind.steps
     return {
-        "type": source_type,
-        "current_step": steps.index(current_step) + 1,  # counted from 1
+        "type": kind.name,
+        "current_step": list(steps).index(current_step) + 1 if by_position else 1,
         "current_step_type": current_step,
         "steps": [
-            {"type": step, "properties": _form(source_type, properties) if step == "form" else []}
-            for step in steps
+            {"type": step, "properties": _properties(_with_others(step, own, kind, provided), provided)}
+            for step, own in steps.items()
         ],
     }
 
 
-def source_type_body(source_type: str) -> dict[str, Any]:
-    """A source type: a bare report card with details."""
+def source_type_body(kind: SourceType, *, access: bool) -> dict[str, Any]:
+    """A source type: a bare report card with details. Some have nothing but the details."""
+    card = {"type": kind.name} if kind.bare else source_report_card(kind, "form", ())
     return {
-        **source_report_card(source_type, "form", {}),
+        **card,
         "details": {
             "pricing_tier": "standard",
-            "pipeline_state": "released",
-            "default_start_date": "-1 year",
-            "default_scheduling_interval": 30,
-            "protocol": source_type,
-            "access": True,
-            "image_version": "1.latest",
+            "pipeline_state": kind.state,
+            "default_start_date": "-1 year" if kind.singer_backed else None,
+            "default_scheduling_interval": 30 if kind.singer_backed else None,
+            "protocol": kind.name,
+            "access": access,
+            "image_version": "1.latest" if kind.singer_backed else None,
         },
-        "upgrade_available": None,
+        "upgrade_available": None if kind.upgrade is None else {"type": kind.upgrade},
     }
 
 
-def destination_report_card(destination_type: str) -> dict[str, Any]:
-    """The report card inside a Destination that is connected."""
-    database = _property("database", "user_provided", {"type": "string"}, provided=True)
+def destination_report_card(
+    destination_type: str, current_step: str, provided: Collection[str]
+) -> dict[str, Any]:
+    """The report card inside a Destination."""
+    form = _properties(DESTINATION_TYPES[destination_type], provided)
     return {
         "type": destination_type,
-        "current_step": 2,
-        "current_step_type": "fully_configured",
+        "current_step": 1 if current_step == "form" else 2,
+        "current_step_type": current_step,
         "steps": [
             # `tap_mutable` is absent in destinations.
-            {"type": "form", "properties": [{k: v for k, v in database.items() if k != "tap_mutable"}]},
+            {"type": "form", "properties": [{k: p[k] for k in p if k != "tap_mutable"} for p in form]},
             {"type": "fully_configured", "properties": []},
         ],
     }
 
 
-def _form(source_type: str, properties: Collection[str]) -> list[dict[str, Any]]:
-    if not is_singer_backed(source_type):
-        return []
-    credential = _CREDENTIALS.get(source_type, "access_token")
-    known = {credential, "frequency_in_minutes", "image_version"}
+def destination_type_body(destination_type: str) -> dict[str, Any]:
+    """A destination type: a bare report card with details."""
+    details = {
+        "access": True,
+        "pricing_tier": "standard",
+        "pipeline_state": "released",
+        "protocol": destination_type,
+    }
+    return {**destination_report_card(destination_type, "form", ()), "details": details}
+
+
+def _with_others(
+    step: str, own: Iterable[Property], kind: SourceType, provided: Collection[str]
+) -> list[Property]:
+    """The form also lists what was given beyond the properties of the type that are modelled."""
+    if step != "form" or not kind.singer_backed:
+        return list(own)
+    known = {prop.name for properties in kind.steps.values() for prop in properties}
+    others = sorted(set(provided) - known)
+    return [*own, *(Property(name, schema={"type": "string"}) for name in others)]
+
+
+def _properties(properties: Iterable[Property], provided: Collection[str]) -> list[dict[str, Any]]:
     return [
-        # A credential's value is never returned, so the properties do not tell whether there is one.
-        _property(
-            credential, "user_provided", {"type": "string"}, provided=bool(properties), credential=True
-        ),
-        _property(
-            "frequency_in_minutes",
-            "user_provided",
-            {"type": "string", "pattern": "^1$|^30$|^60$|^360$|^720$|^1440$"},
-            provided="frequency_in_minutes" in properties,
-            required=False,
-        ),
-        _property("image_version", "read_only", None, provided="image_version" in properties),
-        *(
-            _property(name, "user_provided", {"type": "string"}, provided=True, required=False)
-            for name in sorted(set(properties) - known)
-        ),
+        {
+            "name": prop.name,
+            "is_required": prop.required,
+            "is_credential": prop.credential,
+            "system_provided": prop.kind == "read_only",
+            "property_type": prop.kind,
+            "json_schema": prop.schema,
+            "provided": prop.name in provided,
+            "tap_mutable": False,
+        }
+        for prop in properties
     ]
 
 
-def _property(
-    name: str,
-    kind: str,
-    schema: dict[str, Any] | None,
-    *,
-    provided: bool,
-    credential: bool = False,
-    required: bool = True,
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "is_required": required,
-        "is_credential": credential,
-        "system_provided": kind == "read_only",
-        "property_type": kind,
-        "json_schema": schema,
-        "provided": provided,
-        "tap_mutable": False,
-    }
+def missing(properties: Iterable[Property], provided: Mapping[str, Any] | Collection[str]) -> list[str]:
+    """The names of what a step still asks for."""
+    return [prop.name for prop in properties if prop.asked_for and prop.name not in provided]

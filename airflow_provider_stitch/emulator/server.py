@@ -1,4 +1,7 @@
-"""A uvicorn server in a thread of its own, listening on two ports: for the API and for the logs."""
+"""A uvicorn server in a thread of its own, listening on two ports: for the API and for the logs.
+
+In the same thread webhooks are delivered.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 if TYPE_CHECKING:
+    from airflow_provider_stitch.emulator.courier import Courier
     from airflow_provider_stitch.emulator.front import Front
 
 _PATIENCE = 10.0
@@ -27,8 +31,10 @@ class _Protocol(H11Protocol):
 class _Uvicorn(uvicorn.Server):
     """uvicorn that begins and ends at once: its own loop looks every tenth of a second whether to end."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, courier: Courier) -> None:
         super().__init__(config)
+        self._courier = courier
+        self._deliveries: asyncio.Task[None] | None = None
         self.listening = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: asyncio.Event | None = None
@@ -42,6 +48,7 @@ class _Uvicorn(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
         await super().startup(sockets=sockets)
+        self._deliveries = self._loop.create_task(self._courier.run())
         self.listening.set()
 
     async def main_loop(self) -> None:
@@ -49,6 +56,8 @@ class _Uvicorn(uvicorn.Server):
             await self._ended.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._deliveries is not None:
+            self._deliveries.cancel()
         for server in self.servers:
             server.close()
         for listener in sockets or []:
@@ -58,14 +67,16 @@ class _Uvicorn(uvicorn.Server):
             if isinstance(connection, _Protocol):
                 connection.transport.abort()
         await asyncio.sleep(0)  # the connections learn that they are lost
-        await asyncio.gather(*self.server_state.tasks, return_exceptions=True)
+        tasks = [*self.server_state.tasks, *([self._deliveries] if self._deliveries else [])]
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Server:
     """Serves an application until it is stopped. The ports are known when :meth:`start` returns."""
 
-    def __init__(self, front: Front, host: str, port: int) -> None:
+    def __init__(self, front: Front, courier: Courier, host: str, port: int) -> None:
         self._front = front
+        self._courier = courier
         self._host = host
         self._port = port
         self._uvicorn: _Uvicorn | None = None
@@ -95,7 +106,7 @@ class Server:
             date_header=False,  # the emulator's time is not this machine's
             timeout_keep_alive=75,
         )
-        self._uvicorn = _Uvicorn(config)
+        self._uvicorn = _Uvicorn(config, self._courier)
         self._thread = threading.Thread(
             target=self._uvicorn.run, args=([api, log],), name="stitch-emulator", daemon=True
         )

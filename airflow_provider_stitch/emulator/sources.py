@@ -1,126 +1,26 @@
-"""Sources with their streams, connection checks and schedules, and destinations: the state and its JSON."""
+"""A source: its streams, its configuration, its connection checks and its schedule, and its JSON."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.emulator import report_cards
+from airflow_provider_stitch.emulator.catalogue import SourceType, source_type
 from airflow_provider_stitch.emulator.clock import stamp, stamp_or_none
-from airflow_provider_stitch.emulator.jobs import StreamToRead, name_of_job
-from airflow_provider_stitch.emulator.plans import CheckPlan, EmulatedStream
+from airflow_provider_stitch.emulator.jobs import StreamToRead
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
-Breadcrumb = tuple[str, ...]
-#: The keys of a stream's metadata that may be written.
-WRITABLE_KEYS = ("selected", "replication-method", "replication-key", "view-key-properties")
+    from airflow_provider_stitch.emulator.checks import Checks
+    from airflow_provider_stitch.emulator.plans import EmulatedStream, Quirks
+    from airflow_provider_stitch.emulator.streams import Stream
 
-
-@dataclass
-class Stream:
-    """A stream of a source, with its metadata by breadcrumb: ``()`` is the stream, others are fields."""
-
-    key: str
-    stream_id: int
-    tap_stream_id: str
-    stream_name: str
-    schema_name: str | None
-    plan: EmulatedStream
-    metadata: dict[Breadcrumb, dict[str, Any]]
-
-    @property
-    def selected(self) -> bool | None:
-        value: bool | None = self.metadata[()].get("selected")
-        return value
-
-    def body(self) -> dict[str, Any]:
-        """The Stream object. Source: Stitch Connect API, "Stream object"."""
-        return {
-            "selected": self.selected,
-            "stream_id": self.stream_id,
-            "tap_stream_id": self.tap_stream_id,
-            "stream_name": self.stream_name,
-            "metadata": dict(self.metadata[()]),
-        }
-
-    def schema_body(self) -> dict[str, Any]:
-        """The Stream schema object. Its ``schema`` is a string that holds JSON."""
-        properties = {name: {"type": ["null", "string"]} for name in self.plan.fields}
-        return {
-            "schema": json.dumps({"type": "object", "properties": properties}, separators=(",", ":")),
-            "metadata": [
-                {"breadcrumb": list(crumb), "metadata": dict(data)} for crumb, data in self.metadata.items()
-            ],
-            "non-discoverable-metadata-keys": list(WRITABLE_KEYS),
-        }
-
-
-def make_stream(key: str, plan: EmulatedStream, stream_id: int) -> Stream:
-    """A stream as discovery found it."""
-    stream_level: dict[str, Any] = {"selected": plan.selected, "table-key-properties": list(plan.primary_key)}
-    if plan.schema_name is None:
-        stream_level["forced-replication-method"] = plan.replication_method
-        stream_level["valid-replication-keys"] = ["updated_at"]
-    else:
-        stream_level["schema-name"] = plan.schema_name
-        stream_level["database-name"] = plan.database_name
-        stream_level["is-view"] = plan.is_view
-        stream_level["row-count"] = plan.rows
-    metadata: dict[Breadcrumb, dict[str, Any]] = {(): stream_level}
-    for name, inclusion in plan.fields.items():
-        metadata[("properties", name)] = {"inclusion": inclusion}
-        if plan.selected:  # a field's `selected` is present only if the stream is selected
-            metadata[("properties", name)]["selected"] = inclusion == "available"
-    return Stream(
-        key=key,
-        stream_id=stream_id,
-        tap_stream_id=plan.tap_stream_id or key,
-        stream_name=plan.stream_name or key,
-        schema_name=plan.schema_name,
-        plan=plan,
-        metadata=metadata,
-    )
-
-
-@dataclass(frozen=True)
-class Check:
-    """A connection check under way or over."""
-
-    name: str
-    begins_at: datetime
-    plan: CheckPlan
-
-    @property
-    def ends_at(self) -> datetime:
-        return self.begins_at + timedelta(seconds=self.plan.seconds)
-
-    def succeeded(self, now: datetime) -> bool:
-        return now >= self.ends_at and self.plan.discovery_exit_status == 0
-
-    def body(self, now: datetime) -> dict[str, Any]:
-        """The Connection check object. Source: Stitch Connect API, "Connection check object"."""
-        over = now >= self.ends_at
-        failed = over and self.plan.discovery_exit_status != 0
-        return {
-            "name": self.name,
-            "mode": "check",
-            "status": "failed" if failed else "succeeded" if over else "running",
-            "start_time": stamp(self.begins_at),
-            "completion_time": stamp_or_none(self.ends_at if over else None),
-            "error": failed,
-            # Null in the documented sample of a failed check, although its field table says 1.
-            "check_exit_status": 0 if over and not failed else None,
-            "discovery_exit_status": self.plan.discovery_exit_status if over else None,
-            "discovery_error_message": self.plan.discovery_error_message if failed else None,
-            "tap_exit_status": None,
-            "tap_error_message": None,
-            "target_exit_status": None,
-            "target_error_message": None,
-        }
+#: The steps that go on when a user has given what they ask for.
+ASKING_STEPS = ("form", "oauth", "profile")
+_IN_LOAD_NAMES = "include_schemas_in_destination_stream_name"
 
 
 @dataclass
@@ -132,18 +32,27 @@ class Source:
     name: str
     display_name: str
     type: str
-    streams: list[Stream]
     properties: dict[str, Any]
     step: str
     created_at: datetime
     updated_at: datetime
+    checks: Checks
+    quirks: Quirks = field(repr=False)
+    credentials: set[str] = field(default_factory=set)  #: the names of those that were given
+    streams: list[Stream] = field(default_factory=list)
+    undiscovered: dict[str, int | EmulatedStream] = field(default_factory=dict)  #: what discovery finds next
+    destination_id: int | None = None
     schedule_minutes: float | None = None
     next_slot: datetime | None = None
+    starts_by_itself: bool = False  #: Stitch schedules it once it is fully configured
     paused_at: datetime | None = None
     system_paused_at: datetime | None = None
     deleted_at: datetime | None = None
-    check: Check | None = None
-    planned_checks: list[CheckPlan] = field(default_factory=list)
+    import_tokens: dict[int, datetime] = field(default_factory=dict)  #: active ones: id -> created at
+
+    @property
+    def kind(self) -> SourceType:
+        return source_type(self.type)
 
     @property
     def paused(self) -> bool:
@@ -151,11 +60,17 @@ class Source:
 
     @property
     def tap_name(self) -> str:
-        return report_cards.tap_name(self.type)
+        """The tap, as extractions name it: ``tap-github``. Never the type itself."""
+        return "tap-" + self.type.removeprefix("platform.").removeprefix("hp-")
 
     @property
     def schema_in_load_names(self) -> bool:
-        return bool(self.properties.get("include_schemas_in_destination_stream_name") == "true")
+        return bool(self.properties.get(_IN_LOAD_NAMES) == "true")
+
+    @property
+    def provided(self) -> set[str]:
+        """The names of the properties that have a value."""
+        return {name for name, value in self.properties.items() if value is not None} | self.credentials
 
     def stream(self, name: str) -> Stream:
         """The stream that a test means by a name: its key, its ``tap_stream_id``, or its unambiguous name."""
@@ -182,26 +97,52 @@ class Source:
             return f"{stream.schema_name}__{stream.stream_name}"
         return stream.stream_name
 
-    def run_check(self, now: datetime) -> Check:
-        """Begin a connection check: as planned, or a good one."""
-        plan = self.planned_checks.pop(0) if self.planned_checks else CheckPlan()
-        self.check = Check(name_of_job(self.client_id, self.id, "check", now), now, plan)
-        return self.check
+    # Configuration
+
+    def give(self, properties: Mapping[str, Any]) -> None:
+        """Take over properties that were checked. Values of credentials are kept by nobody."""
+        secret = {p.name for own in self.kind.steps.values() for p in own if p.credential}
+        self.credentials |= {name for name in properties if name in secret}
+        shown = {name: value for name, value in properties.items() if name not in secret}
+        self.properties = {**self.properties, **shown}
+
+    def answer_steps(self) -> None:
+        """Go on past the steps that ask for properties, as far as these are given."""
+        steps = self.kind.steps
+        order = list(steps)
+        while self.step in ASKING_STEPS and not report_cards.missing(steps[self.step], self.provided):
+            self.step = order[order.index(self.step) + 1]
+
+    @property
+    def can_be_checked(self) -> bool:
+        """Whether Stitch has all that a connection check needs, and there is anything to check."""
+        return self.kind.singer_backed and self.step not in ASKING_STEPS
 
     def current_step(self, now: datetime) -> str:
         """Where the configuration stands. It goes on once the check is good and a stream selected."""
-        if self.step == "discover_schema" and self.check is not None and self.check.succeeded(now):
+        check = self.checks.last
+        if self.step == "discover_schema" and check is not None and check.succeeded(now):
             self.step = "field_selection"
-        if self.step == "field_selection" and any(stream.selected for stream in self.streams):
+        if self.step == "field_selection" and any(self._is_selected(stream) for stream in self.streams):
             self.step = "fully_configured"
         return self.step
 
+    def _is_selected(self, stream: Stream) -> bool:
+        if not stream.selected:
+            return False
+        return stream.has_selected_field() or not self.quirks.selection_needs_a_field
+
+    # JSON
+
     def body(self, now: datetime) -> dict[str, Any]:
-        """The Source object, without ``check_job_name``. Source: Stitch Connect API, "Source object"."""
+        """The Source object. Source: Stitch Connect API, "Source object"."""
+        check = self.checks.last
+        named = self.quirks.name_checks_in_reads and check is not None
         return {
             "properties": dict(self.properties),
             "updated_at": stamp(self.updated_at),
             "schedule": self._schedule(),
+            **({"check_job_name": check.name} if named and check else {}),
             "name": self.name,
             "type": self.type,
             "deleted_at": stamp_or_none(self.deleted_at),
@@ -215,7 +156,9 @@ class Source:
         }
 
     def report_card(self, now: datetime) -> dict[str, Any]:
-        return report_cards.source_report_card(self.type, self.current_step(now), self.properties)
+        return report_cards.source_report_card(
+            self.kind, self.current_step(now), self.provided, by_position=self.quirks.steps_by_position
+        )
 
     def _schedule(self) -> dict[str, Any] | None:
         if self.schedule_minutes is None or self.next_slot is None or self.paused or self.deleted_at:
@@ -232,54 +175,24 @@ class Source:
 
 
 def usual_properties(
-    source_type: str, schedule_minutes: float | None, given: Mapping[str, Any] | None
+    source_type_name: str, schedule_minutes: float | None, given: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """A source's properties: strings mostly, with what Stitch itself adds."""
-    if not report_cards.is_singer_backed(source_type):
+    if not source_type(source_type_name).singer_backed:
         return dict(given or {})
     return {
+        **stitch_properties(schedule_minutes or 60),
         "anchor_time": "2026-05-04T06:00:00.000Z",
-        "cron_expression": None,
-        "frequency_in_minutes": f"{schedule_minutes or 60:g}",
-        "image_version": "1.latest",
-        "product": "pipeline",
         "start_date": "2025-01-01T00:00:00Z",
         **(given or {}),
     }
 
 
-@dataclass
-class Destination:
-    """A destination of an account, connected and checked."""
-
-    id: int
-    client_id: int
-    name: str
-    type: str
-    created_at: datetime
-
-    def body(self) -> dict[str, Any]:
-        """The Destination object as lists show it, without ``check_job_name``.
-
-        Source: Stitch Connect API, "Destination object" (v4).
-        """
-        return {
-            "description": "",
-            "properties": {
-                "database": "staging",
-                "host": "pg.acme.example",
-                "port": "5432",
-                "username": "stitch",
-            },
-            "updated_at": stamp(self.created_at),
-            "name": self.name,
-            "type": self.type,
-            "deleted_at": None,
-            "system_paused_at": None,
-            "stitch_client_id": self.client_id,
-            "paused_at": None,
-            "id": self.id,
-            "display_name": None,
-            "created_at": stamp(self.created_at),
-            "report_card": report_cards.destination_report_card(self.type),
-        }
+def stitch_properties(frequency_in_minutes: float) -> dict[str, Any]:
+    """What Stitch itself sets when a source is created."""
+    return {
+        "cron_expression": None,
+        "frequency_in_minutes": f"{frequency_in_minutes:g}",
+        "image_version": "1.latest",
+        "product": "pipeline",
+    }

@@ -1,15 +1,133 @@
-"""Updates of sources and of the selection of their streams, with the refusals that Stitch documents."""
+"""Creation and update of sources, with the refusals that Stitch documents."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+import re
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.emulator.account import Account, Refusal
-from airflow_provider_stitch.emulator.sources import WRITABLE_KEYS, Breadcrumb, Source, Stream
+from airflow_provider_stitch.emulator import report_cards
+from airflow_provider_stitch.emulator.allowance import NewConnections
+from airflow_provider_stitch.emulator.catalogue import SOURCE_TYPES, SourceType
+from airflow_provider_stitch.emulator.clock import parse_iso, stamp_ms
+from airflow_provider_stitch.emulator.plans import EmulatedStream
+from airflow_provider_stitch.emulator.refusal import Refusal, coded
+from airflow_provider_stitch.emulator.sources import Source, stitch_properties
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from airflow_provider_stitch.emulator.account import Account
+
+_USUAL_FREQUENCY = 30
+_USUAL_ROWS = 100
+_NAME = re.compile(r"[a-z_][a-z0-9_$]{0,48}", re.ASCII)
+
+
+# Creation
+
+
+def create_source(account: Account, body: Any, now: datetime) -> dict[str, Any]:
+    """A new source, as far in its configuration as the given properties carry it."""
+    allowed = {"display_name", "type", "properties"}
+    if account.quirks.accept_destination_id:
+        allowed.add("destination_id")
+    if account.quirks.accept_source_name:
+        allowed.add("name")
+    if not isinstance(body, dict) or set(body) - allowed or not _texts(body, "display_name", "type"):
+        raise invalid_post_body()
+    kind = _kind(account, body["type"])
+    destination_id = _destination_id(account, body, invalid_post_body())
+    properties = body.get("properties", {})
+    if not isinstance(properties, dict):
+        raise invalid_post_body()
+    name = _new_name(account, body)
+    source_card = report_cards.source_report_card(kind, "form", ())
+    check_properties(account, kind, properties, source_card)
+    source = account.new_source(name, body["display_name"], kind.name, now)
+    if destination_id is not None:
+        source.destination_id = destination_id
+    _give_first(account, source, properties, now)
+    source.answer_steps()
+    check_name = None
+    if source.can_be_checked:
+        check_name = account.begin_check(source, now).name
+    account.configure(source, now)
+    return _answer(account, source, check_name, now)
+
+
+def _give_first(account: Account, source: Source, properties: Mapping[str, Any], now: datetime) -> None:
+    """What the user gives and Stitch adds, and what discovery is going to find."""
+    if source.kind.singer_backed:
+        source.give({**stitch_properties(_USUAL_FREQUENCY), "anchor_time": stamp_ms(now), **properties})
+        new = account.new_sources.get(source.type, NewConnections())
+        found = dict.fromkeys(source.kind.streams, _USUAL_ROWS) if new.streams is None else new.streams
+        source.undiscovered = {key: unselected(plan) for key, plan in found.items()}
+        source.checks.planned.extend(new.take_checks())
+        account.jobs.of(source.id).plan = new.job
+        source.starts_by_itself = True
+    else:
+        source.give(properties)
+
+
+def unselected(plan: int | EmulatedStream) -> EmulatedStream:
+    """A stream that was just found: nobody has selected it."""
+    return EmulatedStream(plan, selected=None) if isinstance(plan, int) else plan
+
+
+def _texts(body: Mapping[str, Any], *keys: str) -> bool:
+    return all(isinstance(body.get(key), str) and body[key] for key in keys)
+
+
+def _kind(account: Account, type_name: str) -> SourceType:
+    kind = SOURCE_TYPES.get(type_name)
+    if kind is None:
+        raise coded("InvalidType", f"invalid source type ({type_name})")
+    if kind.bare or type_name in account.allowed.refused_types:
+        raise coded("AccessDenied", f"you do not have access to source type ({type_name})")
+    return kind
+
+
+def _new_name(account: Account, body: Mapping[str, Any]) -> str:
+    """The source's ``name``: as given, where that is allowed, or derived from the display name."""
+    display_name = body["display_name"]
+    if "name" in body:
+        given = body["name"]
+        if not isinstance(given, str):
+            raise invalid_post_body()
+        _check_name(given)
+        if given in account.names:
+            raise coded("InvalidName", f"non-unique name ({given})")
+        return given
+    live = (source for source in account.sources.values() if source.deleted_at is None)
+    if any(source.display_name == display_name for source in live):
+        raise coded("InvalidName", f"non-unique name ({display_name})")
+    derived = derive_name(display_name)
+    if not derived:
+        message = f"invalid name after deriving it from display_name ({display_name} -> )"
+        raise coded("InvalidDisplayName", message)
+    _check_name(derived)
+    if derived in account.names:
+        message = f"non-unique name after deriving it from display_name ({display_name} -> {derived})"
+        raise coded("InvalidName", message)
+    return derived
+
+
+def derive_name(display_name: str) -> str:
+    """Lowercase, spaces as underscores, and nothing but letters, digits and underscores."""
+    return re.sub(r"[^a-z0-9_]", "", re.sub(r"\s+", "_", display_name.strip().lower()))
+
+
+def _check_name(name: str) -> None:
+    if _NAME.fullmatch(name) is None:
+        raise coded(
+            "InvalidName",
+            "The name field must be under 50 characters, and can only contain lowercase letters, numbers, "
+            "underscores, or dollar signs. It must begin with a letter or an underscore.",
+        )
+
+
+# Update
 
 
 def update_source(account: Account, source: Source, body: Any, now: datetime) -> dict[str, Any]:
@@ -21,16 +139,28 @@ def update_source(account: Account, source: Source, body: Any, now: datetime) ->
         raise invalid_put_body()
     paused_at = _paused_at(body, source)
     display_name = _display_name(body, source)
-    properties = _properties(account, body, source, now)
+    destination_id = _destination_id(account, body, invalid_put_body())
+    changed = body.get("properties", {})
+    if not isinstance(changed, dict):
+        raise invalid_put_body()
+    check_properties(account, source.kind, changed, source.report_card(now))
     source.paused_at, source.display_name, source.updated_at = paused_at, display_name, now
-    if properties != source.properties:
-        source.properties = properties
-        _reschedule(source, now)
+    if "paused_at" in body and paused_at is None and account.quirks.unpause_system_pauses:
+        source.system_paused_at = None
+    if destination_id is not None:
+        _move(account, source, destination_id, now)
+    if changed:
+        _change_properties(account, source, changed, now)
+    check_name = None
+    if source.can_be_checked and (set(body) != {"paused_at"} or account.quirks.checks_on_pause):
+        check_name = account.begin_check(source, now).name
+    return _answer(account, source, check_name, now)
+
+
+def _answer(account: Account, source: Source, check_name: str | None, now: datetime) -> dict[str, Any]:
     answer = source.body(now)
-    if set(body) != {"paused_at"} or account.quirks.checks_on_pause:
-        check = source.run_check(now)
-        if account.quirks.name_checks_in_updates:
-            answer["check_job_name"] = check.name
+    if check_name is not None and account.quirks.name_checks_in_updates:
+        answer["check_job_name"] = check_name
     return answer
 
 
@@ -44,142 +174,116 @@ def _paused_at(body: Mapping[str, Any], source: Source) -> datetime | None:
     if not isinstance(value, str):
         raise invalid_put_body()
     try:
-        # Python 3.10 reads neither a Z nor milliseconds of one or two digits.
-        instant = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        return parse_iso(value)
     except ValueError as error:
         raise invalid_put_body() from error
-    return instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
 
 
 def _display_name(body: Mapping[str, Any], source: Source) -> str:
     name = body.get("display_name", source.display_name)
     if not isinstance(name, str) or not name.strip():
-        message = f"invalid display_name ({name})"
-        raise Refusal(400, {"error": "InvalidDisplayName", "data": {"message": message}})
+        raise coded("InvalidDisplayName", f"invalid display_name ({name})")
     return name
 
 
-def _properties(account: Account, body: Mapping[str, Any], source: Source, now: datetime) -> dict[str, Any]:
-    """The properties with the changed keys: an update needs only those."""
-    changed = body.get("properties", {})
-    if not isinstance(changed, dict):
-        raise invalid_put_body()
-    bad = sorted(key for key, value in changed.items() if not _good_property(value))
-    if bad:
-        data = {
-            "message": "properties do not match schema",
-            "bad_properties": bad,
-            "report_card": source.report_card(now),
-        }
-        raise Refusal(400, {"error": "InvalidProperties", "data": data})
-    cron = changed.get("cron_expression")
-    if cron is not None:
-        _check_cron(account, cron)
-    return {**source.properties, **changed}
+def _destination_id(account: Account, body: Mapping[str, Any], otherwise: Refusal) -> int | None:
+    """A destination of the account. What an unknown one answers is not documented."""
+    if "destination_id" not in body:
+        return None
+    number = body["destination_id"]
+    known = {destination.id for destination in account.live_destinations()}
+    if isinstance(number, bool) or not isinstance(number, int) or number not in known:
+        raise otherwise
+    return number
 
 
-def _good_property(value: Any) -> bool:
-    """Properties are strings, also for numbers and booleans; a few are arrays, and some may be null."""
-    return value is None or isinstance(value, list) or (isinstance(value, str) and value != "")
+def _move(account: Account, source: Source, destination_id: int, now: datetime) -> None:
+    """Map a source to another destination; one that Stitch had paused for want of any goes on."""
+    if source.id in account.paused_without_destination and account.destinations[destination_id].connected:
+        account.paused_without_destination.discard(source.id)
+        source.system_paused_at = None
+    elif source.destination_id != destination_id and account.quirks.pause_on_switch:
+        source.system_paused_at = source.system_paused_at or now
+    source.destination_id = destination_id
 
 
-def _check_cron(account: Account, cron: str) -> None:
-    if not account.cron_allowed:
-        message = "access to cron_expression based scheduling is not permitted"
-        raise Refusal(400, {"error": "AccessDenied", "data": {"message": message}})
-    fields = cron.split()
-    if len(fields) > 5 and "?" not in (fields[3], fields[5]):
-        message = (
-            f'cron_expression "{cron}" is invalid: Support for specifying both a day-of-week AND a '
-            "day-of-month parameter is not implemented."
-        )
-        raise Refusal(400, {"error": "InvalidCronExpression", "data": {"message": message}})
+def _change_properties(account: Account, source: Source, changed: Mapping[str, Any], now: datetime) -> None:
+    had_schemas = source.schema_in_load_names
+    source.give(changed)
+    source.answer_steps()
+    account.configure(source, now)
+    if source.schema_in_load_names != had_schemas:
+        account.load_list.reorder()
+    _reschedule(account, source, now)
 
 
-def _reschedule(source: Source, now: datetime) -> None:
+def _reschedule(account: Account, source: Source, now: datetime) -> None:
     """A new frequency moves the next slot. Cron expressions are kept and shown, but do not fire here."""
     frequency = source.properties.get("frequency_in_minutes")
-    if source.schedule_minutes is not None and isinstance(frequency, str) and frequency.isdigit():
+    if source.schedule_minutes is not None and isinstance(frequency, str) and frequency.isdecimal():
         minutes = float(frequency)
         if minutes and minutes != source.schedule_minutes:
             source.schedule_minutes = minutes
-            source.next_slot = now + timedelta(minutes=minutes)
+            account.schedule(source, now + timedelta(minutes=minutes))
 
 
-def update_streams(source: Source, body: Any, now: datetime) -> None:
-    """Write metadata of streams: everything in the request, or nothing of it."""
-    changes = [change for entry in _entries(body) for change in _changes(source, entry)]
-    if source.current_step(now) not in {"field_selection", "fully_configured"}:
-        # The rule is documented, the text is not.
-        raise _invalid_fields(
-            "streams can be selected in the steps field_selection and fully_configured only"
+# Properties
+
+
+def check_properties(
+    account: Account, kind: SourceType, given: Mapping[str, Any], report_card: Mapping[str, Any]
+) -> None:
+    """Refuse properties of a wrong form, and a cron expression that can't be."""
+    schemas = {prop.name: prop.schema for own in kind.steps.values() for prop in own}
+    bad = sorted(key for key, value in given.items() if not _good_property(value, schemas.get(key)))
+    if bad:
+        raise coded(
+            "InvalidProperties", "properties do not match schema", bad_properties=bad, report_card=report_card
         )
-    for stream, crumb, values in changes:
-        stream.metadata[crumb].update(values)
-    for stream, crumb, values in changes:
-        if not crumb and values.get("selected"):
-            _select_fields(stream)
+    cron = given.get("cron_expression")
+    if cron is not None:
+        _check_cron(account, cron)
 
 
-def _select_fields(stream: Stream) -> None:
-    """A field's ``selected`` is present only if its stream is selected."""
-    for crumb, data in stream.metadata.items():
-        if crumb:
-            data.setdefault("selected", False)
+def _good_property(value: Any, schema: Mapping[str, Any] | None) -> bool:
+    """Properties are strings, also for numbers and booleans; a few are arrays, and some may be null."""
+    if schema is None or value is None:
+        return value is None or isinstance(value, list) or (isinstance(value, str) and value != "")
+    if not isinstance(value, str) or not value or not re.search(schema.get("pattern", ""), value):
+        return False
+    if schema.get("format") == "date-time":
+        try:
+            parse_iso(value)
+        except ValueError:
+            return False
+    return True
 
 
-def _entries(body: Any) -> list[dict[str, Any]]:
-    """The entries of a well-formed request."""
-    entries = body.get("streams") if isinstance(body, dict) else None
-    if not isinstance(entries, list):
-        raise invalid_streams_body()
-    for entry in entries:
-        metadata = entry.get("metadata") if isinstance(entry, dict) else None
-        if not isinstance(metadata, list):
-            raise invalid_streams_body()
-        for item in metadata:
-            if not (
-                isinstance(item, dict)
-                and isinstance(item.get("breadcrumb"), list)
-                and all(isinstance(part, str) for part in item["breadcrumb"])
-                and isinstance(item.get("metadata"), dict)
-            ):
-                raise invalid_streams_body()
-    return entries
+def _check_cron(account: Account, cron: str) -> None:
+    if not account.allowed.cron:
+        raise coded("AccessDenied", "access to cron_expression based scheduling is not permitted")
+    fields = cron.split()
+    if len(fields) > 5 and "?" not in (fields[3], fields[5]):
+        raise coded(
+            "InvalidCronExpression",
+            f'cron_expression "{cron}" is invalid: Support for specifying both a day-of-week AND a '
+            "day-of-month parameter is not implemented.",
+        )
 
 
-def _changes(source: Source, entry: Mapping[str, Any]) -> list[tuple[Stream, Breadcrumb, dict[str, Any]]]:
-    tap_stream_id = entry.get("tap_stream_id")
-    stream = next((s for s in source.streams if s.tap_stream_id == tap_stream_id), None)
-    if stream is None:
-        # With Stitch's two spaces.
-        name = "nil" if tap_stream_id is None else tap_stream_id
-        raise _invalid_fields(f"invalid tap-stream-ids:  [{name}]")
-    changes = []
-    for item in entry["metadata"]:
-        crumb, values = tuple(item["breadcrumb"]), item["metadata"]
-        read_only = [key for key in values if key not in WRITABLE_KEYS]
-        if read_only:
-            names = " ".join(f'"{key}"' for key in read_only)
-            raise _invalid_fields(f"only non-discoverable metadata can be produced by the UI: #{{{names}}}")
-        if crumb not in stream.metadata:
-            raise _invalid_fields(f"invalid breadcrumbs: {list(crumb)}")  # not documented
-        if values.get("selected") and stream.metadata[crumb].get("inclusion") == "unsupported":
-            raise _invalid_fields("Unsupported fields cannot be selected by default")
-        changes.append((stream, crumb, values))
-    return changes
+# Refusals of whole bodies
 
 
-def _invalid_fields(message: str) -> Refusal:
-    return Refusal(400, {"invalid_fields": message})
+def invalid_post_body() -> Refusal:
+    """A body that is no JSON object gets it too (not documented)."""
+    message = (
+        "POST body may only include a non-empty type, a non-empty display_name and map of string properties"
+    )
+    return coded("InvalidBody", message)
 
 
 def invalid_put_body() -> Refusal:
     """With Stitch's own typo. A body that is no JSON object gets it too (not documented)."""
-    message = "PUT body many only include the keys: display_name, properties, and paused_at"
-    return Refusal(400, {"error": "InvalidBody", "data": {"message": message}})
-
-
-def invalid_streams_body() -> Refusal:
-    """A plain string."""
-    return Refusal(400, "body must contain a 'streams' property with a list of metadatas by tap_stream_id")
+    return coded(
+        "InvalidBody", "PUT body many only include the keys: display_name, properties, and paused_at"
+    )

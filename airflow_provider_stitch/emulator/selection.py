@@ -1,0 +1,142 @@
+"""The selection of streams and fields, with the refusals that Stitch documents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_provider_stitch.emulator.refusal import Refusal
+from airflow_provider_stitch.emulator.streams import WRITABLE_KEYS, Breadcrumb, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from airflow_provider_stitch.emulator.sources import Source
+
+_METHODS = ("FULL_TABLE", "INCREMENTAL", "LOG_BASED")
+
+
+class _Change(NamedTuple):
+    stream: Stream
+    crumb: Breadcrumb
+    values: dict[str, Any]
+
+
+def update_streams(source: Source, body: Any, now: datetime) -> None:
+    """Write metadata of streams: everything in the request, or nothing of it."""
+    changes = [change for entry in _entries(body) for change in _changes(source, entry)]
+    if source.current_step(now) not in {"field_selection", "fully_configured"}:
+        # The rule is documented, the text is not.
+        raise _invalid_fields(
+            "streams can be selected in the steps field_selection and fully_configured only"
+        )
+    if source.quirks.strict_selection:
+        _check_rules(changes)
+    for stream, crumb, values in changes:
+        stream.metadata[crumb].update(values)
+    for stream, crumb, values in changes:
+        if not crumb and values.get("selected"):
+            _select_fields(stream)
+
+
+def _select_fields(stream: Stream) -> None:
+    """A field's ``selected`` is present only if its stream is selected."""
+    for crumb, data in stream.metadata.items():
+        if crumb:
+            data.setdefault("selected", False)
+
+
+# What a request must be
+
+
+def _entries(body: Any) -> list[dict[str, Any]]:
+    """The entries of a well-formed request."""
+    entries = body.get("streams") if isinstance(body, dict) else None
+    if not isinstance(entries, list):
+        raise invalid_streams_body()
+    for entry in entries:
+        metadata = entry.get("metadata") if isinstance(entry, dict) else None
+        if not isinstance(metadata, list) or not all(_is_item(item) for item in metadata):
+            raise invalid_streams_body()
+    return entries
+
+
+def _is_item(item: Any) -> bool:
+    return (
+        isinstance(item, dict)
+        and isinstance(item.get("breadcrumb"), list)
+        and all(isinstance(part, str) for part in item["breadcrumb"])
+        and isinstance(item.get("metadata"), dict)
+    )
+
+
+def _changes(source: Source, entry: Mapping[str, Any]) -> list[_Change]:
+    tap_stream_id = entry.get("tap_stream_id")
+    stream = next((s for s in source.streams if s.tap_stream_id == tap_stream_id), None)
+    if stream is None:
+        # With Stitch's two spaces.
+        name = "nil" if tap_stream_id is None else tap_stream_id
+        raise _invalid_fields(f"invalid tap-stream-ids:  [{name}]")
+    changes = []
+    for item in entry["metadata"]:
+        crumb, values = tuple(item["breadcrumb"]), item["metadata"]
+        read_only = [key for key in values if key not in WRITABLE_KEYS]
+        if read_only:
+            names = " ".join(f'"{key}"' for key in read_only)
+            raise _invalid_fields(f"only non-discoverable metadata can be produced by the UI: #{{{names}}}")
+        if crumb not in stream.metadata:
+            raise _invalid_fields(f"invalid breadcrumbs: {list(crumb)}")  # not documented
+        wrong = [key for key, value in values.items() if not _good_value(key, value)]
+        if wrong:
+            raise _invalid_fields(f"invalid values: {wrong}")  # not documented
+        if values.get("selected") and stream.metadata[crumb].get("inclusion") == "unsupported":
+            raise _invalid_fields("Unsupported fields cannot be selected by default")
+        changes.append(_Change(stream, crumb, values))
+    return changes
+
+
+def _good_value(key: str, value: Any) -> bool:
+    if value is None:
+        return True
+    if key == "selected":
+        return isinstance(value, bool)
+    if key == "replication-method":
+        return value in _METHODS
+    if key == "view-key-properties":
+        return isinstance(value, list) and all(isinstance(name, str) for name in value)
+    return isinstance(value, str)
+
+
+# Rules that have no documented error
+
+
+def _check_rules(changes: list[_Change]) -> None:
+    """The rules of selection, by what the metadata are going to be. The texts are not documented."""
+    after: dict[tuple[int, Breadcrumb], dict[str, Any]] = {}
+    for stream, crumb, values in changes:
+        forced = stream.metadata[()].get("forced-replication-method")
+        if not crumb and forced and values.get("replication-method") not in (None, forced):
+            raise _invalid_fields("a forced-replication-method cannot be changed")
+        for known in ((), crumb):
+            after.setdefault((stream.stream_id, known), dict(stream.metadata[known]))
+        after[stream.stream_id, crumb].update(values)
+    for stream, crumb, values in changes:
+        whole = after[stream.stream_id, ()]
+        if crumb and values.get("selected") and not whole.get("selected"):
+            raise _invalid_fields("to select fields the stream must be selected")
+        if whole.get("selected") and whole.get("is-view") and not whole.get("view-key-properties"):
+            raise _invalid_fields("views need view-key-properties")
+        if whole.get("replication-method") == "INCREMENTAL" and not whole.get("replication-key"):
+            raise _invalid_fields("INCREMENTAL needs a replication-key")
+
+
+# Refusals
+
+
+def _invalid_fields(message: str) -> Refusal:
+    return Refusal(400, {"invalid_fields": message})
+
+
+def invalid_streams_body() -> Refusal:
+    """A plain string."""
+    return Refusal(400, "body must contain a 'streams' property with a list of metadatas by tap_stream_id")

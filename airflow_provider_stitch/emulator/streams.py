@@ -1,0 +1,99 @@
+"""Streams of a source: what discovery found, and what is selected of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_stitch.emulator.plans import EmulatedStream
+
+Breadcrumb = tuple[str, ...]
+#: The keys of a stream's metadata that may be written.
+WRITABLE_KEYS = ("selected", "replication-method", "replication-key", "view-key-properties")
+
+
+@dataclass
+class Stream:
+    """A stream of a source, with its metadata by breadcrumb: ``()`` is the stream, others are fields."""
+
+    key: str
+    stream_id: int
+    tap_stream_id: str
+    stream_name: str
+    schema_name: str | None
+    plan: EmulatedStream
+    metadata: dict[Breadcrumb, dict[str, Any]]
+
+    @property
+    def selected(self) -> bool | None:
+        value: bool | None = self.metadata[()].get("selected")
+        return value
+
+    @property
+    def replication_method(self) -> str:
+        """As Stitch prescribes it, as it was chosen, or the usual one."""
+        own = self.metadata[()]
+        chosen = own.get("forced-replication-method") or own.get("replication-method")
+        return str(chosen or self.plan.replication_method)
+
+    @property
+    def replication_key(self) -> str:
+        """As it was chosen, or the first that the source offers."""
+        own = self.metadata[()]
+        offered = own.get("valid-replication-keys") or ["updated_at"]
+        return str(own.get("replication-key") or offered[0])
+
+    def has_selected_field(self) -> bool:
+        """Whether any field was selected, beyond those that come by themselves."""
+        fields = (data for crumb, data in self.metadata.items() if crumb)
+        return any(d.get("selected") or d.get("selected-by-default") for d in fields)
+
+    def body(self) -> dict[str, Any]:
+        """The Stream object. Source: Stitch Connect API, "Stream object"."""
+        return {
+            "selected": self.selected,
+            "stream_id": self.stream_id,
+            "tap_stream_id": self.tap_stream_id,
+            "stream_name": self.stream_name,
+            "metadata": dict(self.metadata[()]),
+        }
+
+    def schema_body(self) -> dict[str, Any]:
+        """The Stream schema object. Its ``schema`` is a string that holds JSON."""
+        properties = {name: {"type": ["null", "string"]} for name in self.plan.fields}
+        return {
+            "schema": json.dumps({"type": "object", "properties": properties}, separators=(",", ":")),
+            "metadata": [
+                {"breadcrumb": list(crumb), "metadata": dict(data)} for crumb, data in self.metadata.items()
+            ],
+            "non-discoverable-metadata-keys": list(WRITABLE_KEYS),
+        }
+
+
+def make_stream(key: str, plan: EmulatedStream, stream_id: int) -> Stream:
+    """A stream as discovery found it."""
+    stream_level: dict[str, Any] = {"selected": plan.selected, "table-key-properties": list(plan.primary_key)}
+    if plan.schema_name is None:
+        stream_level["forced-replication-method"] = plan.replication_method
+        stream_level["valid-replication-keys"] = ["updated_at"]
+    else:
+        stream_level["schema-name"] = plan.schema_name
+        stream_level["database-name"] = plan.database_name
+        stream_level["is-view"] = plan.is_view
+        stream_level["row-count"] = plan.rows
+    metadata: dict[Breadcrumb, dict[str, Any]] = {(): stream_level}
+    for name, inclusion in plan.fields.items():
+        metadata[("properties", name)] = {"inclusion": inclusion}
+        if plan.selected:  # a field's `selected` is present only if the stream is selected
+            metadata[("properties", name)]["selected"] = inclusion == "available"
+    return Stream(
+        key=key,
+        stream_id=stream_id,
+        tap_stream_id=plan.tap_stream_id or key,
+        stream_name=plan.stream_name or key,
+        schema_name=plan.schema_name,
+        plan=plan,
+        metadata=metadata,
+    )
