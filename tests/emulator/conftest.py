@@ -15,6 +15,8 @@ import requests
 
 from airflow_provider_stitch.emulator import StitchEmulator
 
+from .described import check_described
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,16 +29,23 @@ START = datetime(2026, 8, 17, 6, 0, 2, 250_000, tzinfo=timezone.utc)
 
 @dataclass
 class Api:
-    """Requests to an emulated account with its token. Redirects are not followed."""
+    """Requests to an emulated account with its token. Redirects are not followed.
+
+    Each answer must be what the emulator's own description says, unless ``described=False``.
+    """
 
     stitch: StitchEmulator
     account: EmulatedAccount
+    described: bool = True
 
     def __call__(self, method: str, path: str, **options: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {self.account.access_token}", "Content-Type": "application/json"}
         headers.update(options.pop("headers", {}))
         options = {"timeout": 10, "allow_redirects": False, **options}
-        return requests.request(method, self.stitch.url + path, headers=headers, **options)
+        answer = requests.request(method, self.stitch.url + path, headers=headers, **options)
+        if self.described:
+            check_described(method, path, answer)
+        return answer
 
     def get(self, path: str) -> Any:
         """The JSON of a 200."""

@@ -144,7 +144,15 @@ def test_the_command_prints_one_line_and_ends_well(
 ) -> None:
     assert command.stdout is not None
     said = json.loads(command.stdout.readline())
-    assert set(said) == {"url", "access_token", "client_id", "connection", "sources"}
+    assert set(said) == {
+        "url",
+        "access_token",
+        "client_id",
+        "partner_id",
+        "partner_secret",
+        "connection",
+        "sources",
+    }
     assert (said["access_token"], said["client_id"]) == ("ac_mine", 7)
     headers = {"Authorization": "Bearer ac_mine"}
     sources = requests.get(said["url"] + "/v4/sources", headers=headers, timeout=10).json()

@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from .conftest import Api
+
 if TYPE_CHECKING:
     from airflow_provider_stitch.emulator import StitchEmulator
 
-    from .conftest import Api
-
 LOST = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
+
+
+@pytest.fixture
+def api(stitch: StitchEmulator) -> Api:
+    """What a fault answers is nobody's description."""
+    return Api(stitch, stitch, described=False)
 
 
 @pytest.mark.parametrize(

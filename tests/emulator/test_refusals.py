@@ -226,13 +226,6 @@ def test_string_errors_may_be_bare_text(api: Api, stitch: StitchEmulator) -> Non
     assert api("PUT", "/v4/sources/310442/streams/metadata", json={}).text == STREAMS_BODY
 
 
-def test_what_is_documented_but_not_modelled_says_so(api: Api) -> None:
-    answer = api("GET", "/v4/destination-types/snowflake")
-    assert answer.status_code == 501
-    assert "GET /v4/destination-types/snowflake" in answer.json()["error"]
-    assert requests.post(api.stitch.url + "/v3/accounts", json={}, timeout=10).status_code == 501
-
-
 @pytest.mark.parametrize(
     "authorization",
     [

@@ -137,7 +137,7 @@ def test_an_import_api_source_has_no_discovery_no_schedule_and_no_properties(
 
 
 def test_a_source_type_is_a_bare_report_card_with_details(api: Api) -> None:
-    body = api.get("/v4/source-types/platform.hubspot")
+    body = api.get("/v4/source-types/platform.closeio")
     assert shape(body) == {
         **REPORT_CARD,
         "details": {

@@ -1,0 +1,216 @@
+"""Accounts, sessions and OAuth; and a tenant from nothing to loaded rows through the API alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from .conftest import Api
+
+if TYPE_CHECKING:
+    from airflow_provider_stitch.emulator import StitchEmulator
+
+BAD = {"code": "BadRequest", "message": "Invalid form data."}
+
+
+def application(stitch: StitchEmulator, **changes: Any) -> dict[str, Any]:
+    body = {
+        "partner_id": stitch.partner_id,
+        "partner_secret": stitch.partner_secret,
+        "first_name": "Ada",
+        "last_name": "Example",
+        "company": "Acme",
+        "region": "us-east-1",
+        "email": "ada@acme.example",
+        **changes,
+    }
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def apply(stitch: StitchEmulator, **options: Any) -> requests.Response:
+    return requests.post(f"{stitch.url}/v3/accounts", timeout=10, **options)
+
+
+def exchange(stitch: StitchEmulator, **form: str) -> requests.Response:
+    body = {"client_secret": stitch.partner_secret, "grant_type": "authorization_code", **form}
+    return requests.post(f"{stitch.url}/oauth/token", data=body, timeout=10)
+
+
+# Accounts
+
+
+def test_an_account_comes_with_a_token_and_nothing_else(stitch: StitchEmulator) -> None:
+    answer = apply(stitch, json=application(stitch))
+    assert answer.status_code == 200
+    made = answer.json()
+    assert made["access_token"].startswith("at_")
+    assert made == {"access_token": made["access_token"], "stitch_account_id": 104858}
+    account = stitch.account(104858)
+    assert (account.access_token, account.email) == (made["access_token"], "ada@acme.example")
+    assert stitch.client_ids == [104857, 104858]
+    api = Api(stitch, account)
+    assert (api.get("/v4/sources"), api.get("/v4/destinations"), api.get("/v4/104858/loads")["total"]) == (
+        [],
+        [],
+        0,
+    )
+    stitch.quirks.token_prefix = "ac_"
+    other = apply(stitch, json=application(stitch, email="b@acme.example")).json()
+    assert other["access_token"].startswith("ac_")
+
+
+def test_the_partner_may_be_chosen() -> None:
+    from airflow_provider_stitch.emulator import StitchEmulator
+
+    with StitchEmulator(partner_id="oc_me", partner_secret="oc_key") as stitch:
+        assert (stitch.partner_id, stitch.partner_secret) == ("oc_me", "oc_key")
+        assert apply(stitch, json=application(stitch)).status_code == 200
+
+
+@pytest.mark.parametrize("email", ["ada@acme.example", "ADA@acme.example"])
+def test_a1_an_address_is_used_once(stitch: StitchEmulator, email: str) -> None:
+    apply(stitch, json=application(stitch))
+    answer = apply(stitch, json=application(stitch, email=email))
+    message = "This email address is already associated with an active user."
+    assert (answer.status_code, answer.json()) == (400, {"code": "ExistingUser", "message": message})
+
+
+@pytest.mark.parametrize("body", ["{", "[]", "7", "", '{"email": "\\ud800"}'])
+def test_a2_a_malformed_body(stitch: StitchEmulator, body: str) -> None:
+    answer = apply(stitch, data=body)
+    assert (answer.status_code, answer.json()) == (400, {**BAD, "errors": {}})
+
+
+@pytest.mark.parametrize("key", ["partner_id", "partner_secret"])
+@pytest.mark.parametrize("value", [None, "", "oc_wrong", 7, "ö"])
+def test_a3_a4_the_partner_must_be_known(stitch: StitchEmulator, key: str, value: Any) -> None:
+    answer = apply(stitch, json=application(stitch, **{key: value}))
+    assert (answer.status_code, answer.json()) == (400, {**BAD, "errors": {key: "required"}})
+    assert stitch.client_ids == [104857]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("company", None), ("email", " "), ("region", "mars"), ("region", ["us-east-1"])]
+)
+def test_all_fields_are_required(stitch: StitchEmulator, key: str, value: Any) -> None:
+    answer = apply(stitch, json=application(stitch, **{key: value}))
+    assert (answer.status_code, answer.json()) == (400, {**BAD, "errors": {key: "required"}})
+
+
+def test_partner_credentials_are_no_token(stitch: StitchEmulator) -> None:
+    for credential in (stitch.partner_id, stitch.partner_secret):
+        headers = {"Authorization": f"Bearer {credential}"}
+        assert requests.get(f"{stitch.url}/v4/sources", headers=headers, timeout=10).status_code == 401
+
+
+def test_an_unknown_account_is_an_error(stitch: StitchEmulator) -> None:
+    with pytest.raises(ValueError, match="no account 7"):
+        stitch.account(7)
+
+
+# Sessions
+
+
+def test_an_ephemeral_token_needs_the_accounts_own(api: Api) -> None:
+    token = api("POST", "/v3/sessions/ephemeral").json()["ephemeral_token"]
+    assert len(token) > 20
+    assert api("GET", "/v4/sources", headers={"Authorization": f"Bearer {token}"}).status_code == 401
+    assert requests.post(f"{api.stitch.url}/v3/sessions/ephemeral", timeout=10).status_code == 401
+
+
+# OAuth
+
+
+def test_a_code_becomes_a_token_once(stitch: StitchEmulator) -> None:
+    account = stitch.add_account()
+    code = stitch.add_oauth_code(account)
+    answer = exchange(stitch, code=code)
+    assert answer.status_code == 200
+    token = answer.json()["access_token"]
+    assert answer.json() == {
+        "token_type": "bearer",
+        "access_token": token,
+        "stitch_account_id": account.client_id,
+    }
+    assert token != account.access_token
+    account.add_source("theirs", streams={})
+    headers = {"Authorization": f"Bearer {token}"}
+    sources = requests.get(f"{stitch.url}/v4/sources", headers=headers, timeout=10).json()
+    assert [source["name"] for source in sources] == ["theirs"]
+    again = exchange(stitch, code=code)
+    assert (again.status_code, again.json()) == (400, {"error": "invalid_grant"})
+
+
+def test_a_code_lasts_five_minutes(stitch: StitchEmulator) -> None:
+    code, other = stitch.add_oauth_code(), stitch.add_oauth_code()
+    stitch.advance(299)
+    assert exchange(stitch, code=code).status_code == 200
+    stitch.advance(1)
+    assert exchange(stitch, code=other).json() == {"error": "invalid_grant"}
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "error"),
+    [
+        pytest.param({}, 400, "invalid_request", id="no code"),
+        pytest.param({"code": "nope"}, 400, "invalid_grant", id="unknown code"),
+        pytest.param({"code": "nope", "client_secret": "oc_x"}, 401, "invalid_client", id="wrong secret"),
+        pytest.param({"code": "nope", "grant_type": "x"}, 400, "unsupported_grant_type", id="other grant"),
+    ],
+)
+def test_an_exchange_that_is_refused(
+    stitch: StitchEmulator, form: dict[str, str], status: int, error: str
+) -> None:
+    answer = exchange(stitch, **form)
+    assert (answer.status_code, answer.json()) == (status, {"error": error})
+
+
+def test_an_exchange_is_a_form(stitch: StitchEmulator) -> None:
+    body = {
+        "client_secret": stitch.partner_secret,
+        "grant_type": "authorization_code",
+        "code": stitch.add_oauth_code(),
+    }
+    answer = requests.post(f"{stitch.url}/oauth/token", json=body, timeout=10)
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid_request"})
+
+
+# Everything together
+
+
+def test_a_tenant_comes_from_nothing_to_loaded_rows_through_the_api_alone(stitch: StitchEmulator) -> None:
+    made = apply(stitch, json=application(stitch)).json()
+    client_id = made["stitch_account_id"]
+    api = Api(stitch, stitch.account(client_id))
+
+    destination = api(
+        "POST", "/v4/destinations", json={"type": "postgres", "properties": {"host": "pg", "database": "d"}}
+    ).json()
+    stitch.advance(5)
+    assert api.get(f"/v4/destinations/{destination['id']}/last-connection-check")["status"] == "succeeded"
+
+    source = api("POST", "/v4/sources", json={"display_name": "Our GitHub", "type": "platform.github"}).json()
+    path = f"/v4/sources/{source['id']}"
+    properties = {"access_token": "ghp", "start_date": "2025-01-01T00:00:00Z"}
+    check_name = api("PUT", path, json={"properties": properties}).json()["check_job_name"]
+    stitch.advance(5)
+    check = api.get(f"{path}/last-connection-check")
+    assert (check["name"], check["status"], check["discovery_exit_status"]) == (check_name, "succeeded", 0)
+
+    selected = [{"breadcrumb": [], "metadata": {"selected": True}}]
+    found = [stream["tap_stream_id"] for stream in api.get(f"{path}/streams")]
+    streams = [{"tap_stream_id": name, "metadata": selected} for name in found]
+    assert api("PUT", f"{path}/streams/metadata", json={"streams": streams}).json() == {"status": 200}
+    assert api.get(path)["report_card"]["current_step_type"] == "fully_configured"
+
+    job_name = api.start(source["id"])
+    stitch.advance(600)
+    assert api.extraction(source["id"])["job_name"] == job_name
+    assert {(row["source_name"], row["stream_name"]) for row in api.loads()} == {
+        ("our_github", "commits"),
+        ("our_github", "issues"),
+        ("our_github", "pull_requests"),
+    }
+    assert all(row["stitch_client_id"] == client_id for row in api.loads())

@@ -1,0 +1,253 @@
+"""Destinations in both versions: what they look like, what they bring about, and each documented refusal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_stitch.emulator import CheckPlan
+
+if TYPE_CHECKING:
+    from airflow_provider_stitch.emulator import StitchEmulator
+
+    from .conftest import Api
+
+V4, V3 = "/v4/destinations", "/v3/destinations"
+PROPERTIES = {"host": "pg.acme.example", "port": "5432", "database": "shop", "password": "secret"}
+NEW = {"type": "postgres", "properties": PROPERTIES}
+D2 = "body must be a map with type = redshift, postgres, or snowflake. required-keys = type, connection"
+D3 = (
+    "POST body may only include a type, a name, a description, map of properties, "
+    "and boolean for unmapped sources"
+)
+D4 = "this API endpoint does not support modifying destination type"
+BAD = CheckPlan(discovery_exit_status=1, discovery_error_message="no such host")
+
+
+def create(api: Api, **changes: Any) -> Any:
+    answer = api("POST", V4, json={**NEW, **changes})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_a_creation_checks_the_connection(api: Api, stitch: StitchEmulator) -> None:
+    made = create(api, description="Ours")
+    check_path = f"{V4}/{made['id']}/last-connection-check"
+    assert (made["name"], made["description"], made["display_name"]) == ("Postgres", "Ours", None)
+    assert made["report_card"]["current_step_type"] == "form"
+    check = api.get(check_path)
+    assert (check["name"], check["status"]) == (made["check_job_name"], "running")
+    stitch.advance(3)
+    assert api.get(check_path)["status"] == "succeeded"
+    (_, listed) = api.get(V4)
+    assert (listed["id"], listed["report_card"]["current_step_type"]) == (made["id"], "fully_configured")
+    assert "check_job_name" not in listed
+    stitch.quirks.name_checks_in_reads = True
+    assert api.get(V4)[1]["check_job_name"] == made["check_job_name"]
+
+
+def test_credentials_are_never_shown(api: Api) -> None:
+    made = create(api)
+    assert "secret" not in str(made) + str(api.get(V4)) + str(api.get(V3))
+    assert "password" not in made["properties"]
+    form = {prop["name"]: prop for prop in made["report_card"]["steps"][0]["properties"]}
+    assert (form["password"]["provided"], form["host"]["provided"], form["ssl"]["provided"]) == (
+        True,
+        True,
+        False,
+    )
+
+
+def test_a_failed_check_leaves_it_unconnected_until_a_good_one(api: Api, stitch: StitchEmulator) -> None:
+    stitch.plan_destination_check(BAD)
+    made = create(api)
+    stitch.advance(3)
+    check = api.get(f"{V4}/{made['id']}/last-connection-check")
+    assert (check["status"], check["error"], check["check_exit_status"]) == ("failed", True, None)
+    stitch.quirks.failed_check_exit_status = 1
+    assert api.get(f"{V4}/{made['id']}/last-connection-check")["check_exit_status"] == 1
+    assert api.get(V4)[1]["report_card"]["current_step_type"] == "form"
+    changed = api("PUT", f"{V4}/{made['id']}", json={"properties": {"host": "db.acme.example"}}).json()
+    assert changed["properties"] == {"host": "db.acme.example", "port": "5432", "database": "shop"}
+    assert changed["check_job_name"] != made["check_job_name"]
+    stitch.advance(3)
+    assert api.get(V4)[1]["report_card"]["current_step_type"] == "fully_configured"
+
+
+def test_the_check_of_an_update_can_be_planned(api: Api, stitch: StitchEmulator) -> None:
+    stitch.plan_destination_check(BAD, 155901)
+    api("PUT", f"{V4}/155901", json={"properties": {"host": "x"}})
+    stitch.advance(3)
+    assert api.get(f"{V4}/155901/last-connection-check")["discovery_error_message"] == "no such host"
+    # What was connected once stays so.
+    assert api.get(V4)[0]["report_card"]["current_step_type"] == "fully_configured"
+
+
+def test_deleting_it_pauses_its_sources_until_another_connects(
+    api: Api, stitch: StitchEmulator, github: int
+) -> None:
+    answer = api("DELETE", f"{V4}/155901")
+    assert (answer.status_code, answer.json()) == (200, {})
+    assert api.get(V4) == []
+    stitch.quirks.list_deleted_destinations = True
+    assert [d["deleted_at"] for d in api.get(V4)] == ["2026-08-17T06:00:02Z"]
+    assert api.get(f"/v4/sources/{github}")["system_paused_at"] == "2026-08-17T06:00:02Z"
+    assert api("POST", f"/v4/sources/{github}/sync").status_code == 400
+    create(api)
+    assert api.get(f"/v4/sources/{github}")["system_paused_at"] is not None  # not connected yet
+    stitch.advance(3)
+    assert api.get(f"/v4/sources/{github}")["system_paused_at"] is None
+    assert api.start(github)
+
+
+def test_unmapped_sources_are_taken_unless_it_says_otherwise(
+    api: Api, stitch: StitchEmulator, github: int
+) -> None:
+    api("DELETE", f"{V4}/155901")
+    first = create(api, ignore_unmapped_sources=True)["id"]
+    assert api.get(f"{V4}?source_id={github}") == []
+    second = create(api, ignore_unmapped_sources=False)["id"]
+    assert [d["id"] for d in api.get(f"{V4}?source_id={github}")] == [second]
+    assert [d["id"] for d in api.get(f"{V4}?destination_id={first}")] == [first]
+    assert api.get(f"{V4}?source_id={github}&destination_id={first}") == []
+
+
+def test_a_source_can_be_moved(api: Api, stitch: StitchEmulator, github: int) -> None:
+    other = stitch.add_destination("snowflake")
+    api("PUT", f"/v4/sources/{github}", json={"destination_id": other})
+    assert [d["id"] for d in api.get(f"{V4}?source_id={github}")] == [other]
+    assert api.get(f"/v4/sources/{github}")["system_paused_at"] is None
+    stitch.quirks.pause_on_switch = True
+    api("PUT", f"/v4/sources/{github}", json={"destination_id": 155901})
+    assert api.get(f"/v4/sources/{github}")["system_paused_at"] is not None
+
+
+def test_the_python_face_can_do_the_same(api: Api, stitch: StitchEmulator, github: int) -> None:
+    stitch.delete_destination(155901)
+    made = stitch.add_destination(name="Mine", check=CheckPlan(seconds=60))
+    assert [(d["id"], d["name"]) for d in api.get(V4)] == [(made, "Mine")]
+    assert api("POST", f"/v4/sources/{github}/sync").status_code == 400
+    stitch.advance(60)
+    assert api.start(github)
+    for bad in (lambda: stitch.add_destination("nope"), lambda: stitch.delete_destination(1)):
+        with pytest.raises(ValueError, match="no destination"):
+            bad()
+    stitch.limit_destinations(1)
+    with pytest.raises(ValueError, match="at your destination limit"):
+        stitch.add_destination()
+
+
+@pytest.mark.parametrize("body", [NEW, {"type": "postgres", "connection": PROPERTIES}])
+def test_d1_the_plan_has_so_many_destinations(api: Api, stitch: StitchEmulator, body: Any) -> None:
+    stitch.limit_destinations(1)
+    answer = api("POST", V3 if "connection" in body else V4, json=body)
+    assert (answer.status_code, answer.json()) == (400, "you are at your destination limit")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"type": "postgres"},
+        {"connection": {}},
+        {"type": "s3", "connection": {}},
+        {"type": "postgres", "connection": []},
+        {"type": "postgres", "connection": {}, "name": "x"},
+        [],
+    ],
+)
+def test_d2_the_third_version_needs_type_and_connection(api: Api, body: Any) -> None:
+    for method, path in (("POST", V3), ("PUT", f"{V3}/155901")):
+        answer = api(method, path, json=body)
+        assert (answer.status_code, answer.json()) == (400, D2)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"type": "postgres"},
+        {"properties": {}},
+        {**NEW, "type": "nope"},
+        {**NEW, "connection": {}},
+        {**NEW, "properties": {"port": 5432}},
+        {**NEW, "ignore_unmapped_sources": "no"},
+        {**NEW, "name": 7},
+        {**NEW, "type": ["postgres"]},
+        "x",
+    ],
+)
+def test_d3_the_fourth_version_takes_no_other_arguments(api: Api, body: Any) -> None:
+    answer = api("POST", V4, json=body)
+    assert (answer.status_code, answer.json()) == (400, D3)
+
+
+def test_d4_a_type_never_changes(api: Api) -> None:
+    for path, body in (
+        (f"{V4}/155901", NEW),
+        (f"{V3}/155901", {"type": "redshift", "connection": PROPERTIES}),
+    ):
+        answer = api("PUT", path, json=body)
+        assert (answer.status_code, answer.json()) == (400, D4)
+
+
+def test_d5_an_unknown_one_cannot_be_updated(api: Api) -> None:
+    for path, body in ((f"{V4}/1", {"properties": {}}), (f"{V3}/1", {"type": "postgres", "connection": {}})):
+        answer = api("PUT", path, json=body)
+        assert (answer.status_code, answer.json()) == (400, "invalid connection id")
+
+
+def test_d6_an_unknown_or_deleted_one_cannot_be_deleted(api: Api) -> None:
+    api("DELETE", f"{V4}/155901")
+    for number in (1, 155901):
+        answer = api("DELETE", f"{V4}/{number}")
+        message = f"Unable to locate dest ({number}) for client (104857) to delete"
+        assert (answer.status_code, answer.json()) == (400, message)
+
+
+def test_d7_a_list_takes_two_parameters_only(api: Api) -> None:
+    answer = api("GET", f"{V4}?source_id=1&page=2")
+    text = "GET may only include the params: source_id and/or destination_id"
+    assert (answer.status_code, answer.json()) == (400, text)
+
+
+@pytest.mark.parametrize("path", [V4, f"{V4}/12x", f"{V4}/-1", f"{V4}/{'9' * 30}"])
+def test_d8_d9_an_id_that_is_none_is_a_404(api: Api, path: str) -> None:
+    assert api("DELETE", path).status_code == 404
+
+
+def test_there_is_no_single_destination_to_get(api: Api) -> None:
+    assert api("GET", f"{V4}/155901").status_code == 404
+    assert api("DELETE", f"{V3}/155901").status_code == 404
+
+
+# The third version
+
+
+def test_the_third_version_has_its_own_words(api: Api, stitch: StitchEmulator) -> None:
+    stitch.delete_destinations()
+    assert api.get(V3) == []
+    made = api("POST", V3, json={"type": "postgres", "connection": PROPERTIES}).json()
+    running = {"error": False, "started_at": "2026-08-17T06:00:02Z", "completed_at": None}
+    assert made["last_check"] == running
+    assert set(made) == {"id", "type", "created_at", "updated_at", "connection", "last_check"}
+    assert made["connection"] == {"host": "pg.acme.example", "port": "5432", "database": "shop"}
+    stitch.plan_destination_check(BAD, made["id"])
+    body = {"type": "postgres", "connection": {"host": "x"}}
+    assert api("PUT", f"{V3}/{made['id']}", json=body).json()["connection"]["host"] == "x"
+    stitch.advance(3)
+    failed = {"error": True, "started_at": "2026-08-17T06:00:02Z", "completed_at": "2026-08-17T06:00:05Z"}
+    assert [d["last_check"] for d in api.get(V3)] == [failed]
+
+
+def test_the_third_version_shows_one_of_several(api: Api, stitch: StitchEmulator) -> None:
+    stitch.add_destination("snowflake")
+    assert [d["id"] for d in api.get(V3)] == [155901]
+
+
+def test_the_third_version_may_claim_another_charset(api: Api, stitch: StitchEmulator) -> None:
+    assert api("GET", V3).headers["Content-Type"] == "application/json"
+    stitch.quirks.v3_charset = True
+    body = {"type": "postgres", "connection": {"database": "Größe"}}
+    answer = api("PUT", f"{V3}/155901", json=body)
+    assert answer.headers["Content-Type"] == "application/json;charset=ISO-8859-1"
+    assert answer.content.decode("utf-8").count("Größe") == 1

@@ -1,0 +1,329 @@
+"""Webhooks really arrive, at receivers on this machine and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from airflow_provider_stitch.emulator import (
+    EmulatedStream,
+    Flush,
+    JobPlan,
+    LoadError,
+    StitchEmulator,
+    Webhook,
+)
+from airflow_provider_stitch.emulator.courier import post
+from airflow_provider_stitch.emulator.loopback import hook_address
+
+from .conftest import Api
+
+HOOKS = "/notifications/public/v1/api/hooks"
+
+
+class Receiver:
+    """A web server that keeps what it is sent, and answers as it is told."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[dict[str, str], Any]] = []
+        self.statuses: list[int] = []
+        self.arrived = threading.Event()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                receiver.received.append(({k.lower(): v for k, v in self.headers.items()}, body))
+                receiver.arrived.set()
+                status = receiver.statuses.pop(0) if receiver.statuses else 200
+                if status == 0:
+                    self.connection.close()
+                    return
+                self.send_response(status)
+                self.send_header("Location", "/elsewhere")
+                self.end_headers()
+
+            def log_message(self, *args: Any) -> None:
+                """Nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook?secret=1"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
+        self.thread.start()
+
+    @property
+    def payloads(self) -> list[Any]:
+        return [payload for _, payload in self.received]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.server.shutdown()
+    receiver.server.server_close()
+    receiver.thread.join(10)
+
+
+def test_a_load_is_told_as_in_the_sample(
+    api: Api, stitch: StitchEmulator, github: int, receiver: Receiver
+) -> None:
+    body = {"type": "post_load", "destination_id": 155901, "config": {"url": receiver.url}}
+    assert api("POST", HOOKS, json=body).status_code == 200
+    api.start(github)
+    stitch.advance(154)
+    assert stitch.settle_webhooks() == []  # commits are flushed at 80 s, and loaded at 155 s
+    stitch.advance(1)
+    (webhook,) = stitch.settle_webhooks()
+    assert (webhook.state, [a.status for a in webhook.attempts]) == ("delivered", [200])
+    headers, payload = receiver.received[0]
+    assert payload == webhook.payload
+    assert payload == {
+        "version": "1.0",
+        "minimum_sdc_batched_at": "2026-08-17T06:02:37.250Z",
+        "integration_name": "github",
+        "new_version": False,
+        "source_root_table_name": "commits",
+        "destination_root_table_name": "commits",
+        "table_version": 0,
+        "tables": [
+            {
+                "source_table_name": "commits",
+                "destination_table_name": "commits",
+                "num_rows": 120,
+                "num_rows_rejected": 0,
+                "max_time_extracted": "2026-08-17T06:01:12.250Z",
+                "bookmark_metadata": [
+                    {
+                        "key": "updated_at",
+                        "min_value": "2026-08-16T05:56:12.250Z",
+                        "max_value": "2026-08-17T05:56:12.250Z",
+                    }
+                ],
+            }
+        ],
+    }
+    assert headers["user-agent"] == "StitchLoadingWebhook"
+    assert headers["content-type"] == "application/json"
+    assert "authorization" not in headers
+    # A stream without rows is never loaded, so nothing is told of it.
+    stitch.advance(3600)
+    assert len(stitch.settle_webhooks()) == 1
+
+
+def test_it_comes_by_itself_when_its_time_has_come(receiver: Receiver) -> None:
+    with StitchEmulator(speed=3600) as stitch:
+        github = stitch.add_source("github", streams={"commits": 1})
+        stitch.add_hook(receiver.url)
+        stitch.start_job(github)
+        assert receiver.arrived.wait(10)  # nobody asks the emulator anything meanwhile
+        assert stitch.webhooks[0].payload == receiver.payloads[0]
+
+
+def test_a_refused_load_tells_nothing_until_it_heals(
+    stitch: StitchEmulator, github: int, receiver: Receiver
+) -> None:
+    stitch.add_hook(receiver.url)
+    stitch.plan_next_job(github, JobPlan(load_errors={"commits": LoadError("full", heals_after=600)}))
+    stitch.start_job(github)
+    stitch.advance(700)
+    assert stitch.settle_webhooks() == []
+    stitch.advance(100)
+    assert [w.state for w in stitch.settle_webhooks()] == ["delivered"]
+
+
+def test_an_outage_holds_webhooks_back(stitch: StitchEmulator, github: int, receiver: Receiver) -> None:
+    stitch.add_hook(receiver.url)
+    stitch.set_load_error(github, "commits")
+    stitch.start_job(github)
+    stitch.advance(3600)
+    assert stitch.settle_webhooks() == []
+    stitch.clear_load_error(github, "commits")
+    assert len(stitch.settle_webhooks()) == 1
+
+
+def test_each_batch_is_told_and_rejected_rows_too(
+    stitch: StitchEmulator, github: int, receiver: Receiver
+) -> None:
+    stitch.add_hook(receiver.url)
+    flushes = [Flush(at=20, rows=60, rejected=7), Flush(at=100, rows=5, rejected=5)]
+    stitch.plan_next_job(github, JobPlan(flushes={"commits": flushes}))
+    stitch.start_job(github)
+    stitch.advance(300)
+    stitch.settle_webhooks()
+    tables = sorted((p["tables"][0] for p in receiver.payloads), key=lambda t: -t["num_rows"])
+    assert [(t["num_rows"], t["num_rows_rejected"]) for t in tables] == [(53, 7), (0, 5)]
+    assert (tables[0]["bookmark_metadata"] is None, tables[1]["bookmark_metadata"]) == (False, None)
+
+
+def test_what_was_not_flushed_when_a_job_was_stopped_is_never_told(
+    stitch: StitchEmulator, github: int, receiver: Receiver
+) -> None:
+    stitch.add_hook(receiver.url)
+    stitch.start_job(github)
+    stitch.advance(60)
+    stitch.stop_job(github)
+    stitch.advance(3600)
+    assert stitch.settle_webhooks() == []
+
+
+@pytest.mark.parametrize("change", ["disabled", "deleted", "destination deleted"])
+def test_a_hook_that_is_gone_tells_nothing(
+    api: Api, stitch: StitchEmulator, github: int, receiver: Receiver, change: str
+) -> None:
+    hook_id = stitch.add_hook(receiver.url)
+    stitch.start_job(github)
+    if change == "disabled":
+        api("PUT", f"{HOOKS}/{hook_id}", json={"enable": False})
+    elif change == "deleted":
+        api("DELETE", f"{HOOKS}/{hook_id}")
+    else:
+        stitch.delete_destinations()
+        assert api.get(HOOKS) == {"post_load": []}
+    stitch.advance(3600)
+    assert stitch.settle_webhooks() == []
+    assert receiver.received == []
+
+
+def test_a_hook_hears_of_its_own_destination_only(
+    api: Api, stitch: StitchEmulator, github: int, receiver: Receiver
+) -> None:
+    stitch.add_hook(receiver.url, stitch.add_destination("s3"))
+    stitch.complete_job(github)
+    assert stitch.settle_webhooks() == []
+
+
+def test_an_s3_destination_adds_keys_and_objects(
+    api: Api, stitch: StitchEmulator, receiver: Receiver
+) -> None:
+    stitch.delete_destinations()
+    stitch.add_destination("s3")
+    events = stitch.add_source("events", streams={"clicks": EmulatedStream(3, primary_key=("a", "b"))})
+    stitch.add_hook(receiver.url)
+    stitch.start_job(events)
+    stitch.advance(3600)
+    (webhook,) = stitch.settle_webhooks()
+    table = webhook.payload["tables"][0]
+    assert table["primary_keys"] == ["a", "b"]
+    assert [o.startswith("events/clicks/0_") for o in table["s3_objects"]] == [True]
+
+
+def test_a_full_table_truncates_and_has_no_bookmark(
+    api: Api, stitch: StitchEmulator, receiver: Receiver
+) -> None:
+    stream = EmulatedStream(3, replication_method="FULL_TABLE")
+    source_id = stitch.add_source("all", display_name="All of it", streams={"clicks": stream})
+    stitch.add_hook(receiver.url)
+    stitch.quirks.webhook_blanks = "null"
+    stitch.quirks.webhook_names = "display_name"
+    stitch.start_job(source_id)
+    stitch.advance(3600)
+    (webhook,) = stitch.settle_webhooks()
+    payload = webhook.payload
+    assert (payload["new_version"], payload["table_version"] > 0) == (True, True)
+    assert payload["integration_name"] == "All of it"
+    blank = {key: payload["tables"][0][key] for key in ("bookmark_metadata", "primary_keys", "s3_objects")}
+    assert blank == {"bookmark_metadata": None, "primary_keys": None, "s3_objects": None}
+
+
+@pytest.mark.parametrize("first", [500, 302, 0], ids=["500", "redirect", "cut"])
+def test_a_webhook_that_fails_is_tried_again(
+    stitch: StitchEmulator, github: int, receiver: Receiver, first: int
+) -> None:
+    receiver.statuses = [first]
+    stitch.add_hook(receiver.url)
+    stitch.start_job(github)
+    stitch.advance(300)
+    (webhook,) = stitch.settle_webhooks()
+    assert (webhook.state, webhook.attempts[0].status) == ("waiting", first or None)
+    stitch.advance(60)
+    (webhook,) = stitch.settle_webhooks()
+    assert (webhook.state, len(webhook.attempts)) == ("delivered", 2)
+    assert receiver.payloads[0] == receiver.payloads[1]
+
+
+def test_after_five_retries_stitch_gives_up(stitch: StitchEmulator, github: int, receiver: Receiver) -> None:
+    receiver.statuses = [503] * 10
+    stitch.quirks.webhook_retry_seconds = 30
+    stitch.add_hook(receiver.url)
+    stitch.start_job(github)
+    stitch.advance(300)
+    for _ in range(10):
+        stitch.settle_webhooks()
+        stitch.advance(30)
+    (webhook,) = stitch.settle_webhooks()
+    assert (webhook.state, len(receiver.received)) == ("failed", 6)
+
+
+def test_nobody_at_home_is_a_failed_try(stitch: StitchEmulator, github: int, receiver: Receiver) -> None:
+    receiver.server.server_close()
+    stitch.add_hook(receiver.url)
+    stitch.complete_job(github, seconds_ago=0)
+    stitch.advance(300)
+    (webhook,) = stitch.settle_webhooks()
+    (attempt,) = webhook.attempts
+    assert attempt.status is None
+    assert "Connect" in str(attempt.error)
+
+
+def test_a_silent_receiver_is_given_up_in_time(
+    stitch: StitchEmulator, github: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_stitch.emulator.courier.TIMEOUT", 0.01)
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        stitch.add_hook(f"http://localhost:{silent.getsockname()[1]}/")
+        stitch.start_job(github)
+        stitch.advance(300)
+        (webhook,) = stitch.settle_webhooks()
+    assert [attempt.error for attempt in webhook.attempts] == ["no answer within 0.01 s"]
+
+
+def test_another_machine_is_never_called(stitch: StitchEmulator, github: int) -> None:
+    stitch.add_hook("https://hooks.acme.example/stitch")
+    stitch.start_job(github)
+    stitch.advance(300)
+    (webhook,) = stitch.settle_webhooks()
+    assert (webhook.state, webhook.attempts) == ("not sent", [])
+    assert webhook.payload["integration_name"] == "github"
+
+
+async def _post(url: str) -> int:
+    from datetime import datetime, timezone
+
+    return await post(Webhook(1, 1, url, datetime.now(timezone.utc), {}))
+
+
+def test_the_courier_itself_refuses_other_machines() -> None:
+    import asyncio
+
+    with pytest.raises(ValueError, match="not on this machine"):
+        asyncio.run(_post("https://example.com/"))
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("http://127.0.0.1:8000/", True),
+        ("http://localhost/", True),
+        ("https://[::1]:8443/x", True),
+        ("https://127.1.2.3/", True),
+        ("https://acme.example/", False),
+        ("https://localhost.acme.example/", False),
+        ("https://127.0.0.1.acme.example/", False),
+        ("https://user:127.0.0.1@acme.example/", False),
+        ("https://10.0.0.1/", False),
+        ("https://169.254.169.254/", False),
+        ("https://0.0.0.0/", False),
+        ("https://2130706433/", False),
+        ("https://0x7f.1/", False),
+    ],
+)
+def test_only_loopback_addresses_are_on_this_machine(url: str, local: bool) -> None:
+    assert (hook_address(url) is not None) is local
