@@ -18,9 +18,8 @@ from airflow_provider_stitch.emulator.job_book import JobBook
 from airflow_provider_stitch.emulator.load_list import LoadList
 from airflow_provider_stitch.emulator.loopback import hook_address
 from airflow_provider_stitch.emulator.notifications import Notifications
-from airflow_provider_stitch.emulator.plans import CheckPlan, EmulatedStream, JobPlan, Quirks
 from airflow_provider_stitch.emulator.sources import Source, usual_properties
-from airflow_provider_stitch.emulator.streams import Stream, make_stream
+from airflow_provider_stitch.emulator.streams import Stream, make_stream, stream_with_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.destinations import Destination
     from airflow_provider_stitch.emulator.ids import Ids
     from airflow_provider_stitch.emulator.jobs import Batch
+    from airflow_provider_stitch.emulator.plans import CheckPlan, EmulatedStream, JobPlan, Quirks
     from airflow_provider_stitch.emulator.webhooks import Outbox
 
 #: The first scheduled job of a new source can take so long to come.
@@ -181,7 +181,7 @@ class Account:
     def begin_check(self, source: Source, now: datetime) -> Check:
         """A connection check of a source begins. A good one also finds streams."""
         begun = source.checks.begin(now)
-        self.agenda.at(begun.ends_at, lambda instant: self._after_check(source, begun, instant))
+        self.agenda.at(begun.ends_at, self._after_check, source, begun)
         return begun
 
     def _after_check(self, source: Source, begun: Check, instant: datetime) -> None:
@@ -199,7 +199,7 @@ class Account:
         source.undiscovered.clear()
 
     def _new_stream(self, key: str, plan: int | EmulatedStream) -> Stream:
-        full = EmulatedStream(rows=plan) if isinstance(plan, int) else plan
+        full = stream_with_rows(plan) if isinstance(plan, int) else plan
         return make_stream(key, full, self.ids.take("stream"))
 
     def configure(self, source: Source, now: datetime) -> None:
@@ -213,7 +213,7 @@ class Account:
     def schedule(self, source: Source, slot: datetime) -> None:
         """Stitch itself starts a job at this instant, and so on."""
         source.next_slot = slot
-        self.agenda.at(slot, lambda instant: self._fire(source, instant))
+        self.agenda.at(slot, self._fire, source)
 
     def _fire(self, source: Source, slot: datetime) -> None:
         """A slot that falls into a running job is skipped."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,18 +18,18 @@ class Agenda:
     """
 
     def __init__(self) -> None:
-        self._entries: list[tuple[datetime, int, Callable[[datetime], None]]] = []
+        self._entries: list[tuple[datetime, int, Callable[..., None], tuple[Any, ...]]] = []
         self._numbers = itertools.count()  # what was entered first happens first
 
-    def at(self, instant: datetime, act: Callable[[datetime], None]) -> None:
-        """Call ``act`` with this instant once it has come."""
-        heapq.heappush(self._entries, (instant, next(self._numbers), act))
+    def at(self, instant: datetime, act: Callable[..., None], *subject: Any) -> None:
+        """Call ``act`` with the subject and this instant once it has come."""
+        heapq.heappush(self._entries, (instant, next(self._numbers), act, subject))
 
     def run_until(self, now: datetime) -> None:
         """Do what is due, in the order of its instants; also what is entered meanwhile."""
         while self._entries and self._entries[0][0] <= now:
-            instant, _, act = heapq.heappop(self._entries)
-            act(instant)
+            instant, _, act, subject = heapq.heappop(self._entries)
+            act(*subject, instant)
 
     def next_at(self) -> datetime | None:
         """The instant of the first thing to do; None if there is nothing."""

@@ -146,7 +146,7 @@ def update(account: Account, destination: Destination, properties: Mapping[str, 
 def check(account: Account, destination: Destination, now: datetime) -> None:
     """Begin a connection check, whose success connects the destination."""
     begun = destination.checks.begin(now)
-    account.agenda.at(begun.ends_at, lambda instant: _after_check(account, destination, begun, instant))
+    account.agenda.at(begun.ends_at, _after_check, account, destination, begun)
 
 
 def _after_check(account: Account, destination: Destination, begun: Check, instant: datetime) -> None:

@@ -24,7 +24,7 @@ StartedBy = Literal["api", "schedule", "test"]
 T = TypeVar("T")
 
 
-@dataclass
+@dataclass(slots=True)
 class Job:
     """A job of a source: its timeline, and who started it."""
 
@@ -33,7 +33,7 @@ class Job:
     stopped: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class SourceJobs:
     """The jobs of one source, by their start, and how the next ones go."""
 
@@ -108,10 +108,10 @@ class JobBook:
         for batch in timeline.batches:
             account.load_list.add(source, streams[batch.tap_stream_id], batch)
         if source.undiscovered:
-            account.agenda.at(timeline.ends_at, lambda _: self._after_job(source, job))
+            account.agenda.at(timeline.ends_at, self._after_job, source, job)
         return job
 
-    def _after_job(self, source: Source, job: Job) -> None:
+    def _after_job(self, source: Source, job: Job, _: datetime) -> None:
         """New streams that discovery found appear only after the job."""
         if job.timeline.discovery and job.timeline.discovery.exit_status == 0:
             self._account.discover(source)

@@ -27,7 +27,7 @@ _GREGORIAN = datetime(1582, 10, 15, tzinfo=timezone.utc)
 _clock_sequence = itertools.count()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StreamToRead:
     """A selected stream as a job finds it."""
 
@@ -37,7 +37,7 @@ class StreamToRead:
     flushes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How a phase ended, and when."""
 
@@ -46,7 +46,7 @@ class Outcome:
     description: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Read:
     """The tap has read a stream to its end."""
 
@@ -55,7 +55,7 @@ class Read:
     at: datetime
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Rows of one stream that reach the pipeline together, and whose load is attempted later."""
 
@@ -69,7 +69,7 @@ class Batch:
     rejected: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Timeline:
     """Everything that happens in one replication job."""
 

@@ -27,7 +27,7 @@ _INSTANT = timedelta(microseconds=1)
 _Key = tuple[Any, ...]
 
 
-@dataclass
+@dataclass(slots=True)
 class _Row:
     source: Source
     stream: Stream
@@ -47,6 +47,7 @@ class LoadList:
         self._agenda = agenda
         self._quirks = quirks
         self._on_load = on_load
+        self._looks, self._expires = self._look, self._expire  # bound once, for there are many entries
         self._rows: dict[int, _Row] = {}  # by stream id
         self._sorted: list[_Key] | None = None  # of the listed rows; the last part is the stream id
         self._sorted_by = ""
@@ -100,7 +101,7 @@ class LoadList:
     # What is listed
 
     def _look_at(self, row: _Row, instant: datetime) -> None:
-        self._agenda.at(instant, lambda at: self._look(row, at))
+        self._agenda.at(instant, self._looks, row)
 
     def _look(self, row: _Row, instant: datetime) -> None:
         """Something may have been loaded, or refused."""
@@ -113,7 +114,7 @@ class LoadList:
         if state is not None:
             row.listed = True
             self._new.append(row)
-            self._agenda.at(state.attempted_at + REACH + _INSTANT, lambda at: self._expire(row, at))
+            self._agenda.at(state.attempted_at + REACH + _INSTANT, self._expires, row)
 
     def _expire(self, row: _Row, instant: datetime) -> None:
         state = row.loads.state(instant)
@@ -122,7 +123,7 @@ class LoadList:
         if state is None or state.attempted_at < instant - REACH:
             self._unlist(row)
         else:
-            self._agenda.at(state.attempted_at + REACH + _INSTANT, lambda at: self._expire(row, at))
+            self._agenda.at(state.attempted_at + REACH + _INSTANT, self._expires, row)
 
     def _unlist(self, row: _Row) -> None:
         row.listed = False

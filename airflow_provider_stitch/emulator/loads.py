@@ -43,10 +43,12 @@ class LoadState:
 class StreamLoads:
     """All batches of one stream of one source."""
 
+    __slots__ = ("_awaited", "_batches", "_outages")
+
     def __init__(self) -> None:
         self._batches: list[Batch] = []
         self._awaited: list[Batch] = []  # nobody has been told of their load
-        self._outages: list[Outage] = []
+        self._outages: tuple[Outage, ...] = ()
 
     def add(self, batch: Batch) -> None:
         """A batch that is flushed, or is going to be."""
@@ -61,7 +63,7 @@ class StreamLoads:
     def begin_outage(self, since: datetime, message: str) -> None:
         """From now on the destination refuses the stream."""
         self.end_outages(since)
-        self._outages.append(Outage(since, message))
+        self._outages = (*self._outages, Outage(since, message))
 
     def end_outages(self, now: datetime) -> None:
         """The destination takes the stream again, and loads at once what it had refused."""

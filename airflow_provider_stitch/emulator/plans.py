@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-@dataclass(frozen=True)
+_USUAL_FIELDS: Mapping[str, str] = {"id": "automatic", "updated_at": "automatic", "name": "available"}
+
+
+@dataclass(frozen=True, slots=True)
 class EmulatedStream:
     """A stream of an emulated source. Its key in ``add_source(streams=...)`` is its default name."""
 
@@ -27,9 +30,7 @@ class EmulatedStream:
     primary_key: tuple[str, ...] = ("id",)
     replication_method: str = "INCREMENTAL"
     #: field name -> inclusion: ``automatic``, ``available`` or ``unsupported``
-    fields: Mapping[str, str] = field(
-        default_factory=lambda: {"id": "automatic", "updated_at": "automatic", "name": "available"}
-    )
+    fields: Mapping[str, str] = field(default_factory=lambda: _USUAL_FIELDS)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ Source: Stitch Connect API, "Report card object" and "Connection step object".
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.emulator.catalogue import DESTINATION_TYPES, Property, SourceType
+from airflow_provider_stitch.emulator.catalogue import DESTINATION_TYPES, Property, SourceType, source_type
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -21,16 +22,24 @@ def source_report_card(
     :param provided: the names of the properties that have a value.
     :param by_position: ``current_step`` is the step's position, counted from 1. Some samples show 1 always.
     """
-    steps = kind.steps
+    steps = _steps(kind.name, frozenset(provided))
+    position = [step["type"] for step in steps].index(current_step) + 1
     return {
         "type": kind.name,
-        "current_step": list(steps).index(current_step) + 1 if by_position else 1,
+        "current_step": position if by_position else 1,
         "current_step_type": current_step,
-        "steps": [
-            {"type": step, "properties": _properties(_with_others(step, own, kind, provided), provided)}
-            for step, own in steps.items()
-        ],
+        "steps": steps,
     }
+
+
+@lru_cache(maxsize=1024)
+def _steps(type_name: str, provided: frozenset[str]) -> list[dict[str, Any]]:
+    """The steps, shared by all sources that have been given the same: an account may have thousands."""
+    kind = source_type(type_name)
+    return [
+        {"type": step, "properties": _properties(_with_others(step, own, kind, provided), provided)}
+        for step, own in kind.steps.items()
+    ]
 
 
 def source_type_body(kind: SourceType, *, access: bool) -> dict[str, Any]:

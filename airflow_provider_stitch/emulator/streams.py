@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import Any
 
-if TYPE_CHECKING:
-    from airflow_provider_stitch.emulator.plans import EmulatedStream
+from airflow_provider_stitch.emulator.plans import EmulatedStream
 
 Breadcrumb = tuple[str, ...]
 #: The keys of a stream's metadata that may be written.
 WRITABLE_KEYS = ("selected", "replication-method", "replication-key", "view-key-properties")
 
 
-@dataclass
+@dataclass(slots=True)
 class Stream:
-    """A stream of a source, with its metadata by breadcrumb: ``()`` is the stream, others are fields."""
+    """A stream of a source."""
 
     key: str
     stream_id: int
@@ -24,11 +24,21 @@ class Stream:
     stream_name: str
     schema_name: str | None
     plan: EmulatedStream
-    metadata: dict[Breadcrumb, dict[str, Any]]
+    _metadata: dict[Breadcrumb, dict[str, Any]] | None = None
+
+    @property
+    def metadata(self) -> dict[Breadcrumb, dict[str, Any]]:
+        """The metadata by breadcrumb: ``()`` is the stream, others are fields. Made when first asked for."""
+        if self._metadata is None:
+            self._metadata = _discovered(self.plan)
+        return self._metadata
 
     @property
     def selected(self) -> bool | None:
-        value: bool | None = self.metadata[()].get("selected")
+        """Whether it is selected now; None: it never was."""
+        if self._metadata is None:
+            return self.plan.selected
+        value: bool | None = self._metadata[()].get("selected")
         return value
 
     @property
@@ -72,8 +82,25 @@ class Stream:
         }
 
 
+@cache
+def stream_with_rows(rows: int) -> EmulatedStream:
+    """A usual stream. It does not change, so there is one for each number of rows."""
+    return EmulatedStream(rows=rows)
+
+
 def make_stream(key: str, plan: EmulatedStream, stream_id: int) -> Stream:
     """A stream as discovery found it."""
+    return Stream(
+        key=key,
+        stream_id=stream_id,
+        tap_stream_id=plan.tap_stream_id or key,
+        stream_name=plan.stream_name or key,
+        schema_name=plan.schema_name,
+        plan=plan,
+    )
+
+
+def _discovered(plan: EmulatedStream) -> dict[Breadcrumb, dict[str, Any]]:
     stream_level: dict[str, Any] = {"selected": plan.selected, "table-key-properties": list(plan.primary_key)}
     if plan.schema_name is None:
         stream_level["forced-replication-method"] = plan.replication_method
@@ -88,12 +115,4 @@ def make_stream(key: str, plan: EmulatedStream, stream_id: int) -> Stream:
         metadata[("properties", name)] = {"inclusion": inclusion}
         if plan.selected:  # a field's `selected` is present only if the stream is selected
             metadata[("properties", name)]["selected"] = inclusion == "available"
-    return Stream(
-        key=key,
-        stream_id=stream_id,
-        tap_stream_id=plan.tap_stream_id or key,
-        stream_name=plan.stream_name or key,
-        schema_name=plan.schema_name,
-        plan=plan,
-        metadata=metadata,
-    )
+    return metadata
