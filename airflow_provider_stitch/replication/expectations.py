@@ -126,10 +126,10 @@ def _certain_at(verdict: StreamVerdict, goal: Goal, known: Known) -> datetime | 
     return None
 
 
-def begins_by_schedule(goal: Goal, source: Source | None) -> datetime | None:
+def begins_by_schedule(goal: Goal, source: Source) -> datetime | None:
     """Return when Stitch's schedule starts the job that a goal waits for, or has started it; None if nothing
     tells."""
-    schedule = (source.schedule if source is not None else None) or {}
+    schedule = source.schedule or {}
     if goal.started_after is None or not isinstance(schedule.get("next_fire_time"), str):
         return None
     try:

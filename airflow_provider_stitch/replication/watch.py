@@ -38,7 +38,7 @@ from airflow_provider_stitch.replication.wants import LATEST_KNOWN
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_stitch.connect.objects import Extraction, Load, Source
+    from airflow_provider_stitch.connect.objects import Extraction, Load, Stream
     from airflow_provider_stitch.replication.goals import Goal
     from airflow_provider_stitch.replication.loading import StreamVerdict
     from airflow_provider_stitch.replication.reader import AccountReader
@@ -104,7 +104,7 @@ class Watch:
         self._tell = tell
         self._warn = warn
         self._told: set[str] = set()
-        self._source: Source | None = None
+        self._begins_at: datetime | None = None  # by Stitch's schedule
         self._source_asked_at = float("-inf")
         self._stitch_is_ahead = 0.0  # seconds from this machine's clock to Stitch's
         self._extraction_told: Told[Extraction | None] | None = None
@@ -197,7 +197,7 @@ class Watch:
             await self._ask_for_loads(assessment, until)
         elif question is Question.STREAMS:
             streams = await self.reader.ask(lambda: self.reader.client.list_streams(self.goal.source_id))
-            self.known = replace(self.known, streams=tuple(streams))
+            self.known = replace(self.known, streams=tuple(_brief(stream) for stream in streams))
         elif question is Question.CHECK:
             await self._ask_for_check()
 
@@ -212,7 +212,7 @@ class Watch:
                 self.goal,
                 moment,
                 watch.experience_of_jobs(source_id),
-                begins_by_schedule(self.goal, self._source),
+                self._begins_at,
             ),
         )
         if told is not None:
@@ -291,9 +291,10 @@ class Watch:
             return
         self._source_asked_at = now
         client = self.reader.client
-        self._source = source = await self.reader.ask(lambda: client.get_source(self.goal.source_id))
+        source = await self.reader.ask(lambda: client.get_source(self.goal.source_id))
         if client.latest_answer_at is not None:
             self._stitch_is_ahead = client.latest_answer_at.timestamp() - self.reader.clock.time()
+        self._begins_at = begins_by_schedule(self.goal, source)
         why_not = why_no_end(source)
         # A check, and the structure sync in it, are steps of the configuration itself.
         is_being_configured = self.goal.phase in ("connection_check", "structure_sync")
@@ -346,6 +347,12 @@ class Watch:
             job_name=goal.job_name,
         )
         return Outcome(goal.to_dict(), result_of(goal, assessment), _plain(error))
+
+
+def _brief(stream: Stream) -> Stream:
+    """Leave out what nobody needs in order to wait: a thousand may."""
+    schema = stream.schema_name
+    return replace(stream, metadata={"schema-name": schema} if schema is not None else {}, raw={})
 
 
 def _how_far(assessment: Assessment) -> str:
