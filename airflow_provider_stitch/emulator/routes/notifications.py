@@ -60,7 +60,7 @@ def update_custom_email(call: Call) -> Any:
     body = call.json(Refusal(400, {"disabled_at": None}))
     value = body.get("disabled_at") if isinstance(body, dict) else None
     invalid = Refusal(400, {"disabled_at": value})
-    if not isinstance(body, dict) or set(body) != {"disabled_at"} or not isinstance(value, str | None):
+    if not isinstance(body, dict) or "disabled_at" not in body or not isinstance(value, str | None):
         raise invalid
     try:
         email.disabled_at = None if value is None else parse_iso(value)
@@ -151,7 +151,7 @@ ENDPOINTS = (
         _GROUP,
         "Disable or enable a custom e-mail address",
         record({"disabled_at": nullable(TEXT)}),
-        body=record({"disabled_at": nullable(TEXT)}),
+        body={**record({"disabled_at": nullable(TEXT)}), "additionalProperties": True},
         refusals={400: record({"disabled_at": {}}), 404: ref("NotFoundStatus")},
     ),
     Endpoint(
