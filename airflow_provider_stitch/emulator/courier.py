@@ -6,6 +6,7 @@ It runs in the event loop of the emulator's server.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import ssl
 from typing import TYPE_CHECKING
@@ -54,7 +55,8 @@ class Courier:
         """Look again: something may be due. From any thread."""
         loop = self._loop
         if loop is not None:
-            loop.call_soon_threadsafe(self._woken.set)
+            with contextlib.suppress(RuntimeError):  # the emulator is being stopped at this moment
+                loop.call_soon_threadsafe(self._woken.set)
 
     def _look(self) -> tuple[list[Webhook], float | None]:
         """What is due, and the (real) seconds until more may be."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.emulator import destinations
 from airflow_provider_stitch.emulator.allowance import NewConnections
-from airflow_provider_stitch.emulator.catalogue import DESTINATION_TYPES
+from airflow_provider_stitch.emulator.catalogue import DESTINATION_TYPES, source_type
 from airflow_provider_stitch.emulator.handle_base import Handle
 from airflow_provider_stitch.emulator.plans import CheckPlan, EmulatedStream, JobPlan
 from airflow_provider_stitch.emulator.refusal import Refusal
@@ -64,11 +64,16 @@ class SourcesHandle(Handle):
     def add_streams(self, source_id: int, streams: Mapping[str, int | EmulatedStream]) -> None:
         """The source has new tables. Its next discovery finds them, so they show after the next job or check.
 
+        An Import API or webhook source has no discovery: rows bring its tables at once.
+
         :param streams: as for ``add_source``; where a number is given, nobody has selected the stream.
         """
         with self._source(source_id) as (source, _):
-            found = {key: unselected(plan) for key, plan in streams.items()}
+            extracted = source.kind.singer_backed
+            found = {key: unselected(plan) if extracted else plan for key, plan in streams.items()}
             source.undiscovered.update(found)
+            if not extracted:
+                self._account.discover(source)
 
     def plan_new_sources(
         self,
@@ -78,13 +83,15 @@ class SourcesHandle(Handle):
         job: JobPlan | None = None,
         check: CheckPlan | None = None,
     ) -> None:
-        """How sources of a type turn out that are created through the API.
+        """How sources of a type turn out that are created through the API. The type need not be modelled.
 
         :param streams: what discovery finds; where a number is given, nobody has selected the stream.
             None: as before, or what sources of the type usually have.
         :param job: how their jobs go. None: as before, or the usual way.
         :param check: how the first check of the next such source goes. None: as planned before, or well.
         """
+        if not source_type(type).singer_backed:
+            raise ValueError(f"A source of type {type} has no discovery, no check and no jobs.")
         with self._world.at_now():
             new = self._account.new_sources.setdefault(type, NewConnections())
             new.streams = new.streams if streams is None else dict(streams)

@@ -119,7 +119,7 @@ class CheckPlan:
     discovery_error_message: str | None = None
 
 
-@dataclass
+@dataclass(slots=True)  # so that a name that is none is an error
 class Quirks:
     """What Stitch's documentation leaves open, and a client must bear either way. May be changed later."""
 

@@ -6,6 +6,7 @@ In the same thread webhooks are delivered.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.courier import Courier
     from airflow_provider_stitch.emulator.front import Front
+
+logger = logging.getLogger(__name__)
 
 _PATIENCE = 10.0
 
@@ -49,6 +52,7 @@ class _Uvicorn(uvicorn.Server):
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
         await super().startup(sockets=sockets)
         self._deliveries = self._loop.create_task(self._courier.run())
+        self._deliveries.add_done_callback(_report)
         self.listening.set()
 
     async def main_loop(self) -> None:
@@ -69,6 +73,12 @@ class _Uvicorn(uvicorn.Server):
         await asyncio.sleep(0)  # the connections learn that they are lost
         tasks = [*self.server_state.tasks, *([self._deliveries] if self._deliveries else [])]
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _report(deliveries: asyncio.Task[None]) -> None:
+    """Deliveries go on until they are cancelled. If they end before, it is a fault of the emulator itself."""
+    if not deliveries.cancelled() and deliveries.exception() is not None:
+        logger.error("The emulator delivers no webhooks any more.", exc_info=deliveries.exception())
 
 
 class Server:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.emulator import report_cards
 from airflow_provider_stitch.emulator.allowance import NewConnections
-from airflow_provider_stitch.emulator.catalogue import SOURCE_TYPES, SourceType
+from airflow_provider_stitch.emulator.catalogue import SOURCE_TYPES, SourceType, source_type
 from airflow_provider_stitch.emulator.clock import parse_iso, stamp_ms
 from airflow_provider_stitch.emulator.plans import EmulatedStream
 from airflow_provider_stitch.emulator.refusal import Refusal, coded
@@ -80,9 +80,9 @@ def _texts(body: Mapping[str, Any], *keys: str) -> bool:
 
 
 def _kind(account: Account, type_name: str) -> SourceType:
-    kind = SOURCE_TYPES.get(type_name)
-    if kind is None:
+    if type_name not in SOURCE_TYPES and type_name not in account.new_sources:
         raise coded("InvalidType", f"invalid source type ({type_name})")
+    kind = source_type(type_name)
     if kind.bare or type_name in account.allowed.refused_types:
         raise coded("AccessDenied", f"you do not have access to source type ({type_name})")
     return kind

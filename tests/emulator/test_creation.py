@@ -198,6 +198,24 @@ def test_new_tables_show_after_the_next_job(api: Api, stitch: StitchEmulator, gi
     assert names() == ["commits", "issues", "releases"]
 
 
+def test_an_import_api_source_has_tables_as_soon_as_there_are_rows(api: Api, stitch: StitchEmulator) -> None:
+    made = create(api, "Events", "import_api")
+    stitch.add_streams(made["id"], {"clicks": 0})
+    stitch.record_load(made["id"], "clicks")
+    assert [(row["source_name"], row["stream_name"]) for row in api.loads()] == [("events", "clicks")]
+
+
+def test_a_type_that_is_not_modelled_can_be(api: Api, stitch: StitchEmulator) -> None:
+    assert post(api, "Jira", "platform.jira").status_code == 400
+    stitch.plan_new_sources("platform.jira", streams={"tickets": 3})
+    assert api.get("/v4/source-types/platform.jira")["type"] == "platform.jira"
+    made = create(api, "Jira", "platform.jira", properties=GITHUB)
+    stitch.advance(3)
+    assert [s["stream_name"] for s in api.get(f"/v4/sources/{made['id']}/streams")] == ["tickets"]
+    with pytest.raises(ValueError, match="no discovery"):
+        stitch.plan_new_sources("import_api")
+
+
 # Destinations
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
+
+from airflow_provider_stitch.emulator import Quirks
 
 from .conftest import run_pytest
 
@@ -18,6 +21,14 @@ BLOCKS = [
 
 def test_there_are_blocks() -> None:
     assert len(BLOCKS) >= 5
+
+
+def test_the_page_tells_of_every_quirk_with_its_default() -> None:
+    rows = {row[0]: row[1] for row in re.findall(r"^\| `(\w+)` \| (.*?) \| .* \|$", PAGE, re.MULTILINE)}
+    quirks = {field.name: field.default for field in dataclasses.fields(Quirks)}
+    assert set(rows) == set(quirks)
+    quoted = {name for name, default in quirks.items() if f'"{default}"' in rows[name]}
+    assert quoted == {name for name, default in quirks.items() if isinstance(default, str)}
 
 
 @pytest.mark.parametrize("code", [pytest.param(code, id=f"block {n}") for n, code in enumerate(BLOCKS, 1)])

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -292,6 +293,53 @@ def test_another_machine_is_never_called(stitch: StitchEmulator, github: int) ->
     (webhook,) = stitch.settle_webhooks()
     assert (webhook.state, webhook.attempts) == ("not sent", [])
     assert webhook.payload["integration_name"] == "github"
+
+
+def test_a_receiver_may_speak_tls(
+    stitch: StitchEmulator, github: int, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ssl
+
+    certificate = self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    receiver.server.socket = context.wrap_socket(receiver.server.socket, server_side=True)
+    stitch.add_hook(receiver.url.replace("http://127.0.0.1", "https://localhost"))
+    stitch.start_job(github)
+    stitch.advance(300)
+    (webhook,) = stitch.settle_webhooks()
+    assert "CERTIFICATE_VERIFY_FAILED" in str(webhook.attempts[0].error)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    stitch.advance(60)
+    (webhook,) = stitch.settle_webhooks()
+    assert (webhook.state, len(receiver.received)) == ("delivered", 1)
+
+
+def self_signed(folder: Path) -> Path:
+    """A certificate for localhost with its key, in one file."""
+    from datetime import datetime, timedelta, timezone
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(timezone.utc)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    file = folder / "localhost.pem"
+    file.write_bytes(
+        certificate.public_bytes(pem)
+        + key.private_bytes(pem, serialization.PrivateFormat.TraditionalOpenSSL, plain)
+    )
+    return file
 
 
 async def _post(url: str) -> int:

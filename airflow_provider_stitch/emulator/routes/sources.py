@@ -40,8 +40,9 @@ def list_source_types(call: Call) -> Any:
 def get_source_type(call: Call) -> Any:
     """One type. What an unknown one answers is not documented beyond the general 404."""
     name = call.params["source_type"]
-    used = {source.type for source in call.account.sources.values()}
-    if name not in SOURCE_TYPES and name not in used:
+    account = call.account
+    used = {source.type for source in account.sources.values()}
+    if name not in SOURCE_TYPES and name not in used and name not in account.new_sources:
         raise not_found()
     return _type_body(call, source_type(name))
 
