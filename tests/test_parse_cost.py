@@ -25,7 +25,7 @@ IMPORTS = f"""
 import json, sys
 {AIRFLOW}
 before = set(sys.modules)
-import airflow_provider_stitch.operators.stitch
+from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 import airflow_provider_stitch.sensors.stitch
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
@@ -43,9 +43,7 @@ def added(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         check=True,
     )
     names = json.loads(done.stdout.splitlines()[-1])
-    assert {"airflow_provider_stitch.operators.stitch", "airflow_provider_stitch.sensors.stitch"} <= set(
-        names
-    )
+    assert {"airflow_provider_stitch.operators.run", "airflow_provider_stitch.sensors.stitch"} <= set(names)
     return names
 
 
@@ -69,3 +67,21 @@ def test_importing_operators_and_sensors_adds_few_modules(added: list[str]) -> N
 )
 def test_importing_operators_and_sensors_does_not_bring(package: str, added: list[str]) -> None:
     assert [name for name in added if name == package or name.startswith(f"{package}.")] == []
+
+
+def test_an_operator_is_paid_for_by_who_imports_it(added: list[str]) -> None:
+    ours = [name for name in added if name.startswith("airflow_provider_stitch.operators.")]
+
+    assert not {
+        f"airflow_provider_stitch.operators.{name}" for name in ("accounts", "streams", "setup")
+    } & set(ours)
+
+
+def test_every_operator_has_its_place_in_one_module() -> None:
+    from airflow_provider_stitch.operators import stitch
+
+    for name in stitch.__all__:
+        assert getattr(stitch, name).__name__ == name
+    assert dir(stitch) == stitch.__all__
+    with pytest.raises(AttributeError, match="StitchEverythingOperator"):
+        stitch.StitchEverythingOperator  # noqa: B018

@@ -116,6 +116,12 @@ class UnknownDestination(StitchError):
     retryable = False
 
 
+class PausedByStitch(StitchError):
+    """Stitch itself has paused the source, which no request can undo."""
+
+    retryable = False
+
+
 class AmbiguousSource(StitchError):
     """More than one source goes by that name."""
 
@@ -161,6 +167,10 @@ class JobAlreadyRunning(StitchError):
     ) -> None:
         super().__init__(message, source_id=source_id, job_name=job_name)
         self.answered_at = answered_at
+
+
+class SourceNotReady(StitchError):
+    """The source is at a step of its configuration at which this can't be done yet."""
 
 
 class JobNotStarted(StitchError):

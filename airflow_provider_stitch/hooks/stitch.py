@@ -65,8 +65,10 @@ class StitchHook(BaseHook):
         """Return the client of this account."""
         return self.client
 
-    def resolve_source(self, source: int | str) -> Source:
+    def resolve_source(self, source: int | str, *, client: StitchClient | None = None) -> Source:
         """Return the source with this id, or `name`, or display name.
+
+        :param client: this hook's client with another patience.
 
         :raises UnknownSource: there is none; the message lists candidates.
         :raises AmbiguousSource: there are several; the message lists them.
@@ -74,8 +76,9 @@ class StitchHook(BaseHook):
         """
         from airflow_provider_stitch.replication.sources import find_source
 
-        sources = self.client.list_sources()
-        _check_account(self.client, sources)
+        client = client or self.client
+        sources = client.list_sources()
+        _check_account(client, sources)
         return find_source(sources, source)
 
     def source_url(self, source_id: int) -> str:

@@ -1,0 +1,112 @@
+"""What operators that set up an account have in common: a few short requests, and patience with Stitch."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_stitch.tasks import LINK_KEY, Deadline, StitchTask, failing_for_good, seconds, url_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_stitch.connect.client import StitchClient
+    from airflow_provider_stitch.connect.objects import ReportCard, Source
+
+# Seconds for which an unavailable Stitch is asked again when nothing else sets an end.
+LONGEST_PATIENCE = 86_400.0
+
+# Steps at which nothing has been connected yet, so that what was sent may have been wrong.
+UNCONNECTED = ("form", "oauth", "profile", "discover_schema")
+
+# Stitch's times are whole seconds: a check of the same second is not older.
+A_SECOND = timedelta(seconds=1)
+
+
+class StitchSetupOperator(StitchTask, BaseOperator):
+    """A task that brings an account to a wanted state: it reads first, and changes only what differs.
+
+    :param timeout: seconds (or a timedelta) for which an unavailable Stitch is asked again.
+    :param stitch_conn_id: id of the Airflow connection. (templated)
+    """
+
+    ui_color = "#e4f0e1"
+
+    def __init__(
+        self,
+        *,
+        timeout: float | timedelta | None = 600,
+        stitch_conn_id: str = "stitch_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.timeout = seconds(timeout, "timeout")
+        self.stitch_conn_id = stitch_conn_id
+        self._deadline = Deadline(None)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Bring the account to the wanted state and return what was found and changed."""
+        with failing_for_good():
+            self._deadline = Deadline.of(context, self.timeout, self.execution_timeout)
+            return self.set_up(context)
+
+    def set_up(self, context: Context) -> dict[str, Any]:
+        """Do what this task is for, and return its XCom."""
+        raise NotImplementedError
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds for which there is still time."""
+        if self._deadline.at is None:
+            return LONGEST_PATIENCE
+        return min(max(0.0, self._deadline.at - time.time()), LONGEST_PATIENCE)
+
+    @property
+    def client(self) -> StitchClient:
+        """The client of the account, which repeats reads and updates for as long as there is time."""
+        return self.hook.client.with_retries(self.seconds_left)
+
+    def find_source(self, context: Context, source: int | str) -> Source:
+        """Return the source that a user named, and leave the link to it.
+
+        :raises UnknownSource: there is none; the message lists candidates.
+        :raises DeletedSource: it is deleted.
+        """
+        from airflow_provider_stitch.replication.never import why_no_end
+
+        found = self.hook.resolve_source(source, client=self.client)
+        self.leave_link_to(context, found)
+        deleted = why_no_end(found)
+        if deleted is not None:
+            raise deleted
+        return found
+
+    def leave_link_to(self, context: Context, source: Source) -> None:
+        """Leave the address of a source's page in XCom, for the link to find."""
+        context["ti"].xcom_push(key=LINK_KEY, value=url_of(self.client.client_id, source.id))
+
+    def about(self, source: Source) -> dict[str, Any]:
+        """Return what every XCom tells of its source."""
+        client_id = self.client.client_id
+        return {
+            "source_id": source.id,
+            "source_name": source.name,
+            "client_id": client_id,
+            "url": url_of(client_id, source.id),
+        }
+
+
+def differing(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the wanted properties that are not as they should be."""
+    return {name: value for name, value in wanted.items() if found.get(name) != value}
+
+
+def missing_properties(report_card: ReportCard, properties: Mapping[str, Any]) -> list[str]:
+    """Return names of the properties that the form of a type requires and that are not given."""
+    form = [each for step in report_card.steps if step.type == "form" for each in step.properties]
+    return [each.name for each in form if each.is_missing and properties.get(each.name) is None]
