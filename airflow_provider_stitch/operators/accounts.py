@@ -12,7 +12,7 @@ from airflow_provider_stitch.operators.setup import StitchSetupOperator
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Connection, Context
 
     from airflow_provider_stitch.connect.objects import AccountAccess
     from airflow_provider_stitch.hooks.connection_store import ConnectionStore
@@ -88,15 +88,16 @@ class StitchCreateAccountOperator(StitchSetupOperator):
         """Make sure of a place for the token, create the account, and store it."""
         from airflow_provider_stitch.hooks.connection_store import connection_store
 
-        account_id = self._existing_account()
-        if account_id is not False:
-            self.log.info("Connection %s exists, so no account is created", self.connection_id)
-            return self._xcom(account_id, created=False)
+        existing = self._existing_connection()
+        if existing is not None and existing.password:
+            self.log.info("Connection %s has a token, so no account is created", self.connection_id)
+            login = (existing.login or "").strip()
+            return self._xcom(int(login) if login.isdecimal() else None, created=False)
         partner = self.hook.partner
         fields = {"conn_type": "stitch", "description": DESCRIPTION, "host": partner.base_url}
         store = connection_store(self.store, self.airflow_api_conn_id)
         store.reserve(self.connection_id, fields)
-        account = self._create_or_release(store)
+        account = self._create(release=None if existing else store)
         mask(account.access_token.reveal())
         login = str(account.stitch_account_id)
         self._fill(store, account, {**fields, "login": login, "password": account.access_token.reveal()})
@@ -105,18 +106,23 @@ class StitchCreateAccountOperator(StitchSetupOperator):
         )
         return self._xcom(account.stitch_account_id, created=True)
 
-    def _existing_account(self) -> int | bool | None:
-        """Return the account of a connection that has a token, as far as it tells; False if there is none."""
+    def _existing_connection(self) -> Connection | None:
+        """Return the connection of this id. Without a token it was reserved: by an earlier try, or by hand."""
+        from airflow_provider_stitch.connect.errors import StitchConfigurationError
+
         try:
             found = BaseHook.get_connection(self.connection_id)
         except AirflowNotFoundException:
-            return False
-        if not found.password:
-            return False  # reserved by a try that did not come to its end
-        login = (found.login or "").strip()
-        return int(login) if login.isdecimal() else None
+            return None
+        if found.conn_type != "stitch":
+            raise StitchConfigurationError(
+                f"Connection {self.connection_id} exists, and it is of type {found.conn_type}. Choose another "
+                "connection_id. No account was created."
+            )
+        return found
 
-    def _create_or_release(self, store: ConnectionStore) -> AccountAccess:
+    def _create(self, *, release: ConnectionStore | None) -> AccountAccess:
+        """Create the account; if that fails, take the reserved connection away again."""
         from airflow_provider_stitch.connect.errors import StitchError
 
         try:
@@ -128,11 +134,15 @@ class StitchCreateAccountOperator(StitchSetupOperator):
                 region=self.region,
             )
         except StitchError:
-            try:
-                store.release(self.connection_id)
-            except Exception as error:  # noqa: BLE001 - what Stitch said is what the task should fail with
-                self.log.warning("Connection %s, without a token, is left: %s", self.connection_id, error)
+            if release is not None:
+                self._release(release)
             raise
+
+    def _release(self, store: ConnectionStore) -> None:
+        try:
+            store.release(self.connection_id)
+        except Exception as error:  # noqa: BLE001 - what Stitch said is what the task should fail with
+            self.log.warning("Connection %s, without a token, is left: %s", self.connection_id, error)
 
     def _fill(self, store: ConnectionStore, account: AccountAccess, fields: dict[str, str]) -> None:
         from airflow_provider_stitch.connect.errors import StitchConfigurationError

@@ -469,6 +469,7 @@ def test_kinds_that_only_a_person_can_mend_are_not_retryable():
         "StitchNotFound",
         "UnknownSource",
         "UnknownDestination",
+        "PausedByStitch",
         "DeletedSource",
         "AmbiguousSource",
         "UnknownStream",

@@ -1,0 +1,271 @@
+"""What has to change so that the wanted streams and fields are selected: a table of cases, and the rules."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_stitch.connect.errors import InvalidArgument, StitchError, UnknownStream
+from airflow_provider_stitch.connect.objects import Stream, StreamSchema
+from airflow_provider_stitch.connect.selection import (
+    WantedStream,
+    change_of,
+    deselection_of,
+    named_streams,
+    wanted_streams,
+)
+
+FIELDS = {
+    "id": {"inclusion": "automatic"},
+    "total": {"inclusion": "available", "selected": True},
+    "note": {"inclusion": "available", "selected": False},
+    "tax": {"inclusion": "available", "selected": None, "selected-by-default": True},
+    "shape": {"inclusion": "unsupported", "unsupported-description": "no type for it"},
+}
+
+
+def stream(number=1, name="orders", *, selected=True, schema_name="public", **metadata):
+    return Stream.from_json(
+        {
+            "stream_id": number,
+            "tap_stream_id": f"shop-{schema_name}-{name}",
+            "stream_name": name,
+            "selected": selected,
+            "metadata": {"selected": selected, **metadata},
+        }
+    )
+
+
+def schema(fields=FIELDS, **metadata):
+    entries = [{"breadcrumb": [], "metadata": metadata}]
+    entries += [{"breadcrumb": ["properties", name], "metadata": values} for name, values in fields.items()]
+    return StreamSchema.from_json({"schema": "{}", "metadata": entries})
+
+
+def changes(wanted, *, fields=FIELDS, selected=True, **metadata):
+    [one] = wanted_streams({"orders": wanted})
+    change = change_of("orders", stream(selected=selected, **metadata), schema(fields, **metadata), one)
+    return None if change is None else change.to_dict()
+
+
+# Only what differs is written.
+
+
+@pytest.mark.parametrize(
+    ("wanted", "selected", "metadata", "change"),
+    [
+        pytest.param(None, True, {}, {"fields_selected": ["note"]}, id="all fields"),
+        pytest.param(["total"], True, {}, None, id="as it is"),
+        pytest.param(["id", "total", "tax"], True, {}, None, id="as it is, all named"),
+        pytest.param(
+            ["note"], True, {}, {"fields_selected": ["note"], "fields_deselected": ["total"]}, id="another"
+        ),
+        pytest.param([], True, {}, {"fields_deselected": ["total"]}, id="none but those that every row has"),
+        pytest.param(["total"], False, {}, {"selected": True}, id="a stream that was deselected"),
+        pytest.param(["total"], None, {}, {"selected": True}, id="a stream that was never selected"),
+        pytest.param({"fields": "keep"}, None, {}, {"selected": True}, id="the stream alone"),
+        pytest.param({"fields": "keep"}, True, {}, None, id="nothing at all"),
+        pytest.param(
+            {"fields": "keep", "replication_method": "FULL_TABLE"},
+            True,
+            {"replication-method": "INCREMENTAL", "replication-key": "id"},
+            {"replication_method": "FULL_TABLE"},
+            id="another method",
+        ),
+        pytest.param(
+            {"fields": "keep", "replication_method": "INCREMENTAL", "replication_key": "id"},
+            True,
+            {"replication-method": "INCREMENTAL", "replication-key": "id"},
+            None,
+            id="the same method",
+        ),
+        pytest.param(
+            {"fields": "keep", "replication_method": "INCREMENTAL"},
+            True,
+            {"replication-method": "FULL_TABLE", "replication-key": "id"},
+            {"replication_method": "INCREMENTAL", "replication_key": "id"},
+            id="the key that it had",
+        ),
+        pytest.param(
+            {"fields": "keep", "replication_key": "changed_at"},
+            True,
+            {"replication-method": "INCREMENTAL", "replication-key": "id"},
+            {"replication_key": "changed_at"},
+            id="another key",
+        ),
+        pytest.param(
+            {"fields": "keep", "replication_method": "INCREMENTAL"},
+            True,
+            {"forced-replication-method": "INCREMENTAL"},
+            None,
+            id="a method that its source forces",
+        ),
+        pytest.param(
+            {"fields": "keep", "view_key_properties": ["id"]},
+            True,
+            {"is-view": True},
+            {"view_key_properties": ["id"]},
+            id="a view",
+        ),
+        pytest.param(
+            {"fields": "keep", "view_key_properties": ["id"]},
+            True,
+            {"is-view": True, "view-key-properties": ["id"]},
+            None,
+            id="a view that has its key",
+        ),
+    ],
+)
+def test_only_what_differs_is_written(wanted, selected, metadata, change):
+    assert changes(wanted, selected=selected, **metadata) == change
+
+
+def test_a_field_that_is_replicated_whatever_is_selected_is_told():
+    [wanted] = wanted_streams({"orders": ["note"]})
+
+    change = change_of("orders", stream(), schema(), wanted)
+
+    assert change is not None
+    assert change.unavoidable == ("tax",)
+
+
+def test_another_stream_is_deselected_only_if_it_is_selected():
+    assert deselection_of("orders", stream()).to_dict() == {"selected": False}
+    assert deselection_of("orders", stream(selected=None)) is None
+    assert deselection_of("orders", stream(selected=False)) is None
+
+
+inclusions = st.fixed_dictionaries(
+    {"inclusion": st.sampled_from(["automatic", "available", "unsupported"])},
+    optional={
+        "selected": st.none() | st.booleans(),
+        "selected-by-default": st.none() | st.booleans(),
+    },
+)
+
+
+@given(
+    fields=st.dictionaries(st.sampled_from("abcdef"), inclusions),
+    names=st.none() | st.lists(st.sampled_from("abcdef")),
+    selected=st.none() | st.booleans(),
+)
+def test_what_was_written_need_not_be_written_again(fields, names, selected):
+    try:
+        [wanted] = wanted_streams({"orders": names})
+        change = change_of("orders", stream(selected=selected), schema(fields), wanted)
+    except StitchError:
+        return
+    if change is None:
+        return
+    written = {
+        name: {**values, **({"selected": change.update.fields[name]} if name in change.update.fields else {})}
+        for name, values in fields.items()
+    }
+
+    assert change_of("orders", stream(), schema(written), wanted) is None
+    replicated = {name for name, each in schema(written).fields.items() if each.is_replicated}
+    supported = {name for name, values in fields.items() if values["inclusion"] != "unsupported"}
+    assert replicated >= (supported if names is None else set(names))
+    assert all(
+        values["inclusion"] == "available" for name, values in fields.items() if name in change.update.fields
+    )
+
+
+# What can't be.
+
+
+@pytest.mark.parametrize(
+    ("wanted", "metadata", "kind", "words"),
+    [
+        pytest.param(["totl"], {}, UnknownStream, "no field 'totl'. It has: total", id="an unknown field"),
+        pytest.param(["shape"], {}, InvalidArgument, "no type for it", id="an unsupported field"),
+        pytest.param(
+            {"replication_method": "FULL_TABLE"},
+            {"forced-replication-method": "INCREMENTAL"},
+            InvalidArgument,
+            "forces INCREMENTAL",
+            id="a method that its source does not have",
+        ),
+        pytest.param(
+            {"replication_key": "id"},
+            {"valid-replication-keys": ["updated_at"]},
+            InvalidArgument,
+            "valid keys are: updated_at",
+            id="a key that its source does not have",
+        ),
+        pytest.param(
+            {"replication_method": "INCREMENTAL"}, {}, InvalidArgument, "needs a replication_key", id="no key"
+        ),
+        pytest.param(None, {"is-view": True}, InvalidArgument, "view_key_properties", id="a view"),
+    ],
+)
+def test_what_stitch_cannot_replicate_is_refused(wanted, metadata, kind, words):
+    with pytest.raises(kind, match=words):
+        changes(wanted, **metadata)
+
+
+def test_fields_that_exclude_each_other_are_refused():
+    fields = {
+        "a": {"inclusion": "available", "fieldExclusions": [["properties", "b"]]},
+        "b": {"inclusion": "available"},
+    }
+
+    with pytest.raises(InvalidArgument, match="'a' and 'b' can't be selected together"):
+        changes(None, fields=fields)
+    assert changes(["a"], fields=fields) == {"fields_selected": ["a"]}
+
+
+# Names.
+
+
+def test_a_stream_is_named_by_its_name_or_id():
+    streams = [stream(1, "orders"), stream(2, "orders", schema_name="old"), stream(3, "items")]
+
+    named = named_streams(streams, wanted_streams(["items", "shop-old-orders"]))
+
+    assert [each.stream_id for each in named] == [3, 2]
+
+
+def test_all_wrong_names_are_told_at_once_with_candidates():
+    streams = [stream(1, "orders"), stream(2, "orders", schema_name="old"), stream(3, "items")]
+
+    with pytest.raises(UnknownStream) as caught:
+        named_streams(streams, wanted_streams(["itms", "orders"]))
+
+    assert "no stream 'itms'. It has: items" in str(caught.value)
+    assert "2 streams named 'orders'; name one by its id: shop-public-orders, shop-old-orders" in str(
+        caught.value
+    )
+
+
+def test_a_stream_is_named_once():
+    with pytest.raises(InvalidArgument, match="twice: shop-public-orders"):
+        named_streams([stream()], wanted_streams(["orders", "shop-public-orders"]))
+
+
+@pytest.mark.parametrize(
+    ("streams", "words"),
+    [
+        pytest.param("orders", "of type str", id="a text"),
+        pytest.param(None, "of type NoneType", id="nothing"),
+        pytest.param([1], "name of a stream", id="a number"),
+        pytest.param({"": None}, "name of a stream", id="an empty name"),
+        pytest.param({"a": "id"}, "list of names", id="fields as a text"),
+        pytest.param({"a": [1]}, "list of names", id="a field that is a number"),
+        pytest.param({"a": {"feilds": []}}, "no such options: feilds", id="an unknown option"),
+        pytest.param({"a": {"replication_method": "ALL"}}, "FULL_TABLE", id="an unknown method"),
+        pytest.param({"a": {"replication_key": 1}}, "must be a name", id="a key that is a number"),
+        pytest.param({"a": {"view_key_properties": "id"}}, "list of names", id="keys as a text"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(streams, words):
+    with pytest.raises(InvalidArgument, match=words):
+        wanted_streams(streams)
+
+
+def test_the_forms_of_what_is_wanted():
+    assert wanted_streams(["a"]) == wanted_streams({"a": None}) == (WantedStream("a"),)
+    assert wanted_streams({"a": ["x", "x"]}) == (WantedStream("a", fields=("x",)),)
+    assert wanted_streams({"a": {}}) == (WantedStream("a"),)
+    assert wanted_streams({"a": {"fields": "keep"}}) == (WantedStream("a", fields="keep"),)
