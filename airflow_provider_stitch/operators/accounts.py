@@ -107,7 +107,7 @@ class StitchCreateAccountOperator(StitchSetupOperator):
         return self._xcom(account.stitch_account_id, created=True)
 
     def _existing_connection(self) -> Connection | None:
-        """Return the connection of this id. Without a token it was reserved: by an earlier try, or by hand."""
+        """Return the connection of this id. Without a token it is reserved: by an earlier try, or by hand."""
         from airflow_provider_stitch.connect.errors import StitchConfigurationError
 
         try:
@@ -116,8 +116,8 @@ class StitchCreateAccountOperator(StitchSetupOperator):
             return None
         if found.conn_type != "stitch":
             raise StitchConfigurationError(
-                f"Connection {self.connection_id} exists, and it is of type {found.conn_type}. Choose another "
-                "connection_id. No account was created."
+                f"Connection {self.connection_id} exists, and it is of type {found.conn_type}. Choose "
+                "another connection_id. No account was created."
             )
         return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_stitch.emulator import EmulatedStream
+from airflow_provider_stitch.emulator import CheckPlan, EmulatedStream
 from airflow_provider_stitch.operators.stitch import (
     StitchPauseSourceOperator,
     StitchSelectStreamsOperator,
@@ -152,7 +152,8 @@ def test_streams_may_be_a_template(airflow, stitch, github):
 
 def test_a_source_that_was_never_connected_has_nothing_to_select(airflow, stitch):
     stream = EmulatedStream(1, selected=None)
-    stitch.add_source("new", streams={"a": stream}, current_step="discover_schema")
+    fails = CheckPlan(discovery_exit_status=1)
+    stitch.add_source("new", streams={"a": stream}, current_step="discover_schema", check=fails)
 
     ran = run(airflow, StitchSelectStreamsOperator, source="new", streams=["a"])
 
