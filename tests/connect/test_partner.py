@@ -207,3 +207,21 @@ def test_a_redirect_takes_no_credentials_elsewhere(stitch, partner):
             partner.create_account(**ACCOUNT)
 
         assert other.requests == []
+
+
+@pytest.mark.parametrize(
+    ("said", "maybe"),
+    [
+        pytest.param(answer(b"", 502), True, id="502"),
+        pytest.param(answer(b"<html>"), True, id="a web page"),
+        pytest.param(answer(b"", 429), False, id="429"),
+    ],
+)
+def test_an_account_that_may_have_been_created_is_told(stitch, partner, said, maybe):
+    stitch.script(said)
+
+    with pytest.raises((StitchUnavailable, UnexpectedAnswer)) as caught:
+        partner.create_account(**ACCOUNT)
+
+    assert ("may have been created" in str(caught.value)) is maybe
+    assert len(stitch.requests) == 1

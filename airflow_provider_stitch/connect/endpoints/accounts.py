@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow_provider_stitch.connect._arguments import checked_email, checked_region, checked_text
 from airflow_provider_stitch.connect._refusals import About
 from airflow_provider_stitch.connect.endpoints._base import Endpoint, EndpointGroup
+from airflow_provider_stitch.connect.errors import StitchUnavailable, UnexpectedAnswer
 from airflow_provider_stitch.connect.objects.accounts import AccountAccess, EphemeralToken
 
 CREATE_ACCOUNT = Endpoint("POST", "/v3/accounts", confidential=True)
@@ -17,6 +18,11 @@ _PARTNER = About(
     "such endpoint",
     hint="Check the base URL (the connection's host).",
     unauthorized="Stitch refuses the partner credentials, or the code. Check partner_id and partner_secret.",
+)
+
+_MAYBE_CREATED = (
+    "The account may have been created all the same; then its address is in use, and only its user can give "
+    "access to it: by an authorization, or an API access key."
 )
 
 
@@ -49,7 +55,14 @@ class PartnerEndpoints(EndpointGroup):
             "last_name": checked_text("last_name", last_name),
             "region": checked_region(region),
         }
-        return self._create(CREATE_ACCOUNT, AccountAccess.from_json, _PARTNER, json=json, accept=_NO_TOKEN)
+        try:
+            return self._create(
+                CREATE_ACCOUNT, AccountAccess.from_json, _PARTNER, json=json, accept=_NO_TOKEN
+            )
+        except (StitchUnavailable, UnexpectedAnswer) as error:
+            if getattr(error, "maybe_received", True):
+                error.args = (f"{error} {_MAYBE_CREATED}",)
+            raise
 
     def exchange_code(self, code: str) -> AccountAccess:
         """Exchange the code of an authorization, which works once and for 5 minutes, for an access token.

@@ -1,0 +1,56 @@
+"""A new tenant, from nothing to loaded rows: destination, source, connection check, streams, first job.
+
+Each task finds what an earlier run has made and changes only what differs, so the DAG can run again. Secrets
+come from Airflow connections (`tenant_warehouse`, `tenant_github`) and are neither shown nor stored.
+"""
+
+from datetime import datetime, timezone
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_stitch.operators.stitch import (
+    StitchCreateDestinationOperator,
+    StitchCreateSourceOperator,
+    StitchRunReplicationJobOperator,
+    StitchSelectStreamsOperator,
+)
+from airflow_provider_stitch.sensors.stitch import StitchConnectionCheckSensor
+
+with DAG(
+    "stitch_onboard_tenant",
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    params={"tenant": "Acme", "repository": "acme/shop"},
+):
+    destination = StitchCreateDestinationOperator(
+        task_id="create_destination",
+        destination_type="postgres",
+        name="Warehouse of {{ params.tenant }}",
+        properties={
+            "host": "{{ conn.tenant_warehouse.host }}",
+            "port": "5432",
+            "database": "{{ conn.tenant_warehouse.schema }}",
+            "username": "{{ conn.tenant_warehouse.login }}",
+        },
+        credentials={"password": "{{ conn.tenant_warehouse.password }}"},
+    )
+    source = StitchCreateSourceOperator(
+        task_id="create_source",
+        source_type="platform.github",
+        display_name="GitHub of {{ params.tenant }}",
+        properties={"repository": "{{ params.repository }}", "start_date": "2025-01-01T00:00:00Z"},
+        credentials={"access_token": "{{ conn.tenant_github.password }}"},
+        destination=destination.output["destination_id"],
+    )
+    connected = StitchConnectionCheckSensor(
+        task_id="wait_for_connection",
+        source=source.output["source_id"],
+        started_after=source.output["checked_after"],
+        poke_interval=10,
+    )
+    select = StitchSelectStreamsOperator(
+        task_id="select_streams", source=source.output["source_id"], streams=["commits", "issues"]
+    )
+    load = StitchRunReplicationJobOperator(task_id="first_rows", source=source.output["source_id"])
+    source >> connected >> select >> load
