@@ -109,7 +109,7 @@ def checked_source_properties(value: Mapping[str, Any]) -> dict[str, Any]:
             raise InvalidArgument(
                 f"properties[{key!r}] is empty, which Stitch refuses. Leave it out, or give None."
             )
-        if isinstance(given, bool | int | float):
+        if isinstance(given, int | float):
             raise InvalidArgument(
                 f'properties[{key!r}] must be a text, as Stitch wants numbers and booleans too: "60", "true".'
             )
