@@ -16,11 +16,14 @@ from airflow_provider_stitch.operators.stitch import (
 )
 from airflow_provider_stitch.sensors.stitch import StitchConnectionCheckSensor
 
+SOURCE = "{{ ti.xcom_pull(task_ids='create_source')['source_id'] }}"
+
 with DAG(
-    "stitch_onboard_tenant",
+    dag_id="stitch_onboard_tenant",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
+    tags=["stitch"],
     params={"tenant": "Acme", "repository": "acme/shop"},
 ):
     destination = StitchCreateDestinationOperator(
@@ -41,16 +44,16 @@ with DAG(
         display_name="GitHub of {{ params.tenant }}",
         properties={"repository": "{{ params.repository }}", "start_date": "2025-01-01T00:00:00Z"},
         credentials={"access_token": "{{ conn.tenant_github.password }}"},
-        destination=destination.output["destination_id"],
+        destination="{{ ti.xcom_pull(task_ids='create_destination')['destination_id'] }}",
     )
     connected = StitchConnectionCheckSensor(
         task_id="wait_for_connection",
-        source=source.output["source_id"],
-        started_after=source.output["checked_after"],
+        source=SOURCE,
+        started_after="{{ ti.xcom_pull(task_ids='create_source')['checked_after'] }}",
         poke_interval=10,
     )
     select = StitchSelectStreamsOperator(
-        task_id="select_streams", source=source.output["source_id"], streams=["commits", "issues"]
+        task_id="select_streams", source=SOURCE, streams=["commits", "issues"]
     )
-    load = StitchRunReplicationJobOperator(task_id="first_rows", source=source.output["source_id"])
-    source >> connected >> select >> load
+    load = StitchRunReplicationJobOperator(task_id="first_rows", source=SOURCE)
+    destination >> source >> connected >> select >> load

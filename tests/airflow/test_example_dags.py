@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "example_dags").glob("*.py"))
+FOLDER = Path(__file__).parents[2] / "example_dags"
+# Begins with an empty account: test_onboarding.py runs it.
+EXAMPLES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "stitch_onboard_tenant.py"})
 
 
 @pytest.fixture
