@@ -10,12 +10,14 @@ AIRFLOW2 := .venv-airflow2
 PYTHON_OF_AIRFLOW2 ?= >=3.10,<3.13
 BENCH := .venv-benchmarks
 
-.PHONY: help demo test test-airflow2 lint format bench constraints clean
+.PHONY: help demo test test-airflow2 test-system test-system-airflow2 lint format bench constraints clean
 
 help:
 	@echo "make demo           a local Stitch, a real Airflow, a DAG that waits until its rows are loaded"
 	@echo "make test           all tests on the newest Airflow 3"
 	@echo "make test-airflow2  the same on Airflow 2.11"
+	@echo "make test-system    jobs are never lost: an Airflow of several processes, which are killed"
+	@echo "make test-system-airflow2  the same on Airflow 2.11"
 	@echo "make lint           ruff, mypy --strict, import-linter"
 	@echo "make format         let ruff put the code in order"
 	@echo "make bench          measure this provider beside others"
@@ -30,6 +32,12 @@ test: $(AIRFLOW3)/.installed
 
 test-airflow2: $(AIRFLOW2)/.installed
 	$(AIRFLOW2)/bin/python -m pytest -n 4 --dist worksteal
+
+test-system: $(AIRFLOW3)/.installed
+	$(AIRFLOW3)/bin/python -m pytest tests/system
+
+test-system-airflow2: $(AIRFLOW2)/.installed
+	$(AIRFLOW2)/bin/python -m pytest tests/system
 
 lint: $(AIRFLOW3)/.installed
 	$(AIRFLOW3)/bin/ruff check .

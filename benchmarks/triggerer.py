@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.children import Servant
-from demo.local_airflow import last_lines, stop
+from local_airflow.processes import last_lines, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

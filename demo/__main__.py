@@ -5,21 +5,23 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from airflow_provider_stitch.emulator import StitchEmulator
 from demo.dag_run import DagRun
-from demo.local_airflow import LocalAirflow
-from demo.patience import DemoFailed, Interrupted, Patience
-from demo.rest import AirflowApi
 from demo.tables import phases_table, streams_table
-from demo.task_log import TaskLog
+from local_airflow.patience import Interrupted, LocalAirflowFailed, Patience
+from local_airflow.processes import LocalAirflow
+from local_airflow.rest import AirflowApi
+from local_airflow.task_log import TaskLog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+DAGS_FOLDER = Path(__file__).parent / "dags"
 DAG_ID = "stitch_demo"
 GIVE_UP_AFTER = 180.0  # seconds
 SPEED = 20  # seconds of Stitch's time in a second of ours
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as interrupted:
         console.print("Stopped, and everything that was started with it.")
         return 128 + interrupted.signal
-    except DemoFailed as failure:
+    except LocalAirflowFailed as failure:
         console.print(f"\n{failure}", style="red", markup=False)
         for line in failure.log_end:
             console.print(f"  {line}", markup=False)
@@ -55,7 +57,7 @@ def _play(console: Console, patience: Patience, *, keep: bool) -> None:
     with StitchEmulator(speed=SPEED) as stitch:
         add_sources(stitch)
         console.print(f"A local Stitch answers at {stitch.url}; its time runs {SPEED} times as fast as ours.")
-        with LocalAirflow(stitch.connection_json(), patience) as airflow:
+        with LocalAirflow(stitch.connection_json(), patience, DAGS_FOLDER) as airflow:
             try:
                 api = _start_airflow(console, patience, airflow)
                 run = DagRun(api, patience, DAG_ID, airflow.logs_folder)

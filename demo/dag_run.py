@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from demo.patience import DemoFailed, Patience
-from demo.task_log import readable_end
+from local_airflow.patience import LocalAirflowFailed, Patience
+from local_airflow.task_log import readable_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from demo.rest import AirflowApi
+    from local_airflow.rest import AirflowApi
 
 RUN_ID = "demo"
 LOG_LINES = 25
@@ -45,7 +45,7 @@ class DagRun:
         """Return when the run is over.
 
         :param meanwhile: called at each look, and once after the end.
-        :raises DemoFailed: it takes too long, or Airflow has died.
+        :raises LocalAirflowFailed: it takes too long, or Airflow has died.
         """
 
         def is_over() -> bool:
@@ -57,14 +57,14 @@ class DagRun:
         meanwhile()
 
     def raise_if_failed(self) -> None:
-        """:raises DemoFailed: the run has failed; with the end of the first failed task's log."""
+        """:raises LocalAirflowFailed: the run has failed; with the end of the first failed task's log."""
         if self._state == "success":
             return
         states = self._api.states_of_tasks(self._dag_id, RUN_ID)
         failed = [task_id for task_id, state in states.items() if state == "failed"]
         if not failed:
-            raise DemoFailed(f"The DAG run {RUN_ID} has failed; its tasks: {states}")
-        raise DemoFailed(
+            raise LocalAirflowFailed(f"The DAG run {RUN_ID} has failed; its tasks: {states}")
+        raise LocalAirflowFailed(
             f"The task {failed[0]} has failed. The end of its log:",
             readable_end(self.logs_of(failed[0]), LOG_LINES),
         )

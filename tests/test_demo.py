@@ -19,10 +19,10 @@ from rich.console import Console
 
 import demo.__main__ as the_demo
 from airflow_provider_stitch.emulator import StitchEmulator
-from demo.local_airflow import stop
-from demo.patience import DemoFailed, Interrupted, NoAnswer, Patience
 from demo.tables import phases_table, streams_table
-from demo.task_log import TaskLog, readable_end
+from local_airflow.patience import Interrupted, LocalAirflowFailed, NoAnswer, Patience
+from local_airflow.processes import stop
+from local_airflow.task_log import TaskLog, readable_end
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,7 +109,7 @@ def test_waiting_is_given_up_when_its_time_is_over() -> None:
     patience = Patience(0.0)
     patience.log_end = lambda: ["the last line"]
 
-    with pytest.raises(DemoFailed, match="Waiting for rain") as failure:
+    with pytest.raises(LocalAirflowFailed, match="Waiting for rain") as failure:
         patience.until(lambda: False, "rain")
     assert failure.value.log_end == ["the last line"]
 
@@ -118,10 +118,10 @@ def test_a_dead_process_ends_the_waiting() -> None:
     patience = Patience(60.0)
 
     def died() -> None:
-        raise DemoFailed("scheduler has ended")
+        raise LocalAirflowFailed("scheduler has ended")
 
     patience.watch = died
-    with pytest.raises(DemoFailed, match="scheduler has ended"):
+    with pytest.raises(LocalAirflowFailed, match="scheduler has ended"):
         patience.until(lambda: False, "rain")
 
 
@@ -160,7 +160,7 @@ time.sleep(60)
 
 
 def test_nothing_is_left_of_a_process_that_does_not_want_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("demo.local_airflow.STOP_PATIENCE", 0.5)
+    monkeypatch.setattr("local_airflow.processes.STOP_PATIENCE", 0.5)
     leader = subprocess.Popen(
         [sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, start_new_session=True
     )

@@ -2,40 +2,111 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_stitch.connect.objects import Source
     from airflow_provider_stitch.replication.goals import Goal
 
 JOB_KEY = "stitch_job"
+
+# States of a task that another try has, or is going to have.
+LATER_TRY = ("up_for_retry", "scheduled", "queued", "running", "deferred")
+
+# Seconds that Airflow may take to answer a task that is being killed, out of the 5 that it leaves it.
+ASK_PATIENCE = 1.5
+
+logger = logging.getLogger(__name__)
+
+
+class Kept(NamedTuple):
+    """What an earlier try has left: a job, or that it was about to start one."""
+
+    source_id: int
+    job: Goal | None  #: None: the try was killed before Stitch's answer was here, so a job may run or not
+    starting_at: datetime | None  #: Stitch's time just before the start was sent
 
 
 class KeptJob:
     """What Airflow's `task_state_store` (3.3 and later) keeps of this task's job; without it nothing is kept.
 
-    The store outlives a killed worker, and XCom does not: Airflow empties it before each try.
+    The store outlives a killed worker, and XCom does not: Airflow empties it before each try. What is kept
+    stays when the task succeeds, for Airflow may not come to hear of it.
     """
 
     def __init__(self, context: Context) -> None:
-        self._store = context.get("task_state_store")
+        self._store: Any = context.get("task_state_store")
+        self._ti: Any = context["ti"]
         # Clearing a task grants it more tries. Who clears it wants the rows that are new now.
         self._max_tries = getattr(context["ti"], "max_tries", None)
 
+    def about_to_start(self, source: Source, instant: datetime) -> None:
+        """Keep that a job is about to be started: a worker can be killed while its start is on the way."""
+        self._set(source.id, starting_at=instant.isoformat())
+
     def keep(self, goal: Goal) -> None:
-        if self._store is not None:
-            self._store.set(JOB_KEY, {**goal.to_dict(), "max_tries": self._max_tries})
+        """Keep a job by its name."""
+        self._set(goal.source_id, job=goal.to_dict())
 
     def forget(self) -> None:
+        """Keep nothing: the next try needs a job of its own."""
         if self._store is not None:
             self._store.delete(JOB_KEY)
 
-    def recall(self) -> Goal | None:
-        """Return the goal of an earlier try, unless the task was cleared since."""
+    def recall(self) -> Kept | None:
+        """Return what an earlier try has left, unless the task was cleared since."""
+        from airflow_provider_stitch.connect.objects import parse_time
         from airflow_provider_stitch.replication.goals import Goal
 
         kept = cast("dict[str, Any] | None", self._store.get(JOB_KEY)) if self._store is not None else None
-        if kept is None or kept.pop("max_tries") != self._max_tries:
+        if kept is None or kept["max_tries"] != self._max_tries:
             return None
-        return Goal.from_dict(kept)
+        job, starting_at = kept["job"], kept["starting_at"]
+        return Kept(
+            kept["source_id"],
+            Goal.from_dict(job) if job is not None else None,
+            parse_time(starting_at) if starting_at is not None else None,
+        )
+
+    def is_taken_over(self) -> bool:
+        """Whether a later try goes on with the job: Airflow had given this one up while it was held up, say.
+
+        False if Airflow does not answer in time: this is asked by a task that is being killed.
+        """
+        answers: list[bool] = []
+
+        def ask() -> None:
+            try:
+                answers.append(self._store is not None and self._is_given_up())
+            except Exception:  # of whatever is between this process and Airflow's database
+                logger.exception("Airflow could not tell whether another try of this task goes on.")
+
+        # Left alone if it takes too long: it may wait for a lock of the very code that a signal interrupted.
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(ASK_PATIENCE)
+        return answers == [True]
+
+    def _is_given_up(self) -> bool:
+        # A try that was given up can't read what it has kept. Nor can one whose task a user has cleared, but
+        # then there is no later try yet.
+        if self._store.get(JOB_KEY) is not None:
+            return False
+        ti = self._ti
+        states = ti.get_task_states(
+            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+        )
+        return any(state in LATER_TRY for state in states.get(ti.run_id, {}).values())
+
+    def _set(
+        self, source_id: int, *, job: dict[str, Any] | None = None, starting_at: str | None = None
+    ) -> None:
+        if self._store is not None:
+            kept = {"source_id": source_id, "job": job, "starting_at": starting_at}
+            self._store.set(JOB_KEY, {**kept, "max_tries": self._max_tries})

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_stitch.connect.objects import Source
+    from airflow_provider_stitch.operators.kept_job import Kept
     from airflow_provider_stitch.replication.goals import Goal
     from airflow_provider_stitch.replication.reader import AccountReader
     from airflow_provider_stitch.replication.start import Occupied, Started
@@ -119,14 +120,21 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         self.stop_on_kill = stop_on_kill
         self.stitch_conn_id = stitch_conn_id
         self._own: Goal | None = None  #: the job that this task started, as far as this process knows
+        self._kept: KeptJob | None = None
+        self._killed = False
+        self._timed_out = False
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the job, unless an earlier try of this task did, and wait."""
         with failing_for_good():
             deadline = Deadline.of(context, self.timeout, self.execution_timeout)
             try:
-                return self._pick_up(context, deadline) or self._start(context, deadline)
+                kept = KeptJob(context).recall()
+                if kept is None:
+                    return self._start(context, deadline)
+                return self._go_on(context, kept, deadline)
             except AirflowTaskTimeout:
+                self._timed_out = True
                 if self.stop_on_kill:  # by `on_kill`, which Airflow calls next
                     KeptJob(context).forget()
                 raise
@@ -141,8 +149,12 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
             )
 
     def on_kill(self) -> None:
-        """Stop the job in Stitch, if it is this task's own and still runs."""
+        """Stop the job in Stitch, if it is this task's own and still runs, and no later try waits for it."""
+        self._killed = True
         if not self.stop_on_kill or self._own is None:
+            return
+        if self._kept is not None and not self._timed_out and self._kept.is_taken_over():
+            self.log.info("Job %s goes on: a later try of this task waits for it", self._own.job_name)
             return
         from airflow_provider_stitch.replication.start import stop_job
 
@@ -154,10 +166,12 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
 
     # --- Starting ---------------------------------------------------------------------------------------
 
-    def _start(self, context: Context, deadline: Deadline) -> dict[str, Any]:
+    def _start(
+        self, context: Context, deadline: Deadline, first_try_at: datetime | None = None
+    ) -> dict[str, Any]:
         from airflow_provider_stitch.replication.start import Occupied
 
-        source, answer = run(self._try_to_start(self.reader(deadline.at)))
+        source, answer = run(self._try_to_start(context, self.reader(deadline.at), first_try_at))
         if isinstance(answer, Occupied):
             return self._when_occupied(context, source, answer, deadline)
         phase = self.wait_for or "end"
@@ -165,15 +179,19 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         self._remember(context, goal)
         url = self.leave_link(context, goal)
         self.log.info("Started job %s of source %s: %s", answer.job_name, source.label, url)
+        if self._killed:  # while the start was on its way, and it had no name yet
+            self.on_kill()
         if self.wait_for is None:
             return _brief(goal, answer.began_at)
         return self._wait(context, goal, "ours", deadline)
 
-    async def _try_to_start(self, reader: AccountReader) -> tuple[Source, Started | Occupied]:
+    async def _try_to_start(
+        self, context: Context, reader: AccountReader, first_try_at: datetime | None
+    ) -> tuple[Source, Started | Occupied]:
         """Check all that can be checked, so that nothing is started in vain; then start."""
         from airflow_provider_stitch.replication.loading import select_streams
         from airflow_provider_stitch.replication.never import why_no_start
-        from airflow_provider_stitch.replication.start import start_job
+        from airflow_provider_stitch.replication.start import start_job, stitch_time
 
         client = reader.client
         source = await self._find_source(reader)
@@ -187,7 +205,8 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
             )
         if self.streams is not None:
             select_streams(await reader.ask(lambda: client.list_streams(source.id)), self.streams)
-        return source, await start_job(reader, source, warn=self.log.warning)
+        KeptJob(context).about_to_start(source, first_try_at or stitch_time(reader))
+        return source, await start_job(reader, source, first_try_at=first_try_at, warn=self.log.warning)
 
     async def _find_source(self, reader: AccountReader) -> Source:
         # The account's number is asked for here, with retries, and known from then on.
@@ -209,6 +228,7 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
                 source.label,
             )
             return self._wait(context, end, "lost", deadline, occupied.first_try_at.isoformat())
+        KeptJob(context).forget()  # nothing was started
         if self.if_running == "fail":
             raise JobAlreadyRunning(
                 f"Source {source.label} has a replication job in progress already, so none was started. "
@@ -342,7 +362,6 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         elif kind in JOB_IS_OF_NO_USE:
             KeptJob(context).forget()
         result = self.finish(outcome)
-        KeptJob(context).forget()
         self.log.info(_closing_line(result, self.wait_for))
         return result
 
@@ -361,22 +380,25 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
     def _remember(self, context: Context, goal: Goal) -> None:
         """Keep the job before the wait begins, so that a later try picks it up and starts no other."""
         self._own = goal
+        self._kept = KeptJob(context)
+        self._kept.keep(goal)
         context["ti"].xcom_push(key="job_name", value=goal.job_name)
-        if self.wait_for is not None:
-            KeptJob(context).keep(goal)
 
-    def _pick_up(self, context: Context, deadline: Deadline) -> dict[str, Any] | None:
-        """Go on with the job of an earlier try, or return None if there is none."""
-        kept = KeptJob(context).recall()
-        if kept is None or self.wait_for is None:
-            return None
+    def _go_on(self, context: Context, kept: Kept, deadline: Deadline) -> dict[str, Any]:
+        """Go on with the job of an earlier try, if it has started one of this source."""
         source = run(self._find_source(self.reader(deadline.at)))
         if kept.source_id != source.id:
-            return None
-        goal = self._goal(self.wait_for, source, job_name=kept.job_name, job_began_at=kept.job_began_at)
+            return self._start(context, deadline)
+        if kept.job is None:
+            self.log.info("An earlier try of this task was killed while it started a job: looking for it")
+            return self._start(context, deadline, kept.starting_at)
+        job = {"job_name": kept.job.job_name, "job_began_at": kept.job.job_began_at}
+        goal = self._goal(self.wait_for or "end", source, **job)
         self._remember(context, goal)
         self.leave_link(context, goal)
         self.log.info("An earlier try of this task started job %s: going on with it", goal.job_name)
+        if self.wait_for is None:
+            return _brief(goal, goal.began_at)
         return self._wait(context, goal, "picked up", deadline)
 
 

@@ -46,7 +46,11 @@ class Occupied:
 
 
 async def start_job(
-    reader: AccountReader, source: Source, *, warn: Callable[[str], None] = lambda _: None
+    reader: AccountReader,
+    source: Source,
+    *,
+    first_try_at: datetime | None = None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> Started | Occupied:
     """Start a replication job, asking again for as long as the reader has time if Stitch can't be reached.
 
@@ -54,13 +58,21 @@ async def start_job(
     runs one job per source at a time and refuses another; but first the list is looked at, in case the job is
     over.
 
+    :param first_try_at: Stitch's time of a start before this one, by a worker that did not live to hear the
+        answer.
     :raises StitchError: the source is unknown or deleted, Stitch refused, or time is up.
     """
-    first_try_at: datetime | None = None
     attempt = 0
     while True:
+        if first_try_at is not None:
+            try:
+                started = await _job_since(reader, source.id, first_try_at)
+            except StitchUnavailable as error:
+                raise _given_up(source, error, may_run=True) from error
+            if started is not None:
+                return started
         attempt += 1
-        sent_at = reader.client.latest_answer_at or datetime.now(timezone.utc)
+        sent_at = stitch_time(reader)
         try:
             job = await asyncio.to_thread(reader.client.start_replication_job, source.id)
             return Started(job.job_name, time_in(job.job_name) or job.answered_at or sent_at)
@@ -75,13 +87,11 @@ async def start_job(
                 raise _given_up(source, error, may_run=first_try_at is not None) from error
             warn(f"{error} Asking again in {pause:.0f} s.")
             await reader.clock.sleep(pause)
-        if first_try_at is not None:
-            try:
-                started = await _job_since(reader, source.id, first_try_at)
-            except StitchUnavailable as error:
-                raise _given_up(source, error, may_run=True) from error
-            if started is not None:
-                return started
+
+
+def stitch_time(reader: AccountReader) -> datetime:
+    """Return Stitch's time as of its latest answer: no later than whatever is asked for next."""
+    return reader.client.latest_answer_at or datetime.now(timezone.utc)
 
 
 async def _job_since(reader: AccountReader, source_id: int, instant: datetime) -> Started | None:
@@ -102,8 +112,8 @@ def _given_up(source: Source, error: StitchError, *, may_run: bool) -> JobNotSta
     )
 
 
-# Seconds that a look at the list may take before a stop: whoever kills a task does not wait for long.
-LOOK_PATIENCE = 5.0
+# Seconds that a look at the list may take before a stop: Airflow 3 leaves a killed task 5 s in all.
+LOOK_PATIENCE = 2.0
 
 
 async def stop_job(reader: AccountReader, goal: Goal) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.replication.reader import AccountReader
 from airflow_provider_stitch.replication.start import stop_job
 from airflow_provider_stitch.replication.watch import Outcome, Watch, failed_outcome
+from airflow_provider_stitch.triggers.deferral import AIRFLOW_CALLS_ON_KILL, still_waits, undisturbed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,8 +40,7 @@ class StitchPhaseTrigger(BaseTrigger):
     :param poll_interval: seconds between two looks; None is as often as Stitch's limit allows.
     :param deadline: seconds since the epoch at which to give up; None is never.
     :param carried: plain values that come back in the event, under this name, as they are.
-    :param stop_on_kill: stop the job in Stitch when a user fails, clears or marks the task (Airflow 3.3 and
-        later).
+    :param stop_on_kill: stop the job in Stitch when a user fails, clears or marks the task.
     """
 
     def __init__(
@@ -76,7 +77,12 @@ class StitchPhaseTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the outcome."""
-        outcome = await self._outcome()
+        try:
+            outcome = await self._outcome()
+        except asyncio.CancelledError:
+            if not AIRFLOW_CALLS_ON_KILL:
+                await self.on_kill()
+            raise
         event = {**outcome.to_dict(), "carried": self.carried}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
 
@@ -102,11 +108,32 @@ class StitchPhaseTrigger(BaseTrigger):
         return shared_client_from(StitchHook.get_connection(self.stitch_conn_id))
 
     async def on_kill(self) -> None:
-        """Stop the job, if this task started it: a user has failed, cleared or marked the deferred task."""
+        """Stop the job, if this task started it and a user has failed, cleared or marked the deferred task.
+
+        Airflow 3.3 and later call this then; before, this trigger does when it is cancelled.
+        """
         goal = Goal.from_dict(self.goal)
-        if not self.stop_on_kill or goal.job_name is None:
+        if self.stop_on_kill and goal.job_name is not None:
+            await undisturbed(self._stop_unless_awaited(goal, goal.job_name))
+
+    async def _stop_unless_awaited(self, goal: Goal, job_name: str) -> None:
+        try:
+            if await still_waits(self, job_name):
+                self.log.info("Job %s goes on: its task still waits, only this triggerer does not", job_name)
+                return
+        except Exception as error:  # noqa: BLE001 - of any Airflow's database or supervisor
+            self.log.warning(
+                "Job %s is left running: whether its task still waits for it could not be told (%r). "
+                "If a user ended the task, stop the job in Stitch.",
+                job_name,
+                error,
+            )
             return
-        # Airflow gives this 30 s.
-        reader = await self._reader(time.time() + KILL_PATIENCE)
-        stopped = await stop_job(reader, goal)
-        self.log.info("Stopped job %s in Stitch" if stopped else "Job %s is over already", goal.job_name)
+        try:
+            # Airflow gives this 30 s.
+            reader = await self._reader(time.time() + KILL_PATIENCE)
+            stopped = await stop_job(reader, goal)
+        except StitchError as error:
+            self.log.warning("Job %s could not be stopped: %s", job_name, error)
+            return
+        self.log.info("Stopped job %s in Stitch" if stopped else "Job %s is over already", job_name)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import threading
 from importlib.metadata import version
 
 import pytest
 
-from airflow_provider_stitch.connect.errors import PhaseTimedOut, StitchUnavailable
+from airflow_provider_stitch.connect.errors import (
+    JobAlreadyRunning,
+    JobTerminated,
+    PhaseTimedOut,
+    StitchUnavailable,
+)
 from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.operators.kept_job import JOB_KEY
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
+from airflow_provider_stitch.replication import start
 
 
 class Store(dict):
@@ -24,11 +31,17 @@ class Store(dict):
 
 
 class TaskInstance:
+    dag_id, task_id, run_id, map_index = "dag", "replicate", "run", -1
     start_date = None
     max_tries = 1
+    state = "running"
 
     def __init__(self):
         self.xcom = {}
+
+    def get_task_states(self, *, dag_id, task_ids, run_ids, map_index):
+        assert (dag_id, task_ids, run_ids, map_index) == ("dag", ["replicate"], ["run"], -1)
+        return {"run": {"replicate": self.state}}
 
     def xcom_push(self, key, value):
         self.xcom[key] = value
@@ -66,7 +79,86 @@ def test_a_retry_picks_up_the_job_of_a_try_that_was_killed(stitch, github, conte
     (job,) = stitch.jobs(github)
     assert result["job_name"] == job.job_name
     assert context["ti"].xcom["job_name"] == job.job_name
+
+
+@pytest.mark.parametrize("wait_for", [None, "loading"])
+def test_a_success_that_airflow_has_not_heard_of_is_told_again(stitch, github, context, wait_for):
+    """The worker dies after `execute` has returned: Airflow tries again."""
+    first = operator(wait_for=wait_for).execute(context)
+
+    again = operator(wait_for=wait_for).execute(context)
+
+    assert again["job_name"] == first["job_name"]
+    assert len(stitch.jobs(github)) == 1
+
+
+def killed_before_it_hears_of_its_job(mocker, context, **options):
+    """Run a try whose worker dies between Stitch's start of the job and the answer."""
+    mocker.patch.object(StitchRunReplicationJobOperator, "_remember", side_effect=KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        operator(**options).execute(context)
+    mocker.stopall()
+
+
+@pytest.mark.parametrize("if_running", ["queue", "join", "restart", "fail"])
+@pytest.mark.parametrize("is_over", [True, False], ids=["over", "running"])
+def test_a_job_whose_name_died_with_its_worker_is_found_again(
+    stitch, github, context, mocker, if_running, is_over
+):
+    killed_before_it_hears_of_its_job(mocker, context, if_running=if_running)
+    if is_over:
+        stitch.advance(1000)
+
+    result = operator(if_running=if_running).execute(context)
+
+    (job,) = stitch.jobs(github)
+    assert result["job_name"] == job.job_name
+    assert not job.stopped
+
+
+def test_a_job_whose_name_died_is_found_again_by_a_task_that_does_not_wait(stitch, github, context, mocker):
+    killed_before_it_hears_of_its_job(mocker, context, wait_for=None)
+
+    result = operator(wait_for=None).execute(context)
+
+    assert [job.job_name for job in stitch.jobs(github)] == [result["job_name"]]
+
+
+def test_a_worker_that_was_killed_before_it_asked_for_a_job_leaves_that_to_the_next_try(
+    stitch, github, context, mocker
+):
+    mocker.patch.object(start, "start_job", side_effect=KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        operator().execute(context)
+    mocker.stopall()
+
+    result = operator().execute(context)
+
+    assert [job.job_name for job in stitch.jobs(github)] == [result["job_name"]]
+
+
+def test_a_start_that_was_refused_leaves_nothing_to_look_for(stitch, github, context):
+    stitch.start_job(github)
+
+    with pytest.raises(JobAlreadyRunning, match="in progress already"):
+        operator(if_running="fail").execute(context)
     assert JOB_KEY not in context["task_state_store"]
+
+
+def test_a_job_is_stopped_that_got_its_name_only_after_its_task_was_killed(stitch, github, context, mocker):
+    """Airflow 3 calls `on_kill` while the start is on its way, and then lets the task go on for 5 s."""
+    task = operator()
+    stitch.plan_next_job(github, JobPlan(tap_seconds=36_000))
+    start_job = start.start_job
+
+    async def killed_meanwhile(*args, **options):
+        task.on_kill()
+        return await start_job(*args, **options)
+
+    mocker.patch.object(start, "start_job", killed_meanwhile)
+    with pytest.raises(JobTerminated):
+        task.execute(context)
+    assert stitch.jobs(github)[0].stopped
 
 
 def test_a_retry_waits_for_what_is_asked_for_now(stitch, github, context, mocker):
@@ -133,6 +225,48 @@ def test_a_start_that_is_refused_by_an_outage_says_so_when_time_is_up(stitch, gi
     with pytest.raises(StitchUnavailable, match="503"):
         operator(timeout=2).execute(context)
     assert stitch.jobs(github) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "given_up", "stopped"),
+    [
+        pytest.param("failed", False, True, id="marked by a user"),
+        pytest.param("restarting", True, True, id="cleared by a user while it ran"),
+        pytest.param("running", False, True, id="its worker goes away"),
+        pytest.param("up_for_retry", True, False, id="given up, and tried again soon"),
+        pytest.param("running", True, False, id="given up, and running elsewhere"),
+        pytest.param("deferred", True, False, id="given up, and deferred by the next try"),
+    ],
+)
+def test_a_try_that_is_killed_leaves_the_job_to_a_later_one(
+    stitch, github, context, mocker, state, given_up, stopped
+):
+    mocker.patch.object(StitchRunReplicationJobOperator, "_wait", side_effect=KeyboardInterrupt)
+    task = operator()
+    with pytest.raises(KeyboardInterrupt):
+        task.execute(context)
+    context["ti"].state = state
+    if given_up:  # Airflow 3.3 has another id for the next try, and the old one opens no store
+        context["task_state_store"].clear()
+
+    task.on_kill()
+
+    assert stitch.jobs(github)[0].stopped is stopped
+
+
+def test_an_airflow_that_does_not_answer_a_killed_task_does_not_hold_it_up(stitch, github, context, mocker):
+    mocker.patch.object(StitchRunReplicationJobOperator, "_wait", side_effect=KeyboardInterrupt)
+    mocker.patch("airflow_provider_stitch.operators.kept_job.ASK_PATIENCE", 0.1)
+    task = operator()
+    with pytest.raises(KeyboardInterrupt):
+        task.execute(context)
+    lock = threading.Lock()
+    mocker.patch.object(Store, "get", side_effect=lambda _: lock.acquire())
+
+    with lock:
+        task.on_kill()
+
+    assert stitch.jobs(github)[0].stopped
 
 
 # Airflow keeps a task's state from 3.3 on.

@@ -12,24 +12,28 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
-from demo.patience import DemoFailed, Patience
+from local_airflow.patience import LocalAirflowFailed, Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
-DAGS_FOLDER = Path(__file__).parent / "dags"
+IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
+
+# Asks the database for nothing before it is asked itself, and is slow to start. Airflow 2 needs none.
+API_SERVER = {} if IS_AIRFLOW_2 else {"api-server": ["api-server"]}
 
 # Without the servers of task logs: they would listen on all addresses, and the API server reads the files.
 COMPONENTS = {
     "scheduler": ["scheduler", "--skip-serve-logs"],
-    "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
+    **({} if IS_AIRFLOW_2 else {"dag-processor": ["dag-processor"]}),  # in Airflow 2 the scheduler's
 }
 
 MIGRATION = "db migrate"
@@ -40,29 +44,43 @@ STOP_PATIENCE = 6.0
 
 
 class LocalAirflow:
-    """The processes of `airflow standalone`. Leaving the context ends them and removes the folder.
+    """The processes of an Airflow. Leaving the context ends them and removes the folder.
 
     :param connection: the connection `stitch_default`, as JSON.
     :param patience: waits, and is told to look whether the processes live.
+    :param dags_folder: where the DAG files are.
+    :param settings: further settings of Airflow, such as `{"CORE__PARALLELISM": "4"}`.
+    :param home: Airflow's home, an existing folder that stays; None makes one that goes with the context.
     """
 
-    def __init__(self, connection: str, patience: Patience) -> None:
+    def __init__(
+        self,
+        connection: str,
+        patience: Patience,
+        dags_folder: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        home: Path | None = None,
+    ) -> None:
         self._connection = connection
         self._patience = patience
+        self._settings = {"CORE__DAGS_FOLDER": str(dags_folder), **(settings or {})}
+        self._given_home = home
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._bereft: set[int] = set()  # sessions whose leader was killed and whose members were left alone
         self.url = ""
 
     def __enter__(self) -> LocalAirflow:  # noqa: PYI034 - typing.Self is younger than Python 3.10
         if not _airflow_command().exists():
-            raise DemoFailed(f"There is no Airflow beside {sys.executable}. Use: make demo")
+            raise LocalAirflowFailed(f"There is no Airflow beside {sys.executable}. Use make.")
         self._folder = tempfile.TemporaryDirectory(prefix="stitch-", ignore_cleanup_errors=True)
-        self._home = Path(self._folder.name)
-        (self._home / "tmp").mkdir()
+        self.home = self._given_home or Path(self._folder.name)
+        (self.home / "tmp").mkdir(exist_ok=True)
         # Everything is set by the environment; without this file each process would write a long one.
-        (self._home / "airflow.cfg").touch()
+        (self.home / "airflow.cfg").touch()
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
-        self._environment = _environment(self._home, port, self._connection)
+        self._environment = _environment(self.home, port, self._connection, self._settings)
         self._patience.watch = self._raise_if_dead
         self._patience.log_end = self._log_ends
         return self
@@ -71,36 +89,63 @@ class LocalAirflow:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            stop(self._processes.values())
+            stop(self._processes.values(), self._bereft)
         finally:
             self._folder.cleanup()
 
     @property
     def logs_folder(self) -> Path:
         """Where Airflow writes the logs of tasks."""
-        return self._home / "logs"
+        return self.home / "logs"
 
     def start(self) -> None:
         """Make the database, and start every component without waiting for it."""
         migration = self._launch(MIGRATION, ["db", "migrate"])
-        # The one component that asks the database for nothing before it is asked itself, and slow to start.
-        self._launch("api-server", ["api-server"])
+        for name, arguments in API_SERVER.items():
+            self._launch(name, arguments)
         self._patience.until(lambda: migration.poll() is not None, "Airflow's database")
         self._raise_if_dead()
         del self._processes[MIGRATION]  # its id may soon be another's
-        for name, arguments in COMPONENTS.items():
-            self._launch(name, arguments)
+        for name in COMPONENTS:
+            self.start_one(name)
+
+    # --- One component ----------------------------------------------------------------------------------
+
+    def pid(self, name: str) -> int:
+        """Return the id of a component's main process, the leader of a session."""
+        return self._processes[name].pid
+
+    def start_one(self, component: str, name: str | None = None) -> None:
+        """Start a component: one that was ended, or, under another name, a further one of its kind."""
+        self._launch(name or component, {**API_SERVER, **COMPONENTS}[component])
+
+    def terminate(self, name: str) -> None:
+        """Ask a component to end, as an orderly restart does, and wait until it and all of its are gone."""
+        stop([self._processes.pop(name)])
+
+    def kill(self, name: str, *, alone: bool = False) -> None:
+        """End a component without a warning, as the end of its container does.
+
+        :param alone: leave alive what it has started.
+        """
+        process = self._processes.pop(name)
+        if alone:
+            self._bereft.add(process.pid)
+            process.kill()
+        else:
+            _kill(_members({process.pid}))
+        process.wait()
 
     def _launch(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-        with self._log_of(name).open("wb") as log:
+        with self._log_of(name).open("ab") as log:
             process = subprocess.Popen(
                 [_airflow_command(), *arguments],
-                cwd=self._home,
+                cwd=self.home,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for the demo, and all descendants can be found again
+                start_new_session=True,  # Ctrl-C is not for it, and all descendants can be found again
             )
         self._processes[name] = process
         return process
@@ -109,7 +154,7 @@ class LocalAirflow:
         for name, process in self._processes.items():
             code = process.poll()
             if code is not None and not (name == MIGRATION and code == 0):
-                raise DemoFailed(
+                raise LocalAirflowFailed(
                     f"Airflow's {name} has ended with exit status {code}. The end of its log:",
                     last_lines(self._log_of(name), 30),
                 )
@@ -118,7 +163,7 @@ class LocalAirflow:
         return [f"{name}: {line}" for name in self._processes for line in last_lines(self._log_of(name), 8)]
 
     def _log_of(self, name: str) -> Path:
-        return self._home / f"{name.replace(' ', '-')}.out"
+        return self.home / f"{name.replace(' ', '-')}.out"
 
 
 def _airflow_command() -> Path:
@@ -132,11 +177,10 @@ def _free_port() -> int:
         return port
 
 
-def _environment(home: Path, port: int, connection: str) -> dict[str, str]:
+def _environment(home: Path, port: int, connection: str, further: Mapping[str, str]) -> dict[str, str]:
     """Settings for Airflow, and nothing of another Airflow that this shell may be set up for."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
     settings = {
-        "CORE__DAGS_FOLDER": str(DAGS_FOLDER),
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__EXECUTOR": "LocalExecutor",
@@ -153,6 +197,7 @@ def _environment(home: Path, port: int, connection: str) -> dict[str, str]:
         "API__SECRET_KEY": secrets.token_urlsafe(32),
         "API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
         "USAGE_DATA_COLLECTION__ENABLED": "False",
+        **further,
     }
     return {
         **own,
@@ -176,8 +221,11 @@ def last_lines(log: Path, count: int) -> list[str]:
     return log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
 
 
-def stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:
-    """End processes that lead a session of their own, and all that they have started."""
+def stop(processes: Iterable[subprocess.Popen[bytes]], bereft: Iterable[int] = ()) -> None:
+    """End processes that lead a session of their own, and all that they have started.
+
+    :param bereft: further sessions whose leader is gone already.
+    """
     leaders = list(processes)
     for process in leaders:
         if process.poll() is None:
@@ -186,13 +234,17 @@ def stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:
     for process in leaders:
         with suppress(subprocess.TimeoutExpired):
             process.wait(max(0.0, until - time.monotonic()))
-    remaining = _members({process.pid for process in leaders})
-    for member in remaining:
-        with suppress(psutil.NoSuchProcess):
-            member.kill()
+    remaining = _members({process.pid for process in leaders} | set(bereft))
+    _kill(remaining)
     for process in leaders:
         process.wait()
     psutil.wait_procs(remaining, timeout=STOP_PATIENCE)
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _members(sessions: set[int]) -> list[psutil.Process]:

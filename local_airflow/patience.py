@@ -15,20 +15,20 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PAUSE = 0.5  # seconds between two looks
 
 
-class DemoFailed(Exception):  # noqa: N818 - it names what happened
-    """The demo could not go on. `log_end` are the last lines of the log that tells why."""
+class LocalAirflowFailed(Exception):  # noqa: N818 - it names what happened
+    """There is no point in going on. `log_end` are the last lines of the log that tells why."""
 
     def __init__(self, message: str, log_end: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.log_end = log_end
 
 
-class NoAnswer(DemoFailed):
+class NoAnswer(LocalAirflowFailed):
     """Airflow could not answer just now. In a wait, it is asked again."""
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
-    """A signal asked the demo to end."""
+    """A signal asked for the end."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -36,12 +36,12 @@ class Interrupted(Exception):  # noqa: N818 - not an error
 
 
 class Patience:
-    """All waiting of the demo goes through here.
+    """All waiting goes through here.
 
     Signals are noted and heeded between two looks, so that none can strike between the start of a process and
     the note of its id, or in the middle of cleaning up.
 
-    :param seconds: for all waits together.
+    :param seconds: for all waits together, from now on.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -50,6 +50,10 @@ class Patience:
         self.log_end: Callable[[], Sequence[str]] = tuple  #: what to show when the time is up
         self._until = time.monotonic() + seconds
         self._signals: list[int] = []
+
+    def renew(self) -> None:
+        """Begin to count the seconds again."""
+        self._until = time.monotonic() + self.seconds
 
     @contextmanager
     def heeding_signals(self) -> Iterator[None]:
@@ -68,7 +72,7 @@ class Patience:
     def until(self, has_come: Callable[[], bool], what: str) -> None:
         """Return when `has_come`.
 
-        :raises DemoFailed: time is up, or a process that is needed has died.
+        :raises LocalAirflowFailed: time is up, or a process that is needed has died.
         :raises Interrupted: a signal came.
         """
         while True:
@@ -77,8 +81,8 @@ class Patience:
                 if has_come():
                     return
             if time.monotonic() > self._until:
-                raise DemoFailed(
-                    f"Waiting for {what}: given up {self.seconds:.0f} s after the demo began.", self.log_end()
+                raise LocalAirflowFailed(
+                    f"Waiting for {what}: given up, the {self.seconds:.0f} s for it are over.", self.log_end()
                 )
             time.sleep(PAUSE)
 

@@ -1,12 +1,15 @@
-"""The few calls of Airflow's REST API that the demo needs."""
+"""The few calls of Airflow's REST API that are needed here."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 
-from demo.patience import DemoFailed, NoAnswer
+from local_airflow.patience import LocalAirflowFailed, NoAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 TIMEOUT = 20.0  # seconds
 
@@ -34,17 +37,17 @@ class AirflowApi:
     def has_dag(self, dag_id: str) -> bool:
         """Whether Airflow has read the DAG.
 
-        :raises DemoFailed: it can't read the file; the log is the traceback.
+        :raises LocalAirflowFailed: it can't read the file; the log is the traceback.
         """
         broken = self._call("GET", "importErrors")["import_errors"]
         if broken:
-            raise DemoFailed("Airflow can't read the DAG:", broken[0]["stack_trace"].splitlines())
+            raise LocalAirflowFailed("Airflow can't read the DAG:", broken[0]["stack_trace"].splitlines())
         dags = self._call("GET", "dags", params={"dag_id_pattern": dag_id})["dags"]
         return any(dag["dag_id"] == dag_id for dag in dags)
 
-    def trigger(self, dag_id: str, run_id: str) -> bool:
+    def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None) -> bool:
         """Start a run with an id of our own, so that asking twice starts it once. Return True."""
-        body = {"dag_run_id": run_id, "logical_date": None}
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
         self._call("POST", f"dags/{dag_id}/dagRuns", json=body, fine=(requests.codes.conflict,))
         return True
 
@@ -58,6 +61,16 @@ class AirflowApi:
         tasks = self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
         return {task["task_id"]: task["state"] for task in tasks}
 
+    def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """Mark a task `failed` or `success`, as a user does."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        self._call("PATCH", path, json={"new_state": state})
+
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Clear a task, as a user does, so that it runs again."""
+        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
+        self._call("POST", f"dags/{dag_id}/clearTaskInstances", json=body)
+
     def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
         """Return what a task returned."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
@@ -70,7 +83,7 @@ class AirflowApi:
         except (requests.ConnectionError, requests.Timeout) as error:
             raise NoAnswer(f"Airflow does not answer {what}: {type(error).__name__}") from error
         if not answer.ok and answer.status_code not in fine:
-            kind = NoAnswer if answer.status_code >= requests.codes.server_error else DemoFailed
+            kind = NoAnswer if answer.status_code >= requests.codes.server_error else LocalAirflowFailed
             raise kind(f"Airflow answers {what} with {answer.status_code}:", [answer.text[:500]])
         body: dict[str, Any] = answer.json()
         return body

@@ -1,0 +1,215 @@
+"""An Airflow of several processes beside a local Stitch, and the runs in it that a test follows."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import psutil
+import pytest
+import sqlalchemy
+
+from local_airflow.patience import Interrupted, LocalAirflowFailed, Patience
+from local_airflow.processes import IS_AIRFLOW_2, LocalAirflow
+
+if IS_AIRFLOW_2:
+    from tests.system.database import AirflowDatabase as Control
+else:
+    from local_airflow.rest import AirflowApi as Control
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_provider_stitch.emulator import StitchEmulator
+
+DAGS_FOLDER = Path(__file__).parent / "dags"
+TASK = "replicate"
+POSTGRES = os.environ.get("STITCH_TEST_POSTGRES")
+
+#: Seconds that a wait may take before the test fails, on however busy a machine.
+PATIENCE = 90.0
+
+#: Airflow notices at once what it would notice in minutes.
+SETTINGS = {
+    "CORE__PARALLELISM": "4",
+    "SCHEDULER__JOB_HEARTBEAT_SEC": "1",
+    "SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "1",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    "TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
+    "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+}
+
+
+class Airflow:
+    """A running Airflow: its processes, and what a user can do in it."""
+
+    def __init__(self, processes: LocalAirflow, control: Control, patience: Patience) -> None:
+        self.processes = processes
+        self.control = control
+        self._patience = patience
+        # A database that is given may hold runs of earlier tests.
+        self._run_ids = (f"{uuid4().hex[:8]}_{number}" for number in itertools.count(1))
+
+    def run(self, dag_id: str, source: str) -> Run:
+        """Start a run of a DAG that replicates a source."""
+        run = Run(self, dag_id, next(self._run_ids))
+        self.until(lambda: self.control.trigger(dag_id, run.run_id, {"source": source}), "a run")
+        return run
+
+    def task_processes(self) -> list[psutil.Process]:
+        """The processes in which tasks run."""
+        scheduler = psutil.Process(self.processes.pid("scheduler"))
+        return [process for process in scheduler.children(recursive=True) if _is_task(process)]
+
+    def kill_the_task(self) -> None:
+        """Kill what runs tasks just now, without a warning."""
+        self.until(self.task_processes, "a task's process")
+        for process in self.task_processes():
+            process.kill()
+
+    def everything_written(self) -> bytes:
+        """All that Airflow has put on disk and into its database."""
+        files = [path for path in self.processes.home.rglob("*") if path.is_file()]
+        rows = _rows(POSTGRES) if POSTGRES else []
+        return b"\n".join([*(path.read_bytes() for path in files), *rows])
+
+    def until(self, has_come: Callable[[], Any], what: str) -> None:
+        """Return when `has_come`; fail the test if that takes too long or a process has died."""
+        self._patience.renew()
+        with _readable_end():
+            self._patience.until(lambda: bool(has_come()), what)
+
+
+class Run:
+    """A run of a DAG with one task."""
+
+    def __init__(self, airflow: Airflow, dag_id: str, run_id: str) -> None:
+        self._airflow = airflow
+        self.dag_id = dag_id
+        self.run_id = run_id
+
+    @property
+    def waits(self) -> int:
+        """How often a wait for the task's job has begun: in each try, and in each triggerer."""
+        return self.log().count("Waiting for loading")
+
+    @property
+    def task_state(self) -> str | None:
+        return self._airflow.control.states_of_tasks(self.dag_id, self.run_id).get(TASK)
+
+    def until_task_is(self, state: str) -> None:
+        self._airflow.until(lambda: self.task_state == state, f"the task of {self.dag_id} to be {state}")
+
+    def end(self) -> str:
+        """Wait for the run's end, and return its state."""
+        control, states = self._airflow.control, []
+
+        def is_over() -> bool:
+            states.append(control.state_of_run(self.dag_id, self.run_id))
+            return states[-1] in ("success", "failed")
+
+        self._airflow.until(is_over, f"the end of {self.run_id} of {self.dag_id}")
+        return states[-1]
+
+    def until_it_waits(self, times: int = 1) -> None:
+        """Wait until the task waits for its job, for the first time or a later one."""
+        self._airflow.until(lambda: self.waits == times, f"wait {times} of {self.run_id} of {self.dag_id}")
+
+    def until_logged(self, words: str) -> None:
+        self._airflow.until(lambda: words in self.log(), f"{words!r} in the log of {self.run_id}")
+
+    def until_let_go(self) -> None:
+        """Wait until no worker and no triggerer has anything to do with the task any more."""
+        self._airflow.until(self._is_let_go, f"Airflow to let go of {self.run_id} of {self.dag_id}")
+
+    def _is_let_go(self) -> bool:
+        if not self.dag_id.endswith("deferred"):
+            return not self._airflow.task_processes()
+        # In Airflow 3 this is in the task's log, in Airflow 2 in the triggerer's own.
+        triggerer = (self._airflow.processes.home / "triggerer.out").read_text()
+        in_triggerer = re.search(rf"trigger {self.dag_id}/{self.run_id}/.* completed", triggerer)
+        return "trigger completed" in self.log() or in_triggerer is not None
+
+    def mark(self, state: str) -> None:
+        """Mark the task as a user does."""
+        self._airflow.control.mark(self.dag_id, self.run_id, TASK, state)
+
+    def clear(self) -> None:
+        """Clear the task as a user does."""
+        self._airflow.control.clear(self.dag_id, self.run_id, TASK)
+
+    def xcom(self) -> Any:
+        return self._airflow.control.xcom(self.dag_id, self.run_id, TASK)
+
+    def log(self) -> str:
+        """All that was logged of the task: by workers and triggerers, in all its tries."""
+        folder = self._airflow.processes.logs_folder / f"dag_id={self.dag_id}" / f"run_id={self.run_id}"
+        files = sorted(folder.rglob("*.log*"))
+        return "\n".join(file.read_text() for file in files)
+
+
+def _is_task(process: psutil.Process) -> bool:
+    try:
+        title = " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
+    # Airflow 3 names it after the task's id, beside workers called LocalExecutor; Airflow 2 in words.
+    in_airflow_3 = title.startswith("airflow worker -- ") and "LocalExecutor" not in title
+    return in_airflow_3 or title.startswith("airflow task runner")
+
+
+@contextmanager
+def running_airflow(stitch: StitchEmulator) -> Iterator[Airflow]:
+    """An Airflow that has read the DAGs. What was started is ended with the context."""
+    patience = Patience(PATIENCE)
+    # On Airflow 2 the tests look into its database themselves, so both have one home.
+    home = Path(os.environ["AIRFLOW_HOME"]) if IS_AIRFLOW_2 else None
+    settings = {**SETTINGS, **_database()}
+    with (
+        patience.heeding_signals(),
+        LocalAirflow(stitch.connection_json(), patience, DAGS_FOLDER, settings=settings, home=home) as local,
+    ):
+        control = Control() if IS_AIRFLOW_2 else Control(local.url)
+        airflow = Airflow(local, control, patience)
+        with _readable_end():
+            local.start()
+        airflow.until(control.is_up, "Airflow to answer")
+        airflow.until(lambda: control.has_dag("timed_left_running_deferred"), "Airflow to read the DAGs")
+        yield airflow
+
+
+def _rows(url: str) -> Iterator[bytes]:
+    engine = sqlalchemy.create_engine(url)
+    tables = sqlalchemy.MetaData()
+    tables.reflect(engine)
+    with engine.connect() as connection:
+        for table in tables.sorted_tables:
+            for row in connection.execute(sqlalchemy.select(table)):
+                yield repr(
+                    tuple(bytes(value) if isinstance(value, memoryview) else value for value in row)
+                ).encode()
+
+
+@contextmanager
+def _readable_end() -> Iterator[None]:
+    """Let a failure show the logs that tell why, and a signal end the tests in good order."""
+    try:
+        yield
+    except LocalAirflowFailed as failure:
+        pytest.fail("\n".join([str(failure), *failure.log_end]), pytrace=False)
+    except Interrupted as signal:
+        pytest.exit(f"{signal} came.")
+
+
+def _database() -> dict[str, str]:
+    if POSTGRES:
+        return {"DATABASE__SQL_ALCHEMY_CONN": POSTGRES}
+    # The only executor of Airflow 2 that works with SQLite.
+    return {"CORE__EXECUTOR": "SequentialExecutor"} if IS_AIRFLOW_2 else {}

@@ -1,0 +1,56 @@
+"""A triggerer ends, or is held up. The jobs that its triggers wait for go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+
+@pytest.mark.parametrize("how", ["kill", "terminate"])
+def test_a_restarted_triggerer_goes_on_waiting_for_the_job(airflow, source, how):
+    run = source.run_until_it_waits("plain_deferred")
+    getattr(airflow.processes, how)("triggerer")
+    airflow.processes.start_one("triggerer")
+    run.until_it_waits(times=2)
+
+    assert not source.jobs[0].stopped
+    source.let_jobs_end()
+    assert run.end() == "success"
+    (job,) = source.jobs
+    assert run.xcom()["job_name"] == job.job_name
+    assert not job.stopped
+
+
+def test_a_triggerer_that_was_held_up_leaves_the_job_to_the_one_that_took_over(airflow, source):
+    """It cancels the trigger, and Airflow 3.3 then calls `on_kill` as if a user had acted."""
+    run = source.run_until_it_waits("plain_deferred")
+    held_up = airflow.processes.pid("triggerer")
+    os.kill(held_up, signal.SIGSTOP)
+    airflow.processes.start_one("triggerer", "second triggerer")
+    run.until_it_waits(times=2)
+    os.kill(held_up, signal.SIGCONT)
+    run.until_logged("only this triggerer does not")
+    source.let_jobs_end()
+
+    assert run.end() == "success"
+    (job,) = source.jobs
+    assert not job.stopped
+    airflow.processes.terminate("second triggerer")
+
+
+def test_a_task_that_is_deferred_again_before_the_triggerer_looks_has_its_first_job_stopped(airflow, source):
+    """To the triggerer a cleared task may look as if it had never ceased to wait."""
+    run = source.run_until_it_waits("plain_deferred")
+    held_up = airflow.processes.pid("triggerer")
+    os.kill(held_up, signal.SIGSTOP)
+    run.clear()
+    run.until_logged("is running already; ours starts when it has ended")
+    run.until_task_is("deferred")
+    os.kill(held_up, signal.SIGCONT)
+
+    source.until_stopped(source.jobs[0])
+    source.until_job(2)
+    source.let_jobs_end()
+    assert run.end() == "success"
