@@ -210,7 +210,7 @@ class AccountWatch:
                 with suppress(StitchNotFound):  # it was deleted meanwhile
                     streams = await self._reader.ask(partial(client.list_streams, source_id))
             ids.learn(source_name, streams)
-        self._loads.refute()
+        self._loads.learned()
 
     def _note(self, request: Request, page: Page[Any], serial: int, asked_at: float) -> None:
         records: dict[Hashable, tuple[Any, ...]] = {}

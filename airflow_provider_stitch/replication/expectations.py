@@ -137,8 +137,9 @@ def begins_by_schedule(goal: Goal, source: Source) -> datetime | None:
     except InvalidArgument:  # it is of no use then, and nothing depends on it
         return None
     interval = schedule.get("interval")
-    if schedule.get("unit") == "minute" and isinstance(interval, (int, float)) and interval > 0:
+    # Stitch's shortest is a minute, its longest a day.
+    if schedule.get("unit") == "minute" and isinstance(interval, (int, float)) and 1 <= interval <= 100_000:
         # The first of the schedule's starts that is not before the instant that the goal names.
         every = timedelta(minutes=interval)
-        return fires_at - every * max(0, (fires_at - goal.started_after) // every)
+        return fires_at - every * ((fires_at - goal.started_after) // every)
     return fires_at

@@ -7,11 +7,12 @@ the loads in two ways. Source: Stitch Connect API, "Pagination", "List last load
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from airflow_provider_stitch.replication.pages import PageSeen, likely_page, next_page
+from airflow_provider_stitch.replication.pages import PageSeen, next_page
 from airflow_provider_stitch.replication.stream_ids import StreamIds
 
 if TYPE_CHECKING:
@@ -21,8 +22,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Records that may have shifted from one page to the next between two looks; more are no shift but disorder.
+# Records that may have shifted from one page to the next between two looks; more speak against an order.
 MOST_SHIFTED = 50
+
+# Of the latest so many looks so many may speak against an order: hundreds of records may come at once, too.
+LATEST_LOOKS = 10
+MOST_DOUBTS = 2
+
+# Records at each end of a page that are kept for good: of one alone the place in an order may not be known.
+ENDS_KEPT = 3
 
 # What a page holds of a list is dropped so many requests later: its ends are enough to find it again.
 LOOKS_KEPT = 30
@@ -55,28 +63,25 @@ class Listing(Generic[T]):
     """The latest looks at the pages of one list.
 
     :param orders: in which orders the list may be: what makes a record's key, or that of a `SourceKey` or
-        `StreamKey`. The first that no page has refuted holds.
+        `StreamKey`. A page that is not in an order refutes it for ever; two pages that contradict each other
+        may do so because the list has changed in between. The first of those least in doubt holds.
     :param small: a list of so many pages is read through and not searched.
     """
 
     def __init__(self, orders: Sequence[Callable[[Any], Any]], *, small: int = 1) -> None:
         self.looks: dict[int, Look[T]] = {}
         self.last_page: int | None = None
-        self._orders = list(orders)
+        self._orders = [_Order(key_of) for key_of in orders]
         self._small = small
-        self._seen: dict[int, list[Any]] = {}  # the keys of both ends of each page ever looked at, by number
+        self._seen: dict[int, Sequence[T]] = {}  # both ends of each page ever looked at, by number
+        self._older_ends: tuple[Callable[[Any], Any], dict[int, PageSeen]] | None = None
         self._places: dict[Hashable, int] = {}
 
     @property
     def hidden_order(self) -> StreamIds | None:
-        """The order by what the list does not show, once all others are refuted."""
-        order = self._orders[0] if self._orders and not self.is_small else None
-        return order if isinstance(order, StreamIds) else None
-
-    def refute(self) -> None:
-        """Take in what was learned since of the order of the pages' records."""
-        for number, look in self.looks.items():
-            self._orders = [order for order in self._orders if self._obeys(look.page.records, number, order)]
+        """The order by what the list does not show, if all others are in doubt."""
+        key_of = self._key_of()
+        return key_of if isinstance(key_of, StreamIds) else None
 
     @property
     def is_small(self) -> bool:
@@ -88,20 +93,37 @@ class Listing(Generic[T]):
         :param needed_since: somebody still searches among the looks after this one.
         """
         page = look.page
-        self.looks[page.number] = look
         # `total` is what tells how many pages there are, but nothing says that it is exact.
         self.last_page = max(page.last_page, page.next_page or 1, page.number if page.records else 1)
-        self.looks = {number: each for number, each in self.looks.items() if number <= self.last_page}
-        for number in [number for number in self._seen if number > self.last_page]:
-            del self._seen[number]
-        self._seen[page.number] = [page.records[0], page.records[-1]] if page.records else []
-        self._orders = [order for order in self._orders if self._obeys(page.records, page.number, order)]
         kept_since = min(needed_since, look.serial - LOOKS_KEPT)
-        self.looks = {number: each for number, each in self.looks.items() if each.serial > kept_since}
+        self.looks[page.number] = look
+        self.looks = {
+            number: each
+            for number, each in self.looks.items()
+            if number <= self.last_page and each.serial > kept_since
+        }
+        self._seen[page.number] = (*page.records[:ENDS_KEPT], *page.records[-ENDS_KEPT:])
+        self._seen = {number: ends for number, ends in self._seen.items() if number <= self.last_page}
+        self._older_ends = None
+        for order in list(self._orders):
+            if not isinstance(order.key_of, StreamIds):  # it has to be learned first
+                self._judge(order, look)
+
+    def learned(self) -> None:
+        """Take in that the places of the latest look's records in the hidden order are known now."""
+        latest = max(self.looks.values(), key=lambda look: look.serial)
+        for order in list(self._orders):
+            if isinstance(order.key_of, StreamIds):
+                self._judge(order, latest)
+                self._older_ends = None
 
     def remember(self, key: Hashable, page: int) -> None:
         """Remember on which page a record was."""
         self._places[key] = page
+
+    def is_placed(self, key: Hashable) -> bool:
+        """Say whether a record of this key was ever found."""
+        return key in self._places
 
     def since(self, serial: int) -> list[Look[T]]:
         """Return the looks that were asked for after a request, the latest last."""
@@ -111,45 +133,75 @@ class Listing(Generic[T]):
         """Return the page to look at next for a record, or None: those after `since` show all that there is
         of it."""
         fresh = {number: look for number, look in self.looks.items() if look.serial > since}
-        order = self._order(key)
         last_page = self.last_page or 1
-        if order is None:
+        key_of = self._key_of()
+        if key_of is None or key_of(key) is None:
             # The middle tells most of the order, if there is any; else the list is read through.
             pages = [self._places.get(key, 1), (last_page + 1) // 2, *range(1, last_page + 1)]
             return next((page for page in pages if page not in fresh and page <= last_page), None)
-        wanted = order(key)
-        hint = self._places.get(key) or likely_page(wanted, _all_ends(self._seen, order), self.last_page)
         newer = {number: look.page.records for number, look in fresh.items()}
-        return next_page(wanted, _all_ends(newer, order), self.last_page, hint)
-
-    def _order(self, key: SourceKey | StreamKey) -> Callable[[Any], Any] | None:
-        if self.is_small or not self._orders:
-            return None
-        # One page of a list may be in order by chance, or for being all of one source.
-        is_learned = self._small == 1 or len(self._seen) > 1
-        order = self._orders[0]
-        return order if is_learned and order(key) is not None else None
-
-    def _obeys(self, records: Sequence[T], number: int, order: Callable[[Any], Any]) -> bool:
-        keys = [key for record in records if (key := order(record)) is not None]
-        if any(one > other for one, other in pairwise(keys)):
-            return False
-        others = {other: look.page.records for other, look in self.looks.items() if look.page.records}
-        return all(
-            _misplaced(keys, ends, is_later=number > other) <= MOST_SHIFTED
-            for other, ends in _all_ends(others, order).items()
-            if other != number
+        return next_page(
+            key_of(key),
+            _all_ends(newer, key_of),
+            self.last_page,
+            place=self._places.get(key),
+            older=self._ends_in(key_of),
         )
 
+    def _key_of(self) -> Callable[[Any], Any] | None:
+        """Return what makes a key in the list's order, or None if no order is known."""
+        # One page of a list may be in order by chance, or for being all of one source.
+        is_learned = self._small == 1 or len(self._seen) > 1
+        if self.is_small or not is_learned:
+            return None
+        order = min(self._orders, key=lambda each: sum(each.doubts), default=None)
+        return order.key_of if order is not None and sum(order.doubts) <= MOST_DOUBTS else None
 
-def _all_ends(pages: Mapping[int, Sequence[Any]], order: Callable[[Any], Any]) -> dict[int, PageSeen]:
+    def _ends_in(self, key_of: Callable[[Any], Any]) -> dict[int, PageSeen]:
+        if self._older_ends is None or self._older_ends[0] is not key_of:
+            self._older_ends = (key_of, _all_ends(self._seen, key_of))
+        return self._older_ends[1]
+
+    def _judge(self, order: _Order, look: Look[T]) -> None:
+        keys = [key for record in look.page.records if (key := order.key_of(record)) is not None]
+        if any(one > other for one, other in pairwise(keys)):
+            self._orders.remove(order)
+            return
+        others = {
+            number: other.page.records
+            for number, other in self.looks.items()
+            if number != look.page.number and other.serial >= order.comparable_since and other.page.records
+        }
+        is_doubtful = any(
+            _misplaced(keys, ends, is_later=look.page.number > other) > MOST_SHIFTED
+            for other, ends in _all_ends(others, order.key_of).items()
+        )
+        order.doubts.append(is_doubtful)
+        if is_doubtful:
+            order.comparable_since = look.serial
+
+
+@dataclass(eq=False)
+class _Order:
+    """An order that a list may be in."""
+
+    key_of: Callable[[Any], Any]  #: None for a record whose place in it is not known
+    doubts: deque[bool] = field(default_factory=lambda: deque(maxlen=LATEST_LOOKS))
+    comparable_since: int = -1  #: the serial of the look from which on no page has contradicted another
+
+
+def _all_ends(pages: Mapping[int, Sequence[Any]], key_of: Callable[[Any], Any]) -> dict[int, PageSeen]:
     """Return the ends of pages in an order, but not of those whose place in it is not known."""
     ends = {}
     for number, records in pages.items():
-        keys = [key for record in records if (key := order(record)) is not None]
-        if keys or not records:
-            ends[number] = PageSeen(keys[0], keys[-1]) if keys else PageSeen(None, None)
+        first, last = _first_key(records, key_of), _first_key(records[::-1], key_of)
+        if first is not None or not records:
+            ends[number] = PageSeen(first, last)
     return ends
+
+
+def _first_key(records: Sequence[Any], key_of: Callable[[Any], Any]) -> Any:
+    return next((key for record in records if (key := key_of(record)) is not None), None)
 
 
 def _misplaced(keys: Sequence[Any], other: PageSeen, *, is_later: bool) -> int:

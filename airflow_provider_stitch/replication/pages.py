@@ -22,30 +22,33 @@ class PageSeen:
     last: Any
 
 
-def next_page(key: Any, seen: Mapping[int, PageSeen], last_page: int | None, hint: int = 1) -> int | None:
+def next_page(
+    key: Any,
+    seen: Mapping[int, PageSeen],
+    last_page: int | None,
+    *,
+    place: int | None = None,
+    older: Mapping[int, PageSeen] | None = None,
+) -> int | None:
     """Return the page to read next in search of the records of a key, or None: all that there are were seen.
 
     :param key: what the records are in the list's order; several records may have the same.
     :param seen: the pages read in this search.
     :param last_page: the number of pages, as far as an answer has told it.
-    :param hint: the page to begin with.
+    :param place: where a record of the key was found before.
+    :param older: what pages were before this search.
     """
-    if not seen:
-        return max(1, hint if last_page is None else min(hint, last_page))
-    low, high = _span(key, seen, last_page if last_page is not None else max(seen))
-    # The neighbours of a remembered page are likelier than the middle of what is left.
-    if len(seen) == 1 and hint > 1:
-        nearby = [page for page in (hint - 1, hint + 1) if low <= page <= high and page not in seen]
-        if nearby:
-            return nearby[0]
-    return _nearest_unseen((low + high) // 2, low, high, seen)
-
-
-def likely_page(key: Any, seen: Mapping[int, PageSeen], last_page: int | None) -> int:
-    """Return the page on which the records of a key are likeliest to be by now, of which `seen` is older
-    news."""
-    low, high = _span(key, seen, last_page or max(seen, default=1))
-    return max(1, (low + high) // 2)
+    if last_page is None:
+        last_page = max([place or 1, *seen])
+    low, high = _span(key, seen, last_page)
+    if place is not None:
+        # It is likelier still to be there, or next door, than in the middle of what is left.
+        for page in (min(place, last_page), place - 1, place + 1):
+            if low <= page <= high and page not in seen:
+                return page
+    low_then, high_then = _span(key, {**(older or {}), **seen}, last_page)
+    likely = (low_then + high_then) // 2 if low_then <= high_then else 0
+    return _nearest_unseen(likely if low <= likely <= high else (low + high) // 2, low, high, seen)
 
 
 def _span(key: Any, seen: Mapping[int, PageSeen], last_page: int) -> tuple[int, int]:

@@ -78,7 +78,7 @@ def next_step(candidates: Sequence[Candidate], window: Window, now: float) -> Re
         return soonest
     best = max(ready, key=lambda each: each.delay(now))
     price = price_of_a_request(candidates, window, now)
-    if best.delay(now) < price:
+    if best.delay(now) <= price:  # both are 0 where nothing can have happened
         return min(latest, max(soonest / 6, _time_until(price, best, now)))
     held_back = window.free_in[_reserve(candidates, window)]
     return best.request if held_back <= 0 else min(latest, held_back)

@@ -11,7 +11,7 @@ from airflow_provider_stitch.replication.listing import Listing, Look, SourceKey
 from airflow_provider_stitch.replication.planner import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
     from airflow_provider_stitch.connect.client import StitchClient
@@ -126,7 +126,14 @@ class LoadsWant(Want["list[Load] | None"]):
         pages = set()
         for names, number in self.expected or ():
             if sum(load.stream_name in names for load in found) < number:
-                pages |= {loads.next_page(StreamKey(self.source_name, name), self.since) for name in names}
+                keys = [StreamKey(self.source_name, name) for name in names]
+                # What was found by one of its names is looked for by the others only if it is gone there.
+                placed = self._next_pages(filter(loads.is_placed, keys), loads)
+                pages |= placed or self._next_pages(keys, loads)
+        return pages
+
+    def _next_pages(self, keys: Iterable[StreamKey], loads: Listing[Load]) -> set[int]:
+        pages = {loads.next_page(key, self.since) for key in keys}
         return {page for page in pages if page is not None}
 
 

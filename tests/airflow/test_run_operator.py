@@ -177,7 +177,7 @@ def test_join_counts_the_running_job_as_ours(airflow, stitch, github, deferrable
 
 
 def test_restart_stops_the_running_job_first(airflow, stitch, github, deferrable):
-    stitch.start_job(github, tap_seconds=36_000)
+    stitch.start_job(github, tap_seconds=80_000)
 
     ran = run(airflow, if_running="restart", deferrable=deferrable)
 
@@ -189,7 +189,7 @@ def test_restart_stops_the_running_job_first(airflow, stitch, github, deferrable
 
 
 def test_fail_raises(airflow, stitch, github, deferrable):
-    stitch.start_job(github, tap_seconds=36_000)
+    stitch.start_job(github, tap_seconds=80_000)
 
     ran = run(airflow, if_running="fail", deferrable=deferrable, retries=0)
 
@@ -308,7 +308,7 @@ def test_on_kill_leaves_a_job_that_is_over(airflow, stitch, github):
 
 
 def test_the_stop_operator_stops_whichever_job_runs(airflow, stitch, github):
-    stitch.start_job(github, tap_seconds=36_000)
+    stitch.start_job(github, tap_seconds=80_000)
     with airflow.dag() as dag:
         StitchStopReplicationJobOperator(task_id="stop", source="github")
 
@@ -317,7 +317,7 @@ def test_the_stop_operator_stops_whichever_job_runs(airflow, stitch, github):
 
 
 def test_a_job_name_that_came_to_nothing_stops_no_job(airflow, stitch, github):
-    stitch.start_job(github, tap_seconds=36_000)
+    stitch.start_job(github, tap_seconds=80_000)
     with airflow.dag(render_template_as_native_obj=True) as dag:
         StitchStopReplicationJobOperator(task_id="stop", source="github", job_name="{{ none }}")
 
@@ -330,7 +330,7 @@ def test_a_job_name_that_came_to_nothing_stops_no_job(airflow, stitch, github):
 
 def test_the_stop_operator_leaves_another_job_alone(airflow, stitch, github):
     ours = stitch.complete_job(github)
-    stitch.start_job(github, tap_seconds=36_000)
+    stitch.start_job(github, tap_seconds=80_000)
     with airflow.dag() as dag:
         StitchStopReplicationJobOperator(task_id="stop", source="github", job_name=ours.job_name)
 

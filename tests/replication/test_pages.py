@@ -16,14 +16,14 @@ def search(ids: list[int], wanted: int, hint: int = 1) -> tuple[bool, int]:
     """Search a list of source ids as the reader does; return whether it was found and the pages read."""
     last_page = max(1, math.ceil(len(ids) / PAGE))
     seen: dict[int, PageSeen] = {}
-    number = next_page(wanted, seen, None, hint)
+    number = next_page(wanted, seen, None, place=hint)
     while number is not None:
         page = ids[(number - 1) * PAGE : number * PAGE]
         if wanted in page:
             return True, len(seen) + 1
         assert number not in seen, "no page is read twice in one search"
         seen[number] = PageSeen(min(page, default=None), max(page, default=None))
-        number = next_page(wanted, seen, last_page, hint)
+        number = next_page(wanted, seen, last_page, place=hint)
     return False, len(seen)
 
 

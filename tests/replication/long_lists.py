@@ -1,0 +1,132 @@
+"""An account of any size in memory, that answers pages of its lists as Stitch does."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_stitch.connect.extraction_log import ExtractionLog, parse_extraction_log
+from airflow_provider_stitch.connect.objects import Extraction, Load, Page, Source, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+RECORDS_PER_PAGE = 100
+AT = datetime(2026, 8, 17, 6, tzinfo=timezone.utc)
+
+
+def page_of(records: Sequence[Any], number: int, at: datetime = AT) -> Page[Any]:
+    """A page of a list. Beyond the last page there is an empty one."""
+    begins = (number - 1) * RECORDS_PER_PAGE
+    is_last = begins + RECORDS_PER_PAGE >= len(records)
+    return Page(
+        records=tuple(records[begins : begins + RECORDS_PER_PAGE]),
+        number=number,
+        total=len(records),
+        answered_at=at,
+        next_page=None if is_last else number + 1,
+    )
+
+
+def extraction_of(source_id: int, job_name: str | None = None, ended: datetime = AT) -> Extraction:
+    return Extraction(
+        job_name=job_name or f"104857.{source_id}.sync.00000000-0000-1000-8000-000000000000",
+        source_id=source_id,
+        stitch_client_id=104857,
+        tap_name="tap-github",
+        start_time=ended - timedelta(minutes=5),
+        completion_time=ended,
+        discovery_exit_status=0,
+        tap_exit_status=0,
+        target_exit_status=0,
+        discovery_description=None,
+        tap_description=None,
+        target_description=None,
+        raw={},
+    )
+
+
+def load_of(source_name: str, stream_name: str, loaded_at: datetime = AT) -> Load:
+    return Load(source_name, stream_name, 104857, loaded_at, None, {})
+
+
+def by_stream_name(load: Load) -> tuple[str, str]:
+    return load.stream_name, load.source_name
+
+
+@dataclass
+class LongLists:
+    """What a client asks about the lists of an account. Which pages were asked for is kept."""
+
+    extractions: Sequence[Extraction] = ()
+    loads: Sequence[Load] = ()
+    sources: Mapping[str, Sequence[Stream]] = field(default_factory=dict)  #: by name, by id
+    requests_per_10_minutes: int = 30
+    before_each: Callable[[], None] = lambda: None
+
+    base_url = "https://stitch.example"
+    client_id = 104857
+    latest_answer_at = AT
+
+    def __post_init__(self) -> None:
+        self.asked: list[tuple[str, int | str]] = []
+        self.streams_asked_for = 0
+        self._lock = threading.Lock()
+
+    def list_extractions(self, page: int = 1) -> Page[Extraction]:
+        return self._answer("extractions", page, self.extractions)
+
+    def list_loads(self, page: int = 1) -> Page[Load]:
+        return self._answer("loads", page, self.loads)
+
+    def list_sources(self) -> list[Source]:
+        return [
+            Source.from_json({"id": number, "name": name, "display_name": name})
+            for number, name in enumerate(self.sources)
+        ]
+
+    def list_streams(self, source_id: int) -> list[Stream]:
+        self.streams_asked_for += 1
+        return list(list(self.sources.values())[source_id])
+
+    def get_extraction_log(self, job_name: str) -> ExtractionLog:
+        with self._lock:
+            self.asked.append(("log", job_name))
+        self.before_each()
+        return parse_extraction_log([])
+
+    def _answer(self, what: str, page: int, records: Sequence[Any]) -> Page[Any]:
+        with self._lock:
+            self.asked.append((what, page))
+        self.before_each()
+        return page_of(records, page)
+
+
+def loads_by_stream_name(sources: Iterable[str], streams: Sequence[str]) -> list[Load]:
+    """Every source has the same streams, as sources of one type have."""
+    names = list(sources)
+    return sorted((load_of(source, stream) for source in names for stream in streams), key=by_stream_name)
+
+
+def sources_with(streams: Sequence[str], sources: Iterable[str]) -> dict[str, list[Stream]]:
+    """Streams have ids in the order in which they came, source by source."""
+    ids = itertools.count(5_000_000, 3)
+    return {
+        source: [
+            Stream.from_json(
+                {"stream_id": next(ids), "tap_stream_id": each, "stream_name": each, "selected": True}
+            )
+            for each in streams
+        ]
+        for source in sources
+    }
+
+
+def loads_by_stream_id(sources: Mapping[str, Sequence[Stream]]) -> list[Load]:
+    streams = [
+        (stream.stream_id, source, stream.stream_name) for source in sources for stream in sources[source]
+    ]
+    return [load_of(source, name) for _, source, name in sorted(streams)]

@@ -1,0 +1,526 @@
+"""The one watch of an account in an event loop: who shares what, and what it costs."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_stitch.connect.client import StitchClient
+from airflow_provider_stitch.connect.errors import (
+    PhaseTimedOut,
+    RateLimited,
+    StitchUnauthorized,
+    StitchUnavailable,
+)
+from airflow_provider_stitch.emulator import StitchEmulator
+from airflow_provider_stitch.replication.budget import Budget
+from airflow_provider_stitch.replication.goals import Goal
+from airflow_provider_stitch.replication.prospects import Prospect
+from airflow_provider_stitch.replication.reader import AccountReader
+from airflow_provider_stitch.replication.start import stop_job
+from airflow_provider_stitch.replication.watch import Watch
+from tests.replication.long_lists import (
+    LongLists,
+    extraction_of,
+    loads_by_stream_id,
+    loads_by_stream_name,
+    sources_with,
+)
+from tests.replication.virtual_time import VirtualClock, VirtualLoop, run
+
+SOURCES = list(range(310_000, 310_250))
+"""250 sources, 3 pages of extractions."""
+
+
+class Account:
+    """An account in memory, and an event loop in which readers wait for it."""
+
+    def __init__(self, client: Any = None, limit: int = 30) -> None:
+        self.loop = VirtualLoop()
+        self.clock = VirtualClock(self.loop)
+        self.client = client or LongLists(extractions=[extraction_of(each) for each in SOURCES])
+        self.budget = Budget(limit, monotonic=self.loop.time)
+        self.warned: list[str] = []
+
+    def reader(self, client: Any = None, *, patience: float | None = None) -> AccountReader:
+        return AccountReader(
+            client or self.client,
+            clock=self.clock,
+            deadline=None if patience is None else self.clock.time() + patience,
+            budget=self.budget,
+            warn=self.warned.append,
+        )
+
+    async def planned(self, source_id: int = SOURCES[0], client: Any = None, **options: Any) -> Any:
+        """What a waiter is told that leaves it to the plan when to ask."""
+        now = self.clock.time()
+        patience = options.pop("patience", None)
+        options = {"prospect": Prospect(known_at=now, since=now), "until": math.inf, **options}
+        return await self.reader(client, patience=patience).extraction_of(source_id, **options)
+
+    async def is_asked(self, *, taking: float) -> None:
+        """Return while a request is under way that takes so many seconds."""
+        asked = asyncio.Event()
+
+        def answer_late() -> None:
+            self.loop.latency = taking
+            asked.set()
+
+        self.client.before_each = answer_late
+        await asked.wait()
+
+    def run(self, story: Callable[[], Any]) -> Any:
+        return run(self.loop, story())
+
+
+@pytest.fixture
+def account():
+    return Account()
+
+
+def failing(error: Exception, times: float = math.inf) -> LongLists:
+    """A client to which Stitch answers with an error, so often."""
+    client = LongLists(extractions=[extraction_of(each) for each in SOURCES])
+    failures = 0
+
+    def fail() -> None:
+        nonlocal failures
+        if failures < times:
+            failures += 1
+            raise error
+
+    client.before_each = fail
+    return client
+
+
+# --- What is shared -------------------------------------------------------------------------------------
+
+
+def test_all_who_want_the_same_page_cost_one_request(account):
+    async def story():
+        return await asyncio.gather(*(account.planned(source_id) for source_id in SOURCES[:100] * 10))
+
+    told = account.run(story)
+
+    assert account.client.asked == [("extractions", 1)]
+    assert [each.value.source_id for each in told] == SOURCES[:100] * 10
+
+
+def test_who_knows_the_latest_answer_is_told_a_newer_one(account):
+    async def story():
+        first = await account.planned()
+        same = await account.planned(since=first.serial - 1)
+        newer = await account.planned(since=first.serial)
+        return first.serial, same.serial, newer.serial
+
+    assert account.run(story) == (1, 1, 2)
+    assert len(account.client.asked) == 2
+
+
+def test_an_answer_to_a_request_that_was_under_way_when_the_wish_came_does_not_count(account):
+    """Stitch may have answered it before the job of the newcomer ended."""
+
+    async def story():
+        first = asyncio.ensure_future(account.planned())
+        await account.is_asked(taking=30)
+        second = await account.planned()
+        return (await first).serial, second.serial
+
+    assert account.run(story) == (1, 2)
+
+
+def test_who_is_cancelled_leaves_the_answer_to_the_others(account):
+    async def story():
+        first = asyncio.ensure_future(account.planned())
+        second = asyncio.ensure_future(account.planned())
+        await account.is_asked(taking=10)
+        first.cancel()
+        return (await second).value.source_id, first.cancelled()
+
+    assert account.run(story) == (SOURCES[0], True)
+    assert len(account.client.asked) == 1
+
+
+def test_whoever_is_cancelled_none_of_the_others_waits_for_ever(account):
+    """Also not who is cancelled while another is told, or before anything was asked."""
+    chance = random.Random(5)
+
+    async def story():
+        waiting = [asyncio.ensure_future(account.planned(source_id)) for source_id in SOURCES]
+        for each in waiting[::2]:
+            account.loop.call_later(chance.uniform(0, 120), each.cancel)
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    told = account.run(story)
+
+    assert [each.value.source_id for each in told[1::2]] == SOURCES[1::2]
+
+
+def test_a_refusal_is_the_same_for_all_who_share_a_token():
+    account = Account(failing(StitchUnauthorized("no")))
+
+    async def story():
+        waiting = [account.planned(source_id) for source_id in SOURCES[:100]]
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    told = account.run(story)
+
+    assert {type(each) for each in told} == {StitchUnauthorized}
+    assert len(account.client.asked) == 1
+
+
+def test_who_has_another_connection_to_the_account_goes_on_with_its_own_token(account):
+    revoked = failing(StitchUnauthorized("no"))
+
+    async def story():
+        with_revoked = [asyncio.ensure_future(account.planned(client=revoked)) for _ in range(3)]
+        others = [asyncio.ensure_future(account.planned()) for _ in range(3)]
+        return await asyncio.gather(*with_revoked, *others, return_exceptions=True)
+
+    told = account.run(story)
+
+    assert [type(each) for each in told[:3]] == [StitchUnauthorized] * 3
+    assert [each.value.source_id for each in told[3:]] == [SOURCES[0]] * 3
+    assert (len(revoked.asked), len(account.client.asked)) == (1, 1)
+
+
+def test_who_has_more_time_goes_on_when_another_s_time_is_over():
+    account = Account(failing(StitchUnavailable("502"), times=12))
+
+    async def story():
+        hasty = asyncio.ensure_future(account.planned(patience=60))
+        patient = asyncio.ensure_future(account.planned(patience=3600))
+        return await asyncio.gather(hasty, patient, return_exceptions=True)
+
+    hasty, patient = account.run(story)
+
+    assert isinstance(hasty, StitchUnavailable)
+    assert patient.value.source_id == SOURCES[0]
+
+
+def test_who_wants_it_at_once_is_served_before_all_who_wait(account):
+    account.client.loads = loads_by_stream_name(["github"], ["commits"])
+
+    async def story():
+        waiting = [asyncio.ensure_future(account.planned(source_id)) for source_id in SOURCES]
+        await asyncio.sleep(1)
+        asked = len(account.client.asked)
+        await account.reader().loads_of("github")
+        for each in waiting:
+            each.cancel()
+        return account.client.asked[asked:]
+
+    assert account.run(story)[0] == ("loads", 1)
+
+
+def test_who_stops_a_job_goes_by_no_older_answer():
+    """A trigger's `on_kill` shares its event loop with all who wait, whose answers are some seconds old."""
+    with StitchEmulator(speed=1e-6) as stitch:
+        github = stitch.add_source("github", streams={"commits": 1})
+        client = StitchClient(stitch.access_token, base_url=stitch.url, client_id=stitch.client_id)
+        ours = stitch.start_job(github)
+        goal = Goal("end", github, "github", stitch.client_id, job_name=ours.job_name)
+
+        async def story():
+            await AccountReader(client).extraction_of(github)
+            stitch.advance(600)
+            stitch.start_job(github, tap_seconds=9999)
+            return await stop_job(AccountReader(client), goal)
+
+        assert asyncio.run(story()) is False
+        assert not stitch.jobs(github)[-1].stopped
+
+
+def test_250_who_wait_in_one_event_loop_stay_within_the_limit_of_one_account():
+    with StitchEmulator(speed=600) as stitch:
+        ids = [stitch.add_source(f"source_{n}", streams={"rows": 1}) for n in range(250)]
+        jobs = {source_id: stitch.start_job(source_id).job_name for source_id in ids}
+        client = StitchClient(
+            stitch.access_token,
+            base_url=stitch.url,
+            client_id=stitch.client_id,
+            requests_per_10_minutes=30 * 600,
+        )
+
+        async def wait(source_id):
+            goal = Goal(
+                "extraction", source_id, f"source_{source_id}", stitch.client_id, job_name=jobs[source_id]
+            )
+            return await Watch(AccountReader(client), goal).wait()
+
+        async def wait_for_all():
+            return await asyncio.gather(*(wait(source_id) for source_id in ids))
+
+        outcomes = asyncio.run(wait_for_all())
+
+    assert {outcome.result["job_name"] for outcome in outcomes if outcome.error is None} == set(jobs.values())
+    assert stitch.busiest_window() <= 30
+    assert len(stitch.limited_requests) < 250
+
+
+# --- The watch itself -----------------------------------------------------------------------------------
+
+
+def test_the_watch_ends_with_the_last_waiter(account):
+    async def story():
+        before = asyncio.all_tasks()
+        waiting = [asyncio.ensure_future(account.planned(source_id)) for source_id in SOURCES[:3]]
+        await asyncio.sleep(0.01)
+        during = asyncio.all_tasks() - before - set(waiting)
+        await asyncio.gather(*waiting)
+        await asyncio.sleep(60)
+        after = asyncio.all_tasks() - before
+        asked = len(account.client.asked)
+        await asyncio.sleep(3600)
+        return len(during) > 0, len(after), len(account.client.asked) - asked
+
+    assert account.run(story) == (True, 0, 0)
+
+
+def test_a_watch_that_has_ended_begins_again_with_the_next_waiter(account):
+    async def story():
+        first = await account.planned()
+        await asyncio.sleep(3600)
+        second = await account.planned(since=first.serial)
+        return first.serial, second.serial
+
+    assert account.run(story) == (1, 2)
+
+
+def test_an_error_in_the_plan_fails_everybody_rather_than_hanging(account, mocker):
+    mocker.patch(
+        "airflow_provider_stitch.replication.account.next_step", side_effect=ZeroDivisionError("plan")
+    )
+
+    async def story():
+        waiting = [account.planned(source_id) for source_id in SOURCES[:5]]
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert [type(each) for each in account.run(story)] == [ZeroDivisionError] * 5
+
+
+def test_an_error_in_taking_an_answer_fails_everybody_rather_than_hanging(account, mocker):
+    """Such as a page whose records can't be put in order."""
+    mocker.patch(
+        "airflow_provider_stitch.replication.listing.Listing.add", side_effect=TypeError("unorderable")
+    )
+
+    async def story():
+        waiting = [account.planned(source_id) for source_id in SOURCES[:5]]
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert [type(each) for each in account.run(story)] == [TypeError] * 5
+
+
+def test_after_an_error_the_next_waiter_is_served_again(account, mocker):
+    patched = mocker.patch(
+        "airflow_provider_stitch.replication.account.next_step", side_effect=ZeroDivisionError("plan")
+    )
+
+    async def story():
+        with pytest.raises(ZeroDivisionError):
+            await account.planned()
+        mocker.stop(patched)
+        return (await account.planned()).value.source_id
+
+    assert account.run(story) == SOURCES[0]
+
+
+def test_who_is_not_told_in_time_is_told_nothing(account):
+    """Only what is sure not to have ended is not looked at within 5 minutes."""
+
+    async def story():
+        now = account.clock.time()
+        never = Prospect(known_at=now, since=now + 86_400)
+        told = await account.planned(prospect=never, until=now + 300)
+        return told, account.clock.time() - now
+
+    told, took = account.run(story)
+
+    assert told is None
+    assert took == pytest.approx(300, abs=1)
+    assert account.client.asked == []
+
+
+# --- Outages --------------------------------------------------------------------------------------------
+
+
+def test_an_outage_pushes_the_whole_watch_back_and_each_waiter_is_told_of_it_once():
+    account = Account(failing(StitchUnavailable("Stitch is down."), times=8))
+    warned: Counter[int] = Counter()
+
+    async def wait(number: int) -> Any:
+        reader = AccountReader(
+            account.client,
+            clock=account.clock,
+            budget=account.budget,
+            warn=lambda line: warned.update([number]),
+        )
+        now = account.clock.time()
+        source_id = SOURCES[number]
+        return await reader.extraction_of(source_id, prospect=Prospect(now, now), until=math.inf)
+
+    async def story():
+        return await asyncio.gather(*(wait(number) for number in range(0, 250, 10)))
+
+    told = account.run(story)
+
+    assert [each.value.source_id for each in told] == SOURCES[::10]
+    assert warned == dict.fromkeys(range(0, 250, 10), 1)
+    assert len(account.client.asked) <= 8 + 3, "one request at a time asks whether it is over"
+
+
+def test_a_retry_after_pushes_the_whole_watch_back():
+    account = Account(failing(RateLimited("too many", retry_after=400.0), times=1))
+
+    async def story():
+        began = account.loop.time()
+        told = await asyncio.gather(*(account.planned(source_id) for source_id in SOURCES[::50]))
+        return told, account.loop.time() - began, account.client.asked
+
+    told, took, asked = account.run(story)
+
+    assert [each.value.source_id for each in told] == SOURCES[::50]
+    assert took >= 400
+    assert len(asked) <= 1 + 3
+
+
+def test_who_comes_in_the_middle_of_an_outage_whose_time_ends_in_it_is_told_why():
+    account = Account(failing(StitchUnavailable("Stitch is down."), times=1000))
+
+    async def story():
+        patient = asyncio.ensure_future(account.planned())
+        await asyncio.sleep(300)
+        with pytest.raises(StitchUnavailable, match="down"):
+            await account.planned(patience=60)
+        patient.cancel()
+
+    account.run(story)
+
+
+def test_who_gets_no_request_in_its_time_is_told_so(account):
+    for _ in range(30):
+        account.budget.take()
+        account.budget.give_back()
+
+    async def story():
+        with pytest.raises(PhaseTimedOut, match="all requests of these 10 minutes are used"):
+            await account.planned(patience=60)
+
+    account.run(story)
+
+
+# --- Accounts of any size -------------------------------------------------------------------------------
+
+MANY = list(range(300_000, 310_000))
+"""10,000 sources: 100 pages of extractions, 1,000 of loads."""
+
+STREAMS = [f"stream_{number}" for number in range(10)]
+
+
+def name_of(source_id: int) -> str:
+    return f"source_{source_id * 7919 % 1_000_003}"  # names are in another order than ids
+
+
+@pytest.fixture(scope="module")
+def many_extractions():
+    return [extraction_of(each) for each in MANY]
+
+
+@pytest.fixture(scope="module")
+def many_loads():
+    return loads_by_stream_name(map(name_of, MANY), STREAMS)
+
+
+def test_one_of_10_000_sources_is_found_with_a_logarithm_of_requests(many_extractions):
+    account = Account(LongLists(extractions=many_extractions), limit=1_500)
+
+    async def story():
+        costs = []
+        for source_id in (MANY[7_777], MANY[7_850], MANY[7_777], MANY[0], MANY[-1]):
+            before = len(account.client.asked)
+            told = await account.reader().extraction_of(source_id)
+            assert told.value.source_id == source_id
+            costs.append(len(account.client.asked) - before)
+        return costs
+
+    first, neighbour, again, *others = account.run(story)
+
+    assert first <= 8
+    assert (neighbour, again) == (1, 1)
+    assert max(others) <= 8
+
+
+class Costs:
+    """How many requests it takes to find a source's loads, one search after the other."""
+
+    def __init__(self, **lists: Any) -> None:
+        self.client = LongLists(**lists)
+        self.account = Account(self.client, limit=1_500)
+
+    def of(self, *searches: tuple[str, list[str]]) -> list[int]:
+        async def story():
+            costs = []
+            for source_name, streams in searches:
+                before = len(self.client.asked)
+                told = await self.account.reader().loads_of(
+                    source_name,
+                    [((stream,), 1) for stream in streams],
+                    since=(await self.account.reader().watch()).serial,
+                )
+                assert {load.stream_name for load in told.value} >= set(streams)
+                costs.append(len(self.client.asked) - before)
+            return costs
+
+        return self.account.run(story)
+
+
+ONE, ANOTHER = name_of(MANY[123]), name_of(MANY[9_876])
+
+
+def test_a_load_is_found_with_a_logarithm_of_requests_if_they_are_by_stream_name(many_loads):
+    first, again, another, all_streams, all_again = Costs(loads=many_loads).of(
+        (ONE, STREAMS[:1]), (ONE, STREAMS[:1]), (ANOTHER, STREAMS[:1]), (ONE, STREAMS), (ONE, STREAMS)
+    )
+
+    assert first <= 12
+    assert another <= 12
+    assert again == 1
+    # Of 1,000 pages its 10 streams are on 10 that have nothing to do with each other.
+    assert all_streams <= 10 * 8
+    assert all_again == 10
+
+
+def test_a_load_is_found_with_a_logarithm_of_requests_if_they_are_by_stream_id():
+    """A load shows no id; but a source's streams do, and to ask for them costs nothing."""
+    sources = sources_with(STREAMS, map(name_of, MANY))
+    costs = Costs(loads=loads_by_stream_id(sources), sources=sources)
+
+    first, again, another, all_streams, all_again = costs.of(
+        (ONE, STREAMS[:1]), (ONE, STREAMS[:1]), (ANOTHER, STREAMS[:1]), (ONE, STREAMS), (ONE, STREAMS)
+    )
+
+    assert first <= 14
+    assert another <= 12
+    assert again == 1
+    assert all_streams <= 2
+    assert all_again <= 2
+    assert costs.client.streams_asked_for <= 4 * len(costs.client.asked)
+
+
+def test_a_source_that_is_one_of_10_000_waits_for_its_loads_for_minutes_and_not_for_hours(many_loads):
+    """With Stitch's own limit."""
+    account = Account(LongLists(loads=many_loads))
+
+    async def story():
+        began = account.loop.time()
+        await account.reader().loads_of(ONE, [((stream,), 1) for stream in STREAMS])
+        return account.loop.time() - began
+
+    assert account.run(story) <= 3 * 600
