@@ -103,7 +103,20 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
 def differing(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of the wanted properties that are not as they should be."""
-    return {name: value for name, value in wanted.items() if found.get(name) != value}
+    return {name: value for name, value in wanted.items() if not _same(value, found.get(name))}
+
+
+def _same(wanted: object, found: object) -> bool:
+    """Stitch keeps a time in a form of its own, so times are the same if they are the same instant."""
+    from airflow_provider_stitch.connect.errors import InvalidArgument
+    from airflow_provider_stitch.connect.objects import parse_time
+
+    if wanted == found or not (isinstance(wanted, str) and isinstance(found, str)):
+        return wanted == found
+    try:
+        return parse_time(wanted) == parse_time(found)
+    except InvalidArgument:
+        return False
 
 
 def missing_properties(report_card: ReportCard, properties: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.emulator import CheckPlan
+from airflow_provider_stitch.operators.setup import differing
 from airflow_provider_stitch.operators.stitch import (
     StitchCreateDestinationOperator,
     StitchCreateSourceOperator,
@@ -93,6 +94,25 @@ def test_a_source_that_is_connected_is_sent_only_what_differs(airflow, stitch):
     assert len(sent(stitch, "PUT")) == 1
     [source] = StitchClient(stitch.access_token, base_url=stitch.url).list_sources()
     assert source.properties["repository"] == "acme/billing"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "differs"),
+    [
+        pytest.param("60", "60", False, id="the same"),
+        pytest.param("60", "30", True, id="another"),
+        pytest.param("60", None, True, id="none yet"),
+        pytest.param(None, None, False, id="taken back already"),
+        pytest.param(None, "0 0 12 ? * MON *", True, id="to be taken back"),
+        pytest.param(["a"], ["a"], False, id="the same array"),
+        pytest.param("2026-05-04T06:00:00Z", "2026-05-04T06:00:00.000Z", False, id="a time, Stitch's form"),
+        pytest.param("2026-05-04T08:00:00+02:00", "2026-05-04T06:00:00Z", False, id="a time, elsewhere"),
+        pytest.param("2026-05-04T06:00:00Z", "2026-05-04T07:00:00Z", True, id="another time"),
+        pytest.param("2026-05-04T06:00:00Z", "soon", True, id="a time for none"),
+    ],
+)
+def test_a_property_differs_if_its_meaning_does(wanted, found, differs):
+    assert bool(differing({"a": wanted}, {"a": found, "b": "1"})) is differs
 
 
 def test_a_source_that_could_not_be_connected_is_sent_all_again(airflow, stitch):
