@@ -19,6 +19,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_stitch.connect._addresses import is_loopback
 from airflow_provider_stitch.connect._retries import retry_policy
+from airflow_provider_stitch.connect._sessions import NoAuth
 from airflow_provider_stitch.connect.errors import StitchConfigurationError, StitchError, StitchUnavailable
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class RestStore:
         self._session = requests.Session()
         local = is_loopback(urlsplit(self._url).hostname or "")
         self._session.trust_env = not local
+        self._session.auth = NoAuth()  # or a .netrc would replace our token
         token = self._login(api) if api.login else (api.password or "")
         self._session.headers["Authorization"] = f"Bearer {token}"
 
