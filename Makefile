@@ -10,7 +10,8 @@ AIRFLOW2 := .venv-airflow2
 PYTHON_OF_AIRFLOW2 ?= >=3.10,<3.13
 BENCH := .venv-benchmarks
 
-.PHONY: help demo test test-airflow2 test-system test-system-airflow2 lint format bench constraints clean
+.PHONY: help demo test test-airflow2 test-system test-system-airflow2 lint docs docs-links format bench constraints \
+	clean
 
 help:
 	@echo "make demo           a local Stitch, a real Airflow, a DAG that waits until its rows are loaded"
@@ -19,6 +20,8 @@ help:
 	@echo "make test-system    jobs are never lost: an Airflow of several processes, which are killed"
 	@echo "make test-system-airflow2  the same on Airflow 2.11"
 	@echo "make lint           ruff, mypy --strict, import-linter"
+	@echo "make docs           the documentation, in docs/_build/html; a warning is an error"
+	@echo "make docs-links     ask every other site that the documentation links to (needs the internet)"
 	@echo "make format         let ruff put the code in order"
 	@echo "make bench          measure this provider beside others"
 	@echo "make constraints    pin the newest packages in requirements/"
@@ -45,6 +48,14 @@ lint: $(AIRFLOW3)/.installed
 	$(AIRFLOW3)/bin/mypy
 	$(AIRFLOW3)/bin/lint-imports
 
+docs: $(AIRFLOW3)/.installed
+	$(SPHINX) -b html docs docs/_build/html
+
+docs-links: $(AIRFLOW3)/.installed
+	$(SPHINX) -b linkcheck docs docs/_build/links
+
+SPHINX = $(AIRFLOW3)/bin/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env -d docs/_build/doctrees
+
 format: $(AIRFLOW3)/.installed
 	$(AIRFLOW3)/bin/ruff check --fix .
 	$(AIRFLOW3)/bin/ruff format .
@@ -53,14 +64,14 @@ bench: $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks
 
 constraints: $(UV)
-	$(UV) pip compile --quiet --upgrade $(COMPILE) --group lint --group benchmarks requirements/airflow3.in -o requirements/airflow3.txt
+	$(UV) pip compile --quiet --upgrade $(COMPILE) --group lint --group docs --group benchmarks requirements/airflow3.in -o requirements/airflow3.txt
 	$(UV) pip compile --quiet --upgrade $(COMPILE) requirements/airflow2.in -o requirements/airflow2.txt
 
 COMPILE := --universal --python-version 3.10 --no-annotate --no-header \
 	pyproject.toml --extra emulator --group test
 
 clean:
-	rm -rf .tools $(AIRFLOW3) $(AIRFLOW2) $(BENCH) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .tools $(AIRFLOW3) $(AIRFLOW2) $(BENCH) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(UV):
 	$(PYTHON) -m venv .tools
@@ -68,7 +79,7 @@ $(UV):
 
 $(AIRFLOW3)/.installed: pyproject.toml requirements/airflow3.txt | $(UV)
 	$(UV) venv --quiet --clear --python $(PYTHON) $(AIRFLOW3)
-	$(UV) pip install --quiet --python $(AIRFLOW3)/bin/python -c requirements/airflow3.txt -e ".[emulator]" --group test --group lint
+	$(UV) pip install --quiet --python $(AIRFLOW3)/bin/python -c requirements/airflow3.txt -e ".[emulator]" --group test --group lint --group docs
 	touch $@
 
 $(AIRFLOW2)/.installed: pyproject.toml requirements/airflow2.txt | $(UV)

@@ -67,6 +67,7 @@ class PhaseExit:
 
     @property
     def failed(self) -> bool:
+        """Whether the phase ended with a code that is not 0, or with a message."""
         return self.code != 0 or self.message is not None
 
 

@@ -60,6 +60,19 @@ class LocalAirflow:
         )
 
 
+def load_dag(path: Path) -> Any:
+    """Return the one DAG of a file, read as Airflow reads it."""
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # Airflow 2
+        from airflow.models.dagbag import DagBag
+
+    bag = DagBag(path)
+    assert not bag.import_errors
+    (dag,) = bag.dags.values()
+    return dag
+
+
 def _register(dag: Any) -> None:
     """Airflow 3 runs only DAGs that its database knows, and by itself it reads those from files."""
     try:
@@ -111,6 +124,15 @@ def stitch(monkeypatch: pytest.MonkeyPatch) -> Iterator[StitchEmulator]:
 @pytest.fixture
 def github(stitch: StitchEmulator) -> int:
     return stitch.add_source("github", streams={"commits": 120, "issues": 0, "pulls": 7})
+
+
+@pytest.fixture
+def account(stitch: StitchEmulator) -> StitchEmulator:
+    """The sources that example DAGs and the documentation speak of."""
+    stitch.add_source("github", streams={"commits": 120, "issues": 0, "pulls": 7})
+    stitch.add_source("salesforce_prod", streams={"Account": 5})
+    stitch.add_source("shop_pg", streams={"orders": 12})
+    return stitch
 
 
 @pytest.fixture(params=[False, True], ids=["in a worker", "deferred"])

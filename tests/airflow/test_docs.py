@@ -1,36 +1,173 @@
-"""The whole test of a DAG that docs/emulator.md prints, as it stands."""
+"""What the documentation prints works as it stands: DAGs, commands, and the whole page for beginners."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "emulator.md"
+from tests.airflow.conftest import HOME, load_dag
+from tests.pages import ROOT, Block, blocks
 
-# The page shows it for Airflow 3, which asks more of a test than Airflow 2.
-if not version("apache-airflow").startswith("2."):
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-    @pytest.mark.usefixtures("_database")
-    def test_the_dag_test_of_the_emulators_page(tmp_path: Path) -> None:
-        (block,) = (
-            block
-            for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-            if "import DAG\n" in block
-        )
-        (tmp_path / "test_my_dag.py").write_text(block)
+BIN = Path(sys.executable).parent
+BLOCKS = [block for block in blocks("python") if block.is_of_airflow]
+COMMANDS = [block for block in blocks("sh") if block.page != "docs/start.md"]
 
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+# A DAG that a test defines needs more on Airflow 3, and that is what the page shows.
+TESTS = [] if version("apache-airflow").startswith("2.") else [block for block in BLOCKS if block.is_test]
 
-        assert "1 passed" in done.stdout, done.stdout + done.stderr
+PIP = """
+import sys
+from importlib.metadata import metadata
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+assert sys.argv[1] == "install", sys.argv
+for text in sys.argv[2:]:
+    wanted = Requirement(text)
+    of = metadata(wanted.name)  # it is installed here
+    assert wanted.extras <= {canonicalize_name(each) for each in of.get_all("Provides-Extra") or []}, text
+"""
+STITCH_EMULATOR = """
+import subprocess, sys
+arguments = sys.argv[1:]
+if "--port" in arguments:
+    arguments[arguments.index("--port") + 1] = "0"  # one that is free
+with subprocess.Popen([REAL, *arguments], stdout=subprocess.PIPE, text=True) as process:
+    print(process.stdout.readline())
+    process.terminate()
+sys.exit(process.returncode)
+""".replace("REAL", repr(str(BIN / "stitch-emulator")))
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> dict[str, str]:
+    """An environment in which pip installs nothing, make makes nothing, a server ends; all else is real."""
+    folder = tmp_path / "commands"
+    folder.mkdir()
+    _command(folder / "pip", sys.executable, PIP)
+    _command(folder / "stitch-emulator", sys.executable, STITCH_EMULATOR)
+    _command(folder / "make", "/bin/sh", f'exec {shutil.which("make")} --dry-run --directory {ROOT} "$@"\n')
+    return {**os.environ, "PATH": os.pathsep.join([str(folder), str(BIN), os.environ["PATH"]])}
+
+
+def _command(path: Path, interpreter: str, code: str) -> None:
+    path.write_text(f"#!{interpreter}\n{code}")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("block", [each for each in BLOCKS if each.is_dag], ids=str)
+def test_a_dag_runs(airflow, account, block: Block, tmp_path: Path) -> None:
+    path = tmp_path / "dag.py"
+    path.write_text(block.code)
+
+    ran = airflow.run(load_dag(path))
+
+    assert ran.state == "success"
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("block", [each for each in BLOCKS if not each.is_dag and not each.is_test], ids=str)
+def test_a_block_works(block: Block) -> None:
+    exec(compile(block.code, str(block), "exec"), {"__name__": "block"})
+
+
+@pytest.mark.usefixtures("_database")
+@pytest.mark.parametrize("block", TESTS, ids=str)
+def test_a_test_passes(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "test_my_dag.py").write_text(block.code)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert re.search(r"\d passed", done.stdout), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("block", COMMANDS, ids=str)
+def test_commands_work(block: Block, shell: dict[str, str], tmp_path: Path, monkeypatch) -> None:
+    done = _run(block.code + "\nenv --null", shell, tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    _check_connections(done.stdout, monkeypatch)
+
+
+def _check_connections(printed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever connections a block has defined, the hook must understand."""
+    from airflow_provider_stitch.hooks.stitch import StitchHook
+
+    for variable, value in re.findall(r"(AIRFLOW_CONN_\w+)=([^\0]*)", printed):
+        monkeypatch.setenv(variable, value)
+        hook = StitchHook(variable.removeprefix("AIRFLOW_CONN_").lower())
+        assert hook.client or hook.partner
+
+
+def _run(script: str, environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+
+
+@pytest.mark.usefixtures("_database")
+def test_the_page_for_beginners_from_its_first_line_to_its_last(
+    shell: dict[str, str], local_stitch: tuple[str, str], tmp_path: Path, monkeypatch
+) -> None:
+    home = tmp_path / "airflow"
+    (home / "dags").mkdir(parents=True)
+    shutil.copy(HOME / "airflow.db", home)  # to make one takes long
+    shutil.copy(ROOT / "example_dags" / "stitch_one_source.py", home / "dags")
+    commands = [block.code for block in blocks("sh") if block.page == "docs/start.md"]
+    install, _serve, connect, run_it, connect_for_real = commands
+    of_ours = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+    }
+    printed, port = local_stitch
+
+    done = _run((install + connect + run_it).replace("8899", port), {**shell, **of_ours}, tmp_path)
+
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "github" in {source["name"] for source in json.loads(printed)["sources"]}
+    assert "3 streams to load: commits (412 rows), issues (100 rows), pull_requests (37 rows)" in said
+    assert "Done: 549 rows in 3 streams of source github (310442) are loaded" in said
+    _check_connections(_run(connect_for_real + "\nenv --null", shell, tmp_path).stdout, monkeypatch)
+
+
+@pytest.fixture
+def local_stitch() -> Iterator[tuple[str, str]]:
+    """The page's emulator: the line that it prints, and its port, which here is any that is free."""
+    (serve,) = (block.code for block in blocks("sh") if block.code.startswith("stitch-emulator --port 8899"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    with subprocess.Popen(
+        [BIN / "stitch-emulator", *serve.replace("8899", port).split()[1:]], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline(), port
+        process.terminate()

@@ -1,42 +1,50 @@
-"""Every Python block of the emulator's page works as it stands; tests/airflow/ runs the one with a DAG."""
+"""Every Python block of the documentation works as it stands; tests/airflow/ runs those that need Airflow."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from airflow_provider_stitch.emulator import Quirks
+from tests.pages import ROOT, Block, blocks
 
 from .conftest import run_pytest
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "emulator.md").read_text(encoding="utf-8")
-BLOCKS = [
-    block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "dag.test()\n\n" not in block
-]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BLOCKS = [block for block in blocks("python") if not block.is_of_airflow]
+
+# What is not code, but printed by it or drawn.
+OUTPUT = {"text"}
 
 
-def test_there_are_blocks() -> None:
-    assert len(BLOCKS) >= 5
+def test_every_block_is_of_a_kind_that_is_tested() -> None:
+    assert {block.language for block in blocks()} <= {"python", "sh", *OUTPUT}
 
 
 def test_the_page_tells_of_every_quirk_with_its_default() -> None:
-    rows = {row[0]: row[1] for row in re.findall(r"^\| `(\w+)` \| (.*?) \| .* \|$", PAGE, re.MULTILINE)}
+    page = (ROOT / "docs" / "emulator.md").read_text(encoding="utf-8")
+    rows = {row[0]: row[1] for row in re.findall(r"^\| `(\w+)` \| (.*?) \| .* \|$", page, re.MULTILINE)}
     quirks = {field.name: field.default for field in dataclasses.fields(Quirks)}
     assert set(rows) == set(quirks)
     quoted = {name for name, default in quirks.items() if f'"{default}"' in rows[name]}
     assert quoted == {name for name, default in quirks.items() if isinstance(default, str)}
 
 
-@pytest.mark.parametrize("code", [pytest.param(code, id=f"block {n}") for n, code in enumerate(BLOCKS, 1)])
-def test_a_block_of_the_page_works(code: str, tmp_path: Path) -> None:
-    if "def test_" not in code:
-        exec(compile(code, "docs/emulator.md", "exec"), {"__name__": "block"})
+def test_the_pages_are_found() -> None:
+    assert {"docs/emulator.md", "docs/reference/client.md"} <= {block.page for block in BLOCKS}
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_a_block_works(block: Block, tmp_path: Path) -> None:
+    if not block.is_test:
+        exec(compile(block.code, str(block), "exec"), {"__name__": "block"})
         return
     script = tmp_path / "test_block.py"
-    script.write_text(code, encoding="utf-8")
+    script.write_text(block.code, encoding="utf-8")
     done = run_pytest(script)
     assert done.returncode == 0, done.stdout + done.stderr

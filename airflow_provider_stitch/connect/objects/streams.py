@@ -63,6 +63,7 @@ class Field:
 
     @classmethod
     def of(cls, name: str, metadata: Mapping[str, Any]) -> Field:
+        """Make a field of its name and what a stream's schema says of it."""
         return cls(
             name=name,
             inclusion=text(metadata, "inclusion"),

@@ -1,0 +1,54 @@
+"""How Sphinx builds these pages: `make docs`. No other host is asked for anything."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS / "extensions"))
+
+# The reference imports operators, and Airflow writes a configuration into its home when it is imported.
+_HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
+os.environ["AIRFLOW_HOME"] = _HOME.name
+
+from airflow_provider_stitch import __version__  # noqa: E402 - once Airflow has a home
+
+project = "airflow-provider-stitch"
+release = version = __version__
+copyright = "the airflow-provider-stitch maintainers, Apache License 2.0"  # noqa: A001 - Sphinx's name
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx", "reference"]
+exclude_patterns = ["_build"]
+nitpicky = True
+# Short lists of texts, which the docstrings give.
+nitpick_ignore = [("py:class", name) for name in ("Host", "IfRunning", "StartedBy", "WaitFor")]
+nitpick_ignore_regex = [("py:class", r".*\.T")]
+
+# Pages are Markdown; docstrings are reStructuredText, in which `this` is code.
+myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
+myst_heading_anchors = 3
+myst_url_schemes = ["https", "mailto"]
+default_role = "literal"
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_class_signature = "mixed"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 100
+
+# Inventories of the few names that these pages link to elsewhere; inventories.py wrote them.
+intersphinx_mapping = {
+    "python": ("https://docs.python.org/3", "inventories/python.inv"),
+    "airflow": ("https://airflow.apache.org/docs/apache-airflow/stable", "inventories/airflow.inv"),
+    "task-sdk": ("https://airflow.apache.org/docs/task-sdk/stable", "inventories/task-sdk.inv"),
+}
+
+html_theme = "furo"
+html_title = f"airflow-provider-stitch {release}"
+html_static_path: list[str] = []
+html_show_sphinx = False
+# Furo's own fonts are those of the reader's system; nothing is fetched from elsewhere.

@@ -1,0 +1,145 @@
+"""What has to be in the reference: every public name of the package, and an example on every page.
+
+The public names are what a module names in `__all__`, or else its public classes; and of the classes their
+public methods and properties. What overrides a name of Airflow's is Airflow's to document: it is left out.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_stitch import get_provider_info
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from types import ModuleType
+
+PACKAGE = "airflow_provider_stitch"
+LIBRARY = (
+    "connect.client",
+    "connect.partner",
+    "connect.secret_text",
+    "connect.objects",
+    "connect.extraction_log",
+    "connect.errors",
+    "emulator",
+)
+# How the client makes objects of Stitch's answers, which the module's docstring tells of all.
+NOT_FOR_USERS = frozenset({"from_json", "from_creation", "from_list", "within"})
+
+_EXAMPLE = re.compile(r"^(`{3,}python$|(`{3,}|:{3,})\{literalinclude\})", re.MULTILINE)
+
+
+def public_modules() -> list[str]:
+    """Return the modules that Airflow is told of, and those of the library."""
+    info = get_provider_info()
+    parts = [info[kind] for kind in ("hooks", "operators", "sensors", "triggers")]
+    return [
+        *(module for part in parts for entry in part for module in entry["python-modules"]),
+        *(f"{PACKAGE}.{name}" for name in LIBRARY),
+    ]
+
+
+def public_names(modules: Iterable[str]) -> set[str]:
+    """Return the full names of what these modules offer: classes, functions, methods and properties.
+
+    What a class has from another public one is a name of that one.
+    """
+    offered = {
+        f"{path}.{name}": value for path in modules for name, value in _offered(importlib.import_module(path))
+    }
+    classes = {value for value in offered.values() if inspect.isclass(value)}
+    members = {
+        f"{path}.{member}"
+        for path, kind in offered.items()
+        if inspect.isclass(kind)
+        for member in _members(kind, classes - {kind})
+    }
+    return offered.keys() | members
+
+
+def without_docstring(modules: Iterable[str]) -> set[str]:
+    """Return those of the public names that have no docstring."""
+    return {name for name in public_names(modules) if not inspect.getdoc(_found(name))}
+
+
+def undescribed_arguments(modules: Iterable[str]) -> set[str]:
+    """Return the arguments of Airflow's tasks that no docstring of their class or its bases describes."""
+    return {
+        f"{path}.{kind.__name__}({argument})"
+        for path in modules
+        for _, kind in _offered(importlib.import_module(path))
+        if inspect.isclass(kind) and any(base.__module__.startswith("airflow.") for base in kind.__mro__)
+        for argument in _arguments(kind) - _described(kind)
+    }
+
+
+def pages_without_example(pages: Mapping[str, str]) -> set[str]:
+    """Return those of the pages, given by name, whose text has neither Python code nor a file of it."""
+    return {name for name, text in pages.items() if not _EXAMPLE.search(text)}
+
+
+def _offered(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    names = getattr(module, "__all__", None)
+    if names is not None:
+        yield from ((name, getattr(module, name)) for name in names)
+        return
+    for name, value in vars(module).items():
+        if inspect.isclass(value) and value.__module__ == module.__name__ and not name.startswith("_"):
+            yield name, value
+
+
+def _members(kind: type, others: set[type]) -> set[str]:
+    # A task's methods are called by Airflow, and what tasks share is in a module that is not public.
+    if any(base.__name__ in ("BaseOperator", "BaseTrigger") for base in kind.__mro__):
+        return set()
+    foreign = [base for base in kind.__mro__ if not base.__module__.startswith(PACKAGE)]
+    elsewhere = [*foreign, *(other for other in others if issubclass(kind, other))]
+    theirs = {name for base in elsewhere for name in dir(base)}
+    return {
+        name
+        for base in kind.__mro__
+        if base not in foreign
+        for name, value in vars(base).items()
+        if not name.startswith("_") and _is_method(value) and name not in theirs | NOT_FOR_USERS
+    }
+
+
+def _is_method(value: object) -> bool:
+    kinds = (property, cached_property, classmethod, staticmethod)
+    return isinstance(value, kinds) or inspect.isfunction(value)
+
+
+def _found(name: str) -> object:
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[cut:]:
+            found = inspect.getattr_static(found, part) if inspect.isclass(found) else getattr(found, part)
+        return found
+    raise LookupError(name)
+
+
+def _arguments(kind: type) -> set[str]:
+    ours = [base for base in kind.__mro__ if base.__module__.startswith(PACKAGE) and "__init__" in vars(base)]
+    parameters = [
+        parameter
+        for base in ours
+        for parameter in inspect.signature(vars(base)["__init__"]).parameters.values()
+    ]
+    return {each.name for each in parameters if each.name != "self" and each.kind is not each.VAR_KEYWORD}
+
+
+def _described(kind: type) -> set[str]:
+    return {
+        name
+        for base in kind.__mro__
+        for name in re.findall(r":param (\w+):", vars(base).get("__doc__") or "")
+    }

@@ -1,0 +1,156 @@
+"""What the reference needs beyond autodoc: tables made of the code, links by short names, checks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import public_names
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
+
+log = logging.getLogger(__name__)
+
+# Names that annotations use without saying where they are from.
+SHORT = {
+    "Any": "typing.Any",
+    "Callable": "collections.abc.Callable",
+    "Literal": "typing.Literal",
+    "Mapping": "collections.abc.Mapping",
+    "Sequence": "collections.abc.Sequence",
+    "datetime": "datetime.datetime",
+    "timedelta": "datetime.timedelta",
+}
+
+
+class Table(SphinxDirective):
+    """A table of two or three columns, whose rows are reStructuredText made of the code."""
+
+    columns: ClassVar[tuple[str, ...]]
+
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        raise NotImplementedError
+
+    def run(self) -> list[nodes.Node]:
+        lines = [".. list-table::", "   :header-rows: 1", ""]
+        for row in (self.columns, *self.rows()):
+            for number, cell in enumerate(row):
+                lines.append(f"   {'* -' if number == 0 else '  -'} {cell}")
+        holder = nodes.container()
+        self.state.nested_parse(StringList(lines, source="made of the code"), self.content_offset, holder)
+        return holder.children
+
+
+class Endpoints(Table):
+    """Every endpoint that the clients ask, with the method that does."""
+
+    columns = ("endpoint", "method", "counts against the 30 requests")
+
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        from airflow_provider_stitch.connect.client import StitchClient
+        from airflow_provider_stitch.connect.endpoints import ENDPOINTS
+
+        owners = {True: "client.StitchClient", False: "partner.StitchPartner"}
+        for name, endpoint in ENDPOINTS.items():
+            owner = f"airflow_provider_stitch.connect.{owners[hasattr(StitchClient, name)]}"
+            asked = f"``{endpoint.method} {endpoint.path}``"
+            limited = "{stitch_client_id}" in endpoint.path
+            for method in _methods_of(name):
+                yield asked, f":py:meth:`~{owner}.{method}`", "yes" if limited else ""
+
+
+# Endpoints that are asked by methods of another name.
+_METHODS = {
+    "update_custom_email": ("disable_custom_email", "enable_custom_email"),
+    "update_post_load_hook": ("disable_post_load_hook", "enable_post_load_hook"),
+}
+
+
+def _methods_of(endpoint: str) -> tuple[str, ...]:
+    return _METHODS.get(endpoint, (endpoint,))
+
+
+class Errors(Table):
+    """Every kind of error, with what a retry of the task can do about it."""
+
+    columns = ("error", "is a", "a retry may mend it")
+
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        from airflow_provider_stitch.connect import errors
+
+        for kind in errors.KINDS.values():
+            base = kind.__bases__[0]
+            of = f":py:class:`{base.__name__}`" if base.__module__ == kind.__module__ else ""
+            yield f":py:class:`{kind.__name__}`", of, "yes" if kind.retryable else "no"
+
+
+class EmulatorHelp(SphinxDirective):
+    """What `stitch-emulator --help` prints."""
+
+    def run(self) -> list[nodes.Node]:
+        from airflow_provider_stitch.emulator.cli import _parser
+
+        text = _parser().format_help()
+        return [nodes.literal_block(text, text, language="text")]
+
+
+def name_in_full(app: Sphinx, env: BuildEnvironment, node: nodes.Element, contnode: nodes.Node) -> Any:
+    """Find what an annotation means by a short name; Sphinx then looks it up once more."""
+    if node.get("refdomain") != "py":
+        return None
+    target = str(node.get("reftarget", ""))
+    last = target.rpartition(".")[2]
+    node["reftarget"] = SHORT.get(last, target)
+    domain = env.domains.python_domain
+    found = [name for name in domain.objects if name.rpartition(".")[2] == last]
+    if len(found) != 1:
+        return None
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", found[0], node, contnode)
+
+
+def show_factories(
+    _app: Sphinx,
+    _what: str,
+    _name: str,
+    _of: object,
+    _options: object,
+    signature: str | None,
+    result: str | None,
+) -> tuple[str | None, str | None]:
+    """Write defaults that a dataclass makes anew each time as Python that Sphinx can read."""
+    return (signature and signature.replace("<factory>", "..."), result)
+
+
+def check(_: Sphinx, env: BuildEnvironment) -> None:
+    """Warn, and so fail, about what is missing in the reference."""
+    modules = public_names.public_modules()
+    documented = set(env.domains.python_domain.objects)
+    for name in sorted(public_names.public_names(modules) - documented):
+        log.warning("The reference does not have %s. Add it to a page of docs/reference/.", name)
+    for name in sorted(public_names.undescribed_arguments(modules)):
+        log.warning("No docstring describes the argument %s.", name)
+    pages = {
+        name: Path(env.doc2path(name)).read_text(encoding="utf-8")
+        for name in env.found_docs
+        if name.startswith("reference/") and name != "reference/index"
+    }
+    for name in sorted(public_names.pages_without_example(pages)):
+        log.warning("The page has no example of Python code.", location=name)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_directive("stitch-endpoints", Endpoints)
+    app.add_directive("stitch-errors", Errors)
+    app.add_directive("stitch-emulator-help", EmulatorHelp)
+    app.connect("autodoc-process-signature", show_factories)
+    app.connect("missing-reference", name_in_full, priority=400)
+    app.connect("env-check-consistency", check)
+    return {"version": "1", "parallel_read_safe": True}

@@ -1,0 +1,77 @@
+"""Write inventories/: the names of Python's and Airflow's own documentation that our pages link to.
+
+Sphinx reads such a list to turn a name into a link. The real ones are long, and a build asks no other host;
+so the names that are needed stand here. Add one when the build says that a reference is missing, then run
+
+    python docs/inventories.py
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "inventories"
+
+# name -> (role, page and anchor; "$" stands for the name)
+PYTHON = {
+    "None": ("py:data", "library/constants.html#None"),
+    "Exception": ("py:exception", "library/exceptions.html#$"),
+    "ValueError": ("py:exception", "library/exceptions.html#$"),
+    "bool": ("py:class", "library/functions.html#$"),
+    "bytes": ("py:class", "library/stdtypes.html#$"),
+    "dict": ("py:class", "library/stdtypes.html#$"),
+    "float": ("py:class", "library/functions.html#$"),
+    "int": ("py:class", "library/functions.html#$"),
+    "list": ("py:class", "library/stdtypes.html#$"),
+    "object": ("py:class", "library/functions.html#$"),
+    "str": ("py:class", "library/stdtypes.html#$"),
+    "tuple": ("py:class", "library/stdtypes.html#$"),
+    "type": ("py:class", "library/functions.html#$"),
+    "collections.abc.Callable": ("py:class", "library/collections.abc.html#$"),
+    "collections.abc.Mapping": ("py:class", "library/collections.abc.html#$"),
+    "collections.abc.Sequence": ("py:class", "library/collections.abc.html#$"),
+    "datetime.datetime": ("py:class", "library/datetime.html#$"),
+    "datetime.timedelta": ("py:class", "library/datetime.html#$"),
+    "typing.Any": ("py:data", "library/typing.html#$"),
+    "typing.Literal": ("py:data", "library/typing.html#$"),
+    "uuid.UUID": ("py:class", "library/uuid.html#$"),
+}
+TASK_SDK = {
+    "airflow.sdk.BaseHook": ("py:class", "api.html#$"),
+    "airflow.sdk.BaseOperator": ("py:class", "api.html#$"),
+    "airflow.sdk.BaseSensorOperator": ("py:class", "api.html#$"),
+    "airflow.sdk.DAG": ("py:class", "api.html#$"),
+}
+AIRFLOW = {
+    "authoring-and-scheduling/deferring": ("std:doc", "authoring-and-scheduling/deferring.html"),
+    "howto/connection": ("std:doc", "howto/connection.html"),
+    "administration-and-deployment/logging-monitoring/callbacks": (
+        "std:doc",
+        "administration-and-deployment/logging-monitoring/callbacks.html",
+    ),
+}
+INVENTORIES = {"python": PYTHON, "task-sdk": TASK_SDK, "airflow": AIRFLOW}
+
+
+def inventory(project: str, names: dict[str, tuple[str, str]]) -> bytes:
+    """Return an inventory in Sphinx's format, version 2: four lines of text, then compressed lines."""
+    head = f"# Sphinx inventory version 2\n# Project: {project}\n# Version: \n"
+    head += "# The remainder of this file is compressed using zlib.\n"
+    # name, role, priority (1: as usual, -1: not in the search), place, text of the link ("-": the name)
+    lines = [
+        f"{name} {role} {-1 if role == 'std:doc' else 1} {place} -\n"
+        for name, (role, place) in sorted(names.items())
+    ]
+    return head.encode() + zlib.compress("".join(lines).encode(), 9)
+
+
+def main() -> None:
+    """Write all."""
+    FOLDER.mkdir(exist_ok=True)
+    for project, names in INVENTORIES.items():
+        (FOLDER / f"{project}.inv").write_bytes(inventory(project, names))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The code in the documentation: README.md, CONTRIBUTING.md and all of docs/, as it is printed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts),
+    ]
+)
+
+_BLOCK = re.compile(
+    r"^(?P<fence>`{3,})(?P<language>[^\n`]*)\n(?P<code>.*?)^(?P=fence)$", re.DOTALL | re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: str  #: from the root of the checkout: `docs/start.md`
+    number: int  #: counted from 1 in its page
+    language: str
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.page} {self.number}"
+
+    @property
+    def is_test(self) -> bool:
+        return "def test_" in self.code
+
+    @property
+    def is_of_airflow(self) -> bool:
+        """Whether it imports Airflow, or what imports Airflow."""
+        return bool(
+            re.search(
+                r"^(from|import) (airflow\.|airflow_provider_stitch\.(hooks|operators|sensors|triggers))",
+                self.code,
+                re.MULTILINE,
+            )
+        )
+
+    @property
+    def is_dag(self) -> bool:
+        return self.is_of_airflow and "DAG(" in self.code and not self.is_test
+
+
+def blocks(language: str | None = None) -> list[Block]:
+    """Return the blocks of all pages, or those in a language. What Sphinx makes of a directive is none."""
+    found = [
+        Block(str(page.relative_to(ROOT)), number, match["language"].strip(), match["code"])
+        for page in PAGES
+        for number, match in enumerate(_BLOCK.finditer(page.read_text(encoding="utf-8")), 1)
+    ]
+    return [each for each in found if not each.language.startswith("{") and language in (None, each.language)]
