@@ -15,7 +15,8 @@ from airflow_provider_stitch.operators.stitch import (
     StitchSelectStreamsOperator,
 )
 from airflow_provider_stitch.sensors.stitch import StitchConnectionCheckSensor, StitchStructureSyncSensor
-from tests.airflow.test_example_dags import FOLDER, load
+from tests.airflow.conftest import load_dag
+from tests.airflow.test_example_dags import FOLDER
 from tests.airflow.test_secrets import left_behind
 
 GITHUB_TOKEN = "ghp_tenant-hush-1234567890"
@@ -122,7 +123,7 @@ def test_the_example_runs_again_and_changes_nothing(airflow, monkeypatch, stitch
     stitch.plan_new_sources("platform.github", streams={"commits": 120, "issues": 0})
     path = FOLDER / "stitch_onboard_tenant.py"
 
-    first, second = airflow.run(load(path)), airflow.run(load(path))
+    first, second = airflow.run(load_dag(path)), airflow.run(load_dag(path))
 
     assert (first.state, second.state) == ("success", "success")
     assert first.xcom["create_source"]["created"] is True
