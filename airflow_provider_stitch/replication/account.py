@@ -7,6 +7,7 @@ when that shortens their waiting most. The watch begins with the first want and 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from contextlib import suppress
 from functools import partial
@@ -37,6 +38,9 @@ MOST_AT_ONCE = {"extractions": 2, "loads": 2, "log": 2}
 # So many of a source's jobs, and of an account's loads, are remembered for what they took.
 EXPERIENCES = 5
 
+# A sensor that pokes has a watch for each poke, and goes on where the last has left off.
+_serials = itertools.count(1)
+
 
 class AccountWatch:
     """Asks Stitch for what is wanted, and tells all who want it.
@@ -49,7 +53,7 @@ class AccountWatch:
         self._reader = reader
         self._extractions: Listing[Any] = listing.extractions()
         self._loads: Listing[Any] = listing.loads()
-        self._serial = 0
+        self._serial = next(_serials)
         self._wants: list[Want[Any]] = []
         self._under_way: dict[Request, asyncio.Task[None]] = {}
         self._asked_at: dict[Request, float] = {}
@@ -61,7 +65,7 @@ class AccountWatch:
 
     @property
     def serial(self) -> int:
-        """The number of requests that were made so far."""
+        """That of the latest request, which answers to later ones exceed."""
         return self._serial
 
     async def answer(self, want: Want[Any]) -> Any:
@@ -156,7 +160,7 @@ class AccountWatch:
         )
 
     def _begin(self, request: Request, now: float) -> None:
-        self._serial += 1
+        self._serial = next(_serials)
         self._asked_at = {each: at for each, at in self._asked_at.items() if at > now - WINDOW}
         self._asked_at[request] = now
         client = next(self._wanting(request)).client

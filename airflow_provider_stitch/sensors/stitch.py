@@ -106,13 +106,18 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Take one look at Stitch."""
+        from airflow_provider_stitch.connect.errors import PhaseTimedOut
+
         with self._failing(), failing_for_good():
             if self._watch is None:
                 deadline = time.time() + self.timeout
                 goal = run(self._goal(context, self.reader(deadline)))
                 self.leave_link(context, goal)
                 self._watch = self.watch(goal, deadline, forgetful=self.reschedule)
-            assessment = run(self._watch.poke() if self.reschedule else self._watch.look())
+            try:
+                assessment = run(self._watch.poke() if self.reschedule else self._watch.look())
+            except PhaseTimedOut as error:  # no request was left in this sensor's time
+                raise AirflowSensorTimeout(str(error)) from None
             if assessment.state == "running":
                 return False
             return PokeReturnValue(is_done=True, xcom_value=self._end(self._watch.outcome(assessment)))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from airflow_provider_stitch.emulator import CheckPlan, JobPlan, LoadError, LogPlan
+from airflow_provider_stitch.emulator import CheckPlan, Flush, JobPlan, LoadError, LogPlan
 from airflow_provider_stitch.sensors.stitch import (
     StitchConnectionCheckSensor,
     StitchExtractionSensor,
@@ -19,6 +21,8 @@ MODES = {
     "reschedule": {"mode": "reschedule", "poke_interval": 1},
     "deferred": {"deferrable": True},
 }
+
+LONG_AGO = "2026-01-01T00:00:00Z"
 
 
 @pytest.fixture(params=MODES.values(), ids=MODES.keys())
@@ -50,6 +54,16 @@ def test_a_sensor_that_begins_late_passes_on_its_first_look(airflow, stitch, git
     assert run(airflow, sensor, job_name=job.job_name, **mode).state == "success"
 
 
+def test_a_stream_that_is_loaded_long_before_its_job_ends_counts(airflow, stitch, github, mode):
+    plan = JobPlan(tap_seconds=2000, flushes={"commits": [Flush(at=50, rows=9)], "pulls": []})
+    stitch.plan_jobs(github, plan)
+
+    ran = run(airflow, StitchLoadingSensor, job_name=stitch.start_job(github).job_name, **mode)
+
+    assert ran.state == "success"
+    assert ran.xcom["wait"]["loaded_at"] < ran.xcom["wait"]["extraction_completed_at"]
+
+
 def test_a_sensor_for_stitchs_own_schedule_takes_the_first_job_after_its_instant(airflow, stitch, mode):
     source = stitch.add_source("hourly", streams={"commits": 3}, schedule_minutes=30)
     stitch.complete_job(source, seconds_ago=60)
@@ -69,6 +83,25 @@ def test_without_a_job_an_extraction_since_the_run_began_is_meant(airflow, stitc
 
     assert ran.state == "failed"
     assert "AirflowSensorTimeout" in ran.output
+
+
+def test_a_sensor_that_finds_no_request_left_times_out_as_sensors_do(
+    airflow, stitch, github, mode, monkeypatch
+):
+    stitch.complete_job(github, seconds_ago=3600)
+    connection = json.loads(stitch.connection_json())
+    connection["extra"] = {"requests_per_10_minutes": 1}
+    monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps(connection))
+    with airflow.dag(default_args={"retries": 1}) as dag:
+        first = StitchExtractionSensor(task_id="first", source="github", started_after=LONG_AGO, **mode)
+        first >> StitchExtractionSensor(
+            task_id="wait", source="github", started_after=LONG_AGO, timeout=2, **mode
+        )
+
+    ran = airflow.run(dag)
+
+    assert ran.states == {"first": "success", "wait": "failed"}
+    assert "all requests of these 10 minutes are used" in ran.output
 
 
 def test_a_connection_check_is_waited_for(airflow, stitch, github, mode):

@@ -560,3 +560,15 @@ def test_a_source_whose_settings_are_being_saved_does_not_fail_a_running_job(sti
     stitch.set_step(github, "form")
 
     assert waiter.wait(waiter.goal(github, started.job_name)).error is None
+
+
+def test_who_goes_on_in_another_event_loop_asks_no_more_than_once_a_look(stitch, waiter, github):
+    """As a sensor in `mode="poke"` does, whose every poke has an event loop of its own."""
+    job = stitch.start_job(github, tap_seconds=3600)
+    watch = Watch(waiter.reader(), waiter.goal(github, job.job_name, "extraction"))
+
+    for _ in range(5):
+        stitch.advance(60)
+        asyncio.run(watch.look())
+
+    assert len(stitch.limited_requests) == 5
