@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 JOB_KEY = "stitch_job"
 
-# States of a task that another try has, or is going to have.
-LATER_TRY = ("up_for_retry", "scheduled", "queued", "running", "deferred")
+# States of a task that another try has, or is going to have. None is that of one whose scheduler has died.
+LATER_TRY = (None, "up_for_retry", "scheduled", "queued", "running", "deferred")
 
 # Seconds that Airflow may take to answer a task that is being killed, out of the 5 that it leaves it.
 ASK_PATIENCE = 1.5

@@ -234,6 +234,7 @@ def test_a_start_that_is_refused_by_an_outage_says_so_when_time_is_up(stitch, gi
         pytest.param("restarting", True, True, id="cleared by a user while it ran"),
         pytest.param("running", False, True, id="its worker goes away"),
         pytest.param("up_for_retry", True, False, id="given up, and tried again soon"),
+        pytest.param(None, True, False, id="given up for its scheduler has died, and tried again soon"),
         pytest.param("running", True, False, id="given up, and running elsewhere"),
         pytest.param("deferred", True, False, id="given up, and deferred by the next try"),
     ],
