@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.emulator import CheckPlan
+from airflow_provider_stitch.operators.masking import rendered_secrets
 from airflow_provider_stitch.operators.setup import differing
 from airflow_provider_stitch.operators.stitch import (
     StitchCreateDestinationOperator,
@@ -232,3 +233,16 @@ def test_a_destination_need_not_be_waited_for(airflow, stitch):
     ran = create_destination(airflow, wait_for_check=False)
 
     assert ran.state == "success"
+
+
+def test_what_a_secret_renders_to_is_masked_wherever_airflow_shows_it(airflow):
+    from airflow.providers.common.compat.sdk import redact
+
+    with airflow.dag(user_defined_macros={"secret": "macro-hush-1234567890"}) as dag:
+        task = StitchCreateSourceOperator(task_id="task", source_type="a", display_name="a")
+    assert dag.task_dict["task"] is task
+
+    rendered = rendered_secrets(task, {"password": "{{ secret }}"}, {})
+
+    assert rendered == {"password": "macro-hush-1234567890"}
+    assert redact("it is macro-hush-1234567890") == "it is ***"
