@@ -108,6 +108,7 @@ def test_unmapped_sources_are_taken_unless_it_says_otherwise(
     first = create(api, ignore_unmapped_sources=True)["id"]
     assert api.get(f"{V4}?source_id={github}") == []
     second = create(api, ignore_unmapped_sources=False)["id"]
+    create(api)  # does not take what is mapped already
     assert [d["id"] for d in api.get(f"{V4}?source_id={github}")] == [second]
     assert [d["id"] for d in api.get(f"{V4}?destination_id={first}")] == [first]
     assert api.get(f"{V4}?source_id={github}&destination_id={first}") == []

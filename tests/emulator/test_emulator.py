@@ -104,6 +104,7 @@ def test_names_ids_and_tokens_are_given_once(stitch: StitchEmulator, github: int
     with pytest.raises(ValueError, match="token belongs"):
         stitch.add_account(access_token=stitch.access_token)
     assert stitch.add_source("chosen", streams={}, source_id=7) == 7
+    assert stitch.add_source("next", streams={}) == github + 1
 
 
 def test_jobs_that_cannot_be_are_refused(stitch: StitchEmulator, github: int) -> None:

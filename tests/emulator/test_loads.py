@@ -180,3 +180,30 @@ def test_a_long_history_leaves_only_the_latest_load(api: Api, stitch: StitchEmul
         api.loads()
     assert len(stitch.jobs(source_id)) == 20
     assert api.loaded_at() == {"commits": "2026-08-17T15:33:37Z"}
+
+
+def test_a_load_that_comes_later_takes_its_place_in_the_order(api: Api, stitch: StitchEmulator) -> None:
+    one, two = (stitch.add_source(name, streams={name: 1}) for name in ("b", "a"))
+    stitch.complete_job(one)
+    assert list(api.loaded_at()) == ["b"]
+    stitch.complete_job(two)
+    assert list(api.loaded_at()) == ["a", "b"]
+
+
+def test_new_names_change_the_order(api: Api, stitch: StitchEmulator) -> None:
+    orders = EmulatedStream(1, stream_name="orders", schema_name="public")
+    shop = stitch.add_source("shop", type="platform.hp-postgres", streams={"o": orders, "p": 1})
+    stitch.complete_job(shop)
+    assert list(api.loaded_at()) == ["orders", "p"]
+    properties = {"include_schemas_in_destination_stream_name": "true"}
+    api("PUT", f"/v4/sources/{shop}", json={"properties": properties})
+    assert list(api.loaded_at()) == ["p", "public__orders"]
+
+
+def test_an_error_that_is_over_before_any_load_leaves_nothing(
+    api: Api, stitch: StitchEmulator, github: int
+) -> None:
+    stitch.set_load_error(github, "commits")
+    assert list(api.loaded_at()) == ["commits"]
+    stitch.clear_load_error(github, "commits")
+    assert api.get("/v4/104857/loads")["total"] == 0

@@ -27,6 +27,19 @@ from .conftest import Api
 HOOKS = "/notifications/public/v1/api/hooks"
 
 
+def _has_ipv6() -> bool:
+    import socket
+
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+IPV6 = _has_ipv6()
+
+
 class Receiver:
     """A web server that keeps what it is sent, and answers as it is told."""
 
@@ -199,6 +212,14 @@ def test_a_hook_hears_of_its_own_destination_only(
     assert stitch.settle_webhooks() == []
 
 
+def test_loads_from_before_the_hook_are_not_told(
+    stitch: StitchEmulator, github: int, receiver: Receiver
+) -> None:
+    stitch.add_hook(receiver.url)
+    stitch.complete_job(github, seconds_ago=3600)
+    assert stitch.settle_webhooks() == []
+
+
 def test_an_s3_destination_adds_keys_and_objects(
     api: Api, stitch: StitchEmulator, receiver: Receiver
 ) -> None:
@@ -293,6 +314,23 @@ def test_another_machine_is_never_called(stitch: StitchEmulator, github: int) ->
     (webhook,) = stitch.settle_webhooks()
     assert (webhook.state, webhook.attempts) == ("not sent", [])
     assert webhook.payload["integration_name"] == "github"
+
+
+@pytest.mark.skipif(not IPV6, reason="this machine has no IPv6 loopback")
+def test_localhost_may_be_the_other_loopback(stitch: StitchEmulator, github: int) -> None:
+    import socket
+
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        stitch.add_hook(f"http://localhost:{server.getsockname()[1]}/")
+        stitch.start_job(github)
+        stitch.advance(300)
+        server.settimeout(10)
+        connection, _ = server.accept()
+        with connection:
+            assert connection.recv(4) == b"POST"
+            connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+            (webhook,) = stitch.settle_webhooks()
+    assert webhook.state == "delivered"
 
 
 def test_a_receiver_may_speak_tls(
