@@ -89,6 +89,7 @@ class StitchTask:
         *,
         carried: dict[str, Any] | None = None,
         stop_on_kill: bool = False,
+        stop_at_deadline: bool = False,
     ) -> None:
         """Go on in the triggerer, and come back to `execute_complete` with its event."""
         from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
@@ -101,6 +102,7 @@ class StitchTask:
                 deadline=deadline,
                 carried=carried,
                 stop_on_kill=stop_on_kill,
+                stop_at_deadline=stop_at_deadline,
             ),
             method_name="execute_complete",
         )

@@ -288,11 +288,13 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
             soon = time.time() + LONGEST_QUEUEING
             until = soon if until is None else min(soon, until)
         if self.deferrable:
+            stop_on_kill = self.stop_on_kill and awaited in OWN
             self.defer_until(
                 goal,
                 until,
                 carried={"awaited": awaited, "deadline": list(deadline), "first_try_at": first_try_at},
-                stop_on_kill=self.stop_on_kill and awaited in OWN,
+                stop_on_kill=stop_on_kill,
+                stop_at_deadline=stop_on_kill and deadline.is_execution_timeout,
             )
         outcome = run(self.watch(goal, until).wait())
         return self._after(context, outcome, awaited, deadline, first_try_at)

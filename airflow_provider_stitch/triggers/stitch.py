@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from airflow_provider_stitch.connect.errors import StitchConfigurationError, StitchError
+from airflow_provider_stitch.connect.errors import PhaseTimedOut, StitchConfigurationError, StitchError
 from airflow_provider_stitch.hooks.stitch import StitchHook, airflow_home, shared_client_from
 from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.replication.reader import AccountReader
@@ -41,6 +41,7 @@ class StitchPhaseTrigger(BaseTrigger):
     :param deadline: seconds since the epoch at which to give up; None is never.
     :param carried: plain values that come back in the event, under this name, as they are.
     :param stop_on_kill: stop the job in Stitch when a user fails, clears or marks the task.
+    :param stop_at_deadline: stop it when the deadline has passed: a worker may come to it too late.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class StitchPhaseTrigger(BaseTrigger):
         deadline: float | None = None,
         carried: dict[str, Any] | None = None,
         stop_on_kill: bool = False,
+        stop_at_deadline: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
         self.stitch_conn_id = stitch_conn_id
@@ -60,6 +62,7 @@ class StitchPhaseTrigger(BaseTrigger):
         self.deadline = deadline
         self.carried = carried or {}
         self.stop_on_kill = stop_on_kill
+        self.stop_at_deadline = stop_at_deadline
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to make this trigger again."""
@@ -72,6 +75,7 @@ class StitchPhaseTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "carried": self.carried,
                 "stop_on_kill": self.stop_on_kill,
+                "stop_at_deadline": self.stop_at_deadline,
             },
         )
 
@@ -79,6 +83,8 @@ class StitchPhaseTrigger(BaseTrigger):
         """Wait, and yield the outcome."""
         try:
             outcome = await self._outcome()
+            if self.stop_at_deadline and outcome.error and outcome.error["kind"] == PhaseTimedOut.__name__:
+                await self._stop(Goal.from_dict(self.goal))
         except asyncio.CancelledError:
             if not AIRFLOW_CALLS_ON_KILL:
                 await self.on_kill()
@@ -129,11 +135,14 @@ class StitchPhaseTrigger(BaseTrigger):
                 error,
             )
             return
+        await self._stop(goal)
+
+    async def _stop(self, goal: Goal) -> None:
         try:
             # Airflow gives this 30 s.
             reader = await self._reader(time.time() + KILL_PATIENCE)
             stopped = await stop_job(reader, goal)
         except StitchError as error:
-            self.log.warning("Job %s could not be stopped: %s", job_name, error)
+            self.log.warning("Job %s could not be stopped: %s", goal.job_name, error)
             return
-        self.log.info("Stopped job %s in Stitch" if stopped else "Job %s is over already", job_name)
+        self.log.info("Stopped job %s in Stitch" if stopped else "Job %s is over already", goal.job_name)

@@ -6,6 +6,7 @@ What Airflow knows of the task is replaced here: outside of a triggerer nobody c
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -129,3 +130,14 @@ def test_a_triggerer_that_ends_does_not_wait_for_an_unavailable_stitch(stitch, j
 
     asyncio.run(stopping())
     assert not is_stopped(stitch, job)
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_a_job_is_stopped_at_the_deadline_if_it_is_that_of_the_task(stitch, job, stops):
+    """Airflow 2 may leave a worker no time for it: that of the task is over, too."""
+    trigger = trigger_of(stitch, job, deadline=time.time() + 0.3, stop_at_deadline=stops)
+
+    event = asyncio.run(trigger.run().__anext__())
+
+    assert event.payload["error"]["kind"] == "PhaseTimedOut"
+    assert is_stopped(stitch, job) is stops
