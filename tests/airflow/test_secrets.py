@@ -71,5 +71,6 @@ def test_a_trigger_stores_no_more_than_the_id_of_its_connection():
         "deadline": 1.0,
         "carried": {},
         "stop_on_kill": False,
+        "stop_at_deadline": False,
     }
     assert StitchPhaseTrigger(**arguments).serialize() == (path, arguments)
