@@ -125,7 +125,9 @@ class AccountWatch:
                     continue
                 step = await self._next_step(now)
                 if isinstance(step, Request):
-                    self._begin(step, now)
+                    # Who wanted it may have gone while the plan was made.
+                    if (want := next(self._wanting(step), None)) is not None:
+                        self._begin(step, want.client, now)
                     continue
                 pause = min(step, *(want.until - now for want in self._wants))
                 await self._reader.clock.pause(pause, self._wakened, busy=bool(self._under_way))
@@ -159,11 +161,10 @@ class AccountWatch:
             now,
         )
 
-    def _begin(self, request: Request, now: float) -> None:
+    def _begin(self, request: Request, client: StitchClient, now: float) -> None:
         self._serial = next(_serials)
         self._asked_at = {each: at for each, at in self._asked_at.items() if at > now - WINDOW}
         self._asked_at[request] = now
-        client = next(self._wanting(request)).client
         self._under_way[request] = asyncio.ensure_future(self._ask(request, client, self._serial, now))
 
     async def _ask(self, request: Request, client: StitchClient, serial: int, asked_at: float) -> None:

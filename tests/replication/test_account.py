@@ -162,6 +162,27 @@ def test_whoever_is_cancelled_none_of_the_others_waits_for_ever(account):
     assert [each.value.source_id for each in told[1::2]] == SOURCES[1::2]
 
 
+def test_who_goes_while_the_plan_is_made_takes_nobody_along(account, mocker):
+    """The count of requests may take its time: other processes write into its file."""
+    window = account.budget.window
+
+    def slow_window():
+        account.loop.latency = 2.0
+        return window()
+
+    mocker.patch.object(account.budget, "window", slow_window)
+
+    async def story():
+        goes = asyncio.ensure_future(account.reader().extraction_of(SOURCES[0]))
+        account.loop.call_later(1.0, goes.cancel)
+        log = account.reader().log_of("104857.310001.sync.00000000-0000-1000-8000-000000000000")
+        await asyncio.ensure_future(log)
+
+    account.run(story)
+
+    assert [what for what, _ in account.client.asked] == ["log"]
+
+
 def test_a_refusal_is_the_same_for_all_who_share_a_token():
     account = Account(failing(StitchUnauthorized("no")))
 
