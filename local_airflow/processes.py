@@ -7,11 +7,12 @@ import os
 import secrets
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,8 +107,16 @@ class LocalAirflow:
         self._patience.until(lambda: migration.poll() is not None, "Airflow's database")
         self._raise_if_dead()
         del self._processes[MIGRATION]  # its id may soon be another's
+        self._let_sqlite_be_shared()
         for name in COMPONENTS:
             self.start_one(name)
+
+    def _let_sqlite_be_shared(self) -> None:
+        """Let readers of the database not wait for writers. Airflow 3 sees to that itself."""
+        database = self.home / "airflow.db"
+        if database.exists():
+            with closing(sqlite3.connect(database)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
 
     # --- One component ----------------------------------------------------------------------------------
 
@@ -204,6 +213,8 @@ def _environment(home: Path, port: int, connection: str, further: Mapping[str, s
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONN_STITCH_DEFAULT": connection,
+        # Airflow 2 lets nobody use SQLite in several processes. With a write-ahead log that goes well.
+        "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",
         "PATH": os.pathsep.join([str(_airflow_command().parent), os.environ.get("PATH", os.defpath)]),
         "TMPDIR": str(home / "tmp"),
         "NO_PROXY": "*",

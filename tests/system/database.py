@@ -12,6 +12,7 @@ from airflow.api.common.trigger_dag import trigger_dag
 from airflow.models.dag import DagModel
 from airflow.models.dagbag import DagBag
 from airflow.models.dagrun import DagRun
+from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance, clear_task_instances
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
@@ -32,7 +33,7 @@ class AirflowDatabase:
     def has_dag(self, dag_id: str) -> bool:
         """Whether Airflow has read the DAG."""
         with create_session() as session:
-            return session.get(DagModel, dag_id) is not None and _dag(dag_id) is not None
+            return all(session.get(model, dag_id) is not None for model in (DagModel, SerializedDagModel))
 
     def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None) -> bool:
         """Start a run. Return True."""
@@ -53,16 +54,18 @@ class AirflowDatabase:
 
     def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
         """Mark a task, as the handler of the REST API does."""
+        dag = _dag(dag_id)  # before: it closes the thread's session, whoever uses it
         with create_session() as session:
-            _dag(dag_id).set_task_instance_state(
+            dag.set_task_instance_state(
                 task_id=task_id, run_id=run_id, state=TaskInstanceState(state), session=session
             )
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
         """Clear a task."""
+        dag = _dag(dag_id)
         with create_session() as session:
             tasks = session.query(TaskInstance).filter_by(dag_id=dag_id, run_id=run_id, task_id=task_id).all()
-            clear_task_instances(tasks, session, dag=_dag(dag_id))
+            clear_task_instances(tasks, session, dag=dag)
 
     def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
         """Return what a task returned."""

@@ -37,6 +37,7 @@ PATIENCE = 90.0
 #: Airflow notices at once what it would notice in minutes.
 SETTINGS = {
     "CORE__PARALLELISM": "4",
+    "CORE__TASK_SUCCESS_OVERTIME": "1",
     "SCHEDULER__JOB_HEARTBEAT_SEC": "1",
     "SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "1",
     "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
@@ -211,7 +212,4 @@ def _readable_end() -> Iterator[None]:
 
 
 def _database() -> dict[str, str]:
-    if POSTGRES:
-        return {"DATABASE__SQL_ALCHEMY_CONN": POSTGRES}
-    # The only executor of Airflow 2 that works with SQLite.
-    return {"CORE__EXECUTOR": "SequentialExecutor"} if IS_AIRFLOW_2 else {}
+    return {"DATABASE__SQL_ALCHEMY_CONN": POSTGRES} if POSTGRES else {}
