@@ -19,6 +19,7 @@ def _load(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where a dataclass looks for its module
     spec.loader.exec_module(module)
     return module
 
@@ -118,6 +119,11 @@ def test_the_inventories_are_what_their_script_writes(project: str) -> None:
 def _lines(inventory: bytes) -> bytes:
     *head, body = inventory.split(b"\n", 4)
     return b"\n".join([*head, zlib.decompress(body)])  # another zlib may compress it otherwise
+
+
+def test_the_timeline_shows_what_the_emulator_answers_now() -> None:
+    timeline = _load(DOCS / "timeline.py")
+    assert timeline.drawn(list(timeline.rows(*timeline.watch_a_job()))) == timeline.DRAWING.read_text("utf-8")
 
 
 def test_links_within_the_checkout_lead_to_files() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -127,11 +128,19 @@ def github(stitch: StitchEmulator) -> int:
 
 
 @pytest.fixture
-def account(stitch: StitchEmulator) -> StitchEmulator:
-    """The sources that example DAGs and the documentation speak of."""
+def account(stitch: StitchEmulator, monkeypatch: pytest.MonkeyPatch) -> StitchEmulator:
+    """The sources and connections that example DAGs and the documentation speak of."""
+    partner = {"partner_id": stitch.partner_id, "partner_secret": stitch.partner_secret}
+    connections = {
+        "STITCH_PARTNER": {"conn_type": "stitch", "host": stitch.url, "extra": partner},
+        "TENANT_WAREHOUSE": {"conn_type": "postgres", "password": "open sesame"},
+    }
+    for name, fields in connections.items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps(fields))
     stitch.add_source("github", streams={"commits": 120, "issues": 0, "pulls": 7})
-    stitch.add_source("salesforce_prod", streams={"Account": 5})
+    stitch.add_source("salesforce_prod", streams={"Account": 5}, paused=True)
     stitch.add_source("shop_pg", streams={"orders": 12})
+    stitch.add_source("hubspot", streams={"contacts": 3}, schedule_minutes=5)
     return stitch
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from airflow_provider_stitch.emulator import JobPlan, LoadError
 from tests.airflow.conftest import load_dag
+from tests.pages import blocks
 
 FOLDER = Path(__file__).parents[2] / "example_dags"
 # Begins with an empty account: test_onboarding.py runs it.
@@ -33,3 +36,25 @@ def test_a_downstream_task_sees_streams_and_rows(airflow, account):
 
     assert ran.xcom["transform"] == ["stg_github__commits", "stg_github__pulls"]
     assert "Rebuilding stg_github__commits: 120 new rows" in ran.output
+
+
+def test_an_alert_says_what_its_page_shows(airflow, stitch):
+    github = stitch.add_source("github", streams={"commits": 120, "issues": 7})
+    stitch.plan_jobs(
+        github, JobPlan(load_errors={"commits": LoadError("permission denied for schema github")})
+    )
+    dag = load_dag(FOLDER / "stitch_with_alert.py")
+    for task in dag.tasks:
+        task.retries = 0
+
+    ran = airflow.run(dag)
+
+    (page,) = (block.code for block in blocks("text") if block.page == "docs/how-to/alerts.md")
+    (job,) = stitch.jobs(github)
+    assert ran.states == {"replicate_github": "failed"}
+    assert _words(page, "JOB") in _words(ran.output, "JOB", job.job_name)
+
+
+def _words(text: str, placeholder: str, job_name: str = r"[\w.-]+\.sync\.[\w-]+") -> str:
+    """The text on one line, with a placeholder for the name of the job."""
+    return " ".join(re.sub(job_name, placeholder, text).split())

@@ -1,0 +1,30 @@
+"""Say at once, in words that can be acted on, that a replication has failed."""
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
+
+
+def alert(context: dict[str, Any]) -> None:
+    """Tell whoever is on call. Send it where your team reads it; this prints it."""
+    print(f"{context['ti'].task_id}: {context['exception']}")
+
+
+with DAG(
+    dag_id="stitch_with_alert",
+    schedule="0 5 * * *",
+    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    tags=["stitch"],
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(minutes=10),
+        "on_failure_callback": alert,
+    },
+):
+    StitchRunReplicationJobOperator(
+        task_id="replicate_github", source="github", deferrable=True, timeout=timedelta(hours=3)
+    )
