@@ -126,8 +126,8 @@ class AccountWatch:
                 step = await self._next_step(now)
                 if isinstance(step, Request):
                     # Who wanted it may have gone while the plan was made.
-                    if (want := next(self._wanting(step), None)) is not None:
-                        self._begin(step, want.client, now)
+                    if (asker := next(self._wanting(step), None)) is not None:
+                        self._begin(step, asker.client, now)
                     continue
                 pause = min(step, *(want.until - now for want in self._wants))
                 await self._reader.clock.pause(pause, self._wakened, busy=bool(self._under_way))
