@@ -10,8 +10,8 @@ AIRFLOW2 := .venv-airflow2
 PYTHON_OF_AIRFLOW2 ?= >=3.10,<3.13
 BENCH := .venv-benchmarks
 
-.PHONY: help demo test test-airflow2 test-system test-system-airflow2 lint docs docs-links format bench constraints \
-	clean
+.PHONY: help demo test test-airflow2 test-system test-system-airflow2 lint docs docs-links fault-table format bench \
+	constraints clean
 
 help:
 	@echo "make demo           a local Stitch, a real Airflow, a DAG that waits until its rows are loaded"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint           ruff, mypy --strict, import-linter"
 	@echo "make docs           the documentation, in docs/_build/html; a warning is an error"
 	@echo "make docs-links     ask every other site that the documentation links to (needs the internet)"
+	@echo "make fault-table    try each fault of each request, and write docs/faults.md"
 	@echo "make format         let ruff put the code in order"
 	@echo "make bench          measure this provider beside others"
 	@echo "make constraints    pin the newest packages in requirements/"
@@ -53,6 +54,9 @@ docs: $(AIRFLOW3)/.installed
 
 docs-links: $(AIRFLOW3)/.installed
 	$(SPHINX) -b linkcheck docs docs/_build/links
+
+fault-table: $(AIRFLOW3)/.installed
+	$(AIRFLOW3)/bin/python -m tests.airflow.fault_table
 
 SPHINX = $(AIRFLOW3)/bin/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env -d docs/_build/doctrees
 

@@ -82,6 +82,14 @@ def decode(asked: str, status: int, body: bytes, *, confidential: bool = False) 
         return text
 
 
+def with_advice(text: str) -> str:
+    """Return what is said about an unexpected answer, with what to do now."""
+    return (
+        f"{text.removesuffix('.')}. Something on the way may have answered in Stitch's place: check the "
+        "connection's API base URL, and any proxy, then try again."
+    )
+
+
 def refusal(answer: Answer) -> StitchError:
     """Return the error that an answer other than a success stands for.
 
@@ -101,14 +109,15 @@ def refusal(answer: Answer) -> StitchError:
         wait = "" if answer.retry_after is None else f" Stitch asks to wait {answer.retry_after:g} s."
         return RateLimited(
             f"{asked}: too many requests. 30 in 10 minutes are allowed to all programs of an account "
-            f"together.{wait}",
+            f"together.{wait} Divide them by requests_per_10_minutes in the connections, or let something "
+            "else ask less.",
             retry_after=answer.retry_after,
             maybe_received=False,
         )
     if status >= 500 or status == 408:
+        told = f": {excerpt(_words(answer.body))}" if answer.body else ""
         return StitchUnavailable(
-            f"{asked}: Stitch has a problem: {excerpt(_words(answer.body))}. "
-            "See Stitch's status page and try again later.",
+            f"{asked}: Stitch has a problem{told}. See Stitch's status page and try again later.",
             retry_after=answer.retry_after,
         )
     if 400 <= status < 500:

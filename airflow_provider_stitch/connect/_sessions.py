@@ -15,6 +15,7 @@ from requests.auth import AuthBase
 
 from airflow_provider_stitch import __version__
 from airflow_provider_stitch.connect._addresses import origin
+from airflow_provider_stitch.connect._heads import HeadInTimeAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -52,6 +53,8 @@ class Session(requests.Session):
     def __init__(self, *, trust_env: bool, headers: dict[str, str] | None = None) -> None:
         super().__init__()
         self.trust_env = trust_env
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, HeadInTimeAdapter())
         self.headers.update({"User-Agent": f"airflow-provider-stitch/{__version__}", **(headers or {})})
         self.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
 

@@ -46,7 +46,8 @@ class StitchClient(
     :param access_token: an API access token; partner credentials (`oc_...`) are refused.
     :param base_url: HTTPS, or plain HTTP on this machine's loopback.
     :param client_id: the account's number; found from the account's sources or destinations if not given.
-    :param request_timeout: seconds to wait for a connection, and for each next part of an answer.
+    :param request_timeout: seconds to wait for a connection, for the head of an answer, and for each next
+        part of its body.
     :param requests_per_10_minutes: of those that Stitch limits, how many whoever waits with this client may
         send. Kept here for them; the client itself does not count.
     :param retry_for: seconds for which requests are repeated while Stitch is unavailable; 0 means one try.

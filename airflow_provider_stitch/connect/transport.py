@@ -24,6 +24,7 @@ from airflow_provider_stitch.connect._answers import (
     parse_date,
     parse_retry_after,
     refusal,
+    with_advice,
 )
 from airflow_provider_stitch.connect._faults import guarded
 from airflow_provider_stitch.connect._json import excerpt
@@ -72,7 +73,8 @@ class Transport:
     :param base_url: `https://host`; plain HTTP only to this machine's loopback.
     :param access_token: an API access token; None sends no credentials.
     :param secrets: other secrets that requests will hold, to be kept out of messages.
-    :param request_timeout: seconds to wait for a connection, and for each next part of an answer.
+    :param request_timeout: seconds to wait for a connection, for the head of an answer, and for each next
+        part of its body.
     :param retry_for: seconds for which requests that can be repeated are repeated while Stitch is
         unavailable; 0 means one try.
     :raises StitchConfigurationError: any of these cannot be used.
@@ -183,10 +185,15 @@ class Transport:
 
     @contextmanager
     def open_text(
-        self, path: str, *, before_each: Callable[[], None] | None = None
+        self,
+        path: str,
+        *,
+        before_each: Callable[[], None] | None = None,
+        given_up: Callable[[], bool] = lambda: False,
     ) -> Iterator[Iterator[bytes]]:
         """Open a text that Stitch serves itself or, as documented, by a redirect to another host. One try.
 
+        :param given_up: asked after each piece; True ends the reading with StitchUnavailable.
         :raises ExtractionLogUnavailable: the other host does not answer, or the address has expired.
         :raises StitchError: as `request` and `fetch_text` do; also while the text is read.
         """
@@ -196,18 +203,20 @@ class Transport:
             location = response.headers.get("Location")
             if response.status_code == 200:
                 refuse_markup(self._asked(request), response)
-                yield self._chunks(self._asked(request), response, LONGEST_LOG)
+                yield self._chunks(self._asked(request), response, LONGEST_LOG, given_up=given_up)
                 return
             if response.status_code not in _REDIRECTS or not location:
                 raise refusal(self._answer(request, response))
         try:
-            with self.fetch_text(absolute(self.base_url, location)) as chunks:
+            with self.fetch_text(absolute(self.base_url, location), given_up=given_up) as chunks:
                 yield chunks
         except StitchUnavailable as error:  # not Stitch itself, which has just answered
             raise ExtractionLogUnavailable(str(error), retry_after=error.retry_after) from None
 
     @contextmanager
-    def fetch_text(self, url: str) -> Iterator[Iterator[bytes]]:
+    def fetch_text(
+        self, url: str, *, given_up: Callable[[], bool] = lambda: False
+    ) -> Iterator[Iterator[bytes]]:
         """Open a text on the host that a pre-signed URL names, without the token. One try.
 
         The URL is a credential of its own: it appears in no message, log or repr.
@@ -230,7 +239,7 @@ class Transport:
                     url = absolute(url, location)
                     continue
                 refuse_all_but_log(asked, response)
-                yield self._chunks(asked, response, LONGEST_LOG)
+                yield self._chunks(asked, response, LONGEST_LOG, given_up=given_up)
                 return
         raise UnexpectedAnswer(
             f"GET <the extraction log at {host}>: more than {MOST_LOG_REDIRECTS} redirects."
@@ -281,7 +290,7 @@ class Transport:
             # Its body is not shown: it may repeat the address, which may be a credential.
             raise UnexpectedAnswer(
                 f"{asked} (HTTP {status}): a redirect to {_host_of(response.headers.get('Location'))}, where "
-                "none is due. It was not followed. Check the base URL (the connection's host)."
+                "none is due. It was not followed."
             )
         answered_at = parse_date(response.headers.get("Date"))
         hidden = request.confidential and status < 300
@@ -304,6 +313,7 @@ class Transport:
         largest: int | None = None,
         *,
         hidden: bool = False,
+        given_up: Callable[[], bool] = lambda: False,
     ) -> Iterator[bytes]:
         """Yield the body as it arrives. The read timeout alone would let a byte a second go on for ever."""
         ends_at = self._monotonic() + longest * self.request_timeout
@@ -317,14 +327,20 @@ class Transport:
                 )
             if self._monotonic() > ends_at:
                 seconds = longest * self.request_timeout
-                raise StitchUnavailable(f"{asked}: the answer was not complete after {seconds:g} s.")
+                raise StitchUnavailable(
+                    f"{asked}: the answer was not complete after {seconds:g} s. Check the network and "
+                    "Stitch's status page; if answers are slow, raise the connection's request_timeout."
+                )
+            if given_up():
+                raise StitchUnavailable(f"{asked}: it was not read to its end, for nobody waits for it.")
             yield chunk
 
     def _without_token(self, attempt: Callable[[], T]) -> T:
         try:
             return attempt()
         except StitchError as error:
-            error.args = (self.redacted(str(error)),)
+            text = self.redacted(str(error))
+            error.args = (with_advice(text) if isinstance(error, UnexpectedAnswer) else text,)
             raise
 
     def _checked_log_host(self, url: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -24,7 +25,7 @@ from airflow_provider_stitch.tasks import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
@@ -189,24 +190,28 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         self, context: Context, reader: AccountReader, first_try_at: datetime | None
     ) -> tuple[Source, Started | Occupied]:
         """Check all that can be checked, so that nothing is started in vain; then start."""
-        from airflow_provider_stitch.replication.loading import select_streams
-        from airflow_provider_stitch.replication.never import why_no_start
         from airflow_provider_stitch.replication.start import start_job, stitch_time
 
+        with _naming(self.source):
+            source = await self._find_source(reader)
+            await self._check_that_it_can_start(source, reader)
+            KeptJob(context).about_to_start(source, first_try_at or stitch_time(reader))
+            return source, await start_job(reader, source, first_try_at=first_try_at, warn=self.log.warning)
+
+    async def _check_that_it_can_start(self, source: Source, reader: AccountReader) -> None:
+        from airflow_provider_stitch.replication.loading import select_streams
+        from airflow_provider_stitch.replication.never import why_no_start
+
         client = reader.client
-        source = await self._find_source(reader)
-        destinations = await reader.ask(client.list_destinations)
-        why_not = why_no_start(source, destinations)
+        why_not = why_no_start(source, await reader.ask(client.list_destinations))
         if why_not is not None:
             raise why_not
+        if self.streams is not None:
+            select_streams(await reader.ask(lambda: client.list_streams(source.id)), self.streams)
         if source.paused_at is not None or source.system_paused_at is not None:
             self.log.info(
                 "Source %s is paused: that holds back Stitch's schedule, not this task", source.label
             )
-        if self.streams is not None:
-            select_streams(await reader.ask(lambda: client.list_streams(source.id)), self.streams)
-        KeptJob(context).about_to_start(source, first_try_at or stitch_time(reader))
-        return source, await start_job(reader, source, first_try_at=first_try_at, warn=self.log.warning)
 
     async def _find_source(self, reader: AccountReader) -> Source:
         # The account's number is asked for here, with retries, and known from then on.
@@ -409,6 +414,19 @@ OWN = ("ours", "picked up")
 
 # Errors after which the next try needs a job of its own.
 JOB_IS_OF_NO_USE = ("ExtractionFailed", "JobTerminated", "StructureSyncFailed", "JobLost", "DeletedSource")
+
+
+@contextmanager
+def _naming(source: int | str) -> Iterator[None]:
+    """Let an error at the start of a job name the source, as far as it does not by itself."""
+    from airflow_provider_stitch.connect.errors import StitchError
+
+    try:
+        yield
+    except StitchError as error:
+        if not any(f"ource {name}" in str(error) for name in (source, repr(source))):
+            error.args = (f"{error}\nThis was while starting a job of source {source!r}.",)
+        raise
 
 
 def _brief(goal: Goal, began_at: datetime | None) -> dict[str, Any]:

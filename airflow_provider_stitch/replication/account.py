@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 from collections import deque
 from contextlib import suppress
 from functools import partial
@@ -168,9 +169,10 @@ class AccountWatch:
         self._under_way[request] = asyncio.ensure_future(self._ask(request, client, self._serial, now))
 
     async def _ask(self, request: Request, client: StitchClient, serial: int, asked_at: float) -> None:
+        over = threading.Event()
         try:
             answer = await self._reader.ask(
-                partial(_call, client, request), limited=True, before_pause=self._take_trouble
+                partial(_call, client, request, over.is_set), limited=True, before_pause=self._take_trouble
             )
             self.trouble = None
             if isinstance(answer, Page):
@@ -182,6 +184,7 @@ class AccountWatch:
             self.trouble = None
             self._take_refusal(request, client, error, serial, asked_at)
         finally:
+            over.set()  # a long log would keep its thread, and that an event loop which is to end
             del self._under_way[request]
             self._wakened.set()
 
@@ -248,12 +251,14 @@ class AccountWatch:
         self.trouble = error
 
 
-def _call(client: StitchClient, request: Request) -> Page[Extraction] | Page[Load] | ExtractionLog:
+def _call(
+    client: StitchClient, request: Request, given_up: Callable[[], bool]
+) -> Page[Extraction] | Page[Load] | ExtractionLog:
     if request.what == "extractions":
         return client.list_extractions(int(request.key))
     if request.what == "loads":
         return client.list_loads(int(request.key))
-    return client.get_extraction_log(str(request.key))
+    return client.get_extraction_log(str(request.key), given_up=given_up)
 
 
 def _no_page(number: int) -> Page[Any]:

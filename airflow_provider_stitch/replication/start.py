@@ -106,8 +106,8 @@ async def _job_since(reader: AccountReader, source_id: int, instant: datetime) -
 def _given_up(source: Source, error: StitchError, *, may_run: bool) -> JobNotStarted:
     state = "may or may not run: look at the source's page in Stitch" if may_run else "was not started"
     return JobNotStarted(
-        f"Source {source.label}: no answer to the start of a replication job in the time there was, "
-        f"so the job {state}. The last thing heard: {error}",
+        f"Source {source.label}: no usable answer to the start of a replication job, so the job {state}. The "
+        f"last thing heard: {error}",
         source_id=source.id,
     )
 

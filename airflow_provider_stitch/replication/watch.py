@@ -133,9 +133,9 @@ class Watch:
             return Outcome(self.goal.to_dict(), result, self._placed(error))
 
     def _placed(self, error: StitchError) -> dict[str, Any]:
-        """Return an error in plain values, with what was waited for if the error itself names no source."""
+        """Return an error in plain values, with what was waited for if it does not name the source."""
         plain = _plain(error)
-        if error.source_id is None:
+        if f"{self.goal.source_name} ({self.goal.source_id})" not in plain["message"]:
             job = self.goal.job_name or "a job that is not listed yet"
             plain["message"] += f"\nThis was while waiting for {self._what()}: {job}."
         return plain
@@ -358,6 +358,8 @@ def _brief(stream: Stream) -> Stream:
 def _how_far(assessment: Assessment) -> str:
     if not assessment.extraction.over:
         return "the extraction has not ended"
+    if Question.LOG in assessment.asks:
+        return "the extraction has ended, its log has not been read yet"
     waiting = [verdict.target.label for verdict in assessment.streams if verdict.state == "waiting"]
     return f"still to be loaded: {', '.join(waiting)}" if waiting else "the extraction has ended"
 

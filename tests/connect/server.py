@@ -65,6 +65,17 @@ class ScriptedServer:
         while not self._stopping.wait(timeout=0.02):
             connection.sendall(b" ")
 
+    def drip_head(self, connection: socket.socket) -> None:
+        """A behaviour: the same, with headers that do not end."""
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Drip: ")
+        while not self._stopping.wait(timeout=0.02):
+            connection.sendall(b"x")
+
+    def not_yet(self, connection: socket.socket) -> None:
+        """A behaviour: say that the answer will come, now and then."""
+        while not self._stopping.wait(timeout=0.02):
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
     def _serve(self) -> None:
         while not self._stopping.is_set():
             try:

@@ -178,6 +178,29 @@ def test_a_body_that_drips_does_not_go_on_for_ever(stitch, client_for):
     assert "not complete after 0.4 s" in str(error)
 
 
+@pytest.mark.parametrize("behaviour", ["drip_head", "not_yet"])
+def test_a_head_that_drips_does_not_go_on_for_ever(stitch, client_for, behaviour):
+    stitch.script(getattr(stitch, behaviour))
+
+    error = failure_of(client_for(request_timeout=0.1))
+
+    assert type(error) is StitchUnavailable
+    assert "no answer within 0.1 s" in str(error)
+
+
+def test_a_log_that_nobody_waits_for_is_not_read_to_its_end(stitch, client):
+    stitch.script(stitch.drip)
+    pieces = []
+
+    def enough():
+        pieces.append(1)
+        return len(pieces) == 3
+
+    with pytest.raises(StitchUnavailable, match="nobody waits for it"):
+        client.get_extraction_log("104857.310442.sync.43c122b0-9a09-11f1-a2c4-06b1e2c4a85d", given_up=enough)
+    assert len(pieces) == 3
+
+
 @pytest.mark.parametrize(
     "compressed", [False, True], ids=["plain", "a small body that unpacks to a large one"]
 )

@@ -92,7 +92,7 @@ class LongLists:
         self.streams_asked_for += 1
         return list(list(self.sources.values())[source_id])
 
-    def get_extraction_log(self, job_name: str) -> ExtractionLog:
+    def get_extraction_log(self, job_name: str, *, given_up: Callable[[], bool]) -> ExtractionLog:
         with self._lock:
             self.asked.append(("log", job_name))
         self.before_each()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_stitch.connect._addresses import segment
-from airflow_provider_stitch.connect._answers import NOT_SHOWN
+from airflow_provider_stitch.connect._answers import NOT_SHOWN, with_advice
 from airflow_provider_stitch.connect._json import excerpt
 from airflow_provider_stitch.connect._refusals import About, refusal_about
 from airflow_provider_stitch.connect.errors import StitchError, UnexpectedAnswer
@@ -107,7 +107,8 @@ class EndpointGroup:
             return make(answer.body)
         except UnexpectedAnswer as error:
             if not endpoint.confidential:
-                error.args = (self._transport.redacted(f"{answer.asked}: {error}"),)
+                text = self._transport.redacted(f"{answer.asked}: {error}")
+                error.args = (with_advice(text),)
                 raise
         # Outside of the except clause: there Python would attach the error that shows the answer.
         raise UnexpectedAnswer(

@@ -150,11 +150,14 @@ class JobEndpoints(EndpointGroup):
             loads += missed
         return loads
 
-    def get_extraction_log(self, job_name: str) -> ExtractionLog:
+    def get_extraction_log(
+        self, job_name: str, *, given_up: Callable[[], bool] = lambda: False
+    ) -> ExtractionLog:
         """Read the log of one extraction job as a stream, without the token on the host that serves it.
 
         Counts against 30 requests per 10 minutes per account.
 
+        :param given_up: asked after each piece of it; True ends the reading with StitchUnavailable.
         :raises ExtractionLogNotFound: Stitch has no log of that job.
         :raises InvalidArgument: that cannot be a job's name.
 
@@ -164,7 +167,7 @@ class JobEndpoints(EndpointGroup):
             raise InvalidArgument(f"{job_name!r} is not the name of a Stitch job.")
         path = GET_EXTRACTION_LOG.at({"stitch_client_id": self.client_id, "job_name": job_name})
         try:
-            return self._transport.retrying(lambda: self._read_log(path))
+            return self._transport.retrying(lambda: self._read_log(path, given_up))
         except StitchNotFound as error:
             not_found = ExtractionLogNotFound(
                 f"{error} There is no extraction log of {job_name}. Stitch writes one some time after the "
@@ -197,6 +200,6 @@ class JobEndpoints(EndpointGroup):
         if self.on_limited_request is not None:
             self.on_limited_request()
 
-    def _read_log(self, path: str) -> ExtractionLog:
-        with self._transport.open_text(path, before_each=self._before_limited) as chunks:
+    def _read_log(self, path: str, given_up: Callable[[], bool]) -> ExtractionLog:
+        with self._transport.open_text(path, before_each=self._before_limited, given_up=given_up) as chunks:
             return parse_extraction_log(chunks)
