@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import sys
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.pages import blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -131,3 +139,67 @@ def test_links_within_the_checkout_lead_to_files() -> None:
     for page in (root / "README.md", root / "CONTRIBUTING.md"):
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (root / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_reference_has_every_public_name() -> None:
+    """The build asks Sphinx the same; this asks the pages, also where there is no Sphinx."""
+    entries = [entry for page in (DOCS / "reference").glob("*.md") for entry in _entries(page)]
+    documented = {name for entry in entries for name in entry.names()}
+
+    assert names.public_names(names.public_modules()) - documented == set()
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A directive of autodoc: what it documents, with its options."""
+
+    kind: str
+    path: str
+    options: dict[str, str]
+
+    def names(self) -> set[str]:
+        if self.kind == "automodule":
+            return self._names_of_module()
+        members = self.options.get("members")
+        if members is None:
+            return {self.path}
+        kind = names.found(self.path)
+        bases = kind.__mro__ if "inherited-members" in self.options else (kind,)
+        every = {name for base in bases for name in vars(base) if not name.startswith("_")}
+        return {self.path, *(f"{self.path}.{name}" for name in _listed(members) or every)}
+
+    def _names_of_module(self) -> set[str]:
+        if "members" not in self.options:
+            return set()
+        left_out = _listed(self.options.get("exclude-members", ""))
+        found = set()
+        for path, value in names.offered(self.path):
+            if path.rpartition(".")[2] in left_out:
+                continue
+            found |= {path, *(f"{path}.{name}" for name in set(vars(value)) - left_out if name[0] != "_")}
+        return found
+
+
+def _entries(page: Path) -> Iterator[_Entry]:
+    directive = re.compile(r"^\.\. (auto\w+):: ([\w.]+).*\n((?:   :[\w-]+:.*\n)*)", re.MULTILINE)
+    for kind, path, options in directive.findall(page.read_text(encoding="utf-8")):
+        yield _Entry(kind, path, dict(re.findall(r":([\w-]+): ?(.*)", options)))
+
+
+def _listed(option: str) -> set[str]:
+    return {name.strip() for name in option.split(",")} - {""}
+
+
+def test_what_the_documentation_imports_is_public() -> None:
+    public = names.public_names(names.public_modules())
+    examples = [path.read_text(encoding="utf-8") for path in (DOCS.parent / "example_dags").glob("*.py")]
+    imported = {
+        f"{node.module}.{each.name}"
+        for code in [*examples, *(block.code for block in blocks("python"))]
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("airflow_provider_stitch")
+        for each in node.names
+    }
+
+    assert len(imported) > 10
+    assert imported - public == set()

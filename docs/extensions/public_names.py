@@ -16,7 +16,6 @@ from airflow_provider_stitch import get_provider_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from types import ModuleType
 
 PACKAGE = "airflow_provider_stitch"
 LIBRARY = (
@@ -49,22 +48,32 @@ def public_names(modules: Iterable[str]) -> set[str]:
 
     What a class has from another public one is a name of that one.
     """
-    offered = {
-        f"{path}.{name}": value for path in modules for name, value in _offered(importlib.import_module(path))
-    }
-    classes = {value for value in offered.values() if inspect.isclass(value)}
+    by_path = dict(each for path in modules for each in offered(path))
+    classes = {value for value in by_path.values() if inspect.isclass(value)}
     members = {
         f"{path}.{member}"
-        for path, kind in offered.items()
+        for path, kind in by_path.items()
         if inspect.isclass(kind)
         for member in _members(kind, classes - {kind})
     }
-    return offered.keys() | members
+    return by_path.keys() | members
 
 
 def without_docstring(modules: Iterable[str]) -> set[str]:
     """Return those of the public names that have no docstring."""
-    return {name for name in public_names(modules) if not inspect.getdoc(_found(name))}
+    return {name for name in public_names(modules) if not inspect.getdoc(found(name))}
+
+
+def offered(module: str) -> Iterator[tuple[str, Any]]:
+    """Yield what a module offers, by its full name: what `__all__` names, or else its public classes."""
+    of = importlib.import_module(module)
+    names = getattr(of, "__all__", None)
+    if names is not None:
+        yield from ((f"{module}.{name}", getattr(of, name)) for name in names)
+        return
+    for name, value in vars(of).items():
+        if inspect.isclass(value) and value.__module__ == module and not name.startswith("_"):
+            yield f"{module}.{name}", value
 
 
 def undescribed_arguments(modules: Iterable[str]) -> set[str]:
@@ -72,7 +81,7 @@ def undescribed_arguments(modules: Iterable[str]) -> set[str]:
     return {
         f"{path}.{kind.__name__}({argument})"
         for path in modules
-        for _, kind in _offered(importlib.import_module(path))
+        for _, kind in offered(path)
         if inspect.isclass(kind) and any(base.__module__.startswith("airflow.") for base in kind.__mro__)
         for argument in _arguments(kind) - _described(kind)
     }
@@ -81,16 +90,6 @@ def undescribed_arguments(modules: Iterable[str]) -> set[str]:
 def pages_without_example(pages: Mapping[str, str]) -> set[str]:
     """Return those of the pages, given by name, whose text has neither Python code nor a file of it."""
     return {name for name, text in pages.items() if not _EXAMPLE.search(text)}
-
-
-def _offered(module: ModuleType) -> Iterator[tuple[str, Any]]:
-    names = getattr(module, "__all__", None)
-    if names is not None:
-        yield from ((name, getattr(module, name)) for name in names)
-        return
-    for name, value in vars(module).items():
-        if inspect.isclass(value) and value.__module__ == module.__name__ and not name.startswith("_"):
-            yield name, value
 
 
 def _members(kind: type, others: set[type]) -> set[str]:
@@ -114,16 +113,20 @@ def _is_method(value: object) -> bool:
     return isinstance(value, kinds) or inspect.isfunction(value)
 
 
-def _found(name: str) -> object:
+def found(name: str) -> Any:
+    """Return what has this full name.
+
+    :raises LookupError: nothing has.
+    """
     parts = name.split(".")
     for cut in range(len(parts), 0, -1):
         try:
-            found: object = importlib.import_module(".".join(parts[:cut]))
+            value: Any = importlib.import_module(".".join(parts[:cut]))
         except ModuleNotFoundError:
             continue
         for part in parts[cut:]:
-            found = inspect.getattr_static(found, part) if inspect.isclass(found) else getattr(found, part)
-        return found
+            value = inspect.getattr_static(value, part) if inspect.isclass(value) else getattr(value, part)
+        return value
     raise LookupError(name)
 
 
