@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LINK_KEY = "_link_StitchSourceLink"
-"""The XCom key under which Airflow 3 looks for the link, and this package does on Airflow 2."""
-
 
 class StitchSourceLink(BaseOperatorLink):
     """The button that leads from a task to its source's page in Stitch."""
@@ -40,6 +37,8 @@ class StitchSourceLink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
         """Return the address that the task left in its XCom, or nothing if it never got so far."""
         from airflow.providers.common.compat.sdk import XCom
+
+        from airflow_provider_stitch.task_context import LINK_KEY
 
         return XCom.get_value(key=LINK_KEY, ti_key=ti_key) or ""
 
@@ -90,8 +89,9 @@ class StitchTask:
         carried: dict[str, Any] | None = None,
         stop_on_kill: bool = False,
         stop_at_deadline: bool = False,
+        ending: dict[str, bool] | None = None,
     ) -> None:
-        """Go on in the triggerer, and come back to `execute_complete` with its event."""
+        """Go on in the triggerer; come back to `execute_complete` with its event, unless it ends the task."""
         from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
 
         self.defer(
@@ -103,12 +103,15 @@ class StitchTask:
                 carried=carried,
                 stop_on_kill=stop_on_kill,
                 stop_at_deadline=stop_at_deadline,
+                ending=ending,
             ),
             method_name="execute_complete",
         )
 
     def leave_link(self, context: Context, goal: Goal) -> str:
         """Leave the address of the source's page in XCom, for the link to find while the task still runs."""
+        from airflow_provider_stitch.task_context import LINK_KEY
+
         url = url_of(goal.client_id, goal.source_id)
         context["ti"].xcom_push(key=LINK_KEY, value=url)
         return url
@@ -118,9 +121,10 @@ class StitchTask:
 
         :raises StitchError: the outcome's own error.
         """
+        from airflow_provider_stitch.hooks.stitch import with_url
+
         outcome.raise_for_error()
-        result = outcome.result
-        return {**result, "url": url_of(result["client_id"], result["source_id"])}
+        return with_url(outcome.result)
 
 
 def url_of(client_id: int, source_id: int) -> str:
@@ -193,13 +197,18 @@ class Deadline(NamedTuple):
         if execution_timeout is None:
             return cls(ours)
         began = getattr(context["ti"], "start_date", None)
-        allowed = execution_timeout.total_seconds()
-        theirs = (began.timestamp() if began else now) + allowed - min(STOPPING_TIME, allowed / 10)
+        theirs = (began.timestamp() if began else now) + before_end_of(execution_timeout)
         return cls(ours) if ours is not None and ours < theirs else cls(theirs, is_execution_timeout=True)
 
 
 # Seconds before the end of an `execution_timeout` that are left for stopping the job.
 STOPPING_TIME = 10.0
+
+
+def before_end_of(execution_timeout: timedelta) -> float:
+    """Return the seconds of an `execution_timeout` after which there is just time left to stop the job."""
+    allowed = execution_timeout.total_seconds()
+    return allowed - min(STOPPING_TIME, allowed / 10)
 
 
 def default_deferrable() -> bool:

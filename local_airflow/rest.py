@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -61,6 +62,22 @@ class AirflowApi:
         tasks = self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
         return {task["task_id"]: task["state"] for task in tasks}
 
+    def states_of_mapped_task(self, dag_id: str, run_id: str, task_id: str) -> list[str | None]:
+        """Return the states of a mapped task's instances, by their map index; of the first 1000 at most."""
+        path, instances = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/listMapped", []
+        while len(instances) < 1000:
+            params = {"limit": 100, "offset": len(instances), "order_by": "map_index"}
+            page = self._call("GET", path, params=params)["task_instances"]
+            if not page:
+                break
+            instances += page
+        return [instance["state"] for instance in instances]
+
+    def add_connection(self, connection_id: str, connection: Mapping[str, Any]) -> None:
+        """Add a connection, given as its JSON has it."""
+        body = {"connection_id": connection_id, **connection, "extra": json.dumps(connection["extra"])}
+        self._call("POST", "connections", json=body)
+
     def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
         """Mark a task `failed` or `success`, as a user does."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
@@ -71,9 +88,9 @@ class AirflowApi:
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
         self._call("POST", f"dags/{dag_id}/clearTaskInstances", json=body)
 
-    def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        """Return what a task returned."""
-        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+        """Return what a task returned, or left under another key."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
         return self._call("GET", path)["value"]
 
     def _call(self, method: str, path: str, *, fine: tuple[int, ...] = (), **options: Any) -> dict[str, Any]:

@@ -160,6 +160,11 @@ def source_url(client_id: int, source_id: int) -> str:
     return f"{APP_URL}/client/{client_id}/pipeline/v2/sources/{source_id}/summary"
 
 
+def with_url(result: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of a job with the address of its source's page: what a task returns as XCom."""
+    return {**result, "url": source_url(result["client_id"], result["source_id"])}
+
+
 def _connection_type() -> dict[str, Any]:
     connection_type: dict[str, Any] = get_provider_info()["connection-types"][0]
     return connection_type

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_stitch.tasks import LINK_KEY, Deadline, StitchTask, failing_for_good, seconds, url_of
+from airflow_provider_stitch.tasks import Deadline, StitchTask, failing_for_good, seconds, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,6 +88,8 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
     def leave_link_to(self, context: Context, source: Source) -> None:
         """Leave the address of a source's page in XCom, for the link to find."""
+        from airflow_provider_stitch.task_context import LINK_KEY
+
         context["ti"].xcom_push(key=LINK_KEY, value=url_of(self.client.client_id, source.id))
 
     def about(self, source: Source) -> dict[str, Any]:

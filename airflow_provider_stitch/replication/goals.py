@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from datetime import datetime
+from typing import Any, Literal, get_args
 
 from airflow_provider_stitch.connect.errors import InvalidArgument
 from airflow_provider_stitch.connect.objects import JobName, Source, parse_time
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 Phase = Literal["connection_check", "structure_sync", "extraction", "end", "preparation", "loading"]
 """The phases of Stitch, in their order. `end` is the end of an extraction, however it went."""
@@ -83,6 +81,39 @@ class Goal:
             fields[key] = parse_time(fields[key]) if fields[key] else None
         fields["streams"] = tuple(fields["streams"]) if fields["streams"] is not None else None
         return cls(**fields)
+
+
+def which_job(
+    source: Source, *, by_job_name: bool, job_name: object, started_after: object, run_began: datetime | None
+) -> dict[str, Any]:
+    """Return what tells a `Goal` which job a sensor's user means.
+
+    :param by_job_name: the user gave a `job_name`, whatever its template has come to.
+    :param started_after: what the user gave; None is `run_began`.
+    :raises InvalidArgument: what was given can't tell it.
+    """
+    if by_job_name:
+        return {"job_name": check_job_name(job_name, source)}
+    return {"started_after": instant_of(started_after or run_began)}
+
+
+def instant_of(started_after: object) -> datetime:
+    """Return the instant that a user gave: a datetime, or ISO 8601.
+
+    :raises InvalidArgument: it is none, or has no time zone.
+    """
+    instant = started_after
+    if isinstance(instant, str):
+        try:
+            instant = datetime.fromisoformat(instant.strip().replace("Z", "+00:00"))
+        except ValueError:
+            instant = None
+    if not isinstance(instant, datetime) or instant.tzinfo is None:
+        raise InvalidArgument(
+            "started_after must be an instant with a time zone, such as 2026-08-17T06:00:00Z; "
+            f"it was {started_after!r}."
+        )
+    return instant
 
 
 def check_job_name(job_name: object, source: Source) -> str:

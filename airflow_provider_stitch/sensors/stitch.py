@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
@@ -17,6 +17,7 @@ from airflow_provider_stitch.tasks import (
     Deadline,
     StitchSourceLink,
     StitchTask,
+    before_end_of,
     default_deferrable,
     failing_for_good,
     outcome_of,
@@ -26,6 +27,7 @@ from airflow_provider_stitch.tasks import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -48,10 +50,16 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         30 requests in 10 minutes allows. Otherwise Airflow's `poke_interval` is the pause.
     :param deferrable: wait in the triggerer instead of a worker. Default: Airflow's `[operators]
         default_deferrable`.
+    :param start_from_trigger: begin in the triggerer, without a worker before the wait. Needs `deferrable`.
+        Where Airflow can't do that, the task begins in a worker as usual, and its log says why.
+    :param end_from_trigger: end in the triggerer, without a worker after the wait. Needs `deferrable`. Where
+        only a worker can do what is due (some failures, `outlets`), the task ends there.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
     phase: ClassVar[Phase]
+    streams: Sequence[str] | None = None
+    load_settle: float = 120.0
 
     template_fields: Sequence[str] = ("source", "job_name", "started_after", "stitch_conn_id")
     operator_extra_links = (StitchSourceLink(),)
@@ -65,6 +73,8 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         started_after: datetime | str | None = None,
         poll_interval: float | None = None,
         deferrable: bool | None = None,
+        start_from_trigger: bool = False,
+        end_from_trigger: bool = False,
         stitch_conn_id: str = "stitch_default",
         **kwargs: Any,
     ) -> None:
@@ -81,23 +91,43 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         self.poll_interval = seconds(poll_interval, "poll_interval")
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.stitch_conn_id = stitch_conn_id
+        self.end_from_trigger = end_from_trigger
+        self._why_in_worker: str | None = None  #: though it was to begin in the triggerer
         self._watch: Watch | None = None
+        if (start_from_trigger or end_from_trigger) and not self.deferrable:
+            raise ValueError(
+                "start_from_trigger and end_from_trigger are for a task that waits in the triggerer: "
+                "set deferrable=True as well, or leave them out."
+            )
+        if start_from_trigger:
+            self._begin_in_triggerer()
 
     def execute(self, context: Context) -> Any:
         """Wait in the triggerer if this sensor is deferrable, else by pokes."""
         if not self.deferrable:
             return super().execute(context)
-        with self._failing(), failing_for_good():
-            goal = run(self._goal(context, self.reader(time.time() + self.timeout)))
-            self.leave_link(context, goal)
-            deadline = Deadline.of(context, self.timeout, self.execution_timeout)
-            self.defer_until(
-                goal, deadline.at, carried={"is_execution_timeout": deadline.is_execution_timeout}
-            )
+        if self.start_from_trigger or self._why_in_worker is not None:
+            reason = self._why_in_worker or "Airflow starts no mapped task there, nor any in `dag.test()`"
+            self.log.info("start_from_trigger: not in the triggerer, for %s", reason)
+        self._defer(context, Deadline.of(context, self.timeout, self.execution_timeout))
         return None
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """Return what the triggerer found out."""
+    def _defer(self, context: Context, deadline: Deadline) -> None:
+        with self._failing(), failing_for_good():
+            goal = run(self._goal(context, self.reader(deadline.at)))
+            self.leave_link(context, goal)
+            self.defer_until(
+                goal,
+                deadline.at,
+                carried={"is_execution_timeout": deadline.is_execution_timeout},
+                ending=self._ending(),
+            )
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any] | None:
+        """Return what the triggerer found out, or begin what it could not."""
+        if "begin_by" in event:
+            self._defer(context, Deadline(event["begin_by"], **event["carried"]))
+            return None
         with self._failing(), failing_for_good():
             outcome = outcome_of(event)
             if event["carried"]["is_execution_timeout"]:
@@ -130,39 +160,60 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
     # --- Which job --------------------------------------------------------------------------------------
 
     async def _goal(self, context: Context, reader: AccountReader) -> Goal:
-        from airflow_provider_stitch.replication.goals import Goal, check_job_name
+        from airflow_provider_stitch.replication.goals import Goal, which_job
+        from airflow_provider_stitch.task_context import run_began
 
         client_id = await reader.ask(lambda: reader.client.client_id)
         source = await reader.ask(lambda: self.hook.resolve_source(self.source))
-        which: dict[str, Any] = (
-            {"job_name": check_job_name(self.job_name, source)}
-            if self.waits_for_job
-            else {"started_after": self._started_after(context)}
+        which = which_job(
+            source,
+            by_job_name=self.waits_for_job,
+            job_name=self.job_name,
+            started_after=self.started_after,
+            run_began=run_began(context),
         )
-        return Goal(self.phase, source.id, source.name, client_id, **which, **self._goal_options())
-
-    def _goal_options(self) -> dict[str, Any]:
-        return {}
-
-    def _started_after(self, context: Context) -> datetime:
-        from airflow_provider_stitch.connect.errors import InvalidArgument
-
-        dag_run: Any = context["dag_run"]
-        run_began = (
-            context.get("data_interval_end") or getattr(dag_run, "queued_at", None) or dag_run.start_date
+        streams = tuple(self.streams) if self.streams is not None else None
+        return Goal(
+            *(self.phase, source.id, source.name, client_id),
+            **which,
+            streams=streams,
+            load_settle=self.load_settle,
         )
-        instant = self.started_after or run_began
-        if isinstance(instant, str):
-            try:
-                instant = datetime.fromisoformat(instant.strip().replace("Z", "+00:00"))
-            except ValueError:
-                instant = None
-        if instant is None or instant.tzinfo is None:
-            raise InvalidArgument(
-                "started_after must be an instant with a time zone, such as 2026-08-17T06:00:00Z; "
-                f"it was {self.started_after!r}."
-            )
-        return instant
+
+    # --- In the triggerer -------------------------------------------------------------------------------
+
+    def _begin_in_triggerer(self) -> None:
+        from airflow_provider_stitch.sensors.start import start_args, why_in_worker
+
+        templated = {name: getattr(self, name) for name in self.template_fields}
+        self._why_in_worker = why_in_worker(templated)
+        if self._why_in_worker is not None:
+            return
+        # Airflow's own names: its scheduler looks at them.
+        self.start_from_trigger = True
+        self.start_trigger_args = start_args(
+            templated,
+            timeout=self.timeout,
+            execution_timeout=self.execution_timeout,
+            phase=self.phase,
+            load_settle=self.load_settle,
+            poll_interval=self.poll_interval,
+            carried={"is_execution_timeout": self._ends_by_execution_timeout()},
+            ending=self._ending(),
+        )
+
+    def _ends_by_execution_timeout(self) -> bool:
+        return self.execution_timeout is not None and before_end_of(self.execution_timeout) <= self.timeout
+
+    def _ending(self) -> dict[str, bool] | None:
+        """Return the trigger's `Ending` in plain values, without importing triggers at each parse."""
+        if not self.end_from_trigger or self.outlets:
+            return None
+        return {
+            "soft_fail": self.soft_fail,
+            "has_retries": bool(self.retries),
+            "do_xcom_push": self.do_xcom_push,
+        }
 
     # --- Failing ----------------------------------------------------------------------------------------
 
@@ -214,13 +265,10 @@ class StitchPreparationSensor(_StitchPhaseSensor):
     template_fields: Sequence[str] = (*_StitchPhaseSensor.template_fields, "streams")
 
     def __init__(self, *, streams: Sequence[str] | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
         if isinstance(streams, str):
             raise ValueError(f"streams is a list of stream names; it was the text {streams!r}.")
-        self.streams = streams
-
-    def _goal_options(self) -> dict[str, Any]:
-        return {"streams": tuple(self.streams) if self.streams is not None else None}
+        self.streams = streams  # before the rest, which puts down the arguments of a start in the triggerer
+        super().__init__(**kwargs)
 
 
 class StitchLoadingSensor(StitchPreparationSensor):
@@ -233,8 +281,5 @@ class StitchLoadingSensor(StitchPreparationSensor):
     phase: ClassVar[Phase] = "loading"
 
     def __init__(self, *, load_settle: float = 120, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
         self.load_settle = seconds(load_settle, "load_settle", zero=True) or 0.0
-
-    def _goal_options(self) -> dict[str, Any]:
-        return {**super()._goal_options(), "load_settle": self.load_settle}
+        super().__init__(**kwargs)

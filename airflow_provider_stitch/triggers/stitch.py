@@ -11,12 +11,13 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_provider_stitch.connect.errors import PhaseTimedOut, StitchConfigurationError, StitchError
-from airflow_provider_stitch.hooks.stitch import StitchHook, airflow_home, shared_client_from
+from airflow_provider_stitch.hooks.stitch import StitchHook, airflow_home, shared_client_from, with_url
 from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.replication.reader import AccountReader
 from airflow_provider_stitch.replication.start import stop_job
 from airflow_provider_stitch.replication.watch import Outcome, Watch, failed_outcome
 from airflow_provider_stitch.triggers.deferral import AIRFLOW_CALLS_ON_KILL, still_waits, undisturbed
+from airflow_provider_stitch.triggers.ending import Ending, end_event, last_words, leave_xcom
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,6 +43,7 @@ class StitchPhaseTrigger(BaseTrigger):
     :param carried: plain values that come back in the event, under this name, as they are.
     :param stop_on_kill: stop the job in Stitch when a user fails, clears or marks the task.
     :param stop_at_deadline: stop it when the deadline has passed: a worker may come to it too late.
+    :param ending: how to end the task from here, an `Ending` in plain values; None leaves that to a worker.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class StitchPhaseTrigger(BaseTrigger):
         carried: dict[str, Any] | None = None,
         stop_on_kill: bool = False,
         stop_at_deadline: bool = False,
+        ending: dict[str, bool] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
         self.stitch_conn_id = stitch_conn_id
@@ -63,6 +66,7 @@ class StitchPhaseTrigger(BaseTrigger):
         self.carried = carried or {}
         self.stop_on_kill = stop_on_kill
         self.stop_at_deadline = stop_at_deadline
+        self.ending = ending
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to make this trigger again."""
@@ -76,6 +80,7 @@ class StitchPhaseTrigger(BaseTrigger):
                 "carried": self.carried,
                 "stop_on_kill": self.stop_on_kill,
                 "stop_at_deadline": self.stop_at_deadline,
+                "ending": self.ending,
             },
         )
 
@@ -89,8 +94,26 @@ class StitchPhaseTrigger(BaseTrigger):
             if not AIRFLOW_CALLS_ON_KILL:
                 await self.on_kill()
             raise
-        event = {**outcome.to_dict(), "carried": self.carried}
-        yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
+        yield await self._end(outcome) or self._event(outcome.to_dict())
+
+    async def _end(self, outcome: Outcome) -> TriggerEvent | None:
+        """Return the event that ends the task, once its log and XCom have all that a worker leaves there."""
+        # Without an id it runs in no triggerer but in `dag.test()`, which goes on in a worker whatever comes.
+        if self.ending is None or self.trigger_id is None:
+            return None
+        ending = Ending(**self.ending)
+        event = end_event(outcome, ending)
+        if event is None:
+            self.log.info("A worker ends this task: only from there can Airflow be told whether to retry it")
+        elif outcome.error is not None:
+            self.log.error(last_words(outcome.error, ending))
+        elif ending.do_xcom_push:
+            await leave_xcom(self.task_instance, "return_value", with_url(outcome.result))
+        return event
+
+    def _event(self, payload: dict[str, Any]) -> TriggerEvent:
+        event = {**payload, "carried": self.carried}
+        return TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
 
     async def _outcome(self) -> Outcome:
         goal = Goal.from_dict(self.goal)
@@ -118,8 +141,10 @@ class StitchPhaseTrigger(BaseTrigger):
 
         Airflow 3.3 and later call this then; before, this trigger does when it is cancelled.
         """
+        if not self.stop_on_kill:
+            return
         goal = Goal.from_dict(self.goal)
-        if self.stop_on_kill and goal.job_name is not None:
+        if goal.job_name is not None:
             await undisturbed(self._stop_unless_awaited(goal, goal.job_name))
 
     async def _stop_unless_awaited(self, goal: Goal, job_name: str) -> None:

@@ -72,5 +72,6 @@ def test_a_trigger_stores_no_more_than_the_id_of_its_connection():
         "carried": {},
         "stop_on_kill": False,
         "stop_at_deadline": False,
+        "ending": None,
     }
     assert StitchPhaseTrigger(**arguments).serialize() == (path, arguments)

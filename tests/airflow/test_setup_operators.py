@@ -10,7 +10,7 @@ from airflow_provider_stitch.operators.stitch import (
     StitchSelectStreamsOperator,
     StitchUnpauseSourceOperator,
 )
-from airflow_provider_stitch.tasks import LINK_KEY
+from airflow_provider_stitch.task_context import LINK_KEY
 from tests.airflow.conftest import xcom_of
 
 

@@ -67,11 +67,11 @@ class AirflowDatabase:
             tasks = session.query(TaskInstance).filter_by(dag_id=dag_id, run_id=run_id, task_id=task_id).all()
             clear_task_instances(tasks, session, dag=dag)
 
-    def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        """Return what a task returned."""
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+        """Return what a task returned, or left under another key."""
         with create_session() as session:
             run = session.query(DagRun).filter_by(dag_id=dag_id, run_id=run_id).one()
-            return run.get_task_instance(task_id, session=session).xcom_pull(task_ids=task_id)
+            return run.get_task_instance(task_id, session=session).xcom_pull(task_ids=task_id, key=key)
 
 
 def _dag(dag_id: str) -> Any:

@@ -60,10 +60,14 @@ class Airflow:
         # A database that is given may hold runs of earlier tests.
         self._run_ids = (f"{uuid4().hex[:8]}_{number}" for number in itertools.count(1))
 
-    def run(self, dag_id: str, source: str) -> Run:
-        """Start a run of a DAG that replicates a source."""
-        run = Run(self, dag_id, next(self._run_ids))
-        self.until(lambda: self.control.trigger(dag_id, run.run_id, {"source": source}), "a run")
+    def run(self, dag_id: str, source: str, *, task_id: str = TASK, **conf: str) -> Run:
+        """Start a run of a DAG that replicates a source, or waits for it.
+
+        :param task_id: the task to follow; `*` follows the logs of all.
+        :param conf: what the run's configuration says beside the source.
+        """
+        run = Run(self, dag_id, next(self._run_ids), task_id)
+        self.until(lambda: self.control.trigger(dag_id, run.run_id, {"source": source, **conf}), "a run")
         return run
 
     def task_processes(self) -> list[psutil.Process]:
@@ -83,20 +87,22 @@ class Airflow:
         rows = _rows(POSTGRES) if POSTGRES else []
         return b"\n".join([*(path.read_bytes() for path in files), *rows])
 
-    def until(self, has_come: Callable[[], Any], what: str) -> None:
+    def until(self, has_come: Callable[[], Any], what: str, patience: float = PATIENCE) -> None:
         """Return when `has_come`; fail the test if that takes too long or a process has died."""
+        self._patience.seconds = patience
         self._patience.renew()
         with _readable_end():
             self._patience.until(lambda: bool(has_come()), what)
 
 
 class Run:
-    """A run of a DAG with one task."""
+    """A run of a DAG, and one task in it."""
 
-    def __init__(self, airflow: Airflow, dag_id: str, run_id: str) -> None:
+    def __init__(self, airflow: Airflow, dag_id: str, run_id: str, task_id: str) -> None:
         self._airflow = airflow
         self.dag_id = dag_id
         self.run_id = run_id
+        self.task_id = task_id
 
     @property
     def waits(self) -> int:
@@ -105,12 +111,12 @@ class Run:
 
     @property
     def task_state(self) -> str | None:
-        return self._airflow.control.states_of_tasks(self.dag_id, self.run_id).get(TASK)
+        return self._airflow.control.states_of_tasks(self.dag_id, self.run_id).get(self.task_id)
 
     def until_task_is(self, state: str) -> None:
         self._airflow.until(lambda: self.task_state == state, f"the task of {self.dag_id} to be {state}")
 
-    def end(self) -> str:
+    def end(self, patience: float = PATIENCE) -> str:
         """Wait for the run's end, and return its state."""
         control, states = self._airflow.control, []
 
@@ -118,7 +124,7 @@ class Run:
             states.append(control.state_of_run(self.dag_id, self.run_id))
             return states[-1] in ("success", "failed")
 
-        self._airflow.until(is_over, f"the end of {self.run_id} of {self.dag_id}")
+        self._airflow.until(is_over, f"the end of {self.run_id} of {self.dag_id}", patience)
         return states[-1]
 
     def until_it_waits(self, times: int = 1) -> None:
@@ -142,20 +148,26 @@ class Run:
 
     def mark(self, state: str) -> None:
         """Mark the task as a user does."""
-        self._airflow.control.mark(self.dag_id, self.run_id, TASK, state)
+        self._airflow.control.mark(self.dag_id, self.run_id, self.task_id, state)
 
     def clear(self) -> None:
         """Clear the task as a user does."""
-        self._airflow.control.clear(self.dag_id, self.run_id, TASK)
+        self._airflow.control.clear(self.dag_id, self.run_id, self.task_id)
 
-    def xcom(self) -> Any:
-        return self._airflow.control.xcom(self.dag_id, self.run_id, TASK)
+    def xcom(self, key: str = "return_value") -> Any:
+        return self._airflow.control.xcom(self.dag_id, self.run_id, self.task_id, key)
 
     def log(self) -> str:
         """All that was logged of the task: by workers and triggerers, in all its tries."""
+        return "\n".join(file.read_text() for file in self._log_files())
+
+    def tries_in_workers(self) -> list[str]:
+        """The names of the logs that workers wrote, one for each try. (A triggerer writes another.)"""
+        return [file.name for file in self._log_files() if ".trigger." not in file.name]
+
+    def _log_files(self) -> list[Path]:
         folder = self._airflow.processes.logs_folder / f"dag_id={self.dag_id}" / f"run_id={self.run_id}"
-        files = sorted(folder.rglob("*.log*"))
-        return "\n".join(file.read_text() for file in files)
+        return sorted(folder.glob(f"task_id={self.task_id}/**/*.log*"))
 
 
 def _is_task(process: psutil.Process) -> bool:

@@ -1,0 +1,54 @@
+"""Sensors that begin and end in the triggerer. A run's configuration says what they wait for."""
+
+from datetime import datetime, timedelta, timezone
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
+from airflow_provider_stitch.sensors.stitch import StitchExtractionSensor, StitchLoadingSensor
+
+SOURCE = "{{ dag_run.conf['source'] }}"
+STARTED_AFTER = "{{ dag_run.conf['started_after'] }}"
+IN_TRIGGERER = {"deferrable": True, "start_from_trigger": True, "end_from_trigger": True}
+
+
+def dag(dag_id):
+    return DAG(dag_id=dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc))
+
+
+WAYS = {
+    "wait": {"retries": 0},
+    "wait_twice": {"retries": 1, "retry_delay": timedelta(0)},
+    "wait_softly": {"retries": 0, "soft_fail": True},
+    "wait_briefly": {"retries": 0, "timeout": 5},
+}
+
+for way, options in WAYS.items():
+    with dag(way):
+        StitchLoadingSensor(
+            task_id="wait", source=SOURCE, started_after=STARTED_AFTER, **IN_TRIGGERER, **options
+        )
+
+with dag("wait_plainly"):
+    StitchLoadingSensor(task_id="wait", source="plain_source", retries=0, **IN_TRIGGERER)
+
+with dag("start_and_wait"):
+    start = StitchRunReplicationJobOperator(task_id="start", source=SOURCE, wait_for=None)
+    StitchLoadingSensor(task_id="wait", source=SOURCE, job_name=start.output["job_name"], **IN_TRIGGERER)
+
+MANY = {
+    "stitch_conn_id": "{{ dag_run.conf['stitch_conn_id'] }}",
+    "started_after": STARTED_AFTER,
+    "retries": 0,
+    **IN_TRIGGERER,
+}
+
+with dag("wait_for_20"):
+    for number in range(20):
+        source = f"source_{{{{ dag_run.conf['first'] | int + {number} }}}}"
+        StitchExtractionSensor(task_id=f"wait_{number}", source=source, **MANY)
+
+with dag("wait_for_200"):
+    StitchExtractionSensor.partial(task_id="wait", **MANY).expand(
+        source=[f"source_{number}" for number in range(200)]
+    )
