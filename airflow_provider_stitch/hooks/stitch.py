@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -216,6 +216,7 @@ def is_of_partner(connection: Connection) -> bool:
     return not connection.password and bool(extras.get("partner_id") or extras.get("partner_secret"))
 
 
+@cache
 def airflow_home() -> Path:
     """Return Airflow's home, in which the processes of this host share the budget of requests."""
     from airflow.configuration import AIRFLOW_HOME

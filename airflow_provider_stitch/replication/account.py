@@ -11,6 +11,7 @@ import itertools
 import threading
 from collections import deque
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -222,6 +223,8 @@ class AccountWatch:
 
     def _note(self, request: Request, page: Page[Any], serial: int, asked_at: float) -> None:
         records: dict[Hashable, tuple[Any, ...]] = {}
+        # What the rules do not know of is let go: a thousand records may be remembered.
+        page = replace(page, records=tuple(replace(record, raw={}) for record in page.records))
         for record in page.records:
             key = record.source_id if request.what == "extractions" else record.source_name
             records[key] = (*records.get(key, ()), record)

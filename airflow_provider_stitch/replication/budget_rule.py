@@ -19,7 +19,7 @@ DEFAULT_LIMIT = 30
 """Requests that Stitch allows in a window."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Window:
     """What a budget allows in the coming 10 minutes."""
 

@@ -38,7 +38,7 @@ AFTER_EXTRACTION = 2
 AFTER_LOG = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Moment:
     """When a question is asked, in seconds of this machine's clock."""
 

@@ -37,7 +37,7 @@ LOG_PATIENCE = timedelta(minutes=5)
 MESSAGE_LENGTH = 1_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ExtractionVerdict:
     """How far the extraction of the job that is meant has come, and what says so."""
 

@@ -16,8 +16,10 @@ PHASES: tuple[str, ...] = get_args(Phase)
 
 DEFAULT_LOAD_SETTLE = 120.0
 
+_INSTANTS = {"started_after", "running_at", "job_began_at"}
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Goal:
     """One phase of one job.
 
@@ -66,20 +68,22 @@ class Goal:
         return replace(self, job_name=job_name, job_began_at=began_at, started_after=None, running_at=None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, for a trigger's stored arguments. No secret is among them."""
-        plain = asdict(self)
-        for key in ("started_after", "running_at", "job_began_at"):
-            plain[key] = plain[key].isoformat() if plain[key] else None
-        plain["streams"] = list(self.streams) if self.streams is not None else None
+        """Return plain JSON values, none of them None, for a trigger's stored arguments. None is a secret."""
+        plain = {key: value for key, value in asdict(self).items() if value is not None}
+        for key in _INSTANTS & plain.keys():
+            plain[key] = plain[key].isoformat()
+        if self.streams is not None:
+            plain["streams"] = list(self.streams)
         return plain
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Goal:
         """Return the goal that `to_dict` described."""
-        fields = dict(plain)
-        for key in ("started_after", "running_at", "job_began_at"):
-            fields[key] = parse_time(fields[key]) if fields[key] else None
-        fields["streams"] = tuple(fields["streams"]) if fields["streams"] is not None else None
+        fields = {key: value for key, value in plain.items() if value is not None}
+        for key in _INSTANTS & fields.keys():
+            fields[key] = parse_time(fields[key])
+        if "streams" in fields:
+            fields["streams"] = tuple(fields["streams"])
         return cls(**fields)
 
 

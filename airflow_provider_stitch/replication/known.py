@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.objects import ConnectionCheck, Extraction, Load, Stream
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Trouble:
     """An error state of a stream's load, followed over looks at the list of loads."""
 
@@ -27,7 +27,7 @@ class Trouble:
         return replace(self, until=at, looks=self.looks + 1, said=said)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Known:
     """All answers about one source that matter to one goal. Instants are Stitch's own, UTC."""
 

@@ -49,7 +49,7 @@ class StreamKey(NamedTuple):
     stream_name: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Look(Generic[T]):
     """One page as it was answered."""
 

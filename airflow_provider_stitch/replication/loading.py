@@ -34,7 +34,7 @@ LONGEST_LAG = timedelta(minutes=30)
 NO_ROWS_PATIENCE = timedelta(minutes=15)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Target:
     """A stream that is to be loaded, and from when on a load of it counts."""
 
@@ -46,7 +46,7 @@ class Target:
     had_rows: bool = True  #: False: nobody can tell
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StreamVerdict:
     """What has become of one target."""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PageSeen:
     """What both ends of a page are in the list's order, or None for both if the page was empty."""
 

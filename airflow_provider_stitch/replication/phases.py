@@ -48,7 +48,7 @@ class Question(Enum):
     CHECK = "the source's last connection check"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Assessment:
     """A verdict on a goal; or, while it is running, the questions whose answers may bring one."""
 

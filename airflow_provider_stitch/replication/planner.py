@@ -45,7 +45,7 @@ class Request(NamedTuple):
     key: int | str  #: the number of a page, or the name of a job
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A request that would serve somebody."""
 

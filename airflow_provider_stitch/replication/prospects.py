@@ -22,7 +22,7 @@ STEEPEST = 8.0
 FLATTEST = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Experience:
     """How long something took before, and how much to make of that."""
 
@@ -48,7 +48,7 @@ class Experience:
         return 1 / (1 + (age / self.usual) ** self.steepness) if age > 0 else 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prospect:
     """When what one waiter waits for may happen.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from airflow_provider_stitch.connect.errors import (
 from airflow_provider_stitch.connect.transport import pause_before_retry
 from airflow_provider_stitch.replication.account import AccountWatch, account_watch
 from airflow_provider_stitch.replication.budget import Budget, shared_budget
+from airflow_provider_stitch.replication.places import Place
 from airflow_provider_stitch.replication.wants import (
     LATEST_KNOWN,
     ExtractionWant,
@@ -143,15 +144,17 @@ class AccountReader:
             elif state.attempt_number == 1:
                 self._warn(f"{error} Asking again until it answers.")
 
-        retrying = AsyncRetrying(
-            sleep=self.clock.sleep,
-            retry=retry_if_exception(_is_passing),
-            wait=_pause,
-            stop=self._has_no_time_left,
-            before_sleep=tell,
-            reraise=True,
-        )
-        return await retrying(self._ask_once, call, limited)
+        # A plan sends few of the limited ones at a time.
+        async with nullcontext(self.clock.sleep) if limited else Place(self.clock.sleep) as sleep:
+            retrying = AsyncRetrying(
+                sleep=sleep,
+                retry=retry_if_exception(_is_passing),
+                wait=_pause,
+                stop=self._has_no_time_left,
+                before_sleep=tell,
+                reraise=True,
+            )
+            return await retrying(self._ask_once, call, limited)
 
     async def _ask_once(self, call: Callable[[], T], limited: bool) -> T:  # noqa: FBT001 - passed on by tenacity
         if not limited:

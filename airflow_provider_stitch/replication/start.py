@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.reader import AccountReader
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Started:
     """A job that is ours: started by our request, or begun since it was sent."""
 
@@ -36,7 +36,7 @@ class Started:
     began_at: datetime  #: Stitch's time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Occupied:
     """No job was started now, because one is running already. Stitch does not say which."""
 

@@ -24,7 +24,7 @@ LATEST_KNOWN = -1
 """The serial of those who take any answer that is still remembered."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Told(Generic[T]):
     """An answer to a want."""
 

@@ -57,7 +57,7 @@ EARLY = 60.0
 SIGN_OF_LIFE = 600.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How the waiting for a goal ended, in plain JSON values: it travels from the triggerer to a worker."""
 
@@ -290,18 +290,23 @@ class Watch:
         if assessment.extraction.over or now - self._source_asked_at < SOURCE_INTERVAL:
             return
         self._source_asked_at = now
+        why_not = await self.reader.ask(self._why_not)
+        if self.reader.client.latest_answer_at is not None:
+            ahead = self.reader.client.latest_answer_at.timestamp() - self.reader.clock.time()
+            self._stitch_is_ahead = ahead
+        if why_not is not None:
+            raise why_not
+
+    def _why_not(self) -> StitchError | None:
+        """Ask, in a thread, for what tells why the goal can never be reached; also when the job begins."""
         client = self.reader.client
-        source = await self.reader.ask(lambda: client.get_source(self.goal.source_id))
-        if client.latest_answer_at is not None:
-            self._stitch_is_ahead = client.latest_answer_at.timestamp() - self.reader.clock.time()
+        source = client.get_source(self.goal.source_id)
         self._begins_at = begins_by_schedule(self.goal, source)
-        why_not = why_no_end(source)
         # A check, and the structure sync in it, are steps of the configuration itself.
         is_being_configured = self.goal.phase in ("connection_check", "structure_sync")
         if self.goal.started_after is not None and not is_being_configured:
-            why_not = why_no_job(source, await self.reader.ask(client.list_destinations))
-        if why_not is not None:
-            raise why_not
+            return why_no_job(source, client.list_destinations())
+        return why_no_end(source)
 
     # --- Telling ----------------------------------------------------------------------------------------
 

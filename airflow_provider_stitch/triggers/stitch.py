@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -14,6 +17,7 @@ from airflow_provider_stitch.connect.errors import PhaseTimedOut, StitchConfigur
 from airflow_provider_stitch.hooks.stitch import StitchHook, airflow_home, shared_client_from, with_url
 from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.replication.reader import AccountReader
+from airflow_provider_stitch.replication.shared_call import SharedCall
 from airflow_provider_stitch.replication.start import stop_job
 from airflow_provider_stitch.replication.watch import Outcome, Watch, failed_outcome
 from airflow_provider_stitch.triggers.deferral import AIRFLOW_CALLS_ON_KILL, still_waits, undisturbed
@@ -60,7 +64,8 @@ class StitchPhaseTrigger(BaseTrigger):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
         self.stitch_conn_id = stitch_conn_id
-        self.goal = goal
+        # A thousand of these may wait, and each would have its own copies of the same names.
+        self.goal = {sys.intern(key): value for key, value in goal.items()}
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.carried = carried or {}
@@ -121,20 +126,18 @@ class StitchPhaseTrigger(BaseTrigger):
             reader = await self._reader(self.deadline)
         except StitchError as error:
             return failed_outcome(goal, error)
-        watch = Watch(
-            reader, goal, poll_interval=self.poll_interval, tell=self.log.info, warn=self.log.warning
-        )
+        log = self.logger()  # the class's: to have one of its own costs each that waits a kilobyte
+        watch = Watch(reader, goal, poll_interval=self.poll_interval, tell=log.info, warn=log.warning)
         return await watch.wait()
 
     async def _reader(self, deadline: float | None) -> AccountReader:
         try:
-            client = await sync_to_async(self._client)()
+            client = await _shared_client(self.stitch_conn_id)
         except AirflowNotFoundException as error:
             raise StitchConfigurationError(str(error)) from error
-        return AccountReader(client, deadline=deadline, budget_folder=airflow_home(), warn=self.log.warning)
-
-    def _client(self) -> StitchClient:
-        return shared_client_from(StitchHook.get_connection(self.stitch_conn_id))
+        return AccountReader(
+            client, deadline=deadline, budget_folder=airflow_home(), warn=self.logger().warning
+        )
 
     async def on_kill(self) -> None:
         """Stop the job, if this task started it and a user has failed, cleared or marked the deferred task.
@@ -171,3 +174,22 @@ class StitchPhaseTrigger(BaseTrigger):
             self.log.warning("Job %s could not be stopped: %s", goal.job_name, error)
             return
         self.log.info("Stopped job %s in Stitch" if stopped else "Job %s is over already", goal.job_name)
+
+
+async def _shared_client(stitch_conn_id: str) -> StitchClient:
+    """Return the client of a connection as it is now.
+
+    A triggerer that is asked for the connection by each of a thousand triggers at once takes minutes.
+    """
+    shared = _shared_clients.setdefault(asyncio.get_running_loop(), {})
+    if stitch_conn_id not in shared:
+        shared[stitch_conn_id] = SharedCall(sync_to_async(partial(_client, stitch_conn_id)))
+    return await shared[stitch_conn_id].answer()
+
+
+def _client(stitch_conn_id: str) -> StitchClient:
+    return shared_client_from(StitchHook.get_connection(stitch_conn_id))
+
+
+_shared_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedCall[StitchClient]]]
+_shared_clients = WeakKeyDictionary()
