@@ -6,12 +6,13 @@ UV := .tools/bin/uv
 # The newest Airflow, and the oldest line that is supported. Their packages are pinned in requirements/.
 AIRFLOW3 := .venv
 AIRFLOW2 := .venv-airflow2
+UI := .venv-ui
 # Airflow 2.11 runs on Python 3.10 to 3.12.
 PYTHON_OF_AIRFLOW2 ?= >=3.10,<3.13
 BENCH := .venv-benchmarks
 
-.PHONY: help demo test test-airflow2 test-system test-system-airflow2 lint docs docs-links fault-table format bench \
-	constraints clean
+.PHONY: help demo test test-airflow2 test-system test-system-airflow2 test-ui lint docs docs-links fault-table format \
+	bench constraints clean
 
 help:
 	@echo "make demo           a local Stitch, a real Airflow, a DAG that waits until its rows are loaded"
@@ -19,12 +20,13 @@ help:
 	@echo "make test-airflow2  the same on Airflow 2.11"
 	@echo "make test-system    jobs are never lost: an Airflow of several processes, which are killed"
 	@echo "make test-system-airflow2  the same on Airflow 2.11"
+	@echo "make test-ui        Airflow's pages in a browser (needs Chromium); makes the pictures of the documentation"
 	@echo "make lint           ruff, mypy --strict, import-linter"
 	@echo "make docs           the documentation, in docs/_build/html; a warning is an error"
 	@echo "make docs-links     ask every other site that the documentation links to (needs the internet)"
 	@echo "make fault-table    try each fault of each request, and write docs/faults.md"
 	@echo "make format         let ruff put the code in order"
-	@echo "make bench          measure this provider beside others"
+	@echo "make bench          measure this provider beside others; draws the plots of the documentation"
 	@echo "make constraints    pin the newest packages in requirements/"
 	@echo "make clean          remove environments and caches"
 
@@ -42,6 +44,9 @@ test-system: $(AIRFLOW3)/.installed
 
 test-system-airflow2: $(AIRFLOW2)/.installed
 	$(AIRFLOW2)/bin/python -m pytest tests/system
+
+test-ui: $(UI)/.installed
+	$(UI)/bin/python -m pytest tests/ui
 
 lint: $(AIRFLOW3)/.installed
 	$(AIRFLOW3)/bin/ruff check .
@@ -65,17 +70,17 @@ format: $(AIRFLOW3)/.installed
 	$(AIRFLOW3)/bin/ruff format .
 
 bench: $(BENCH)/.installed
-	$(BENCH)/bin/python -m benchmarks
+	$(BENCH)/bin/python -m benchmarks --plots docs/images
 
 constraints: $(UV)
-	$(UV) pip compile --quiet --upgrade $(COMPILE) --group lint --group docs --group benchmarks requirements/airflow3.in -o requirements/airflow3.txt
+	$(UV) pip compile --quiet --upgrade $(COMPILE) --group lint --group docs --group ui --group benchmarks requirements/airflow3.in -o requirements/airflow3.txt
 	$(UV) pip compile --quiet --upgrade $(COMPILE) requirements/airflow2.in -o requirements/airflow2.txt
 
 COMPILE := --universal --python-version 3.10 --no-annotate --no-header \
 	pyproject.toml --extra emulator --group test
 
 clean:
-	rm -rf .tools $(AIRFLOW3) $(AIRFLOW2) $(BENCH) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .tools $(AIRFLOW3) $(AIRFLOW2) $(UI) $(BENCH) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(UV):
 	$(PYTHON) -m venv .tools
@@ -89,6 +94,11 @@ $(AIRFLOW3)/.installed: pyproject.toml requirements/airflow3.txt | $(UV)
 $(AIRFLOW2)/.installed: pyproject.toml requirements/airflow2.txt | $(UV)
 	$(UV) venv --quiet --clear --python "$(PYTHON_OF_AIRFLOW2)" $(AIRFLOW2)
 	$(UV) pip install --quiet --python $(AIRFLOW2)/bin/python -c requirements/airflow2.txt -e ".[emulator]" --group test
+	touch $@
+
+$(UI)/.installed: pyproject.toml requirements/airflow3.txt | $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) $(UI)
+	$(UV) pip install --quiet --python $(UI)/bin/python -c requirements/airflow3.txt -e ".[emulator]" --group test --group ui
 	touch $@
 
 $(BENCH)/.installed: pyproject.toml requirements/airflow3.txt | $(UV)

@@ -50,7 +50,7 @@ def get_provider_info() -> dict[str, Any]:
                     "partner_id": {
                         "label": "Partner ID",
                         "description": "Only for partners who create Stitch accounts",
-                        "schema": {"type": ["string", "null"]},
+                        "schema": {"type": ["string", "null"], "format": "password"},
                     },
                     "partner_secret": {
                         "label": "Partner secret",

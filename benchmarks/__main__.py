@@ -29,6 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file, too")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw figures in this folder, too")
     options = parser.parse_args()
     names = options.names or list(BENCHMARKS)
     for name in names:
@@ -40,10 +41,15 @@ def main() -> int:
     results = {name: BENCHMARKS[name](console) for name in names}
     misses = [miss for result in results.values() for miss in result.misses]
     console.print(f"\n{machine.describe()}\n{machine.versions()}", style="dim", highlight=False)
+    figures: dict[str, Any] = {name: result.figures for name, result in results.items()}
+    figures |= {"machine": machine.describe(), "versions": machine.versions(), "misses": misses}
     if options.json is not None:
-        figures: dict[str, Any] = {name: result.figures for name, result in results.items()}
-        figures |= {"machine": machine.describe(), "versions": machine.versions(), "misses": misses}
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    if options.plots is not None:
+        from benchmarks import plots  # noqa: PLC0415 - only this needs matplotlib
+
+        for drawing in plots.draw(figures, options.plots):
+            console.print(f"Drew {drawing}", style="dim", highlight=False)
     for miss in misses:
         console.print(f"Missed: {miss}", style="bold red", highlight=False)
     if not misses:

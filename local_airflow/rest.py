@@ -52,6 +52,10 @@ class AirflowApi:
         self._call("POST", f"dags/{dag_id}/dagRuns", json=body, fine=(requests.codes.conflict,))
         return True
 
+    def runs(self, dag_id: str) -> list[str]:
+        """Return the ids of a DAG's runs."""
+        return [run["dag_run_id"] for run in self._call("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]]
+
     def state_of_run(self, dag_id: str, run_id: str) -> str:
         """Return a run's state: `queued`, `running`, `success` or `failed`."""
         state: str = self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
@@ -92,6 +96,11 @@ class AirflowApi:
         """Return what a task returned, or left under another key."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
         return self._call("GET", path)["value"]
+
+    def set_port(self, connection_id: str, port: int) -> None:
+        """Set the port of a connection of type Stitch."""
+        body = {"connection_id": connection_id, "conn_type": "stitch", "port": port}
+        self._call("PATCH", f"connections/{connection_id}", params={"update_mask": "port"}, json=body)
 
     def _call(self, method: str, path: str, *, fine: tuple[int, ...] = (), **options: Any) -> dict[str, Any]:
         what = f"{method} {path}"

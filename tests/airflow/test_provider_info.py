@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import airflow
 import jsonschema
@@ -67,12 +68,35 @@ def test_airflows_form_has_the_fields_and_labels():
     from airflow.providers_manager import ProvidersManager
 
     manager = ProvidersManager()
-    fields = {name for name in manager.connection_form_widgets if name.startswith("extra__stitch__")}
+    widgets = {
+        name.removeprefix("extra__stitch__"): widget
+        for name, widget in manager.connection_form_widgets.items()
+        if name.startswith("extra__stitch__")
+    }
     behaviour = manager.field_behaviours["stitch"]
 
-    assert fields == {f"extra__stitch__{name}" for name in CONNECTION_TYPE["conn-fields"]}
-    assert behaviour["relabeling"]["password"] == "API access token"
+    assert {name: _label(widget.field) for name, widget in widgets.items()} == {
+        "partner_id": "Partner ID",
+        "partner_secret": "Partner secret",
+        "request_timeout": "Request timeout (s)",
+        "requests_per_10_minutes": "Status requests per 10 minutes",
+    }
+    # What Airflow shows as asterisks. The standard field `password` is so in every type of connection.
+    assert {name for name, widget in widgets.items() if widget.is_sensitive} == {
+        "partner_id",
+        "partner_secret",
+    }
+    assert behaviour["relabeling"] == {
+        "password": "API access token",
+        "login": "Client ID (optional)",
+        "host": "API base URL (optional)",
+    }
     assert behaviour["hidden_fields"] == ["schema", "port", "extra"]
+
+
+def _label(field: Any) -> str:
+    label: str = field["schema"]["title"] if isinstance(field, dict) else field.args[0]  # Airflow 3, and 2
+    return label
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,56 @@
+"""Drawings of what benchmarks have found, for the documentation: SVG, with machine and versions under each.
+
+A further one is a function in PLOTS, under the name of its benchmark: it draws that one's figures.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+OURS, OTHERS = "#c8501e", "#7b8794"
+
+
+def parse_cost(axes: Axes, figures: Mapping[str, Any]) -> None:
+    """Draw the CPU time that each provider's operators add to a DAG file, compiled and not."""
+    subjects = list(figures)[::-1]  # bars are drawn from the bottom
+    for offset, state, alpha in ((0.2, "compiled", 1.0), (-0.2, "uncompiled", 0.45)):
+        least = [min(figures[subject][state]) * 1000 for subject in subjects]
+        colours = [OURS if subject.startswith("Stitch") else OTHERS for subject in subjects]
+        places = [number + offset for number in range(len(subjects))]
+        bars = axes.barh(places, least, height=0.36, color=colours, alpha=alpha)
+        axes.bar_label(bars, [f"{value:.3g} ms" for value in least], padding=4, fontsize=9)
+    axes.set_yticks(range(len(subjects)), subjects)
+    axes.margins(x=0.12)
+    axes.set_xlabel("CPU time at each parse (ms), the least of the runs; paler: without compiled files")
+    axes.set_title("What importing a provider's operators adds to a DAG file", loc="left")
+
+
+PLOTS: Mapping[str, Callable[[Axes, Mapping[str, Any]], None]] = {"parse_cost": parse_cost}
+
+
+def draw(results: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Draw what there are figures of, as `python -m benchmarks --json` writes them; return the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "stitch", "font.size": 10}):
+        for name in PLOTS.keys() & results.keys():
+            figure = Figure(figsize=(8, 4.6), layout="constrained")
+            axes = figure.add_subplot()
+            axes.spines[["top", "right"]].set_visible(False)
+            PLOTS[name](axes, results[name])
+            under = "\n".join(textwrap.wrap(f"{results['machine']}. {results['versions']}.", 130))
+            figure.supxlabel(under, fontsize=6.5, color="#55606c", x=0.01, ha="left")
+            written.append(folder / f"{name}.svg")
+            # Without the date, so that the same figures make the same file.
+            figure.savefig(written[-1], metadata={"Date": None})
+    return written
