@@ -105,9 +105,12 @@ def others(count: int, stub: Servant, ports: dict[str, int], certificate: Path) 
         asked,
         {"FIVETRAN_STUB": f"127.0.0.1:{ports['http']}"},
     )
-    yield Subject(
-        "Airflow alone: they do nothing", [Waiter("benchmarks.triggerer_probe.Idle", {})] * count, lambda: 0
-    )
+    yield Subject("Airflow alone: they do nothing", [idle()] * count, lambda: 0)
+
+
+def idle() -> Waiter:
+    """Return a trigger that does nothing."""
+    return Waiter("benchmarks.triggerer_probe.Idle", {})
 
 
 def connections(fast: dict[str, Any], slow: dict[str, Any], ports: dict[str, int]) -> list[dict[str, Any]]:

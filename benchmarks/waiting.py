@@ -18,7 +18,7 @@ from benchmarks.children import Servant
 from benchmarks.cost_of_waiting import Measured, Subject, longest, measure
 from benchmarks.result import Result
 from benchmarks.triggerer import Home, Triggerer
-from benchmarks.waiters import connections, others, ours
+from benchmarks.waiters import connections, idle, others, ours
 from benchmarks.waiting_tables import Limit, misses, table_of_few, table_of_many
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ SPEED = 15.0  #: of the clocks, once many wait
 ENDS_SPREAD = 600.0  #: Stitch's seconds over which the jobs end
 LONGEST_WAIT = 900.0  #: Stitch's seconds from the end of the last job until all tasks must know
 STEADY_OF_MANY = 45.0  #: seconds
+STEADY_OF_NOBODY = 5.0
 FEW = 200  #: of each provider, in its turn
 STEADY_OF_FEW = 25.0
 DELAY = 0.05  #: seconds until a server answers the few
@@ -37,7 +38,8 @@ DELAY = 0.05  #: seconds until a server answers the few
 NOTE = (
     "Blocked: the longest time in which the triggerer's event loop did not get round, without what it had to "
     "wait for a core that other processes had. Memory: what the process has more than without waiting tasks, "
-    "after a garbage collection; the first task's has the provider's modules in it. Airflow's own share is "
+    "after a garbage collection, for each task but the first, whose memory has the provider's modules in it. "
+    "Airflow's own share is "
     f"that of triggers that do nothing. Once {MANY} wait, their clocks run {SPEED:g} times as fast. One "
     f"in {LOADING_ONE_IN} of them waits for its rows to be loaded, the others for the end of the extraction."
 )
@@ -61,15 +63,22 @@ def run(console: Console) -> Result:
                 home.rows.ask("set_up", connections=connections(fast, slow, ports))
                 status.update(f"{MANY} of our sensors wait")
                 many, limit = _many(home, fast_stitch, fast)
+                status.update(f"{MANY} tasks of nobody's wait")
+                nobody = _nobody(home)
                 few = []
                 for subject in (_few_of_ours(stitch, slow), *others(FEW, stub, ports, certificate)):
                     status.update(f"{FEW} tasks wait: {subject.name}")
                     few.append(_few(home, subject))
-    console.print(table_of_many(many, limit))
+    console.print(table_of_many(many, nobody, limit))
     console.print(table_of_few(few))
     console.print(NOTE, style="dim", highlight=False)
-    figures = {"many": asdict(many), "limit": asdict(limit), "few": [asdict(each) for each in few]}
-    return Result(misses(many, limit), figures)
+    figures = {
+        "many": asdict(many),
+        "airflow_alone": asdict(nobody),
+        "limit": asdict(limit),
+        "few": [asdict(each) for each in few],
+    }
+    return Result(misses(many, nobody, limit), figures)
 
 
 def _many(home: Home, stitch: Servant, account: dict[str, Any]) -> tuple[Measured, Limit]:
@@ -96,6 +105,13 @@ def _many(home: Home, stitch: Servant, account: dict[str, Any]) -> tuple[Measure
         stitch.ask("start_jobs", first=half, durations=after)
         ends = [began.timestamp() + each for each in before] + [started_at + each for each in after]
         return measured, _limit(triggerer, stitch, ends, began.timestamp())
+
+
+def _nobody(home: Home) -> Measured:
+    """Measure what Airflow itself takes for as many."""
+    subject = Subject("Airflow alone", [idle()] * MANY, lambda: 0)
+    with home.triggerer("nobody") as triggerer:
+        return measure(triggerer, subject, STEADY_OF_NOBODY)
 
 
 def _ends(count: int, first: float) -> list[float]:

@@ -32,22 +32,23 @@ class Limit:
     learned_after: list[float] = field(default_factory=list)  #: of each job, from its end
 
 
-def table_of_many(many: Measured, limit: Limit) -> Table:
+def table_of_many(many: Measured, nobody: Measured, limit: Limit) -> Table:
     """Return what was found of many waiting sensors of ours, beside the targets."""
     table = Table(title=f"{many.count} Stitch sensors wait in one triggerer", title_justify="left")
     table.add_column("")
     for heading in ("Measured", "Target", ""):
         table.add_column(heading, justify="right")
-    for name, found, target, met in _lines(many, limit):
+    for name, found, target, met in _lines(many, nobody, limit):
         table.add_row(name, found, target, "" if met is None else "met" if met else "[bold red]missed[/]")
     return table
 
 
-def _lines(many: Measured, limit: Limit) -> list[tuple[str, str, str, bool | None]]:
+def _lines(many: Measured, nobody: Measured, limit: Limit) -> list[tuple[str, str, str, bool | None]]:
     """Return of all that is told a name, what was found, the target, and whether it is met."""
     learned = sorted(limit.learned_after)
     lost = limit.missing + limit.failed
-    limited, stall, memory = limit.busiest_window, many.stall.own, many.memory
+    limited, stall = limit.busiest_window, many.stall.own
+    memory = many.memory_of_further - nobody.memory_of_further
     return [
         (
             f"Limited requests in any 10 of {limit.minutes:.0f} minutes",
@@ -65,12 +66,13 @@ def _lines(many: Measured, limit: Limit) -> list[tuple[str, str, str, bool | Non
         ("Event loop blocked while they are being started", _milliseconds(many.stall_starting.own), "", None),
         ("Event loop blocked while their jobs end", _milliseconds(limit.stall.own), "", None),
         (
-            "Memory of a waiting task",
+            "Memory that this provider takes for a waiting task",
             _kilobytes(memory),
             f"at most {_kilobytes(MOST_MEMORY)}",
             memory <= MOST_MEMORY,
         ),
-        ("  of each but the first", _kilobytes(many.memory_of_further), "", None),
+        ("  with what Airflow itself takes", _kilobytes(many.memory_of_further), "", None),
+        ("  once, for the first one", f"{many.memory_of_first / 1e6:.1f} MB", "", None),
         ("Tasks without an outcome, or with an error", str(lost), "0", lost == 0),
         (
             "From a job's end to its task's resumption, median",
@@ -127,10 +129,10 @@ def _kilobytes(size: float) -> str:
     return f"{size / 1000:.1f} kB"
 
 
-def misses(many: Measured, limit: Limit) -> list[str]:
+def misses(many: Measured, nobody: Measured, limit: Limit) -> list[str]:
     """Return the targets that were missed, in words."""
     return [
         f"{many.count} waiting sensors: {name}: {found}; {target}"
-        for name, found, target, met in _lines(many, limit)
+        for name, found, target, met in _lines(many, nobody, limit)
         if met is False
     ] + [f"An error of these: {error}" for error in limit.errors]
