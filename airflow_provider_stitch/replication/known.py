@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
     from airflow_provider_stitch.connect.extraction_log import ExtractionLog
@@ -50,18 +50,30 @@ class Known:
         ended = listed.completion_time if listed is not None else None
         return replace(self, extraction=listed, earlier_seen_at=at, earlier_ended_at=ended)
 
-    def with_loads(self, loads: Iterable[Load], at: datetime) -> Known:
-        """Return what is known after a look at the source's loads at Stitch's time `at`."""
+    def with_loads(
+        self, loads: Iterable[Load], at: datetime, looked_for: Collection[str] | None = None
+    ) -> Known:
+        """Return what is known after a look at the source's loads at Stitch's time `at`.
+
+        :param looked_for: the stream names whose loads would have been found; None is all of the source. The
+            loads of others stay known as they were, unless they were found as well.
+        """
         by_name: dict[str, tuple[Load, ...]] = {}
         for load in loads:
             by_name[load.stream_name] = (*by_name.get(load.stream_name, ()), load)
+        kept = {
+            name: rows
+            for name, rows in (self.loads or {}).items()
+            if looked_for is not None and name not in looked_for and len(by_name.get(name, ())) < len(rows)
+        }
         troubles = {
             row.stream_name: self._follow(row, at)
             for rows in by_name.values()
             for row in rows
-            if row.error_state is not None
+            if row.error_state is not None and row.stream_name not in kept
         }
-        return replace(self, loads=by_name, loads_at=at, troubles=troubles)
+        troubles |= {name: trouble for name, trouble in self.troubles.items() if name in kept}
+        return replace(self, loads={**by_name, **kept}, loads_at=at, troubles=troubles)
 
     def _follow(self, row: Load, at: datetime) -> Trouble:
         before = self.troubles.get(row.stream_name)

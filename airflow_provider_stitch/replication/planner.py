@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 # Ends of the stretches, in seconds from now, in which the coming 10 minutes are looked ahead.
 STRETCHES = (10.0, 30.0, 70.0, 150.0, 300.0, 450.0, WINDOW)
 
-# Of so many requests one is kept for what is certain, such as a log once its job has ended.
+# Of so many requests one is kept for what is certain, such as a log once its job has ended; unless there are
+# more pages to look at than a third of the requests. Each is so late then that it pays to spend them all.
 RESERVE = 15
 
 # Pauses are told in parts of the one between two requests if they were spread evenly, 20 s as a rule.
@@ -111,9 +112,19 @@ def price_of_a_request(candidates: Sequence[Candidate], window: Window, now: flo
     needed = 0.0
     for looks, ends in zip(demand, STRETCHES, strict=True):
         needed += looks
-        free = bisect_left(window.free_in, ends) - kept
+        free = _free_within(ends, window) - kept
         dearest = max(dearest, needed / max(free, ends / WINDOW * window.share / 3, 0.5))
     return dearest**2 / 2
+
+
+def _free_within(seconds: float, window: Window) -> float:
+    """Return how many requests may be sent within so many seconds, with a part of the next one: it would seem
+    dear to ask now if none comes free for 10 s, and one after 11 s."""
+    number = bisect_left(window.free_in, seconds)
+    if number == len(window.free_in):
+        return float(number)
+    latest = window.free_in[number - 1] if number else 0.0
+    return number + (seconds - latest) / (window.free_in[number] - latest)
 
 
 def _time_until(price: float, candidate: Candidate, now: float) -> float:
@@ -127,5 +138,7 @@ def _time_until(price: float, candidate: Candidate, now: float) -> float:
 
 def _reserve(candidates: Sequence[Candidate], window: Window) -> int:
     """Return how many requests are kept for what follows once something has happened."""
+    if len(candidates) > window.share / 3:
+        return 0
     following = sum(prospect.then for each in candidates for prospect in each.prospects)
     return min(following, int(window.share / RESERVE), len(window.free_in) - 1)

@@ -251,19 +251,21 @@ class Watch:
     async def _ask_for_loads(self, assessment: Assessment, until: float | None) -> None:
         watch = await self.reader.watch()
         moment = await self._moment(self._loads_told)
+        expected = [self._load_of(verdict) for verdict in assessment.streams if verdict.state == "waiting"]
         told = await self.reader.loads_of(
             self.goal.source_name,
-            [self._load_of(verdict) for verdict in assessment.streams if verdict.state == "waiting"],
+            expected,
             since=self._loads_told.serial if self._loads_told else LATEST_KNOWN,
             until=until,
             prospect=of_loads(self.goal, self.known, assessment, moment, watch.experience_of_loads()),
         )
         if told is not None:
-            self._take_loads(told, told.value or [])
+            looked_for = {name for names, _ in expected for name in names}
+            self._take_loads(told, told.value or [], looked_for)
 
-    def _take_loads(self, told: Told[Any], loads: list[Load]) -> None:
+    def _take_loads(self, told: Told[Any], loads: list[Load], looked_for: set[str] | None = None) -> None:
         self._loads_told = told
-        self.known = self.known.with_loads(loads, stitch_time(told))
+        self.known = self.known.with_loads(loads, stitch_time(told), looked_for)
 
     def _load_of(self, verdict: StreamVerdict) -> tuple[tuple[str, ...], int]:
         """Return the names of a stream's load, and how many streams' loads there may be by that name."""

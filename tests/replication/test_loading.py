@@ -265,6 +265,32 @@ def test_a_load_may_bring_rows_of_the_job_before_so_it_must_settle(earlier, stat
     )
 
 
+def test_a_look_for_one_streams_load_leaves_what_is_known_of_the_others():
+    """Loads of one source are on several pages, and only those are looked at that somebody still waits for."""
+    both = log(flushed("06:04:30", "commits"), flushed("06:04:40", "issues"))
+    facts = known(both, looks=([load("commits", "06:05:00"), load("issues", None, "locked")], "06:06:00"))
+    facts = facts.with_loads([load("issues", "06:06:10")], at("06:06:20"), {"issues"})
+
+    assert assess(goal("loading"), facts).state == "finished"
+
+
+def test_a_load_that_was_looked_for_and_not_found_is_not_known_any_more():
+    facts = known(looks=([load("commits", "06:04:39")], "06:06:00"))
+
+    assert facts.with_loads([], at("06:06:20"), {"commits"}).loads == {}
+    assert facts.with_loads([], at("06:06:20"), {"issues"}).loads == facts.loads
+
+
+def test_an_error_that_was_not_looked_for_is_followed_on():
+    broken = load("commits", None, "locked")
+    facts = known(looks=([broken], "06:06:00"))
+
+    unseen = facts.with_loads([load("issues", "06:06:10")], at("06:06:20"), {"issues"})
+
+    assert unseen.troubles == facts.troubles
+    assert unseen.with_loads([broken], at("06:06:40"), {"commits"}).troubles["commits"].looks == 1
+
+
 def test_a_log_without_times_counts_loads_since_the_job_began_that_have_settled():
     timeless = parse_extraction_log(
         [b"send-stream-record-count-impl commits\n", f"main - INFO {SUCCEEDED}\n".encode()]

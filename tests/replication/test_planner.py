@@ -146,6 +146,16 @@ def test_of_the_last_requests_one_is_kept_for_the_log_that_will_be_due():
     assert next_step([before_a_log], window(*[100] * 27), NOW) == PAGE_1
 
 
+def test_where_many_pages_are_looked_at_no_request_is_kept():
+    """Each page is so late then that a fifteenth of all looks is worth more than logs without a delay."""
+    before_a_log = replace(since(3600, known=600), then=2)
+    others = [waiting(Request("loads", number), since(60)) for number in range(10)]
+    page = waiting(PAGE_1, *[before_a_log] * 50)
+
+    assert isinstance(next_step([page, *others[1:]], window(*[100] * 29), NOW), float)
+    assert next_step([page, *others], window(*[100] * 29), NOW) == PAGE_1
+
+
 def test_as_long_as_nothing_can_have_happened_nothing_is_asked():
     """A sensor may be told to wait for a job that begins tomorrow."""
     tomorrow = Prospect(known_at=NOW, since=NOW + 86_400)
@@ -172,6 +182,17 @@ def test_a_request_is_the_dearer_the_more_wait():
 def test_a_request_is_the_dearer_the_fewer_are_left():
     prices = [
         price_of_a_request([waiting(PAGE_1, since(600))], window(*[10] * used), NOW) for used in (0, 15, 28)
+    ]
+
+    assert prices[0] < prices[1] < prices[2]
+
+
+def test_a_request_is_the_dearer_the_later_the_next_ones_come_free():
+    prices = [
+        price_of_a_request(
+            [waiting(PAGE_1, since(600))], window(*[20 * n - next_one for n in range(2, 31)]), NOW
+        )
+        for next_one in (1, 9, 18)
     ]
 
     assert prices[0] < prices[1] < prices[2]
