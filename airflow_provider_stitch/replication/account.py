@@ -115,12 +115,15 @@ class AccountWatch:
 
     async def _drive(self) -> None:
         """Make requests as they are planned, until nobody wants anything."""
+        latest = float("-inf")
         try:
             while self._wants:
                 self._wakened.clear()
                 now = self._reader.clock.time()
+                # What was planned by a clock that was set back since has to be planned anew.
+                was_set_back, latest = now < latest, now
                 for want in self._wants:
-                    if want.until <= now:
+                    if want.until <= now or (was_set_back and not want.urgent):
                         want.settle(None)
                 if any(want.future.done() for want in self._wants):
                     await asyncio.sleep(0)  # for them to go

@@ -119,7 +119,7 @@ def _certain_at(verdict: StreamVerdict, goal: Goal, known: Known) -> datetime | 
         return trouble.since + OLD_TROUBLE_PATIENCE * looks / OLD_TROUBLE_LOOKS
     if verdict.loaded_at is not None:
         return verdict.loaded_at + timedelta(seconds=goal.load_settle)
-    if not verdict.target.had_rows and known.loads is not None:
+    if (not verdict.target.had_rows or verdict.target.perhaps_since) and known.loads is not None:
         loaded = [row.last_batch_loaded_at for rows in known.loads.values() for row in rows]
         latest = max((at for at in loaded if at is not None), default=None)
         return latest + NO_ROWS_PATIENCE if latest is not None else None

@@ -30,7 +30,8 @@ OLD_TROUBLE_PATIENCE = timedelta(minutes=5)
 # Rows of a job that ended so long before another began are taken to be loaded when that one flushes its own.
 LONGEST_LAG = timedelta(minutes=30)
 
-# Without a log, a stream that sees no load for this long after the source's last one had no rows.
+# Without a log, a stream that sees no load for this long after the source's last one had no rows. So long is
+# a load waited for, too, where the log does not tell when rows were flushed, before an earlier one counts.
 NO_ROWS_PATIENCE = timedelta(minutes=15)
 
 
@@ -43,6 +44,7 @@ class Target:
     since: datetime
     rows: int | None = None
     must_settle: bool = False  #: a load just after `since` may still carry only earlier batches
+    perhaps_since: datetime | None = None  #: where `since` is not its flush: its last may be as early as this
     had_rows: bool = True  #: False: nobody can tell
 
 
@@ -107,6 +109,7 @@ def targets_from_log(log: ExtractionLog, streams: Sequence[Stream], began_at: da
             label=label,
             load_names=load_names(stream) if stream else (entry.name,),
             since=entry.last_flush_at or entry.last_seen_at or began_at,
+            perhaps_since=None if entry.last_flush_at else began_at,
             rows=entry.rows,
             # One flush makes one batch, which one load brings. Rows whose flush was not seen, or at no known
             # time, may come in a later one; and of two streams of one name, a load may be the other's.
@@ -199,13 +202,25 @@ def _judge_stream(
         return StreamVerdict(target, state, in_trouble=True, said=trouble.said)
     loaded_at = row.last_batch_loaded_at if row else None
     # Loads are told in whole seconds. One in the very second of the flush may be either side of it.
-    if loaded_at is not None and loaded_at >= target.since.replace(microsecond=0):
+    if loaded_at is not None and loaded_at >= _second(target.since):
         sure = loaded_at >= target.since and not target.must_settle
         settled = at - loaded_at >= settle
         return StreamVerdict(target, "loaded" if sure or settled else "waiting", loaded_at)
     if not target.had_rows and quiet:
         return StreamVerdict(target, "no_rows")
+    # A log that tells of rows, but not of their flush, may do so long after they were loaded.
+    if (
+        quiet
+        and loaded_at is not None
+        and target.perhaps_since
+        and loaded_at >= _second(target.perhaps_since)
+    ):
+        return StreamVerdict(target, "loaded", loaded_at)
     return StreamVerdict(target, "waiting")
+
+
+def _second(instant: datetime) -> datetime:
+    return instant.replace(microsecond=0)
 
 
 def _counts(trouble: Trouble) -> bool:

@@ -70,7 +70,8 @@ def next_step(candidates: Sequence[Candidate], window: Window, now: float) -> Re
     """
     spacing = WINDOW / len(window.free_in)
     soonest, latest = spacing * SHORTEST_PAUSE, spacing * LONGEST_PAUSE
-    ready = [each for each in candidates if each.asked_at + soonest <= now or each.urgent]
+    # What was asked in the future was asked before the clock was set back.
+    ready = [each for each in candidates if not now - soonest < each.asked_at <= now or each.urgent]
     certain = [each for each in ready if each.certain(now)]
     if certain:
         first = max(certain, key=lambda each: each.delay(now))

@@ -277,8 +277,9 @@ class Watch:
 
     async def _moment(self, told: Told[Any] | None) -> Moment:
         spacing = (await self.reader.budget()).spacing
-        known_at = told.asked_at if told is not None else None
-        return Moment(self.reader.clock.time(), known_at, spacing, self._stitch_is_ahead)
+        now = self.reader.clock.time()
+        known_at = min(now, told.asked_at) if told is not None else None  # the clock may have been set back
+        return Moment(now, known_at, spacing, self._stitch_is_ahead)
 
     async def _ask_for_check(self) -> None:
         client = self.reader.client
@@ -290,7 +291,8 @@ class Watch:
 
     async def _check_that_it_can_end(self, assessment: Assessment) -> None:
         now = self.reader.clock.time()
-        if assessment.extraction.over or now - self._source_asked_at < SOURCE_INTERVAL:
+        # Not so if the clock was set back since.
+        if assessment.extraction.over or 0 <= now - self._source_asked_at < SOURCE_INTERVAL:
             return
         self._source_asked_at = now
         why_not = await self.reader.ask(self._why_not)

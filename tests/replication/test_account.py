@@ -25,6 +25,8 @@ from airflow_provider_stitch.replication.prospects import Prospect
 from airflow_provider_stitch.replication.reader import AccountReader
 from airflow_provider_stitch.replication.start import stop_job
 from airflow_provider_stitch.replication.watch import Watch
+from benchmarks.simulated_account import SimulatedAccount
+from benchmarks.virtual_time import VirtualClock, VirtualLoop, run
 from tests.replication.long_lists import (
     LongLists,
     extraction_of,
@@ -32,7 +34,6 @@ from tests.replication.long_lists import (
     loads_by_stream_name,
     sources_with,
 )
-from tests.replication.virtual_time import VirtualClock, VirtualLoop, run
 
 SOURCES = list(range(310_000, 310_250))
 """250 sources, 3 pages of extractions."""
@@ -97,6 +98,26 @@ def failing(error: Exception, times: float = math.inf) -> LongLists:
 
     client.before_each = fail
     return client
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_whoever_waits_while_the_clock_is_set_knows_soon_that_the_phase_has_ended(hours):
+    """What was planned by a clock that is set back would lie in a far future."""
+    account = Account()
+    stitch = SimulatedAccount(account.loop, sources=1)
+
+    async def story():
+        job = stitch.start(0, lasts=3600, flushed=[3500] * 3, lags=[600] * 3)
+        account.loop.call_later(1000, setattr, account.clock, "ahead", hours * 3600)
+        source = stitch.sources[0]
+        goal = Goal("loading", source.id, source.name, stitch.client_id, job_name=job.name)
+        outcome = await Watch(account.reader(stitch), goal).wait()
+        return outcome.error, account.loop.time() - max(job.loaded)
+
+    error, late = account.run(story)
+
+    assert error is None
+    assert 0 <= late < 300
 
 
 # --- What is shared -------------------------------------------------------------------------------------

@@ -266,7 +266,7 @@ def test_a_load_may_bring_rows_of_the_job_before_so_it_must_settle(earlier, stat
 
 
 def test_a_look_for_one_streams_load_leaves_what_is_known_of_the_others():
-    """Loads of one source are on several pages, and only those are looked at that somebody still waits for."""
+    """Loads of one source are on several pages, of which only those are looked at that are waited for."""
     both = log(flushed("06:04:30", "commits"), flushed("06:04:40", "issues"))
     facts = known(both, looks=([load("commits", "06:05:00"), load("issues", None, "locked")], "06:06:00"))
     facts = facts.with_loads([load("issues", "06:06:10")], at("06:06:20"), {"issues"})
@@ -289,6 +289,18 @@ def test_an_error_that_was_not_looked_for_is_followed_on():
 
     assert unseen.troubles == facts.troubles
     assert unseen.with_loads([broken], at("06:06:40"), {"commits"}).troubles["commits"].looks == 1
+
+
+def test_rows_of_no_known_flush_may_be_loaded_before_the_log_tells_of_them():
+    """Nothing would ever be loaded after that line. So an earlier load counts once all is quiet."""
+    summed_up_at_the_end = log(replicated("06:04:50", "commits", 412))
+    early = ([load("commits", "06:03:10")], "06:19:50")
+    late = ([load("commits", "06:03:10")], "06:20:00")
+    before_the_job = ([load("commits", "05:59:10")], "06:20:00")
+
+    assert assess(goal("loading"), known(summed_up_at_the_end, looks=early)).state == "running"
+    assert assess(goal("loading"), known(summed_up_at_the_end, looks=late)).state == "finished"
+    assert assess(goal("loading"), known(summed_up_at_the_end, looks=before_the_job)).state == "running"
 
 
 def test_a_log_without_times_counts_loads_since_the_job_began_that_have_settled():
