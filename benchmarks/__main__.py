@@ -6,12 +6,13 @@ import argparse
 import json
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from benchmarks import extraction_log, machine, parse_cost, waiting
+from benchmarks import extraction_log, machine, parse_cost, simulation, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 BENCHMARKS: dict[str, Callable[[Console], Result]] = {
     "parse_cost": parse_cost.run,
     "extraction_log": extraction_log.run,
+    "simulation": simulation.run,
     "waiting": waiting.run,
 }
 
@@ -30,6 +32,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file, too")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw figures in this folder, too")
+    parser.add_argument("--days", type=float, help="virtual days of each case of `simulation`; 7 is a week")
     options = parser.parse_args()
     names = options.names or list(BENCHMARKS)
     for name in names:
@@ -38,7 +41,8 @@ def main() -> int:
     # As an exception, so that whatever a benchmark has started is ended.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     console = Console(width=None if sys.stdout.isatty() else 120)
-    results = {name: BENCHMARKS[name](console) for name in names}
+    benchmarks = BENCHMARKS | {"simulation": partial(simulation.run, days=options.days)}
+    results = {name: benchmarks[name](console) for name in names}
     misses = [miss for result in results.values() for miss in result.misses]
     console.print(f"\n{machine.describe()}\n{machine.versions()}", style="dim", highlight=False)
     figures: dict[str, Any] = {name: result.figures for name, result in results.items()}

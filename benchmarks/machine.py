@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 DISTRIBUTIONS = (
@@ -27,8 +28,12 @@ def describe() -> str:
 
 
 def versions() -> str:
-    """Return the versions of what is measured, on one line."""
-    return ", ".join(f"{name} {version(name)}" for name in DISTRIBUTIONS)
+    """Return the versions of what is measured, as far as it is installed, on one line."""
+    installed = {}
+    for name in DISTRIBUTIONS:
+        with suppress(PackageNotFoundError):
+            installed[name] = version(name)
+    return ", ".join(f"{name} {number}" for name, number in installed.items())
 
 
 def _processor() -> str:

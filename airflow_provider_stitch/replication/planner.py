@@ -99,7 +99,6 @@ def price_of_a_request(candidates: Sequence[Candidate], window: Window, now: flo
         if candidate.certain(now):
             continue
         prospects = candidate.prospects[::every]
-        each = len(candidate.prospects) / len(prospects)
         known = [prospect.pending(prospect.known_at) for prospect in prospects]
         left, begins = float(len(prospects)), 0.0
         for index, ends in enumerate(STRETCHES):
@@ -107,7 +106,9 @@ def price_of_a_request(candidates: Sequence[Candidate], window: Window, now: flo
                 prospect.pending(now + ends) / at_first
                 for prospect, at_first in zip(prospects, known, strict=True)
             )
-            demand[index] += math.sqrt(max(0.0, each * (left - still)) * (ends - begins))
+            # As if nobody had gone by then: whoever is wrong about the end must not have spent all before it.
+            goes = len(candidate.prospects) * max(0.0, 1 - still / left) if left else 0.0
+            demand[index] += math.sqrt(goes * (ends - begins))
             left, begins = still, ends
     dearest = 0.0
     needed = 0.0

@@ -150,7 +150,7 @@ def test_where_many_pages_are_looked_at_no_request_is_kept():
     """Each page is so late then that a fifteenth of all looks is worth more than logs without a delay."""
     before_a_log = replace(since(3600, known=600), then=2)
     others = [waiting(Request("loads", number), since(60)) for number in range(10)]
-    page = waiting(PAGE_1, *[before_a_log] * 50)
+    page = waiting(PAGE_1, *[before_a_log] * 500)
 
     assert isinstance(next_step([page, *others[1:]], window(*[100] * 29), NOW), float)
     assert next_step([page, *others], window(*[100] * 29), NOW) == PAGE_1
