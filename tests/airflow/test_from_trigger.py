@@ -39,6 +39,7 @@ def started_by_airflow(trigger, **others):
     trigger.timeout_after = AT
     trigger.task_instance = None
     context = {"ti": SimpleNamespace(**dict.fromkeys(("dag_id", "run_id", "task_id", "try_number"), "a"))}
+    context["dag_run"] = SimpleNamespace(start_date=AT)
     context["ti"].map_index = -1
     context["ti"].xcom_pull = lambda task_ids, map_indexes: [task_ids, map_indexes]
     trigger.template_fields = ("source", "job_name", "started_after", "streams")
@@ -236,6 +237,43 @@ def test_outlets_are_left_to_a_worker():
     task = sensor(outlets=[Asset("stitch://github")])
 
     assert task.start_trigger_args.trigger_kwargs["ending"] is None
+
+
+@needs_templates
+def test_200_that_begin_and_end_in_one_triggerer_share_the_limit_of_their_account(stitch, monkeypatch):
+    xcoms = {}
+
+    async def leave_xcom(task_instance, key, value):
+        xcoms[task_instance.task_id, key] = value
+
+    # Only a triggerer can leave XComs. What it does with them is in tests/system.
+    monkeypatch.setattr("airflow_provider_stitch.triggers.sensor.leave_xcom", leave_xcom)
+    monkeypatch.setattr("airflow_provider_stitch.triggers.stitch.leave_xcom", leave_xcom)
+    plans = [JobPlan(tap_exit_status=1 if number % 20 == 0 else 0) for number in range(200)]
+    ids = [stitch.add_source(f"source_{number}", streams={"rows": 1}) for number in range(200)]
+    jobs = [stitch.start_job(source, plan) for source, plan in zip(ids, plans, strict=True)]
+    triggers = []
+    for number in range(200):
+        task = StitchExtractionSensor(
+            task_id="wait", source="source_{{ params.number }}", started_after="{{ ts }}", **IN_TRIGGERER
+        )
+        trigger = started_by_airflow(trigger_of(task), params={"number": number}, ts="2020-01-01T00:00:00Z")
+        trigger.timeout_after = datetime.now(timezone.utc) + timedelta(minutes=10)
+        trigger.trigger_id = number
+        trigger.task_instance = SimpleNamespace(task_id=f"wait_{number}", map_index=-1)
+        triggers.append(trigger)
+
+    async def run_all():
+        return await asyncio.gather(*(events_of(trigger) for trigger in triggers))
+
+    ended = [event for (event,) in asyncio.run(run_all())]
+
+    assert ended == ["failed" if plan.tap_exit_status else "success" for plan in plans]
+    names = [xcoms.get((f"wait_{number}", "return_value"), {}).get("job_name") for number in range(200)]
+    assert names == [
+        None if plan.tap_exit_status else job.job_name for plan, job in zip(plans, jobs, strict=True)
+    ]
+    assert stitch.busiest_window() <= 30
 
 
 # --- In `dag.test()`, where there is no triggerer -------------------------------------------------------
