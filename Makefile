@@ -11,8 +11,8 @@ UI := .venv-ui
 PYTHON_OF_AIRFLOW2 ?= >=3.10,<3.13
 BENCH := .venv-benchmarks
 
-.PHONY: help demo test test-airflow2 test-system test-system-airflow2 test-ui lint docs docs-links fault-table format \
-	bench constraints clean
+.PHONY: help demo test test-airflow2 test-system test-system-airflow2 test-ui chaos lint docs docs-links fault-table \
+	format bench constraints clean
 
 help:
 	@echo "make demo           a local Stitch, a real Airflow, a DAG that waits until its rows are loaded"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-system    jobs are never lost: an Airflow of several processes, which are killed"
 	@echo "make test-system-airflow2  the same on Airflow 2.11"
 	@echo "make test-ui        Airflow's pages in a browser (needs Chromium); makes the pictures of the documentation"
+	@echo "make chaos RUNS=100  many jobs, and kills and cuts at moments that SEED=0 chooses: a table of what became of them"
 	@echo "make lint           ruff, mypy --strict, import-linter"
 	@echo "make docs           the documentation, in docs/_build/html; a warning is an error"
 	@echo "make docs-links     ask every other site that the documentation links to (needs the internet)"
@@ -47,6 +48,9 @@ test-system-airflow2: $(AIRFLOW2)/.installed
 
 test-ui: $(UI)/.installed
 	$(UI)/bin/python -m pytest tests/ui
+
+chaos: $(AIRFLOW3)/.installed
+	$(AIRFLOW3)/bin/python -m tests.system.chaos --runs $(or $(RUNS),100) --seed $(or $(SEED),0)
 
 lint: $(AIRFLOW3)/.installed
 	$(AIRFLOW3)/bin/ruff check .

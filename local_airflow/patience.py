@@ -76,7 +76,7 @@ class Patience:
         :raises Interrupted: a signal came.
         """
         while True:
-            self._heed()
+            self.heed()
             with suppress(NoAnswer):
                 if has_come():
                     return
@@ -92,7 +92,12 @@ class Patience:
             self.watch()
             time.sleep(PAUSE)
 
-    def _heed(self) -> None:
+    def heed(self) -> None:
+        """Raise if there is no point in going on.
+
+        :raises LocalAirflowFailed: a process that is needed has died.
+        :raises Interrupted: a signal came.
+        """
         if self._signals:
             raise Interrupted(self._signals[0])
         self.watch()

@@ -124,6 +124,14 @@ class LocalAirflow:
         """Return the id of a component's main process, the leader of a session."""
         return self._processes[name].pid
 
+    def is_running(self, name: str) -> bool:
+        """Whether a component was started and has not been ended."""
+        return name in self._processes
+
+    def members(self) -> list[psutil.Process]:
+        """Return all processes of this Airflow: the components', and what they have started."""
+        return _members({process.pid for process in self._processes.values()} | self._bereft)
+
     def start_one(self, component: str, name: str | None = None) -> None:
         """Start a component: one that was ended, or, under another name, a further one of its kind."""
         self._launch(name or component, {**API_SERVER, **COMPONENTS}[component])
@@ -144,6 +152,11 @@ class LocalAirflow:
         else:
             _kill(_members({process.pid}))
         process.wait()
+
+    def end_bereft(self) -> None:
+        """End what was left alive when its component was killed."""
+        _kill(_members(self._bereft))
+        self._bereft.clear()
 
     def _launch(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         with self._log_of(name).open("ab") as log:

@@ -61,6 +61,11 @@ class AirflowApi:
         state: str = self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
         return state
 
+    def states_of_runs(self) -> dict[str, str]:
+        """Return the states of the 100 newest runs of all DAGs, by the runs' ids."""
+        runs = self._call("GET", "dags/~/dagRuns", params={"limit": 100, "order_by": "-id"})["dag_runs"]
+        return {run["dag_run_id"]: run["state"] for run in runs}
+
     def states_of_tasks(self, dag_id: str, run_id: str) -> dict[str, str | None]:
         """Return the state of each task of a run."""
         tasks = self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
@@ -81,6 +86,12 @@ class AirflowApi:
         """Add a connection, given as its JSON has it."""
         body = {"connection_id": connection_id, **connection, "extra": json.dumps(connection["extra"])}
         self._call("POST", "connections", json=body)
+
+    def runs_of_tasks(self) -> dict[str, str]:
+        """Return the ids of the runs to which the 100 newest tasks belong, by the ids of their tries."""
+        path, newest = "dags/~/dagRuns/~/taskInstances", {"limit": 100, "order_by": "-run_after"}
+        tasks = self._call("GET", path, params=newest)["task_instances"]
+        return {task["id"]: task["dag_run_id"] for task in tasks}
 
     def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
         """Mark a task `failed` or `success`, as a user does."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import itertools
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,11 +18,12 @@ class Agenda:
 
     def __init__(self) -> None:
         self._entries: list[tuple[datetime, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._numbers = itertools.count()  # what was entered first happens first
+        self._entered = 0  # what was entered first happens first
 
     def at(self, instant: datetime, act: Callable[..., None], *subject: Any) -> None:
         """Call ``act`` with the subject and this instant once it has come."""
-        heapq.heappush(self._entries, (instant, next(self._numbers), act, subject))
+        self._entered += 1
+        heapq.heappush(self._entries, (instant, self._entered, act, subject))
 
     def run_until(self, now: datetime) -> None:
         """Do what is due, in the order of its instants; also what is entered meanwhile."""

@@ -15,11 +15,13 @@ from airflow_provider_stitch.emulator.ledger import REQUESTS_PER_WINDOW, LogHost
 from airflow_provider_stitch.emulator.partner import Partner
 from airflow_provider_stitch.emulator.plans import Quirks
 from airflow_provider_stitch.emulator.server import Server
+from airflow_provider_stitch.emulator.state_file import StateFile
 from airflow_provider_stitch.emulator.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from os import PathLike
     from types import TracebackType
 
 _FIRST_CLIENT_ID = 104857
@@ -37,6 +39,9 @@ class StitchEmulator(EmulatedAccount):
     :param port: of the API; 0 takes a free one. Logs are served on another free port.
     :param start: the virtual time at which it begins; None: the real time.
     :param quirks: what Stitch's documentation leaves open. May be changed later, too.
+    :param state_file: keeps all but faults and the record of requests, so that an emulator that was killed
+        goes on where it was; its time has gone on meanwhile. If the file exists, of the other arguments only
+        ``speed``, ``host`` and ``port`` count. It is written at every request: for small accounts.
     :param partner_id: of the partner that creates accounts, and ``partner_secret``. None makes one up.
     """
 
@@ -52,14 +57,22 @@ class StitchEmulator(EmulatedAccount):
         quirks: Quirks | None = None,
         partner_id: str | None = None,
         partner_secret: str | None = None,
+        state_file: str | PathLike[str] | None = None,
     ) -> None:
-        self.quirks = quirks or Quirks()
         self.speed = speed
-        world = World(Clock(start, speed), self.quirks, Partner(partner_id, partner_secret))
-        token = access_token or world.new_token(_PREFIX)
-        account = world.add_account(_FIRST_CLIENT_ID if client_id is None else client_id, token)
-        account.add_usual_destination(world.clock.now())
-        super().__init__(world, account, token)
+        file = None if state_file is None else StateFile(state_file)
+        world = None if file is None else file.load(speed)
+        if world is None:
+            world = World(Clock(start, speed), quirks or Quirks(), Partner(partner_id, partner_secret))
+            number = _FIRST_CLIENT_ID if client_id is None else client_id
+            first = world.add_account(number, access_token or world.new_token(_PREFIX))
+            first.add_usual_destination(world.clock.now())
+        if file is not None:
+            world.keep = file.save
+            file.save(world)
+        self.quirks = world.quirks
+        account = next(iter(world.accounts.values()))
+        super().__init__(world, account, next(iter(account.tokens)))
         courier = Courier(world)
         world.on_change = courier.wake
         self._front = Front(world)

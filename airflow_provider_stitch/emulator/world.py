@@ -6,7 +6,7 @@ import secrets
 import threading
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_stitch.emulator.account import Account
 from airflow_provider_stitch.emulator.faults import Faults
@@ -29,6 +29,10 @@ class _LogKey(NamedTuple):
     expires: datetime
 
 
+# What outlives a process, if it is kept. Faults are arranged anew, and the record of requests begins anew.
+_STATE = ("quirks", "partner", "ids", "accounts", "limits", "outbox", "_tokens", "_log_keys")
+
+
 class World:
     """Accounts, the clock, the arranged faults, and the record of what was asked."""
 
@@ -44,6 +48,7 @@ class World:
         self.requests: list[RequestRecord] = []
         self.log_host_requests: list[LogHostRequest] = []
         self.on_change: Callable[[], None] | None = None  #: called when hooks may have something to be told
+        self.keep: Callable[[World], None] | None = None  #: called when anything may have changed
         self._tokens: dict[str, Account] = {}
         self._log_keys: dict[str, _LogKey] = {}
         self._lock = threading.RLock()
@@ -59,9 +64,23 @@ class World:
             for account in self.accounts.values():
                 account.catch_up(now)
             yield now
+            if self.keep is not None:
+                self.keep(self)
             told = self.on_change if tell and self._somebody_listens() else None
         if told is not None:
             told()
+
+    def state(self) -> dict[str, Any]:
+        """All that outlives a process."""
+        return {name: getattr(self, name) for name in _STATE}
+
+    @classmethod
+    def resumed(cls, clock: Clock, state: dict[str, Any]) -> World:
+        """A world that goes on from a state."""
+        world = cls(clock, state["quirks"], state["partner"])
+        for name, value in state.items():
+            setattr(world, name, value)
+        return world
 
     def next_event(self) -> datetime | None:
         """When something happens next that a webhook may tell of; None if nobody listens."""

@@ -25,7 +25,7 @@ def stitch() -> Iterator[StitchEmulator]:
 
 @pytest.fixture(scope="session")
 def airflow(stitch: StitchEmulator) -> Iterator[Airflow]:
-    with running_airflow(stitch) as airflow:
+    with running_airflow(stitch.connection_json()) as airflow:
         yield airflow
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -23,12 +23,11 @@ else:
     from local_airflow.rest import AirflowApi as Control
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from airflow_provider_stitch.emulator import StitchEmulator
+    from collections.abc import Callable, Iterator, Mapping
 
 DAGS_FOLDER = Path(__file__).parent / "dags"
 TASK = "replicate"
+OVER = ("success", "failed")
 POSTGRES = os.environ.get("STITCH_TEST_POSTGRES")
 
 #: Seconds that a wait may take before the test fails, on however busy a machine.
@@ -36,7 +35,7 @@ PATIENCE = 90.0
 
 #: Airflow notices at once what it would notice in minutes.
 SETTINGS = {
-    "CORE__PARALLELISM": "4",
+    "CORE__PARALLELISM": "6",
     "CORE__TASK_SUCCESS_OVERTIME": "1",
     "SCHEDULER__JOB_HEARTBEAT_SEC": "1",
     "SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "1",
@@ -60,20 +59,30 @@ class Airflow:
         # A database that is given may hold runs of earlier tests.
         self._run_ids = (f"{uuid4().hex[:8]}_{number}" for number in itertools.count(1))
 
+    def new_run(self, dag_id: str, task_id: str = TASK) -> Run:
+        """A run that is still to begin."""
+        return Run(self, dag_id, next(self._run_ids), task_id)
+
     def run(self, dag_id: str, source: str, *, task_id: str = TASK, **conf: str) -> Run:
         """Start a run of a DAG that replicates a source, or waits for it.
 
         :param task_id: the task to follow; `*` follows the logs of all.
         :param conf: what the run's configuration says beside the source.
         """
-        run = Run(self, dag_id, next(self._run_ids), task_id)
-        self.until(lambda: self.control.trigger(dag_id, run.run_id, {"source": source, **conf}), "a run")
+        run = self.new_run(dag_id, task_id)
+        run.begin(source, **conf)
         return run
 
     def task_processes(self) -> list[psutil.Process]:
         """The processes in which tasks run."""
-        scheduler = psutil.Process(self.processes.pid("scheduler"))
-        return [process for process in scheduler.children(recursive=True) if _is_task(process)]
+        return [process for process in self.processes.members() if _is_task(process)]
+
+    def supervisor_of(self, task: psutil.Process) -> psutil.Process | None:
+        """The process that looks after a task's; None if it is gone."""
+        with suppress(psutil.NoSuchProcess):
+            parent = task.ppid()
+            return next((process for process in self.processes.members() if process.pid == parent), None)
+        return None
 
     def kill_the_task(self) -> None:
         """Kill what runs tasks just now, without a warning."""
@@ -86,6 +95,11 @@ class Airflow:
         files = [path for path in self.processes.home.rglob("*") if path.is_file()]
         rows = _rows(POSTGRES) if POSTGRES else []
         return b"\n".join([*(path.read_bytes() for path in files), *rows])
+
+    def heed(self) -> None:
+        """Fail the test if a process has died that nobody has ended, or a signal came."""
+        with _readable_end():
+            self._patience.heed()
 
     def until(self, has_come: Callable[[], Any], what: str, patience: float = PATIENCE) -> None:
         """Return when `has_come`; fail the test if that takes too long or a process has died."""
@@ -103,6 +117,14 @@ class Run:
         self.dag_id = dag_id
         self.run_id = run_id
         self.task_id = task_id
+
+    def begin(self, source: str, **conf: str) -> None:
+        """Begin.
+
+        :param conf: what the run's configuration has beside its source.
+        """
+        control, whole = self._airflow.control, {"source": source, **conf}
+        self._airflow.until(lambda: control.trigger(self.dag_id, self.run_id, whole), "a run")
 
     @property
     def waits(self) -> int:
@@ -122,7 +144,7 @@ class Run:
 
         def is_over() -> bool:
             states.append(control.state_of_run(self.dag_id, self.run_id))
-            return states[-1] in ("success", "failed")
+            return states[-1] in OVER
 
         self._airflow.until(is_over, f"the end of {self.run_id} of {self.dag_id}", patience)
         return states[-1]
@@ -181,15 +203,22 @@ def _is_task(process: psutil.Process) -> bool:
 
 
 @contextmanager
-def running_airflow(stitch: StitchEmulator) -> Iterator[Airflow]:
-    """An Airflow that has read the DAGs. What was started is ended with the context."""
+def running_airflow(
+    connection: str, *, home: Path | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[Airflow]:
+    """An Airflow that has read the DAGs. What was started is ended with the context.
+
+    :param connection: its connection to Stitch, as JSON.
+    :param home: Airflow's home, which then stays.
+    :param settings: further settings of Airflow.
+    """
     patience = Patience(PATIENCE)
     # On Airflow 2 the tests look into its database themselves, so both have one home.
-    home = Path(os.environ["AIRFLOW_HOME"]) if IS_AIRFLOW_2 else None
-    settings = {**SETTINGS, **_database()}
+    home = Path(os.environ["AIRFLOW_HOME"]) if IS_AIRFLOW_2 else home
+    settings = {**SETTINGS, **_database(), **(settings or {})}
     with (
         patience.heeding_signals(),
-        LocalAirflow(stitch.connection_json(), patience, DAGS_FOLDER, settings=settings, home=home) as local,
+        LocalAirflow(connection, patience, DAGS_FOLDER, settings=settings, home=home) as local,
     ):
         control = Control() if IS_AIRFLOW_2 else Control(local.url)
         airflow = Airflow(local, control, patience)

@@ -42,7 +42,7 @@ def test_a_worker_that_was_held_up_leaves_the_job_to_the_next_try(airflow, sourc
     """Airflow starts another try; then it kills the first, which must not take the job along."""
     run = source.run_until_it_waits("plain_in_worker")
     (task,) = airflow.task_processes()
-    supervisor = task.parent()
+    supervisor = airflow.supervisor_of(task)
     supervisor.suspend()
     run.until_logged("An earlier try of this task started job")
     supervisor.resume()

@@ -11,6 +11,7 @@ TIMED = timedelta(seconds=15)
 
 WAYS = {
     "plain": {},
+    "failing": {"retries": 2},
     "left_running": {"stop_on_kill": False},
     "timed": {"execution_timeout": TIMED, "retries": 0},
     "timed_left_running": {"execution_timeout": TIMED, "retries": 0, "stop_on_kill": False},
@@ -26,6 +27,7 @@ for way, options in WAYS.items():
             StitchRunReplicationJobOperator(
                 task_id="replicate",
                 source="{{ dag_run.conf['source'] }}",
+                stitch_conn_id="{{ dag_run.conf.get('connection', 'stitch_default') }}",
                 deferrable=deferrable,
                 **{"retries": 9, "retry_delay": timedelta(0), **options},
             )
