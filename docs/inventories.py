@@ -33,6 +33,7 @@ PYTHON = {
     "collections.abc.Sequence": ("py:class", "library/collections.abc.html#$"),
     "datetime.datetime": ("py:class", "library/datetime.html#$"),
     "datetime.timedelta": ("py:class", "library/datetime.html#$"),
+    "pathlib.Path": ("py:class", "library/pathlib.html#$"),
     "typing.Any": ("py:data", "library/typing.html#$"),
     "typing.Literal": ("py:data", "library/typing.html#$"),
     "uuid.UUID": ("py:class", "library/uuid.html#$"),

@@ -21,7 +21,7 @@ from airflow_provider_stitch.emulator.world import World
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-    from os import PathLike
+    from pathlib import Path
     from types import TracebackType
 
 _FIRST_CLIENT_ID = 104857
@@ -57,7 +57,7 @@ class StitchEmulator(EmulatedAccount):
         quirks: Quirks | None = None,
         partner_id: str | None = None,
         partner_secret: str | None = None,
-        state_file: str | PathLike[str] | None = None,
+        state_file: str | Path | None = None,
     ) -> None:
         self.speed = speed
         file = None if state_file is None else StateFile(state_file)

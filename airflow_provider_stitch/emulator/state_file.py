@@ -6,13 +6,10 @@ import pickle
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from airflow_provider_stitch.emulator.clock import Clock
 from airflow_provider_stitch.emulator.world import World
-
-if TYPE_CHECKING:
-    from os import PathLike
 
 
 class _Kept(NamedTuple):
@@ -30,7 +27,7 @@ class StateFile:
     :param path: of the file. It is made when it is first written.
     """
 
-    def __init__(self, path: str | PathLike[str]) -> None:
+    def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
 
     def load(self, speed: float) -> World | None:

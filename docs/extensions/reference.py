@@ -26,6 +26,7 @@ SHORT = {
     "Literal": "typing.Literal",
     "Mapping": "collections.abc.Mapping",
     "Sequence": "collections.abc.Sequence",
+    "Path": "pathlib.Path",
     "datetime": "datetime.datetime",
     "timedelta": "datetime.timedelta",
 }
