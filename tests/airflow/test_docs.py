@@ -101,7 +101,7 @@ if not version("apache-airflow").startswith("2."):
             env={**os.environ, "AIRFLOW__CORE__DAGS_FOLDER": str(dags)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
 

@@ -242,6 +242,7 @@ def test_a_start_that_is_refused_by_an_outage_says_so_when_time_is_up(stitch, gi
 def test_a_try_that_is_killed_leaves_the_job_to_a_later_one(
     stitch, github, context, mocker, state, given_up, stopped
 ):
+    stitch.plan_next_job(github, JobPlan(tap_seconds=36_000))
     mocker.patch.object(StitchRunReplicationJobOperator, "_wait", side_effect=KeyboardInterrupt)
     task = operator()
     with pytest.raises(KeyboardInterrupt):
@@ -256,6 +257,7 @@ def test_a_try_that_is_killed_leaves_the_job_to_a_later_one(
 
 
 def test_an_airflow_that_does_not_answer_a_killed_task_does_not_hold_it_up(stitch, github, context, mocker):
+    stitch.plan_next_job(github, JobPlan(tap_seconds=36_000))
     mocker.patch.object(StitchRunReplicationJobOperator, "_wait", side_effect=KeyboardInterrupt)
     mocker.patch("airflow_provider_stitch.operators.kept_job.ASK_PATIENCE", 0.1)
     task = operator()
@@ -274,10 +276,10 @@ def test_an_airflow_that_does_not_answer_a_killed_task_does_not_hold_it_up(stitc
 if tuple(int(part) for part in version("apache-airflow").split(".")[:2]) >= (3, 3):
 
     def test_in_a_real_airflow_the_next_try_goes_on_with_the_job_of_the_last(airflow, stitch, github):
-        stitch.plan_jobs(github, JobPlan(tap_seconds=1800))
+        stitch.plan_jobs(github, JobPlan(tap_seconds=2400))
         with airflow.dag() as dag:
             StitchRunReplicationJobOperator(
-                task_id="replicate", source="github", timeout=1, retries=9, retry_delay=0
+                task_id="replicate", source="github", timeout=2, retries=20, retry_delay=0
             )
 
         ran = airflow.run(dag)
