@@ -35,7 +35,37 @@ def parse_cost(axes: Axes, figures: Mapping[str, Any]) -> None:
     axes.set_title("What importing a provider's operators adds to a DAG file", loc="left")
 
 
-PLOTS: Mapping[str, Callable[[Axes, Mapping[str, Any]], None]] = {"parse_cost": parse_cost}
+def simulation(axes: Axes, figures: Mapping[str, Any]) -> None:
+    """Draw how late a waiting task knows of an end, beside the best schedule of fixed pauses."""
+    rows = figures["rows"][::-1]
+    places = range(len(rows))
+    for key, name, colour in (
+        ("mean", "this provider", OURS),
+        ("best_mean", "the best fixed schedule", OTHERS),
+    ):
+        # Points: on a scale without a zero the length of a bar would say nothing.
+        axes.plot([row[key] for row in rows], places, "o", color=colour, label=name)
+    for place, row in zip(places, rows, strict=True):
+        axes.annotate(
+            f"{row['mean']:.0f} s, {row['best_mean']:.0f} s",
+            (max(row["mean"], row["best_mean"]), place),
+            xytext=(8, -3),
+            textcoords="offset points",
+            fontsize=9,
+        )
+    names = [f"{row['case']['phase']}, {row['case']['sources']} waiting" for row in rows]
+    axes.set_yticks(places, names)
+    axes.set_xscale("log")
+    axes.margins(x=0.12)
+    axes.set_xlabel("seconds, on average, from the end of the phase until the task knows (simulated)")
+    axes.set_title("How late a waiting task knows, within 30 requests in 10 minutes", loc="left")
+    axes.legend(frameon=False)
+
+
+PLOTS: Mapping[str, Callable[[Axes, Mapping[str, Any]], None]] = {
+    "parse_cost": parse_cost,
+    "simulation": simulation,
+}
 
 
 def draw(results: Mapping[str, Any], folder: Path) -> list[Path]:
