@@ -37,7 +37,8 @@ class AirflowDatabase:
 
     def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None) -> bool:
         """Start a run. Return True."""
-        trigger_dag(dag_id, run_id=run_id, conf=dict(conf or {}))
+        # With its microseconds, for two runs may begin in one second.
+        trigger_dag(dag_id, run_id=run_id, conf=dict(conf or {}), replace_microseconds=False)
         return True
 
     def state_of_run(self, dag_id: str, run_id: str) -> str:

@@ -10,8 +10,6 @@ from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.task_context import LINK_KEY
 from airflow_provider_stitch.triggers.abilities import RENDERS_IN_TRIGGERER, RETRIES_FROM_TRIGGERER
 
-pytestmark = pytest.mark.skipif(not RENDERS_IN_TRIGGERER, reason="shown for Airflow 3.3 and later")
-
 #: The tries that begin in a worker for they have templates. All of them end in the triggerer.
 BEGUN = [] if RENDERS_IN_TRIGGERER else ["attempt=1.log"]
 FAILING = JobPlan(tap_exit_status=1, tap_description="no such table")
@@ -165,6 +163,7 @@ def account(airflow, stitch):
     return BusyAccount(airflow, stitch)
 
 
+@pytest.mark.skipif(not RENDERS_IN_TRIGGERER, reason="Airflow renders templates in the triggerer from 3.3 on")
 def test_200_sensors_without_a_worker_share_the_limit_of_their_account(airflow, account):
     runs = [
         airflow.run("wait_for_20", "", task_id="*", first=str(20 * number), **account.conf)
