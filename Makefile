@@ -10,9 +10,13 @@ UI := .venv-ui
 # Airflow 2.11 runs on Python 3.10 to 3.12.
 PYTHON_OF_AIRFLOW2 ?= >=3.10,<3.13
 BENCH := .venv-benchmarks
+# Needs Linux, and a Python for which atheris has wheels.
+FUZZ := .venv-fuzz
+PYTHON_OF_FUZZ ?= >=3.11,<3.14
+SECONDS ?= 60
 
 .PHONY: help demo test test-airflow2 test-system test-system-airflow2 test-ui chaos lint docs docs-links fault-table \
-	format bench constraints clean
+	fuzz format bench constraints clean
 
 help:
 	@echo "make demo           a local Stitch, a real Airflow, a DAG that waits until its rows are loaded"
@@ -26,6 +30,7 @@ help:
 	@echo "make docs           the documentation, in docs/_build/html; a warning is an error"
 	@echo "make docs-links     ask every other site that the documentation links to (needs the internet)"
 	@echo "make fault-table    try each fault of each request, and write docs/faults.md"
+	@echo "make fuzz           look for answers that break the client, for a minute (or SECONDS=600)"
 	@echo "make format         let ruff put the code in order"
 	@echo "make bench          measure this provider beside others; draws the plots of the documentation"
 	@echo "make constraints    pin the newest packages in requirements/"
@@ -67,6 +72,9 @@ docs-links: $(AIRFLOW3)/.installed
 fault-table: $(AIRFLOW3)/.installed
 	$(AIRFLOW3)/bin/python -m tests.airflow.fault_table
 
+fuzz: $(FUZZ)/.installed
+	$(FUZZ)/bin/python -m tests.fuzz --seconds $(SECONDS)
+
 SPHINX = $(AIRFLOW3)/bin/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env -d docs/_build/doctrees
 
 format: $(AIRFLOW3)/.installed
@@ -84,7 +92,7 @@ COMPILE := --universal --python-version 3.10 --no-annotate --no-header \
 	pyproject.toml --extra emulator --group test
 
 clean:
-	rm -rf .tools $(AIRFLOW3) $(AIRFLOW2) $(UI) $(BENCH) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .tools $(AIRFLOW3) $(AIRFLOW2) $(UI) $(BENCH) $(FUZZ) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(UV):
 	$(PYTHON) -m venv .tools
@@ -108,4 +116,9 @@ $(UI)/.installed: pyproject.toml requirements/airflow3.txt | $(UV)
 $(BENCH)/.installed: pyproject.toml requirements/airflow3.txt | $(UV)
 	$(UV) venv --quiet --clear --python $(PYTHON) $(BENCH)
 	$(UV) pip install --quiet --python $(BENCH)/bin/python -c requirements/airflow3.txt -e ".[emulator]" --group benchmarks
+	touch $@
+
+$(FUZZ)/.installed: pyproject.toml requirements/airflow3.txt | $(UV)
+	$(UV) venv --quiet --clear --python "$(PYTHON_OF_FUZZ)" $(FUZZ)
+	$(UV) pip install --quiet --python $(FUZZ)/bin/python -c requirements/airflow3.txt -e . --group test --group fuzz
 	touch $@

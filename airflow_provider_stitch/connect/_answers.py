@@ -139,8 +139,9 @@ def parse_retry_after(value: str | None, answered_at: datetime | None) -> float 
     """Return the seconds that a `Retry-After` (seconds, or a date) asks for; None if it says nothing."""
     if value is None:
         return None
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value.strip(), re.ASCII):
-        return min(float(value), LONGEST_RETRY_AFTER)
+    number = value.strip()  # of more than float() takes
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", number, re.ASCII):
+        return min(float(number), LONGEST_RETRY_AFTER)
     moment = parse_date(value)
     if moment is None:
         return None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 64 * 1024
 _SMALL_CHUNK = 256
+_TELLING = 8  #: characters of a secret that are too many to be shown
 
 
 class BearerToken(AuthBase):
@@ -81,6 +82,14 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
         for form in {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}:
             text = text.replace(form, "<secret>")
+    return text
+
+
+def without_beginnings(text: str, secrets: Iterable[str]) -> str:
+    """Return a text without what is left of these secrets where an excerpt ends in the midst of one."""
+    for secret in secrets:
+        for length in range(len(secret) - 1, _TELLING - 1, -1):
+            text = text.replace(secret[:length], "<secret>")
     return text
 
 

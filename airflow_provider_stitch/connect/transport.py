@@ -36,6 +36,7 @@ from airflow_provider_stitch.connect._sessions import (
     Session,
     read_some,
     urllib3_kept_quiet,
+    without_beginnings,
     without_secrets,
 )
 from airflow_provider_stitch.connect.errors import (
@@ -124,7 +125,7 @@ class Transport:
 
     def redacted(self, text: str) -> str:
         """Return a text without the token, in case that somebody sent it back to us."""
-        return without_secrets(text, self._secrets)
+        return without_beginnings(without_secrets(text, self._secrets), self._secrets)
 
     def request(
         self,

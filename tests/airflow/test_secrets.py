@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_stitch.emulator import JobPlan
+from airflow_provider_stitch.connect.errors import UnknownSource
+from airflow_provider_stitch.emulator import JobPlan, StitchEmulator
+from airflow_provider_stitch.hooks.stitch import StitchHook
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
+from tests.secret_forms import forms_in
 
 JOB = "104857.310442.sync.e2fe2520-9a00-11f1-95a2-0a3c5d7e9f11"
 
@@ -25,6 +28,19 @@ def left_behind() -> bytes:
     """All files of Airflow's home: database, logs and rendered templates."""
     home = Path(os.environ["AIRFLOW_HOME"])
     return b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file() and path.suffix != ".cfg")
+
+
+def secrets_of(stitch) -> list[str]:
+    """The token, and what opens logs on the other host."""
+    return [stitch.access_token, *stitch._world._log_keys]
+
+
+@pytest.fixture
+def stitch(monkeypatch):
+    """One whose token looks different in each form in which it may be written."""
+    with StitchEmulator(speed=600, access_token="ac_4b/e1+d5%f0\"q\\b&<x>'s0123456789") as stitch:
+        monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", stitch.connection_json())
+        yield stitch
 
 
 @pytest.mark.parametrize(
@@ -44,10 +60,11 @@ def test_a_run_leaves_no_token_behind(airflow, stitch, github, deferrable, arran
     ran = run(airflow, deferrable=deferrable, timeout=60)
 
     assert "replicate" in ran.output, "the output was looked at"
-    assert stitch.access_token not in ran.output
     remains = left_behind()
     assert b"replicate" in remains, "the database was looked at"
-    assert stitch.access_token.encode() not in remains
+    for secret in secrets_of(stitch):
+        assert forms_in(secret, ran.output.encode()) == []
+        assert forms_in(secret, remains) == []
 
 
 def test_the_log_host_is_never_given_the_token(airflow, stitch, github):
@@ -55,6 +72,30 @@ def test_the_log_host_is_never_given_the_token(airflow, stitch, github):
 
     assert stitch.log_host_requests
     assert not any(request.authorization for request in stitch.log_host_requests)
+
+
+@pytest.mark.usefixtures("github")
+@pytest.mark.parametrize(
+    "source",
+    [
+        "../../v3/accounts",
+        "..%2F..%2Fv3%2Faccounts",
+        "310442/../../destinations",
+        "310442%2Fsync",
+        "310442?x=1",
+        "310442#x",
+        "//evil.example/x",
+        "https://evil.example/v4/sources/310442",
+        "@evil.example",
+        "310442\r\nHost: evil.example",
+        "\u0663\u0661\u0660\u0664\u0664\u0662/",
+    ],
+)
+def test_a_source_that_looks_like_a_path_reaches_no_other_path(stitch, source):
+    with pytest.raises(UnknownSource):
+        StitchHook().resolve_source(source)
+
+    assert {request.path for request in stitch.requests} == {"/v4/sources"}
 
 
 def test_a_trigger_stores_no_more_than_the_id_of_its_connection():

@@ -20,6 +20,7 @@ from airflow_provider_stitch.connect.errors import (
     UnexpectedAnswer,
 )
 from airflow_provider_stitch.connect.transport import Transport
+from tests.secret_forms import forms_in
 
 from . import samples
 from .conftest import TOKEN
@@ -260,6 +261,34 @@ def test_a_proxy_of_the_environment_does_not_see_what_goes_to_loopback(
 
     assert len(stitch.requests) == 3
     assert other_host.requests == []
+
+
+def test_a_proxy_of_the_environment_sees_the_name_of_the_host_and_no_more(
+    other_host, client_for, monkeypatch
+):
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, other_host.url.replace("//", "//ann:hunter2@"))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    other_host.script(answer(b"", 502))
+
+    with pytest.raises(StitchError) as caught:
+        client_for(base_url="https://stitch.example").list_sources()
+
+    [request] = other_host.requests
+    assert (request.method, request.target) == ("CONNECT", "stitch.example:443")
+    assert forms_in(TOKEN, repr(request).encode()) == []
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_token_that_an_excerpt_cuts_is_not_shown_in_part(stitch, client):
+    stitch.script(answer(b"x" * (200 - len(TOKEN) + 1) + TOKEN.encode()))
+
+    with pytest.raises(UnexpectedAnswer) as caught:
+        client.list_sources()
+
+    assert TOKEN[:8] not in str(caught.value)
+    assert "xxx<secret>" in str(caught.value)
 
 
 def test_cookies_are_not_kept(stitch, client):

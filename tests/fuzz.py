@@ -1,0 +1,74 @@
+"""`make fuzz`: atheris looks for bytes of others that break `connect`, at each entry point in turn."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+LONGEST_INPUT = 4096  #: bytes
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=60, help="for all entry points together")
+    parser.add_argument("--only", help="one entry point")
+    parser.add_argument("--input", help="with --only: run this input that was found, in base64")
+    parser.add_argument("--corpus", type=Path, help="with --only: a folder for the inputs")
+    options = parser.parse_args()
+    if options.input:
+        _entry_points()[options.only](base64.b64decode(options.input))
+        return 0
+    if options.corpus:
+        _fuzz(options.only, options.seconds, options.corpus)
+    names = list(_entry_points())
+    each = max(1, options.seconds // len(names))
+    return max(_in_process(name, each) for name in names)
+
+
+def _in_process(name: str, seconds: int) -> int:
+    """Fuzz one entry point. The fuzzer ends the process in which it runs."""
+    print(f"{name}, {seconds} s", flush=True)
+    with tempfile.TemporaryDirectory(prefix="corpus-") as corpus:
+        options = ["--only", name, "--seconds", str(seconds), "--corpus", corpus]
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.fuzz", *options],
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=seconds + 120,
+        )
+    lines = [line for line in done.stdout.splitlines() if line and not line.startswith("#")]
+    print("\n".join(lines[-40:] if done.returncode else lines[-1:]), flush=True)
+    if done.returncode:
+        print(f"Found something. Try it again: {sys.executable} -m tests.fuzz --only {name} --input BASE64")
+    return done.returncode
+
+
+def _fuzz(name: str, seconds: int, corpus: Path) -> None:
+    """Fuzz one entry point, and end this process."""
+    import atheris
+
+    with atheris.instrument_imports(include=["airflow_provider_stitch.connect"]):
+        from tests.connect import fuzzing
+    for number, seed in enumerate(fuzzing.seeds(name)):
+        (corpus / f"seed-{number}").write_bytes(seed)
+    limits = [f"-max_total_time={seconds}", f"-max_len={LONGEST_INPUT}", "-timeout=20"]
+    arguments = [sys.argv[0], *limits, f"-artifact_prefix={corpus}/", str(corpus)]
+    atheris.Setup(arguments, fuzzing.ENTRY_POINTS[name])
+    atheris.Fuzz()
+
+
+def _entry_points() -> dict:
+    from tests.connect import fuzzing
+
+    return fuzzing.ENTRY_POINTS
+
+
+if __name__ == "__main__":
+    sys.exit(main())
