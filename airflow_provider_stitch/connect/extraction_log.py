@@ -27,14 +27,15 @@ MOST_PROBLEMS = 20
 PROBLEM_LIMIT = 500  #: characters of one
 EXIT_LIMIT = 2000  #: characters of the exit line, and of each message in it
 LINE_HEAD, LINE_TAIL = 16 * 1024, 4 * 1024  #: bytes that are looked at of a line that is longer than both
-NAME_LIMIT = 1024  #: bytes of a stream's name
+NAME_LIMIT = 4096  #: bytes of a stream's name: a thousand characters of any script
+MOST_NAMES = 16 * 1024 * 1024  #: bytes of all names together
 
 _LINE = re.compile(
     rb"\s*(?:(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[,.]\d{3})Z?\s+)?"
     rb"(?:(main|tap|target)\s+-\s+(?:(DEBUG|INFO|WARNING|ERROR|CRITICAL)(?:\s+|$))?)?"
 )
 _FLUSH = b"send-stream-record-count-impl"
-_REPLICATED = re.compile(rb'replicated (\d{1,18}) records from "(.{1,1024})" endpoint')
+_REPLICATED = re.compile(rb'replicated (\d{1,18}) records from "(.{1,4096})" endpoint')
 _EXIT = b"Exit status is:"
 _CLAUSE = re.compile(
     r"\s*(Discovery|Tap|Target)\s+(?:succeeded\.|failed\s+with\s+code\s+(-?\d{1,9})"
@@ -151,6 +152,7 @@ class _Reading:
 
     def __init__(self) -> None:
         self._streams: dict[bytes, _Stream] = {}
+        self._names_size = 0
         self._streams_dropped = False
         self._problems: deque[str] = deque(maxlen=MOST_PROBLEMS)
         self._stamp: bytes | None = None
@@ -210,9 +212,11 @@ class _Reading:
         if not name:
             return None
         if name not in self._streams:
-            if len(self._streams) >= MOST_STREAMS or len(name) > NAME_LIMIT:
+            size = self._names_size + len(name)
+            if len(self._streams) >= MOST_STREAMS or len(name) > NAME_LIMIT or size > MOST_NAMES:
                 self._streams_dropped = True
                 return None
+            self._names_size = size
             self._streams[name] = _Stream()
         return self._streams[name]
 

@@ -72,22 +72,23 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
 
     def _changes(self, source: Source, wanted: Sequence[WantedStream]) -> list[StreamChange]:
         from airflow_provider_stitch.connect.selection import change_of, deselection_of, named_streams
-        from airflow_provider_stitch.replication.loading import label_of
+        from airflow_provider_stitch.replication.stream_names import StreamNames
 
         streams = self.client.list_streams(source.id)
         if not streams:
             _refuse_before_discovery(source)
         named = named_streams(streams, wanted)
+        names = StreamNames(streams)
         changes = []
         for stream, each in zip(named, wanted, strict=True):
             schema = (
                 None if each.fields == "keep" else self.client.get_stream_schema(source.id, stream.stream_id)
             )
-            changes.append(change_of(label_of(stream, streams), stream, schema, each))
+            changes.append(change_of(names.label_of(stream), stream, schema, each))
         if self.deselect_others:
             kept = {stream.tap_stream_id for stream in named}
             others: list[Stream] = [stream for stream in streams if stream.tap_stream_id not in kept]
-            changes += [deselection_of(label_of(stream, streams), stream) for stream in others]
+            changes += [deselection_of(names.label_of(stream), stream) for stream in others]
         return [change for change in changes if change is not None]
 
     def _tell(self, source: Source, changes: Sequence[StreamChange]) -> None:

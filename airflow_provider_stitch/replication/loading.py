@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_stitch.connect.errors import UnknownStream
+from airflow_provider_stitch.replication.stream_names import StreamNames
+from airflow_provider_stitch.replication.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -75,12 +77,11 @@ def _select_stream(streams: Sequence[Stream], name: str) -> Stream:
     exact = [stream for stream in streams if stream.tap_stream_id == name]
     found = exact or [stream for stream in streams if stream.stream_name == name]
     if not found:
-        known = (
-            ", ".join(sorted(label_of(stream, streams) for stream in streams if stream.selected)) or "none"
-        )
+        names = StreamNames(streams)
+        known = listed(sorted(names.label_of(stream) for stream in streams if stream.selected)) or "none"
         raise UnknownStream(f"The source has no stream {name!r}. Its selected streams are: {known}.")
     if len(found) > 1:
-        ids = ", ".join(stream.tap_stream_id for stream in found)
+        ids = listed(stream.tap_stream_id for stream in found)
         raise UnknownStream(
             f"The source has {len(found)} streams named {name!r}. Name one of them by its id: {ids}."
         )
@@ -91,17 +92,13 @@ def _select_stream(streams: Sequence[Stream], name: str) -> Stream:
     return found[0]
 
 
-def label_of(stream: Stream, streams: Sequence[Stream]) -> str:
-    """Return what users see and type: the `stream_name`, or the `tap_stream_id` where a name stands twice."""
-    return stream.tap_stream_id if _shares_its_name(stream, streams) else stream.stream_name
-
-
 def targets_from_log(log: ExtractionLog, streams: Sequence[Stream], began_at: datetime) -> tuple[Target, ...]:
     """Return the streams that had rows in a job, according to its log; none of the others is ever loaded."""
+    names = StreamNames(streams)
     merged: dict[str, tuple[StreamLog, Stream | None]] = {}
     for entry in log.streams.values():
-        stream = _stream_of(entry.name, streams)
-        label = label_of(stream, streams) if stream else entry.name
+        stream = names.find(entry.name)
+        label = names.label_of(stream) if stream else entry.name
         before = merged.get(label)
         merged[label] = (_combine(before[0], entry) if before else entry, stream)
     return tuple(
@@ -113,9 +110,7 @@ def targets_from_log(log: ExtractionLog, streams: Sequence[Stream], began_at: da
             rows=entry.rows,
             # One flush makes one batch, which one load brings. Rows whose flush was not seen, or at no known
             # time, may come in a later one; and of two streams of one name, a load may be the other's.
-            must_settle=entry.flushes != 1
-            or entry.last_flush_at is None
-            or _shares_its_name(stream, streams),
+            must_settle=entry.flushes != 1 or entry.last_flush_at is None or names.are_shared_by(stream),
         )
         for label, (entry, stream) in merged.items()
         if entry.flushes or entry.rows
@@ -124,22 +119,12 @@ def targets_from_log(log: ExtractionLog, streams: Sequence[Stream], began_at: da
 
 def targets_without_log(streams: Sequence[Stream], began_at: datetime) -> tuple[Target, ...]:
     """Return what to wait for when no log tells which streams had rows: all that are selected."""
+    names = StreamNames(streams)
     return tuple(
-        Target(label_of(stream, streams), load_names(stream), began_at, must_settle=True, had_rows=False)
+        Target(names.label_of(stream), load_names(stream), began_at, must_settle=True, had_rows=False)
         for stream in streams
         if stream.selected
     )
-
-
-def _shares_its_name(stream: Stream | None, streams: Sequence[Stream]) -> bool:
-    return stream is not None and sum(other.stream_name == stream.stream_name for other in streams) > 1
-
-
-def _stream_of(name: str, streams: Sequence[Stream]) -> Stream | None:
-    """Find the stream that a log means: databases log the `tap_stream_id`, others the name."""
-    by_id = [stream for stream in streams if stream.tap_stream_id == name]
-    by_name = [stream for stream in streams if stream.stream_name == name]
-    return next(iter(by_id or by_name), None)
 
 
 def _combine(one: StreamLog, other: StreamLog) -> StreamLog:

@@ -25,11 +25,12 @@ from airflow_provider_stitch.replication.loading import (
     Target,
     is_crowded,
     judge_streams,
-    label_of,
     select_streams,
     targets_from_log,
     targets_without_log,
 )
+from airflow_provider_stitch.replication.stream_names import StreamNames
+from airflow_provider_stitch.replication.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -222,7 +223,8 @@ def _asked_for(goal: Goal, known: Known, verdicts: tuple[StreamVerdict, ...]) ->
     if goal.streams is None:
         return verdicts
     streams = known.streams or ()
-    wanted = {label_of(stream, streams) for stream in select_streams(streams, goal.streams)}
+    names = StreamNames(streams)
+    wanted = {names.label_of(stream) for stream in select_streams(streams, goal.streams)}
     return tuple(verdict for verdict in verdicts if verdict.target.label in wanted)
 
 
@@ -243,7 +245,9 @@ def _loading_failure(
     goal: Goal, extraction: ExtractionVerdict, verdicts: Sequence[StreamVerdict]
 ) -> LoadingFailed:
     wrong = [verdict for verdict in verdicts if verdict.state == "in_error"]
-    said = "\n".join(f"  {verdict.target.label}: {verdict.said or 'no message given'}" for verdict in wrong)
+    said = listed(
+        (f"  {verdict.target.label}: {verdict.said or 'no message given'}" for verdict in wrong), "\n"
+    )
     return LoadingFailed(
         f"Loading of source {goal.source_name} ({goal.source_id}) failed: job {extraction.job_name}: "
         f"the destination refused {len(wrong)} of {_streams(len(verdicts))} with rows:\n{said}\n"
@@ -269,10 +273,10 @@ def _remark_on_extraction(extraction: ExtractionVerdict) -> tuple[str, ...]:
 
 def _remarks_on_streams(goal: Goal, verdicts: Sequence[StreamVerdict]) -> tuple[str, ...]:
     if not verdicts and goal.streams is not None:
-        return (f"None of the streams asked for had new rows: {', '.join(goal.streams)}",)
+        return (f"None of the streams asked for had new rows: {listed(goal.streams)}",)
     if not verdicts:
         return ("No stream had new rows, so there is nothing to load",)
-    named = ", ".join(sorted(f"{verdict.target.label} ({_rows(verdict)})" for verdict in verdicts))
+    named = listed(sorted(f"{verdict.target.label} ({_rows(verdict)})" for verdict in verdicts))
     heading = f"{_streams(len(verdicts))} to load: {named}"
     loaded = sorted((v.loaded_at, v.target.label, v) for v in verdicts if v.state == "loaded" and v.loaded_at)
     return heading, *(f"Loaded {label}: {_rows(v)} at {format_time(at)}" for at, label, v in loaded)
@@ -301,14 +305,14 @@ def _warnings(known: Known, verdicts: Sequence[StreamVerdict]) -> tuple[str, ...
         f"{name} ({trouble.said})" for name, trouble in known.troubles.items() if name not in names
     )
     return (
-        *([f"Saw no load of {', '.join(no_rows)}: taken to have had no rows."] if no_rows else []),
+        *([f"Saw no load of {listed(no_rows)}: taken to have had no rows."] if no_rows else []),
         *(
-            [f"In a load error that may be older than this job, so watched further: {'; '.join(doubtful)}"]
+            [f"In a load error that may be older than this job, so watched further: {listed(doubtful, '; ')}"]
             if doubtful
             else []
         ),
         *(
-            [f"Not waited for, but in a load error, so that earlier rows are missing: {'; '.join(others)}"]
+            [f"Not waited for, but in a load error, so that earlier rows are missing: {listed(others, '; ')}"]
             if others
             else []
         ),

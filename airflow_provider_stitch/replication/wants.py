@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -124,8 +125,9 @@ class LoadsWant(Want["list[Load] | None"]):
 
     def _pages_of(self, found: Sequence[Load], loads: Listing[Load]) -> set[int]:
         pages = set()
+        times = Counter(load.stream_name for load in found)
         for names, number in self.expected or ():
-            if sum(load.stream_name in names for load in found) < number:
+            if sum(times[name] for name in set(names)) < number:
                 keys = [StreamKey(self.source_name, name) for name in names]
                 # What was found by one of its names is looked for by the others only if it is gone there.
                 placed = self._next_pages(filter(loads.is_placed, keys), loads)
@@ -159,7 +161,12 @@ def _told(looks: Sequence[Look[Any]], value: T) -> Told[T]:
 
 def _loads_in(looks: Sequence[Look[Load]], source_name: str) -> list[Load]:
     found: list[Load] = []
+    known: dict[str, list[Load]] = {}  # by stream, for there may be 10,000
     for look in looks:
         # A record that moved to the next page between two requests comes twice; two on one page are two.
-        found.extend([load for load in look.records.get(source_name, ()) if load not in found])
+        records = look.records.get(source_name, ())
+        new = [load for load in records if load not in known.get(load.stream_name, ())]
+        for load in new:
+            known.setdefault(load.stream_name, []).append(load)
+        found += new
     return found

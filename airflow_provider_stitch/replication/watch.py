@@ -6,6 +6,7 @@ sensor's poke takes one step of it, `Watch.look` or, if it is rescheduled, `Watc
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from airflow_provider_stitch.replication.never import why_no_end, why_no_job
 from airflow_provider_stitch.replication.phases import Assessment, Question, assess
 from airflow_provider_stitch.replication.reader import stitch_time
 from airflow_provider_stitch.replication.wants import LATEST_KNOWN
+from airflow_provider_stitch.replication.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -251,7 +253,9 @@ class Watch:
     async def _ask_for_loads(self, assessment: Assessment, until: float | None) -> None:
         watch = await self.reader.watch()
         moment = await self._moment(self._loads_told)
-        expected = [self._load_of(verdict) for verdict in assessment.streams if verdict.state == "waiting"]
+        selected = Counter(stream.stream_name for stream in self.known.streams or () if stream.selected)
+        waiting = (verdict for verdict in assessment.streams if verdict.state == "waiting")
+        expected = [_load_of(verdict, selected) for verdict in waiting]
         told = await self.reader.loads_of(
             self.goal.source_name,
             expected,
@@ -266,14 +270,6 @@ class Watch:
     def _take_loads(self, told: Told[Any], loads: list[Load], looked_for: set[str] | None = None) -> None:
         self._loads_told = told
         self.known = self.known.with_loads(loads, stitch_time(told), looked_for)
-
-    def _load_of(self, verdict: StreamVerdict) -> tuple[tuple[str, ...], int]:
-        """Return the names of a stream's load, and how many streams' loads there may be by that name."""
-        names = verdict.target.load_names
-        namesakes = sum(
-            bool(stream.selected) and stream.stream_name == names[-1] for stream in self.known.streams or ()
-        )
-        return names, max(1, namesakes)
 
     async def _moment(self, told: Told[Any] | None) -> Moment:
         spacing = (await self.reader.budget()).spacing
@@ -359,6 +355,12 @@ class Watch:
         return Outcome(goal.to_dict(), result_of(goal, assessment), _plain(error))
 
 
+def _load_of(verdict: StreamVerdict, selected: Counter[str]) -> tuple[tuple[str, ...], int]:
+    """Return the names of a stream's load, and how many streams' loads there may be by that name."""
+    names = verdict.target.load_names
+    return names, max(1, selected[names[-1]])
+
+
 def _brief(stream: Stream) -> Stream:
     """Leave out what nobody needs in order to wait: a thousand may."""
     schema = stream.schema_name
@@ -371,7 +373,7 @@ def _how_far(assessment: Assessment) -> str:
     if Question.LOG in assessment.asks:
         return "the extraction has ended, its log has not been read yet"
     waiting = [verdict.target.label for verdict in assessment.streams if verdict.state == "waiting"]
-    return f"still to be loaded: {', '.join(waiting)}" if waiting else "the extraction has ended"
+    return f"still to be loaded: {listed(waiting)}" if waiting else "the extraction has ended"
 
 
 def result_of(goal: Goal, assessment: Assessment) -> dict[str, Any]:
