@@ -26,7 +26,12 @@ def _all_pages(list_page: Callable[[int], Page[T]]) -> list[Page[T]]:
     pages = [list_page(1)]
     number = pages[0].next_page
     while number is not None:
-        if number != len(pages) + 1 or number > MOST_PAGES or not pages[-1].records:
+        if number > MOST_PAGES:
+            raise UnexpectedAnswer(
+                f"The list has more than {MOST_PAGES} pages, {pages[-1].total} records by its own account: "
+                "it is too long to be read through. Read the pages that you need one by one."
+            )
+        if number != len(pages) + 1 or not pages[-1].records:
             raise UnexpectedAnswer(
                 f"The pages of the list lead nowhere: after page {len(pages)} with {len(pages[-1].records)} "
                 f"records comes page {number}."
@@ -53,7 +58,7 @@ def without_shifted(pages: list[Page[Load]]) -> list[Load]:
     for page, previous in zip(pages, [None, *pages], strict=False):
         grown = 0 if previous is None else page.total - previous.total
         names = [(load.source_name, load.stream_name) for load in page.records]
-        before = [(load.source_name, load.stream_name) for load in loads]
+        before = [(load.source_name, load.stream_name) for load in loads[-len(names) :]]
         for moved in range(min(grown, len(names), len(before)), 0, -1):
             if before[-moved:] == names[:moved]:
                 del loads[-moved:]
