@@ -27,10 +27,9 @@ from airflow_provider_stitch.replication.known import Known
 from airflow_provider_stitch.replication.phases import assess
 from airflow_provider_stitch.replication.reader import AccountReader
 from airflow_provider_stitch.replication.watch import Outcome, Watch
-from tests.replication import virtual_time
+from benchmarks.virtual_time import START, VirtualClock, VirtualLoop, run
 from tests.replication.facts import OURS, SOURCE_ID, extraction
 from tests.replication.long_lists import AT, LongLists, extraction_of, load_of, loads_by_stream_name
-from tests.replication.virtual_time import START, VirtualClock, VirtualLoop, run
 
 DAY = 86_400.0
 SCRIPTS = {
@@ -60,7 +59,7 @@ class Account:
     """An account in memory, whose time is the event loop's."""
 
     client: Any
-    loop: VirtualLoop = field(default_factory=VirtualLoop)
+    loop: VirtualLoop = field(default_factory=lambda: VirtualLoop(30 * DAY))
 
     def __post_init__(self) -> None:
         self.clock = VirtualClock(self.loop)
@@ -150,7 +149,6 @@ def wait_for_all(ends: dict[int, float]) -> dict[str, Any]:
 
 def ten_days() -> dict[str, Any]:
     """A job that goes on for ten days."""
-    virtual_time.LONGEST = 30 * DAY
     return wait_for_all({SOURCE_ID: 10 * DAY})
 
 
