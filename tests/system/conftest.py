@@ -19,8 +19,7 @@ ENDLESS = 20 * 3600.0
 
 @pytest.fixture(scope="session")
 def stitch() -> Iterator[StitchEmulator]:
-    # A token that looks different in each form in which it may be written.
-    with StitchEmulator(speed=60, access_token="ac_4b/e1+d5%f0\"q\\b&<x>'s0123456789") as stitch:
+    with StitchEmulator(speed=60) as stitch:
         yield stitch
 
 
