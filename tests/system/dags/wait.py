@@ -47,8 +47,3 @@ with dag("wait_for_20"):
     for number in range(20):
         source = f"source_{{{{ dag_run.conf['first'] | int + {number} }}}}"
         StitchExtractionSensor(task_id=f"wait_{number}", source=source, **MANY)
-
-with dag("wait_for_200"):
-    StitchExtractionSensor.partial(task_id="wait", **MANY).expand(
-        source=[f"source_{number}" for number in range(200)]
-    )
