@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.hooks.stitch import StitchHook
     from airflow_provider_stitch.replication.goals import Goal
+    from airflow_provider_stitch.replication.outcome import Outcome
     from airflow_provider_stitch.replication.reader import AccountReader
-    from airflow_provider_stitch.replication.watch import Outcome, Watch
+    from airflow_provider_stitch.replication.watch import Watch
 
 T = TypeVar("T")
 
@@ -139,7 +140,7 @@ def outcome_of(event: dict[str, Any]) -> Outcome:
 
     :raises ValueError: the event is none of `StitchPhaseTrigger`'s.
     """
-    from airflow_provider_stitch.replication.watch import Outcome
+    from airflow_provider_stitch.replication.outcome import Outcome
 
     try:
         return Outcome(goal=event["goal"], result=event["result"], error=event["error"])

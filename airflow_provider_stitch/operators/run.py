@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.objects import Source
     from airflow_provider_stitch.operators.kept_job import Kept
     from airflow_provider_stitch.replication.goals import Goal
+    from airflow_provider_stitch.replication.outcome import Outcome
     from airflow_provider_stitch.replication.reader import AccountReader
     from airflow_provider_stitch.replication.start import Occupied, Started
-    from airflow_provider_stitch.replication.watch import Outcome
 
 WaitFor = Literal["structure_sync", "extraction", "preparation", "loading"]
 IfRunning = Literal["queue", "join", "restart", "fail"]

@@ -7,12 +7,11 @@ sensor's poke takes one step of it, `Watch.look` or, if it is rescheduled, `Watc
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.connect.errors import (
-    KINDS,
     ExtractionLogNotFound,
     ExtractionLogUnavailable,
     PhaseTimedOut,
@@ -20,7 +19,6 @@ from airflow_provider_stitch.connect.errors import (
     StitchNotFound,
     UnexpectedAnswer,
 )
-from airflow_provider_stitch.connect.objects import format_time
 from airflow_provider_stitch.replication.expectations import (
     Moment,
     begins_by_schedule,
@@ -32,6 +30,7 @@ from airflow_provider_stitch.replication.expectations import (
 from airflow_provider_stitch.replication.extraction import is_meant
 from airflow_provider_stitch.replication.known import Known
 from airflow_provider_stitch.replication.never import why_no_end, why_no_job
+from airflow_provider_stitch.replication.outcome import Outcome, plain_error, result_of
 from airflow_provider_stitch.replication.phases import Assessment, Question, assess
 from airflow_provider_stitch.replication.reader import stitch_time
 from airflow_provider_stitch.replication.wants import LATEST_KNOWN
@@ -58,26 +57,6 @@ EARLY = 60.0
 # Seconds between two lines that say that a task still waits. The first comes up to half of them earlier, by
 # the source's number: a thousand tasks that began at once are not to write all at once.
 SIGN_OF_LIFE = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How the waiting for a goal ended, in plain JSON values: it travels from the triggerer to a worker."""
-
-    goal: dict[str, Any]
-    result: dict[str, Any]  #: what is known of the job: `job_name`, `source_id` ... (see `result_of`)
-    error: dict[str, Any] | None = None  #: `kind`, `message`, `source_id`, `job_name`
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def raise_for_error(self) -> None:
-        """Raise the error that the waiting ended with, if it did."""
-        if self.error is not None:
-            kind = KINDS.get(self.error["kind"], StitchError)
-            raise kind(
-                self.error["message"], source_id=self.error["source_id"], job_name=self.error["job_name"]
-            )
 
 
 class Watch:
@@ -137,7 +116,7 @@ class Watch:
 
     def _placed(self, error: StitchError) -> dict[str, Any]:
         """Return an error in plain values, with what was waited for if it does not name the source."""
-        plain = _plain(error)
+        plain = plain_error(error)
         if f"{self.goal.source_name} ({self.goal.source_id})" not in plain["message"]:
             job = self.goal.job_name or "a job that is not listed yet"
             plain["message"] += f"\nThis was while waiting for {self._what()}: {job}."
@@ -340,8 +319,7 @@ class Watch:
 
     def outcome(self, assessment: Assessment) -> Outcome:
         """Return a verdict in plain values."""
-        error = _plain(assessment.failure) if assessment.failure is not None else None
-        return Outcome(self.goal.to_dict(), result_of(self.goal, assessment), error)
+        return Outcome.of(self.goal, assessment, assessment.failure)
 
     def _timed_out(self, assessment: Assessment) -> Outcome:
         goal = self.goal
@@ -352,7 +330,7 @@ class Watch:
             source_id=goal.source_id,
             job_name=goal.job_name,
         )
-        return Outcome(goal.to_dict(), result_of(goal, assessment), _plain(error))
+        return Outcome.of(goal, assessment, error)
 
 
 def _load_of(verdict: StreamVerdict, selected: Counter[str]) -> tuple[tuple[str, ...], int]:
@@ -374,42 +352,3 @@ def _how_far(assessment: Assessment) -> str:
         return "the extraction has ended, its log has not been read yet"
     waiting = [verdict.target.label for verdict in assessment.streams if verdict.state == "waiting"]
     return f"still to be loaded: {listed(waiting)}" if waiting else "the extraction has ended"
-
-
-def result_of(goal: Goal, assessment: Assessment) -> dict[str, Any]:
-    """Return what is known of a job, in plain JSON values; instants are ISO 8601, UTC."""
-    extraction = assessment.extraction
-    latest = max((verdict.loaded_at for verdict in assessment.streams if verdict.loaded_at), default=None)
-    all_loaded = assessment.state == "finished" and goal.phase == "loading"
-    return {
-        "job_name": extraction.job_name or goal.job_name,
-        "source_id": goal.source_id,
-        "source_name": goal.source_name,
-        "client_id": goal.client_id,
-        "started_at": _text(extraction.began_at or goal.began_at),
-        "extraction_completed_at": _text(extraction.completed_at),
-        "loaded_at": _text(latest) if all_loaded else None,
-        "streams": {
-            verdict.target.label: {"rows": verdict.target.rows, "loaded_at": _text(verdict.loaded_at)}
-            for verdict in sorted(assessment.streams, key=lambda verdict: verdict.target.label)
-            if verdict.state != "no_rows"
-        },
-    }
-
-
-def failed_outcome(goal: Goal, error: StitchError) -> Outcome:
-    """Return the outcome of a waiting that could not begin."""
-    return Outcome(goal.to_dict(), result_of(goal, assess(goal, Known())), _plain(error))
-
-
-def _plain(error: StitchError) -> dict[str, Any]:
-    return {
-        "kind": type(error).__name__,
-        "message": str(error),
-        "source_id": error.source_id,
-        "job_name": error.job_name,
-    }
-
-
-def _text(instant: datetime | None) -> str | None:
-    return format_time(instant) if instant is not None else None

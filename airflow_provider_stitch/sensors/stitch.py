@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_stitch.replication.goals import Goal, Phase
+    from airflow_provider_stitch.replication.outcome import Outcome
     from airflow_provider_stitch.replication.reader import AccountReader
-    from airflow_provider_stitch.replication.watch import Outcome, Watch
+    from airflow_provider_stitch.replication.watch import Watch
 
 
 class _StitchPhaseSensor(StitchTask, BaseSensorOperator):

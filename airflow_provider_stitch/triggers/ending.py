@@ -15,7 +15,7 @@ from airflow_provider_stitch.triggers.abilities import RETRIES_FROM_TRIGGERER
 if TYPE_CHECKING:
     from airflow.triggers.base import BaseTaskEndEvent
 
-    from airflow_provider_stitch.replication.watch import Outcome
+    from airflow_provider_stitch.replication.outcome import Outcome
 
 
 @dataclass(frozen=True)

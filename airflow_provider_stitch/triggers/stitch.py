@@ -16,10 +16,11 @@ from asgiref.sync import sync_to_async
 from airflow_provider_stitch.connect.errors import PhaseTimedOut, StitchConfigurationError, StitchError
 from airflow_provider_stitch.hooks.stitch import StitchHook, airflow_home, shared_client_from, with_url
 from airflow_provider_stitch.replication.goals import Goal
+from airflow_provider_stitch.replication.outcome import Outcome
 from airflow_provider_stitch.replication.reader import AccountReader
 from airflow_provider_stitch.replication.shared_call import SharedCall
 from airflow_provider_stitch.replication.start import stop_job
-from airflow_provider_stitch.replication.watch import Outcome, Watch, failed_outcome
+from airflow_provider_stitch.replication.watch import Watch
 from airflow_provider_stitch.triggers.deferral import AIRFLOW_CALLS_ON_KILL, still_waits, undisturbed
 from airflow_provider_stitch.triggers.ending import Ending, end_event, last_words, leave_xcom
 
@@ -125,7 +126,7 @@ class StitchPhaseTrigger(BaseTrigger):
         try:
             reader = await self._reader(self.deadline)
         except StitchError as error:
-            return failed_outcome(goal, error)
+            return Outcome.of_failed_start(goal, error)
         log = self.logger()  # the class's: to have one of its own costs each that waits a kilobyte
         watch = Watch(reader, goal, poll_interval=self.poll_interval, tell=log.info, warn=log.warning)
         return await watch.wait()

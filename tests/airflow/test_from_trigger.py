@@ -12,7 +12,7 @@ from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccess
 
 from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
-from airflow_provider_stitch.replication.watch import Outcome
+from airflow_provider_stitch.replication.outcome import Outcome
 from airflow_provider_stitch.sensors.start import why_in_worker
 from airflow_provider_stitch.sensors.stitch import StitchExtractionSensor, StitchLoadingSensor
 from airflow_provider_stitch.triggers.abilities import RENDERS_IN_TRIGGERER

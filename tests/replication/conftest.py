@@ -15,9 +15,10 @@ from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.emulator import StitchEmulator
 from airflow_provider_stitch.replication.budget import Budget
 from airflow_provider_stitch.replication.goals import Goal
+from airflow_provider_stitch.replication.outcome import Outcome
 from airflow_provider_stitch.replication.reader import AccountReader
 from airflow_provider_stitch.replication.start import Occupied, Started, start_job, stop_job
-from airflow_provider_stitch.replication.watch import Outcome, Watch
+from airflow_provider_stitch.replication.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

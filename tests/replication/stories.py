@@ -17,8 +17,9 @@ from airflow_provider_stitch.emulator import EmulatedStream, JobPlan, Quirks
 from airflow_provider_stitch.replication import account as account_module
 from airflow_provider_stitch.replication.budget import Budget
 from airflow_provider_stitch.replication.goals import Goal
+from airflow_provider_stitch.replication.outcome import Outcome
 from airflow_provider_stitch.replication.reader import AccountReader
-from airflow_provider_stitch.replication.watch import Outcome, Watch
+from airflow_provider_stitch.replication.watch import Watch
 from benchmarks.virtual_time import START, VirtualClock, VirtualLoop, run
 from tests.replication.near_stitch import NearStitch
 
