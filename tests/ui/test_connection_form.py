@@ -33,6 +33,7 @@ def test_it_has_our_fields_and_labels_and_no_others(form: Locator, page: Page, p
 
     form.get_by_role("button", name="Extra Fields", exact=True).click()
     expect(form.locator("#element_partner_id")).to_be_visible()
+    expect(form.get_by_label("API access token")).to_be_hidden()  # one section folds as another unfolds
 
     always = ["Connection ID", "Connection Type"]
     assert standard == [
@@ -52,7 +53,7 @@ def test_it_has_our_fields_and_labels_and_no_others(form: Locator, page: Page, p
 
 
 def _labels(form: Locator) -> list[str]:
-    return [label.inner_text().rstrip(" *\n") for label in form.locator("label:visible").all()]
+    return [text.rstrip(" *\n") for text in form.locator("label:visible").all_inner_texts()]
 
 
 def test_secrets_are_masked(form: Locator) -> None:
