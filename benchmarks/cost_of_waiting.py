@@ -25,8 +25,8 @@ class Stall:
 
     @property
     def own(self) -> float:
-        """What is this process's own doing."""
-        return max(0.0, self.seconds - self.without_core)
+        """What is the doing of this process's code."""
+        return max(0.0, self.seconds - self.without_core - self.collecting)
 
 
 @dataclass
@@ -38,6 +38,7 @@ class Measured:
     starting: float = 0.0  #: from the rows in the database until all triggers ran
     stall_starting: Stall = field(default_factory=Stall)  #: the longest, until it was steady
     stall: Stall = field(default_factory=Stall)  #: the longest from then on
+    collecting: float = 0.0  #: the longest garbage collection from then on
     cpu: float = 0.0  #: CPU seconds in a second, from then on
     memory_of_first: int = 0  #: what the first one took, with all that had to be imported
     memory: float = 0.0  #: of each, the first one's share included
@@ -93,13 +94,17 @@ def measure(triggerer: Triggerer, subject: Subject, steady: float, speed: float 
     samples = triggerer.samples()
     measured.stall_starting = longest(samples, before, begin)
     measured.stall = longest(samples, begin, time.time())
+    measured.collecting = max(
+        (stall["collecting"] for each in samples if each["at"] >= begin for stall in each["stalls"]),
+        default=0.0,
+    )
     cpu = [(each["at"], each["cpu"]) for each in samples if each["at"] >= begin]
     measured.cpu = (cpu[-1][1] - cpu[0][1]) / (cpu[-1][0] - cpu[0][0])
     return measured
 
 
 def longest(samples: list[dict[str, Any]], begin: float, end: float) -> Stall:
-    """Return the stall between two instants that was longest by the process's own doing."""
+    """Return the stall between two instants that was longest by the doing of the process's code."""
     stalls = (
         Stall(
             stall["seconds"],

@@ -62,7 +62,7 @@ def _lines(many: Measured, nobody: Measured, limit: Limit) -> list[tuple[str, st
             f"at most {_milliseconds(MOST_STALL)}",
             stall <= MOST_STALL,
         ),
-        ("  of it, by Python's garbage collection", _milliseconds(many.stall.collecting), "", None),
+        ("  by Python's garbage collection", _milliseconds(many.collecting), "", None),
         ("Event loop blocked while they are being started", _milliseconds(many.stall_starting.own), "", None),
         ("Event loop blocked while their jobs end", _milliseconds(limit.stall.own), "", None),
         (
