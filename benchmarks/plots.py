@@ -62,9 +62,28 @@ def simulation(axes: Axes, figures: Mapping[str, Any]) -> None:
     axes.legend(frameon=False)
 
 
+def waiting(axes: Axes, figures: Mapping[str, Any]) -> None:
+    """Draw for how long each provider's waiting tasks hold the triggerer's event loop, and their memory."""
+    few = figures["few"][::-1]
+    milliseconds = [max(1.0, each["blocked"] * 1000) for each in few]
+    colours = [OURS if each["name"] == "Stitch" else OTHERS for each in few]
+    bars = axes.barh(range(len(few)), milliseconds, height=0.6, color=colours)
+    labels = [
+        f"{value:,.0f} ms, {each['memory_of_further'] / 1000:,.0f} kB a task"
+        for value, each in zip(milliseconds, few, strict=True)
+    ]
+    axes.bar_label(bars, labels, padding=4, fontsize=9)
+    axes.set_yticks(range(len(few)), [each["name"].partition(":")[0] for each in few])
+    axes.set_xscale("log")
+    axes.margins(x=0.4)
+    axes.set_xlabel("longest time in which the triggerer's event loop was blocked (ms); memory of each task")
+    axes.set_title(f"{few[0]['count']} tasks of each provider wait in one triggerer", loc="left")
+
+
 PLOTS: Mapping[str, Callable[[Axes, Mapping[str, Any]], None]] = {
     "parse_cost": parse_cost,
     "simulation": simulation,
+    "waiting": waiting,
 }
 
 
