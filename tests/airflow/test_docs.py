@@ -7,8 +7,10 @@ import os
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,7 +146,12 @@ def test_the_page_for_beginners_from_its_first_line_to_its_last(
 ) -> None:
     home = tmp_path / "airflow"
     (home / "dags").mkdir(parents=True)
-    shutil.copy(HOME / "airflow.db", home)  # to make one takes long
+    # To make one takes long, and SQLite copies its own as it is, journal and all.
+    with (
+        closing(sqlite3.connect(HOME / "airflow.db")) as database,
+        closing(sqlite3.connect(home / "airflow.db")) as copy,
+    ):
+        database.backup(copy)
     shutil.copy(ROOT / "example_dags" / "stitch_one_source.py", home / "dags")
     commands = [block.code for block in blocks("sh") if block.page == "docs/start.md"]
     install, _serve, connect, run_it, connect_for_real = commands

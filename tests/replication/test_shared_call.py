@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from airflow_provider_stitch.replication.shared_call import SharedCall
-from tests.replication.virtual_time import VirtualLoop, run
+from benchmarks.virtual_time import VirtualLoop, run
 
 
 class Calls:
