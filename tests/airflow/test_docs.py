@@ -100,7 +100,11 @@ if not version("apache-airflow").startswith("2."):
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)],
             cwd=tmp_path,
-            env={**os.environ, "AIRFLOW__CORE__DAGS_FOLDER": str(dags)},
+            env={
+                **os.environ,
+                "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _copy_database(tmp_path),
+            },
             capture_output=True,
             text=True,
             timeout=300,
@@ -108,6 +112,19 @@ if not version("apache-airflow").startswith("2."):
         )
 
         assert re.search(r"\d passed", done.stdout), done.stdout + done.stderr
+
+
+def _copy_database(home: Path) -> str:
+    """Give another process a database of its own, for to make one takes long; return its address.
+
+    One that both write into has been found malformed.
+    """
+    with (
+        closing(sqlite3.connect(HOME / "airflow.db")) as database,
+        closing(sqlite3.connect(home / "airflow.db")) as copy,
+    ):
+        database.backup(copy)
+    return f"sqlite:///{home}/airflow.db"
 
 
 @pytest.mark.parametrize("block", COMMANDS, ids=str)
@@ -146,19 +163,13 @@ def test_the_page_for_beginners_from_its_first_line_to_its_last(
 ) -> None:
     home = tmp_path / "airflow"
     (home / "dags").mkdir(parents=True)
-    # To make one takes long, and SQLite copies its own as it is, journal and all.
-    with (
-        closing(sqlite3.connect(HOME / "airflow.db")) as database,
-        closing(sqlite3.connect(home / "airflow.db")) as copy,
-    ):
-        database.backup(copy)
     shutil.copy(ROOT / "example_dags" / "stitch_one_source.py", home / "dags")
     commands = [block.code for block in blocks("sh") if block.page == "docs/start.md"]
     install, _serve, connect, run_it, connect_for_real = commands
     of_ours = {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _copy_database(home),
     }
     printed, port = local_stitch
 
