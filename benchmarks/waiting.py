@@ -77,7 +77,7 @@ def run(console: Console) -> Result:
         "many": asdict(many),
         "airflow_alone": asdict(nobody),
         "limit": asdict(limit),
-        "few": [asdict(each) for each in few],
+        "few": [{**asdict(each), "blocked": each.stall.own} for each in few],
     }
     return Result(misses(many, nobody, limit), figures)
 
