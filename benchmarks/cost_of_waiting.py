@@ -25,8 +25,8 @@ class Stall:
 
     @property
     def own(self) -> float:
-        """What is the doing of this process's code."""
-        return max(0.0, self.seconds - self.without_core - self.collecting)
+        """What is this process's own doing."""
+        return max(0.0, self.seconds - self.without_core)
 
 
 @dataclass
@@ -104,7 +104,7 @@ def measure(triggerer: Triggerer, subject: Subject, steady: float, speed: float 
 
 
 def longest(samples: list[dict[str, Any]], begin: float, end: float) -> Stall:
-    """Return the stall between two instants that was longest by the doing of the process's code."""
+    """Return the stall between two instants that was longest by the process's own doing."""
     stalls = (
         Stall(
             stall["seconds"],

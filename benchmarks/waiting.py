@@ -36,11 +36,9 @@ STEADY_OF_FEW = 25.0
 DELAY = 0.05  #: seconds until a server answers the few
 
 NOTE = (
-    "Blocked: the longest time in which the triggerer's event loop did not get round, without what it had"
-    " to wait for a core that other processes had, and without Python's garbage collection, which looks "
-    "at all that the process has, and is told by itself. Memory: what the process has more than without "
-    "waiting tasks, after a garbage collection, for each task but the first, whose memory has the "
-    "provider's modules in it. Airflow's own share is "
+    "Blocked: the longest time in which the triggerer's event loop did not get round, without what it had to "
+    "wait for a core that other processes had. Memory: what the process has more than without waiting tasks, "
+    "after a garbage collection; the first task's has the provider's modules in it. Airflow's own share is "
     f"that of triggers that do nothing. Once {MANY} wait, their clocks run {SPEED:g} times as fast. One "
     f"in {LOADING_ONE_IN} of them waits for its rows to be loaded, the others for the end of the extraction."
 )

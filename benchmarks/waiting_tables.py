@@ -47,8 +47,7 @@ def _lines(many: Measured, nobody: Measured, limit: Limit) -> list[tuple[str, st
     """Return of all that is told a name, what was found, the target, and whether it is met."""
     learned = sorted(limit.learned_after)
     lost = limit.missing + limit.failed
-    limited, stall = limit.busiest_window, many.stall.own
-    memory = many.memory_of_further - nobody.memory_of_further
+    limited, stall, memory = limit.busiest_window, many.stall.own, many.memory
     return [
         (
             f"Limited requests in any 10 of {limit.minutes:.0f} minutes",
@@ -62,17 +61,17 @@ def _lines(many: Measured, nobody: Measured, limit: Limit) -> list[tuple[str, st
             f"at most {_milliseconds(MOST_STALL)}",
             stall <= MOST_STALL,
         ),
-        ("  by Python's garbage collection", _milliseconds(many.collecting), "", None),
+        ("  longest garbage collection of Python's", _milliseconds(many.collecting), "", None),
         ("Event loop blocked while they are being started", _milliseconds(many.stall_starting.own), "", None),
         ("Event loop blocked while their jobs end", _milliseconds(limit.stall.own), "", None),
         (
-            "Memory that this provider takes for a waiting task",
+            "Memory of a waiting task",
             _kilobytes(memory),
             f"at most {_kilobytes(MOST_MEMORY)}",
             memory <= MOST_MEMORY,
         ),
-        ("  with what Airflow itself takes", _kilobytes(many.memory_of_further), "", None),
-        ("  once, for the first one", f"{many.memory_of_first / 1e6:.1f} MB", "", None),
+        ("  of each but the first", _kilobytes(many.memory_of_further), "", None),
+        ("  of that, what Airflow takes for any task", _kilobytes(nobody.memory_of_further), "", None),
         ("Tasks without an outcome, or with an error", str(lost), "0", lost == 0),
         (
             "From a job's end to its task's resumption, median",
