@@ -60,6 +60,15 @@ class StreamVerdict:
     in_trouble: bool = False  #: its load is in an error state, be it old or new
     said: str | None = None  #: the destination's own message
 
+    @property
+    def is_early(self) -> bool:
+        """Whether it counts as loaded by a load from before its last flush as far as anything tells."""
+        return (
+            self.state == "loaded"
+            and self.loaded_at is not None
+            and self.loaded_at < _second(self.target.since)
+        )
+
 
 def select_streams(streams: Sequence[Stream], names: Sequence[str]) -> tuple[Stream, ...]:
     """Return the streams that a user named, by `stream_name` or `tap_stream_id`.

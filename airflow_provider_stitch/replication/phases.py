@@ -234,6 +234,12 @@ _NO_LOG = (
 )
 
 
+_EARLY = (
+    "The extraction's log does not tell when rows of {} were flushed. The last load came before the log's "
+    "line about them, and none since: taken to have brought all."
+)
+
+
 def _sum_up(goal: Goal, verdicts: Sequence[StreamVerdict]) -> State:
     states = {verdict.state for verdict in verdicts}
     if "in_error" in states and goal.phase == "loading":
@@ -295,6 +301,7 @@ def _rows(verdict: StreamVerdict) -> str:
 
 def _warnings(known: Known, verdicts: Sequence[StreamVerdict]) -> tuple[str, ...]:
     no_rows = sorted(verdict.target.label for verdict in verdicts if verdict.state == "no_rows")
+    early = sorted(verdict.target.label for verdict in verdicts if verdict.is_early)
     doubtful = sorted(
         f"{verdict.target.label} ({verdict.said})"
         for verdict in verdicts
@@ -306,6 +313,7 @@ def _warnings(known: Known, verdicts: Sequence[StreamVerdict]) -> tuple[str, ...
     )
     return (
         *([f"Saw no load of {listed(no_rows)}: taken to have had no rows."] if no_rows else []),
+        *([_EARLY.format(listed(early))] if early else []),
         *(
             [f"In a load error that may be older than this job, so watched further: {listed(doubtful, '; ')}"]
             if doubtful

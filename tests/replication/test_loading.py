@@ -299,8 +299,17 @@ def test_rows_of_no_known_flush_may_be_loaded_before_the_log_tells_of_them():
     before_the_job = ([load("commits", "05:59:10")], "06:20:00")
 
     assert assess(goal("loading"), known(summed_up_at_the_end, looks=early)).state == "running"
-    assert assess(goal("loading"), known(summed_up_at_the_end, looks=late)).state == "finished"
+    in_the_end = assess(goal("loading"), known(summed_up_at_the_end, looks=late))
+    assert in_the_end.state == "finished"
+    (warning,) = in_the_end.warnings
+    assert warning.startswith("The extraction's log does not tell when rows of commits were flushed.")
     assert assess(goal("loading"), known(summed_up_at_the_end, looks=before_the_job)).state == "running"
+
+
+def test_a_load_after_the_flush_is_no_reason_for_a_warning():
+    after = ([load("commits", "06:09:47")], "06:20:00")
+
+    assert assess(goal("loading"), known(ONE_FLUSH, looks=after)).warnings == ()
 
 
 def test_a_log_without_times_counts_loads_since_the_job_began_that_have_settled():
