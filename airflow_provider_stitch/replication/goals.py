@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_stitch.connect.errors import InvalidArgument
 from airflow_provider_stitch.connect.objects import JobName, Source, parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Phase = Literal["connection_check", "structure_sync", "extraction", "end", "preparation", "loading"]
 """The phases of Stitch, in their order. `end` is the end of an extraction, however it went."""
@@ -87,18 +90,31 @@ class Goal:
         return cls(**fields)
 
 
-def which_job(
-    source: Source, *, by_job_name: bool, job_name: object, started_after: object, run_began: datetime | None
-) -> dict[str, Any]:
-    """Return what tells a `Goal` which job a sensor's user means.
+def goal_of_sensor(
+    phase: Phase,
+    source: Source,
+    client_id: int,
+    *,
+    by_job_name: bool,
+    job_name: object,
+    started_after: object,
+    run_began: datetime | None,
+    streams: Iterable[str] | None,
+    load_settle: float,
+) -> Goal:
+    """Return what a sensor's user wants to wait for.
 
     :param by_job_name: the user gave a `job_name`, whatever its template has come to.
     :param started_after: what the user gave; None is `run_began`.
     :raises InvalidArgument: what was given can't tell it.
     """
-    if by_job_name:
-        return {"job_name": check_job_name(job_name, source)}
-    return {"started_after": instant_of(started_after or run_began)}
+    return Goal(
+        *(phase, source.id, source.name, client_id),
+        job_name=check_job_name(job_name, source) if by_job_name else None,
+        started_after=None if by_job_name else instant_of(started_after or run_began),
+        streams=None if streams is None else tuple(streams),
+        load_settle=load_settle,
+    )
 
 
 def instant_of(started_after: object) -> datetime:

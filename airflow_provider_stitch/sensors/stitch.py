@@ -161,23 +161,18 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
     # --- Which job --------------------------------------------------------------------------------------
 
     async def _goal(self, context: Context, reader: AccountReader) -> Goal:
-        from airflow_provider_stitch.replication.goals import Goal, which_job
+        from airflow_provider_stitch.replication.goals import goal_of_sensor
         from airflow_provider_stitch.task_context import run_began
 
         client_id = await reader.ask(lambda: reader.client.client_id)
         source = await reader.ask(lambda: self.hook.resolve_source(self.source))
-        which = which_job(
-            source,
+        return goal_of_sensor(
+            *(self.phase, source, client_id),
             by_job_name=self.waits_for_job,
             job_name=self.job_name,
             started_after=self.started_after,
             run_began=run_began(context),
-        )
-        streams = tuple(self.streams) if self.streams is not None else None
-        return Goal(
-            *(self.phase, source.id, source.name, client_id),
-            **which,
-            streams=streams,
+            streams=self.streams,
             load_settle=self.load_settle,
         )
 

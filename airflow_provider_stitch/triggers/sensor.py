@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.connect.errors import InvalidArgument
 from airflow_provider_stitch.hooks.stitch import StitchHook, source_url
-from airflow_provider_stitch.replication.goals import Goal, which_job
+from airflow_provider_stitch.replication.goals import goal_of_sensor
 from airflow_provider_stitch.task_context import LINK_KEY, run_began
 from airflow_provider_stitch.triggers.ending import leave_xcom
 from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
@@ -128,18 +128,13 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         client_id = await reader.ask(lambda: client.client_id)
         hook = StitchHook(self.stitch_conn_id)
         source = await reader.ask(lambda: hook.resolve_source(self.source, client=client))
-        which = which_job(
-            source,
+        goal = goal_of_sensor(
+            *(self.phase, source, client_id),
             by_job_name=self.by_job_name,
             job_name=self.job_name,
             started_after=self.started_after,
             run_began=run_began(self._context or _context_in_airflow_2(task_instance)),
-        )
-        streams = tuple(self.streams) if self.streams is not None else None
-        goal = Goal(
-            *(self.phase, source.id, source.name, client_id),
-            **which,
-            streams=streams,
+            streams=self.streams,
             load_settle=self.load_settle,
         )
         await leave_xcom(task_instance, LINK_KEY, source_url(client_id, source.id))
