@@ -11,7 +11,7 @@ from airflow_provider_stitch.operators.setup import (
     UNCONNECTED,
     StitchSetupOperator,
     differing,
-    missing_properties,
+    refuse_if_incomplete,
 )
 from airflow_provider_stitch.tasks import seconds
 
@@ -113,14 +113,8 @@ class StitchCreateDestinationOperator(StitchSetupOperator):
         return found
 
     def _create(self, properties: Mapping[str, Any]) -> Destination:
-        from airflow_provider_stitch.connect.errors import InvalidArgument
-
-        missing = missing_properties(self.client.get_destination_type(self.destination_type), properties)
-        if missing:
-            raise InvalidArgument(
-                f"A destination of type {self.destination_type} needs more properties: {', '.join(missing)}. "
-                "None was created. Give secret ones as credentials, the others as properties."
-            )
+        report_card = self.client.get_destination_type(self.destination_type)
+        refuse_if_incomplete("destination", report_card, properties)
         destination = self.client.create_destination(
             self.destination_type,
             properties,

@@ -10,7 +10,7 @@ from airflow_provider_stitch.operators.setup import (
     UNCONNECTED,
     StitchSetupOperator,
     differing,
-    missing_properties,
+    refuse_if_incomplete,
 )
 from airflow_provider_stitch.tasks import StitchSourceLink
 
@@ -80,7 +80,8 @@ class StitchCreateSourceOperator(StitchSetupOperator):
         destination_id = None if self.destination is None else self._destination_id()
         found = self._find()
         if found is None:
-            self._refuse_if_incomplete({**public, **secret})
+            report_card = self.client.get_source_type(self.source_type)
+            refuse_if_incomplete("source", report_card, {**public, **secret})
             source = self.client.create_source(
                 self.source_type,
                 self.display_name,
@@ -112,17 +113,6 @@ class StitchCreateSourceOperator(StitchSetupOperator):
                 source_id=found.id,
             )
         return found
-
-    def _refuse_if_incomplete(self, properties: Mapping[str, Any]) -> None:
-        """Refuse to create a source that could never be connected."""
-        from airflow_provider_stitch.connect.errors import InvalidArgument
-
-        missing = missing_properties(self.client.get_source_type(self.source_type), properties)
-        if missing:
-            raise InvalidArgument(
-                f"A source of type {self.source_type} needs more properties: {', '.join(missing)}. None was "
-                "created. Give secret ones as credentials, the others as properties."
-            )
 
     def _bring_up_to_date(
         self,

@@ -121,7 +121,19 @@ def _same(wanted: object, found: object) -> bool:
         return False
 
 
-def missing_properties(report_card: ReportCard, properties: Mapping[str, Any]) -> list[str]:
-    """Return names of the properties that the form of a type requires and that are not given."""
+def refuse_if_incomplete(what: str, report_card: ReportCard, properties: Mapping[str, Any]) -> None:
+    """Refuse to create what could never be connected.
+
+    :param what: "source" or "destination".
+    :param report_card: of its type.
+    :raises InvalidArgument: properties are missing that the form of the type requires.
+    """
+    from airflow_provider_stitch.connect.errors import InvalidArgument
+
     form = [each for step in report_card.steps if step.type == "form" for each in step.properties]
-    return [each.name for each in form if each.is_missing and properties.get(each.name) is None]
+    missing = [each.name for each in form if each.is_missing and properties.get(each.name) is None]
+    if missing:
+        raise InvalidArgument(
+            f"A {what} of type {report_card.type} needs more properties: {', '.join(missing)}. None was "
+            "created. Give secret ones as credentials, the others as properties."
+        )
