@@ -270,23 +270,24 @@ class Watch:
         if assessment.extraction.over or 0 <= now - self._source_asked_at < SOURCE_INTERVAL:
             return
         self._source_asked_at = now
-        why_not = await self.reader.ask(self._why_not)
+        why_not, self._begins_at = await self.reader.ask(self._why_not)
         if self.reader.client.latest_answer_at is not None:
             ahead = self.reader.client.latest_answer_at.timestamp() - self.reader.clock.time()
             self._stitch_is_ahead = ahead
         if why_not is not None:
             raise why_not
 
-    def _why_not(self) -> StitchError | None:
-        """Ask, in a thread, for what tells why the goal can never be reached; also when the job begins."""
+    def _why_not(self) -> tuple[StitchError | None, datetime | None]:
+        """Ask, in a thread, why the goal can never be reached, if so, and when Stitch's schedule begins the
+        job."""
         client = self.reader.client
         source = client.get_source(self.goal.source_id)
-        self._begins_at = begins_by_schedule(self.goal, source)
+        begins_at = begins_by_schedule(self.goal, source)
         # A check, and the structure sync in it, are steps of the configuration itself.
         is_being_configured = self.goal.phase in ("connection_check", "structure_sync")
         if self.goal.started_after is not None and not is_being_configured:
-            return why_no_job(source, client.list_destinations())
-        return why_no_end(source)
+            return why_no_job(source, client.list_destinations()), begins_at
+        return why_no_end(source), begins_at
 
     # --- Telling ----------------------------------------------------------------------------------------
 
