@@ -150,7 +150,10 @@ class BusyAccount:
             self.emulated.add_source(f"source_{number}", streams={"rows": 1}) for number in range(200)
         ]
         connection_id = f"stitch_{self.emulated.client_id}"
-        airflow.control.add_connection(connection_id, json.loads(stitch.connection_json(self.emulated)))
+        connection = json.loads(stitch.connection_json(self.emulated))
+        # In real minutes as well: so many jobs end long before another ten have passed.
+        connection["extra"] = {"requests_per_10_minutes": 30}
+        airflow.control.add_connection(connection_id, connection)
         self.conf = {"stitch_conn_id": connection_id, "started_after": stitch.now().isoformat()}
 
     def start_all_jobs(self):
@@ -179,4 +182,4 @@ def test_200_sensors_without_a_worker_share_the_limit_of_their_account(airflow, 
         states += [by_task[f"wait_{number}"] for number in range(20)]
     assert states == EXPECTED
     assert [run.tries_in_workers() for run in runs] == [[]] * len(runs)
-    assert account.emulated.busiest_window() <= 30
+    assert len(account.emulated.limited_requests) <= 30
