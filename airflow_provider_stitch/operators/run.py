@@ -190,11 +190,14 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         self, context: Context, reader: AccountReader, first_try_at: datetime | None
     ) -> tuple[Source, Started | Occupied]:
         """Check all that can be checked, so that nothing is started in vain; then start."""
+        from airflow_provider_stitch.connect.errors import JobNotStarted
         from airflow_provider_stitch.replication.start import start_job, stitch_time
 
         with _naming(self.source):
             source = await self._find_source(reader)
             await self._check_that_it_can_start(source, reader)
+            if self._killed:  # Airflow lets a task that it has told to end go on for 5 s
+                raise JobNotStarted(f"Source {source.label}: this task was killed, so it started no job.")
             KeptJob(context).about_to_start(source, first_try_at or stitch_time(reader))
             return source, await start_job(reader, source, first_try_at=first_try_at, warn=self.log.warning)
 
@@ -360,7 +363,7 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
 
         self._own = Goal.from_dict(outcome.goal) if awaited in OWN else None
         kind = outcome.error["kind"] if outcome.error else None
-        if kind == "JobTerminated" and awaited == "picked up":
+        if kind == "JobTerminated" and awaited == "picked up" and not self._killed:
             self.log.warning("That job was stopped, so this try starts one of its own")
             KeptJob(context).forget()
             return self._start(context, deadline)

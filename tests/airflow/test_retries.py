@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_stitch.connect.errors import (
     JobAlreadyRunning,
+    JobNotStarted,
     JobTerminated,
     PhaseTimedOut,
     StitchUnavailable,
@@ -159,6 +160,40 @@ def test_a_job_is_stopped_that_got_its_name_only_after_its_task_was_killed(stitc
     with pytest.raises(JobTerminated):
         task.execute(context)
     assert stitch.jobs(github)[0].stopped
+
+
+def kill_it_while_it_waits(mocker):
+    """Airflow 3 calls `on_kill` on top of the wait, and then lets the task go on for 5 s."""
+    wait = StitchRunReplicationJobOperator._wait
+
+    def killed_meanwhile(task, *args, **options):
+        task.on_kill()
+        return wait(task, *args, **options)
+
+    mocker.patch.object(StitchRunReplicationJobOperator, "_wait", killed_meanwhile)
+
+
+def test_a_retry_that_is_killed_and_sees_its_job_stopped_starts_no_other(stitch, github, context, mocker):
+    stitch.plan_next_job(github, JobPlan(tap_seconds=36_000))
+    killed_before_it_waits(mocker, context)
+
+    kill_it_while_it_waits(mocker)
+    with pytest.raises(JobTerminated):
+        operator().execute(context)
+
+    assert [job.stopped for job in stitch.jobs(github)] == [True]
+
+
+def test_a_task_that_is_killed_while_it_waits_for_its_turn_starts_no_job(stitch, github, context, mocker):
+    other = stitch.start_job(github)
+
+    kill_it_while_it_waits(mocker)
+    with pytest.raises(JobNotStarted, match="killed"):
+        operator().execute(context)
+
+    (job,) = stitch.jobs(github)
+    assert job.job_name == other.job_name
+    assert not job.stopped
 
 
 def test_a_retry_waits_for_what_is_asked_for_now(stitch, github, context, mocker):
