@@ -172,10 +172,11 @@ def test_request_timeout_reaches_the_socket(stitch, client_for):
 def test_a_body_that_drips_does_not_go_on_for_ever(stitch, client_for):
     stitch.script(stitch.drip)
 
-    error = failure_of(client_for(request_timeout=0.1))
+    # Far longer than from a drop to the next, on however busy a machine.
+    error = failure_of(client_for(request_timeout=0.5))
 
     assert type(error) is StitchUnavailable
-    assert "not complete after 0.4 s" in str(error)
+    assert "not complete after 2 s" in str(error)
 
 
 @pytest.mark.parametrize("behaviour", ["drip_head", "not_yet"])
