@@ -1,4 +1,4 @@
-"""The parts of the demo that decide how it ends. `make demo` runs the whole."""
+"""The parts of the demo that decide how it ends. The whole is in tests/system."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 from rich.console import Console
 
-import demo.__main__ as the_demo
-from airflow_provider_stitch.emulator import StitchEmulator
 from demo.tables import phases_table, streams_table
 from local_airflow.patience import Interrupted, LocalAirflowFailed, NoAnswer, Patience
 from local_airflow.processes import stop
@@ -28,8 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.table import Table
-
-    from demo.dag_run import DagRun
 
 REPLICATED: dict[str, Any] = {
     "job_name": "1.2.sync.x",
@@ -182,33 +176,3 @@ def is_alive(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
-
-
-# What Airflow 2 has for its processes is another set of commands; the demo shows Airflow 3.
-if not version("apache-airflow").startswith("2."):
-
-    def test_the_whole_demo_loads_rows_and_gives_no_token_away(
-        capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        token = "ac_token_that_is_looked_for"
-        monkeypatch.setattr(the_demo, "StitchEmulator", partial(StitchEmulator, access_token=token))
-        left_by_airflow = b""
-
-        def sum_up(console: Console, run: DagRun, stitch: StitchEmulator) -> None:
-            nonlocal left_by_airflow
-            home = run._logs_folder.parent
-            left_by_airflow = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
-            the_real_one(console, run, stitch)
-
-        the_real_one = the_demo._sum_up
-        monkeypatch.setattr(the_demo, "_sum_up", sum_up)
-
-        exit_status = the_demo.main([])
-        printed = "".join(capfd.readouterr())
-
-        assert exit_status == 0, printed
-        for row in ("commits", "412", "issues", "100", "pull_requests", "37"):
-            assert row in printed
-        assert token not in printed
-        assert b"StitchPhaseTrigger" in left_by_airflow, "the trigger's log was looked at"
-        assert token.encode() not in left_by_airflow
