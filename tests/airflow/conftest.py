@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -96,9 +98,18 @@ def xcom_of(ti: Any, key: str = "return_value") -> Any:
 
 
 @pytest.fixture(scope="session")
-def _database() -> None:
-    airflow = Path(sys.executable).with_name("airflow")
-    subprocess.run([airflow, "db", "migrate"], check=True, capture_output=True, timeout=120)
+def _database(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> None:
+    """Airflow's database, empty: made by the first process of this run that needs one, for all of them."""
+    made = tmp_path_factory.getbasetemp().parent / f"airflow-{testrun_uid}.db"
+    own = HOME / "airflow.db"
+    with made.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            airflow = Path(sys.executable).with_name("airflow")
+            subprocess.run([airflow, "db", "migrate"], check=True, capture_output=True, timeout=120)
+            shutil.copy(own, made)
+        else:
+            shutil.copy(made, own)
 
 
 @pytest.fixture
