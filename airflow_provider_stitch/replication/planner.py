@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 # Ends of the stretches, in seconds from now, in which the coming 10 minutes are looked ahead.
 STRETCHES = (10.0, 30.0, 70.0, 150.0, 300.0, 450.0, WINDOW)
 
-# Of so many requests one is kept for what is certain, such as a log once its job has ended; unless there are
-# more pages to look at than a third of the requests. Each is so late then that it pays to spend them all.
+# Of so many requests one is kept for what follows once an extraction has ended: its log, and looks at its
+# loads; unless there are more pages to look at than a third of the requests. Each is so late then that it pays
+# to spend them all.
 RESERVE = 15
 
 # Pauses are told in parts of the one between two requests if they were spread evenly, 20 s as a rule.
@@ -82,8 +83,9 @@ def next_step(candidates: Sequence[Candidate], window: Window, now: float) -> Re
     price = price_of_a_request(candidates, window, now)
     if best.delay(now) <= price:  # both are 0 where nothing can have happened
         return min(latest, max(soonest / 6, _time_until(price, best, now)))
-    held_back = window.free_in[_reserve(candidates, window)]
-    return best.request if held_back <= 0 else min(latest, held_back)
+    kept = _reserve(candidates, window) if best.request.what == "extractions" else 0
+    free_in = window.free_in[kept]
+    return best.request if free_in <= 0 else min(latest, free_in)
 
 
 def price_of_a_request(candidates: Sequence[Candidate], window: Window, now: float) -> float:
@@ -139,7 +141,7 @@ def _time_until(price: float, candidate: Candidate, now: float) -> float:
 
 
 def _reserve(candidates: Sequence[Candidate], window: Window) -> int:
-    """Return how many requests are kept for what follows once something has happened."""
+    """Return how many requests looks at extractions leave to what follows once one has ended."""
     if len(candidates) > window.share / 3:
         return 0
     following = sum(prospect.then for each in candidates for prospect in each.prospects)

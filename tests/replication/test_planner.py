@@ -136,7 +136,7 @@ def test_one_who_waits_alone_is_served_some_seconds_after_the_last_look():
 
 
 def test_of_the_last_requests_one_is_kept_for_the_log_that_will_be_due():
-    """With 28 of 30 used, the last two are for what is certain: a log, and the loads after it."""
+    """With 28 of 30 used, the last two are for what follows an extraction: its log, and its loads."""
     long_ago = since(3600, known=600)
     alone = waiting(PAGE_1, long_ago)
     before_a_log = waiting(PAGE_1, replace(long_ago, then=2))
@@ -144,6 +144,14 @@ def test_of_the_last_requests_one_is_kept_for_the_log_that_will_be_due():
     assert next_step([alone], window(*[100] * 29), NOW) == PAGE_1
     assert isinstance(next_step([before_a_log], window(*[100] * 29), NOW), float)
     assert next_step([before_a_log], window(*[100] * 27), NOW) == PAGE_1
+
+
+def test_looks_at_loads_have_what_looks_at_extractions_leave():
+    """The loads that follow a log are not certain, but are what the last two are kept for."""
+    before_a_log = waiting(PAGE_1, replace(since(3600, known=5), then=2))
+    loads = waiting(LOADS, since(600))
+
+    assert next_step([before_a_log, loads], window(*[100] * 29), NOW) == LOADS
 
 
 def test_where_many_pages_are_looked_at_no_request_is_kept():
