@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 STRETCHES = (10.0, 30.0, 70.0, 150.0, 300.0, 450.0, WINDOW)
 
 # Of so many requests one is kept for what follows once an extraction has ended: its log, and looks at its
-# loads; unless there are more pages to look at than a third of the requests. Each is so late then that it pays
-# to spend them all.
+# loads; unless there are more pages to look at than a third of the requests. Each is so late then that it
+# pays to spend them all.
 RESERVE = 15
 
 # Pauses are told in parts of the one between two requests if they were spread evenly, 20 s as a rule.
