@@ -32,7 +32,17 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file, too")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw figures in this folder, too")
-    parser.add_argument("--days", type=float, help="virtual days of each case of `simulation`; 7 is a week")
+    of_simulation = parser.add_argument_group("simulation")
+    of_simulation.add_argument("--days", type=float, help="virtual days of each case; 7 is a week")
+    of_simulation.add_argument(
+        "--sources",
+        type=int,
+        nargs="+",
+        choices=simulation.EVERY,
+        default=simulation.EVERY.keys(),
+        help="only accounts with so many sources",
+    )
+    of_simulation.add_argument("--seed", type=int, default=1, help="other jobs, just as likely")
     options = parser.parse_args()
     names = options.names or list(BENCHMARKS)
     for name in names:
@@ -41,7 +51,8 @@ def main() -> int:
     # As an exception, so that whatever a benchmark has started is ended.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     console = Console(width=None if sys.stdout.isatty() else 120)
-    benchmarks = BENCHMARKS | {"simulation": partial(simulation.run, days=options.days)}
+    simulated = partial(simulation.run, days=options.days, sources=options.sources, seed=options.seed)
+    benchmarks = BENCHMARKS | {"simulation": simulated}
     results = {name: benchmarks[name](console) for name in names}
     misses = [miss for result in results.values() for miss in result.misses]
     console.print(f"\n{machine.describe()}\n{machine.versions()}", style="dim", highlight=False)

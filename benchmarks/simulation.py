@@ -32,7 +32,7 @@ from benchmarks.virtual_time import VirtualClock, VirtualLoop
 from benchmarks.virtual_time import run as run_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from rich.console import Console
 
@@ -101,18 +101,25 @@ class Row:
         return self.mean / self.best_mean
 
 
-def run(console: Console, days: float | None = None) -> Result:
+def run(
+    console: Console, days: float | None = None, sources: Collection[int] = EVERY.keys(), seed: int = 1
+) -> Result:
     """Simulate, print a table, and return what was found, with the targets that were missed."""
-    cases = [
-        Case(sources, phase, DAYS[sources] if days is None else days, every)
-        for phase in get_args(Phase)
-        for sources, every in EVERY.items()
-    ]
+    cases = cases_of(days, sources, seed)
     with console.status("Simulating: 0 %") as status:
         rows = compare(cases, lambda done: status.update(f"Simulating: {done:.0%}"))
     console.print(_table(rows))
     console.print(NOTE, style="dim", highlight=False)
     return Result(misses(rows), {"rows": [asdict(row) | {"ratio": row.ratio} for row in rows]})
+
+
+def cases_of(days: float | None, sources: Collection[int], seed: int) -> list[Case]:
+    """Return the accounts with so many sources, for each phase; without `days` for those in DAYS."""
+    return [
+        Case(number, phase, DAYS[number] if days is None else days, EVERY[number], seed)
+        for phase in get_args(Phase)
+        for number in sorted(sources)
+    ]
 
 
 def compare(cases: Sequence[Case], tell: Callable[[float], None] = lambda _: None) -> list[Row]:

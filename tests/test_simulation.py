@@ -77,3 +77,20 @@ def test_a_job_is_listed_once_it_has_ended_and_its_load_once_it_is_loaded():
 
     assert found == [(False, 0), (False, 1), (False, 1), (True, 1), (True, 1), (True, 2), (True, 3)]
     assert account.limited_at == sorted([59, 61, 99, 101, 149, 151, 171] * 2)
+
+
+def test_what_is_simulated_can_be_chosen():
+    assert simulation.cases_of(2.0, {10, 1}, seed=7) == [
+        Case(1, "extraction", 2.0, 1.0, 7),
+        Case(10, "extraction", 2.0, 3.0, 7),
+        Case(1, "loading", 2.0, 1.0, 7),
+        Case(10, "loading", 2.0, 3.0, 7),
+    ]
+    assert [case.days for case in simulation.cases_of(None, [1000], seed=1)] == [0.5, 0.5]
+
+
+def test_another_seed_brings_other_jobs():
+    first, again, other = (simulate(Case(2, "extraction", 0.1, 1.0, seed), OURS) for seed in (1, 1, 2))
+
+    assert first == again
+    assert first != other
