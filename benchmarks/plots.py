@@ -38,28 +38,34 @@ def parse_cost(axes: Axes, figures: Mapping[str, Any]) -> None:
 def simulation(axes: Axes, figures: Mapping[str, Any]) -> None:
     """Draw how late a waiting task knows of an end, beside the best schedule of fixed pauses."""
     rows = figures["rows"][::-1]
-    places = range(len(rows))
-    for key, name, colour in (
-        ("mean", "this provider", OURS),
-        ("best_mean", "the best fixed schedule", OTHERS),
+    for mean, p95, name, colour, offset in (
+        ("mean", "p95", "this provider", OURS, 0.16),
+        ("best_mean", "best_p95", "the best fixed schedule", OTHERS, -0.16),
     ):
-        # Points: on a scale without a zero the length of a bar would say nothing.
-        axes.plot([row[key] for row in rows], places, "o", color=colour, label=name)
-    for place, row in zip(places, rows, strict=True):
-        axes.annotate(
-            f"{row['mean']:.0f} s, {row['best_mean']:.0f} s",
-            (max(row["mean"], row["best_mean"]), place),
-            xytext=(8, -3),
-            textcoords="offset points",
-            fontsize=9,
-        )
-    names = [f"{row['case']['phase']}, {row['case']['sources']} waiting" for row in rows]
-    axes.set_yticks(places, names)
+        places = [number + offset for number in range(len(rows))]
+        # Points and lines: on a scale without a zero the length of a bar would say nothing.
+        axes.hlines(places, [row[mean] for row in rows], [row[p95] for row in rows], colors=colour, linewidth=2)
+        axes.plot([row[mean] for row in rows], places, "o", color=colour, label=name)
+        for place, row in zip(places, rows, strict=True):
+            axes.annotate(
+                f"{row[mean]:.0f} s, {row[p95]:.0f} s",
+                (row[p95], place),
+                xytext=(6, -3),
+                textcoords="offset points",
+                fontsize=8,
+            )
+    axes.set_yticks(range(len(rows)), [_name(row["case"]) for row in rows])
     axes.set_xscale("log")
-    axes.margins(x=0.12)
-    axes.set_xlabel("seconds, on average, from the end of the phase until the task knows (simulated)")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.margins(x=0.14)
+    axes.set_xlabel("seconds from the end of the phase until the task knows: mean, 95 % (simulated)")
     axes.set_title("How late a waiting task knows, within 30 requests in 10 minutes", loc="left")
     axes.legend(frameon=False)
+
+
+def _name(case: Mapping[str, Any]) -> str:
+    plural = "source" if case["sources"] == 1 else "sources"
+    return f"{case['phase']}, {case['sources']:,} {plural}"
 
 
 def waiting(axes: Axes, figures: Mapping[str, Any]) -> None:

@@ -49,6 +49,7 @@ intersphinx_mapping = {
 
 html_theme = "furo"
 html_title = f"airflow-provider-stitch {release}"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 html_show_sphinx = False
 # Furo's own fonts are those of the reader's system; nothing is fetched from elsewhere.
