@@ -44,8 +44,9 @@ def simulation(axes: Axes, figures: Mapping[str, Any]) -> None:
     ):
         places = [number + offset for number in range(len(rows))]
         # Points and lines: on a scale without a zero the length of a bar would say nothing.
-        axes.hlines(places, [row[mean] for row in rows], [row[p95] for row in rows], colors=colour, linewidth=2)
-        axes.plot([row[mean] for row in rows], places, "o", color=colour, label=name)
+        means, mosts = [row[mean] for row in rows], [row[p95] for row in rows]
+        axes.hlines(places, means, mosts, colors=colour, linewidth=2)
+        axes.plot(means, places, "o", color=colour, label=name)
         for place, row in zip(places, rows, strict=True):
             axes.annotate(
                 f"{row[mean]:.0f} s, {row[p95]:.0f} s",
