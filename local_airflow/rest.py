@@ -71,6 +71,17 @@ class AirflowApi:
         tasks = self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
         return {task["task_id"]: task["state"] for task in tasks}
 
+    def states_of_mapped_task(self, dag_id: str, run_id: str, task_id: str) -> list[str | None]:
+        """Return the states of a mapped task's instances, by their map index; of the first 1000 at most."""
+        path, instances = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/listMapped", []
+        while len(instances) < 1000:
+            params = {"limit": 100, "offset": len(instances), "order_by": "map_index"}
+            page = self._call("GET", path, params=params)["task_instances"]
+            if not page:
+                break
+            instances += page
+        return [instance["state"] for instance in instances]
+
     def add_connection(self, connection_id: str, connection: Mapping[str, Any]) -> None:
         """Add a connection, given as its JSON has it."""
         body = {"connection_id": connection_id, **connection, "extra": json.dumps(connection["extra"])}

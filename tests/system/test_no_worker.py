@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -138,6 +139,7 @@ def test_a_restarted_triggerer_goes_on_waiting(airflow, stitch, source):
 
 #: Of 200 jobs every twentieth fails.
 EXPECTED = ["failed" if number % 20 == 0 else "success" for number in range(200)]
+BY_HAND = pytest.mark.skipif("STITCH_TEST_200" not in os.environ, reason="200 workers take minutes")
 JOBS = {"failed": JobPlan(tap_exit_status=1), "success": JobPlan()}
 
 
@@ -182,4 +184,19 @@ def test_200_sensors_without_a_worker_share_the_limit_of_their_account(airflow, 
         states += [by_task[f"wait_{number}"] for number in range(20)]
     assert states == EXPECTED
     assert [run.tries_in_workers() for run in runs] == [[]] * len(runs)
+    assert len(account.emulated.limited_requests) <= 30
+
+
+@pytest.mark.skipif(not RENDERS_IN_TRIGGERER, reason="its account is one of those of Airflow 3")
+@pytest.mark.parametrize("count", [20, pytest.param(200, marks=BY_HAND)])
+def test_mapped_sensors_begin_in_workers_and_end_in_the_triggerer(airflow, account, count):
+    """Airflow starts no mapped task in the triggerer."""
+    run = airflow.run(f"wait_for_{count}_mapped", "", task_id="wait", **account.conf)
+    account.start_all_jobs()
+    run.end(patience=10 * count)
+
+    states = airflow.control.states_of_mapped_task(run.dag_id, run.run_id, run.task_id)
+    assert states == EXPECTED[:count]
+    assert run.tries_in_workers() == ["attempt=1.log"] * count
+    assert run.log().count("start_from_trigger: not in the triggerer") == count
     assert len(account.emulated.limited_requests) <= 30

@@ -47,3 +47,9 @@ with dag("wait_for_20"):
     for number in range(20):
         source = f"source_{{{{ dag_run.conf['first'] | int + {number} }}}}"
         StitchExtractionSensor(task_id=f"wait_{number}", source=source, **MANY)
+
+for count in (20, 200):
+    with dag(f"wait_for_{count}_mapped"):
+        StitchExtractionSensor.partial(task_id="wait", **MANY).expand(
+            source=[f"source_{number}" for number in range(count)]
+        )
