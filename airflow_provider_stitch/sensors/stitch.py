@@ -231,20 +231,23 @@ class _SoftFailing:
             raise AirflowSkipException(f"Skipped, for soft_fail is set: {error}") from error
 
 
+def _waits_until(what: str) -> str:
+    """Return a sensor's docstring: what it waits for, and then what all of them have in common."""
+    return f"Waits until {what}\n" + (_StitchPhaseSensor.__doc__ or "").partition("\n")[2]
+
+
 class StitchConnectionCheckSensor(_StitchPhaseSensor):
-    __doc__ = (_StitchPhaseSensor.__doc__ or "").replace(
-        "a job of a source", "the connection check of a source"
-    )
+    __doc__ = _waits_until("the connection check of a source has succeeded.")
     phase: ClassVar[Phase] = "connection_check"
 
 
 class StitchStructureSyncSensor(_StitchPhaseSensor):
-    __doc__ = _StitchPhaseSensor.__doc__
+    __doc__ = _waits_until("the structure sync of a job has succeeded: the discovery part of its extraction.")
     phase: ClassVar[Phase] = "structure_sync"
 
 
 class StitchExtractionSensor(_StitchPhaseSensor):
-    __doc__ = _StitchPhaseSensor.__doc__
+    __doc__ = _waits_until("the extraction of a job has succeeded: its discovery, its tap and its target.")
     phase: ClassVar[Phase] = "extraction"
 
 
@@ -269,6 +272,8 @@ class StitchPreparationSensor(_StitchPhaseSensor):
 
 class StitchLoadingSensor(StitchPreparationSensor):
     """Waits until the rows of a job are loaded into the destination.
+
+    It takes `streams` as StitchPreparationSensor does, all that the other sensors take, and:
 
     :param load_settle: seconds for which a stream's last load must have stood still if its rows were flushed
         more than once; 0 trusts the first load.
