@@ -42,7 +42,7 @@ class SimulatedAccount:
     """Answers from the jobs that were started, and counts what Stitch limits."""
 
     base_url = "https://stitch.example"
-    client_id = 104857
+    client_id = known_client_id = 104857
     requests_per_10_minutes = 30
 
     def __init__(self, loop: VirtualLoop, sources: int) -> None:

@@ -123,6 +123,11 @@ class StitchClient(
                 self._account.client_id = self._find_client_id()
             return self._account.client_id
 
+    @property
+    def known_client_id(self) -> int | None:
+        """The account's number, if it is known without asking Stitch."""
+        return self._account.client_id
+
     def _find_client_id(self) -> int:
         listings: tuple[Callable[[], Sequence[Source | Destination]], ...]
         listings = (self.list_sources, self.list_destinations)

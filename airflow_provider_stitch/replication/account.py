@@ -13,7 +13,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider_stitch.connect.errors import StitchBadRequest, StitchError, StitchNotFound
@@ -23,7 +23,7 @@ from airflow_provider_stitch.replication.budget import WINDOW
 from airflow_provider_stitch.replication.listing import Listing, Look
 from airflow_provider_stitch.replication.planner import Candidate, Request, next_step
 from airflow_provider_stitch.replication.prospects import Experience
-from airflow_provider_stitch.replication.wants import ExtractionWant, LoadsWant, Told, Want
+from airflow_provider_stitch.replication.wants import FROM_NOW_ON, ExtractionWant, LoadsWant, Told, Want
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.objects import Extraction, Load, Stream
     from airflow_provider_stitch.replication.reader import AccountReader
     from airflow_provider_stitch.replication.stream_ids import StreamIds
+
+T = TypeVar("T")
 
 # Requests under way at a time. A log may take minutes to read, and must not keep pages waiting.
 MOST_AT_ONCE = {"extractions": 2, "loads": 2, "log": 2}
@@ -56,7 +58,7 @@ class AccountWatch:
         self._extractions: Listing[Any] = listing.extractions()
         self._loads: Listing[Any] = listing.loads()
         self._serial = next(_serials)
-        self._wants: list[Want[Any]] = []
+        self._wants: dict[Want[Any], None] = {}  # in the order in which they came
         self._under_way: dict[Request, asyncio.Task[None]] = {}
         self._asked_at: dict[Request, float] = {}
         self._source_ids: dict[str, int] = {}
@@ -70,22 +72,24 @@ class AccountWatch:
         """That of the latest request, which answers to later ones exceed."""
         return self._serial
 
-    async def answer(self, want: Want[Any]) -> Any:
-        """Return what answers a want (a `Told`), or None if nothing does before `want.until`.
-
-        :raises StitchError: what Stitch, or the way to it, has against it.
-        """
+    def begin(self, want: Want[T]) -> asyncio.Future[Told[T] | None]:
+        """Return what a want's answer will be: a `Told`, or None if nothing answers it before `want.until`;
+        or a StitchError of what Stitch, or the way to it, has against it. Whoever begins it ends it, too."""
+        want.future = asyncio.get_running_loop().create_future()
+        if want.since == FROM_NOW_ON:
+            want.since = self._serial
         want.look_up(self._extractions, self._loads)
-        if want.future.done():
-            return want.future.result()
-        self._wants.append(want)
-        self._wakened.set()
-        if self._driver is None or self._driver.done():
-            self._driver = asyncio.ensure_future(self._drive())
-        try:
-            return await want.future
-        finally:
-            self._wants.remove(want)
+        if not want.future.done():
+            self._wants[want] = None
+            self._wakened.set()
+            if self._driver is None or self._driver.done():
+                self._driver = asyncio.ensure_future(self._drive())
+        return want.future
+
+    def end(self, want: Want[Any]) -> None:
+        """Take in that nobody waits for a want any more."""
+        if want in self._wants:
+            del self._wants[want]
             self._wakened.set()
 
     # --- What is learned on the way ---------------------------------------------------------------------

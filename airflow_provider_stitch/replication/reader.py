@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from airflow_provider_stitch.connect.errors import (
     ExtractionLogUnavailable,
@@ -21,8 +19,9 @@ from airflow_provider_stitch.connect.errors import (
 from airflow_provider_stitch.connect.transport import pause_before_retry
 from airflow_provider_stitch.replication.account import AccountWatch, account_watch
 from airflow_provider_stitch.replication.budget import Budget, shared_budget
-from airflow_provider_stitch.replication.places import Place
+from airflow_provider_stitch.replication.places import a_place
 from airflow_provider_stitch.replication.wants import (
+    FROM_NOW_ON,
     LATEST_KNOWN,
     ExtractionWant,
     LoadsWant,
@@ -32,7 +31,7 @@ from airflow_provider_stitch.replication.wants import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Sequence
     from pathlib import Path
 
     from airflow_provider_stitch.connect.client import StitchClient
@@ -70,6 +69,8 @@ class SystemClock:
         await asyncio.sleep(GATHERING)
 
 
+SYSTEM_CLOCK = SystemClock()
+
 # An answer that is not what it should be may be one that was cut; one that stays so is an error.
 GARBAGE_ATTEMPTS = 5
 
@@ -90,18 +91,17 @@ class AccountReader:
         client: StitchClient,
         *,
         deadline: float | None = None,
-        clock: Clock | None = None,
+        clock: Clock = SYSTEM_CLOCK,
         budget: Budget | None = None,
         budget_folder: Path | None = None,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.client = client
-        self.clock = clock or SystemClock()
+        self.clock = clock
         self.deadline = deadline
         self._budget = budget
         self._budget_folder = budget_folder
         self._warn = warn
-        self._account_key: tuple[str, int] | None = None
         self._was_told = False
 
     def seconds_left(self) -> float:
@@ -117,9 +117,9 @@ class AccountReader:
         return self._budget
 
     async def _account(self) -> tuple[str, int]:
-        if self._account_key is None:
-            self._account_key = (self.client.base_url, await self.ask(lambda: self.client.client_id))
-        return self._account_key
+        known = self.client.known_client_id
+        client_id = known if known is not None else await self.ask(lambda: self.client.client_id)
+        return self.client.base_url, client_id
 
     # --- One request ------------------------------------------------------------------------------------
 
@@ -137,28 +137,25 @@ class AccountReader:
         :raises StitchError: what the client raised; an unavailable Stitch only when the deadline has passed.
         """
 
-        def tell(state: RetryCallState) -> None:
-            error: Any = state.outcome.exception() if state.outcome else None
-            if before_pause is not None:
-                before_pause(error)
-            elif state.attempt_number == 1:
-                self._warn(f"{error} Asking again until it answers.")
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                if limited:  # a plan sends few of these at a time
+                    return await self._ask_within_limit(call)
+                async with a_place():
+                    return await asyncio.to_thread(call)
+            except (StitchUnavailable, UnexpectedAnswer) as error:
+                pause = pause_before_retry(attempt, getattr(error, "retry_after", None))
+                if not _is_passing(error, attempt) or pause > self.seconds_left():
+                    raise
+                if before_pause is not None:
+                    before_pause(error)
+                elif attempt == 1:
+                    self._warn(f"{error} Asking again until it answers.")
+            await self.clock.sleep(pause)
 
-        # A plan sends few of the limited ones at a time.
-        async with nullcontext(self.clock.sleep) if limited else Place(self.clock.sleep) as sleep:
-            retrying = AsyncRetrying(
-                sleep=sleep,
-                retry=retry_if_exception(_is_passing),
-                wait=_pause,
-                stop=self._has_no_time_left,
-                before_sleep=tell,
-                reraise=True,
-            )
-            return await retrying(self._ask_once, call, limited)
-
-    async def _ask_once(self, call: Callable[[], T], limited: bool) -> T:  # noqa: FBT001 - passed on by tenacity
-        if not limited:
-            return await asyncio.to_thread(call)
+    async def _ask_within_limit(self, call: Callable[[], T]) -> T:
         budget = await self.budget()
         while wait := await asyncio.to_thread(budget.take):
             await self.clock.sleep(wait)
@@ -170,12 +167,6 @@ class AccountReader:
         finally:
             await asyncio.to_thread(budget.give_back)
 
-    def _has_no_time_left(self, state: RetryCallState) -> bool:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, UnexpectedAnswer) and state.attempt_number >= GARBAGE_ATTEMPTS:
-            return True
-        return _pause(state) > self.seconds_left()
-
     # --- What is planned for all who wait ---------------------------------------------------------------
 
     async def watch(self) -> AccountWatch:
@@ -185,25 +176,23 @@ class AccountReader:
             await self._account(), lambda: AccountReader(self.client, clock=self.clock, budget=budget)
         )
 
-    async def extraction_of(
+    def extraction_of(
         self,
         source_id: int,
         *,
         prospect: Prospect | None = None,
         until: float | None = None,
-        since: int | None = None,
-    ) -> Told[Extraction | None] | None:
+        since: int = FROM_NOW_ON,
+    ) -> Coroutine[Any, Any, Told[Extraction | None] | None]:
         """Return the source's listed extraction, its last completed one; or None if it was not told in time.
 
         :param prospect: when it may be another.
         :param until: seconds since the epoch up to which it may be planned; None wants it at once.
-        :param since: only an answer to a request after this one counts; None is the latest so far.
+        :param since: only an answer to a request after this one counts.
         """
-        serial = (await self.watch()).serial if since is None else since
-        want = ExtractionWant(self.client, prospect, serial, self._warn, source_id=source_id)
-        return await self._answer(want, until)
+        return self._answer(ExtractionWant(self.client, prospect, since, self._warn, source_id), until)
 
-    async def loads_of(
+    def loads_of(
         self,
         source_name: str,
         expected: Sequence[tuple[Collection[str], int]] | None = None,
@@ -211,23 +200,24 @@ class AccountReader:
         prospect: Prospect | None = None,
         until: float | None = None,
         since: int = LATEST_KNOWN,
-    ) -> Told[list[Load] | None] | None:
+    ) -> Coroutine[Any, Any, Told[list[Load] | None] | None]:
         """Return the loads of a source's streams: see `LoadsWant`. The rest is as with `extraction_of`."""
-        want = LoadsWant(self.client, prospect, since, self._warn, source_name=source_name, expected=expected)
-        return await self._answer(want, until)
+        return self._answer(LoadsWant(self.client, prospect, since, self._warn, source_name, expected), until)
 
-    async def log_of(
+    def log_of(
         self, job_name: str, *, prospect: Prospect | None = None, until: float | None = None
-    ) -> Told[ExtractionLog] | None:
+    ) -> Coroutine[Any, Any, Told[ExtractionLog] | None]:
         """Return the log of a job's extraction. The rest is as with `extraction_of`."""
-        want = LogWant(self.client, prospect, LATEST_KNOWN, self._warn, job_name=job_name)
-        return await self._answer(want, until)
+        return self._answer(LogWant(self.client, prospect, LATEST_KNOWN, self._warn, job_name), until)
 
     async def _answer(self, want: Want[T], until: float | None) -> Told[T] | None:
-        watch = await self.watch()
         want.urgent = until is None
         want.until = min(float("inf") if at is None else at for at in (until, self.deadline))
-        told: Told[T] | None = await watch.answer(want)
+        watch = await self.watch()
+        try:
+            told = await watch.begin(want)
+        finally:
+            watch.end(want)
         if told is None and self.seconds_left() <= 0:
             if watch.trouble is not None:
                 raise watch.trouble
@@ -238,10 +228,11 @@ class AccountReader:
         return told
 
 
-def _is_passing(error: BaseException) -> bool:
-    if isinstance(error, ExtractionLogUnavailable):
-        return False  # a log's place is good for a while only: who wants the log asks Stitch anew
-    return isinstance(error, (StitchUnavailable, UnexpectedAnswer))
+def _is_passing(error: StitchError, attempt: int) -> bool:
+    if isinstance(error, UnexpectedAnswer):
+        return attempt < GARBAGE_ATTEMPTS
+    # A log's place is good for a while only: who wants the log asks Stitch anew.
+    return not isinstance(error, ExtractionLogUnavailable)
 
 
 def _out_of_requests(wait: float) -> PhaseTimedOut:
@@ -249,11 +240,6 @@ def _out_of_requests(wait: float) -> PhaseTimedOut:
         "The time to wait is over before Stitch may be asked again: all requests of these 10 minutes are "
         f"used, and the next is free in {wait:.0f} s. Raise the task's timeout, or let fewer tasks wait."
     )
-
-
-def _pause(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    return pause_before_retry(state.attempt_number, getattr(error, "retry_after", None))
 
 
 def stitch_time(told: Told[Any]) -> datetime:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
+import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from airflow_provider_stitch.replication.listing import Listing, Look, SourceKey, StreamKey
 from airflow_provider_stitch.replication.planner import Request
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
@@ -24,6 +25,9 @@ T = TypeVar("T")
 LATEST_KNOWN = -1
 """The serial of those who take any answer that is still remembered."""
 
+FROM_NOW_ON = -2
+"""That of those who take an answer to a later request than the latest so far."""
+
 
 @dataclass(frozen=True, slots=True)
 class Told(Generic[T]):
@@ -35,7 +39,7 @@ class Told(Generic[T]):
     serial: int  #: of the (oldest) request: who has this answer wants a later one next
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Want(Generic[T]):
     """What one waiter wants to know.
 
@@ -49,13 +53,15 @@ class Want(Generic[T]):
     prospect: Prospect | None
     since: int
     warn: Callable[[str], None]
-
-    def __post_init__(self) -> None:
-        self.requests: tuple[Request, ...] = ()  #: those that would tell, or lead further
-        self.urgent = False  #: it is wanted at once, and not when it serves all who wait best
-        self.until = float("inf")  #: nobody waits for it any longer than that, by the watch's clock
-        self.future: asyncio.Future[Told[T] | None] = asyncio.get_running_loop().create_future()
-        self._context = contextvars.copy_context()
+    #: Those that would tell, or lead further.
+    requests: tuple[Request, ...] = field(default=(), init=False)
+    #: It is wanted at once, and not when it serves all who wait best.
+    urgent: bool = field(default=False, init=False)
+    #: Nobody waits for it any longer than that, by the watch's clock.
+    until: float = field(default=math.inf, init=False)
+    #: Set once somebody waits for it.
+    future: asyncio.Future[Told[T] | None] = field(init=False)
+    _context: contextvars.Context = field(default_factory=contextvars.copy_context, init=False)
 
     def look_up(self, extractions: Listing[Extraction], loads: Listing[Load]) -> None:
         """Settle if what is known answers this want, or else say which requests would."""
@@ -74,7 +80,7 @@ class Want(Generic[T]):
         self._context.run(self.warn, line)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class ExtractionWant(Want["Extraction | None"]):
     """The listed extraction of a source; None if the list has none."""
 
@@ -95,7 +101,7 @@ class ExtractionWant(Want["Extraction | None"]):
             self.requests = (Request("extractions", page),)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class LoadsWant(Want["list[Load] | None"]):
     """The loads of a source's streams; None if all are wanted and the list is too long to be read for that.
 
@@ -139,7 +145,7 @@ class LoadsWant(Want["list[Load] | None"]):
         return {page for page in pages if page is not None}
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class LogWant(Want[Any]):
     """The log of a job. It is read at a request of its own for each who wants it."""
 

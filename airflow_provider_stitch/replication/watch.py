@@ -33,11 +33,12 @@ from airflow_provider_stitch.replication.never import why_no_end, why_no_job
 from airflow_provider_stitch.replication.outcome import Outcome, plain_error, result_of
 from airflow_provider_stitch.replication.phases import Assessment, Question, assess
 from airflow_provider_stitch.replication.reader import stitch_time
-from airflow_provider_stitch.replication.wants import LATEST_KNOWN
+from airflow_provider_stitch.replication.turns import PACE, take_turn
+from airflow_provider_stitch.replication.wants import FROM_NOW_ON, LATEST_KNOWN
 from airflow_provider_stitch.replication.words import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from airflow_provider_stitch.connect.objects import Extraction, Load, Stream
     from airflow_provider_stitch.replication.goals import Goal
@@ -54,9 +55,11 @@ CHECK_INTERVAL = 20.0
 # Seconds for which a look at the loads is worth waiting for, before the job is.
 EARLY = 60.0
 
-# Seconds between two lines that say that a task still waits. The first comes up to half of them earlier, by
-# the source's number: a thousand tasks that began at once are not to write all at once.
+# Seconds between two lines that say that a task still waits, if not too many do.
 SIGN_OF_LIFE = 600.0
+
+# Who comes so many seconds after its turn to say so waits for another: many may be late together.
+MISSED = 10.0
 
 
 class Watch:
@@ -85,17 +88,18 @@ class Watch:
         self.known = Known(looks_early=not forgetful)
         self._tell = tell
         self._warn = warn
-        self._told: set[str] = set()
+        self._told: dict[str, None] = {}  # lines: an empty set would take four times as much
         self._begins_at: datetime | None = None  # by Stitch's schedule
         self._source_asked_at = float("-inf")
         self._stitch_is_ahead = 0.0  # seconds from this machine's clock to Stitch's
         self._extraction_told: Told[Extraction | None] | None = None
         self._loads_told: Told[Any] | None = None
+        self._next_sign_at = float("inf")
+        self._has_turn = False
 
     async def wait(self) -> Outcome:
         """Return when the goal is reached, can't be reached, or the reader's deadline has passed."""
-        self._tell(f"Waiting for {self._what()}")
-        told_at = self.reader.clock.time() - SIGN_OF_LIFE / 2 * (self.goal.source_id % 100) / 100
+        self._give_first_sign()
         try:
             while True:
                 assessment = await self.look(planned=self.poll_interval is None)
@@ -105,14 +109,20 @@ class Watch:
                 left = self.reader.seconds_left()
                 if left <= 0:
                     return self._timed_out(assessment)
-                if self.reader.clock.time() - told_at >= SIGN_OF_LIFE:
-                    told_at = self.reader.clock.time()
-                    self._tell(f"Still waiting for {self._what()}: {_how_far(assessment)}")
+                self._give_sign(assessment)
                 if self.poll_interval is not None or assessment.asks == (Question.CHECK,):
-                    await self.reader.clock.sleep(min(await self._pause(), left))
+                    await self._rest(min(await self._pause(), left), assessment)
         except StitchError as error:
             result = result_of(self.goal, assess(self.goal, self.known))
             return Outcome(self.goal.to_dict(), result, self._placed(error))
+
+    async def _rest(self, seconds: float, assessment: Assessment) -> None:
+        """Sleep, but for signs of life."""
+        while seconds > 0:
+            nap = min(seconds, max(PACE, self._next_sign_at - self.reader.clock.time()))
+            await self.reader.clock.sleep(nap)
+            seconds -= nap
+            self._give_sign(assessment)
 
     def _placed(self, error: StitchError) -> dict[str, Any]:
         """Return an error in plain values, with what was waited for if it does not name the source."""
@@ -144,56 +154,56 @@ class Watch:
             left to the next look.
         :raises StitchError: Stitch could not be asked, or the goal can never be reached.
         """
-        asked: set[Question] = set()
+        asked: tuple[Question, ...] = ()
         while True:
             assessment = assess(self.goal, self.known)
             self._report(assessment)
             self._learn_which_job(assessment)
-            questions = [question for question in assessment.asks if question not in asked]
-            if not questions:
+            question = next((each for each in assessment.asks if each not in asked), None)
+            if question is None:
                 return assessment
+            asked += (question,)
             await self._check_that_it_can_end(assessment)
-            for question in questions:
-                await self._ask(question, assessment, self._until(assessment) if planned else None)
-            asked.update(questions)
+            await self._ask(question, assessment, self._until(assessment) if planned else None)
 
     def _until(self, assessment: Assessment) -> float:
         """Return when a look has to end, for there is something else to see to."""
         longest = CHECK_INTERVAL if Question.CHECK in assessment.asks else SOURCE_INTERVAL
-        return self.reader.clock.time() + longest
+        return min(self.reader.clock.time() + longest, self._next_sign_at)
 
     async def _pause(self) -> float:
         return self.poll_interval if self.poll_interval is not None else (await self.reader.budget()).spacing
 
     # --- Asking -----------------------------------------------------------------------------------------
 
-    async def _ask(self, question: Question, assessment: Assessment, until: float | None) -> None:
+    def _ask(
+        self, question: Question, assessment: Assessment, until: float | None
+    ) -> Coroutine[Any, Any, None]:
         """Ask one question: at once, or when it serves best, up to an instant."""
         if question is Question.EXTRACTION:
-            await self._ask_for_extraction(until)
-        elif question is Question.LOG:
-            await self._ask_for_log(assessment.extraction.job_name or self.goal.job_name or "", until)
-        elif question is Question.LOADS and not assessment.streams:
-            await self._ask_for_first_loads(until)
-        elif question is Question.LOADS:
-            await self._ask_for_loads(assessment, until)
-        elif question is Question.STREAMS:
-            streams = await self.reader.ask(lambda: self.reader.client.list_streams(self.goal.source_id))
-            self.known = replace(self.known, streams=tuple(_brief(stream) for stream in streams))
-        elif question is Question.CHECK:
-            await self._ask_for_check()
+            return self._ask_for_extraction(until)
+        if question is Question.LOG:
+            return self._ask_for_log(assessment.extraction.job_name or self.goal.job_name or "", until)
+        if question is Question.STREAMS:
+            return self._ask_for_streams()
+        if question is Question.CHECK:
+            return self._ask_for_check()
+        return self._ask_for_loads(assessment, until) if assessment.streams else self._ask_early(until)
+
+    async def _ask_for_streams(self) -> None:
+        streams = await self.reader.ask(lambda: self.reader.client.list_streams(self.goal.source_id))
+        self.known = replace(self.known, streams=tuple(_brief(stream) for stream in streams))
 
     async def _ask_for_extraction(self, until: float | None) -> None:
-        watch, source_id = await self.reader.watch(), self.goal.source_id
-        moment = await self._moment(self._extraction_told)
+        latest = self._extraction_told
         told = await self.reader.extraction_of(
-            source_id,
-            since=self._extraction_told.serial if self._extraction_told else None,
+            self.goal.source_id,
+            since=latest.serial if latest else FROM_NOW_ON,
             until=until,
             prospect=of_extraction(
                 self.goal,
-                moment,
-                watch.experience_of_jobs(source_id),
+                await self._moment(latest),
+                (await self.reader.watch()).experience_of_jobs(self.goal.source_id),
                 self._begins_at,
             ),
         )
@@ -218,7 +228,7 @@ class Watch:
             at = self.reader.client.latest_answer_at or datetime.now(timezone.utc)
             self.known = replace(self.known, log_refused_at=(*self.known.log_refused_at, at))
 
-    async def _ask_for_first_loads(self, until: float | None) -> None:
+    async def _ask_early(self, until: float | None) -> None:
         """Look at the loads so early that an old error can be told from a new one; if that can be had
         cheaply."""
         soon = None if until is None else min(until, self.reader.clock.time() + EARLY)
@@ -291,6 +301,22 @@ class Watch:
 
     # --- Telling ----------------------------------------------------------------------------------------
 
+    # Structlog looks at the frame that writes a line; a coroutine would keep what that takes while it waits.
+
+    def _give_first_sign(self) -> None:
+        self._tell(f"Waiting for {self._what()}")
+        self._next_sign_at = self.reader.clock.time() + SIGN_OF_LIFE
+
+    def _give_sign(self, assessment: Assessment) -> None:
+        now = self.reader.clock.time()
+        if now < self._next_sign_at:
+            return
+        if not self._has_turn or now > self._next_sign_at + MISSED:
+            self._next_sign_at, self._has_turn = take_turn(now), True
+        if now >= self._next_sign_at:
+            self._tell(f"Still waiting for {self._what()}: {_how_far(assessment)}")
+            self._next_sign_at, self._has_turn = now + SIGN_OF_LIFE, False
+
     def _learn_which_job(self, assessment: Assessment) -> None:
         extraction = assessment.extraction
         if self.goal.job_name is None and extraction.job_name is not None:
@@ -308,7 +334,7 @@ class Watch:
 
     def _say_once(self, line: str, say: Callable[[str], None]) -> None:
         if line not in self._told:
-            self._told.add(line)
+            self._told[line] = None
             say(line)
 
     async def _teach(self, assessment: Assessment) -> None:

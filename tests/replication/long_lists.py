@@ -68,7 +68,7 @@ class LongLists:
     before_each: Callable[[], None] = lambda: None
 
     base_url = "https://stitch.example"
-    client_id = 104857
+    client_id = known_client_id = 104857
     latest_answer_at = AT
 
     def __post_init__(self) -> None:

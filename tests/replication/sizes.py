@@ -65,8 +65,8 @@ class Account:
         self.clock = VirtualClock(self.loop)
         self.budget = Budget(30, monotonic=self.loop.time)
 
-    def watch(self, goal: Goal) -> Watch:
-        return Watch(AccountReader(self.client, clock=self.clock, budget=self.budget), goal)
+    def reader(self, *, deadline: float | None = None) -> AccountReader:
+        return AccountReader(self.client, deadline=deadline, clock=self.clock, budget=self.budget)
 
     def run(self, story: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         return run(self.loop, story())
@@ -119,7 +119,7 @@ def _job(source_id: int) -> str:
     return f"104857.{source_id}.sync.43c122b0-9a09-11f1-a2c4-06b1e2c4a85d"
 
 
-def _goal(source_id: int) -> Goal:
+def goal_of(source_id: int) -> Goal:
     return Goal("extraction", source_id, f"source_{source_id}", 104857, job_name=_job(source_id))
 
 
@@ -130,7 +130,7 @@ def wait_for_all(ends: dict[int, float]) -> dict[str, Any]:
     late: list[float] = []
 
     async def wait(source_id: int) -> Outcome:
-        outcome = await account.watch(_goal(source_id)).wait()
+        outcome = await Watch(account.reader(), goal_of(source_id)).wait()
         late.append(account.loop.time() - ends[source_id])
         return outcome
 

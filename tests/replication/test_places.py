@@ -6,8 +6,11 @@ import asyncio
 
 import pytest
 
-from airflow_provider_stitch.replication.places import PLACES, Place
-from benchmarks.virtual_time import VirtualLoop, run
+from airflow_provider_stitch.connect.errors import StitchUnavailable
+from airflow_provider_stitch.replication.places import PLACES
+from airflow_provider_stitch.replication.reader import AccountReader
+from benchmarks.virtual_time import VirtualClock, VirtualLoop, run
+from tests.replication.long_lists import LongLists
 
 
 @pytest.fixture
@@ -15,57 +18,68 @@ def loop():
     return VirtualLoop()
 
 
-async def hold(loop: VirtualLoop, begun: list[float], seconds: float = 10.0) -> None:
-    async with Place():
-        begun.append(loop.time())
-        await asyncio.sleep(seconds)
+class Asking:
+    """Questions that take 10 seconds each."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self.loop = loop
+        self.reader = AccountReader(LongLists(), clock=VirtualClock(loop))
+        self.begun: list[float] = []
+
+    def ask(self) -> asyncio.Task[None]:
+        def answer() -> None:
+            self.begun.append(self.loop.time())
+            self.loop.latency = 10.0
+
+        return asyncio.ensure_future(self.reader.ask(answer))
+
+    def ask_in_vain(self) -> asyncio.Task[None]:
+        """Ask somebody who is there again after 100 seconds."""
+        gone_until = self.loop.time() + 100.0
+
+        def answer() -> None:
+            self.loop.latency = 10.0
+            if self.loop.time() < gone_until:
+                raise StitchUnavailable("Stitch is down.", retry_after=90.0)
+
+        return asyncio.ensure_future(self.reader.ask(answer))
 
 
-def test_no_more_than_there_are_places_for_begin_at_once(loop):
-    begun: list[float] = []
+@pytest.fixture
+def asking(loop):
+    return Asking(loop)
 
+
+def test_no_more_than_there_are_places_for_begin_at_once(loop, asking):
     async def story() -> None:
-        await asyncio.gather(*(hold(loop, begun) for _ in range(2 * PLACES + 1)))
+        await asyncio.gather(*(asking.ask() for _ in range(2 * PLACES + 1)))
 
     run(loop, story())
 
-    assert begun == [0.0] * PLACES + [10.0] * PLACES + [20.0]
+    assert asking.begun == [0.0] * PLACES + [10.0] * PLACES + [20.0]
 
 
-def test_who_sleeps_leaves_its_place_to_others(loop):
-    begun: list[float] = []
-
-    async def rest() -> None:
-        async with Place() as sleep:
-            await sleep(100.0)
-
+def test_who_pauses_leaves_its_place_to_others(loop, asking):
     async def story() -> None:
-        await asyncio.gather(*(rest() for _ in range(10 * PLACES)), hold(loop, begun))
+        in_vain = [asking.ask_in_vain() for _ in range(PLACES)]
+        await asyncio.gather(*in_vain, asking.ask())
 
     run(loop, story())
 
-    assert begun == [0.0]
+    assert asking.begun == [10.0]
 
 
 @pytest.mark.parametrize(
-    "cancelled_at", [5.0, 50.0, 105.0], ids=["asking", "sleeping", "waiting for a place"]
+    "cancelled_at", [5.0, 50.0, 105.0], ids=["asking", "pausing", "waiting for a place"]
 )
-def test_who_is_cancelled_takes_no_place_along(loop, cancelled_at):
-    begun: list[float] = []
-
-    async def rest() -> None:
-        async with Place() as sleep:
-            await asyncio.sleep(10.0)
-            await sleep(90.0)
-
+def test_who_is_cancelled_takes_no_place_along(loop, asking, cancelled_at):
     async def story() -> None:
-        resting = [asyncio.ensure_future(rest()) for _ in range(PLACES)]
-        loop.call_later(99.0, lambda: [asyncio.ensure_future(hold(loop, [], 10.0)) for _ in range(PLACES)])
-        for each in resting:
+        for each in [asking.ask_in_vain() for _ in range(PLACES)]:
             loop.call_later(cancelled_at, each.cancel)
+        loop.call_later(99.0, lambda: [asking.ask() for _ in range(PLACES)])
         await asyncio.sleep(120.0)
-        await asyncio.gather(*(hold(loop, begun) for _ in range(2 * PLACES)))
+        await asyncio.gather(*(asking.ask() for _ in range(2 * PLACES)))
 
     run(loop, story())
 
-    assert begun == [120.0] * PLACES + [130.0] * PLACES
+    assert asking.begun == [99.0] * PLACES + [120.0] * PLACES + [130.0] * PLACES
