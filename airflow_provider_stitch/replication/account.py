@@ -13,6 +13,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -26,7 +27,7 @@ from airflow_provider_stitch.replication.prospects import Experience
 from airflow_provider_stitch.replication.wants import FROM_NOW_ON, ExtractionWant, LoadsWant, Told, Want
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterator, Mapping
 
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.extraction_log import ExtractionLog
@@ -41,6 +42,11 @@ MOST_AT_ONCE = {"extractions": 2, "loads": 2, "log": 2}
 
 # So many of a source's jobs, and of an account's loads, are remembered for what they took.
 EXPERIENCES = 5
+
+# So many of those who wait are seen to before the event loop goes round: of a thousand it would stand still.
+AT_A_TIME = 50
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 # A sensor that pokes has a watch for each poke, and goes on where the last has left off.
 _serials = itertools.count(1)
@@ -126,10 +132,12 @@ class AccountWatch:
                 now = self._reader.clock.time()
                 # What was planned by a clock that was set back since has to be planned anew.
                 was_set_back, latest = now < latest, now
-                for want in self._wants:
-                    if want.until <= now or (was_set_back and not want.urgent):
-                        want.settle(None)
-                if any(want.future.done() for want in self._wants):
+                over = [
+                    want for want in self._wants if want.until <= now or (was_set_back and not want.urgent)
+                ]
+                for want in over if was_set_back else over[:AT_A_TIME]:
+                    want.settle(None)
+                if over or any(want.future.done() for want in self._wants):
                     await asyncio.sleep(0)  # for them to go
                     continue
                 step = await self._next_step(now)
@@ -155,20 +163,18 @@ class AccountWatch:
                     served.setdefault(request, []).append(want)
         if not served or (self.trouble is not None and under_way):
             return float("inf")
-        window = await asyncio.to_thread((await self._reader.budget()).window)
-        return next_step(
-            [
-                Candidate(
-                    request,
-                    [want.prospect for want in wants if want.prospect is not None],
-                    urgent=any(want.urgent or want.prospect is None for want in wants),
-                    asked_at=self._asked_at.get(request, float("-inf")),
-                )
-                for request, wants in served.items()
-            ],
-            window,
-            now,
-        )
+        candidates = [
+            Candidate(
+                request,
+                [want.prospect for want in wants if want.prospect is not None],
+                urgent=any(want.urgent or want.prospect is None for want in wants),
+                asked_at=self._asked_at.get(request, float("-inf")),
+            )
+            for request, wants in served.items()
+        ]
+        budget = await self._reader.budget()
+        # In a thread, since a file may tell how much is left, and a plan for thousands takes a while.
+        return await asyncio.to_thread(lambda: next_step(candidates, budget.window(), now))
 
     def _begin(self, request: Request, client: StitchClient, now: float) -> None:
         self._serial = next(_serials)
@@ -209,8 +215,10 @@ class AccountWatch:
         self._note(request, page, serial, asked_at)
         if request.what == "loads" and self._loads.hidden_order is not None:
             await self._learn_ids(self._loads.hidden_order, client, page)
-        for want in list(self._wanting(request)):
+        for number, want in enumerate(list(self._wanting(request)), 1):
             want.look_up(self._extractions, self._loads)
+            if number % AT_A_TIME == 0:
+                await asyncio.sleep(0)
 
     async def _learn_ids(self, ids: StreamIds, client: StitchClient, page: Page[Load]) -> None:
         """Ask, which costs none of the limit, for what orders a page of loads but is not on it."""
@@ -231,7 +239,7 @@ class AccountWatch:
     def _note(self, request: Request, page: Page[Any], serial: int, asked_at: float) -> None:
         records: dict[Hashable, tuple[Any, ...]] = {}
         # What the rules do not know of is let go: a thousand records may be remembered.
-        page = replace(page, records=tuple(replace(record, raw={}) for record in page.records))
+        page = replace(page, records=tuple(replace(record, raw=NOTHING) for record in page.records))
         for record in page.records:
             key = record.source_id if request.what == "extractions" else record.source_name
             records[key] = (*records.get(key, ()), record)

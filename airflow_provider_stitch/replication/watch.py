@@ -102,19 +102,25 @@ class Watch:
         self._give_first_sign()
         try:
             while True:
-                assessment = await self.look(planned=self.poll_interval is None)
-                if assessment.state != "running":
-                    await self._teach(assessment)
-                    return self.outcome(assessment)
-                left = self.reader.seconds_left()
-                if left <= 0:
-                    return self._timed_out(assessment)
-                self._give_sign(assessment)
-                if self.poll_interval is not None or assessment.asks == (Question.CHECK,):
-                    await self._rest(min(await self._pause(), left), assessment)
+                outcome = await self._conclude(await self.look(planned=self.poll_interval is None))
+                if outcome is not None:
+                    return outcome
         except StitchError as error:
             result = result_of(self.goal, assess(self.goal, self.known))
             return Outcome(self.goal.to_dict(), result, self._placed(error))
+
+    async def _conclude(self, assessment: Assessment) -> Outcome | None:
+        """Return the outcome if there is one; if not, rest before the next look unless that is planned."""
+        if assessment.state != "running":
+            await self._teach(assessment)
+            return self.outcome(assessment)
+        left = self.reader.seconds_left()
+        if left <= 0:
+            return self._timed_out(assessment)
+        self._give_sign(assessment)
+        if self.poll_interval is not None or assessment.asks == (Question.CHECK,):
+            await self._rest(min(await self._pause(), left), assessment)
+        return None
 
     async def _rest(self, seconds: float, assessment: Assessment) -> None:
         """Sleep, but for signs of life."""

@@ -61,7 +61,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
     ) -> None:
         super().__init__(
             stitch_conn_id=stitch_conn_id,
-            goal={},
+            goal=None,
             poll_interval=poll_interval,
             carried=carried,
             ending=ending,
@@ -83,8 +83,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
             *("stitch_conn_id", "phase", "source", "job_name", "started_after", "streams", "load_settle"),
             *("poll_interval", "spare", "carried", "ending"),
         )
-        path, _ = super().serialize()
-        return path, {name: getattr(self, name) for name in names}
+        return self._path(), {name: getattr(self, name) for name in names}
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """Render the arguments. Airflow 3.3 and later call this before `run`."""
@@ -138,7 +137,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
             load_settle=self.load_settle,
         )
         await leave_xcom(task_instance, LINK_KEY, source_url(client_id, source.id))
-        self.goal = goal.to_dict()
+        self.goal = goal
 
     def _gives_up_at(self) -> float | None:
         """Return when to give up: `spare` seconds before Airflow does, and the same after a restart."""

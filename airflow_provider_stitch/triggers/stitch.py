@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,12 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from airflow_provider_stitch.connect.errors import PhaseTimedOut, StitchConfigurationError, StitchError
+from airflow_provider_stitch.connect.errors import (
+    InvalidArgument,
+    PhaseTimedOut,
+    StitchConfigurationError,
+    StitchError,
+)
 from airflow_provider_stitch.hooks.stitch import StitchHook, airflow_home, shared_client_from, with_url
 from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.replication.outcome import Outcome
@@ -42,7 +46,7 @@ class StitchPhaseTrigger(BaseTrigger):
     is read in the triggerer.
 
     :param stitch_conn_id: id of the Airflow connection.
-    :param goal: what to wait for, as `Goal.to_dict` makes it.
+    :param goal: what to wait for, as `Goal.to_dict` makes it; None if that is found out before `run`.
     :param poll_interval: seconds between two looks; None is as often as Stitch's limit allows.
     :param deadline: seconds since the epoch at which to give up; None is never.
     :param carried: plain values that come back in the event, under this name, as they are.
@@ -55,7 +59,7 @@ class StitchPhaseTrigger(BaseTrigger):
         self,
         *,
         stitch_conn_id: str,
-        goal: dict[str, Any],
+        goal: dict[str, Any] | None,
         poll_interval: float | None = None,
         deadline: float | None = None,
         carried: dict[str, Any] | None = None,
@@ -65,8 +69,8 @@ class StitchPhaseTrigger(BaseTrigger):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
         self.stitch_conn_id = stitch_conn_id
-        # A thousand of these may wait, and each would have its own copies of the same names.
-        self.goal = {sys.intern(key): value for key, value in goal.items()}
+        if goal is not None:
+            self.goal = _goal_of(goal)
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.carried = carried or {}
@@ -77,10 +81,10 @@ class StitchPhaseTrigger(BaseTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to make this trigger again."""
         return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
+            self._path(),
             {
                 "stitch_conn_id": self.stitch_conn_id,
-                "goal": self.goal,
+                "goal": self.goal.to_dict(),
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
                 "carried": self.carried,
@@ -90,6 +94,9 @@ class StitchPhaseTrigger(BaseTrigger):
             },
         )
 
+    def _path(self) -> str:
+        return f"{type(self).__module__}.{type(self).__qualname__}"
+
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the outcome."""
         try:
@@ -97,11 +104,11 @@ class StitchPhaseTrigger(BaseTrigger):
             try:
                 watch = await self._watch()
             except StitchError as error:
-                outcome = Outcome.of_failed_start(Goal.from_dict(self.goal), error)
+                outcome = Outcome.of_failed_start(self.goal, error)
             else:
                 outcome = await watch.wait()
             if self.stop_at_deadline and outcome.error and outcome.error["kind"] == PhaseTimedOut.__name__:
-                await self._stop(Goal.from_dict(self.goal))
+                await self._stop(self.goal)
         except asyncio.CancelledError:
             if not AIRFLOW_CALLS_ON_KILL:
                 await self.on_kill()
@@ -129,8 +136,7 @@ class StitchPhaseTrigger(BaseTrigger):
 
     async def _watch(self) -> Watch:
         reader = await self._reader(self.deadline)
-        goal = Goal.from_dict(self.goal)
-        return Watch(reader, goal, poll_interval=self.poll_interval, tell=_tell, warn=_warn)
+        return Watch(reader, self.goal, poll_interval=self.poll_interval, tell=_tell, warn=_warn)
 
     async def _reader(self, deadline: float | None) -> AccountReader:
         try:
@@ -146,9 +152,8 @@ class StitchPhaseTrigger(BaseTrigger):
         """
         if not self.stop_on_kill:
             return
-        goal = Goal.from_dict(self.goal)
-        if goal.job_name is not None:
-            await undisturbed(self._stop_unless_awaited(goal, goal.job_name))
+        if self.goal.job_name is not None:
+            await undisturbed(self._stop_unless_awaited(self.goal, self.goal.job_name))
 
     async def _stop_unless_awaited(self, goal: Goal, job_name: str) -> None:
         try:
@@ -174,6 +179,18 @@ class StitchPhaseTrigger(BaseTrigger):
             self.log.warning("Job %s could not be stopped: %s", goal.job_name, error)
             return
         self.log.info("Stopped job %s in Stitch" if stopped else "Job %s is over already", goal.job_name)
+
+
+def _goal_of(plain: dict[str, Any]) -> Goal:
+    """Return a goal that was stored, perhaps by another version of this provider.
+
+    :raises TypeError: this one does not understand it. A triggerer fails the task for this, and ends itself
+        for any other error.
+    """
+    try:
+        return Goal.from_dict(plain)
+    except InvalidArgument as error:
+        raise TypeError(str(error)) from error
 
 
 def _tell(line: str) -> None:

@@ -69,9 +69,7 @@ def test_who_pauses_leaves_its_place_to_others(loop, asking):
     assert asking.begun == [10.0]
 
 
-@pytest.mark.parametrize(
-    "cancelled_at", [5.0, 50.0, 105.0], ids=["asking", "pausing", "waiting for a place"]
-)
+@pytest.mark.parametrize("cancelled_at", [5.0, 50.0, 105.0], ids=["asking", "pausing", "waiting for a place"])
 def test_who_is_cancelled_takes_no_place_along(loop, asking, cancelled_at):
     async def story() -> None:
         for each in [asking.ask_in_vain() for _ in range(PLACES)]:
