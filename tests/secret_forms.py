@@ -1,11 +1,23 @@
-"""The forms in which a secret can lie about."""
+"""The secrets of a local Stitch, and the forms in which a secret can lie about."""
 
 from __future__ import annotations
 
 import base64
 import html
 import json
+from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    from airflow_provider_stitch.emulator import StitchEmulator
+
+#: A token that looks different in each form in which it may be written.
+TELLING_TOKEN = "ac_4b/e1+d5%f0\"q\\b&<x>'s0123456789"
+
+
+def secrets_of(stitch: StitchEmulator) -> list[str]:
+    """The token, and what opens logs on the other host."""
+    return [stitch.access_token, *stitch._world._log_keys]
 
 
 def forms_of(secret: str) -> dict[str, bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,8 @@ from airflow_provider_stitch.hooks.stitch import StitchHook
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
-from tests.secret_forms import forms_in
+from tests.secret_forms import TELLING_TOKEN, forms_in, secrets_of
+from tests.written import files_in
 
 JOB = "104857.310442.sync.e2fe2520-9a00-11f1-95a2-0a3c5d7e9f11"
 
@@ -27,22 +27,12 @@ def run(airflow, **options):
 
 def left_behind() -> bytes:
     """All files of Airflow's home: database, logs and rendered templates."""
-    home = Path(os.environ["AIRFLOW_HOME"])
-    files = [path for path in home.rglob("*") if path.is_file() and path.suffix != ".cfg"]
-    # Not read by this process: closing a file of SQLite's ends the locks that its own connections have on it,
-    # and the next process that closes the database then deletes the journal that these go on writing to.
-    return subprocess.run(["cat", "--", *files], check=True, capture_output=True).stdout
-
-
-def secrets_of(stitch) -> list[str]:
-    """The token, and what opens logs on the other host."""
-    return [stitch.access_token, *stitch._world._log_keys]
+    return files_in(Path(os.environ["AIRFLOW_HOME"]))
 
 
 @pytest.fixture
 def stitch(monkeypatch):
-    """One whose token looks different in each form in which it may be written."""
-    with StitchEmulator(speed=600, access_token="ac_4b/e1+d5%f0\"q\\b&<x>'s0123456789") as stitch:
+    with StitchEmulator(speed=600, access_token=TELLING_TOKEN) as stitch:
         monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", stitch.connection_json())
         yield stitch
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_stitch.emulator import JobPlan, JobRecord, StitchEmulator
+from tests.secret_forms import TELLING_TOKEN
 from tests.system.harness import Airflow, Run, running_airflow
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ ENDLESS = 20 * 3600.0
 
 @pytest.fixture(scope="session")
 def stitch() -> Iterator[StitchEmulator]:
-    with StitchEmulator(speed=60) as stitch:
+    with StitchEmulator(speed=60, access_token=TELLING_TOKEN) as stitch:
         yield stitch
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
+import json
 import os
 import re
 from contextlib import contextmanager, suppress
@@ -12,10 +14,10 @@ from uuid import uuid4
 
 import psutil
 import pytest
-import sqlalchemy
 
 from local_airflow.patience import Interrupted, LocalAirflowFailed, Patience
 from local_airflow.processes import IS_AIRFLOW_2, LocalAirflow
+from tests.written import files_in, rows_of
 
 if IS_AIRFLOW_2:
     from tests.system.database import AirflowDatabase as Control
@@ -29,12 +31,14 @@ DAGS_FOLDER = Path(__file__).parent / "dags"
 TASK = "replicate"
 OVER = ("success", "failed")
 POSTGRES = os.environ.get("STITCH_TEST_POSTGRES")
+FERNET_KEY = base64.urlsafe_b64encode(os.urandom(32)).decode()
 
 #: Seconds that a wait may take before the test fails, on however busy a machine.
 PATIENCE = 90.0
 
 #: Airflow notices at once what it would notice in minutes.
 SETTINGS = {
+    "CORE__FERNET_KEY": FERNET_KEY,
     "CORE__PARALLELISM": "6",
     "CORE__TASK_SUCCESS_OVERTIME": "1",
     "SCHEDULER__JOB_HEARTBEAT_SEC": "1",
@@ -52,9 +56,12 @@ SETTINGS = {
 class Airflow:
     """A running Airflow: its processes, and what a user can do in it."""
 
-    def __init__(self, processes: LocalAirflow, control: Control, patience: Patience) -> None:
+    def __init__(
+        self, processes: LocalAirflow, control: Control, patience: Patience, secrets: list[str]
+    ) -> None:
         self.processes = processes
         self.control = control
+        self.secrets = secrets  #: what it must not write down
         self._patience = patience
         # A database that is given may hold runs of earlier tests.
         self._run_ids = (f"{uuid4().hex[:8]}_{number}" for number in itertools.count(1))
@@ -90,11 +97,15 @@ class Airflow:
         for process in self.task_processes():
             process.kill()
 
+    def add_connection(self, connection_id: str, connection: Mapping[str, Any]) -> None:
+        """Add a connection to the database, as a user does. Its token is a secret from then on."""
+        self.control.add_connection(connection_id, connection)
+        self.secrets.append(connection["password"])
+
     def everything_written(self) -> bytes:
         """All that Airflow has put on disk and into its database."""
-        files = [path for path in self.processes.home.rglob("*") if path.is_file()]
-        rows = _rows(POSTGRES) if POSTGRES else []
-        return b"\n".join([*(path.read_bytes() for path in files), *rows])
+        rows = rows_of(POSTGRES or f"sqlite:///{self.processes.home}/airflow.db", FERNET_KEY)
+        return b"\n".join([files_in(self.processes.home), *rows])
 
     def heed(self) -> None:
         """Fail the test if a process has died that nobody has ended, or a signal came."""
@@ -221,24 +232,12 @@ def running_airflow(
         LocalAirflow(connection, patience, DAGS_FOLDER, settings=settings, home=home) as local,
     ):
         control = Control() if IS_AIRFLOW_2 else Control(local.url)
-        airflow = Airflow(local, control, patience)
+        airflow = Airflow(local, control, patience, [json.loads(connection)["password"]])
         with _readable_end():
             local.start()
         airflow.until(control.is_up, "Airflow to answer")
         airflow.until(lambda: control.has_dag("timed_left_running_deferred"), "Airflow to read the DAGs")
         yield airflow
-
-
-def _rows(url: str) -> Iterator[bytes]:
-    engine = sqlalchemy.create_engine(url)
-    tables = sqlalchemy.MetaData()
-    tables.reflect(engine)
-    with engine.connect() as connection:
-        for table in tables.sorted_tables:
-            for row in connection.execute(sqlalchemy.select(table)):
-                yield repr(
-                    tuple(bytes(value) if isinstance(value, memoryview) else value for value in row)
-                ).encode()
 
 
 @contextmanager

@@ -23,9 +23,10 @@ SEED = 9426
 def test_each_run_has_one_job_and_its_true_end_whatever_strikes_it(airflow, tmp_path):
     with running_stitch(tmp_path / "stitch") as stitch, two_triggerers(airflow):
         # This one is in Airflow's database, as a user's is.
-        airflow.control.add_connection("stitch_chaos", json.loads(stitch.connection))
+        airflow.add_connection("stitch_chaos", json.loads(stitch.connection))
         chaos = Chaos(airflow, stitch, {"connection": "stitch_chaos"})
         judged = [run for wave in waves(RUNS, SEED) for run in chaos.play(wave)]
+        airflow.secrets += stitch.call("secrets")
 
     assert [run for run in judged if run.faults] == []
     assert len(judged) == RUNS

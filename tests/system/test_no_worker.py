@@ -155,7 +155,7 @@ class BusyAccount:
         connection = json.loads(stitch.connection_json(self.emulated))
         # In real minutes as well: so many jobs end long before another ten have passed.
         connection["extra"] = {"requests_per_10_minutes": 30}
-        airflow.control.add_connection(connection_id, connection)
+        airflow.add_connection(connection_id, connection)
         self.conf = {"stitch_conn_id": connection_id, "started_after": stitch.now().isoformat()}
 
     def start_all_jobs(self):

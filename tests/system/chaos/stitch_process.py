@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from airflow_provider_stitch.emulator import JobPlan, LoadError, StitchEmulator
+from tests.secret_forms import secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,6 +137,10 @@ def loaded_at(stitch: StitchEmulator, *, name: str) -> str | None:
     return None
 
 
+def secrets(stitch: StitchEmulator) -> list[str]:
+    return secrets_of(stitch)
+
+
 _faults: dict[int, Fault] = {}
 
 
@@ -151,7 +156,7 @@ def mend(_: StitchEmulator, *, fault: int) -> None:
         _faults[fault].cancel()
 
 
-CALLS: dict[str, Any] = {call.__name__: call for call in (add_source, jobs, loaded_at, fail, mend)}
+CALLS: dict[str, Any] = {call.__name__: call for call in (add_source, jobs, loaded_at, secrets, fail, mend)}
 
 
 def _say(**words: Any) -> None:
