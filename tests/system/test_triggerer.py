@@ -5,17 +5,31 @@ from __future__ import annotations
 import os
 import signal
 
-import pytest
 
-
-@pytest.mark.parametrize("how", ["kill", "terminate"])
-def test_a_restarted_triggerer_goes_on_waiting_for_the_job(airflow, source, how):
+def test_a_restarted_triggerer_goes_on_waiting_for_the_job(airflow, source):
     run = source.run_until_it_waits("plain_deferred")
-    getattr(airflow.processes, how)("triggerer")
+    airflow.processes.terminate("triggerer")
     airflow.processes.start_one("triggerer")
     run.until_it_waits(times=2)
 
     assert not source.jobs[0].stopped
+    _ends_well(run, source)
+
+
+def test_when_one_of_two_triggerers_is_killed_the_other_goes_on_waiting_for_the_job(airflow, source):
+    run = source.run_until_it_waits("plain_deferred")
+    airflow.processes.start_one("triggerer", "other triggerer")
+    output = airflow.processes.home / "other-triggerer.out"
+    airflow.until(lambda: "Starting the triggerer" in output.read_text(), "the other triggerer")
+    airflow.processes.kill("triggerer")
+    run.until_it_waits(times=2)
+
+    _ends_well(run, source)
+    airflow.processes.start_one("triggerer")
+    airflow.processes.terminate("other triggerer")
+
+
+def _ends_well(run, source):
     source.let_jobs_end()
     assert run.end() == "success"
     (job,) = source.jobs
