@@ -7,6 +7,7 @@ UV := .tools/bin/uv
 AIRFLOW3 := .venv
 AIRFLOW2 := .venv-airflow2
 UI := .venv-ui
+CELERY := .venv-celery
 # Airflow 2.11 runs on Python 3.10 to 3.12.
 PYTHON_OF_AIRFLOW2 ?= >=3.10,<3.13
 BENCH := .venv-benchmarks
@@ -15,8 +16,8 @@ FUZZ := .venv-fuzz
 PYTHON_OF_FUZZ ?= >=3.11,<3.14
 SECONDS ?= 60
 
-.PHONY: help demo test test-airflow2 test-system test-system-airflow2 test-ui chaos lint docs docs-links fault-table \
-	fuzz format bench constraints clean
+.PHONY: help demo test test-airflow2 test-system test-system-airflow2 test-system-celery chaos-celery test-ui chaos \
+	lint docs docs-links fault-table fuzz format bench constraints clean
 
 help:
 	@echo "make demo           a local Stitch, a real Airflow, a DAG that waits until its rows are loaded"
@@ -24,8 +25,10 @@ help:
 	@echo "make test-airflow2  the same on Airflow 2.11"
 	@echo "make test-system    jobs are never lost: an Airflow of several processes, which are killed"
 	@echo "make test-system-airflow2  the same on Airflow 2.11"
+	@echo "make test-system-celery  the same with PostgreSQL and a CeleryExecutor (needs PostgreSQL and Redis)"
 	@echo "make test-ui        Airflow's pages in a browser (needs Chromium); makes the pictures of the documentation"
 	@echo "make chaos RUNS=100  many jobs, and kills and cuts at moments that SEED=0 chooses: a table of what became of them"
+	@echo "make chaos-celery  the same with PostgreSQL and a CeleryExecutor"
 	@echo "make lint           ruff, mypy --strict, import-linter"
 	@echo "make docs           the documentation, in docs/_build/html; a warning is an error"
 	@echo "make docs-links     ask every other site that the documentation links to (needs the internet)"
@@ -51,11 +54,18 @@ test-system: $(AIRFLOW3)/.installed
 test-system-airflow2: $(AIRFLOW2)/.installed
 	$(AIRFLOW2)/bin/python -m pytest tests/system
 
+test-system-celery: $(CELERY)/.installed
+	$(CELERY)/bin/python -m tests.system.servers $(CELERY)/bin/python -m pytest tests/system
+
 test-ui: $(UI)/.installed
 	$(UI)/bin/python -m pytest tests/ui
 
 chaos: $(AIRFLOW3)/.installed
 	$(AIRFLOW3)/bin/python -m tests.system.chaos --runs $(or $(RUNS),100) --seed $(or $(SEED),0)
+
+chaos-celery: $(CELERY)/.installed
+	$(CELERY)/bin/python -m tests.system.servers \
+		$(CELERY)/bin/python -m tests.system.chaos --runs $(or $(RUNS),100) --seed $(or $(SEED),0)
 
 lint: $(AIRFLOW3)/.installed
 	$(AIRFLOW3)/bin/ruff check .
@@ -85,14 +95,14 @@ bench: $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks --plots docs/images
 
 constraints: $(UV)
-	$(UV) pip compile --quiet --upgrade $(COMPILE) --group lint --group docs --group ui --group benchmarks requirements/airflow3.in -o requirements/airflow3.txt
+	$(UV) pip compile --quiet --upgrade $(COMPILE) --group lint --group docs --group ui --group celery --group benchmarks requirements/airflow3.in -o requirements/airflow3.txt
 	$(UV) pip compile --quiet --upgrade $(COMPILE) requirements/airflow2.in -o requirements/airflow2.txt
 
 COMPILE := --universal --python-version 3.10 --no-annotate --no-header \
 	pyproject.toml --extra emulator --group test
 
 clean:
-	rm -rf .tools $(AIRFLOW3) $(AIRFLOW2) $(UI) $(BENCH) $(FUZZ) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .tools $(AIRFLOW3) $(AIRFLOW2) $(UI) $(CELERY) $(BENCH) $(FUZZ) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(UV):
 	$(PYTHON) -m venv .tools
@@ -111,6 +121,11 @@ $(AIRFLOW2)/.installed: pyproject.toml requirements/airflow2.txt | $(UV)
 $(UI)/.installed: pyproject.toml requirements/airflow3.txt | $(UV)
 	$(UV) venv --quiet --clear --python $(PYTHON) $(UI)
 	$(UV) pip install --quiet --python $(UI)/bin/python -c requirements/airflow3.txt -e ".[emulator]" --group test --group ui
+	touch $@
+
+$(CELERY)/.installed: pyproject.toml requirements/airflow3.txt | $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) $(CELERY)
+	$(UV) pip install --quiet --python $(CELERY)/bin/python -c requirements/airflow3.txt -e ".[emulator]" --group test --group celery
 	touch $@
 
 $(BENCH)/.installed: pyproject.toml requirements/airflow3.txt | $(UV)

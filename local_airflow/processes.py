@@ -37,6 +37,10 @@ COMPONENTS = {
     **({} if IS_AIRFLOW_2 else {"dag-processor": ["dag-processor"]}),  # in Airflow 2 the scheduler's
 }
 
+# Of a CeleryExecutor, and started by name: other executors have none.
+WORKER = "worker"
+WORKERS = {WORKER: ["celery", "worker", "--skip-serve-logs", "--concurrency", "8"]}
+
 MIGRATION = "db migrate"
 """The one process that is meant to end."""
 
@@ -79,7 +83,7 @@ class LocalAirflow:
         (self.home / "tmp").mkdir(exist_ok=True)
         # Everything is set by the environment; without this file each process would write a long one.
         (self.home / "airflow.cfg").touch()
-        port = _free_port()
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._environment = _environment(self.home, port, self._connection, self._settings)
         self._patience.watch = self._raise_if_dead
@@ -134,7 +138,12 @@ class LocalAirflow:
 
     def start_one(self, component: str, name: str | None = None) -> None:
         """Start a component: one that was ended, or, under another name, a further one of its kind."""
-        self._launch(name or component, {**API_SERVER, **COMPONENTS}[component])
+        name = name or component
+        arguments = {**API_SERVER, **COMPONENTS, **WORKERS}[component]
+        if component == WORKER:  # else they would all have one name, and one file with their process's id
+            of_its_own = name.replace(" ", "-")
+            arguments = [*arguments, "--celery-hostname", of_its_own, "--pid", f"{of_its_own}.pid"]
+        self._launch(name, arguments)
 
     def terminate(self, name: str) -> None:
         """Ask a component to end, as an orderly restart does, and wait until it and all of its are gone."""
@@ -192,7 +201,8 @@ def _airflow_command() -> Path:
     return Path(sys.executable).with_name("airflow")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine on which nobody listens just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

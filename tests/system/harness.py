@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from local_airflow.patience import Interrupted, LocalAirflowFailed, Patience
-from local_airflow.processes import IS_AIRFLOW_2, LocalAirflow
+from local_airflow.processes import IS_AIRFLOW_2, WORKER, LocalAirflow
 from tests.written import files_in, rows_of
 
 if IS_AIRFLOW_2:
@@ -31,7 +31,11 @@ DAGS_FOLDER = Path(__file__).parent / "dags"
 TASK = "replicate"
 OVER = ("success", "failed")
 POSTGRES = os.environ.get("STITCH_TEST_POSTGRES")
+CELERY = os.environ.get("STITCH_TEST_CELERY")
 FERNET_KEY = base64.urlsafe_b64encode(os.urandom(32)).decode()
+
+#: Components that run tasks, beside the scheduler, which does so itself with a LocalExecutor.
+WORKERS = ("first worker", "second worker") if CELERY else ()
 
 #: Seconds that a wait may take before the test fails, on however busy a machine.
 PATIENCE = 90.0
@@ -226,7 +230,7 @@ def running_airflow(
     patience = Patience(PATIENCE)
     # On Airflow 2 the tests look into its database themselves, so both have one home.
     home = Path(os.environ["AIRFLOW_HOME"]) if IS_AIRFLOW_2 else home
-    settings = {**SETTINGS, **_database(), **(settings or {})}
+    settings = {**SETTINGS, **_database(), **_executor(), **(settings or {})}
     with (
         patience.heeding_signals(),
         LocalAirflow(connection, patience, DAGS_FOLDER, settings=settings, home=home) as local,
@@ -235,6 +239,8 @@ def running_airflow(
         airflow = Airflow(local, control, patience, [json.loads(connection)["password"]])
         with _readable_end():
             local.start()
+        for name in WORKERS:
+            local.start_one(WORKER, name)
         airflow.until(control.is_up, "Airflow to answer")
         airflow.until(lambda: control.has_dag("timed_left_running_deferred"), "Airflow to read the DAGs")
         yield airflow
@@ -253,3 +259,15 @@ def _readable_end() -> Iterator[None]:
 
 def _database() -> dict[str, str]:
     return {"DATABASE__SQL_ALCHEMY_CONN": POSTGRES} if POSTGRES else {}
+
+
+def _executor() -> dict[str, str]:
+    if not CELERY:
+        return {}
+    return {
+        "CORE__EXECUTOR": "CeleryExecutor",
+        "CELERY__BROKER_URL": CELERY,
+        "CELERY__RESULT_BACKEND": CELERY,
+        # A broker that is given may hold tasks of earlier tests.
+        "OPERATORS__DEFAULT_QUEUE": f"stitch-{os.getpid()}",
+    }
