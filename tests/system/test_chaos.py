@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 RUNS = 5
-SEED = 9426
+SEED = 9428
 
 
 def test_each_run_has_one_job_and_its_true_end_whatever_strikes_it(airflow, tmp_path):

@@ -1,1 +1,4 @@
-"""Chaos: processes are killed and connections cut when a seed says so. Each run has one job, and ends."""
+"""Chaos: processes are killed and connections cut when a seed says so.
+
+Each run has the jobs that are due, and its true end.
+"""

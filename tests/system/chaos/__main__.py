@@ -26,7 +26,7 @@ SETTINGS = {"CORE__PARALLELISM": "14"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Play the runs. 0: each had one job and its true end; 1: one had not."""
+    """Play the runs. 0: each had the jobs that were due and its true end; 1: one had not."""
     options = _parser().parse_args(arguments)
     console = Console(width=110, soft_wrap=True)
     console.print(f"{options.runs} runs, from number {options.seed} on. Starting Stitch and Airflow ...")

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from local_airflow.patience import NoAnswer
 from tests.system.chaos.plan import BLOWS_WITHIN
+from tests.system.harness import WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +32,9 @@ HELD_UP = 20.0
 
 #: Longer than it takes a triggerer to take over the triggers of one that is gone.
 TAKEN_OVER = 12.0
+
+#: States of a task that can wait for its job.
+WAITING = ("running", "deferred")
 
 #: Real seconds after a task's begin in which it is struck. One that is deferred soon leaves its process.
 TASK_WITHIN = {"in_worker": 15.0, "deferred": 3.0}
@@ -125,6 +130,24 @@ def _kill_all(scene: Scene, *processes: psutil.Process | None) -> None:
                 scene.hit()
 
 
+def user_fails_it(target: Target) -> Iterator[float]:
+    """Wait until all blows are over, and the task has waited undisturbed for a while."""
+    yield BLOWS_WITHIN + TAKEN_OVER
+    seen, quiet = None, 0
+    while quiet < HELD_UP + 5:
+        yield 1.0
+        with suppress(NoAnswer):
+            now = (target.run.task_state, target.run.log().count("Waiting for "))
+            is_calm = now == seen and now[0] in WAITING and now[1] > 0
+            seen, quiet = now, quiet + 1 if is_calm else 0
+    is_marked = False
+    while not is_marked:
+        with suppress(NoAnswer):
+            target.run.mark("failed")
+            is_marked = True
+        yield 0.0
+
+
 # --- To all ---------------------------------------------------------------------------------------------
 
 
@@ -147,7 +170,8 @@ def triggerer_restart(scene: Scene) -> Iterator[float]:
 
 def scheduler(scene: Scene) -> Iterator[float]:
     yield scene.at_any_time()
-    yield from _restart(scene, ("scheduler",), scene.airflow.processes.kill, 3 * scene.blow.choice)
+    names = ("scheduler", *WORKERS)
+    yield from _restart(scene, names, scene.airflow.processes.kill, 3 * scene.blow.choice)
 
 
 def scheduler_alone(scene: Scene) -> Iterator[float]:

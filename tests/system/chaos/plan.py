@@ -38,6 +38,26 @@ TO_ALL = (
 
 
 @dataclass(frozen=True)
+class Fate:
+    """What becomes of a run's rows, and what must have become of the run then."""
+
+    share: float  #: of all runs
+    dag: str = "plain"
+    state: str = "success"
+    jobs: int = 1
+    is_stopped: bool = False  #: the job
+
+
+#: By name.
+FATES = {
+    "refused": Fate(0.1, dag="failing", state="failed"),  # by the destination, for good
+    "extracted again": Fate(0.1, jobs=2),  # the first extraction fails, the next try's does not
+    "given up": Fate(0.1, state="failed", is_stopped=True),  # a user fails the task once all is calm
+    "loaded": Fate(0.7),
+}
+
+
+@dataclass(frozen=True)
 class Blow:
     """Something that goes wrong."""
 
@@ -52,18 +72,17 @@ class RunPlan:
 
     number: int
     where: str  #: `in_worker` or `deferred`
-    fails: bool  #: the destination refuses its rows, for good
+    fate_name: str
     tap_seconds: float  #: of Stitch's time
     blow: Blow
 
     @property
-    def dag_id(self) -> str:
-        return f"{'failing' if self.fails else 'plain'}_{self.where}"
+    def fate(self) -> Fate:
+        return FATES[self.fate_name]
 
     @property
-    def state(self) -> str:
-        """How it must end."""
-        return "failed" if self.fails else "success"
+    def dag_id(self) -> str:
+        return f"{self.fate.dag}_{self.where}"
 
 
 @dataclass(frozen=True)
@@ -88,13 +107,13 @@ def _run(number: int) -> RunPlan:
     return RunPlan(
         number=number,
         where=dice.choice(["in_worker", "deferred"]),
-        fails=dice.random() < 0.1,
+        fate_name=_one_of({name: fate.share for name, fate in FATES.items()}, dice),
         tap_seconds=dice.uniform(60, 600),
         blow=_blow(_one_of(TO_A_TASK, dice), dice),
     )
 
 
-def _one_of(weights: Mapping[str, int], dice: random.Random) -> str:
+def _one_of(weights: Mapping[str, float], dice: random.Random) -> str:
     (kind,) = dice.choices(list(weights), list(weights.values()))
     return kind
 

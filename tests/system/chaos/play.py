@@ -8,10 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from local_airflow.patience import NoAnswer
-from tests.system.chaos.blows import STRIKES_ON_A_TASK, STRIKES_ON_ALL, TRIGGERERS, Scene, Target
+from tests.system.chaos.blows import (
+    STRIKES_ON_A_TASK,
+    STRIKES_ON_ALL,
+    TRIGGERERS,
+    Scene,
+    Target,
+    user_fails_it,
+)
 from tests.system.chaos.stitch_process import STREAM
 from tests.system.chaos.tasks import Tasks
-from tests.system.harness import OVER
+from tests.system.harness import OVER, PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +108,11 @@ class Chaos:
         """Start the runs, strike the blows, wait for all, and judge."""
         acts = [_Act(plan, self._airflow.new_run(plan.dag_id), self._add_source(plan)) for plan in wave.runs]
         self._began = time.monotonic()
-        actions = [self._against_all(blow) for blow in wave.blows] + [self._against(act) for act in acts]
+        actions = [self._against_all(blow) for blow in wave.blows]
+        for act in acts:
+            actions.append(self._against(act))
+            if act.plan.fate.is_stopped:
+                actions.append(self._user_of(act))
         self._step(actions)  # what strikes the start of a job is arranged before it
         for act in acts:
             act.run.begin(_source(act.plan), **self._conf)
@@ -112,13 +123,14 @@ class Chaos:
                 self._note_ends(acts)
                 next_look = self._now() + LOOK
         self._let_end(actions)
-        return [self._judge(act, actions) for act in acts]
+        patience_until = self._now() + PATIENCE
+        return [self._judge(act, actions, patience_until) for act in acts]
 
     # --- Runs -------------------------------------------------------------------------------------------
 
     def _add_source(self, plan: RunPlan) -> int:
         source_id: int = self._stitch.call(
-            "add_source", name=_source(plan), tap_seconds=plan.tap_seconds, fails=plan.fails
+            "add_source", name=_source(plan), tap_seconds=plan.tap_seconds, fate=plan.fate_name
         )
         return source_id
 
@@ -138,8 +150,15 @@ class Chaos:
 
     def _against(self, act: _Act) -> _Action:
         hits: list[float] = []
-        blow, target = act.plan.blow, Target(self._tasks, act.run, act.source_id, act.plan.where)
-        return _Action(blow.kind, act, STRIKES_ON_A_TASK[blow.kind](self._scene(blow, hits), target), hits)
+        blow = act.plan.blow
+        steps = STRIKES_ON_A_TASK[blow.kind](self._scene(blow, hits), self._target(act))
+        return _Action(blow.kind, act, steps, hits)
+
+    def _user_of(self, act: _Act) -> _Action:
+        return _Action("user", act, user_fails_it(self._target(act)), [])
+
+    def _target(self, act: _Act) -> Target:
+        return Target(self._tasks, act.run, act.source_id, act.plan.where)
 
     def _scene(self, blow: Blow, hits: list[float]) -> Scene:
         return Scene(self._airflow, self._stitch, blow, lambda: hits.append(self._now()))
@@ -162,14 +181,23 @@ class Chaos:
 
     # --- The judgement ----------------------------------------------------------------------------------
 
-    def _judge(self, act: _Act, actions: list[_Action]) -> Judged:
-        jobs = self._stitch.call("jobs", source_id=act.source_id)
+    def _judge(self, act: _Act, actions: list[_Action], patience_until: float) -> Judged:
+        jobs = self._jobs(act, patience_until)
         faults = list(_faults(act, jobs))
         if not faults and act.state == "success":
             loaded_at = self._stitch.call("loaded_at", name=_source(act.plan))
-            faults += _faults_of_xcom(self._xcom(act), jobs[0]["job_name"], loaded_at)
+            faults += _faults_of_xcom(self._xcom(act), jobs[-1]["job_name"], loaded_at)
         struck = tuple(action.kind for action in actions if action.struck(act))
         return Judged(act.plan, act.run.run_id, struck, act.state, len(jobs), act.seconds, tuple(faults))
+
+    def _jobs(self, act: _Act, patience_until: float) -> list[dict[str, Any]]:
+        """Return the run's jobs, once there has been time to stop the one that nobody waits for any more."""
+        while True:
+            jobs: list[dict[str, Any]] = self._stitch.call("jobs", source_id=act.source_id)
+            awaits_a_stop = act.state != HANGS and _ends_with_a_stop(act)
+            if not awaits_a_stop or all(job["stopped"] for job in jobs) or self._now() > patience_until:
+                return jobs
+            self._step([])
 
     def _xcom(self, act: _Act) -> dict[str, Any]:
         told: list[dict[str, Any]] = []
@@ -182,16 +210,22 @@ def _source(plan: RunPlan) -> str:
 
 
 def _faults(act: _Act, jobs: list[dict[str, Any]]) -> Iterator[str]:
+    fate = act.plan.fate
     if act.state == HANGS:
         yield HANGS
-    elif act.state != act.plan.state:
-        yield f"{act.state}, and should be {act.plan.state}"
-    if not jobs:
-        yield "no job"
-    if len(jobs) > 1:
-        yield f"{len(jobs)} jobs"
-    if any(job["stopped"] for job in jobs):
+    elif act.state != fate.state:
+        yield f"{act.state}, and should be {fate.state}"
+    if len(jobs) != fate.jobs:
+        yield f"jobs: {len(jobs)}, and should be {fate.jobs}"
+    if any(job["stopped"] for job in jobs) and not fate.is_stopped:
         yield "a job was stopped"
+    if not all(job["stopped"] for job in jobs) and _ends_with_a_stop(act):
+        yield "its job goes on"
+
+
+def _ends_with_a_stop(act: _Act) -> bool:
+    """A job whose start had no answer has no name while it runs: nobody knows if it is the one to stop."""
+    return act.plan.fate.is_stopped and act.run.waits > 0
 
 
 def _faults_of_xcom(xcom: dict[str, Any], job_name: str, loaded_at: str | None) -> Iterator[str]:

@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -29,6 +29,9 @@ STREAM = "commits"
 
 #: Seconds of Stitch's time in a second: a job of ours takes from six to 24 seconds until it is loaded.
 SPEED = 30.0
+
+#: Seconds of Stitch's time that a job takes which somebody has to stop.
+ENDLESS = 20 * 3600.0
 
 
 class StitchProcess:
@@ -109,10 +112,17 @@ def main(state: str, port: str) -> None:
             _say(result=CALLS[told["call"]](stitch, **told["arguments"]))
 
 
-def add_source(stitch: StitchEmulator, *, name: str, tap_seconds: float, fails: bool) -> int:
-    errors = {STREAM: LoadError("disk full")} if fails else {}
-    job = JobPlan(tap_seconds=tap_seconds, load_errors=errors)
-    return stitch.add_source(name, streams={STREAM: 120}, job=job)
+def add_source(stitch: StitchEmulator, *, name: str, tap_seconds: float, fate: str) -> int:
+    """Add a source, of which `fate` says how its jobs go."""
+    job = JobPlan(tap_seconds=tap_seconds)
+    if fate == "refused":
+        job = replace(job, load_errors={STREAM: LoadError("disk full")})
+    if fate == "given up":
+        job = replace(job, tap_seconds=ENDLESS)
+    source_id = stitch.add_source(name, streams={STREAM: 120}, job=job)
+    if fate == "extracted again":
+        stitch.plan_next_job(source_id, replace(job, tap_exit_status=1))
+    return source_id
 
 
 def jobs(stitch: StitchEmulator, *, source_id: int) -> list[dict[str, Any]]:

@@ -32,13 +32,17 @@ def blows_table(judged: Sequence[Judged]) -> Table:
 
 
 def _counts(runs: Sequence[Judged]) -> dict[str, int]:
+    more_or_less = [run.jobs - run.plan.fate.jobs for run in runs]
     return {
         "runs": len(runs),
-        "one job": sum(run.jobs == 1 for run in runs),
-        "more": sum(run.jobs > 1 for run in runs),
-        "none": sum(run.jobs == 0 for run in runs),
+        "jobs as due": more_or_less.count(0),
+        "more": sum(number > 0 for number in more_or_less),
+        "fewer": sum(number < 0 for number in more_or_less),
         "hang": sum(run.state == HANGS for run in runs),
-        "other faults": sum(bool(run.faults) and run.jobs == 1 and run.state != HANGS for run in runs),
+        "other faults": sum(
+            bool(run.faults) and number == 0 and run.state != HANGS
+            for run, number in zip(runs, more_or_less, strict=True)
+        ),
     }
 
 
@@ -48,10 +52,10 @@ def runs_table(judged: Sequence[Judged]) -> Table:
     shown = faulty or sorted(judged, key=lambda run: run.seconds)[-1:]
     title = "Runs with faults" if faulty else "No run has a fault. The longest:"
     table = Table(title=title, title_justify="left")
-    for column in ("run", "DAG", "id", "struck by", "end", "jobs", "seconds", "faults"):
+    for column in ("run", "DAG", "fate", "id", "struck by", "end", "jobs", "seconds", "faults"):
         table.add_column(column)
     for run in shown:
         number, struck, faults = str(run.plan.number), ", ".join(run.struck), "; ".join(run.faults)
         end = (run.state, str(run.jobs), f"{run.seconds:.0f}", faults)
-        table.add_row(number, run.plan.dag_id, run.run_id, struck, *end)
+        table.add_row(number, run.plan.dag_id, run.plan.fate_name, run.run_id, struck, *end)
     return table
