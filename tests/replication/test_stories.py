@@ -67,16 +67,18 @@ def jobs(draw):
         "target_seconds": draw(SHORT),
     }
     longest = sum(parts.values())
+    # Where much goes wrong, nobody can tell much: only of what goes well is a verdict strict.
+    goes_well = draw(st.booleans())
     plan = JobPlan(
         **parts,
-        **draw(st.sampled_from(FAILURES)),
+        **({} if goes_well else draw(st.sampled_from(FAILURES))),
         flushes={stream: draw(flushes(longest)) for stream in STREAMS},
-        log=draw(st.sampled_from(LOGS)),
+        log=LogPlan() if goes_well else draw(st.sampled_from(LOGS)),
     )
     return Job(
         after=draw(st.sampled_from([1.0, 10.0, 130.0, 900.0, 2000.0])),
         plan=plan,
-        stopped_after=draw(st.sampled_from([None] * 6 + [7.0, 60.0, 400.0])),
+        stopped_after=None if goes_well else draw(st.sampled_from([None] * 6 + [7.0, 60.0, 400.0])),
     )
 
 
@@ -152,7 +154,7 @@ def stories(draw):
     return Story(
         sources=sources,
         waitings=tuple(draw(st.lists(waitings(sources), min_size=1, max_size=5))),
-        events=tuple(draw(st.lists(events(), max_size=4))),
+        events=tuple(draw(st.lists(events(), max_size=draw(st.sampled_from([0, 4]))))),
         others=draw(st.sampled_from([0, 0, 0, 120, 320])),
         quirks=draw(QUIRKS),
         enforced=draw(st.booleans()),
