@@ -12,6 +12,8 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_stitch import get_provider_info
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_stitch.connect.client import StitchClient
@@ -65,10 +67,17 @@ class StitchHook(BaseHook):
         """Return the client of this account."""
         return self.client
 
-    def resolve_source(self, source: int | str, *, client: StitchClient | None = None) -> Source:
+    def resolve_source(
+        self,
+        source: int | str,
+        *,
+        client: StitchClient | None = None,
+        sources: Sequence[Source] | None = None,
+    ) -> Source:
         """Return the source with this id, or `name`, or display name.
 
         :param client: this hook's client with another patience.
+        :param sources: all of the account, if they are known already; None asks Stitch for them.
 
         :raises UnknownSource: there is none; the message lists candidates.
         :raises AmbiguousSource: there are several; the message lists them.
@@ -77,7 +86,7 @@ class StitchHook(BaseHook):
         from airflow_provider_stitch.replication.sources import find_source
 
         client = client or self.client
-        sources = client.list_sources()
+        sources = client.list_sources() if sources is None else sources
         _check_account(client, sources)
         return find_source(sources, source)
 
@@ -143,7 +152,7 @@ PARTNER_UNTESTED = (
 )
 
 
-def _check_account(client: StitchClient, sources: list[Source]) -> None:
+def _check_account(client: StitchClient, sources: Sequence[Source]) -> None:
     """Refuse a connection whose client ID is not that of its token's account."""
     from airflow_provider_stitch.connect.errors import StitchConfigurationError
 

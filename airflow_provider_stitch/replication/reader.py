@@ -6,7 +6,9 @@ import asyncio
 import time
 from contextlib import suppress
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 from airflow_provider_stitch.connect.errors import (
     ExtractionLogUnavailable,
@@ -20,6 +22,7 @@ from airflow_provider_stitch.connect.transport import pause_before_retry
 from airflow_provider_stitch.replication.account import AccountWatch, account_watch
 from airflow_provider_stitch.replication.budget import Budget, shared_budget
 from airflow_provider_stitch.replication.places import a_place
+from airflow_provider_stitch.replication.shared_call import SharedCall
 from airflow_provider_stitch.replication.wants import (
     FROM_NOW_ON,
     LATEST_KNOWN,
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.extraction_log import ExtractionLog
-    from airflow_provider_stitch.connect.objects import Extraction, Load
+    from airflow_provider_stitch.connect.objects import Extraction, Load, Source
     from airflow_provider_stitch.replication.prospects import Prospect
 
 T = TypeVar("T")
@@ -137,21 +140,44 @@ class AccountReader:
         :raises StitchError: what the client raised; an unavailable Stitch only when the deadline has passed.
         """
 
-        attempt = 0
+        async def attempt() -> T:
+            if limited:  # a plan sends few of these at a time
+                return await self._ask_within_limit(call)
+            async with a_place():
+                return await asyncio.to_thread(call)
+
+        return await self._insist(attempt, before_pause)
+
+    async def sources(self) -> list[Source]:
+        """Return the account's sources, asked for once for all in this event loop who want them now.
+
+        A thousand tasks may begin at once, and a list may hold thousands of sources.
+
+        :raises StitchError: as with `ask`.
+        """
+        lists = _source_lists.setdefault(asyncio.get_running_loop(), {})
+        if self.client not in lists:
+            lists[self.client] = SharedCall(partial(asyncio.to_thread, self.client.list_sources))
+        return await self._insist(lists[self.client].answer)
+
+    async def _insist(
+        self,
+        attempt: Callable[[], Coroutine[Any, Any, T]],
+        before_pause: Callable[[StitchError], None] | None = None,
+    ) -> T:
+        """Return what an attempt returns that is made again as long as Stitch does not answer."""
+        attempts = 0
         while True:
-            attempt += 1
+            attempts += 1
             try:
-                if limited:  # a plan sends few of these at a time
-                    return await self._ask_within_limit(call)
-                async with a_place():
-                    return await asyncio.to_thread(call)
+                return await attempt()
             except (StitchUnavailable, UnexpectedAnswer) as error:
-                pause = pause_before_retry(attempt, getattr(error, "retry_after", None))
-                if not _is_passing(error, attempt) or pause > self.seconds_left():
+                pause = pause_before_retry(attempts, getattr(error, "retry_after", None))
+                if not _is_passing(error, attempts) or pause > self.seconds_left():
                     raise
                 if before_pause is not None:
                     before_pause(error)
-                elif attempt == 1:
+                elif attempts == 1:
                     self._warn(f"{error} Asking again until it answers.")
             await self.clock.sleep(pause)
 
@@ -226,6 +252,10 @@ class AccountReader:
                 raise _out_of_requests(wait)
         self._was_told = self._was_told or told is not None
         return told
+
+
+_source_lists: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[StitchClient, SharedCall[list[Source]]]]
+_source_lists = WeakKeyDictionary()
 
 
 def _is_passing(error: StitchError, attempt: int) -> bool:

@@ -33,4 +33,7 @@ class SharedCall(Generic[T]):
         if under_way is not None:
             await asyncio.wait({under_way})
         self._under_way, self._next = self._next, None
-        return await self._call()
+        try:
+            return await self._call()
+        finally:
+            self._under_way = None  # its answer may be large

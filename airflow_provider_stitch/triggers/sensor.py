@@ -7,6 +7,7 @@ task over to a worker, which begins anew and fails, or not, as it always does.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
@@ -125,8 +126,9 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         reader = await self._reader(self.deadline)
         client = reader.client
         client_id = await reader.ask(lambda: client.client_id)
+        sources = await reader.sources()
         hook = StitchHook(self.stitch_conn_id)
-        source = await reader.ask(lambda: hook.resolve_source(self.source, client=client))
+        source = await asyncio.to_thread(hook.resolve_source, self.source, client=client, sources=sources)
         goal = goal_of_sensor(
             *(self.phase, source, client_id),
             by_job_name=self.by_job_name,

@@ -279,6 +279,8 @@ def test_200_that_begin_and_end_in_one_triggerer_share_the_limit_of_their_accoun
         None if plan.tap_exit_status else job.job_name for plan, job in zip(plans, jobs, strict=True)
     ]
     assert len(stitch.limited_requests) <= 30
+    lists = [request for request in stitch.requests if request.path == "/v4/sources"]
+    assert len(lists) < 20, "those who begin at the same time share one list"
 
 
 # --- In `dag.test()`, where there is no triggerer -------------------------------------------------------
