@@ -70,6 +70,9 @@ def postgres(folder: Path) -> Iterator[str]:
         "unix_socket_directories": "",
         "max_connections": 300,
         "fsync": "off",
+        # The workers of a LocalExecutor inherit its scheduler's connections. If that is killed alone, they
+        # keep its transaction open, whose locks keep every later scheduler from starting a task.
+        "idle_in_transaction_session_timeout": "10s",
     }
     serve = [str(programs / "postgres"), "-D", str(data)]
     serve += [f"--{name}={value}" for name, value in settings.items()]
