@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -87,6 +88,7 @@ class Goal:
             fields[key] = parse_time(fields[key])
         if "streams" in fields:
             fields["streams"] = tuple(fields["streams"])
+        fields["phase"] = sys.intern(fields["phase"])  # or each of a thousand would have a copy
         return cls(**fields)
 
 

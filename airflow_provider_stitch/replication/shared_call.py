@@ -22,12 +22,12 @@ class SharedCall(Generic[T]):
         self._under_way: asyncio.Task[T] | None = None
         self._next: asyncio.Task[T] | None = None
 
-    async def answer(self) -> T:
-        """Return what the next call returns, or raise what it raises."""
+    def answer(self) -> asyncio.Future[T]:
+        """Return what the next call will return, or raise."""
         if self._next is None:
             self._next = asyncio.ensure_future(self._call_after(self._under_way))
         # Others want it even if this one is cancelled.
-        return await asyncio.shield(self._next)
+        return asyncio.shield(self._next)
 
     async def _call_after(self, under_way: asyncio.Task[T] | None) -> T:
         if under_way is not None:

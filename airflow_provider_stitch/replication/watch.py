@@ -170,7 +170,9 @@ class Watch:
                 return assessment
             asked += (question,)
             await self._check_that_it_can_end(assessment)
-            await self._ask(question, assessment, self._until(assessment) if planned else None)
+            asking = self._ask(question, assessment, self._until(assessment) if planned else None)
+            del assessment  # it would take memory as long as this waits
+            await asking
 
     def _until(self, assessment: Assessment) -> float:
         """Return when a look has to end, for there is something else to see to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -68,12 +69,13 @@ class StitchPhaseTrigger(BaseTrigger):
         ending: dict[str, bool] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
-        self.stitch_conn_id = stitch_conn_id
+        # A thousand of these may wait, and each would have its own copies of the same words.
+        self.stitch_conn_id = sys.intern(stitch_conn_id)
         if goal is not None:
             self.goal = _goal_of(goal)
         self.poll_interval = poll_interval
         self.deadline = deadline
-        self.carried = carried or {}
+        self.carried = {sys.intern(name): value for name, value in (carried or {}).items()}
         self.stop_on_kill = stop_on_kill
         self.stop_at_deadline = stop_at_deadline
         self.ending = ending
@@ -202,15 +204,15 @@ def _warn(line: str) -> None:
     StitchPhaseTrigger.logger().warning(line)
 
 
-async def _shared_client(stitch_conn_id: str) -> StitchClient:
-    """Return the client of a connection as it is now.
+def _shared_client(stitch_conn_id: str) -> asyncio.Future[StitchClient]:
+    """Return what will be the client of a connection as it is now.
 
     A triggerer that is asked for the connection by each of a thousand triggers at once takes minutes.
     """
     shared = _shared_clients.setdefault(asyncio.get_running_loop(), {})
     if stitch_conn_id not in shared:
         shared[stitch_conn_id] = SharedCall(sync_to_async(partial(_client, stitch_conn_id)))
-    return await shared[stitch_conn_id].answer()
+    return shared[stitch_conn_id].answer()
 
 
 def _client(stitch_conn_id: str) -> StitchClient:

@@ -19,13 +19,13 @@ def at(clock: str) -> datetime:
     return datetime.fromisoformat(f"2026-08-17T{clock}+00:00")
 
 
-def job_name(began: datetime) -> str:
+def job_name(began: datetime, source_id: int = SOURCE_ID) -> str:
     """A job's name as Stitch makes it: the version-1 UUID tells when it began."""
     ticks = (began - _UUID_EPOCH) // timedelta(microseconds=1) * 10
     version_1 = uuid.UUID(
         fields=(ticks & 0xFFFFFFFF, (ticks >> 32) & 0xFFFF, (ticks >> 48) & 0x0FFF | 0x1000, 0x92, 0xA9, 0xA)
     )
-    return f"104857.{SOURCE_ID}.sync.{version_1}"
+    return f"104857.{source_id}.sync.{version_1}"
 
 
 OURS = job_name(at("06:00:02"))
