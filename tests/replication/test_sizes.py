@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -76,6 +77,23 @@ def test_ten_times_the_pages_cost_ten_times_the_steps():
         return client.all_loads
 
     assert steps_of(work(40)) < 12 * steps_of(work(4))
+
+
+def test_ten_times_the_waiters_take_ten_times_the_memory_and_are_all_told_within_the_limit():
+    def peak(number: int) -> int:
+        tracemalloc.start()
+        try:
+            told = sizes.waiters(number)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert told["finished"] == number
+        assert told["in_10_minutes"] <= 30
+        return most
+
+    peak(1)  # with what is made once
+
+    assert peak(60) < 12 * peak(6)
 
 
 def test_a_list_of_more_than_a_thousand_pages_is_taken_for_none(monkeypatch):
