@@ -34,7 +34,7 @@ from airflow_provider_stitch.replication.wants import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
     from pathlib import Path
 
     from airflow_provider_stitch.connect.client import StitchClient
@@ -162,7 +162,7 @@ class AccountReader:
 
     async def _insist(
         self,
-        attempt: Callable[[], Coroutine[Any, Any, T]],
+        attempt: Callable[[], Awaitable[T]],
         before_pause: Callable[[StitchError], None] | None = None,
     ) -> T:
         """Return what an attempt returns that is made again as long as Stitch does not answer."""
