@@ -209,14 +209,17 @@ class AccountReader:
         prospect: Prospect | None = None,
         until: float | None = None,
         since: int = FROM_NOW_ON,
+        takes_known: bool = False,
     ) -> Coroutine[Any, Any, Told[Extraction | None] | None]:
         """Return the source's listed extraction, its last completed one; or None if it was not told in time.
 
         :param prospect: when it may be another.
         :param until: seconds since the epoch up to which it may be planned; None wants it at once.
-        :param since: only an answer to a request after this one counts.
+        :param since: only an answer to a request after this one counts;
+        :param takes_known: or an earlier one, if it lists the source.
         """
-        return self._answer(ExtractionWant(self.client, prospect, since, self._warn, source_id), until)
+        want = ExtractionWant(self.client, prospect, since, self._warn, source_id, takes_known)
+        return self._answer(want, until)
 
     def loads_of(
         self,

@@ -82,14 +82,18 @@ class Want(Generic[T]):
 
 @dataclass(eq=False, slots=True)
 class ExtractionWant(Want["Extraction | None"]):
-    """The listed extraction of a source; None if the list has none."""
+    """The listed extraction of a source; None if the list has none.
+
+    :param takes_known: an answer that is still remembered counts, too, if it lists the source.
+    """
 
     source_id: int
+    takes_known: bool = False
 
     def look_up(self, extractions: Listing[Extraction], loads: Listing[Load]) -> None:  # noqa: ARG002
         key = SourceKey(self.source_id)
         fresh = extractions.since(self.since)
-        for look in reversed(fresh):
+        for look in reversed(extractions.since(LATEST_KNOWN) if self.takes_known else fresh):
             if self.source_id in look.records:
                 extractions.remember(key, look.page.number)
                 self.settle(_told([look], look.records[self.source_id][0]))

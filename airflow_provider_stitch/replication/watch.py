@@ -207,6 +207,8 @@ class Watch:
         told = await self.reader.extraction_of(
             self.goal.source_id,
             since=latest.serial if latest else FROM_NOW_ON,
+            # Of many that come one after the other, each would ask: what is listed already is so for good.
+            takes_known=latest is None and until is not None,
             until=until,
             prospect=of_extraction(
                 self.goal,

@@ -156,6 +156,33 @@ def test_an_answer_to_a_request_that_was_under_way_when_the_wish_came_does_not_c
     assert account.run(story) == 1
 
 
+def test_those_who_come_late_one_after_the_other_share_what_is_listed_already():
+    """As mapped tasks do, which Airflow starts one by one: each would use up a request of its own."""
+    account = Account()
+    stitch = SimulatedAccount(account.loop, sources=60)
+
+    async def wait(number: int) -> float:
+        lasts = 60.0 if number else 1000.0
+        job = stitch.start(number, lasts=lasts, flushed=[50] * 3, lags=[10] * 3)
+        await asyncio.sleep(200 + 3 * number)
+        came = account.loop.time()
+        source = stitch.sources[number]
+        goal = Goal("extraction", source.id, source.name, stitch.client_id, job_name=job.name)
+        outcome = await Watch(account.reader(stitch), goal).wait()
+        assert outcome.error is None
+        assert account.loop.time() >= job.ended
+        return account.loop.time() - max(came, job.ended)
+
+    async def story():
+        return await asyncio.gather(*(wait(number) for number in range(60)))
+
+    late = account.run(story)
+
+    assert all(delay < 20 for delay in late)
+    asked_while_they_came = [at for at in stitch.limited_at if at < 380]
+    assert len(asked_while_they_came) < 20  # for the one whose job is long
+
+
 def test_who_is_cancelled_leaves_the_answer_to_the_others(account):
     async def story():
         first = asyncio.ensure_future(account.planned())
