@@ -16,8 +16,8 @@ FUZZ := .venv-fuzz
 PYTHON_OF_FUZZ ?= >=3.11,<3.14
 SECONDS ?= 60
 
-.PHONY: help demo test test-airflow2 test-system test-system-airflow2 test-system-celery chaos-celery test-ui chaos \
-	lint docs docs-links fault-table fuzz format bench constraints clean
+.PHONY: help demo test test-airflow2 test-system test-system-airflow2 test-system-celery test-system-postgres \
+	test-ui chaos chaos-celery lint docs docs-links fault-table fuzz format bench simulation constraints clean
 
 help:
 	@echo "make demo           a local Stitch, a real Airflow, a DAG that waits until its rows are loaded"
@@ -26,6 +26,7 @@ help:
 	@echo "make test-system    jobs are never lost: an Airflow of several processes, which are killed"
 	@echo "make test-system-airflow2  the same on Airflow 2.11"
 	@echo "make test-system-celery  the same with PostgreSQL and a CeleryExecutor (needs PostgreSQL and Redis)"
+	@echo "make test-system-postgres  the same with PostgreSQL and a LocalExecutor"
 	@echo "make test-ui        Airflow's pages in a browser (needs Chromium); makes the pictures of the documentation"
 	@echo "make chaos RUNS=100  many jobs, and kills and cuts at moments that SEED=0 chooses: a table of what became of them"
 	@echo "make chaos-celery  the same with PostgreSQL and a CeleryExecutor"
@@ -36,6 +37,7 @@ help:
 	@echo "make fuzz           look for answers that break the client, for a minute (or SECONDS=600)"
 	@echo "make format         let ruff put the code in order"
 	@echo "make bench          measure this provider beside others; draws the plots of the documentation"
+	@echo "make simulation SOURCES=100 DAYS=7 SEED=7  days of an account in virtual time: how late who waits knows"
 	@echo "make constraints    pin the newest packages in requirements/"
 	@echo "make clean          remove environments and caches"
 
@@ -53,6 +55,9 @@ test-system: $(AIRFLOW3)/.installed
 
 test-system-airflow2: $(AIRFLOW2)/.installed
 	$(AIRFLOW2)/bin/python -m pytest tests/system
+
+test-system-postgres: $(CELERY)/.installed
+	$(CELERY)/bin/python -m tests.system.servers --postgres-only $(CELERY)/bin/python -m pytest tests/system
 
 test-system-celery: $(CELERY)/.installed
 	$(CELERY)/bin/python -m tests.system.servers $(CELERY)/bin/python -m pytest tests/system
@@ -93,6 +98,10 @@ format: $(AIRFLOW3)/.installed
 
 bench: $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks --plots docs/images
+
+simulation: $(BENCH)/.installed
+	$(BENCH)/bin/python -m benchmarks simulation \
+		$(if $(SOURCES),--sources $(SOURCES)) $(DAYS:%=--days %) $(SEED:%=--seed %)
 
 constraints: $(UV)
 	$(UV) pip compile --quiet --upgrade $(COMPILE) --group lint --group docs --group ui --group celery --group benchmarks requirements/airflow3.in -o requirements/airflow3.txt
