@@ -36,7 +36,7 @@ from packaging.utils import canonicalize_name
 
 assert sys.argv[1] == "install", sys.argv
 for text in sys.argv[2:]:
-    wanted = Requirement(text)
+    wanted = Requirement("airflow-provider-stitch" + text[1:] if text.startswith(".") else text)
     of = metadata(wanted.name)  # it is installed here
     assert wanted.extras <= {canonicalize_name(each) for each in of.get_all("Provides-Extra") or []}, text
 """
