@@ -7,7 +7,9 @@ import itertools
 import json
 import os
 import re
-from contextlib import contextmanager, suppress
+import sqlite3
+import time
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -94,6 +96,28 @@ class Airflow:
             parent = task.ppid()
             return next((process for process in self.processes.members() if process.pid == parent), None)
         return None
+
+    def hold_up(self, process: psutil.Process) -> None:
+        """Let a process stand still, but not in a transaction for which all others would have to wait."""
+        process.suspend()
+        while self._database_is_locked():
+            process.resume()
+            time.sleep(0.05)
+            process.suspend()
+
+    def _database_is_locked(self) -> bool:
+        """Say whether a transaction of SQLite's lasts longer than any of a process that runs."""
+        if POSTGRES:
+            return False
+        with closing(sqlite3.connect(self.processes.home / "airflow.db", timeout=3)) as database:
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    raise
+                return True
+            database.rollback()
+        return False
 
     def kill_the_task(self) -> None:
         """Kill what runs tasks just now, without a warning."""
@@ -230,7 +254,7 @@ def running_airflow(
     patience = Patience(PATIENCE)
     # On Airflow 2 the tests look into its database themselves, so both have one home.
     home = Path(os.environ["AIRFLOW_HOME"]) if IS_AIRFLOW_2 else home
-    settings = {**SETTINGS, **_database(), **_executor(), **(settings or {})}
+    settings = {**SETTINGS, **_database(home), **_executor(), **(settings or {})}
     with (
         patience.heeding_signals(),
         LocalAirflow(connection, patience, DAGS_FOLDER, settings=settings, home=home) as local,
@@ -257,8 +281,13 @@ def _readable_end() -> Iterator[None]:
         pytest.exit(f"{signal} came.")
 
 
-def _database() -> dict[str, str]:
-    return {"DATABASE__SQL_ALCHEMY_CONN": POSTGRES} if POSTGRES else {}
+def _database(home: Path | None) -> dict[str, str]:
+    if POSTGRES:
+        return {"DATABASE__SQL_ALCHEMY_CONN": POSTGRES}
+    if IS_AIRFLOW_2:
+        # Its processes end if they have to wait for SQLite at their start, by default for 5 s.
+        return {"DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout={PATIENCE:.0f}"}
+    return {}
 
 
 def _executor() -> dict[str, str]:

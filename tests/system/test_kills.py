@@ -43,7 +43,7 @@ def test_a_worker_that_was_held_up_leaves_the_job_to_the_next_try(airflow, sourc
     run = source.run_until_it_waits("plain_in_worker")
     (task,) = airflow.task_processes()
     supervisor = airflow.supervisor_of(task)
-    supervisor.suspend()
+    airflow.hold_up(supervisor)
     run.until_logged("An earlier try of this task started job")
     supervisor.resume()
     run.until_logged("a later try of this task waits for it")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import psutil
 
 
 def test_a_restarted_triggerer_goes_on_waiting_for_the_job(airflow, source):
@@ -40,11 +39,11 @@ def _ends_well(run, source):
 def test_a_triggerer_that_was_held_up_leaves_the_job_to_the_one_that_took_over(airflow, source):
     """It cancels the trigger, and Airflow 3.3 then calls `on_kill` as if a user had acted."""
     run = source.run_until_it_waits("plain_deferred")
-    held_up = airflow.processes.pid("triggerer")
-    os.kill(held_up, signal.SIGSTOP)
+    held_up = psutil.Process(airflow.processes.pid("triggerer"))
+    airflow.hold_up(held_up)
     airflow.processes.start_one("triggerer", "second triggerer")
     run.until_it_waits(times=2)
-    os.kill(held_up, signal.SIGCONT)
+    held_up.resume()
     run.until_logged("only this triggerer does not")
     source.let_jobs_end()
 
@@ -57,12 +56,12 @@ def test_a_triggerer_that_was_held_up_leaves_the_job_to_the_one_that_took_over(a
 def test_a_task_that_is_deferred_again_before_the_triggerer_looks_has_its_first_job_stopped(airflow, source):
     """To the triggerer a cleared task may look as if it had never ceased to wait."""
     run = source.run_until_it_waits("plain_deferred")
-    held_up = airflow.processes.pid("triggerer")
-    os.kill(held_up, signal.SIGSTOP)
+    held_up = psutil.Process(airflow.processes.pid("triggerer"))
+    airflow.hold_up(held_up)
     run.clear()
     run.until_logged("is running already; ours starts when it has ended")
     run.until_task_is("deferred")
-    os.kill(held_up, signal.SIGCONT)
+    held_up.resume()
 
     source.until_stopped(source.jobs[0])
     source.until_job(2)
