@@ -59,12 +59,12 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "request_timeout": {
                         "label": "Request timeout (s)",
-                        "description": "Seconds to wait for Stitch to connect, and to go on answering (30)",
+                        "description": "Seconds to wait for Stitch to answer, or go on; 30 if empty",
                         "schema": {"type": ["number", "null"], "minimum": 1},
                     },
                     "requests_per_10_minutes": {
                         "label": "Status requests per 10 minutes",
-                        "description": "This Airflow's share of the 30 that Stitch allows an account (30)",
+                        "description": "This Airflow's share of an account's 30; all if empty",
                         "schema": {"type": ["integer", "null"], "minimum": 1},
                     },
                 },
