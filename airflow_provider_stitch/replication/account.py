@@ -24,10 +24,17 @@ from airflow_provider_stitch.replication.budget import WINDOW
 from airflow_provider_stitch.replication.listing import Listing, Look
 from airflow_provider_stitch.replication.planner import Candidate, Request, next_step
 from airflow_provider_stitch.replication.prospects import Experience
-from airflow_provider_stitch.replication.wants import FROM_NOW_ON, ExtractionWant, LoadsWant, Told, Want
+from airflow_provider_stitch.replication.wants import (
+    FROM_NOW_ON,
+    ExtractionWant,
+    LoadsWant,
+    Outage,
+    Told,
+    Want,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping
 
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.extraction_log import ExtractionLog
@@ -43,8 +50,9 @@ MOST_AT_ONCE = {"extractions": 2, "loads": 2, "log": 2}
 # So many of a source's jobs, and of an account's loads, are remembered for what they took.
 EXPERIENCES = 5
 
-# So many of those who wait are seen to before the event loop goes round: of a thousand it would stand still.
-AT_A_TIME = 50
+# So many of those who wait are seen to before the event loop goes round: each may have a line to log, for which
+# Airflow's triggerer stands still until it is taken.
+AT_A_TIME = 5
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -78,9 +86,10 @@ class AccountWatch:
         """That of the latest request, which answers to later ones exceed."""
         return self._serial
 
-    def begin(self, want: Want[T]) -> asyncio.Future[Told[T] | None]:
-        """Return what a want's answer will be: a `Told`, or None if nothing answers it before `want.until`;
-        or a StitchError of what Stitch, or the way to it, has against it. Whoever begins it ends it, too."""
+    def begin(self, want: Want[T]) -> asyncio.Future[Told[T] | Outage | None]:
+        """Return what a want's answer will be: a `Told`; an `Outage` when one begins; None if nothing answers
+        it before `want.until`; or a StitchError of what Stitch, or the way to it, has against it. Whoever
+        begins it ends it, too."""
         want.future = asyncio.get_running_loop().create_future()
         if want.since == FROM_NOW_ON:
             want.since = self._serial
@@ -135,7 +144,7 @@ class AccountWatch:
                 over = [
                     want for want in self._wants if want.until <= now or (was_set_back and not want.urgent)
                 ]
-                for want in over if was_set_back else over[:AT_A_TIME]:
+                async for want in _few_at_a_time(over):
                     want.settle(None)
                 if over or any(want.future.done() for want in self._wants):
                     await asyncio.sleep(0)  # for them to go
@@ -172,7 +181,7 @@ class AccountWatch:
             )
             for request, wants in served.items()
         ]
-        budget = await self._reader.budget()
+        budget = self._reader.budget
         # In a thread, since a file may tell how much is left, and a plan for thousands takes a while.
         return await asyncio.to_thread(lambda: next_step(candidates, budget.window(), now))
 
@@ -185,18 +194,18 @@ class AccountWatch:
     async def _ask(self, request: Request, client: StitchClient, serial: int, asked_at: float) -> None:
         over = threading.Event()
         try:
-            answer = await self._reader.ask(
-                partial(_call, client, request, over.is_set), limited=True, before_pause=self._take_trouble
+            answer = await self._reader.ask_within_limit(
+                partial(_call, client, request, over.is_set), self._take_trouble
             )
             self.trouble = None
             if isinstance(answer, Page):
                 await self._take_page(request, client, answer, serial, asked_at)
             else:
-                for want in self._wanting(request):
+                async for want in _few_at_a_time(self._wanting(request)):
                     want.settle(Told(answer, client.latest_answer_at, asked_at, serial))
         except Exception as error:  # noqa: BLE001 - it is handed on to whoever wants the answer
             self.trouble = None
-            self._take_refusal(request, client, error, serial, asked_at)
+            await self._take_refusal(request, client, error, serial, asked_at)
         finally:
             over.set()  # a long log would keep its thread, and that an event loop which is to end
             del self._under_way[request]
@@ -215,10 +224,7 @@ class AccountWatch:
         self._note(request, page, serial, asked_at)
         if request.what == "loads" and self._loads.hidden_order is not None:
             await self._learn_ids(self._loads.hidden_order, client, page)
-        for number, want in enumerate(list(self._wanting(request)), 1):
-            want.look_up(self._extractions, self._loads)
-            if number % AT_A_TIME == 0:
-                await asyncio.sleep(0)
+        await self._look_up(request)
 
     async def _learn_ids(self, ids: StreamIds, client: StitchClient, page: Page[Load]) -> None:
         """Ask, which costs none of the limit, for what orders a page of loads but is not on it."""
@@ -247,26 +253,37 @@ class AccountWatch:
         needed_since = min((want.since for want in self._wants), default=serial)
         listed.add(Look(page, serial, asked_at, records), needed_since)
 
-    def _take_refusal(
+    async def _look_up(self, request: Request) -> None:
+        async for want in _few_at_a_time(self._wanting(request)):
+            want.look_up(self._extractions, self._loads)
+
+    async def _take_refusal(
         self, request: Request, client: StitchClient, error: Exception, serial: int, asked_at: float
     ) -> None:
         # A remembered page may be gone. What is said to a page beyond the last is not documented.
         is_missing = isinstance(error, (StitchNotFound, StitchBadRequest))
         if is_missing and request.what != "log" and request.key != 1:
             self._note(request, _no_page(int(request.key)), serial, asked_at)
-            for want in list(self._wanting(request)):
-                want.look_up(self._extractions, self._loads)
+            await self._look_up(request)
             return
-        for want in self._wanting(request):
+        async for want in _few_at_a_time(self._wanting(request)):
             if want.client is client:  # another connection to the account may have a better token
                 want.fail(error)
 
-    def _take_trouble(self, error: StitchError) -> None:
+    async def _take_trouble(self, error: StitchError) -> None:
         """Tell all who wait that Stitch can't be asked at the moment, once."""
-        if self.trouble is None:
-            for want in self._wants:
-                want.tell_of_outage(f"{error} Asking again until it answers.")
-        self.trouble = error
+        is_new, self.trouble = self.trouble is None, error
+        if is_new:
+            outage = Outage(f"{error} Asking again until it answers.")
+            async for want in _few_at_a_time(self._wants):
+                want.settle(outage)
+
+
+async def _few_at_a_time(wants: Iterable[Want[T]]) -> AsyncIterator[Want[T]]:
+    for number, want in enumerate(list(wants), 1):
+        yield want
+        if number % AT_A_TIME == 0:
+            await asyncio.sleep(0)
 
 
 def _call(

@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 PLACES = 4
 
 
-def a_place() -> asyncio.Semaphore:
-    """Return the running event loop's places for requests under way: `async with a_place()`."""
+def places() -> asyncio.Semaphore:
+    """Return the running event loop's places for requests under way."""
     return _places.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(PLACES))
 
 

@@ -21,26 +21,17 @@ from airflow_provider_stitch.connect.errors import (
 from airflow_provider_stitch.connect.transport import pause_before_retry
 from airflow_provider_stitch.replication.account import AccountWatch, account_watch
 from airflow_provider_stitch.replication.budget import Budget, shared_budget
-from airflow_provider_stitch.replication.places import a_place
+from airflow_provider_stitch.replication.places import places
 from airflow_provider_stitch.replication.shared_call import SharedCall
-from airflow_provider_stitch.replication.wants import (
-    FROM_NOW_ON,
-    LATEST_KNOWN,
-    ExtractionWant,
-    LoadsWant,
-    LogWant,
-    Told,
-    Want,
-)
+from airflow_provider_stitch.replication.wants import FROM_NOW_ON, ExtractionWant, Outage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine
     from pathlib import Path
 
     from airflow_provider_stitch.connect.client import StitchClient
-    from airflow_provider_stitch.connect.extraction_log import ExtractionLog
-    from airflow_provider_stitch.connect.objects import Extraction, Load, Source
-    from airflow_provider_stitch.replication.prospects import Prospect
+    from airflow_provider_stitch.connect.objects import Extraction, Source
+    from airflow_provider_stitch.replication.wants import Told, Want
 
 T = TypeVar("T")
 
@@ -102,6 +93,7 @@ class AccountReader:
         self.client = client
         self.clock = clock
         self.deadline = deadline
+        self._account: tuple[str, int] | None = None
         self._budget = budget
         self._budget_folder = budget_folder
         self._warn = warn
@@ -111,42 +103,47 @@ class AccountReader:
         """Return the seconds until the deadline, or infinity without one."""
         return float("inf") if self.deadline is None else self.deadline - self.clock.time()
 
-    async def budget(self) -> Budget:
-        """Return the budget of this account, shared by all its readers."""
-        if self._budget is None:
-            self._budget = shared_budget(
-                await self._account(), self.client.requests_per_10_minutes, self._budget_folder
-            )
-        return self._budget
+    async def open(self) -> None:
+        """Find out which account it is, for all that needs its budget, or its watch."""
+        if self._account is None:
+            known = self.client.known_client_id
+            client_id = known if known is not None else await self.ask(lambda: self.client.client_id)
+            self._account = (self.client.base_url, client_id)
 
-    async def _account(self) -> tuple[str, int]:
-        known = self.client.known_client_id
-        client_id = known if known is not None else await self.ask(lambda: self.client.client_id)
-        return self.client.base_url, client_id
+    @property
+    def account(self) -> tuple[str, int]:
+        """Which account it is, once this is open."""
+        if self._account is None:
+            raise RuntimeError("This reader was not opened: which account it reads is not known yet.")
+        return self._account
+
+    @property
+    def budget(self) -> Budget:
+        """The budget of this account, shared by all its readers."""
+        if self._budget is None:
+            per_10_minutes = self.client.requests_per_10_minutes
+            self._budget = shared_budget(self.account, per_10_minutes, self._budget_folder)
+        return self._budget
 
     # --- One request ------------------------------------------------------------------------------------
 
-    async def ask(
-        self,
-        call: Callable[[], T],
-        *,
-        limited: bool = False,
-        before_pause: Callable[[StitchError], None] | None = None,
-    ) -> T:
+    # Nobody stands between the one who asks and `_insist`: a thousand may, and each coroutine takes memory.
+
+    def ask(self, call: Callable[[], T]) -> Coroutine[Any, Any, T]:
         """Return the answer of one call of the client, made in a thread.
 
-        :param limited: it counts against Stitch's limit.
-        :param before_pause: told of each try that Stitch did not answer; None warns of the first.
         :raises StitchError: what the client raised; an unavailable Stitch only when the deadline has passed.
         """
+        return self._insist(partial(asyncio.to_thread, call), takes_place=True)
 
-        async def attempt() -> T:
-            if limited:  # a plan sends few of these at a time
-                return await self._ask_within_limit(call)
-            async with a_place():
-                return await asyncio.to_thread(call)
+    def ask_within_limit(
+        self, call: Callable[[], T], before_pause: Callable[[StitchError], Awaitable[None]] | None = None
+    ) -> Coroutine[Any, Any, T]:
+        """Return the answer of one call that counts against Stitch's limit, as `ask` does.
 
-        return await self._insist(attempt, before_pause)
+        :param before_pause: told of each failed attempt; None warns of the first.
+        """
+        return self._insist(partial(self._ask_within_limit, call), before_pause=before_pause)
 
     async def sources(self) -> list[Source]:
         """Return the account's sources, asked for once for all in this event loop who want them now.
@@ -163,12 +160,21 @@ class AccountReader:
     async def _insist(
         self,
         attempt: Callable[[], Awaitable[T]],
-        before_pause: Callable[[StitchError], None] | None = None,
+        *,
+        takes_place: bool = False,
+        before_pause: Callable[[StitchError], Awaitable[None]] | None = None,
     ) -> T:
-        """Return what an attempt returns that is made again as long as Stitch does not answer."""
+        """Return what an attempt returns that is made again as long as Stitch does not answer.
+
+        :param takes_place: each attempt waits for one of a few places.
+        :param before_pause: told of each failed attempt; None warns of the first.
+        """
         attempts = 0
+        taken = places() if takes_place else None
         while True:
             attempts += 1
+            if taken is not None:
+                await taken.acquire()
             try:
                 return await attempt()
             except (StitchUnavailable, UnexpectedAnswer) as error:
@@ -176,13 +182,16 @@ class AccountReader:
                 if not _is_passing(error, attempts) or pause > self.seconds_left():
                     raise
                 if before_pause is not None:
-                    before_pause(error)
+                    await before_pause(error)
                 elif attempts == 1:
                     self._warn(f"{error} Asking again until it answers.")
+            finally:
+                if taken is not None:
+                    taken.release()
             await self.clock.sleep(pause)
 
     async def _ask_within_limit(self, call: Callable[[], T]) -> T:
-        budget = await self.budget()
+        budget = self.budget
         while wait := await asyncio.to_thread(budget.take):
             await self.clock.sleep(wait)
         try:
@@ -195,62 +204,43 @@ class AccountReader:
 
     # --- What is planned for all who wait ---------------------------------------------------------------
 
-    async def watch(self) -> AccountWatch:
-        """Return the account's watch in this event loop."""
-        budget = await self.budget()
-        return account_watch(
-            await self._account(), lambda: AccountReader(self.client, clock=self.clock, budget=budget)
-        )
+    @property
+    def watch(self) -> AccountWatch:
+        """The account's watch in this event loop."""
+        return account_watch(self.account, self._for_all)
 
-    def extraction_of(
-        self,
-        source_id: int,
-        *,
-        prospect: Prospect | None = None,
-        until: float | None = None,
-        since: int = FROM_NOW_ON,
-        takes_known: bool = False,
-    ) -> Coroutine[Any, Any, Told[Extraction | None] | None]:
-        """Return the source's listed extraction, its last completed one; or None if it was not told in time.
+    def _for_all(self) -> AccountReader:
+        """Return one that asks for all who wait, without a deadline of its own."""
+        reader = AccountReader(self.client, clock=self.clock, budget=self.budget)
+        reader._account = self._account
+        return reader
 
-        :param prospect: when it may be another.
+    async def extraction_of(self, source_id: int) -> Told[Extraction | None] | None:
+        """Return the source's listed extraction, its last completed one, asked for at once: see `told`."""
+        await self.open()
+        return await self.told(ExtractionWant(self.client, None, FROM_NOW_ON, source_id), None)
+
+    async def told(self, want: Want[T], until: float | None) -> Told[T] | None:
+        """Return what answers a want; or None if nothing did in time.
+
         :param until: seconds since the epoch up to which it may be planned; None wants it at once.
-        :param since: only an answer to a request after this one counts;
-        :param takes_known: or an earlier one, if it lists the source.
+        :raises StitchError: what Stitch, or the way to it, has against it.
         """
-        want = ExtractionWant(self.client, prospect, since, self._warn, source_id, takes_known)
-        return self._answer(want, until)
-
-    def loads_of(
-        self,
-        source_name: str,
-        expected: Sequence[tuple[Collection[str], int]] | None = None,
-        *,
-        prospect: Prospect | None = None,
-        until: float | None = None,
-        since: int = LATEST_KNOWN,
-    ) -> Coroutine[Any, Any, Told[list[Load] | None] | None]:
-        """Return the loads of a source's streams: see `LoadsWant`. The rest is as with `extraction_of`."""
-        return self._answer(LoadsWant(self.client, prospect, since, self._warn, source_name, expected), until)
-
-    def log_of(
-        self, job_name: str, *, prospect: Prospect | None = None, until: float | None = None
-    ) -> Coroutine[Any, Any, Told[ExtractionLog] | None]:
-        """Return the log of a job's extraction. The rest is as with `extraction_of`."""
-        return self._answer(LogWant(self.client, prospect, LATEST_KNOWN, self._warn, job_name), until)
-
-    async def _answer(self, want: Want[T], until: float | None) -> Told[T] | None:
         want.urgent = until is None
         want.until = min(float("inf") if at is None else at for at in (until, self.deadline))
-        watch = await self.watch()
-        try:
-            told = await watch.begin(want)
-        finally:
-            watch.end(want)
+        watch = self.watch
+        while True:
+            try:
+                told = await watch.begin(want)
+            finally:
+                watch.end(want)
+            if not isinstance(told, Outage):
+                break
+            self._warn(told.line)
         if told is None and self.seconds_left() <= 0:
             if watch.trouble is not None:
                 raise watch.trouble
-            wait = (await asyncio.to_thread((await self.budget()).window)).free_in[0]
+            wait = (await asyncio.to_thread(self.budget.window)).free_in[0]
             if wait > 0 and not self._was_told:
                 raise _out_of_requests(wait)
         self._was_told = self._was_told or told is not None

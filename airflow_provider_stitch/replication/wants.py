@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextvars
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from airflow_provider_stitch.replication.listing import Listing, Look, SourceKey, StreamKey
 from airflow_provider_stitch.replication.planner import Request
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
     from airflow_provider_stitch.connect.client import StitchClient
@@ -39,6 +38,12 @@ class Told(Generic[T]):
     serial: int  #: of the (oldest) request: who has this answer wants a later one next
 
 
+class Outage(NamedTuple):
+    """Instead of an answer: Stitch can't be asked at the moment. Who is told so says it, and goes on."""
+
+    line: str
+
+
 @dataclass(eq=False, slots=True)
 class Want(Generic[T]):
     """What one waiter wants to know.
@@ -46,13 +51,11 @@ class Want(Generic[T]):
     :param client: asks for it.
     :param prospect: when the answer may be another than before.
     :param since: only answers to requests with a higher serial count.
-    :param warn: told of an outage.
     """
 
     client: StitchClient
     prospect: Prospect | None
     since: int
-    warn: Callable[[str], None]
     #: Those that would tell, or lead further.
     requests: tuple[Request, ...] = field(default=(), init=False)
     #: It is wanted at once, and not when it serves all who wait best.
@@ -60,24 +63,19 @@ class Want(Generic[T]):
     #: Nobody waits for it any longer than that, by the watch's clock.
     until: float = field(default=math.inf, init=False)
     #: Set once somebody waits for it.
-    future: asyncio.Future[Told[T] | None] = field(init=False)
-    _context: contextvars.Context = field(default_factory=contextvars.copy_context, init=False)
+    future: asyncio.Future[Told[T] | Outage | None] = field(init=False)
 
     def look_up(self, extractions: Listing[Extraction], loads: Listing[Load]) -> None:
         """Settle if what is known answers this want, or else say which requests would."""
         raise NotImplementedError
 
-    def settle(self, told: Told[T] | None) -> None:
+    def settle(self, told: Told[T] | Outage | None) -> None:
         if not self.future.done():
             self.future.set_result(told)
 
     def fail(self, error: Exception) -> None:
         if not self.future.done():
             self.future.set_exception(error)
-
-    def tell_of_outage(self, line: str) -> None:
-        # The log of a deferred task is found by its context, and whoever asks for it has another.
-        self._context.run(self.warn, line)
 
 
 @dataclass(eq=False, slots=True)

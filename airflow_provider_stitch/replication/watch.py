@@ -34,15 +34,22 @@ from airflow_provider_stitch.replication.outcome import Outcome, plain_error, re
 from airflow_provider_stitch.replication.phases import Assessment, Question, assess
 from airflow_provider_stitch.replication.reader import stitch_time
 from airflow_provider_stitch.replication.turns import PACE, take_turn
-from airflow_provider_stitch.replication.wants import FROM_NOW_ON, LATEST_KNOWN
+from airflow_provider_stitch.replication.wants import (
+    FROM_NOW_ON,
+    LATEST_KNOWN,
+    ExtractionWant,
+    LoadsWant,
+    LogWant,
+)
 from airflow_provider_stitch.replication.words import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Container, Coroutine, Sequence
 
     from airflow_provider_stitch.connect.objects import Extraction, Load, Stream
     from airflow_provider_stitch.replication.goals import Goal
     from airflow_provider_stitch.replication.loading import StreamVerdict
+    from airflow_provider_stitch.replication.prospects import Prospect
     from airflow_provider_stitch.replication.reader import AccountReader
     from airflow_provider_stitch.replication.wants import Told
 
@@ -112,14 +119,14 @@ class Watch:
     async def _conclude(self, assessment: Assessment) -> Outcome | None:
         """Return the outcome if there is one; if not, rest before the next look unless that is planned."""
         if assessment.state != "running":
-            await self._teach(assessment)
+            self._teach(assessment)
             return self.outcome(assessment)
         left = self.reader.seconds_left()
         if left <= 0:
             return self._timed_out(assessment)
         self._give_sign(assessment)
         if self.poll_interval is not None or assessment.asks == (Question.CHECK,):
-            await self._rest(min(await self._pause(), left), assessment)
+            await self._rest(min(self._pause(), left), assessment)
         return None
 
     async def _rest(self, seconds: float, assessment: Assessment) -> None:
@@ -151,7 +158,7 @@ class Watch:
             left = self.reader.seconds_left()
             if assessment.state != "running" or not assessment.needs_memory(self.known) or left <= 0:
                 return assessment
-            await self.reader.clock.sleep(min(await self._pause(), left))
+            await self.reader.clock.sleep(min(self._pause(), left))
 
     async def look(self, *, planned: bool = False) -> Assessment:
         """Ask each question that the rules have, at most once, and return their verdict.
@@ -160,27 +167,37 @@ class Watch:
             left to the next look.
         :raises StitchError: Stitch could not be asked, or the goal can never be reached.
         """
+        # Here a thousand may wait, so nothing is kept that is not needed, and no coroutine stands in between.
+        await self.reader.open()
         asked: tuple[Question, ...] = ()
         while True:
             assessment = assess(self.goal, self.known)
             self._report(assessment)
             self._learn_which_job(assessment)
-            question = next((each for each in assessment.asks if each not in asked), None)
+            question = _first_of(assessment.asks, asked)
             if question is None:
                 return assessment
+            if self._has_to_see_source(assessment):
+                del assessment
+                self._take_source(*await self.reader.ask(self._why_not))
+                continue
             asked += (question,)
-            await self._check_that_it_can_end(assessment)
-            asking = self._ask(question, assessment, self._until(assessment) if planned else None)
-            del assessment  # it would take memory as long as this waits
-            await asking
+            until = self._until(assessment) if planned else None
+            if question is Question.EXTRACTION:
+                del assessment
+                self._take_extraction(await self.reader.told(self._extraction_want(until), until))
+            else:
+                asking = self._ask(question, assessment, until)
+                del assessment
+                await asking
 
     def _until(self, assessment: Assessment) -> float:
         """Return when a look has to end, for there is something else to see to."""
         longest = CHECK_INTERVAL if Question.CHECK in assessment.asks else SOURCE_INTERVAL
         return min(self.reader.clock.time() + longest, self._next_sign_at)
 
-    async def _pause(self) -> float:
-        return self.poll_interval if self.poll_interval is not None else (await self.reader.budget()).spacing
+    def _pause(self) -> float:
+        return self.poll_interval if self.poll_interval is not None else self.reader.budget.spacing
 
     # --- Asking -----------------------------------------------------------------------------------------
 
@@ -188,8 +205,6 @@ class Watch:
         self, question: Question, assessment: Assessment, until: float | None
     ) -> Coroutine[Any, Any, None]:
         """Ask one question: at once, or when it serves best, up to an instant."""
-        if question is Question.EXTRACTION:
-            return self._ask_for_extraction(until)
         if question is Question.LOG:
             return self._ask_for_log(assessment.extraction.job_name or self.goal.job_name or "", until)
         if question is Question.STREAMS:
@@ -202,30 +217,30 @@ class Watch:
         streams = await self.reader.ask(lambda: self.reader.client.list_streams(self.goal.source_id))
         self.known = replace(self.known, streams=tuple(_brief(stream) for stream in streams))
 
-    async def _ask_for_extraction(self, until: float | None) -> None:
+    def _extraction_want(self, until: float | None) -> ExtractionWant:
         latest = self._extraction_told
-        told = await self.reader.extraction_of(
+        experience = self.reader.watch.experience_of_jobs(self.goal.source_id)
+        return ExtractionWant(
+            self.reader.client,
+            of_extraction(self.goal, self._moment(latest), experience, self._begins_at),
+            latest.serial if latest else FROM_NOW_ON,
             self.goal.source_id,
-            since=latest.serial if latest else FROM_NOW_ON,
             # Of many that come one after the other, each would ask: what is listed already is so for good.
             takes_known=latest is None and until is not None,
-            until=until,
-            prospect=of_extraction(
-                self.goal,
-                await self._moment(latest),
-                (await self.reader.watch()).experience_of_jobs(self.goal.source_id),
-                self._begins_at,
-            ),
         )
+
+    def _take_extraction(self, told: Told[Extraction | None] | None) -> None:
         if told is not None:
             self._extraction_told = told
             is_ours = told.value is not None and is_meant(self.goal, told.value)
             self.known = self.known.with_extraction(told.value, stitch_time(told), is_ours=is_ours)
 
     async def _ask_for_log(self, job_name: str, until: float | None) -> None:
-        prospect = of_log(self.known, await self._moment(None))
+        prospect = of_log(self.known, self._moment(None))
         try:
-            told = await self.reader.log_of(job_name, prospect=prospect, until=until)
+            told = await self.reader.told(
+                LogWant(self.reader.client, prospect, LATEST_KNOWN, job_name), until
+            )
         except (ExtractionLogNotFound, ExtractionLogUnavailable, UnexpectedAnswer) as error:
             self._warn_once(str(error))
             log = None
@@ -242,39 +257,38 @@ class Watch:
         """Look at the loads so early that an old error can be told from a new one; if that can be had
         cheaply."""
         soon = None if until is None else min(until, self.reader.clock.time() + EARLY)
-        prospect = of_first_loads(await self._moment(None))
-        told = await self.reader.loads_of(self.goal.source_name, until=soon, prospect=prospect)
+        prospect = of_first_loads(self._moment(None))
+        told = await self.reader.told(self._loads_want(prospect, LATEST_KNOWN, None), soon)
         if told is None or told.value is None:
             self.known = replace(self.known, looks_early=False)
         else:
             self._take_loads(told, told.value)
 
     async def _ask_for_loads(self, assessment: Assessment, until: float | None) -> None:
-        watch = await self.reader.watch()
-        moment = await self._moment(self._loads_told)
         selected = Counter(stream.stream_name for stream in self.known.streams or () if stream.selected)
         waiting = (verdict for verdict in assessment.streams if verdict.state == "waiting")
         expected = [_load_of(verdict, selected) for verdict in waiting]
-        told = await self.reader.loads_of(
-            self.goal.source_name,
-            expected,
-            since=self._loads_told.serial if self._loads_told else LATEST_KNOWN,
-            until=until,
-            prospect=of_loads(self.goal, self.known, assessment, moment, watch.experience_of_loads()),
-        )
+        latest, experience = self._loads_told, self.reader.watch.experience_of_loads()
+        prospect = of_loads(self.goal, self.known, assessment, self._moment(latest), experience)
+        since = latest.serial if latest else LATEST_KNOWN
+        told = await self.reader.told(self._loads_want(prospect, since, expected), until)
         if told is not None:
             looked_for = {name for names, _ in expected for name in names}
             self._take_loads(told, told.value or [], looked_for)
+
+    def _loads_want(
+        self, prospect: Prospect, since: int, expected: list[tuple[tuple[str, ...], int]] | None
+    ) -> LoadsWant:
+        return LoadsWant(self.reader.client, prospect, since, self.goal.source_name, expected)
 
     def _take_loads(self, told: Told[Any], loads: list[Load], looked_for: set[str] | None = None) -> None:
         self._loads_told = told
         self.known = self.known.with_loads(loads, stitch_time(told), looked_for)
 
-    async def _moment(self, told: Told[Any] | None) -> Moment:
-        spacing = (await self.reader.budget()).spacing
+    def _moment(self, told: Told[Any] | None) -> Moment:
         now = self.reader.clock.time()
         known_at = min(now, told.asked_at) if told is not None else None  # the clock may have been set back
-        return Moment(now, known_at, spacing, self._stitch_is_ahead)
+        return Moment(now, known_at, self.reader.budget.spacing, self._stitch_is_ahead)
 
     async def _ask_for_check(self) -> None:
         client = self.reader.client
@@ -284,13 +298,17 @@ class Watch:
             return  # the source has never been checked
         self.known = replace(self.known, check=check)
 
-    async def _check_that_it_can_end(self, assessment: Assessment) -> None:
+    def _has_to_see_source(self, assessment: Assessment) -> bool:
+        """Say whether it is time to look again if the goal can still be reached; from then on it is not."""
         now = self.reader.clock.time()
-        # Not so if the clock was set back since.
+        # It is so as well if the clock was set back since.
         if assessment.extraction.over or 0 <= now - self._source_asked_at < SOURCE_INTERVAL:
-            return
+            return False
         self._source_asked_at = now
-        why_not, self._begins_at = await self.reader.ask(self._why_not)
+        return True
+
+    def _take_source(self, why_not: StitchError | None, begins_at: datetime | None) -> None:
+        self._begins_at = begins_at
         if self.reader.client.latest_answer_at is not None:
             ahead = self.reader.client.latest_answer_at.timestamp() - self.reader.clock.time()
             self._stitch_is_ahead = ahead
@@ -347,12 +365,12 @@ class Watch:
             self._told[line] = None
             say(line)
 
-    async def _teach(self, assessment: Assessment) -> None:
+    def _teach(self, assessment: Assessment) -> None:
         """Let those who wait for other loads know how long these took."""
         loaded = [verdict.loaded_at for verdict in assessment.streams if verdict.loaded_at is not None]
         if loaded:
             flushed = max(verdict.target.since for verdict in assessment.streams)
-            (await self.reader.watch()).learn_lag((max(loaded) - flushed).total_seconds())
+            self.reader.watch.learn_lag((max(loaded) - flushed).total_seconds())
 
     def outcome(self, assessment: Assessment) -> Outcome:
         """Return a verdict in plain values."""
@@ -368,6 +386,10 @@ class Watch:
             job_name=goal.job_name,
         )
         return Outcome.of(goal, assessment, error)
+
+
+def _first_of(asks: Sequence[Question], asked: Container[Question]) -> Question | None:
+    return next((each for each in asks if each not in asked), None)
 
 
 def _load_of(verdict: StreamVerdict, selected: Counter[str]) -> tuple[tuple[str, ...], int]:

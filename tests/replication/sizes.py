@@ -27,6 +27,7 @@ from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.replication.known import Known
 from airflow_provider_stitch.replication.phases import assess
 from airflow_provider_stitch.replication.reader import AccountReader
+from airflow_provider_stitch.replication.wants import LATEST_KNOWN, LoadsWant
 from airflow_provider_stitch.replication.watch import Outcome, Watch
 from benchmarks.virtual_time import START, VirtualClock, VirtualLoop, run
 from tests.replication.facts import OURS, SOURCE_ID, extraction, job_name
@@ -213,7 +214,9 @@ def load_among_many(number: int = 100_000) -> dict[str, Any]:
 
     async def story() -> Any:
         reader = AccountReader(account.client, clock=account.clock, budget=account.budget)
-        return await reader.loads_of("source_00700", wanted)
+        await reader.open()
+        want = LoadsWant(reader.client, None, LATEST_KNOWN, "source_00700", wanted)
+        return await reader.told(want, until=None)
 
     told = account.run(story)
     return {"found": len(told.value), "limited_requests": len(account.client.asked)}

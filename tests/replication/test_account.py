@@ -24,6 +24,13 @@ from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.replication.prospects import Prospect
 from airflow_provider_stitch.replication.reader import AccountReader
 from airflow_provider_stitch.replication.start import stop_job
+from airflow_provider_stitch.replication.wants import (
+    FROM_NOW_ON,
+    LATEST_KNOWN,
+    ExtractionWant,
+    LoadsWant,
+    LogWant,
+)
 from airflow_provider_stitch.replication.watch import Watch
 from benchmarks.simulated_account import SimulatedAccount
 from benchmarks.virtual_time import VirtualClock, VirtualLoop, run
@@ -60,10 +67,8 @@ class Account:
 
     async def planned(self, source_id: int = SOURCES[0], client: Any = None, **options: Any) -> Any:
         """What a waiter is told that leaves it to the plan when to ask."""
-        now = self.clock.time()
-        patience = options.pop("patience", None)
-        options = {"prospect": Prospect(known_at=now, since=now), "until": math.inf, **options}
-        return await self.reader(client, patience=patience).extraction_of(source_id, **options)
+        reader = self.reader(client, patience=options.pop("patience", None))
+        return await planned(reader, source_id, **options)
 
     async def is_asked(self, *, taking: float) -> None:
         """Return while a request is under way that takes so many seconds."""
@@ -78,6 +83,39 @@ class Account:
 
     def run(self, story: Callable[[], Any]) -> Any:
         return run(self.loop, story())
+
+
+async def planned(
+    reader: AccountReader,
+    source_id: int,
+    *,
+    prospect: Prospect | None = None,
+    since: int = FROM_NOW_ON,
+    until: float = math.inf,
+) -> Any:
+    now = reader.clock.time()
+    await reader.open()
+    prospect = prospect or Prospect(known_at=now, since=now)
+    return await reader.told(ExtractionWant(reader.client, prospect, since, source_id), until)
+
+
+async def loads_of(
+    reader: AccountReader, source_name: str, streams: list[str] | None = None, *, anew: bool = False
+) -> Any:
+    """What is told at once of a source's loads, of some of its streams or all.
+
+    :param anew: what is remembered does not count.
+    """
+    await reader.open()
+    expected = None if streams is None else [((stream,), 1) for stream in streams]
+    since = reader.watch.serial if anew else LATEST_KNOWN
+    return await reader.told(LoadsWant(reader.client, None, since, source_name, expected), until=None)
+
+
+async def log_of(reader: AccountReader, job_name: str) -> Any:
+    """What is told at once of a job's log."""
+    await reader.open()
+    return await reader.told(LogWant(reader.client, None, LATEST_KNOWN, job_name), until=None)
 
 
 @pytest.fixture
@@ -223,7 +261,7 @@ def test_who_goes_while_the_plan_is_made_takes_nobody_along(account, mocker):
     async def story():
         goes = asyncio.ensure_future(account.reader().extraction_of(SOURCES[0]))
         account.loop.call_later(1.0, goes.cancel)
-        log = account.reader().log_of("104857.310001.sync.00000000-0000-1000-8000-000000000000")
+        log = log_of(account.reader(), "104857.310001.sync.00000000-0000-1000-8000-000000000000")
         await asyncio.ensure_future(log)
 
     account.run(story)
@@ -280,7 +318,7 @@ def test_who_wants_it_at_once_is_served_before_all_who_wait(account):
         waiting = [asyncio.ensure_future(account.planned(source_id)) for source_id in SOURCES]
         await asyncio.sleep(1)
         asked = len(account.client.asked)
-        await account.reader().loads_of("github")
+        await loads_of(account.reader(), "github")
         for each in waiting:
             each.cancel()
         return account.client.asked[asked:]
@@ -428,7 +466,7 @@ def test_an_outage_pushes_the_whole_watch_back_and_each_waiter_is_told_of_it_onc
         )
         now = account.clock.time()
         source_id = SOURCES[number]
-        return await reader.extraction_of(source_id, prospect=Prospect(now, now), until=math.inf)
+        return await planned(reader, source_id, prospect=Prospect(now, now))
 
     async def story():
         return await asyncio.gather(*(wait(number) for number in range(0, 250, 10)))
@@ -533,11 +571,7 @@ class Costs:
             costs = []
             for source_name, streams in searches:
                 before = len(self.client.asked)
-                told = await self.account.reader().loads_of(
-                    source_name,
-                    [((stream,), 1) for stream in streams],
-                    since=(await self.account.reader().watch()).serial,
-                )
+                told = await loads_of(self.account.reader(), source_name, streams, anew=True)
                 assert {load.stream_name for load in told.value} >= set(streams)
                 costs.append(len(self.client.asked) - before)
             return costs
@@ -584,7 +618,7 @@ def test_a_source_that_is_one_of_10_000_waits_for_its_loads_for_minutes_and_not_
 
     async def story():
         began = account.loop.time()
-        await account.reader().loads_of(ONE, [((stream,), 1) for stream in STREAMS])
+        await loads_of(account.reader(), ONE, STREAMS)
         return account.loop.time() - began
 
     assert account.run(story) <= 3 * 600

@@ -83,7 +83,7 @@ def test_a_stop_does_not_wait_for_a_free_request(stitch, waiter, github, mocker)
     mocker.patch("airflow_provider_stitch.replication.start.LOOK_PATIENCE", 0.1)
     goal = waiter.goal(github, waiter.start(github).job_name)
     reader = AccountReader(waiter.client, budget=Budget(1))
-    asyncio.run(reader.ask(waiter.client.list_loads, limited=True))
+    asyncio.run(reader.ask_within_limit(waiter.client.list_loads))
 
     assert asyncio.run(stop_job(reader, goal))
     assert stitch.jobs(github)[0].stopped

@@ -436,13 +436,14 @@ def test_a_limit_that_stitch_enforces_is_obeyed(stitch, waiter, github):
 
 def test_a_refusal_for_too_many_requests_holds_back_all_who_share_the_budget(stitch, waiter):
     hasty, other = waiter.reader(patience=0), waiter.reader()
-    other._budget = asyncio.run(hasty.budget())
+    asyncio.run(hasty.open())
+    other._budget = hasty.budget
     stitch.fail(path_regex="/loads", status=429, headers={"Retry-After": "90"})
     with pytest.raises(RateLimited):
-        asyncio.run(hasty.ask(waiter.client.list_loads, limited=True))
+        asyncio.run(hasty.ask_within_limit(waiter.client.list_loads))
     refused_at = stitch.now()
 
-    asyncio.run(other.ask(waiter.client.list_extractions, limited=True))
+    asyncio.run(other.ask_within_limit(waiter.client.list_extractions))
 
     assert (stitch.now() - refused_at).total_seconds() >= 90
 
@@ -529,7 +530,8 @@ def read(reader, source_id):
 def test_who_has_no_request_left_before_its_deadline_is_told_so(stitch, waiter, github):
     job = stitch.complete_job(github)
     reader = waiter.reader(patience=60)
-    budget = asyncio.run(reader.budget())
+    asyncio.run(reader.open())
+    budget = reader.budget
     for _ in range(budget.limit):
         assert budget.take() == 0
         budget.give_back()
