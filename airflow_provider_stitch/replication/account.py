@@ -50,9 +50,8 @@ MOST_AT_ONCE = {"extractions": 2, "loads": 2, "log": 2}
 # So many of a source's jobs, and of an account's loads, are remembered for what they took.
 EXPERIENCES = 5
 
-# So many of those who wait are seen to before the event loop goes round: each may have a line to log, for which
-# Airflow's triggerer stands still until it is taken.
-AT_A_TIME = 5
+# So many of those who wait are seen to before the event loop goes round: of a thousand it would stand still.
+AT_A_TIME = 20
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 

@@ -23,6 +23,7 @@ from airflow_provider_stitch.replication.account import AccountWatch, account_wa
 from airflow_provider_stitch.replication.budget import Budget, shared_budget
 from airflow_provider_stitch.replication.places import places
 from airflow_provider_stitch.replication.shared_call import SharedCall
+from airflow_provider_stitch.replication.turns import NEWS
 from airflow_provider_stitch.replication.wants import FROM_NOW_ON, ExtractionWant, Outage
 
 if TYPE_CHECKING:
@@ -236,6 +237,7 @@ class AccountReader:
                 watch.end(want)
             if not isinstance(told, Outage):
                 break
+            await self.clock.sleep(NEWS.take())
             self._warn(told.line)
         if told is None and self.seconds_left() <= 0:
             if watch.trouble is not None:

@@ -1,7 +1,8 @@
-"""Of all that wait in an event loop, one after the other says that it still waits.
+"""Of all that wait in an event loop, one after the other has something to say.
 
-A line for a deferred task's log goes to the triggerer's supervisor. Some find room on their way there; of a
-thousand at once most would have to wait for the supervisor to take them, and the event loop with them.
+A line for a deferred task's log goes to the triggerer's supervisor, which has more to do than that. Some
+lines find room on their way there; of a thousand tasks at once most would have to wait for the supervisor to
+take them, and the event loop with them.
 """
 
 from __future__ import annotations
@@ -9,18 +10,28 @@ from __future__ import annotations
 import asyncio
 from weakref import WeakKeyDictionary
 
-PACE = 1.0
-"""Seconds between two turns in an event loop."""
 
+class Turns:
+    """Turns of those who wait in an event loop.
 
-def take_turn(now: float) -> float:
-    """Return the first instant, from now on, at which it is nobody else's turn in this event loop.
-
-    Whoever asked has it.
+    :param pace: seconds between two of them.
     """
-    loop = asyncio.get_running_loop()
-    _latest[loop] = max(now, _latest.get(loop, float("-inf")) + PACE)
-    return _latest[loop]
+
+    def __init__(self, pace: float) -> None:
+        self.pace = pace
+        self._latest: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
+
+    def take(self) -> float:
+        """Return the seconds until it is nobody else's turn. Whoever asked has it then."""
+        # By the event loop's clock, which nobody sets back.
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._latest[loop] = max(now, self._latest.get(loop, float("-inf")) + self.pace)
+        return self._latest[loop] - now
 
 
-_latest: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
+SIGNS_OF_LIFE = Turns(1.0)
+"""To say that one still waits."""
+
+NEWS = Turns(0.02)
+"""To say how far it has come, and to end."""

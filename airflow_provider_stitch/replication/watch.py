@@ -33,7 +33,7 @@ from airflow_provider_stitch.replication.never import why_no_end, why_no_job
 from airflow_provider_stitch.replication.outcome import Outcome, plain_error, result_of
 from airflow_provider_stitch.replication.phases import Assessment, Question, assess
 from airflow_provider_stitch.replication.reader import stitch_time
-from airflow_provider_stitch.replication.turns import PACE, take_turn
+from airflow_provider_stitch.replication.turns import NEWS, SIGNS_OF_LIFE
 from airflow_provider_stitch.replication.wants import (
     FROM_NOW_ON,
     LATEST_KNOWN,
@@ -132,7 +132,7 @@ class Watch:
     async def _rest(self, seconds: float, assessment: Assessment) -> None:
         """Sleep, but for signs of life."""
         while seconds > 0:
-            nap = min(seconds, max(PACE, self._next_sign_at - self.reader.clock.time()))
+            nap = min(seconds, max(SIGNS_OF_LIFE.pace, self._next_sign_at - self.reader.clock.time()))
             await self.reader.clock.sleep(nap)
             seconds -= nap
             self._give_sign(assessment)
@@ -172,6 +172,8 @@ class Watch:
         asked: tuple[Question, ...] = ()
         while True:
             assessment = assess(self.goal, self.known)
+            if self._has_news(assessment):
+                await self.reader.clock.sleep(NEWS.take())
             self._report(assessment)
             self._learn_which_job(assessment)
             question = _first_of(assessment.asks, asked)
@@ -340,7 +342,7 @@ class Watch:
         if now < self._next_sign_at:
             return
         if not self._has_turn or now > self._next_sign_at + MISSED:
-            self._next_sign_at, self._has_turn = take_turn(now), True
+            self._next_sign_at, self._has_turn = now + SIGNS_OF_LIFE.take(), True
         if now >= self._next_sign_at:
             self._tell(f"Still waiting for {self._what()}: {_how_far(assessment)}")
             self._next_sign_at, self._has_turn = now + SIGN_OF_LIFE, False
@@ -350,6 +352,10 @@ class Watch:
         if self.goal.job_name is None and extraction.job_name is not None:
             self._tell(f"The job is {extraction.job_name}")
             self.goal = self.goal.for_job(extraction.job_name, extraction.began_at)
+
+    def _has_news(self, assessment: Assessment) -> bool:
+        lines = (*assessment.remarks, *assessment.warnings)
+        return assessment.state != "running" or any(line not in self._told for line in lines)
 
     def _report(self, assessment: Assessment) -> None:
         for line in assessment.remarks:

@@ -1,14 +1,16 @@
-"""Who waits says so from time to time, and never many at once."""
+"""Of many who wait, one after the other says how far it is."""
 
 from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
-from airflow_provider_stitch.replication.turns import PACE
+from airflow_provider_stitch.connect.errors import StitchUnavailable
+from airflow_provider_stitch.replication.turns import NEWS, SIGNS_OF_LIFE
 from airflow_provider_stitch.replication.watch import SIGN_OF_LIFE, Watch
 from tests.replication import sizes
 
@@ -38,8 +40,67 @@ def test_of_many_who_begin_to_wait_at_once_one_a_second_says_that_it_still_does(
 
     times = [at for at, _ in said]
     assert min(times) >= SIGN_OF_LIFE
-    busiest = max(bisect_left(times, at + 10 * PACE) - number for number, at in enumerate(times))
+    pace = SIGNS_OF_LIFE.pace
+    busiest = max(bisect_left(times, at + 10 * pace) - number for number, at in enumerate(times))
     assert busiest <= 10 + 1
     each = Counter(source_id for _, source_id in said)
     assert len(each) == MANY, "everybody has had its turn"
     assert max(each.values()) <= LONG / SIGN_OF_LIFE
+
+
+class Said:
+    """The lines of tasks that wait for jobs which have all ended after 100 seconds, and when they came."""
+
+    def __init__(self) -> None:
+        jobs = dict.fromkeys(range(310_000, 310_000 + MANY), 100.0)
+        self.account = sizes.Account(sizes.Jobs(jobs))
+        self.account.client.now = self.account.loop.time
+        self.times: dict[int, list[float]] = {}
+
+    def wait(self) -> None:
+        async def story() -> None:
+            await asyncio.gather(*map(self._wait, self.account.client.ends))
+
+        self.account.run(story)
+
+    async def _wait(self, source_id: int) -> None:
+        def say(line: str) -> None:
+            if not line.startswith("Waiting"):
+                self.times.setdefault(source_id, []).append(self.account.loop.time())
+
+        reader = self.account.reader()
+        reader._warn = say
+        await Watch(reader, sizes.goal_of(source_id), tell=say).wait()
+
+    @property
+    def apart(self) -> float:
+        """Seconds between the first lines of two tasks, at the least."""
+        times = sorted(each[0] for each in self.times.values())
+        return min(later - earlier for earlier, later in pairwise(times))
+
+
+@pytest.fixture
+def said():
+    return Said()
+
+
+def test_of_many_whose_jobs_turn_out_to_have_ended_one_after_the_other_says_so(said):
+    said.wait()
+
+    assert len(said.times) == MANY
+    assert said.apart >= NEWS.pace * 0.99
+
+
+def test_of_many_who_meet_an_outage_one_after_the_other_says_so(said):
+    gone_until = 60.0
+
+    def fail() -> None:
+        if said.account.loop.time() < gone_until:
+            raise StitchUnavailable("Stitch is down.")
+
+    said.account.client.before_each = fail
+    said.wait()
+
+    assert len(said.times) == MANY
+    assert max(each[0] for each in said.times.values()) < gone_until
+    assert said.apart >= NEWS.pace * 0.99
