@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from airflow_provider_stitch.replication.listing import Listing, Look, SourceKey, StreamKey
@@ -100,7 +101,7 @@ class ExtractionWant(Want["Extraction | None"]):
         if page is None:
             self.settle(_told(fresh, None))
         else:
-            self.requests = (Request("extractions", page),)
+            self.requests = _for_extractions(page)
 
 
 @dataclass(eq=False, slots=True)
@@ -155,6 +156,12 @@ class LogWant(Want[Any]):
 
     def look_up(self, extractions: Listing[Extraction], loads: Listing[Load]) -> None:  # noqa: ARG002
         self.requests = (Request("log", self.job_name),)
+
+
+@lru_cache(maxsize=1024)
+def _for_extractions(page: int) -> tuple[Request]:
+    """Return one and the same tuple for all whom a page serves: it takes memory as long as they wait."""
+    return (Request("extractions", page),)
 
 
 def _told(looks: Sequence[Look[Any]], value: T) -> Told[T]:
