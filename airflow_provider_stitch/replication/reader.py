@@ -81,6 +81,9 @@ class AccountReader:
     :param warn: told once of each outage.
     """
 
+    # A thousand of these may be there.
+    __slots__ = ("_budget", "_budget_folder", "_warn", "_was_told", "client", "clock", "deadline")
+
     def __init__(
         self,
         client: StitchClient,
@@ -94,7 +97,6 @@ class AccountReader:
         self.client = client
         self.clock = clock
         self.deadline = deadline
-        self._account: tuple[str, int] | None = None
         self._budget = budget
         self._budget_folder = budget_folder
         self._warn = warn
@@ -106,21 +108,20 @@ class AccountReader:
 
     async def open(self) -> None:
         """Find out which account it is, for all that needs its budget, or its watch."""
-        if self._account is None:
-            known = self.client.known_client_id
-            client_id = known if known is not None else await self.ask(lambda: self.client.client_id)
-            self._account = (self.client.base_url, client_id)
+        if self.client.known_client_id is None:
+            await self.ask(lambda: self.client.client_id)
 
     @property
     def account(self) -> tuple[str, int]:
         """Which account it is, once this is open."""
-        if self._account is None:
+        client_id = self.client.known_client_id
+        if client_id is None:
             raise RuntimeError("This reader was not opened: which account it reads is not known yet.")
-        return self._account
+        return self.client.base_url, client_id
 
     @property
     def budget(self) -> Budget:
-        """The budget of this account, shared by all its readers."""
+        """The budget of this account, shared by all its readers, once this is open."""
         if self._budget is None:
             per_10_minutes = self.client.requests_per_10_minutes
             self._budget = shared_budget(self.account, per_10_minutes, self._budget_folder)
@@ -185,11 +186,15 @@ class AccountReader:
                 if before_pause is not None:
                     await before_pause(error)
                 elif attempts == 1:
-                    self._warn(f"{error} Asking again until it answers.")
+                    await self._warn_in_turn(f"{error} Asking again until it answers.")
             finally:
                 if taken is not None:
                     taken.release()
             await self.clock.sleep(pause)
+
+    async def _warn_in_turn(self, line: str) -> None:
+        await self.clock.sleep(NEWS.take())
+        self._warn(line)
 
     async def _ask_within_limit(self, call: Callable[[], T]) -> T:
         budget = self.budget
@@ -207,14 +212,10 @@ class AccountReader:
 
     @property
     def watch(self) -> AccountWatch:
-        """The account's watch in this event loop."""
-        return account_watch(self.account, self._for_all)
-
-    def _for_all(self) -> AccountReader:
-        """Return one that asks for all who wait, without a deadline of its own."""
-        reader = AccountReader(self.client, clock=self.clock, budget=self.budget)
-        reader._account = self._account
-        return reader
+        """The account's watch in this event loop, once this is open."""
+        return account_watch(
+            self.account, lambda: AccountReader(self.client, clock=self.clock, budget=self.budget)
+        )
 
     async def extraction_of(self, source_id: int) -> Told[Extraction | None] | None:
         """Return the source's listed extraction, its last completed one, asked for at once: see `told`."""
@@ -237,8 +238,7 @@ class AccountReader:
                 watch.end(want)
             if not isinstance(told, Outage):
                 break
-            await self.clock.sleep(NEWS.take())
-            self._warn(told.line)
+            await self._warn_in_turn(told.line)
         if told is None and self.seconds_left() <= 0:
             if watch.trouble is not None:
                 raise watch.trouble

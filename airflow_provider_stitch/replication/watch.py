@@ -79,6 +79,13 @@ class Watch:
     :param warn: given each warning, once.
     """
 
+    # A thousand of these may be there.
+    __slots__ = (
+        *("goal", "known", "poll_interval", "reader"),
+        *("_begins_at", "_extraction_told", "_has_turn", "_loads_told", "_next_sign_at", "_source_asked_at"),
+        *("_stitch_is_ahead", "_tell", "_told", "_warn"),
+    )
+
     def __init__(
         self,
         reader: AccountReader,
