@@ -15,23 +15,27 @@ class Turns:
     """Turns of those who wait in an event loop.
 
     :param pace: seconds between two of them.
+    :param at_once: so many may come together after a while without any.
     """
 
-    def __init__(self, pace: float) -> None:
+    def __init__(self, pace: float, *, at_once: int = 1) -> None:
         self.pace = pace
-        self._latest: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
+        self._at_once = at_once
+        self._next: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
 
     def take(self) -> float:
         """Return the seconds until it is nobody else's turn. Whoever asked has it then."""
         # By the event loop's clock, which nobody sets back.
         loop = asyncio.get_running_loop()
         now = loop.time()
-        self._latest[loop] = max(now, self._latest.get(loop, float("-inf")) + self.pace)
-        return self._latest[loop] - now
+        # The instant of the next turn if none had come together.
+        regular = max(now, self._next.get(loop, now))
+        self._next[loop] = regular + self.pace
+        return max(0.0, regular - (self._at_once - 1) * self.pace - now)
 
 
 SIGNS_OF_LIFE = Turns(1.0)
 """To say that one still waits."""
 
-NEWS = Turns(0.02)
+NEWS = Turns(0.1, at_once=20)
 """To say how far it has come, and to end."""
