@@ -38,6 +38,7 @@ class Measured:
     starting: float = 0.0  #: from the rows in the database until all triggers ran
     stall_starting: Stall = field(default_factory=Stall)  #: the longest, until it was steady
     stall: Stall = field(default_factory=Stall)  #: the longest from then on
+    stall_ending: Stall | None = None  #: the longest while all their jobs end; None was not measured
     collecting: float = 0.0  #: the longest garbage collection from then on
     cpu: float = 0.0  #: CPU seconds in a second, from then on
     memory_of_first: int = 0  #: what the first one took, with all that had to be imported

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.children import Servant
-from benchmarks.cost_of_waiting import Measured, Subject, longest, measure
+from benchmarks.cost_of_waiting import Measured, Stall, Subject, longest, measure
 from benchmarks.result import Result
 from benchmarks.triggerer import Home, Triggerer
 from benchmarks.waiters import connections, idle, others, ours
@@ -33,6 +33,8 @@ STEADY_OF_MANY = 45.0  #: seconds
 STEADY_OF_NOBODY = 5.0
 FEW = 200  #: of each provider, in its turn
 STEADY_OF_FEW = 25.0
+SHORTEST_JOB = 30.0  #: seconds
+LONGEST_ENDING = 300.0  #: seconds in which all must know that their jobs have ended
 DELAY = 0.05  #: seconds until a server answers the few
 
 NOTE = (
@@ -67,8 +69,8 @@ def run(console: Console) -> Result:
                 few = []
                 for subject in (_few_of_ours(stitch, slow), *others(FEW, stub, ports, certificate)):
                     status.update(f"{FEW} tasks wait: {subject.name}")
-                    few.append(_few(home, subject))
-    console.print(table_of_many(many, nobody, limit))
+                    few.append(_few(home, subject, None if few else stitch))
+    console.print(table_of_many(many, nobody, limit, few[0]))
     console.print(table_of_few(few))
     console.print(NOTE, style="dim", highlight=False)
     figures = {
@@ -77,7 +79,7 @@ def run(console: Console) -> Result:
         "limit": asdict(limit),
         "few": [{**asdict(each), "blocked": each.stall.own} for each in few],
     }
-    return Result(misses(many, nobody, limit), figures)
+    return Result(misses(many, nobody, limit, few[0]), figures)
 
 
 def _many(home: Home, stitch: Servant, account: dict[str, Any]) -> tuple[Measured, Limit]:
@@ -147,10 +149,24 @@ def _few_of_ours(stitch: Servant, account: dict[str, Any]) -> Subject:
     return Subject("Stitch", waiters, lambda: int(stitch.ask("asked")["requests"]))
 
 
-def _few(home: Home, subject: Subject) -> Measured:
+def _few(home: Home, subject: Subject, stitch: Servant | None) -> Measured:
+    """Measure what a provider's tasks cost.
+
+    :param stitch: in which their jobs are to end then, if they are ours.
+    """
     with home.triggerer(subject.name.partition(":")[0].replace(" ", "_"), **subject.environment) as triggerer:
         measured = measure(triggerer, subject, STEADY_OF_FEW)
         if triggerer.deferred() != FEW:
             outcomes = triggerer.outcomes()
             raise RuntimeError(f"{subject.name}: {len(outcomes)} tasks wait no more: {outcomes[:1]}")
+        if stitch is not None:
+            measured.stall_ending = _ending(triggerer, stitch)
         return measured
+
+
+def _ending(triggerer: Triggerer, stitch: Servant) -> Stall:
+    """Let all jobs end at once, in time as it is; return the longest stall until all tasks know."""
+    began = time.time()
+    stitch.ask("start_jobs", first=0, durations=[SHORTEST_JOB] * FEW)
+    triggerer.until(lambda: triggerer.deferred() == 0, f"{FEW} jobs to end", LONGEST_ENDING)
+    return longest(triggerer.samples(), began, time.time())

@@ -32,22 +32,24 @@ class Limit:
     learned_after: list[float] = field(default_factory=list)  #: of each job, from its end
 
 
-def table_of_many(many: Measured, nobody: Measured, limit: Limit) -> Table:
-    """Return what was found of many waiting sensors of ours, beside the targets."""
+def table_of_many(many: Measured, nobody: Measured, limit: Limit, few: Measured) -> Table:
+    """Return what was found of many waiting sensors of ours, and of a few of them, beside the targets."""
     table = Table(title=f"{many.count} Stitch sensors wait in one triggerer", title_justify="left")
     table.add_column("")
     for heading in ("Measured", "Target", ""):
         table.add_column(heading, justify="right")
-    for name, found, target, met in _lines(many, nobody, limit):
+    for name, found, target, met in _lines(many, nobody, limit, few):
         table.add_row(name, found, target, "" if met is None else "met" if met else "[bold red]missed[/]")
     return table
 
 
-def _lines(many: Measured, nobody: Measured, limit: Limit) -> list[tuple[str, str, str, bool | None]]:
+def _lines(
+    many: Measured, nobody: Measured, limit: Limit, few: Measured
+) -> list[tuple[str, str, str, bool | None]]:
     """Return of all that is told a name, what was found, the target, and whether it is met."""
     learned = sorted(limit.learned_after)
     lost = limit.missing + limit.failed
-    limited, stall, memory = limit.busiest_window, many.stall.own, many.memory
+    limited, stall, memory = limit.busiest_window, many.stall.own, many.memory_of_further
     return [
         (
             f"Limited requests in any 10 of {limit.minutes:.0f} minutes",
@@ -63,15 +65,21 @@ def _lines(many: Measured, nobody: Measured, limit: Limit) -> list[tuple[str, st
         ),
         ("  longest garbage collection of Python's", _milliseconds(many.collecting), "", None),
         ("Event loop blocked while they are being started", _milliseconds(many.stall_starting.own), "", None),
-        ("Event loop blocked while their jobs end", _milliseconds(limit.stall.own), "", None),
         (
-            "Memory of a waiting task",
+            f"Event loop blocked while {few.count} jobs end at once",
+            _milliseconds(few.stall_ending.own) if few.stall_ending else "",
+            "",
+            None,
+        ),
+        ("  while all jobs end, many times as fast", _milliseconds(limit.stall.own), "", None),
+        (
+            "Memory of each waiting task but the first",
             _kilobytes(memory),
             f"at most {_kilobytes(MOST_MEMORY)}",
             memory <= MOST_MEMORY,
         ),
-        ("  of each but the first", _kilobytes(many.memory_of_further), "", None),
         ("  of that, what Airflow takes for any task", _kilobytes(nobody.memory_of_further), "", None),
+        ("  of each, with all that the first one imports", _kilobytes(many.memory), "", None),
         ("Tasks without an outcome, or with an error", str(lost), "0", lost == 0),
         (
             "From a job's end to its task's resumption, median",
@@ -128,10 +136,10 @@ def _kilobytes(size: float) -> str:
     return f"{size / 1000:.1f} kB"
 
 
-def misses(many: Measured, nobody: Measured, limit: Limit) -> list[str]:
+def misses(many: Measured, nobody: Measured, limit: Limit, few: Measured) -> list[str]:
     """Return the targets that were missed, in words."""
     return [
         f"{many.count} waiting sensors: {name}: {found}; {target}"
-        for name, found, target, met in _lines(many, nobody, limit)
+        for name, found, target, met in _lines(many, nobody, limit, few)
         if met is False
     ] + [f"An error of these: {error}" for error in limit.errors]
