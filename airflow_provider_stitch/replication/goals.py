@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_stitch.connect.errors import InvalidArgument
@@ -110,17 +110,18 @@ def goal_of_sensor(
     :param started_after: what the user gave; None is `run_began`.
     :raises InvalidArgument: what was given can't tell it.
     """
+    since = run_began if started_after is None else started_after
     return Goal(
         *(phase, source.id, source.name, client_id),
         job_name=check_job_name(job_name, source) if by_job_name else None,
-        started_after=None if by_job_name else instant_of(started_after or run_began),
+        started_after=None if by_job_name else instant_of(since),
         streams=None if streams is None else tuple(streams),
         load_settle=load_settle,
     )
 
 
 def instant_of(started_after: object) -> datetime:
-    """Return the instant that a user gave: a datetime, or ISO 8601.
+    """Return the instant that a user gave, a datetime or ISO 8601, as a plain datetime in UTC.
 
     :raises InvalidArgument: it is none, or has no time zone.
     """
@@ -135,7 +136,10 @@ def instant_of(started_after: object) -> datetime:
             "started_after must be an instant with a time zone, such as 2026-08-17T06:00:00Z; "
             f"it was {started_after!r}."
         )
-    return instant
+    # Airflow's own instants are Pendulum's, whose differences are not those of datetime.
+    fields = (instant.year, instant.month, instant.day, instant.hour, instant.minute, instant.second)
+    plain = datetime(*fields, instant.microsecond, tzinfo=instant.tzinfo, fold=instant.fold)
+    return plain.astimezone(timezone.utc)
 
 
 def check_job_name(job_name: object, source: Source) -> str:

@@ -16,7 +16,7 @@ _WITHOUT_JOBS = ("import_api", "webhook.")
 
 def why_no_start(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
     """Return why a replication job of this source can't be started and finish, or None."""
-    return _pushed_to(source) or why_no_end(source) or _unconfigured(source) or _nowhere(source, destinations)
+    return why_no_end(source) or _unconfigured(source) or _nowhere(source, destinations)
 
 
 def why_no_job(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
@@ -39,13 +39,13 @@ def why_no_job(source: Source, destinations: Sequence[Destination]) -> StitchErr
 
 
 def why_no_end(source: Source) -> StitchError | None:
-    """Return why a job of this source that has been started will not end as it should, or None."""
+    """Return why no job or check of this source can end as it should, or None."""
     if source.deleted_at is not None:
         return DeletedSource(
             f"Source {source.label} was deleted at {source.deleted_at:%Y-%m-%d %H:%M} UTC. Name another.",
             source_id=source.id,
         )
-    return None
+    return _pushed_to(source)
 
 
 def _pushed_to(source: Source) -> StitchError | None:

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_stitch.connect.errors import (
     ConnectionCheckFailed,
+    InvalidArgument,
     LoadingFailed,
     StitchError,
     UnknownStream,
 )
-from airflow_provider_stitch.connect.objects import ConnectionCheck, format_time
+from airflow_provider_stitch.connect.objects import ConnectionCheck, JobName, format_time
 from airflow_provider_stitch.replication.extraction import (
     ExtractionVerdict,
     State,
     judge_extraction,
     log_given_up,
 )
+from airflow_provider_stitch.replication.goals import time_in
 from airflow_provider_stitch.replication.loading import (
     StreamVerdict,
     Target,
@@ -148,8 +150,18 @@ def _still_runs(check: ConnectionCheck) -> bool:
 def _is_meant(goal: Goal, check: ConnectionCheck) -> bool:
     if goal.job_name is not None and check.name == goal.job_name:
         return True
+    if goal.started_after is None and not _is_check(goal.job_name):
+        return True  # only `started_after` makes a check too old
     since = goal.started_after or goal.began_at
-    return since is not None and check.start_time is not None and check.start_time >= since
+    began = time_in(check.name) or check.start_time  # of the two, the name is more exact
+    return since is not None and began is not None and began >= since
+
+
+def _is_check(job_name: str | None) -> bool:
+    try:
+        return job_name is not None and JobName.parse(job_name).mode == "check"
+    except InvalidArgument:  # Stitch's own, of a form that is not documented
+        return False
 
 
 def _assess_structure_sync(goal: Goal, known: Known, verdict: ExtractionVerdict) -> Assessment:

@@ -19,6 +19,7 @@ from airflow_provider_stitch.connect.errors import (
     StitchNotFound,
     UnexpectedAnswer,
 )
+from airflow_provider_stitch.connect.objects import format_time
 from airflow_provider_stitch.replication.expectations import (
     Moment,
     begins_by_schedule,
@@ -351,7 +352,7 @@ class Watch:
         if not self._has_turn or now > self._next_sign_at + MISSED:
             self._next_sign_at, self._has_turn = now + SIGNS_OF_LIFE.take(), True
         if now >= self._next_sign_at:
-            self._tell(f"Still waiting for {self._what()}: {_how_far(assessment)}")
+            self._tell(f"Still waiting for {self._what()}: {_reached(self.goal, assessment)}")
             self._next_sign_at, self._has_turn = now + SIGN_OF_LIFE, False
 
     def _learn_which_job(self, assessment: Assessment) -> None:
@@ -392,8 +393,7 @@ class Watch:
     def _timed_out(self, assessment: Assessment) -> Outcome:
         goal = self.goal
         error = PhaseTimedOut(
-            f"Waiting for {self._what()} took longer than this task may: {_how_far(assessment)} "
-            f"(job {goal.job_name or 'not listed yet'}). It goes on in Stitch, unless the task stops it. "
+            f"Waiting for {self._what()} took longer than this task may: {_how_far(goal, assessment)} "
             "Raise the task's timeout, or look at the source's page in Stitch for what holds it up.",
             source_id=goal.source_id,
             job_name=goal.job_name,
@@ -417,7 +417,17 @@ def _brief(stream: Stream) -> Stream:
     return replace(stream, metadata={"schema-name": schema} if schema is not None else {}, raw={})
 
 
-def _how_far(assessment: Assessment) -> str:
+def _how_far(goal: Goal, assessment: Assessment) -> str:
+    if goal.phase == "connection_check":
+        return f"{_reached(goal, assessment)}. Saving the source's settings in Stitch starts a check."
+    job = goal.job_name or "not listed yet"
+    return f"{_reached(goal, assessment)} (job {job}). It goes on in Stitch, unless the task stops it."
+
+
+def _reached(goal: Goal, assessment: Assessment) -> str:
+    if goal.phase == "connection_check":
+        since = f" that began at {format_time(goal.started_after)} or later" if goal.started_after else ""
+        return f"no check{since} has ended"
     if not assessment.extraction.over:
         return "the extraction has not ended"
     if Question.LOG in assessment.asks:

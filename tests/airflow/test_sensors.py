@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pendulum
 import pytest
 
 from airflow_provider_stitch.emulator import CheckPlan, Flush, JobPlan, LoadError, LogPlan
@@ -76,6 +77,18 @@ def test_a_sensor_for_stitchs_own_schedule_takes_the_first_job_after_its_instant
     assert ran.xcom["wait"]["streams"]["commits"]["rows"] == 3
 
 
+@pytest.mark.parametrize("sensor", [*SENSORS, StitchConnectionCheckSensor])
+def test_stitch_s_own_schedule_is_waited_for_since_an_instant_of_airflow_s(airflow, stitch, mode, sensor):
+    source = stitch.add_source("hourly", streams={"commits": 3}, schedule_minutes=30)
+    instant = pendulum.instance(stitch.now())
+    stitch.start_check(source)
+
+    given = run(airflow, sensor, source="hourly", started_after=instant, **mode)
+    left_out = run(airflow, sensor, source="hourly", **mode)
+
+    assert (given.state, left_out.state) == ("success", "success")
+
+
 def test_without_a_job_an_extraction_since_the_run_began_is_meant(airflow, stitch, github, mode):
     stitch.complete_job(github, seconds_ago=30 * 86_400)  # long before the run
 
@@ -112,6 +125,32 @@ def test_a_connection_check_is_waited_for(airflow, stitch, github, mode):
     ran = run(airflow, StitchConnectionCheckSensor, started_after=began.isoformat(), **mode)
 
     assert ran.state == "success"
+
+
+def test_a_check_that_begins_in_the_same_second_as_the_waiting_counts(airflow, stitch, mode):
+    began = stitch.now()
+    stitch.add_source("new", streams={"rows": 1}, check=CheckPlan(seconds=60))
+
+    ran = run(airflow, StitchConnectionCheckSensor, source="new", started_after=began.isoformat(), **mode)
+
+    assert ran.state == "success"
+
+
+def test_whoever_waits_for_the_check_of_a_job_s_source_takes_the_last_one(airflow, stitch, github, mode):
+    """Only an instant makes a check too old, and a job brings no new one."""
+    job = stitch.complete_job(github)
+
+    assert run(airflow, StitchConnectionCheckSensor, job_name=job.job_name, **mode).state == "success"
+
+
+@pytest.mark.parametrize("sensor", [StitchConnectionCheckSensor, StitchStructureSyncSensor])
+def test_nobody_waits_for_a_check_of_a_source_that_rows_are_pushed_to(airflow, stitch, mode, sensor):
+    stitch.add_source("pushed", type="import_api", streams={"events": 1})
+
+    ran = run(airflow, sensor, source="pushed", started_after=LONG_AGO, **mode)
+
+    assert ran.state == "failed"
+    assert "whose rows are pushed to Stitch" in ran.output
 
 
 def test_a_failed_connection_check_says_why(airflow, stitch, github, mode):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
+import pendulum
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +17,7 @@ from airflow_provider_stitch.connect.errors import (
     UnknownSource,
 )
 from airflow_provider_stitch.connect.objects import Destination, Source
-from airflow_provider_stitch.replication.goals import PHASES, Goal, check_job_name
+from airflow_provider_stitch.replication.goals import PHASES, Goal, check_job_name, instant_of
 from airflow_provider_stitch.replication.never import why_no_job, why_no_start
 from airflow_provider_stitch.replication.sources import find_source
 from tests.replication.facts import OURS, at, goal
@@ -179,3 +182,24 @@ def test_a_job_name_that_a_user_gives_is_checked(job_name, words):
     assert check_job_name(OURS, source(310442, "github")) == OURS
     with pytest.raises(InvalidArgument, match=words):
         check_job_name(job_name, source(310442, "github"))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(pendulum.datetime(2026, 8, 17, 8, 0, 0, 123456, tz="Europe/Berlin"), id="Airflow's own"),
+        pytest.param(datetime(2026, 8, 17, 6, 0, 0, 123456, tzinfo=timezone.utc), id="a datetime"),
+        pytest.param("2026-08-17T08:00:00.123456+02:00", id="text"),
+    ],
+)
+def test_an_instant_that_a_user_gives_becomes_a_plain_one(given):
+    instant = instant_of(given)
+
+    assert type(instant) is datetime
+    assert instant.isoformat() == "2026-08-17T06:00:00.123456+00:00"
+
+
+@pytest.mark.parametrize("given", ["", "None", "yesterday", "2026-08-17T08:00:00", None, 0])
+def test_what_is_no_instant_is_refused(given):
+    with pytest.raises(InvalidArgument, match="must be an instant with a time zone"):
+        instant_of(given)
