@@ -7,16 +7,21 @@ sliding one keeps to any other.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
 WINDOW = 600.0
 """Seconds over which requests are counted."""
 
 DEFAULT_LIMIT = 30
 """Requests that Stitch allows in a window."""
+
+AT_ONCE = DEFAULT_LIMIT
+"""Requests of a greater limit that may come at once: it may be that of a Stitch whose time runs faster, and
+whose window is over as much sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +42,26 @@ def free_in(
     :param counted_until: the instant until which each request that has been sent counts. They may be more
         than the limit, where others keep to a greater one.
     """
-    latest = ([now] * limit + sorted(counted_until))[-limit:]
-    return tuple(max(instant, blocked_until, now) - now for instant in latest)
+    latest = sorted(counted_until)[-limit:]
+    free = _spread(limit, latest, now=now, blocked_until=blocked_until)
+    for number, until in enumerate(latest, limit - len(latest)):
+        after = free[number - AT_ONCE] + _pause(limit) if number >= AT_ONCE else free[number]
+        free[number] = max(until, after)
+    return tuple(instant - now for instant in accumulate(free, max))  # what rounding puts out of order
+
+
+def _spread(limit: int, latest: Sequence[float], *, now: float, blocked_until: float) -> list[float]:
+    """Return the instants at which each request may be sent if no more than `AT_ONCE` come in a pause."""
+    at_once, pause = min(limit, AT_ONCE), _pause(limit)
+    sooner = WINDOW - pause
+    first = [now] * at_once + [until - sooner for until in latest[-at_once:]]
+    first = [max(instant, blocked_until, now) for instant in first[-at_once:]]
+    return [instant + number * pause for number in range(-(-limit // at_once)) for instant in first][:limit]
+
+
+def _pause(limit: int) -> float:
+    """Return the seconds in which no more than `AT_ONCE` requests are sent."""
+    return WINDOW * min(1.0, AT_ONCE / limit)
 
 
 def fair_share(limit: int, requests_of_others: Collection[str]) -> float:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from airflow_provider_stitch.replication.budget import WINDOW
+from airflow_provider_stitch.replication.budget_rule import AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,4 +146,4 @@ def _reserve(candidates: Sequence[Candidate], window: Window) -> int:
     if len(candidates) > window.share / 3:
         return 0
     following = sum(prospect.then for each in candidates for prospect in each.prospects)
-    return min(following, int(window.share / RESERVE), len(window.free_in) - 1)
+    return min(following, int(min(window.share, AT_ONCE) / RESERVE), len(window.free_in) - 1)

@@ -104,6 +104,27 @@ def test_whoever_sends_when_the_window_says_so_keeps_the_limit(limit, counted_un
             assert sum(until > earlier for until in counted_until) + sent_before >= limit
 
 
+@given(st.integers(31, 400), st.lists(st.floats(0, 60), min_size=100, max_size=200))
+def test_a_limit_above_stitch_s_own_lets_no_more_come_at_once_but_as_many_sooner(limit, pauses):
+    """That of an emulator, whose ten minutes may pass in seconds."""
+    time = Time()
+    budget = Budget(limit, monotonic=time)
+    counted = []
+    for pause in pauses:
+        time.now += pause
+        while wait := budget.take():
+            time.now += wait
+        counted.append(time.now)
+        budget.give_back()
+
+    for span, most in (WINDOW, limit), (WINDOW * 30 / limit, 30):
+        nearly = span * (1 - 1e-9)
+        assert max(sum(first <= at < first + nearly for at in counted) for first in counted) <= most
+    window = budget.window()
+    assert len(window.free_in) == limit
+    assert list(window.free_in) == sorted(window.free_in)
+
+
 @pytest.mark.parametrize(
     ("limit", "others", "share"),
     [

@@ -146,6 +146,15 @@ def test_of_the_last_requests_one_is_kept_for_the_log_that_will_be_due():
     assert next_step([before_a_log], window(*[100] * 27), NOW) == PAGE_1
 
 
+def test_of_a_greater_limit_no_more_is_kept_than_of_stitch_s_own():
+    """No more than 30 come at once there, either: more than these can't be kept of them."""
+    before_a_log = [
+        waiting(Request("extractions", page), replace(since(60), then=2)) for page in range(1, 30)
+    ]
+
+    assert isinstance(next_step(before_a_log, window(limit=1_800), NOW), Request)
+
+
 def test_looks_at_loads_have_what_looks_at_extractions_leave():
     """The loads that follow a log are not certain, but are what the last two are kept for."""
     before_a_log = waiting(PAGE_1, replace(since(3600, known=5), then=2))
