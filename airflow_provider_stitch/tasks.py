@@ -174,9 +174,13 @@ def seconds(duration: float | timedelta | None, name: str, *, zero: bool = False
     """
     if duration is None:
         return None
-    value = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    try:
+        value = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    except (TypeError, ValueError):
+        value = math.nan
     if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        raise ValueError(f"{name} is a number of seconds and must be positive; it was {duration!r}.")
+        least = "0 or more" if zero else "more than 0"
+        raise ValueError(f"{name} is a number of seconds, {least}; it was {duration!r}.")
     return value
 
 

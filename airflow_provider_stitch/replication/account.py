@@ -75,7 +75,7 @@ class AccountWatch:
         self._under_way: dict[Request, asyncio.Task[None]] = {}
         self._asked_at: dict[Request, float] = {}
         self._source_ids: dict[str, int] = {}
-        self._took: dict[int, dict[str, float]] = {}  # seconds of each source's latest jobs, by name
+        self._took: dict[int, tuple[tuple[str, float], ...]] = {}  # each source's latest jobs, and seconds
         self._lags: deque[float] = deque(maxlen=EXPERIENCES)
         self._wakened = asyncio.Event()
         self._driver: asyncio.Task[None] | None = None
@@ -110,7 +110,7 @@ class AccountWatch:
 
     def experience_of_jobs(self, source_id: int) -> Experience | None:
         """Return how long this source's jobs took, as far as anybody saw."""
-        return Experience.of(list(self._took.get(source_id, {}).values()))
+        return Experience.of([seconds for _, seconds in self._took.get(source_id, ())])
 
     def experience_of_loads(self) -> Experience | None:
         """Return how long after its last flush a source was loaded, as far as anybody saw."""
@@ -124,10 +124,9 @@ class AccountWatch:
         wanted = {want.source_id for want in self._wants if isinstance(want, ExtractionWant)}
         for listed in page.records:
             if listed.source_id in wanted and listed.start_time and listed.completion_time:
-                took = self._took.setdefault(listed.source_id, {})
-                took[listed.job_name] = (listed.completion_time - listed.start_time).total_seconds()
-                while len(took) > EXPERIENCES:
-                    del took[next(iter(took))]
+                seconds = (listed.completion_time - listed.start_time).total_seconds()
+                others = (each for each in self._took.get(listed.source_id, ()) if each[0] != listed.job_name)
+                self._took[listed.source_id] = (*others, (listed.job_name, seconds))[-EXPERIENCES:]
 
     # --- Asking -----------------------------------------------------------------------------------------
 

@@ -263,7 +263,8 @@ def _is_passing(error: StitchError, attempt: int) -> bool:
 def _out_of_requests(wait: float) -> PhaseTimedOut:
     return PhaseTimedOut(
         "The time to wait is over before Stitch may be asked again: all requests of these 10 minutes are "
-        f"used, and the next is free in {wait:.0f} s. Raise the task's timeout, or let fewer tasks wait."
+        f"used, or Stitch has asked for a pause, and the next is free in {wait:.0f} s. Raise the task's "
+        "timeout, or let fewer tasks wait."
     )
 
 

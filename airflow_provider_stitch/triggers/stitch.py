@@ -75,10 +75,15 @@ class StitchPhaseTrigger(BaseTrigger):
             self.goal = _goal_of(goal)
         self.poll_interval = poll_interval
         self.deadline = deadline
-        self.carried = {sys.intern(name): value for name, value in (carried or {}).items()}
+        self._carried = tuple((sys.intern(name), value) for name, value in (carried or {}).items())
         self.stop_on_kill = stop_on_kill
         self.stop_at_deadline = stop_at_deadline
         self.ending = ending
+
+    @property
+    def carried(self) -> dict[str, Any]:
+        """What comes back in the event, as it is."""
+        return dict(self._carried)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to make this trigger again."""
