@@ -179,8 +179,8 @@ def seconds(duration: float | timedelta | None, name: str, *, zero: bool = False
     except (TypeError, ValueError):
         value = math.nan
     if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        least = "0 or more" if zero else "more than 0"
-        raise ValueError(f"{name} is a number of seconds, {least}; it was {duration!r}.")
+        least = "0 or more" if zero else "positive"
+        raise ValueError(f"{name} is a number of seconds and must be {least}; it was {duration!r}.")
     return value
 
 

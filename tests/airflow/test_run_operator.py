@@ -256,6 +256,8 @@ def test_bad_input_fails_without_a_retry_and_starts_nothing(airflow, stitch, git
     [
         pytest.param({"timeout": -1}, "timeout.*positive", id="negative timeout"),
         pytest.param({"timeout": float("nan")}, "timeout.*positive", id="timeout that is no number"),
+        pytest.param({"timeout": "a day"}, "timeout.*positive", id="timeout in words"),
+        pytest.param({"load_settle": -1}, "load_settle.*0 or more", id="negative load_settle"),
         pytest.param({"poll_interval": 0}, "poll_interval.*positive", id="no pause between polls"),
         pytest.param({"load_settle": -5}, "load_settle", id="negative time to settle"),
         pytest.param({"wait_for": "loaded"}, "wait_for is one of", id="a phase that there is not"),
