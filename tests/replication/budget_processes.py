@@ -64,15 +64,15 @@ def hang_in_a_transaction(folder: Path, begun: Any) -> None:
         time.sleep(60)
 
 
-def take_for_ever(folder: Path, done: Any) -> None:
+def take_for_ever(folder: Path, done: Any, number: int) -> None:
+    """Count what is done in a place of its own: who is killed would never give back a common lock."""
     time = Time()
     budget = HostBudget(30, folder, ACCOUNT, monotonic=time)
     while True:
         budget.take()
         budget.give_back()
         time.now += 20
-        with done.get_lock():
-            done.value += 1
+        done[number] += 1
 
 
 def take_without_space(folder: Path, results: Any) -> None:

@@ -247,16 +247,16 @@ def test_a_process_killed_in_a_transaction_leaves_neither_a_lock_nor_half_of_it(
 
 
 def test_processes_killed_at_any_moment_leave_a_sound_file(tmp_path, caplog):
-    done = SPAWN.Value("i", 0)
-    processes = [started(other.take_for_ever, tmp_path, done) for _ in range(4)]
+    done = SPAWN.RawArray("i", 4)
+    processes = [started(other.take_for_ever, tmp_path, done, number) for number in range(4)]
     for number, process in enumerate(processes, 1):
         patience = time.monotonic() + 60
-        while done.value < 40 * number and time.monotonic() < patience:
+        while sum(done) < 40 * number and time.monotonic() < patience:
             time.sleep(0.001)
         process.kill()
         process.join()
 
-    assert done.value >= 160
+    assert sum(done) >= 160
     with closing(sqlite3.connect(BudgetFile(tmp_path, ACCOUNT).path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     HostBudget(30, tmp_path, ACCOUNT, monotonic=Time()).take()
