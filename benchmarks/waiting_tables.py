@@ -49,7 +49,7 @@ def _lines(
     """Return of all that is told a name, what was found, the target, and whether it is met."""
     learned = sorted(limit.learned_after)
     lost = limit.missing + limit.failed
-    limited, stall, memory = limit.busiest_window, many.stall.own, many.memory_of_further
+    limited, stall, memory = limit.busiest_window, many.stall.own, many.memory
     return [
         (
             f"Limited requests in any 10 of {limit.minutes:.0f} minutes",
@@ -73,13 +73,13 @@ def _lines(
         ),
         ("  while all jobs end, many times as fast", _milliseconds(limit.stall.own), "", None),
         (
-            "Memory of each waiting task but the first",
+            "Memory of a waiting task",
             _kilobytes(memory),
             f"at most {_kilobytes(MOST_MEMORY)}",
             memory <= MOST_MEMORY,
         ),
+        ("  of each but the first", _kilobytes(many.memory_of_further), "", None),
         ("  of that, what Airflow takes for any task", _kilobytes(nobody.memory_of_further), "", None),
-        ("  of each, with all that the first one imports", _kilobytes(many.memory), "", None),
         ("Tasks without an outcome, or with an error", str(lost), "0", lost == 0),
         (
             "From a job's end to its task's resumption, median",
