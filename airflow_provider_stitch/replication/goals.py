@@ -137,9 +137,7 @@ def instant_of(started_after: object) -> datetime:
             f"it was {started_after!r}."
         )
     # Airflow's own instants are Pendulum's, whose differences are not those of datetime.
-    fields = (instant.year, instant.month, instant.day, instant.hour, instant.minute, instant.second)
-    plain = datetime(*fields, instant.microsecond, tzinfo=instant.tzinfo, fold=instant.fold)
-    return plain.astimezone(timezone.utc)
+    return datetime.fromisoformat(instant.isoformat()).astimezone(timezone.utc)
 
 
 def check_job_name(job_name: object, source: Source) -> str:
