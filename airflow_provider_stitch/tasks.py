@@ -170,7 +170,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 def seconds(duration: float | timedelta | None, name: str, *, zero: bool = False) -> float | None:
     """Return a duration that a DAG author gave in seconds.
 
-    :raises ValueError: it is negative, or zero where that makes no sense.
+    :raises ValueError: it is no number, negative, or zero where that makes no sense.
     """
     if duration is None:
         return None

@@ -309,15 +309,13 @@ class Watch:
         self.known = replace(self.known, check=check)
 
     def _has_to_see_source(self, assessment: Assessment) -> bool:
-        """Say whether it is time to look again if the goal can still be reached; from then on it is not."""
-        now = self.reader.clock.time()
+        """Say whether it is time to look again if the goal can still be reached."""
         # It is so as well if the clock was set back since.
-        if assessment.extraction.over or 0 <= now - self._source_asked_at < SOURCE_INTERVAL:
-            return False
-        self._source_asked_at = now
-        return True
+        is_recent = 0 <= self.reader.clock.time() - self._source_asked_at < SOURCE_INTERVAL
+        return not (assessment.extraction.over or is_recent)
 
     def _take_source(self, why_not: StitchError | None, begins_at: datetime | None) -> None:
+        self._source_asked_at = self.reader.clock.time()
         self._begins_at = begins_at
         if self.reader.client.latest_answer_at is not None:
             ahead = self.reader.client.latest_answer_at.timestamp() - self.reader.clock.time()
