@@ -22,13 +22,12 @@ from airflow_provider_stitch.connect.errors import StitchConfigurationError
 from airflow_provider_stitch.connect.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from datetime import datetime
     from types import TracebackType
 
     from typing_extensions import Self
 
-    from airflow_provider_stitch.connect.objects import Destination, Source
 
 DEFAULT_BASE_URL = "https://api.stitchdata.com"
 
@@ -114,31 +113,45 @@ class StitchClient(
 
     @property
     def client_id(self) -> int:
-        """The account's number. Asks Stitch for sources, then destinations, if it is not known yet.
+        """The account's number, which each source tells that was read. If none was, this asks Stitch for all
+        sources, then for destinations.
 
         :raises StitchConfigurationError: the account has neither, so nothing tells.
         """
         with self._account.lock:
             if self._account.client_id is None:
-                self._account.client_id = self._find_client_id()
+                self.list_sources()
+            if self._account.client_id is None:
+                for destination in self.list_destinations():
+                    self._learn_client_id(destination.stitch_client_id)
+            if self._account.client_id is None:
+                raise StitchConfigurationError(
+                    "The account has no source and no destination, so its Stitch client id cannot be found. "
+                    "Set it as the connection's login: it is the number after /client/ in the address of the "
+                    "Stitch app."
+                )
             return self._account.client_id
+
+    def client_id_by_way_of(self, source_id: int) -> int:
+        """Return the account's number. Asks Stitch for this source if it is not known yet, and for all of
+        them, of which there may be thousands, only if this one does not tell.
+
+        :raises UnknownSource: the account has no such source.
+        :raises StitchConfigurationError: as `client_id`.
+        """
+        with self._account.lock:
+            if self._account.client_id is None:
+                self.get_source(source_id)
+        return self.client_id
 
     @property
     def known_client_id(self) -> int | None:
         """The account's number, if it is known without asking Stitch."""
         return self._account.client_id
 
-    def _find_client_id(self) -> int:
-        listings: tuple[Callable[[], Sequence[Source | Destination]], ...]
-        listings = (self.list_sources, self.list_destinations)
-        for listing in listings:
-            for each in listing():
-                if each.stitch_client_id is not None:
-                    return each.stitch_client_id
-        raise StitchConfigurationError(
-            "The account has no source and no destination, so its Stitch client id cannot be found. Set it "
-            "as the connection's login: it is the number after /client/ in the address of the Stitch app."
-        )
+    def _learn_client_id(self, client_id: int | None) -> None:
+        if self._account.client_id is None:
+            self._account.client_id = client_id
 
 
 class _Account:

@@ -217,9 +217,10 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
             )
 
     async def _find_source(self, reader: AccountReader) -> Source:
-        # The account's number is asked for here, with retries, and known from then on.
+        source = await reader.ask(lambda: self.hook.resolve_source(self.source))
+        # The account's number is asked for here if the source does not tell, and known from then on.
         await reader.ask(lambda: reader.client.client_id)
-        return await reader.ask(lambda: self.hook.resolve_source(self.source))
+        return source
 
     def _when_occupied(
         self, context: Context, source: Source, occupied: Occupied, deadline: Deadline

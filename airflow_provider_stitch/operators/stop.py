@@ -77,8 +77,8 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
         from airflow_provider_stitch.replication.goals import Goal, check_job_name
         from airflow_provider_stitch.replication.start import stop_job
 
-        client_id = await reader.ask(lambda: reader.client.client_id)
         source = await reader.ask(lambda: self.hook.resolve_source(self.source))
+        client_id = await reader.ask(lambda: reader.client.client_id)
         if not self.stops_whatever_runs:
             # A template that came to nothing must not stop somebody else's job.
             name = check_job_name(self.job_name, source)

@@ -106,10 +106,10 @@ class AccountReader:
         """Return the seconds until the deadline, or infinity without one."""
         return float("inf") if self.deadline is None else self.deadline - self.clock.time()
 
-    async def open(self) -> None:
-        """Find out which account it is, for all that needs its budget, or its watch."""
+    async def open(self, source_id: int) -> None:
+        """Find out, by way of a source, which account it is: for all that needs its budget, or its watch."""
         if self.client.known_client_id is None:
-            await self.ask(lambda: self.client.client_id)
+            await self.ask(lambda: self.client.client_id_by_way_of(source_id))
 
     @property
     def account(self) -> tuple[str, int]:
@@ -219,7 +219,7 @@ class AccountReader:
 
     async def extraction_of(self, source_id: int) -> Told[Extraction | None] | None:
         """Return the source's listed extraction, its last completed one, asked for at once: see `told`."""
-        await self.open()
+        await self.open(source_id)
         return await self.told(ExtractionWant(self.client, None, FROM_NOW_ON, source_id), None)
 
     async def told(self, want: Want[T], until: float | None) -> Told[T] | None:

@@ -176,7 +176,7 @@ class Watch:
         :raises StitchError: Stitch could not be asked, or the goal can never be reached.
         """
         # Here a thousand may wait, so nothing is kept that is not needed, and no coroutine stands in between.
-        await self.reader.open()
+        await self.reader.open(self.goal.source_id)
         asked: tuple[Question, ...] = ()
         while True:
             assessment = assess(self.goal, self.known)

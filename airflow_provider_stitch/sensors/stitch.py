@@ -164,8 +164,8 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         from airflow_provider_stitch.replication.goals import goal_of_sensor
         from airflow_provider_stitch.task_context import run_began
 
-        client_id = await reader.ask(lambda: reader.client.client_id)
         source = await reader.ask(lambda: self.hook.resolve_source(self.source))
+        client_id = await reader.ask(lambda: reader.client.client_id)
         return goal_of_sensor(
             *(self.phase, source, client_id),
             by_job_name=self.waits_for_job,

@@ -125,8 +125,8 @@ class StitchSensorTrigger(StitchPhaseTrigger):
             raise InvalidArgument("What a mapped task is to take from others is told only there.")
         reader = await self._reader(self.deadline)
         client = reader.client
-        client_id = await reader.ask(lambda: client.client_id)
         sources = await reader.sources()
+        client_id = await reader.ask(lambda: client.client_id)
         hook = StitchHook(self.stitch_conn_id)
         source = await asyncio.to_thread(hook.resolve_source, self.source, client=client, sources=sources)
         goal = goal_of_sensor(

@@ -441,6 +441,33 @@ def test_the_client_id_is_found_once_and_shared(stitch, client_for, sources, des
     assert stitch.targets[-2:] == ["/v4/104857/loads?page=1", "/v4/104857/extractions?page=1"]
 
 
+@pytest.mark.parametrize(
+    ("source", "listed"),
+    [
+        pytest.param(samples.SOURCE, [], id="it tells"),
+        pytest.param({"id": 310442, "name": "x"}, ["/v4/sources"], id="it does not"),
+    ],
+)
+def test_one_source_tells_the_client_id_without_a_list_of_thousands(stitch, client_for, source, listed):
+    stitch.script(answer(source), answer([samples.SOURCE]))
+    client = client_for(client_id=None)
+
+    assert (
+        client.client_id_by_way_of(310442) == client.client_id_by_way_of(310443) == client.client_id == 104857
+    )
+    assert stitch.targets == ["/v4/sources/310442", *listed]
+
+
+def test_a_given_client_id_is_not_replaced_by_what_a_source_says(stitch, client_for):
+    stitch.script(answer(samples.SOURCE))
+    client = client_for(client_id=7)
+
+    client.get_source(310442)
+
+    assert client.client_id == client.client_id_by_way_of(310442) == 7
+    assert len(stitch.requests) == 1
+
+
 def test_an_empty_account_asks_for_its_number(stitch, client_for):
     stitch.script(answer([]))
 

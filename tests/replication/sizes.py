@@ -214,7 +214,6 @@ def load_among_many(number: int = 100_000) -> dict[str, Any]:
 
     async def story() -> Any:
         reader = AccountReader(account.client, clock=account.clock, budget=account.budget)
-        await reader.open()
         want = LoadsWant(reader.client, None, LATEST_KNOWN, "source_00700", wanted)
         return await reader.told(want, until=None)
 

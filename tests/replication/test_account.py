@@ -94,7 +94,7 @@ async def planned(
     until: float = math.inf,
 ) -> Any:
     now = reader.clock.time()
-    await reader.open()
+    await reader.open(source_id)
     prospect = prospect or Prospect(known_at=now, since=now)
     return await reader.told(ExtractionWant(reader.client, prospect, since, source_id), until)
 
@@ -106,7 +106,7 @@ async def loads_of(
 
     :param anew: what is remembered does not count.
     """
-    await reader.open()
+    await reader.ask(lambda: reader.client.client_id)
     expected = None if streams is None else [((stream,), 1) for stream in streams]
     since = reader.watch.serial if anew else LATEST_KNOWN
     return await reader.told(LoadsWant(reader.client, None, since, source_name, expected), until=None)
@@ -114,7 +114,7 @@ async def loads_of(
 
 async def log_of(reader: AccountReader, job_name: str) -> Any:
     """What is told at once of a job's log."""
-    await reader.open()
+    await reader.ask(lambda: reader.client.client_id)
     return await reader.told(LogWant(reader.client, None, LATEST_KNOWN, job_name), until=None)
 
 

@@ -19,6 +19,7 @@ from airflow_provider_stitch.connect.errors import (
     UnknownStream,
 )
 from airflow_provider_stitch.emulator import EmulatedStream, Flush, JobPlan, LoadError, LogPlan
+from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.replication.known import Known
 from airflow_provider_stitch.replication.loading import is_crowded
 from airflow_provider_stitch.replication.watch import Watch
@@ -436,7 +437,7 @@ def test_a_limit_that_stitch_enforces_is_obeyed(stitch, waiter, github):
 
 def test_a_refusal_for_too_many_requests_holds_back_all_who_share_the_budget(stitch, waiter):
     hasty, other = waiter.reader(patience=0), waiter.reader()
-    asyncio.run(hasty.open())
+    asyncio.run(hasty.ask(lambda: hasty.client.client_id))
     other._budget = hasty.budget
     stitch.fail(path_regex="/loads", status=429, headers={"Retry-After": "90"})
     with pytest.raises(RateLimited):
@@ -446,6 +447,14 @@ def test_a_refusal_for_too_many_requests_holds_back_all_who_share_the_budget(sti
     asyncio.run(other.ask_within_limit(waiter.client.list_extractions))
 
     assert (stitch.now() - refused_at).total_seconds() >= 90
+
+
+def test_the_account_s_sources_are_not_listed_by_who_waits_for_one_of_them(stitch, waiter, github):
+    job = stitch.start_job(github)
+    goal = Goal("loading", github, "github", stitch.client_id, job_name=job.job_name)
+
+    assert waiter.wait(goal).error is None
+    assert "/v4/sources" not in {request.path for request in stitch.requests}
 
 
 def test_a_source_is_asked_about_now_and_then_only(stitch, waiter, github):
@@ -530,7 +539,7 @@ def read(reader, source_id):
 def test_who_has_no_request_left_before_its_deadline_is_told_so(stitch, waiter, github):
     job = stitch.complete_job(github)
     reader = waiter.reader(patience=60)
-    asyncio.run(reader.open())
+    asyncio.run(reader.open(github))
     budget = reader.budget
     for _ in range(budget.limit):
         assert budget.take() == 0

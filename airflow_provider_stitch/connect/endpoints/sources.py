@@ -5,6 +5,7 @@ Source: Stitch Connect API, "Sources", "Source types", "Import API access tokens
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,15 @@ REVOKE_IMPORT_TOKEN = Endpoint("DELETE", "/v4/sources/{source_id}/tokens/{token_
 class SourceEndpoints(EndpointGroup):
     """Sources, their types, and tokens of the Import API."""
 
+    @abstractmethod
+    def _learn_client_id(self, client_id: int | None) -> None:
+        """Take in the account's number, if what was read has it."""
+
+    def _source(self, data: object) -> Source:
+        source = Source.from_json(data)
+        self._learn_client_id(source.stitch_client_id)
+        return source
+
     def list_source_types(self) -> list[ReportCard]:
         """Return what each type of source, of over 200, asks for. Source: "List all source types"."""
         return self._list(LIST_SOURCE_TYPES, ReportCard.from_json)
@@ -60,7 +70,7 @@ class SourceEndpoints(EndpointGroup):
 
     def list_sources(self) -> list[Source]:
         """Return all sources: active, paused and deleted. Source: Stitch Connect API, "List sources"."""
-        return self._list(LIST_SOURCES, Source.from_json)
+        return self._list(LIST_SOURCES, self._source)
 
     def get_source(self, source_id: int) -> Source:
         """Return one source: active, paused or deleted.
@@ -69,7 +79,7 @@ class SourceEndpoints(EndpointGroup):
 
         Source: Stitch Connect API, "Retrieve a source".
         """
-        return self._get(GET_SOURCE, Source.from_json, about_source(source_id))
+        return self._get(GET_SOURCE, self._source, about_source(source_id))
 
     def create_source(
         self,
