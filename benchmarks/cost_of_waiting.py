@@ -35,17 +35,21 @@ class Measured:
 
     name: str
     count: int
-    starting: float = 0.0  #: from the rows in the database until all triggers ran
+    starting: float = 0.0  #: from the rows of nine tenths in the database until all triggers ran
     stall_starting: Stall = field(default_factory=Stall)  #: the longest, until it was steady
     stall: Stall = field(default_factory=Stall)  #: the longest from then on
     stall_ending: Stall | None = None  #: the longest while all their jobs end; None was not measured
     collecting: float = 0.0  #: the longest garbage collection from then on
     cpu: float = 0.0  #: CPU seconds in a second, from then on
-    memory_of_first: int = 0  #: what the first one took, with all that had to be imported
-    memory: float = 0.0  #: of each, the first one's share included
-    memory_of_further: float = 0.0  #: of each further one
+    memory: int = 0  #: what the process took more than before the first of them
+    memory_of_task: float = 0.0  #: of each once a tenth of them waits
     requests: int = 0  #: to the server, from the first on
     requests_a_minute: float = 0.0  #: from then on
+
+    @property
+    def memory_once(self) -> float:
+        """What is taken once, however many wait: by imported modules, threads, connections."""
+        return self.memory - self.count * self.memory_of_task
 
 
 @dataclass(frozen=True)
@@ -68,17 +72,14 @@ def measure(triggerer: Triggerer, subject: Subject, steady: float, speed: float 
     time.sleep(3.0)  # Airflow's own first steps
     triggerer.memory()  # looks at all that came from the process before it, which makes that its own
     memory_of_none = triggerer.memory()
-    triggerer.add(subject.waiters[:1])
-    triggerer.until(lambda: triggerer.samples()[-1]["waiting"] == 1, f"the first trigger of {subject.name}")
-    time.sleep(4.0)  # its first requests
-    measured.memory_of_first = triggerer.memory() - memory_of_none
+    # Whatever is taken once is there when some wait.
+    some = count // 10
+    _add(triggerer, subject, 0, some)
+    time.sleep(SETTLING)
+    memory_of_some = triggerer.memory()
 
-    before = triggerer.add(subject.waiters[1:])
-    triggerer.until(
-        lambda: triggerer.samples()[-1]["waiting"] == count, f"{count} triggers of {subject.name}", 180.0
-    )
-    running = time.time()
-    measured.starting = running - before
+    before = _add(triggerer, subject, some, count)
+    measured.starting = time.time() - before
     time.sleep(SETTLING)
     if speed != 1.0:
         triggerer.speed_up(speed)
@@ -88,9 +89,9 @@ def measure(triggerer: Triggerer, subject: Subject, steady: float, speed: float 
     asked_in_the_end = subject.asked()
     measured.requests = asked_in_the_end - asked_before
     measured.requests_a_minute = (asked_in_the_end - asked) / minutes
-    memory = triggerer.memory() - memory_of_none
-    measured.memory = memory / count
-    measured.memory_of_further = (memory - measured.memory_of_first) / (count - 1)
+    memory = triggerer.memory()
+    measured.memory = memory - memory_of_none
+    measured.memory_of_task = (memory - memory_of_some) / (count - some)
 
     samples = triggerer.samples()
     measured.stall_starting = longest(samples, before, begin)
@@ -102,6 +103,14 @@ def measure(triggerer: Triggerer, subject: Subject, steady: float, speed: float 
     cpu = [(each["at"], each["cpu"]) for each in samples if each["at"] >= begin]
     measured.cpu = (cpu[-1][1] - cpu[0][1]) / (cpu[-1][0] - cpu[0][0])
     return measured
+
+
+def _add(triggerer: Triggerer, subject: Subject, first: int, end: int) -> float:
+    """Let some tasks wait, and return when (epoch) they were in the database, once their triggers run."""
+    added_at = triggerer.add(subject.waiters[first:end])
+    what = f"{end} triggers of {subject.name}"
+    triggerer.until(lambda: triggerer.samples()[-1]["waiting"] == end, what, 180.0)
+    return added_at
 
 
 def longest(samples: list[dict[str, Any]], begin: float, end: float) -> Stall:

@@ -76,7 +76,7 @@ def waiting(axes: Axes, figures: Mapping[str, Any]) -> None:
     colours = [OURS if each["name"] == "Stitch" else OTHERS for each in few]
     bars = axes.barh(range(len(few)), milliseconds, height=0.6, color=colours)
     labels = [
-        f"{value:,.0f} ms, {each['memory_of_further'] / 1000:,.0f} kB a task"
+        f"{value:,.0f} ms, {each['memory_of_task'] / 1000:,.0f} kB a task"
         for value, each in zip(milliseconds, few, strict=True)
     ]
     axes.bar_label(bars, labels, padding=4, fontsize=9)

@@ -40,6 +40,16 @@ class Idle(BaseTrigger):
         yield TriggerEvent({})
 
 
+class IdleWithRequests(Idle):
+    """Does nothing either, but has imported what talks HTTP."""
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        import requests  # noqa: F401, PLC0415 - in the triggerer, as triggers do
+
+        async for event in super().run():
+            yield event
+
+
 class Probe(BaseTrigger):
     """Writes down, each second, how the event loop and the process are.
 

@@ -108,9 +108,9 @@ def others(count: int, stub: Servant, ports: dict[str, int], certificate: Path) 
     yield Subject("Airflow alone: they do nothing", [idle()] * count, lambda: 0)
 
 
-def idle() -> Waiter:
-    """Return a trigger that does nothing."""
-    return Waiter("benchmarks.triggerer_probe.Idle", {})
+def idle(kind: str = "Idle") -> Waiter:
+    """Return a trigger that does nothing: of a class in `triggerer_probe`."""
+    return Waiter(f"benchmarks.triggerer_probe.{kind}", {})
 
 
 def connections(fast: dict[str, Any], slow: dict[str, Any], ports: dict[str, int]) -> list[dict[str, Any]]:

@@ -32,24 +32,32 @@ class Limit:
     learned_after: list[float] = field(default_factory=list)  #: of each job, from its end
 
 
-def table_of_many(many: Measured, nobody: Measured, limit: Limit, few: Measured) -> Table:
+@dataclass(frozen=True)
+class Alone:
+    """What as many triggers cost that do nothing."""
+
+    airflow: Measured
+    requests: Measured  #: with `requests` imported
+
+
+def table_of_many(many: Measured, alone: Alone, limit: Limit, few: Measured) -> Table:
     """Return what was found of many waiting sensors of ours, and of a few of them, beside the targets."""
     table = Table(title=f"{many.count} Stitch sensors wait in one triggerer", title_justify="left")
     table.add_column("")
     for heading in ("Measured", "Target", ""):
         table.add_column(heading, justify="right")
-    for name, found, target, met in _lines(many, nobody, limit, few):
+    for name, found, target, met in _lines(many, alone, limit, few):
         table.add_row(name, found, target, "" if met is None else "met" if met else "[bold red]missed[/]")
     return table
 
 
 def _lines(
-    many: Measured, nobody: Measured, limit: Limit, few: Measured
+    many: Measured, alone: Alone, limit: Limit, few: Measured
 ) -> list[tuple[str, str, str, bool | None]]:
     """Return of all that is told a name, what was found, the target, and whether it is met."""
     learned = sorted(limit.learned_after)
     lost = limit.missing + limit.failed
-    limited, stall, memory = limit.busiest_window, many.stall.own, many.memory
+    limited, stall, memory = limit.busiest_window, many.stall.own, many.memory_of_task
     return [
         (
             f"Limited requests in any 10 of {limit.minutes:.0f} minutes",
@@ -78,8 +86,16 @@ def _lines(
             f"at most {_kilobytes(MOST_MEMORY)}",
             memory <= MOST_MEMORY,
         ),
-        ("  of each but the first", _kilobytes(many.memory_of_further), "", None),
-        ("  of that, what Airflow takes for any task", _kilobytes(nobody.memory_of_further), "", None),
+        ("  of a task whose trigger does nothing", _kilobytes(alone.airflow.memory_of_task), "", None),
+        ("Memory taken once, however many wait", _megabytes(many.memory_once), "", None),
+        ("  by `requests` and what it imports", _megabytes(_of_requests(alone)), "", None),
+        (f"All that memory for each of {many.count}", _kilobytes(many.memory / many.count), "", None),
+        (
+            "  if its trigger does nothing, with `requests` imported",
+            _kilobytes(alone.requests.memory / alone.requests.count),
+            "",
+            None,
+        ),
         ("Tasks without an outcome, or with an error", str(lost), "0", lost == 0),
         (
             "From a job's end to its task's resumption, median",
@@ -101,8 +117,8 @@ def table_of_few(few: list[Measured]) -> Table:
     headings = (
         "Blocked",
         "while started",
-        "Memory: first",
-        "each further",
+        "Memory: once",
+        "each task",
         "of ours",
         "Requests a minute",
         "CPU",
@@ -115,9 +131,9 @@ def table_of_few(few: list[Measured]) -> Table:
             each.name,
             _milliseconds(each.stall.own),
             _milliseconds(each.stall_starting.own),
-            f"{each.memory_of_first / 1e6:.1f} MB",
-            _kilobytes(each.memory_of_further),
-            f"{each.memory_of_further / ours.memory_of_further:.1f}",
+            _megabytes(each.memory_once),
+            _kilobytes(each.memory_of_task),
+            f"{each.memory_of_task / ours.memory_of_task:.1f}",
             f"{each.requests_a_minute:.0f}",
             f"{each.cpu * 100:.0f}%",
         )
@@ -136,10 +152,18 @@ def _kilobytes(size: float) -> str:
     return f"{size / 1000:.1f} kB"
 
 
-def misses(many: Measured, nobody: Measured, limit: Limit, few: Measured) -> list[str]:
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def _of_requests(alone: Alone) -> float:
+    return alone.requests.memory_once - alone.airflow.memory_once
+
+
+def misses(many: Measured, alone: Alone, limit: Limit, few: Measured) -> list[str]:
     """Return the targets that were missed, in words."""
     return [
         f"{many.count} waiting sensors: {name}: {found}; {target}"
-        for name, found, target, met in _lines(many, nobody, limit, few)
+        for name, found, target, met in _lines(many, alone, limit, few)
         if met is False
     ] + [f"An error of these: {error}" for error in limit.errors]
