@@ -77,7 +77,8 @@ class StitchHook(BaseHook):
         """Return the source with this id, or `name`, or display name.
 
         :param client: this hook's client with another patience.
-        :param sources: all of the account, if they are known already; None asks Stitch for them.
+        :param sources: all of the account, if they are known already; None asks Stitch: for the one with this
+            id, or else for all.
 
         :raises UnknownSource: there is none; the message lists candidates.
         :raises AmbiguousSource: there are several; the message lists them.
@@ -86,7 +87,10 @@ class StitchHook(BaseHook):
         from airflow_provider_stitch.replication.sources import find_source
 
         client = client or self.client
-        sources = client.list_sources() if sources is None else sources
+        if sources is None:
+            # To list all, of which there may be thousands, takes a while.
+            living = _living_by_id(client, source)
+            sources = client.list_sources() if living is None else [living]
         _check_account(client, sources)
         return find_source(sources, source)
 
@@ -150,6 +154,20 @@ PARTNER_UNTESTED = (
     "They were not tried: Stitch has no request for that but the creation of an account. There is no access "
     "token, so nothing else can be done with this connection."
 )
+
+
+def _living_by_id(client: StitchClient, wanted: int | str) -> Source | None:
+    from airflow_provider_stitch.connect.errors import UnknownSource
+    from airflow_provider_stitch.replication.sources import id_within
+
+    number = id_within(wanted)
+    if number is None:
+        return None
+    try:
+        source = client.get_source(number)
+    except UnknownSource:  # another may have this number as its name
+        return None
+    return source if source.deleted_at is None else None
 
 
 def _check_account(client: StitchClient, sources: Sequence[Source]) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.objects import Source
 
 MOST_CANDIDATES = 10
+MOST_DIGITS = 18  #: more than any id of Stitch's has
 
 
 def find_source(sources: Sequence[Source], wanted: int | str) -> Source:
@@ -24,11 +25,11 @@ def find_source(sources: Sequence[Source], wanted: int | str) -> Source:
     :raises UnknownSource: none fits; the message lists the likeliest.
     :raises AmbiguousSource: several fit; the message lists them.
     """
-    text = str(wanted).strip()
+    text, number = str(wanted).strip(), id_within(wanted)
     living = [source for source in sources if source.deleted_at is None]
     deleted = [source for source in sources if source.deleted_at is not None]
     for group in (living, deleted):
-        for fits in (_has_id(group, text), _has_name(group, text), _has_display_name(group, text)):
+        for fits in (_has_id(group, number), _has_name(group, text), _has_display_name(group, text)):
             if len(fits) > 1:
                 raise AmbiguousSource(
                     f"{len(fits)} sources of this account go by {text!r}: {_listed(fits)}. "
@@ -39,8 +40,14 @@ def find_source(sources: Sequence[Source], wanted: int | str) -> Source:
     raise UnknownSource(f"This Stitch account has no source {text!r}. {_candidates(living, text)}")
 
 
-def _has_id(sources: Sequence[Source], text: str) -> list[Source]:
-    return [source for source in sources if text.isdecimal() and source.id == int(text)]
+def id_within(wanted: int | str) -> int | None:
+    """Return what may be an id of Stitch's; None if it can only be a name."""
+    text = str(wanted).strip()
+    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS and int(text) > 0 else None
+
+
+def _has_id(sources: Sequence[Source], number: int | None) -> list[Source]:
+    return [source for source in sources if source.id == number]
 
 
 def _has_name(sources: Sequence[Source], text: str) -> list[Source]:

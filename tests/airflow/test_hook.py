@@ -162,6 +162,27 @@ def test_the_client_id_of_another_account_is_refused(connect, stitch):
 
 
 @pytest.mark.usefixtures("_database")
+@pytest.mark.parametrize("form", [int, str])
+def test_a_source_s_id_needs_no_list_of_all_sources(stitch, form):
+    github = stitch.add_source("github", streams={"a": 1})
+
+    assert StitchHook().resolve_source(form(github)).name == "github"
+    assert [request.path for request in stitch.requests] == [f"/v4/sources/{github}"]
+
+
+@pytest.mark.usefixtures("_database")
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_source_whose_name_is_a_number_is_found_if_no_living_one_has_it_as_id(stitch, is_deleted):
+    github = stitch.add_source("github", streams={"a": 1})
+    if is_deleted:
+        StitchHook().client.delete_source(github)
+    number = str(github if is_deleted else github + 1000)
+    named = stitch.add_source(number, streams={"a": 1})
+
+    assert StitchHook().resolve_source(number).id == named
+
+
+@pytest.mark.usefixtures("_database")
 def test_a_source_is_found_by_its_name(stitch):
     github = stitch.add_source("github", display_name="GitHub", streams={"a": 1})
 
@@ -170,3 +191,5 @@ def test_a_source_is_found_by_its_name(stitch):
     } == {github}
     with pytest.raises(UnknownSource):
         StitchHook().resolve_source("githob")
+    with pytest.raises(UnknownSource):
+        StitchHook().resolve_source("9" * 5000)
