@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.triggers.base import BaseTrigger
 from asgiref.sync import sync_to_async
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
 
 DEFERRED = "deferred"
 
@@ -78,12 +75,11 @@ def _is_deferred_in_database(trigger: BaseTrigger) -> bool:
     return row is not None and row.state == DEFERRED and row.trigger_id == trigger.trigger_id
 
 
-async def undisturbed(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine to its end, for Airflow cancels a trigger anew each second until it has ended.
+async def undisturbed(task: asyncio.Task[None]) -> None:
+    """Wait for the end of a task, for Airflow cancels a trigger anew each second until it has ended.
 
     Only a triggerer that ends cuts it short: that cancels all there is.
     """
-    task = asyncio.ensure_future(coroutine)
     while not task.done():
         with suppress(asyncio.CancelledError):
             await asyncio.wait({task})

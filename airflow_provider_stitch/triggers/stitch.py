@@ -56,6 +56,8 @@ class StitchPhaseTrigger(BaseTrigger):
     :param ending: how to end the task from here, an `Ending` in plain values; None leaves that to a worker.
     """
 
+    _stopping: asyncio.Task[None] | None = None  #: what `on_kill` does
+
     def __init__(
         self,
         *,
@@ -160,7 +162,17 @@ class StitchPhaseTrigger(BaseTrigger):
         if not self.stop_on_kill:
             return
         if self.goal.job_name is not None:
-            await undisturbed(self._stop_unless_awaited(self.goal, self.goal.job_name))
+            self._stopping = asyncio.ensure_future(self._stop_unless_awaited(self.goal, self.goal.job_name))
+            await undisturbed(self._stopping)
+
+    async def cleanup(self) -> None:
+        """Wait until `on_kill` has done its work, which Airflow then may have left.
+
+        It waits for it by `asyncio.wait_for`. Before Python 3.12 that is over with the second of the
+        cancellations, and the task's log is closed when this trigger ends.
+        """
+        if self._stopping is not None:
+            await undisturbed(self._stopping)
 
     async def _stop_unless_awaited(self, goal: Goal, job_name: str) -> None:
         try:

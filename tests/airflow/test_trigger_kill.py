@@ -29,13 +29,14 @@ def cancel(request, monkeypatch):
     calls_on_kill = request.param == "from 3.3"
     monkeypatch.setattr(triggers, "AIRFLOW_CALLS_ON_KILL", calls_on_kill)
 
-    async def cancelled(trigger, *, times=1):
+    async def cancelled(trigger, *, times=1, then=lambda: None):
         task = asyncio.create_task(anext_of(trigger))
         await asyncio.sleep(0.1)
         for _ in range(times):
             task.cancel()
             await asyncio.sleep(0.05)
         await asyncio.wait({task})
+        then()
         assert task.cancelled()
 
     async def anext_of(trigger):
@@ -43,8 +44,10 @@ def cancel(request, monkeypatch):
             await trigger.run().__anext__()
         except asyncio.CancelledError:
             if calls_on_kill:
-                await trigger.on_kill()
+                await asyncio.wait_for(trigger.on_kill(), 30)
             raise
+        finally:
+            await trigger.cleanup()
 
     return lambda trigger, **options: asyncio.run(cancelled(trigger, **options))
 
@@ -103,8 +106,11 @@ def test_being_cancelled_again_does_not_keep_the_job_from_being_stopped(stitch, 
     """Airflow cancels a trigger anew each second until it has ended."""
     airflow_says(monkeypatch, still_waits=False)
     stitch.fail("DELETE", delay=0.5)
-    cancel(trigger_of(stitch, job), times=5)
-    assert is_stopped(stitch, job)
+    stopped_at_the_end = []
+    cancel(
+        trigger_of(stitch, job), times=5, then=lambda: stopped_at_the_end.append(is_stopped(stitch, job))
+    )
+    assert stopped_at_the_end == [True]
 
 
 def test_a_stop_that_fails_leaves_the_task_as_the_user_wants_it(stitch, job, cancel, monkeypatch):
