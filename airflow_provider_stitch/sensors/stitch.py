@@ -54,7 +54,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
     :param start_from_trigger: begin in the triggerer, without a worker before the wait. Needs `deferrable`.
         Where Airflow can't do that, the task begins in a worker as usual, and its log says why.
     :param end_from_trigger: end in the triggerer, without a worker after the wait. Needs `deferrable`. Where
-        only a worker can do what is due (some failures, `outlets`), the task ends there.
+        only a worker can do what is due (some failures, `outlets`, `multiple_outputs`), the task ends there.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -203,7 +203,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 
     def _ending(self) -> dict[str, bool] | None:
         """Return the trigger's `Ending` in plain values, without importing triggers at each parse."""
-        if not self.end_from_trigger or self.outlets:
+        if not self.end_from_trigger or self.outlets or self.multiple_outputs:
             return None
         return {
             "soft_fail": self.soft_fail,

@@ -240,6 +240,10 @@ def test_outlets_are_left_to_a_worker():
     assert task.start_trigger_args.trigger_kwargs["ending"] is None
 
 
+def test_an_xcom_for_each_value_is_left_to_a_worker():
+    assert sensor(multiple_outputs=True).start_trigger_args.trigger_kwargs["ending"] is None
+
+
 @needs_templates
 def test_200_that_begin_and_end_in_one_triggerer_share_the_limit_of_their_account(stitch, monkeypatch):
     xcoms = {}
