@@ -82,6 +82,25 @@ class StitchTask:
             warn=self.log.warning,
         )
 
+    def wait(self, goal: Goal, deadline: float | None) -> Outcome:
+        """Wait in this worker, with the connection's new token once Stitch refuses the one that it had."""
+        from airflow_provider_stitch.replication.goals import Goal
+
+        outcome = run(self.watch(goal, deadline).wait())
+        while outcome.is_refused_token and self.takes_new_token():
+            outcome = run(self.watch(Goal.from_dict(outcome.goal), deadline).wait())
+        return outcome
+
+    def takes_new_token(self) -> bool:
+        """Read the connection anew, of which Stitch refuses the token. False: it has not changed."""
+        from airflow_provider_stitch.hooks.stitch import token_changed
+
+        if not self.hook.has_changed():
+            return False
+        del self.hook  # it is made anew
+        self.log.info(token_changed(self.stitch_conn_id))
+        return True
+
     def defer_until(
         self,
         goal: Goal,

@@ -7,7 +7,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_stitch import get_provider_info
 
@@ -53,7 +53,21 @@ class StitchHook(BaseHook):
 
         :raises StitchConfigurationError: the connection can't be used; the message says why.
         """
-        return client_from(self.get_connection(self.stitch_conn_id))
+        return client_from(self._connection)
+
+    @cached_property
+    def _connection(self) -> Connection:
+        return self.get_connection(self.stitch_conn_id)
+
+    def has_changed(self) -> bool:
+        """Whether the connection is another than when its client was made: it may have a new token by now.
+
+        False if there is none any more.
+        """
+        try:
+            return _fields(self.get_connection(self.stitch_conn_id)) != _fields(self._connection)
+        except AirflowNotFoundException:
+            return False
 
     @cached_property
     def partner(self) -> StitchPartner:
@@ -187,6 +201,14 @@ def source_url(client_id: int, source_id: int) -> str:
     return f"{APP_URL}/client/{client_id}/pipeline/v2/sources/{source_id}/summary"
 
 
+def token_changed(stitch_conn_id: str) -> str:
+    """Return what a task's log says when its wait goes on with another token."""
+    return (
+        f"Stitch refuses the access token now. The connection {stitch_conn_id!r} has changed meanwhile, "
+        "so the wait goes on with the one that it has."
+    )
+
+
 def with_url(result: dict[str, Any]) -> dict[str, Any]:
     """Return what is known of a job with the address of its source's page: what a task returns as XCom."""
     return {**result, "url": source_url(result["client_id"], result["source_id"])}
@@ -262,12 +284,17 @@ def shared_client_from(connection: Connection) -> StitchClient:
 
     :raises StitchConfigurationError: one of the connection's fields can't be used; the message names it.
     """
-    fields = (connection.host, connection.port, connection.schema, connection.login, connection.password)
+    fields = _fields(connection)
     with _clients_lock:
-        key = (*fields, connection.extra)
-        if key not in _clients:
-            _clients[key] = client_from(connection)
-        return _clients[key]
+        if fields not in _clients:
+            _clients[fields] = client_from(connection)
+        return _clients[fields]
+
+
+def _fields(connection: Connection) -> tuple[Any, ...]:
+    """Return all that makes a connection's client what it is."""
+    address = (connection.host, connection.port, connection.schema)
+    return (*address, connection.login, connection.password, connection.extra)
 
 
 def _base_url(connection: Connection) -> str:

@@ -305,7 +305,7 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
                 stop_on_kill=stop_on_kill,
                 stop_at_deadline=stop_on_kill and deadline.is_execution_timeout,
             )
-        outcome = run(self.watch(goal, until).wait())
+        outcome = self.wait(goal, until)
         return self._after(context, outcome, awaited, deadline, first_try_at)
 
     def _after(

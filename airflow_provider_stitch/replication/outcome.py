@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.connect.errors import KINDS, StitchError
+from airflow_provider_stitch.connect.errors import KINDS, StitchError, StitchUnauthorized
 from airflow_provider_stitch.connect.objects import format_time
 from airflow_provider_stitch.replication.known import Known
 from airflow_provider_stitch.replication.phases import assess
@@ -27,6 +27,11 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @property
+    def is_refused_token(self) -> bool:
+        """Stitch refused the access token."""
+        return self.error is not None and self.error["kind"] == StitchUnauthorized.__name__
 
     def raise_for_error(self) -> None:
         """Raise the error that the waiting ended with, if it did."""

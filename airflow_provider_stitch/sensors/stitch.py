@@ -137,7 +137,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Take one look at Stitch."""
-        from airflow_provider_stitch.connect.errors import PhaseTimedOut
+        from airflow_provider_stitch.connect.errors import PhaseTimedOut, StitchUnauthorized
 
         with self._failing(), failing_for_good():
             if self._watch is None:
@@ -149,6 +149,11 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
                 assessment = run(self._watch.poke() if self.reschedule else self._watch.look())
             except PhaseTimedOut as error:  # no request was left in this sensor's time
                 raise AirflowSensorTimeout(str(error)) from None
+            except StitchUnauthorized:
+                if not self.takes_new_token():
+                    raise
+                self._watch.reader.client = self.hook.client
+                return False
             if assessment.state == "running":
                 return False
             return PokeReturnValue(is_done=True, xcom_value=self._end(self._watch.outcome(assessment)))

@@ -19,7 +19,13 @@ from airflow_provider_stitch.connect.errors import (
     StitchConfigurationError,
     StitchError,
 )
-from airflow_provider_stitch.hooks.stitch import StitchHook, airflow_home, shared_client_from, with_url
+from airflow_provider_stitch.hooks.stitch import (
+    StitchHook,
+    airflow_home,
+    shared_client_from,
+    token_changed,
+    with_url,
+)
 from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.replication.outcome import Outcome
 from airflow_provider_stitch.replication.reader import AccountReader
@@ -116,6 +122,8 @@ class StitchPhaseTrigger(BaseTrigger):
                 outcome = Outcome.of_failed_start(self.goal, error)
             else:
                 outcome = await watch.wait()
+                while outcome.is_refused_token and await self._takes_new_token(watch):
+                    outcome = await watch.wait()
             if self.stop_at_deadline and outcome.error and outcome.error["kind"] == PhaseTimedOut.__name__:
                 await self._stop(self.goal)
         except asyncio.CancelledError:
@@ -146,6 +154,18 @@ class StitchPhaseTrigger(BaseTrigger):
     async def _watch(self) -> Watch:
         reader = await self._reader(self.deadline)
         return Watch(reader, self.goal, poll_interval=self.poll_interval, tell=_tell, warn=_warn)
+
+    async def _takes_new_token(self, watch: Watch) -> bool:
+        """Give a watch whose token is refused the one that the connection has now. False: it is the same."""
+        try:
+            client = await _shared_client(self.stitch_conn_id)
+        except (AirflowNotFoundException, StitchConfigurationError):
+            return False
+        if client is watch.reader.client:
+            return False
+        watch.reader.client = client
+        _tell(token_changed(self.stitch_conn_id))
+        return True
 
     async def _reader(self, deadline: float | None) -> AccountReader:
         try:

@@ -107,9 +107,7 @@ def test_being_cancelled_again_does_not_keep_the_job_from_being_stopped(stitch, 
     airflow_says(monkeypatch, still_waits=False)
     stitch.fail("DELETE", delay=0.5)
     stopped_at_the_end = []
-    cancel(
-        trigger_of(stitch, job), times=5, then=lambda: stopped_at_the_end.append(is_stopped(stitch, job))
-    )
+    cancel(trigger_of(stitch, job), times=5, then=lambda: stopped_at_the_end.append(is_stopped(stitch, job)))
     assert stopped_at_the_end == [True]
 
 
