@@ -20,7 +20,7 @@ class Trouble:
     since: datetime  #: Stitch's time of the first look that showed it
     until: datetime  #: and of the last
     looks: int  #: later looks that still showed it
-    is_new: bool  #: an earlier look showed the stream without it
+    clear_at: datetime | None  #: an earlier look, which showed the stream without it; None: there was none
     said: str | None = None  #: the destination's own message
 
     def seen_again(self, at: datetime, said: str | None) -> Trouble:
@@ -38,6 +38,7 @@ class Known:
     loads: Mapping[str, tuple[Load, ...]] | None = None  #: by stream name, which need not be unique
     loads_at: datetime | None = None
     troubles: Mapping[str, Trouble] = field(default_factory=dict)  #: by stream name
+    recovered: frozenset[str] = frozenset()  #: names of streams that an earlier look showed in trouble
     check: ConnectionCheck | None = None
     earlier_seen_at: datetime | None = None  #: the last look at the list before the goal's job was in it
     earlier_ended_at: datetime | None = None  #: when the job ended that was listed then, if one was
@@ -72,12 +73,19 @@ class Known:
             for row in rows
             if row.error_state is not None and row.stream_name not in kept
         }
-        troubles |= {name: trouble for name, trouble in self.troubles.items() if name in kept}
-        return replace(self, loads={**by_name, **kept}, loads_at=at, troubles=troubles)
+        # What is not found may just have moved to another page.
+        unseen = {name: each for name, each in self.troubles.items() if name in kept or name not in by_name}
+        recovered = self.recovered | (self.troubles.keys() - troubles.keys() - unseen.keys())
+        return replace(
+            self,
+            loads={**by_name, **kept},
+            loads_at=at,
+            troubles={**troubles, **unseen},
+            recovered=frozenset(recovered),
+        )
 
     def _follow(self, row: Load, at: datetime) -> Trouble:
         before = self.troubles.get(row.stream_name)
         if before is not None:
             return before.seen_again(at, row.error)
-        # A trouble of the very first look may be older than the job; one of a later look came since.
-        return Trouble(since=at, until=at, looks=0, is_new=self.loads is not None, said=row.error)
+        return Trouble(since=at, until=at, looks=0, clear_at=self.loads_at, said=row.error)

@@ -111,7 +111,9 @@ class Listing(Generic[T]):
 
     def learned(self) -> None:
         """Take in that the places of the latest look's records in the hidden order are known now."""
-        latest = max(self.looks.values(), key=lambda look: look.serial)
+        latest = max(self.looks.values(), key=lambda look: look.serial, default=None)
+        if latest is None:
+            return  # meanwhile the list has become so short that the page is gone
         for order in list(self._orders):
             if isinstance(order.key_of, StreamIds):
                 self._judge(order, latest)

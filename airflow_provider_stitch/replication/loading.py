@@ -167,7 +167,12 @@ def is_crowded(known: Known, began_at: datetime) -> bool:
 
 
 def judge_streams(
-    targets: Sequence[Target], known: Known, *, load_settle: float, completed_at: datetime
+    targets: Sequence[Target],
+    known: Known,
+    *,
+    load_settle: float,
+    began_at: datetime,
+    completed_at: datetime,
 ) -> tuple[StreamVerdict, ...]:
     """Say of each target whether it is loaded, as of the last look at the source's loads."""
     if known.loads is None or known.loads_at is None:
@@ -180,19 +185,34 @@ def judge_streams(
             target,
             row,
             _trouble_of(target, known),
+            began_at=began_at,
             at=known.loads_at,
             settle=timedelta(seconds=load_settle),
             quiet=known.loads_at - (latest_load or completed_at) >= NO_ROWS_PATIENCE,
         )
-        for target, row in _rows_of(targets, known.loads)
+        for target, row in _rows_of([_after_trouble(target, known) for target in targets], known.loads)
     )
 
 
+def _after_trouble(target: Target, known: Known) -> Target:
+    """Let the first load after an error settle: it may bring only what earlier jobs had left."""
+    recovered = not known.recovered.isdisjoint(target.load_names)
+    return replace(target, must_settle=True) if recovered else target
+
+
 def _judge_stream(
-    target: Target, row: Load | None, trouble: Trouble | None, *, at: datetime, settle: timedelta, quiet: bool
+    target: Target,
+    row: Load | None,
+    trouble: Trouble | None,
+    *,
+    began_at: datetime,
+    at: datetime,
+    settle: timedelta,
+    quiet: bool,
 ) -> StreamVerdict:
     if trouble is not None:
-        state: Literal["in_error", "waiting"] = "in_error" if _counts(trouble) else "waiting"
+        counts = _counts(trouble, began_at)
+        state: Literal["in_error", "waiting"] = "in_error" if counts else "waiting"
         return StreamVerdict(target, state, in_trouble=True, said=trouble.said)
     loaded_at = row.last_batch_loaded_at if row else None
     # Loads are told in whole seconds. One in the very second of the flush may be either side of it.
@@ -217,8 +237,10 @@ def _second(instant: datetime) -> datetime:
     return instant.replace(microsecond=0)
 
 
-def _counts(trouble: Trouble) -> bool:
-    return trouble.is_new or (
+def _counts(trouble: Trouble, began_at: datetime) -> bool:
+    # It is new if the stream was seen without it since the job began, and may else be older than the job.
+    is_new = trouble.clear_at is not None and trouble.clear_at >= _second(began_at)
+    return is_new or (
         trouble.looks >= OLD_TROUBLE_LOOKS and trouble.until - trouble.since >= OLD_TROUBLE_PATIENCE
     )
 

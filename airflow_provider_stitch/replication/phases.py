@@ -196,8 +196,14 @@ def _assess_streams(goal: Goal, known: Known, extraction: ExtractionVerdict) -> 
     if not complete and not log_given_up(known):
         return _ask(Question.LOG, extraction=extraction)
     targets, warnings = _targets(known, extraction)
-    completed_at = extraction.completed_at or _began_at(extraction, known)
-    judged = judge_streams(targets, known, load_settle=goal.load_settle, completed_at=completed_at)
+    began_at = _began_at(extraction, known)
+    judged = judge_streams(
+        targets,
+        known,
+        load_settle=goal.load_settle,
+        began_at=began_at,
+        completed_at=extraction.completed_at or began_at,
+    )
     verdicts = _asked_for(goal, known, judged)
     state = _sum_up(goal, verdicts)
     return Assessment(

@@ -275,9 +275,11 @@ class Watch:
             self._take_loads(told, told.value)
 
     async def _ask_for_loads(self, assessment: Assessment, until: float | None) -> None:
-        selected = Counter(stream.stream_name for stream in self.known.streams or () if stream.selected)
+        # What is not selected any longer may still be listed, and be found instead of its namesake.
+        streams = (each for each in self.known.streams or () if each.selected is not None)
+        times = Counter(stream.stream_name for stream in streams)
         waiting = (verdict for verdict in assessment.streams if verdict.state == "waiting")
-        expected = [_load_of(verdict, selected) for verdict in waiting]
+        expected = [_load_of(verdict, times) for verdict in waiting]
         latest, experience = self._loads_told, self.reader.watch.experience_of_loads()
         prospect = of_loads(self.goal, self.known, assessment, self._moment(latest), experience)
         since = latest.serial if latest else LATEST_KNOWN
@@ -403,10 +405,10 @@ def _first_of(asks: Sequence[Question], asked: Container[Question]) -> Question 
     return next((each for each in asks if each not in asked), None)
 
 
-def _load_of(verdict: StreamVerdict, selected: Counter[str]) -> tuple[tuple[str, ...], int]:
+def _load_of(verdict: StreamVerdict, times: Counter[str]) -> tuple[tuple[str, ...], int]:
     """Return the names of a stream's load, and how many streams' loads there may be by that name."""
     names = verdict.target.load_names
-    return names, max(1, selected[names[-1]])
+    return names, max(1, times[names[-1]])
 
 
 def _brief(stream: Stream) -> Stream:

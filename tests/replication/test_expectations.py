@@ -222,7 +222,7 @@ def test_an_old_load_error_is_looked_at_twice_within_five_minutes():
     """Half-way, and when it has lasted for as long as decides. Before that it may clear at any time."""
     broken = load("commits", None, error="disk full")
     known = KNOWN.with_loads([broken], at("06:00:10"))
-    known = replace(known, troubles={"commits": replace(known.troubles["commits"], is_new=False)})
+    known = replace(known, troubles={"commits": replace(known.troubles["commits"], clear_at=None)})
     the_goal = goal("loading", streams=("commits",))
 
     def certain_at(known: Known) -> float:

@@ -282,3 +282,14 @@ def test_what_is_remembered_of_a_long_list_stays_small():
         searcher.extraction(source_id)
 
     assert len(searcher.pages.looks) <= 31
+
+
+def test_a_list_of_which_nothing_is_left_is_learned_from_no_more():
+    """Between a look at a page and what is learned of its streams the list may have become shorter."""
+    pages = listing.loads()
+    pages.add(Look(page_of([load_of("github", "commits")] * 650, 7), 1, 1.0, {}), 0)
+    pages.add(Look(page_of([], 7), 2, 2.0, {}), 1)
+
+    pages.learned()
+
+    assert pages.looks == {}

@@ -269,7 +269,7 @@ def test_a_look_for_one_streams_load_leaves_what_is_known_of_the_others():
     """Loads of one source are on several pages, of which only those are looked at that are waited for."""
     both = log(flushed("06:04:30", "commits"), flushed("06:04:40", "issues"))
     facts = known(both, looks=([load("commits", "06:05:00"), load("issues", None, "locked")], "06:06:00"))
-    facts = facts.with_loads([load("issues", "06:06:10")], at("06:06:20"), {"issues"})
+    facts = facts.with_loads([load("issues", "06:06:10")], at("06:08:10"), {"issues"})
 
     assert assess(goal("loading"), facts).state == "finished"
 
@@ -417,7 +417,22 @@ LOADED = load("commits", "06:09:47")
             id="old: still there on two later looks, the last 5 minutes after the first",
         ),
         pytest.param(
+            [([BAD], "06:00:10"), ([], "06:01:00"), ([BAD], "06:02:00")],
+            "running",
+            id="old: it was not found once, for it had moved to another page",
+        ),
+        pytest.param(
+            [([GOOD], "05:30:00"), ([BAD], "06:06:00")],
+            "running",
+            id="perhaps old: it was well before the job began",
+        ),
+        pytest.param(
             [([BAD], "06:00:10"), ([BAD], "06:01:00"), ([LOADED], "06:09:48")],
+            "running",
+            id="old: it cleared, and what earlier jobs had left is in",
+        ),
+        pytest.param(
+            [([BAD], "06:00:10"), ([BAD], "06:01:00"), ([LOADED], "06:09:48"), ([LOADED], "06:11:47")],
             "finished",
             id="old: it cleared, and the rows are in",
         ),

@@ -23,6 +23,7 @@ from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.replication.known import Known
 from airflow_provider_stitch.replication.loading import is_crowded
 from airflow_provider_stitch.replication.watch import Watch
+from tests.replication.conftest import EmulatedClock
 from tests.replication.facts import EARLIER, at, extraction
 
 
@@ -336,6 +337,49 @@ def test_without_a_log_the_selected_streams_are_waited_for(stitch, waiter, githu
     }
     assert any("does not tell which streams had rows" in line for line in waiter.warned)
     assert any("Saw no load of issues" in line for line in waiter.warned)
+
+
+def test_a_stream_is_not_mistaken_for_a_deselected_one_of_its_name_on_another_page(stitch, waiter):
+    stitch.quirks.loads_order = "stream_id"
+    users = {
+        schema: EmulatedStream(
+            rows=7, tap_stream_id=schema, stream_name="users", schema_name=schema, selected=schema == "new"
+        )
+        for schema in ("old", "new")
+    }
+    others = {f"table_{number}": 0 for number in range(110)}
+    shop = stitch.add_source("shop", streams={"old": users["old"], **others, "new": users["new"]})
+    for stream in ("old", *others, "new"):
+        stitch.record_load(shop, stream, seconds_ago=86_400)
+
+    goal = waiter.goal(shop, waiter.start(shop).job_name)
+
+    assert waiter.wait(goal, forgetful=True).error is None
+
+
+def test_a_load_error_from_before_the_job_is_old_though_a_look_long_before_was_without_it(stitch, waiter):
+    """A sensor may look at the loads hours before the job begins."""
+    clock = EmulatedClock(stitch)
+    shop = stitch.add_source("shop", streams={"orders": 5}, schedule_minutes=60)
+    stitch.record_load(shop, "orders", seconds_ago=7200)
+    happens = {1800.0: stitch.set_load_error, 3600.0 + 320: stitch.clear_load_error}
+    began = clock.time()
+
+    class Busy(EmulatedClock):
+        async def sleep(self, seconds: float) -> None:
+            await super().sleep(seconds)
+            for due in [each for each in happens if self.time() - began >= each]:
+                happens.pop(due)(shop, "orders")
+
+    reader = waiter.reader()
+    reader.clock = Busy(stitch)
+    goal = waiter.goal(shop, started_after=stitch.now())
+
+    outcome = asyncio.run(Watch(reader, goal, warn=waiter.warned.append).wait())
+
+    assert outcome.error is None
+    assert happens == {}
+    assert any("may be older than this job" in warning for warning in waiter.warned)
 
 
 def test_streams_of_one_name_in_two_schemas(stitch, waiter):
