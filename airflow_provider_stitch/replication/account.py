@@ -17,13 +17,21 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from airflow_provider_stitch.connect.errors import StitchBadRequest, StitchError, StitchNotFound
+from airflow_provider_stitch.connect.errors import (
+    ExtractionLogUnavailable,
+    StitchBadRequest,
+    StitchError,
+    StitchNotFound,
+    StitchUnavailable,
+    UnexpectedAnswer,
+)
 from airflow_provider_stitch.connect.objects import Page
 from airflow_provider_stitch.replication import listing
 from airflow_provider_stitch.replication.budget import WINDOW
 from airflow_provider_stitch.replication.listing import Listing, Look
 from airflow_provider_stitch.replication.planner import Candidate, Request, next_step
 from airflow_provider_stitch.replication.prospects import Experience
+from airflow_provider_stitch.replication.setbacks import Setbacks, is_passing
 from airflow_provider_stitch.replication.wants import (
     FROM_NOW_ON,
     ExtractionWant,
@@ -77,6 +85,7 @@ class AccountWatch:
         self._source_ids: dict[str, int] = {}
         self._took: dict[int, tuple[tuple[str, float], ...]] = {}  # each source's latest jobs, and seconds
         self._lags: deque[float] = deque(maxlen=EXPERIENCES)
+        self._setbacks = Setbacks()
         self._wakened = asyncio.Event()
         self._driver: asyncio.Task[None] | None = None
 
@@ -139,6 +148,8 @@ class AccountWatch:
                 now = self._reader.clock.time()
                 # What was planned by a clock that was set back since has to be planned anew.
                 was_set_back, latest = now < latest, now
+                if was_set_back:
+                    self._setbacks.clock_was_set_back()
                 over = [
                     want for want in self._wants if want.until <= now or (was_set_back and not want.urgent)
                 ]
@@ -170,6 +181,9 @@ class AccountWatch:
                     served.setdefault(request, []).append(want)
         if not served or (self.trouble is not None and under_way):
             return float("inf")
+        free_in = {request: self._setbacks.free_in(request, now) for request in served}
+        if min(free_in.values()) > 0:
+            return min(free_in.values())
         candidates = [
             Candidate(
                 request,
@@ -178,6 +192,7 @@ class AccountWatch:
                 asked_at=self._asked_at.get(request, float("-inf")),
             )
             for request, wants in served.items()
+            if free_in[request] <= 0
         ]
         budget = self._reader.budget
         # In a thread, since a file may tell how much is left, and a plan for thousands takes a while.
@@ -192,18 +207,18 @@ class AccountWatch:
     async def _ask(self, request: Request, client: StitchClient, serial: int, asked_at: float) -> None:
         over = threading.Event()
         try:
-            answer = await self._reader.ask_within_limit(
-                partial(_call, client, request, over.is_set), self._take_trouble
-            )
+            answer = await self._reader.try_within_limit(partial(_call, client, request, over.is_set))
             self.trouble = None
+            self._setbacks.answered(request)
             if isinstance(answer, Page):
                 await self._take_page(request, client, answer, serial, asked_at)
             else:
                 async for want in _few_at_a_time(self._wanting(request)):
                     want.settle(Told(answer, client.latest_answer_at, asked_at, serial))
         except Exception as error:  # noqa: BLE001 - it is handed on to whoever wants the answer
-            self.trouble = None
-            await self._take_refusal(request, client, error, serial, asked_at)
+            refusal = await self._take_failure(request, error)
+            if refusal is not None:
+                await self._take_refusal(request, client, refusal, serial, asked_at)
         finally:
             over.set()  # a long log would keep its thread, and that an event loop which is to end
             del self._under_way[request]
@@ -268,13 +283,28 @@ class AccountWatch:
             if want.client is client:  # another connection to the account may have a better token
                 want.fail(error)
 
-    async def _take_trouble(self, error: StitchError) -> None:
-        """Tell all who wait that Stitch can't be asked at the moment, once."""
-        is_new, self.trouble = self.trouble is None, error
+    async def _take_failure(self, request: Request, error: Exception) -> Exception | None:
+        """Let a request be made again later if it may be answered then; if not, return what is against it.
+
+        All who wait are told at once, at its first failure, if Stitch could be asked before.
+        """
+        if not isinstance(error, (StitchUnavailable, UnexpectedAnswer)):
+            self.trouble = None
+            self._setbacks.answered(request)
+            return error
+        retry_after = getattr(error, "retry_after", None)
+        attempts = self._setbacks.failed(request, retry_after, self._reader.clock.time())
+        fails_alone = request.what == "log" and self._setbacks.fails_alone(request)
+        if fails_alone or not is_passing(error, attempts):
+            self.trouble = None
+            self._setbacks.give_up(request)
+            return ExtractionLogUnavailable(str(error)) if fails_alone else error
+        is_new, self.trouble = self.trouble is None and attempts == 1, error
         if is_new:
             outage = Outage(f"{error} Asking again until it answers.")
             async for want in _few_at_a_time(self._wants):
                 want.settle(outage)
+        return None
 
 
 async def _few_at_a_time(wants: Iterable[Want[T]]) -> AsyncIterator[Want[T]]:

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider_stitch.connect.errors import (
-    ExtractionLogUnavailable,
     PhaseTimedOut,
     RateLimited,
-    StitchError,
     StitchUnavailable,
     UnexpectedAnswer,
 )
@@ -22,6 +20,7 @@ from airflow_provider_stitch.connect.transport import pause_before_retry
 from airflow_provider_stitch.replication.account import AccountWatch, account_watch
 from airflow_provider_stitch.replication.budget import Budget, shared_budget
 from airflow_provider_stitch.replication.places import places
+from airflow_provider_stitch.replication.setbacks import is_passing
 from airflow_provider_stitch.replication.shared_call import SharedCall
 from airflow_provider_stitch.replication.turns import NEWS
 from airflow_provider_stitch.replication.wants import FROM_NOW_ON, ExtractionWant, Outage
@@ -65,9 +64,6 @@ class SystemClock:
 
 
 SYSTEM_CLOCK = SystemClock()
-
-# An answer that is not what it should be may be one that was cut; one that stays so is an error.
-GARBAGE_ATTEMPTS = 5
 
 
 class AccountReader:
@@ -138,14 +134,9 @@ class AccountReader:
         """
         return self._insist(partial(asyncio.to_thread, call), takes_place=True)
 
-    def ask_within_limit(
-        self, call: Callable[[], T], before_pause: Callable[[StitchError], Awaitable[None]] | None = None
-    ) -> Coroutine[Any, Any, T]:
-        """Return the answer of one call that counts against Stitch's limit, as `ask` does.
-
-        :param before_pause: told of each failed attempt; None warns of the first.
-        """
-        return self._insist(partial(self._ask_within_limit, call), before_pause=before_pause)
+    def ask_within_limit(self, call: Callable[[], T]) -> Coroutine[Any, Any, T]:
+        """Return the answer of one call that counts against Stitch's limit, as `ask` does."""
+        return self._insist(partial(self.try_within_limit, call))
 
     async def sources(self) -> list[Source]:
         """Return the account's sources, asked for once for all in this event loop who want them now.
@@ -164,12 +155,10 @@ class AccountReader:
         attempt: Callable[[], Awaitable[T]],
         *,
         takes_place: bool = False,
-        before_pause: Callable[[StitchError], Awaitable[None]] | None = None,
     ) -> T:
         """Return what an attempt returns that is made again as long as Stitch does not answer.
 
         :param takes_place: each attempt waits for one of a few places.
-        :param before_pause: told of each failed attempt; None warns of the first.
         """
         attempts = 0
         taken = places() if takes_place else None
@@ -181,11 +170,9 @@ class AccountReader:
                 return await attempt()
             except (StitchUnavailable, UnexpectedAnswer) as error:
                 pause = pause_before_retry(attempts, getattr(error, "retry_after", None))
-                if not _is_passing(error, attempts) or pause > self.seconds_left():
+                if not is_passing(error, attempts) or pause > self.seconds_left():
                     raise
-                if before_pause is not None:
-                    await before_pause(error)
-                elif attempts == 1:
+                if attempts == 1:
                     await self._warn_in_turn(f"{error} Asking again until it answers.")
             finally:
                 if taken is not None:
@@ -196,7 +183,8 @@ class AccountReader:
         await self.clock.sleep(NEWS.take())
         self._warn(line)
 
-    async def _ask_within_limit(self, call: Callable[[], T]) -> T:
+    async def try_within_limit(self, call: Callable[[], T]) -> T:
+        """Return the answer of one call that counts against Stitch's limit, or raise what it raised."""
         budget = self.budget
         while wait := await asyncio.to_thread(budget.take):
             await self.clock.sleep(wait)
@@ -251,13 +239,6 @@ class AccountReader:
 
 _source_lists: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[StitchClient, SharedCall[list[Source]]]]
 _source_lists = WeakKeyDictionary()
-
-
-def _is_passing(error: StitchError, attempt: int) -> bool:
-    if isinstance(error, UnexpectedAnswer):
-        return attempt < GARBAGE_ATTEMPTS
-    # A log's place is good for a while only: who wants the log asks Stitch anew.
-    return not isinstance(error, ExtractionLogUnavailable)
 
 
 def _out_of_requests(wait: float) -> PhaseTimedOut:

@@ -18,7 +18,7 @@ from airflow_provider_stitch.connect.transport import pause_before_retry
 from airflow_provider_stitch.replication.extraction import began_at, judge_extraction
 from airflow_provider_stitch.replication.goals import time_in
 from airflow_provider_stitch.replication.known import Known
-from airflow_provider_stitch.replication.reader import GARBAGE_ATTEMPTS
+from airflow_provider_stitch.replication.setbacks import GARBAGE_ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,6 +13,7 @@ import pytest
 
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.connect.errors import (
+    ExtractionLogUnavailable,
     PhaseTimedOut,
     RateLimited,
     StitchUnauthorized,
@@ -476,6 +477,68 @@ def test_an_outage_pushes_the_whole_watch_back_and_each_waiter_is_told_of_it_onc
     assert [each.value.source_id for each in told] == SOURCES[::10]
     assert warned == dict.fromkeys(range(0, 250, 10), 1)
     assert len(account.client.asked) <= 8 + 3, "one request at a time asks whether it is over"
+
+
+def job_of(source_id: int) -> str:
+    return f"104857.{source_id}.sync.00000000-0000-1000-8000-000000000000"
+
+
+def failing_logs(error: Exception) -> LongLists:
+    """A client to which Stitch answers lists, but no log."""
+    client = LongLists(extractions=[extraction_of(each) for each in SOURCES])
+
+    def fail() -> None:
+        if client.asked[-1][0] == "log":
+            raise error
+
+    client.before_each = fail
+    return client
+
+
+def test_a_log_that_always_fails_holds_nobody_up_who_wants_something_else():
+    account = Account(failing_logs(StitchUnavailable("Stitch has a problem.")))
+
+    async def story():
+        log = asyncio.ensure_future(log_of(account.reader(), job_of(SOURCES[0])))
+        await asyncio.sleep(10)
+        began = account.loop.time()
+        for _ in range(10):
+            await account.planned()
+        took = account.loop.time() - began
+        return took, *(await asyncio.gather(log, return_exceptions=True))
+
+    took, refusal = account.run(story)
+
+    assert took < 600
+    assert isinstance(refusal, ExtractionLogUnavailable), "others were answered: the log can't be had"
+    assert len(account.warned) < 10, "who waits for something else is not told of each failure"
+
+
+def test_what_fails_is_not_asked_for_any_more_once_nobody_wants_it():
+    account = Account(failing_logs(StitchUnavailable("Stitch has a problem.")))
+
+    async def story():
+        log = asyncio.ensure_future(log_of(account.reader(), job_of(SOURCES[0])))
+        await asyncio.sleep(100)
+        log.cancel()
+        asked = len(account.client.asked)
+        await asyncio.sleep(3600)
+        return len(account.client.asked) - asked
+
+    assert account.run(story) <= 1
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_an_outage_in_which_the_clock_is_set_is_waited_for_no_longer(hours):
+    account = Account(failing(StitchUnavailable("Stitch is down."), times=6))
+
+    async def story():
+        account.loop.call_later(20, setattr, account.clock, "ahead", hours * 3600)
+        began = account.loop.time()
+        await account.planned(until=account.clock.time() + 24 * 3600)
+        return account.loop.time() - began
+
+    assert account.run(story) < 300
 
 
 def test_a_retry_after_pushes_the_whole_watch_back():
