@@ -18,6 +18,7 @@ from airflow_provider_stitch.emulator.job_book import JobBook
 from airflow_provider_stitch.emulator.load_list import LoadList
 from airflow_provider_stitch.emulator.loopback import hook_address
 from airflow_provider_stitch.emulator.notifications import Notifications
+from airflow_provider_stitch.emulator.schedule import next_slot
 from airflow_provider_stitch.emulator.sources import Source, usual_properties
 from airflow_provider_stitch.emulator.streams import Stream, make_stream, stream_with_rows
 
@@ -105,10 +106,12 @@ class Account:
         job: JobPlan,
     ) -> Source:
         """A source that a test adds as if it had been there since yesterday, with streams discovered."""
+        if schedule_minutes is not None and schedule_minutes <= 0:
+            raise ValueError(f"A schedule of every {schedule_minutes:g} minutes would never end.")
         self._check_new(source_id, name, type_name, step)
         created_at = now - timedelta(days=1)
         source = self.new_source(name, display_name, type_name, created_at, step=step, source_id=source_id)
-        source.give(usual_properties(type_name, schedule_minutes, properties))
+        source.give(usual_properties(type_name, schedule_minutes, now, properties))
         if step not in {"form", "oauth", "profile"}:
             steps = source.kind.steps.values()
             source.credentials |= {p.name for own in steps for p in own if p.credential and p.required}
@@ -121,7 +124,7 @@ class Account:
             source.checks.begin(created_at)
         if schedule_minutes is not None:
             source.schedule_minutes = schedule_minutes
-            self.schedule(source, now + timedelta(minutes=schedule_minutes))
+            self.schedule(source, next_slot(source.properties, schedule_minutes, now))
         self.jobs.plan_all(source, job)
         return source
 
@@ -208,12 +211,16 @@ class Account:
         if done and source.starts_by_itself and source.schedule_minutes is None:
             minutes = float(source.properties.get("frequency_in_minutes") or LONGEST_FIRST_WAIT)
             source.schedule_minutes = minutes
-            self.schedule(source, now + timedelta(minutes=min(minutes, LONGEST_FIRST_WAIT)))
+            slot = next_slot(source.properties, minutes, now)
+            if slot is not None and not source.properties.get("cron_expression"):
+                slot = min(slot, now + timedelta(minutes=LONGEST_FIRST_WAIT))
+            self.schedule(source, slot)
 
-    def schedule(self, source: Source, slot: datetime) -> None:
-        """Stitch itself starts a job at this instant, and so on."""
+    def schedule(self, source: Source, slot: datetime | None) -> None:
+        """Stitch itself starts a job at this instant, and so on; None: never."""
         source.next_slot = slot
-        self.agenda.at(slot, self._fire, source)
+        if slot is not None:
+            self.agenda.at(slot, self._fire, source)
 
     def _fire(self, source: Source, slot: datetime) -> None:
         """A slot that falls into a running job is skipped."""
@@ -221,7 +228,7 @@ class Account:
             return
         if not source.paused and not self.jobs.running(source, slot) and self.can_run(source, slot):
             self.jobs.begin(source, slot, "schedule")
-        self.schedule(source, slot + timedelta(minutes=source.schedule_minutes))
+        self.schedule(source, next_slot(source.properties, source.schedule_minutes, slot))
 
     def can_run(self, source: Source, now: datetime) -> bool:
         """Whether a job of this source could come to anything."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.emulator import report_cards
 from airflow_provider_stitch.emulator.catalogue import SourceType, source_type
-from airflow_provider_stitch.emulator.clock import stamp, stamp_or_none
+from airflow_provider_stitch.emulator.clock import parse_iso, stamp, stamp_ms, stamp_or_none
 from airflow_provider_stitch.emulator.jobs import StreamToRead
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ class Source:
         secret = {p.name for own in self.kind.steps.values() for p in own if p.credential}
         self.credentials |= {name for name in properties if name in secret}
         shown = {name: value for name, value in properties.items() if name not in secret}
+        if isinstance(shown.get("anchor_time"), str):
+            shown["anchor_time"] = stamp_ms(parse_iso(shown["anchor_time"]))
         self.properties = {**self.properties, **shown}
 
     def answer_steps(self) -> None:
@@ -175,14 +177,14 @@ class Source:
 
 
 def usual_properties(
-    source_type_name: str, schedule_minutes: float | None, given: Mapping[str, Any] | None
+    source_type_name: str, schedule_minutes: float | None, now: datetime, given: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """A source's properties: strings mostly, with what Stitch itself adds."""
     if not source_type(source_type_name).singer_backed:
         return dict(given or {})
     return {
         **stitch_properties(schedule_minutes or 60),
-        "anchor_time": "2026-05-04T06:00:00.000Z",
+        "anchor_time": stamp_ms(now),
         "start_date": "2025-01-01T00:00:00Z",
         **(given or {}),
     }

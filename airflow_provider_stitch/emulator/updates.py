@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.emulator import report_cards
@@ -12,10 +11,12 @@ from airflow_provider_stitch.emulator.catalogue import SOURCE_TYPES, SourceType,
 from airflow_provider_stitch.emulator.clock import parse_iso, stamp_ms
 from airflow_provider_stitch.emulator.plans import EmulatedStream
 from airflow_provider_stitch.emulator.refusal import Refusal, coded
+from airflow_provider_stitch.emulator.schedule import SCHEDULING, next_slot
 from airflow_provider_stitch.emulator.sources import Source, stitch_properties
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from airflow_provider_stitch.emulator.account import Account
 
@@ -208,23 +209,22 @@ def _move(account: Account, source: Source, destination_id: int, now: datetime) 
 
 
 def _change_properties(account: Account, source: Source, changed: Mapping[str, Any], now: datetime) -> None:
-    had_schemas = source.schema_in_load_names
+    had_schemas, had_schedule = source.schema_in_load_names, _scheduling(source)
     source.give(changed)
     source.answer_steps()
     account.configure(source, now)
     if source.schema_in_load_names != had_schemas:
         account.load_list.reorder()
-    _reschedule(account, source, now)
+    if source.schedule_minutes is not None and _scheduling(source) != had_schedule:
+        minutes = source.properties.get("frequency_in_minutes")
+        if isinstance(minutes, str) and minutes.isdecimal():
+            source.schedule_minutes = float(minutes) or source.schedule_minutes
+        account.schedule(source, next_slot(source.properties, source.schedule_minutes, now))
 
 
-def _reschedule(account: Account, source: Source, now: datetime) -> None:
-    """A new frequency moves the next slot. Cron expressions are kept and shown, but do not fire here."""
-    frequency = source.properties.get("frequency_in_minutes")
-    if source.schedule_minutes is not None and isinstance(frequency, str) and frequency.isdecimal():
-        minutes = float(frequency)
-        if minutes and minutes != source.schedule_minutes:
-            source.schedule_minutes = minutes
-            account.schedule(source, now + timedelta(minutes=minutes))
+def _scheduling(source: Source) -> tuple[Any, ...]:
+    """What decides when Stitch starts the next job."""
+    return tuple(source.properties.get(key) for key in SCHEDULING)
 
 
 # Properties
