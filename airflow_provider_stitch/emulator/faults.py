@@ -67,7 +67,7 @@ class Fault:
     def answer(self) -> tuple[int, dict[str, str], bytes]:
         """The answer in place of Stitch's own: status, headers, body."""
         headers = {
-            "content-type": "application/json",
+            "content-type": "text/html" if self.garbage is True else "application/json",
             **{name.lower(): v for name, v in self.headers.items()},
         }
         if self.garbage:

@@ -35,6 +35,7 @@ class StreamToRead:
     tap_stream_id: str
     rows: int
     flushes: int
+    bookmark: str | None  #: the replication key; None: it is read whole each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Read:
     tap_stream_id: str
     rows: int
     at: datetime
+    bookmark: str | None  #: the replication key
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,10 @@ def build_timeline(
         else Outcome(ends_at, plan.target_exit_status, _description(plan, "target")),
         reads=tuple(
             Read(
-                stream.tap_stream_id, sum(flush.rows for flush in flushes), begins_at + timedelta(seconds=at)
+                stream.tap_stream_id,
+                sum(flush.rows for flush in flushes),
+                begins_at + timedelta(seconds=at),
+                stream.bookmark,
             )
             for stream, at, flushes in tapping
         ),

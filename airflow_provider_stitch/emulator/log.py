@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.jobs import Outcome, Timeline
 
 _FLUSH = "com.stitchdata.target-stitch-avro.flush-pipeline - send-stream-record-count-impl"
+_ENDED_BY_RUNNER = -15
 _CHUNK = 64 * 1024
 
 
@@ -92,10 +93,9 @@ def _reads(timeline: Timeline) -> Iterator[_Line]:
         )
         if timeline.log.replicated_markers:
             yield _Line(read.at, "tap", f'INFO replicated {read.rows} records from "{name}" endpoint')
-        if read.rows:
-            yield _Line(
-                read.at, "main", f'INFO State update: adding bookmarks.{name}.updated_at = "{bookmark}"'
-            )
+        if read.rows and read.bookmark:
+            key = f"bookmarks.{name}.{read.bookmark}"
+            yield _Line(read.at, "main", f'INFO State update: adding {key} = "{bookmark}"')
 
 
 def _flushes(timeline: Timeline) -> Iterator[_Line]:
@@ -125,7 +125,10 @@ def _padding(timeline: Timeline) -> Iterator[_Line]:
 
 def _end(timeline: Timeline) -> Iterator[_Line]:
     at = timeline.ends_at
-    for location, outcome in (("tap", timeline.tap or timeline.discovery), ("target", timeline.target)):
+    ends = [("tap", timeline.tap or timeline.discovery), ("target", timeline.target)]
+    if timeline.tap is not None and timeline.tap.exit_status == _ENDED_BY_RUNNER:
+        ends.reverse()  # the target died first
+    for location, outcome in ends:
         if outcome is not None and outcome.exit_status:
             yield from _failure(location, outcome, at)
     yield _Line(at, "main", "INFO No tunnel subprocess to tear down")

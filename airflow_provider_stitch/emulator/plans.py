@@ -32,6 +32,10 @@ class EmulatedStream:
     #: field name -> inclusion: ``automatic``, ``available`` or ``unsupported``
     fields: Mapping[str, str] = field(default_factory=lambda: _USUAL_FIELDS)
 
+    def __post_init__(self) -> None:
+        if self.rows < 0 or self.flushes < 1:
+            raise ValueError("A stream has 0 rows or more, in one flush or more.")
+
 
 @dataclass(frozen=True)
 class LoadError:

@@ -86,7 +86,9 @@ class Source:
     def streams_to_read(self) -> list[StreamToRead]:
         """What a job reads: the selected streams."""
         return [
-            StreamToRead(stream.key, stream.tap_stream_id, stream.plan.rows, stream.plan.flushes)
+            StreamToRead(
+                stream.key, stream.tap_stream_id, stream.plan.rows, stream.plan.flushes, stream.bookmark
+            )
             for stream in self.streams
             if stream.selected
         ]

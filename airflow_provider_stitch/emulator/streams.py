@@ -10,6 +10,8 @@ from typing import Any
 from airflow_provider_stitch.emulator.plans import EmulatedStream
 
 Breadcrumb = tuple[str, ...]
+_USUAL_METHOD = EmulatedStream().replication_method
+_USUAL_KEY = "updated_at"
 #: The keys of a stream's metadata that may be written.
 WRITABLE_KEYS = ("selected", "replication-method", "replication-key", "view-key-properties")
 
@@ -52,8 +54,15 @@ class Stream:
     def replication_key(self) -> str:
         """As it was chosen, or the first that the source offers."""
         own = self.metadata[()]
-        offered = own.get("valid-replication-keys") or ["updated_at"]
+        offered = own.get("valid-replication-keys") or [_USUAL_KEY]
         return str(own.get("replication-key") or offered[0])
+
+    @property
+    def bookmark(self) -> str | None:
+        """The field whose highest value a job remembers for the next. None: the stream is read whole."""
+        if self._metadata is None and self.plan.replication_method == _USUAL_METHOD:
+            return _USUAL_KEY  # saves the metadata of streams that nobody looks at
+        return None if self.replication_method == "FULL_TABLE" else self.replication_key
 
     def has_selected_field(self) -> bool:
         """Whether any field was selected, beyond those that come by themselves."""
@@ -101,10 +110,13 @@ def make_stream(key: str, plan: EmulatedStream, stream_id: int) -> Stream:
 
 
 def _discovered(plan: EmulatedStream) -> dict[Breadcrumb, dict[str, Any]]:
-    stream_level: dict[str, Any] = {"selected": plan.selected, "table-key-properties": list(plan.primary_key)}
+    stream_level: dict[str, Any] = {
+        "selected": plan.selected,
+        "table-key-properties": [] if plan.is_view else list(plan.primary_key),
+    }
     if plan.schema_name is None:
         stream_level["forced-replication-method"] = plan.replication_method
-        stream_level["valid-replication-keys"] = ["updated_at"]
+        stream_level["valid-replication-keys"] = [_USUAL_KEY]
     else:
         stream_level["schema-name"] = plan.schema_name
         stream_level["database-name"] = plan.database_name

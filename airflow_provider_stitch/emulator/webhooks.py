@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from airflow_provider_stitch.emulator.clock import stamp_ms
+from airflow_provider_stitch.emulator.clock import stamp, stamp_ms
 
 if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.destinations import Destination
@@ -127,7 +127,7 @@ def _bookmark(stream: Stream, batch: Batch, quirks: Quirks) -> dict[str, Any]:
     if stream.replication_method == "FULL_TABLE":
         return {"bookmark_metadata": None} if quirks.webhook_blanks == "null" else {}
     latest = batch.extracted_at - timedelta(minutes=5)
-    bounds = {"min_value": stamp_ms(latest - timedelta(days=1)), "max_value": stamp_ms(latest)}
+    bounds = {"min_value": stamp(latest - timedelta(days=1)), "max_value": stamp(latest)}
     return {"bookmark_metadata": [{"key": stream.replication_key, **bounds}]}
 
 

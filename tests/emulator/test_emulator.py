@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from airflow_provider_stitch.emulator import JobPlan, StitchEmulator
+from airflow_provider_stitch.emulator import EmulatedStream, JobPlan, StitchEmulator
 from airflow_provider_stitch.emulator.clock import Clock
 
 from .conftest import PLUGIN, ROOT, START, Api, run_pytest
@@ -118,6 +118,12 @@ def test_jobs_that_cannot_be_are_refused(stitch: StitchEmulator, github: int) ->
     import_api = stitch.add_source("import_api", type="import_api", streams={"events": 0})
     with pytest.raises(ValueError, match="no replication jobs"):
         stitch.start_job(import_api)
+
+
+@pytest.mark.parametrize("wrong", [{"rows": -1}, {"flushes": 0}])
+def test_a_stream_that_cannot_be_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="0 rows or more, in one flush or more"):
+        EmulatedStream(**wrong)
 
 
 # The command line

@@ -49,7 +49,7 @@ def test_an_answer_can_be_replaced_once(
 def test_a_gateways_page_is_html_with_200(api: Api, stitch: StitchEmulator) -> None:
     stitch.fail(garbage=True)
     answer = api("GET", "/v4/sources")
-    assert answer.status_code == 200
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html")
     assert answer.text.startswith("<html>")
 
 

@@ -145,6 +145,22 @@ def test_the_exit_line_says_how_it_ended(
     assert (location, body) == ("  main", f"INFO Exit status is: {expected}")
 
 
+def test_a_target_that_dies_ends_the_tap(api: Api, stitch: StitchEmulator, github: int) -> None:
+    log = api.log(stitch.complete_job(github, tap_exit_status=-15, target_exit_status=1).job_name)
+    assert log.index("Target exited abnormally") < log.index("Tap exited abnormally with status -15")
+
+
+def test_only_what_is_read_incrementally_has_a_bookmark(api: Api, stitch: StitchEmulator) -> None:
+    whole = EmulatedStream(5, replication_method="FULL_TABLE")
+    table = EmulatedStream(5, schema_name="public", database_name="d")
+    database = stitch.add_source("pg", type="platform.hp-postgres", streams={"whole": whole, "table": table})
+    entry = {"selected": True, "replication-method": "INCREMENTAL", "replication-key": "name"}
+    streams = [{"tap_stream_id": "table", "metadata": [{"breadcrumb": [], "metadata": entry}]}]
+    api("PUT", f"/v4/sources/{database}/streams/metadata", json={"streams": streams})
+    log = api.log(stitch.complete_job(database).job_name)
+    assert re.findall(r"State update: adding (\S+) = ", log) == ["bookmarks.table.name"]
+
+
 def test_a_failure_is_told_before_the_exit_line(api: Api, stitch: StitchEmulator, github: int) -> None:
     plan = JobPlan(tap_exit_status=1, tap_description="401 Client Error\nTraceback")
     tail = [line[25:] for line in api.log(stitch.complete_job(github, plan).job_name).splitlines()[-5:-1]]

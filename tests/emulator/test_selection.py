@@ -98,3 +98,11 @@ def test_what_keeps_the_rules_is_taken_either_way(
 def test_a_value_of_another_type_is_refused(api: Api, shop: int, values: dict[str, Any]) -> None:
     answer = write(api, shop, "orders", ([], values))
     assert (answer.status_code, set(answer.json())) == (400, {"invalid_fields"})
+
+
+def test_only_a_view_has_no_keys_of_its_own(api: Api, shop: int) -> None:
+    keys = {
+        s["stream_name"]: s["metadata"]["table-key-properties"]
+        for s in api.get(f"/v4/sources/{shop}/streams")
+    }
+    assert keys == {"orders": ["id"], "view": [], "forced": ["id"]}

@@ -115,8 +115,8 @@ def test_a_load_is_told_as_in_the_sample(
                 "bookmark_metadata": [
                     {
                         "key": "updated_at",
-                        "min_value": "2026-08-16T05:56:12.250Z",
-                        "max_value": "2026-08-17T05:56:12.250Z",
+                        "min_value": "2026-08-16T05:56:12Z",
+                        "max_value": "2026-08-17T05:56:12Z",
                     }
                 ],
             }
