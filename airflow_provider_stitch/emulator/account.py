@@ -77,7 +77,13 @@ class Account:
             begin_check=False,
         )
         added.checks.begin(created_at)
-        destinations.connect(self, added)
+        destinations.connect(self, added, created_at)
+
+    def note_destinations(self, now: datetime) -> None:
+        """Destinations have changed: what waited for one is loaded, and what has none is not."""
+        sources = self.sources.values()
+        back = {s.id for s in sources if s.note_destination(self._is_connected(s), now)}
+        self.load_list.look_again(back, now)
 
     def live_destinations(self) -> list[Destination]:
         """Those that are not deleted."""
@@ -163,6 +169,7 @@ class Account:
             quirks=self.quirks,
             destination_id=next((d.id for d in self.live_destinations()), None),
         )
+        source.note_destination(self._is_connected(source), now)
         self.sources[number] = source
         self.names.add(name)
         return source
@@ -235,10 +242,10 @@ class Account:
         if not source.kind.singer_backed:
             return False
         return not self.quirks.refuse_hopeless_starts or (
-            source.current_step(now) == "fully_configured" and self._has_destination(source)
+            source.current_step(now) == "fully_configured" and self._is_connected(source)
         )
 
-    def _has_destination(self, source: Source) -> bool:
+    def _is_connected(self, source: Source) -> bool:
         destination = self.destinations.get(source.destination_id or 0)
         return destination is not None and destination.deleted_at is None and destination.connected
 

@@ -151,16 +151,17 @@ def check(account: Account, destination: Destination, now: datetime) -> None:
 
 def _after_check(account: Account, destination: Destination, begun: Check, instant: datetime) -> None:
     if begun.succeeded(instant) and destination.deleted_at is None:
-        connect(account, destination)
+        connect(account, destination, instant)
 
 
-def connect(account: Account, destination: Destination) -> None:
+def connect(account: Account, destination: Destination, now: datetime) -> None:
     """A check was good. What Stitch had paused for want of a destination goes on."""
     destination.connected = True
     for source in account.sources.values():
         if source.destination_id == destination.id and source.id in account.paused_without_destination:
             account.paused_without_destination.discard(source.id)
             source.system_paused_at = None
+    account.note_destinations(now)
 
 
 def delete(account: Account, destination: Destination, now: datetime) -> None:
@@ -174,3 +175,4 @@ def delete(account: Account, destination: Destination, now: datetime) -> None:
         if source.deleted_at is None and source.system_paused_at is None:
             source.system_paused_at = now
             account.paused_without_destination.add(source.id)
+    account.note_destinations(now)

@@ -40,8 +40,8 @@ class SourcesHandle(Handle):
 
         :param streams: by ``tap_stream_id``, the rows that each job extracts, or an ``EmulatedStream``.
         :param job: how every job of this source goes.
-        :param schedule_minutes: Stitch itself starts a job so often, the first after as many minutes; or as the
-            ``anchor_time`` (from 60 minutes on) or the ``cron_expression`` among the properties says.
+        :param schedule_minutes: Stitch itself starts a job so often, the first after as many minutes; or as
+            the ``anchor_time`` (from 60 minutes on) or the ``cron_expression`` of the properties says.
         :param check: how the connection check goes that begins now. None: one went well a day ago.
         :raises ValueError: the name or id is taken, or a plan names an unknown stream.
         """
@@ -173,7 +173,7 @@ class SourcesHandle(Handle):
             added.checks.planned.extend([] if check is None else [check])
             destinations.check(self._account, added, now)
             if check is None:
-                destinations.connect(self._account, added)
+                destinations.connect(self._account, added, now)
             return added.id
 
     def delete_destination(self, destination_id: int) -> None:

@@ -6,7 +6,7 @@ so that a page needs no look at the streams that it does not show.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ _Key = tuple[Any, ...]
 class _Row:
     source: Source
     stream: Stream
-    loads: StreamLoads = field(default_factory=StreamLoads)
+    loads: StreamLoads
     listed: bool = False
 
 
@@ -77,6 +77,12 @@ class LoadList:
         if row.listed and row.loads.state(now) is None:  # nothing was ever loaded
             self._unlist(row)
 
+    def look_again(self, source_ids: set[int], now: datetime) -> None:
+        """These sources have a destination again: what waited for it is loaded at once."""
+        for row in self._rows.values() if source_ids else ():
+            if row.source.id in source_ids:
+                self._look_at(row, now)
+
     def reorder(self) -> None:
         """Names have changed."""
         self._sorted = None
@@ -95,7 +101,7 @@ class LoadList:
     def _row(self, source: Source, stream: Stream) -> _Row:
         row = self._rows.get(stream.stream_id)
         if row is None:
-            row = self._rows[stream.stream_id] = _Row(source, stream)
+            row = self._rows[stream.stream_id] = _Row(source, stream, StreamLoads(source.gaps))
         return row
 
     # What is listed

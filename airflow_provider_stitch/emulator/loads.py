@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_stitch.emulator.clock import stamp_or_none
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_provider_stitch.emulator.jobs import Batch
 
 _NEVER = datetime.max.replace(tzinfo=timezone.utc)
@@ -41,11 +43,15 @@ class LoadState:
 
 
 class StreamLoads:
-    """All batches of one stream of one source."""
+    """All batches of one stream of one source.
 
-    __slots__ = ("_awaited", "_batches", "_outages")
+    :param gaps: when the source has no destination. Its batches wait meanwhile, and no load is tried.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_awaited", "_batches", "_gaps", "_outages")
+
+    def __init__(self, gaps: Sequence[Outage] = ()) -> None:
+        self._gaps = gaps
         self._batches: list[Batch] = []
         self._awaited: list[Batch] = []  # nobody has been told of their load
         self._outages: tuple[Outage, ...] = ()
@@ -114,7 +120,10 @@ class StreamLoads:
             if batch.error.heals_after is None:
                 return _NEVER
             at += timedelta(seconds=batch.error.heals_after)
-        for outage in self._outages:
+        troubles = self._outages
+        if self._gaps:
+            troubles = tuple(sorted((*troubles, *self._gaps), key=lambda trouble: trouble.since))
+        for outage in troubles:
             if outage.covers(at):
                 at = _NEVER if outage.until is None else outage.until
         return at

@@ -9,6 +9,7 @@ from airflow_provider_stitch.emulator import report_cards
 from airflow_provider_stitch.emulator.catalogue import SourceType, source_type
 from airflow_provider_stitch.emulator.clock import parse_iso, stamp, stamp_ms, stamp_or_none
 from airflow_provider_stitch.emulator.jobs import StreamToRead
+from airflow_provider_stitch.emulator.loads import Outage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +50,7 @@ class Source:
     system_paused_at: datetime | None = None
     deleted_at: datetime | None = None
     import_tokens: dict[int, datetime] = field(default_factory=dict)  #: active ones: id -> created at
+    gaps: list[Outage] = field(default_factory=list)  #: when there was no destination to load into
 
     @property
     def kind(self) -> SourceType:
@@ -98,6 +100,17 @@ class Source:
         if self.schema_in_load_names and stream.schema_name:
             return f"{stream.schema_name}__{stream.stream_name}"
         return stream.stream_name
+
+    # Destination
+
+    def note_destination(self, has: bool, now: datetime) -> bool:  # noqa: FBT001 - reads as a sentence
+        """Note whether it has one from now on. True: it had none before."""
+        waits = bool(self.gaps) and self.gaps[-1].until is None
+        if has and waits:
+            self.gaps[-1].until = now
+        elif not has and not waits:
+            self.gaps.append(Outage(now, ""))
+        return has and waits
 
     # Configuration
 

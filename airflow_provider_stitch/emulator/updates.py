@@ -206,6 +206,7 @@ def _move(account: Account, source: Source, destination_id: int, now: datetime) 
     elif source.destination_id != destination_id and account.quirks.pause_on_switch:
         source.system_paused_at = source.system_paused_at or now
     source.destination_id = destination_id
+    account.note_destinations(now)
 
 
 def _change_properties(account: Account, source: Source, changed: Mapping[str, Any], now: datetime) -> None:

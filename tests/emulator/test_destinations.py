@@ -252,3 +252,37 @@ def test_the_third_version_may_claim_another_charset(api: Api, stitch: StitchEmu
     answer = api("PUT", f"{V3}/155901", json=body)
     assert answer.headers["Content-Type"] == "application/json;charset=ISO-8859-1"
     assert answer.content.decode("utf-8").count("Größe") == 1
+
+
+# Loads need one
+
+
+def test_rows_wait_for_a_destination(api: Api, stitch: StitchEmulator, github: int) -> None:
+    stitch.start_job(github)
+    stitch.advance(100)  # the rows are flushed, and not loaded yet
+    stitch.delete_destinations()
+    stitch.advance(3600)
+    assert api.loads() == []
+    stitch.add_destination("snowflake")
+    assert api.loaded_at() == {"commits": "2026-08-17T07:01:42Z"}
+
+
+def test_without_a_destination_a_load_stays_as_it_was(api: Api, stitch: StitchEmulator, github: int) -> None:
+    stitch.complete_job(github)
+    before = api.loaded_at()
+    stitch.delete_destinations()
+    stitch.quirks.refuse_hopeless_starts = False
+    api.start(github)
+    stitch.advance(3600)
+    assert api.extraction(github)["target_exit_status"] == 0
+    assert api.loaded_at() == before
+
+
+def test_rows_of_a_source_that_moves_are_loaded_there(api: Api, stitch: StitchEmulator, github: int) -> None:
+    other = stitch.add_destination("snowflake")
+    stitch.start_job(github)
+    stitch.delete_destination(155901)
+    stitch.advance(3600)
+    assert api.loads() == []
+    api("PUT", f"/v4/sources/{github}", json={"destination_id": other})
+    assert api.loaded_at() == {"commits": "2026-08-17T07:00:02Z"}
