@@ -139,15 +139,17 @@ class JobBook:
         return self.begin(source, now, "api")
 
     def stop(self, source: Source, now: datetime) -> Job | None:
-        """End the extraction under way at once. Rows flushed so far are still loaded. None: nothing ran."""
+        """End the extraction under way. Rows flushed until then are still loaded. None: nothing ran."""
         job = self.running(source, now)
-        if job is None:
-            return None
+        if job is None or job.stopped:  # to ask again makes it no faster
+            return job
+        quirks = self._account.quirks
+        ends_at = min(now + timedelta(seconds=quirks.stop_seconds), job.timeline.ends_at)
         streams = _by_tap_id(source)
         for batch in job.timeline.batches:
             stream = streams[batch.tap_stream_id]
-            self._account.load_list.drop_unflushed(source, stream, job.timeline.job_name, now)
-        job.timeline = job.timeline.stopped(now)
+            self._account.load_list.drop_unflushed(source, stream, job.timeline.job_name, ends_at)
+        job.timeline = job.timeline.stopped(ends_at, quirks.stopped_jobs)
         job.stopped = True
         return job
 

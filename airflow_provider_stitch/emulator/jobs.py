@@ -9,7 +9,7 @@ import itertools
 import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_stitch.emulator.clock import stamp, stamp_or_none
 from airflow_provider_stitch.emulator.plans import Flush, JobPlan, LoadError, LogPlan
@@ -22,6 +22,8 @@ LONGEST_EXTRACTION = timedelta(hours=24)
 #: How long after the tap has read a stream its last rows reach the pipeline.
 FLUSH_LAG = 10.0
 TERMINATED = "Terminated"
+#: The exit status of a process that was told to end.
+SIGTERM = -15
 
 _GREGORIAN = datetime(1582, 10, 15, tzinfo=timezone.utc)
 _clock_sequence = itertools.count()
@@ -93,15 +95,29 @@ class Timeline:
         """Whether the extraction is under way."""
         return self.begins_at <= now < self.ends_at
 
-    def stopped(self, instant: datetime) -> Timeline:
+    def stopped(self, instant: datetime, how: Literal["terminated", "signalled"] = "terminated") -> Timeline:
         """The same job, ended early. What was flushed by then is still loaded; the rest never comes."""
+        signalled = how == "signalled" and not self.terminated
+        outcomes = self._signalled(instant) if signalled else (self.discovery, self.tap, self.target)
         return replace(
             self,
             ends_at=instant,
-            terminated=True,
+            terminated=not signalled,
+            discovery=outcomes[0],
+            tap=outcomes[1],
+            target=outcomes[2],
             reads=tuple(read for read in self.reads if read.at <= instant),
             batches=tuple(batch for batch in self.batches if batch.flushed_at <= instant),
         )
+
+    def _signalled(self, instant: datetime) -> tuple[Outcome | None, Outcome | None, Outcome | None]:
+        """The phases' outcomes if the one under way at an instant is ended by a signal."""
+        ended = Outcome(instant, SIGTERM, None)
+        if self.discovery is None or self.discovery.at > instant:
+            return ended, None, None
+        if self.tap is None or self.tap.at > instant:
+            return self.discovery, ended, Outcome(instant, 0, None)  # the target had nothing left to do
+        return self.discovery, self.tap, ended
 
     def extraction(self, now: datetime, tap_field: str = "source_type") -> dict[str, Any]:
         """The Extraction object at an instant. Source: Stitch Connect API, "Extraction object"."""

@@ -50,7 +50,7 @@ class LoadList:
         self._looks, self._expires = self._look, self._expire  # bound once, for there are many entries
         self._rows: dict[int, _Row] = {}  # by stream id
         self._sorted: list[_Key] | None = None  # of the listed rows; the last part is the stream id
-        self._sorted_by = ""
+        self._sorted_by = ("", "")
         self._new: list[_Row] = []  # listed, but not sorted in yet
 
     def add(self, source: Source, stream: Stream, batch: Batch) -> None:
@@ -138,8 +138,9 @@ class LoadList:
     # In which order
 
     def _in_order(self) -> list[_Key]:
-        if self._sorted is None or self._sorted_by != self._quirks.loads_order:
-            self._sorted_by = self._quirks.loads_order
+        order = (self._quirks.loads_order, self._quirks.load_names)
+        if self._sorted is None or self._sorted_by != order:
+            self._sorted_by = order
             self._sorted = sorted(self._key(row) for row in self._rows.values() if row.listed)
         elif self._new:
             # Two runs that are in order each: to merge them costs a comparison for each record.
@@ -150,6 +151,6 @@ class LoadList:
 
     def _key(self, row: _Row) -> _Key:
         number = row.stream.stream_id
-        if self._sorted_by == "stream_id":
+        if self._sorted_by[0] == "stream_id":
             return (number,)
         return (row.source.load_name(row.stream), row.source.name, number)

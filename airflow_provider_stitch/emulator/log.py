@@ -10,13 +10,14 @@ import heapq
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_provider_stitch.emulator.jobs import SIGTERM
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_stitch.emulator.jobs import Outcome, Timeline
 
 _FLUSH = "com.stitchdata.target-stitch-avro.flush-pipeline - send-stream-record-count-impl"
-_ENDED_BY_RUNNER = -15
 _CHUNK = 64 * 1024
 
 
@@ -126,7 +127,7 @@ def _padding(timeline: Timeline) -> Iterator[_Line]:
 def _end(timeline: Timeline) -> Iterator[_Line]:
     at = timeline.ends_at
     ends = [("tap", timeline.tap or timeline.discovery), ("target", timeline.target)]
-    if timeline.tap is not None and timeline.tap.exit_status == _ENDED_BY_RUNNER:
+    if timeline.tap is not None and timeline.tap.exit_status == SIGTERM:
         ends.reverse()  # the target died first
     for location, outcome in ends:
         if outcome is not None and outcome.exit_status:

@@ -133,6 +133,13 @@ class Quirks:
     listing_delay: float = 0.0
     #: The log of a running job can be had, as far as it goes. Otherwise it is 404.
     partial_logs: bool = False
+    #: How a job that somebody stopped is listed: as terminated, or with the signal that ended its phase.
+    stopped_jobs: Literal["terminated", "signalled"] = "terminated"
+    #: Seconds until a job that was stopped has ended.
+    stop_seconds: float = 0.0
+    #: Which name a load shows of a table whose schema is put before its name in the destination: that of the
+    #: destination's table, or the source's.
+    load_names: Literal["destination", "source"] = "destination"
     #: Loads are said to be in the order of ``stream_name`` in one place, and of ``stream_id`` in another.
     loads_order: Literal["stream_name", "stream_id"] = "stream_name"
     #: The tap's field of an extraction: samples say ``source_type``, the field table ``tap_name``.

@@ -97,6 +97,10 @@ class Source:
 
     def load_name(self, stream: Stream) -> str:
         """The name that a load shows. Which one it is with schemas in table names is not documented."""
+        return stream.stream_name if self.quirks.load_names == "source" else self.table_name(stream)
+
+    def table_name(self, stream: Stream) -> str:
+        """The name of a stream's table in the destination."""
         if self.schema_in_load_names and stream.schema_name:
             return f"{stream.schema_name}__{stream.stream_name}"
         return stream.stream_name

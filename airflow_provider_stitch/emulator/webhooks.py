@@ -97,7 +97,7 @@ def payload(
     quirks: Quirks,
 ) -> dict[str, Any]:
     """What a hook is told of one batch of one table."""
-    name = source.load_name(stream)
+    name = source.table_name(stream)
     truncates = stream.replication_method == "FULL_TABLE"
     return {
         "version": "1.0",

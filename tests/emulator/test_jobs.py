@@ -161,6 +161,51 @@ def test_rows_flushed_before_a_stop_are_still_loaded_and_the_rest_never(
     assert set(api.loaded_at()) == {"early"}
 
 
+@pytest.mark.parametrize(
+    ("seconds", "statuses", "line"),
+    [
+        pytest.param(5, (-15, None, None), "Discovery failed with code -15.", id="discovery"),
+        pytest.param(
+            60,
+            (0, -15, 0),
+            "Discovery succeeded. Tap failed with code -15. Target succeeded.",
+            id="tap",
+        ),
+        pytest.param(
+            140,
+            (0, 0, -15),
+            "Discovery succeeded. Tap succeeded. Target failed with code -15.",
+            id="target",
+        ),
+    ],
+)
+def test_a_job_that_was_stopped_may_show_the_signal(
+    api: Api, stitch: StitchEmulator, github: int, seconds: float, statuses: tuple[int | None, ...], line: str
+) -> None:
+    stitch.quirks.stopped_jobs = "signalled"
+    job_name = api.start(github)
+    stitch.advance(seconds)
+    api("DELETE", f"/v4/sources/{github}/sync")
+    row = api.extraction(github)
+    assert (values(row, STATUSES), values(row, DESCRIPTIONS)) == (statuses, (None,) * 3)
+    assert api.log(job_name).endswith(f"Exit status is: {line}\n")
+
+
+def test_a_job_may_take_a_while_to_stop(api: Api, stitch: StitchEmulator) -> None:
+    source_id = stitch.add_source("github", streams={"early": 10, "late": 10})
+    stitch.quirks.stop_seconds = 45
+    api.start(source_id)
+    for _ in range(2):  # to ask again makes it neither faster nor slower
+        stitch.advance(10)
+        api("DELETE", f"/v4/sources/{source_id}/sync")
+    stitch.advance(34)
+    refused = api("POST", f"/v4/sources/{source_id}/sync")
+    assert refused.json()["error"]["type"] == "already_running"
+    stitch.advance(1)
+    assert api.extraction(source_id)["completion_time"] == "2026-08-17T06:00:57Z"
+    api.start(source_id)
+
+
 def test_a_stop_when_nothing_runs_does_no_harm(api: Api, stitch: StitchEmulator, github: int) -> None:
     finished = stitch.complete_job(github)
     assert api("DELETE", f"/v4/sources/{github}/sync").json() == {"status": 200}

@@ -149,6 +149,9 @@ def test_a_database_may_have_two_tables_of_one_name(api: Api, stitch: StitchEmul
         ("plain", "orders"),
         ("named", "public__orders"),
     ]
+    stitch.quirks.load_names = "source"
+    rows = [(row["source_name"], row["stream_name"]) for row in api.loads()]
+    assert rows == [("named", "orders")] * 2 + [("plain", "orders")] * 2
 
 
 def test_loads_are_in_the_order_of_stream_names_or_of_stream_ids(api: Api, stitch: StitchEmulator) -> None:
