@@ -113,7 +113,7 @@ class JobsHandle(Handle):
             self._account.load_list.begin_outage(source, source.stream(stream), since, message)
 
     def clear_load_error(self, source_id: int, stream: str) -> None:
-        """The destination takes the stream again, and loads at once what it had refused."""
+        """The destination takes the stream again, and loads at once what it had refused for up to 30 days."""
         with self._source(source_id) as (source, now):
             self._account.load_list.end_outages(source, source.stream(stream), now)
 

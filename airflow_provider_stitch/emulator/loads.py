@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.emulator.jobs import Batch
 
+#: How long rows wait for a destination that does not take them; then they are deleted.
+#: Source: Stitch documentation, "Replication: prepare".
+KEPT = timedelta(days=30)
 _NEVER = datetime.max.replace(tzinfo=timezone.utc)
 
 
@@ -126,7 +129,7 @@ class StreamLoads:
         for outage in troubles:
             if outage.covers(at):
                 at = _NEVER if outage.until is None else outage.until
-        return at
+        return at if at - batch.flushed_at <= KEPT else _NEVER
 
     def _error(self, batch: Batch) -> str | None:
         if batch.error:

@@ -39,7 +39,10 @@ class EmulatedStream:
 
 @dataclass(frozen=True)
 class LoadError:
-    """The destination refuses a batch with this message. It loads ``heals_after`` seconds later, or never."""
+    """The destination refuses a batch with this message. It loads ``heals_after`` seconds later, or never.
+
+    As Stitch keeps rows for 30 days, what would load later than that after its flush never does.
+    """
 
     message: str = "establish a connection to your data warehouse"
     heals_after: float | None = None

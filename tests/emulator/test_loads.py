@@ -210,3 +210,15 @@ def test_an_error_that_is_over_before_any_load_leaves_nothing(
     assert list(api.loaded_at()) == ["commits"]
     stitch.clear_load_error(github, "commits")
     assert api.get("/v4/104857/loads")["total"] == 0
+
+
+@pytest.mark.parametrize(("days", "loaded"), [(29.9, True), (30.1, False)])
+def test_rows_that_are_refused_for_30_days_are_deleted(
+    api: Api, stitch: StitchEmulator, github: int, days: float, loaded: bool
+) -> None:
+    stitch.set_load_error(github, "commits")
+    stitch.complete_job(github, seconds_ago=0)
+    stitch.advance(days * 86_400)
+    stitch.clear_load_error(github, "commits")
+    (load,) = api.loads()
+    assert (load["error_state"] is None, load["last_batch_loaded_at"] is not None) == (loaded, loaded)
