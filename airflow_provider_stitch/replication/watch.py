@@ -83,7 +83,15 @@ class Watch:
     # A thousand of these may be there.
     __slots__ = (
         *("goal", "known", "poll_interval", "reader"),
-        *("_begins_at", "_extraction_told", "_has_turn", "_loads_told", "_next_sign_at", "_source_asked_at"),
+        *(
+            "_begins_at",
+            "_came",
+            "_extraction_told",
+            "_has_turn",
+            "_loads_told",
+            "_next_sign_at",
+            "_source_asked_at",
+        ),
         *("_stitch_is_ahead", "_tell", "_told", "_warn"),
     )
 
@@ -109,6 +117,7 @@ class Watch:
         self._stitch_is_ahead = 0.0  # seconds from this machine's clock to Stitch's
         self._extraction_told: Told[Extraction | None] | None = None
         self._loads_told: Told[Any] | None = None
+        self._came: int | None = None  # the latest request before the first look
         self._next_sign_at = float("inf")
         self._has_turn = False
 
@@ -177,6 +186,8 @@ class Watch:
         """
         # Here a thousand may wait, so nothing is kept that is not needed, and no coroutine stands in between.
         await self.reader.open(self.goal.source_id)
+        if self._came is None:
+            self._came = self.reader.watch.serial
         asked: tuple[Question, ...] = ()
         while True:
             assessment = assess(self.goal, self.known)
@@ -268,7 +279,8 @@ class Watch:
         cheaply."""
         soon = None if until is None else min(until, self.reader.clock.time() + EARLY)
         prospect = of_first_loads(self._moment(None))
-        told = await self.reader.told(self._loads_want(prospect, LATEST_KNOWN, None), soon)
+        since = self._loads_told.serial if self._loads_told else LATEST_KNOWN
+        told = await self.reader.told(self._loads_want(prospect, since, None), soon)
         if told is None or told.value is None:
             self.known = replace(self.known, looks_early=False)
         else:
@@ -295,6 +307,11 @@ class Watch:
 
     def _take_loads(self, told: Told[Any], loads: list[Load], looked_for: set[str] | None = None) -> None:
         self._loads_told = told
+        came = self._came or 0
+        if told.serial <= came and any(load.error_state is not None for load in loads):
+            # What is loaded is so for good. What was in error before anybody waited here may be well now.
+            self._loads_told = replace(told, serial=came)
+            return
         self.known = self.known.with_loads(loads, stitch_time(told), looked_for)
 
     def _moment(self, told: Told[Any] | None) -> Moment:

@@ -382,6 +382,28 @@ def test_a_load_error_from_before_the_job_is_old_though_a_look_long_before_was_w
     assert any("may be older than this job" in warning for warning in waiter.warned)
 
 
+def test_an_error_that_others_saw_before_one_came_fails_nobody_if_it_is_over(stitch, waiter):
+    others = {f"a_{number}": 0 for number in range(250)}  # of three pages each remembers a look of its own
+    shop = stitch.add_source("shop", streams={**others, "orders": 5})
+    for stream in others:
+        stitch.record_load(shop, stream, seconds_ago=86_400)
+    stitch.set_load_error(shop, "orders", seconds_ago=60)
+    started = waiter.start(shop)
+    goal = waiter.goal(shop, started.job_name)
+
+    async def story():
+        first = await Watch(waiter.reader(), goal).wait()
+        stitch.clear_load_error(shop, "orders")
+        stitch.advance(3600)
+        return first, await Watch(waiter.reader(), goal).wait()
+
+    first, second = asyncio.run(story())
+
+    assert first.error is not None
+    assert first.error["kind"] == "LoadingFailed"
+    assert second.error is None
+
+
 def test_streams_of_one_name_in_two_schemas(stitch, waiter):
     shop = stitch.add_source(
         "shop_pg",
