@@ -685,3 +685,20 @@ def test_a_source_that_is_one_of_10_000_waits_for_its_loads_for_minutes_and_not_
         return account.loop.time() - began
 
     assert account.run(story) <= 3 * 600
+
+
+def test_a_search_keeps_all_its_pages_until_it_ends_however_many_they_are():
+    """In a list that is in no order what is not there is found missing after a look at each page."""
+    loads = loads_by_stream_name((f"source_{number}" for number in range(100)), [f"t{n}" for n in range(40)])
+    random.Random(3).shuffle(loads)
+    account = Account(LongLists(loads=loads))
+
+    def still_ends() -> None:
+        assert len(account.client.asked) < 100
+
+    account.client.before_each = still_ends
+
+    told = account.run(lambda: loads_of(account.reader(), "source_7", ["no such stream"]))
+
+    assert {load.source_name for load in told.value} == {"source_7"}
+    assert len(account.client.asked) == 40
