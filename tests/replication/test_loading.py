@@ -274,6 +274,50 @@ def test_a_look_for_one_streams_load_leaves_what_is_known_of_the_others():
     assert assess(goal("loading"), facts).state == "finished"
 
 
+A_USERS, B_USERS = stream("users", "a-users", schema="a"), stream("users", "b-users", schema="b")
+
+
+@pytest.mark.parametrize(
+    ("the_log", "loads", "looked", "state"),
+    [
+        (TWO_FLUSHES, [load("commits", "06:04:41")], "06:06:40", "running"),
+        (TWO_FLUSHES, [load("commits", "06:04:41")], "06:06:41", "finished"),
+        (log(flushed("06:04:00", "a-users")), [load("users", "06:04:30")], "06:04:31", "running"),
+        (log(flushed("06:04:00", "a-users")), [load("users", "06:04:30")], "06:06:30", "finished"),
+        (
+            log(flushed("06:01:00", "a-users"), flushed("06:04:00", "b-users")),
+            [load("users", "06:01:30"), load("users", "06:04:30")],
+            "06:20:00",
+            "finished",
+        ),
+        (
+            log(flushed("06:01:00", "a-users"), flushed("06:04:00", "b-users")),
+            [load("users", "06:00:30"), load("users", "06:04:30")],
+            "06:20:00",
+            "running",
+        ),
+    ],
+)
+def test_a_load_that_may_be_another_s_settles_and_namesakes_are_paired(the_log, loads, looked, state):
+    facts = known(the_log, streams=(COMMITS, A_USERS, B_USERS), looks=(loads, looked))
+
+    assert assess(goal("loading"), facts).state == state
+
+
+def test_flushes_of_a_stream_under_both_of_its_names_are_counted_together():
+    both = log(flushed("06:04:00", "a-users"), flushed("06:04:10", "users"))
+
+    facts = known(both, streams=(A_USERS,), looks=([load("users", "06:04:30")], "06:04:31"))
+
+    assert assess(goal("loading"), facts).state == "running"
+
+
+def test_a_log_that_is_cut_off_is_asked_for_again_before_it_is_given_up():
+    cut_off = log(flushed("06:04:00", "commits"), ending=None)
+
+    assert assess(goal("loading"), known(cut_off, log_refused_at=(at("06:05:00"),))).asks == (Question.LOG,)
+
+
 def test_a_load_that_was_looked_for_and_not_found_is_not_known_any_more():
     facts = known(looks=([load("commits", "06:04:39")], "06:06:00"))
 
@@ -430,6 +474,11 @@ LOADED = load("commits", "06:09:47")
             [([BAD], "06:00:10"), ([BAD], "06:01:00"), ([LOADED], "06:09:48")],
             "running",
             id="old: it cleared, and what earlier jobs had left is in",
+        ),
+        pytest.param(
+            [([BAD], "06:00:10"), ([GOOD], "06:01:00"), ([GOOD], "06:02:00"), ([LOADED], "06:09:48")],
+            "running",
+            id="old: it cleared long before, and what earlier jobs had left is in",
         ),
         pytest.param(
             [([BAD], "06:00:10"), ([BAD], "06:01:00"), ([LOADED], "06:09:48"), ([LOADED], "06:11:47")],
