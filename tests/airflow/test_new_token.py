@@ -13,6 +13,7 @@ from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOper
 from airflow_provider_stitch.sensors.stitch import StitchExtractionSensor
 
 NEW_TOKEN = "ac_that_comes_in_mid_wait"
+TAKES = 72_000.0  # Stitch's seconds: no job ends before its token is refused, however slow this machine is
 WAITING = {
     "operator in a worker": (StitchRunReplicationJobOperator, {"wait_for": "extraction"}),
     "operator, deferred": (StitchRunReplicationJobOperator, {"wait_for": "extraction", "deferrable": True}),
@@ -23,7 +24,7 @@ WAITING = {
 
 @pytest.fixture
 def source(stitch):
-    return stitch.add_source("github", streams={"commits": 120}, job=JobPlan(tap_seconds=2400))
+    return stitch.add_source("github", streams={"commits": 120}, job=JobPlan(tap_seconds=TAKES))
 
 
 @pytest.fixture
@@ -37,6 +38,9 @@ def exchange(stitch, monkeypatch):
         stitch.add_token(NEW_TOKEN)
         monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps({**connection, "password": NEW_TOKEN}))
         stitch.disable_token()
+        while 401 not in [request.status for request in stitch.requests]:
+            time.sleep(0.01)
+        stitch.advance(TAKES)
 
     thread = threading.Thread(target=disable, daemon=True)
     yield thread.start

@@ -167,7 +167,7 @@ def test_a_job_whose_name_tells_no_time_is_overtaken_by_the_time_that_its_start_
         pytest.param({"started_after": at("06:00:02")}, extraction(), True, id="began at the instant"),
         pytest.param({"started_after": at("06:00:03")}, extraction(), False, id="began before the instant"),
         pytest.param({"running_at": at("06:02:00")}, extraction(), True, id="ran at the instant"),
-        pytest.param({"running_at": at("06:04:51.9")}, extraction(), True, id="ended in the very second"),
+        pytest.param({"running_at": at("06:04:51.900")}, extraction(), True, id="ended in the very second"),
         pytest.param({"running_at": at("06:04:52")}, extraction(), False, id="had ended before the instant"),
         pytest.param({"running_at": at("05:30:00")}, extraction(), True, id="is the next to end"),
     ],
