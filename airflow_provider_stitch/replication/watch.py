@@ -83,15 +83,7 @@ class Watch:
     # A thousand of these may be there.
     __slots__ = (
         *("goal", "known", "poll_interval", "reader"),
-        *(
-            "_begins_at",
-            "_came",
-            "_extraction_told",
-            "_has_turn",
-            "_loads_told",
-            "_next_sign_at",
-            "_source_asked_at",
-        ),
+        *("_begins_at", "_extraction_told", "_has_turn", "_loads_told", "_next_sign_at", "_source_asked_at"),
         *("_stitch_is_ahead", "_tell", "_told", "_warn"),
     )
 
@@ -117,7 +109,6 @@ class Watch:
         self._stitch_is_ahead = 0.0  # seconds from this machine's clock to Stitch's
         self._extraction_told: Told[Extraction | None] | None = None
         self._loads_told: Told[Any] | None = None
-        self._came: int | None = None  # the latest request before the first look
         self._next_sign_at = float("inf")
         self._has_turn = False
 
@@ -186,8 +177,6 @@ class Watch:
         """
         # Here a thousand may wait, so nothing is kept that is not needed, and no coroutine stands in between.
         await self.reader.open(self.goal.source_id)
-        if self._came is None:
-            self._came = self.reader.watch.serial
         asked: tuple[Question, ...] = ()
         while True:
             assessment = assess(self.goal, self.known)
@@ -279,8 +268,7 @@ class Watch:
         cheaply."""
         soon = None if until is None else min(until, self.reader.clock.time() + EARLY)
         prospect = of_first_loads(self._moment(None))
-        since = self._loads_told.serial if self._loads_told else LATEST_KNOWN
-        told = await self.reader.told(self._loads_want(prospect, since, None), soon)
+        told = await self._told_loads(prospect, None, soon)
         if told is None or told.value is None:
             self.known = replace(self.known, looks_early=False)
         else:
@@ -292,13 +280,27 @@ class Watch:
         times = Counter(stream.stream_name for stream in streams)
         waiting = (verdict for verdict in assessment.streams if verdict.state == "waiting")
         expected = [_load_of(verdict, times) for verdict in waiting]
-        latest, experience = self._loads_told, self.reader.watch.experience_of_loads()
-        prospect = of_loads(self.goal, self.known, assessment, self._moment(latest), experience)
-        since = latest.serial if latest else LATEST_KNOWN
-        told = await self.reader.told(self._loads_want(prospect, since, expected), until)
+        experience = self.reader.watch.experience_of_loads()
+        prospect = of_loads(self.goal, self.known, assessment, self._moment(self._loads_told), experience)
+        told = await self._told_loads(prospect, expected, until)
         if told is not None:
             looked_for = {name for names, _ in expected for name in names}
             self._take_loads(told, told.value or [], looked_for)
+
+    async def _told_loads(
+        self,
+        prospect: Prospect,
+        expected: list[tuple[tuple[str, ...], int]] | None,
+        until: float | None,
+    ) -> Told[list[Load] | None] | None:
+        """Return what is told of the source's loads: see `LoadsWant`, and `AccountReader.told`."""
+        asked_from = self.reader.watch.serial
+        since = self._loads_told.serial if self._loads_told else LATEST_KNOWN
+        told = await self.reader.told(self._loads_want(prospect, since, expected), until)
+        # Who waits for others has looked before. What is loaded is so for good, an error may be over by now.
+        if told is not None and told.serial <= asked_from and _has_error(told.value):
+            told = await self.reader.told(self._loads_want(prospect, asked_from, expected), until)
+        return told
 
     def _loads_want(
         self, prospect: Prospect, since: int, expected: list[tuple[tuple[str, ...], int]] | None
@@ -307,11 +309,6 @@ class Watch:
 
     def _take_loads(self, told: Told[Any], loads: list[Load], looked_for: set[str] | None = None) -> None:
         self._loads_told = told
-        came = self._came or 0
-        if told.serial <= came and any(load.error_state is not None for load in loads):
-            # What is loaded is so for good. What was in error before anybody waited here may be well now.
-            self._loads_told = replace(told, serial=came)
-            return
         self.known = self.known.with_loads(loads, stitch_time(told), looked_for)
 
     def _moment(self, told: Told[Any] | None) -> Moment:
@@ -420,6 +417,10 @@ class Watch:
 
 def _first_of(asks: Sequence[Question], asked: Container[Question]) -> Question | None:
     return next((each for each in asks if each not in asked), None)
+
+
+def _has_error(loads: Sequence[Load] | None) -> bool:
+    return any(load.error_state is not None for load in loads or ())
 
 
 def _load_of(verdict: StreamVerdict, times: Counter[str]) -> tuple[tuple[str, ...], int]:

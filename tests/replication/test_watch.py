@@ -404,6 +404,31 @@ def test_an_error_that_others_saw_before_one_came_fails_nobody_if_it_is_over(sti
     assert second.error is None
 
 
+def test_an_error_that_another_saw_while_one_waited_fails_nobody_if_it_is_over(stitch, waiter):
+    others = {f"a_{number}": 0 for number in range(250)}
+    shop = stitch.add_source("shop", streams={**others, "orders": 5}, job=JobPlan(tap_seconds=600))
+    for stream in (*others, "orders"):
+        stitch.record_load(shop, stream, seconds_ago=86_400)
+    started = waiter.start(shop)
+    goal = waiter.goal(shop, started.job_name)
+
+    async def story():
+        other, patient = Watch(waiter.reader(), goal), Watch(waiter.reader(), goal)
+        for watch in (other, patient):
+            assert (await watch.look()).state == "running"
+        stitch.set_load_error(shop, "orders")
+        failed = await other.wait()
+        stitch.clear_load_error(shop, "orders")
+        stitch.advance(3600)
+        return failed, await patient.wait()
+
+    failed, passed = asyncio.run(story())
+
+    assert failed.error is not None
+    assert failed.error["kind"] == "LoadingFailed"
+    assert passed.error is None
+
+
 def test_streams_of_one_name_in_two_schemas(stitch, waiter):
     shop = stitch.add_source(
         "shop_pg",
