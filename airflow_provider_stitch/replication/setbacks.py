@@ -17,12 +17,11 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.errors import StitchError
     from airflow_provider_stitch.replication.planner import Request
 
-# A request that failed so often, while others were answered, fails alone.
+# A request that failed so often, with others answered in between each time, fails alone.
 ALONE_AFTER = 5
 
 # Of the pause before a request that failed is made again, so much is the pause before any other.
 OTHERS_PAUSE = 0.75
-
 
 # An answer that is not what it should be may be one that was cut; one that stays so is an error.
 GARBAGE_ATTEMPTS = 5
@@ -39,8 +38,9 @@ def is_passing(error: StitchError, attempt: int) -> bool:
 @dataclass(slots=True)
 class _Setback:
     attempts: int  #: that failed, one after the other
+    alone: int  #: of these the first, and each before which another request was answered
+    answers: int  #: to other requests, when the last failed
     again_at: float
-    answers_before: int  #: to other requests, when the first failed
 
 
 class Setbacks:
@@ -64,15 +64,16 @@ class Setbacks:
         }
         before = recent.get(request)
         attempts = before.attempts + 1 if before else 1
+        # An outage fails all: it says nothing of this one.
+        alone = before.alone + (self._answers > before.answers) if before else 1
         self._in_a_row += 1
         # All others have their turn in between, or one that is wanted at once would always be the first.
         asked_for = retry_after or 0.0
         pause = pause_before_retry(self._in_a_row, None)
         self._all_again_at = now + max(pause * OTHERS_PAUSE, asked_for)
-        pause = max(pause, pause_before_retry(attempts, None)) if attempts > self._in_a_row else pause
+        pause = max(pause, pause_before_retry(attempts, None))
         again_at = now + max(pause, asked_for + pause * (1 - OTHERS_PAUSE))
-        answers_before = before.answers_before if before else self._answers
-        self._setbacks = {**recent, request: _Setback(attempts, again_at, answers_before)}
+        self._setbacks = {**recent, request: _Setback(attempts, alone, self._answers, again_at)}
         return attempts
 
     def give_up(self, request: Request) -> None:
@@ -84,9 +85,7 @@ class Setbacks:
     def fails_alone(self, request: Request) -> bool:
         """Say whether a request failed again and again while others were answered."""
         setback = self._setbacks.get(request)
-        if setback is None:
-            return False
-        return setback.attempts >= ALONE_AFTER and self._answers > setback.answers_before
+        return setback is not None and setback.alone >= ALONE_AFTER
 
     def free_in(self, request: Request, now: float) -> float:
         """Return in how many seconds a request may be made, 0.0 or less for now."""

@@ -30,14 +30,25 @@ def test_what_stitch_asks_for_is_kept_for_all(request_):
 def test_an_answer_lets_all_go_on_but_what_fails_alone():
     setbacks = Setbacks()
     for _ in range(ALONE_AFTER):
+        assert not setbacks.fails_alone(LOG)
         setbacks.failed(LOG, None, now=0.0)
-    assert not setbacks.fails_alone(LOG), "Stitch may answer nothing at all"
-
-    setbacks.answered(PAGE)
+        setbacks.answered(PAGE)
 
     assert setbacks.fails_alone(LOG)
     assert setbacks.free_in(PAGE, 0.0) <= 0
     assert setbacks.free_in(LOG, 0.0) > 10
+
+
+def test_what_fails_in_an_outage_does_not_fail_alone_once_that_is_over():
+    setbacks = Setbacks()
+    setbacks.failed(LOG, None, now=0.0)
+    setbacks.answered(PAGE)
+    for _ in range(2 * ALONE_AFTER):
+        setbacks.failed(LOG, None, now=0.0)
+    setbacks.answered(PAGE)
+    setbacks.failed(LOG, None, now=0.0)
+
+    assert not setbacks.fails_alone(LOG)
 
 
 def test_whatever_was_to_be_waited_for_by_a_clock_that_was_set_back_is_not():
