@@ -84,20 +84,20 @@ class StitchTask:
 
     def wait(self, goal: Goal, deadline: float | None) -> Outcome:
         """Wait in this worker, with the connection's new token once Stitch refuses the one that it had."""
-        from airflow_provider_stitch.replication.goals import Goal
-
-        outcome = run(self.watch(goal, deadline).wait())
-        while outcome.is_refused_token and self.takes_new_token():
-            outcome = run(self.watch(Goal.from_dict(outcome.goal), deadline).wait())
+        watch = self.watch(goal, deadline)
+        outcome = run(watch.wait())
+        while outcome.is_refused_token and self.takes_new_token(watch):
+            outcome = run(watch.wait())
         return outcome
 
-    def takes_new_token(self) -> bool:
-        """Read the connection anew, of which Stitch refuses the token. False: it has not changed."""
+    def takes_new_token(self, watch: Watch) -> bool:
+        """Give a watch whose token is refused the one that the connection has now. False: it is the same."""
         from airflow_provider_stitch.hooks.stitch import token_changed
 
         if not self.hook.has_changed():
             return False
         del self.hook  # it is made anew
+        watch.reader.client = self.hook.client
         self.log.info(token_changed(self.stitch_conn_id))
         return True
 

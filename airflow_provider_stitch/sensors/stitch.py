@@ -150,9 +150,8 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             except PhaseTimedOut as error:  # no request was left in this sensor's time
                 raise AirflowSensorTimeout(str(error)) from None
             except StitchUnauthorized:
-                if not self.takes_new_token():
+                if not self.takes_new_token(self._watch):
                     raise
-                self._watch.reader.client = self.hook.client
                 return False
             if assessment.state == "running":
                 return False
