@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from airflow_provider_stitch.connect.extraction_log import MOST_STREAMS
+from airflow_provider_stitch.connect._log_streams import MAX_STREAMS
 from airflow_provider_stitch.emulator import JobPlan, LogPlan, StitchEmulator
 from benchmarks.children import run_child
 from benchmarks.result import Result
@@ -48,7 +48,7 @@ SERVED = "usual lines, from a local Stitch over HTTP"
 CASES = (
     *(Case(USUAL, "usual", size, streams=1) for size in (SMALL, MEDIUM, LARGE)),
     Case("one line without an end", "one line", LARGE, streams=0),
-    Case("a new stream in every line", "new streams", LARGE, streams=MOST_STREAMS),
+    Case("a new stream in every line", "new streams", LARGE, streams=MAX_STREAMS),
     *(Case(SERVED, None, size, streams=2) for size in (SMALL, LARGE)),
 )
 

@@ -100,14 +100,15 @@ class SimulatedAccount:
         flushed = [_instant(each) for each in job.flushed]
         return ExtractionLog(
             streams={
-                name: StreamLog(name, rows=120, flushes=1, last_flush_at=at, last_seen_at=at)
+                name: StreamLog(name, rows=120, batches=1, last_batch_at=at, one_request=True)
                 for name, at in zip(STREAMS, flushed, strict=True)
             },
             exits=(),
             exit_line="Exit status is: Discovery succeeded. Tap succeeded. Target succeeded.",
             exited_at=_instant(job.ended),
             problems=(),
-            streams_known=True,
+            complete=True,
+            target="target-stitch",
         )
 
     def get_source(self, source_id: int) -> Source:

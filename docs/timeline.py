@@ -70,7 +70,7 @@ def watch_a_job() -> tuple[list[Look], dict[str, float]]:
                 looks.append(_look(client, second, job))
                 stitch.advance(STEP)
             log = client.get_extraction_log(job)
-    flushed = {name: _second(of.last_flush_at) for name, of in log.streams.items() if of.last_flush_at}
+    flushed = {name: _second(of.last_batch_at) for name, of in log.streams.items() if of.last_batch_at}
     return looks, flushed
 
 

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from airflow_provider_stitch.connect.errors import InvalidArgument
 from airflow_provider_stitch.connect.objects import parse_time
 from airflow_provider_stitch.replication.loading import (
-    NO_ROWS_PATIENCE,
-    OLD_TROUBLE_LOOKS,
-    OLD_TROUBLE_PATIENCE,
+    STALE_ERROR_POLLS,
+    STALE_ERROR_TIMEOUT,
+    LoadRules,
+    error_history_of,
+    settle_period,
 )
 from airflow_provider_stitch.replication.prospects import Prospect
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.objects import Source
     from airflow_provider_stitch.replication.goals import Goal
     from airflow_provider_stitch.replication.known import Known
-    from airflow_provider_stitch.replication.loading import StreamVerdict
+    from airflow_provider_stitch.replication.loading import LoadStatus
     from airflow_provider_stitch.replication.phases import Assessment
     from airflow_provider_stitch.replication.prospects import Experience
 
@@ -95,9 +97,9 @@ def of_loads(
     goal: Goal, known: Known, assessment: Assessment, moment: Moment, experience: Experience | None
 ) -> Prospect:
     """Say when the streams that are waited for may be loaded."""
-    waiting = [verdict for verdict in assessment.streams if verdict.state == "waiting"]
-    since = moment.past(max(verdict.target.since for verdict in waiting)) if waiting else moment.now
-    certain = [_certain_at(verdict, goal, known) for verdict in waiting]
+    waiting = [status for status in assessment.streams if status.state == "waiting"]
+    since = moment.past(max(status.expected.last_batch_at for status in waiting)) if waiting else moment.now
+    certain = [_certain_at(status, goal, known) for status in waiting]
     all_certain = max((each for each in certain if each is not None), default=None)
     return Prospect(
         known_at=since if moment.known_at is None else max(since, moment.known_at),
@@ -107,22 +109,22 @@ def of_loads(
     )
 
 
-def _certain_at(verdict: StreamVerdict, goal: Goal, known: Known) -> datetime | None:
-    """Return when the next look at a stream's load will be of use for certain, or None if nothing tells."""
-    if verdict.in_trouble:
-        trouble = next(
-            (known.troubles[name] for name in verdict.target.load_names if name in known.troubles), None
-        )
-        if trouble is None:
+def _certain_at(status: LoadStatus, goal: Goal, known: Known) -> datetime | None:
+    """Return when the next poll of a stream's load will be conclusive, or None if nothing shows it."""
+    rules = LoadRules(timedelta(seconds=goal.load_settle), timedelta(seconds=goal.quiet_period))
+    if status.has_error:
+        history = error_history_of(status.expected, known)
+        if history is None:
             return None
-        looks = min(trouble.looks + 1, OLD_TROUBLE_LOOKS)
-        return trouble.since + OLD_TROUBLE_PATIENCE * looks / OLD_TROUBLE_LOOKS
-    if verdict.loaded_at is not None:
-        return verdict.loaded_at + timedelta(seconds=goal.load_settle)
-    if (not verdict.target.had_rows or verdict.target.perhaps_since) and known.loads is not None:
+        polls = min(history.repeats + 1, STALE_ERROR_POLLS)
+        return history.first_seen_at + STALE_ERROR_TIMEOUT * polls / STALE_ERROR_POLLS
+    if status.loaded_at is not None:
+        return status.loaded_at + settle_period(status.expected, rules)
+    is_exact = status.expected.rows_confirmed and status.expected.earliest_batch_at is None
+    if not is_exact and known.loads is not None:
         loaded = [row.last_batch_loaded_at for rows in known.loads.values() for row in rows]
         latest = max((at for at in loaded if at is not None), default=None)
-        return latest + NO_ROWS_PATIENCE if latest is not None else None
+        return latest + rules.quiet_period if latest is not None else None
     return None
 
 

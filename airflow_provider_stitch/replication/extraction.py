@@ -60,6 +60,8 @@ def judge_extraction(goal: Goal, known: Known) -> ExtractionVerdict:
         return _by_statuses(goal, listed, known)
     if goal.job_name is not None and _began_later(listed, goal):
         return _overtaken(goal, goal.job_name, listed, known)
+    if goal.running_at is not None and _began_after(listed, goal.running_at):
+        return _unnamed_and_overtaken(goal, listed)
     return ExtractionVerdict(job_name=goal.job_name, began_at=goal.began_at)
 
 
@@ -70,10 +72,12 @@ def is_meant(goal: Goal, listed: Extraction) -> bool:
     if goal.started_after is not None:
         began = began_at(listed)
         return began is not None and began >= goal.started_after
-    # The job that ran at an instant is the first to end at or after it. The same second counts: short jobs
-    # often end in it, and for another job to end there too, two ends and a start would share one second.
-    ended = listed.completion_time
-    return ended is not None and goal.running_at is not None and ended >= _second(goal.running_at)
+    # The job that ran at an instant began no later than that and ended no earlier. The same second counts,
+    # because Stitch's times are whole seconds and short jobs often end in the second in which they were seen.
+    if goal.running_at is None:
+        return False
+    seen, began, ended = _second(goal.running_at), began_at(listed), listed.completion_time
+    return (ended is None or ended >= seen) and (began is None or _second(began) <= seen)
 
 
 def began_at(listed: Extraction) -> datetime | None:
@@ -90,6 +94,11 @@ def _began_later(listed: Extraction, goal: Goal) -> bool:
     return theirs > ours if exact else _second(theirs) > _second(ours)
 
 
+def _began_after(listed: Extraction, seen_running_at: datetime) -> bool:
+    began = began_at(listed)
+    return began is not None and _second(began) > _second(seen_running_at)
+
+
 def _by_statuses(goal: Goal, listed: Extraction, known: Known) -> ExtractionVerdict:
     verdict = ExtractionVerdict(
         job_name=listed.job_name,
@@ -101,8 +110,9 @@ def _by_statuses(goal: Goal, listed: Extraction, known: Known) -> ExtractionVerd
     if not verdict.over:
         return verdict
     exits = _exits(listed)
-    if len(exits) == len(_PHASES) and cause_of(exits) is None:
-        return _replaced(verdict, state="finished")
+    # Some taps have no discovery, and leave its exit status null.
+    if {"Tap", "Target"} <= {each.phase for each in exits} and cause_of(exits) is None:
+        return _replaced(verdict, state="finished", structure_synced=True)
     if known.log is None and not known.log_refused_at:
         return _replaced(verdict, needs_log=True)  # for its words; but one refusal is enough to go without
     failure = _failure(goal, listed.job_name, cause_of(exits), known.log)
@@ -173,8 +183,28 @@ def _overtaken(goal: Goal, job_name: str, later: Extraction, known: Known) -> Ex
     # A log without times still ended before the next job began.
     verdict = _replaced(verdict, completed_at=log.exited_at or began_at(later), structure_synced=synced)
     if log.succeeded:
-        return _replaced(verdict, state="finished")
+        return _replaced(verdict, state="finished", structure_synced=True)
     return _replaced(verdict, state="failed", failure=_failure(goal, job_name, log.cause, log))
+
+
+def _unnamed_and_overtaken(goal: Goal, later: Extraction) -> ExtractionVerdict:
+    """Give up a job that has ended although its name never became known: no request can tell how it ended."""
+    seen = f"{_second(goal.running_at):%Y-%m-%d %H:%M:%S} UTC" if goal.running_at else "an earlier time"
+    return ExtractionVerdict(
+        state="failed",
+        over=True,
+        failure=JobLost(
+            f"Extraction of source {goal.source_name} ({goal.source_id}): the job that was running at {seen} "
+            f"has ended, but Stitch lists only a later job of the source ({later.job_name}), so its outcome "
+            "can't be known. Check the source's extractions in Stitch, or run the task again.",
+            source_id=goal.source_id,
+        ),
+    )
+
+
+def log_is_final(log: ExtractionLog | None) -> bool:
+    """Return whether a log can be used as it is: it has its exit line, or all lines of the target."""
+    return log is not None and (log.complete or log.exit_line is not None)
 
 
 def log_given_up(known: Known) -> bool:

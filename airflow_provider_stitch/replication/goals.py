@@ -19,6 +19,7 @@ Phase = Literal["connection_check", "structure_sync", "extraction", "end", "prep
 PHASES: tuple[str, ...] = get_args(Phase)
 
 DEFAULT_LOAD_SETTLE = 120.0
+DEFAULT_QUIET_PERIOD = 900.0
 
 _INSTANTS = {"started_after", "running_at", "job_began_at"}
 
@@ -43,6 +44,9 @@ class Goal:
     job_began_at: datetime | None = None  #: when the named job began, if its name does not tell
     streams: tuple[str, ...] | None = None  #: wait for these only, by stream name; None is all that had rows
     load_settle: float = DEFAULT_LOAD_SETTLE  #: seconds for which a stream's last load must have stood still
+    #: Seconds after the source's last load after which a stream without a load is assumed to have had no
+    #: rows.
+    quiet_period: float = DEFAULT_QUIET_PERIOD
 
     def __post_init__(self) -> None:
         if self.phase not in PHASES:
@@ -55,10 +59,9 @@ class Goal:
                 "Which job to wait for must be told in exactly one way: "
                 "job_name (of a job that was started), or started_after (an instant)."
             )
-        if self.load_settle < 0:
-            raise InvalidArgument(
-                f"load_settle is a number of seconds, 0 or more; it was {self.load_settle}."
-            )
+        for name, value in (("load_settle", self.load_settle), ("quiet_period", self.quiet_period)):
+            if value < 0:
+                raise InvalidArgument(f"{name} is a number of seconds, 0 or more; it was {value}.")
 
     @property
     def began_at(self) -> datetime | None:
@@ -103,6 +106,7 @@ def goal_of_sensor(
     run_began: datetime | None,
     streams: Iterable[str] | None,
     load_settle: float,
+    quiet_period: float = DEFAULT_QUIET_PERIOD,
 ) -> Goal:
     """Return what a sensor's user wants to wait for.
 
@@ -117,6 +121,7 @@ def goal_of_sensor(
         started_after=None if by_job_name else instant_of(since),
         streams=None if streams is None else tuple(streams),
         load_settle=load_settle,
+        quiet_period=quiet_period,
     )
 
 

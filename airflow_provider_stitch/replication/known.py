@@ -1,4 +1,4 @@
-"""What Stitch has told so far about one source: plain values, replaced and never changed."""
+"""What Stitch has returned so far about one source: plain values, replaced and never changed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from airflow_provider_stitch.connect.extraction_log import ExtractionLog
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """An error state of a stream's load, followed over looks at the list of loads."""
+class LoadErrorHistory:
+    """The error state of a stream's load, followed over several polls of the list of loads."""
 
-    since: datetime  #: Stitch's time of the first look that showed it
-    until: datetime  #: and of the last
-    looks: int  #: later looks that still showed it
-    clear_at: datetime | None  #: an earlier look, which showed the stream without it; None: there was none
-    said: str | None = None  #: the destination's own message
-
-    def seen_again(self, at: datetime, said: str | None) -> Trouble:
-        return replace(self, until=at, looks=self.looks + 1, said=said)
+    first_seen_at: datetime  #: Stitch's time of the first poll that showed it
+    last_seen_at: datetime  #: and of the last
+    repeats: int  #: later polls that still showed it
+    #: An earlier poll that showed the stream with fewer records in error; None: no poll did. A stream that
+    #: was not listed was not seen without an error.
+    clear_at: datetime | None
+    records: int = 1  #: how many records of this name are in error; a deleted source's may be among them
+    message: str | None = None  #: the destination's own message
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All answers about one source that matter to one goal. Instants are Stitch's own, UTC."""
+    """All responses about one source that matter to one goal. Instants are Stitch's own, UTC."""
 
     extraction: Extraction | None = None  #: the listed job: the source's last completed one
     log: ExtractionLog | None = None
@@ -37,15 +37,15 @@ class Known:
     streams: tuple[Stream, ...] | None = None
     loads: Mapping[str, tuple[Load, ...]] | None = None  #: by stream name, which need not be unique
     loads_at: datetime | None = None
-    troubles: Mapping[str, Trouble] = field(default_factory=dict)  #: by stream name
-    recovered: frozenset[str] = frozenset()  #: names of streams that an earlier look showed in trouble
+    load_errors: Mapping[str, LoadErrorHistory] = field(default_factory=dict)  #: by stream name
+    recovered: frozenset[str] = frozenset()  #: names of streams that an earlier poll showed in error
     check: ConnectionCheck | None = None
-    earlier_seen_at: datetime | None = None  #: the last look at the list before the goal's job was in it
+    earlier_seen_at: datetime | None = None  #: the last poll of the list before the goal's job was in it
     earlier_ended_at: datetime | None = None  #: when the job ended that was listed then, if one was
-    looks_early: bool = True  #: whether a look at the loads comes first, to tell old errors from new ones
+    looks_early: bool = True  #: whether a poll of the loads comes first, to tell old errors from new ones
 
     def with_extraction(self, listed: Extraction | None, at: datetime, *, is_ours: bool) -> Known:
-        """Return what is known after a look at the list, which shows the source's last completed job."""
+        """Return what is known after a poll of the list, which shows the source's last completed job."""
         if is_ours:
             return replace(self, extraction=listed)
         ended = listed.completion_time if listed is not None else None
@@ -54,7 +54,7 @@ class Known:
     def with_loads(
         self, loads: Iterable[Load], at: datetime, looked_for: Collection[str] | None = None
     ) -> Known:
-        """Return what is known after a look at the source's loads at Stitch's time `at`.
+        """Return what is known after a poll of the source's loads at Stitch's time `at`.
 
         :param looked_for: the stream names whose loads would have been found; None is all of the source. The
             loads of others stay known as they were, unless they were found as well.
@@ -67,25 +67,37 @@ class Known:
             for name, rows in (self.loads or {}).items()
             if looked_for is not None and name not in looked_for and len(by_name.get(name, ())) < len(rows)
         }
-        troubles = {
-            row.stream_name: self._follow(row, at)
-            for rows in by_name.values()
-            for row in rows
-            if row.error_state is not None and row.stream_name not in kept
+        errors = {
+            name: self._follow(name, wrong, at)
+            for name, rows in by_name.items()
+            if name not in kept and (wrong := [row for row in rows if row.error_state is not None])
         }
-        # What is not found may just have moved to another page.
-        unseen = {name: each for name, each in self.troubles.items() if name in kept or name not in by_name}
-        recovered = self.recovered | (self.troubles.keys() - troubles.keys() - unseen.keys())
+        # A record that is not found may just have moved to another page.
+        unseen = {
+            name: each for name, each in self.load_errors.items() if name in kept or name not in by_name
+        }
+        recovered = self.recovered | (self.load_errors.keys() - errors.keys() - unseen.keys())
         return replace(
             self,
             loads={**by_name, **kept},
             loads_at=at,
-            troubles={**troubles, **unseen},
+            load_errors={**errors, **unseen},
             recovered=frozenset(recovered),
         )
 
-    def _follow(self, row: Load, at: datetime) -> Trouble:
-        before = self.troubles.get(row.stream_name)
-        if before is not None:
-            return before.seen_again(at, row.error)
-        return Trouble(since=at, until=at, looks=0, clear_at=self.loads_at, said=row.error)
+    def _follow(self, name: str, wrong: Sequence[Load], at: datetime) -> LoadErrorHistory:
+        before = self.load_errors.get(name)
+        message = next((row.error for row in wrong if row.error is not None), None)
+        if before is not None and len(wrong) <= before.records:
+            return replace(
+                before, last_seen_at=at, repeats=before.repeats + 1, records=len(wrong), message=message
+            )
+        was_listed = name in (self.loads or {})
+        return LoadErrorHistory(
+            first_seen_at=at,
+            last_seen_at=at,
+            repeats=0,
+            clear_at=self.loads_at if was_listed else None,
+            records=len(wrong),
+            message=message,
+        )

@@ -1,273 +1,231 @@
 """When is a stream loaded, or at least prepared? Pure functions.
 
-Stitch reports loads by stream and not by job, so that a job's rows are in can only be told from a stream's
-`last_batch_loaded_at` having passed the instant at which the job flushed the stream's last rows. Which
-streams had rows, and when they were flushed, is in the extraction's log. Source of the rules: Stitch Connect
-API, "Load object", "List last loads for an account"; Stitch's extraction logs.
+Stitch reports loads by stream and not by job. So a job's rows are in the warehouse once the stream's
+`last_batch_loaded_at` has passed the time of the job's last batch of that stream. Source of the rules: Stitch
+Connect API, "Load object", "List last loads for an account"; Stitch's extraction logs.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from airflow_provider_stitch.connect.errors import UnknownStream
-from airflow_provider_stitch.replication.stream_names import StreamNames
-from airflow_provider_stitch.replication.words import listed
+from airflow_provider_stitch.replication.stream_names import load_names, select_streams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from airflow_provider_stitch.connect.extraction_log import ExtractionLog, StreamLog
-    from airflow_provider_stitch.connect.objects import Load, Stream
-    from airflow_provider_stitch.replication.known import Known, Trouble
+    from airflow_provider_stitch.connect.objects import Load
+    from airflow_provider_stitch.replication.expected_loads import ExpectedLoad, JobTimes
+    from airflow_provider_stitch.replication.known import Known, LoadErrorHistory
 
-# A load error that may be older than the job counts only if two later looks still show it,
-# the last of them this long after the first.
-OLD_TROUBLE_LOOKS = 2
-OLD_TROUBLE_PATIENCE = timedelta(minutes=5)
+__all__ = [
+    "LoadRules",
+    "LoadStatus",
+    "evaluate_loads",
+    "load_names",
+    "may_overlap_previous_job",
+    "select_streams",
+]
 
-# Rows of a job that ended so long before another began are taken to be loaded when that one flushes its own.
-LONGEST_LAG = timedelta(minutes=30)
+# An error that may be older than the job counts only if two later polls still show it, the last of them at
+# least five minutes after the first: the destination retries, so an old error is often over soon.
+STALE_ERROR_POLLS = 2
+STALE_ERROR_TIMEOUT = timedelta(minutes=5)
 
-# Without a log, a stream that sees no load for this long after the source's last one had no rows. So long is
-# a load waited for, too, where the log does not tell when rows were flushed, before an earlier one counts.
-NO_ROWS_PATIENCE = timedelta(minutes=15)
+# Rows of a job that ended this long before the next one began are assumed to be loaded when that one sends
+# its own.
+MAX_LOAD_LAG = timedelta(minutes=30)
+
+# Batches of a stream can be five minutes apart, and more if the source is slow. Waiting for the next one ends
+# here.
+MAX_SETTLE = timedelta(minutes=15)
+
+
+class LoadRules(NamedTuple):
+    """The periods that a user can choose. Source of the defaults: design of this package."""
+
+    load_settle: timedelta  #: how long a load that must settle may not change; zero turns settling off
+    quiet_period: timedelta  #: how long after the source's last load a stream without a load had no rows
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A stream that is to be loaded, and from when on a load of it counts."""
+class LoadStatus:
+    """What has become of one expected load."""
 
-    label: str  #: its `stream_name`, or its `tap_stream_id` where the source has the name twice
-    load_names: tuple[str, ...]  #: the names under which its load may be listed, the likeliest first
-    since: datetime
-    rows: int | None = None
-    must_settle: bool = False  #: a load just after `since` may still carry only earlier batches
-    perhaps_since: datetime | None = None  #: where `since` is not its flush: its last may be as early as this
-    had_rows: bool = True  #: False: nobody can tell
-
-
-@dataclass(frozen=True, slots=True)
-class StreamVerdict:
-    """What has become of one target."""
-
-    target: Target
+    expected: ExpectedLoad
     state: Literal["waiting", "loaded", "in_error", "no_rows"]
     loaded_at: datetime | None = None
-    in_trouble: bool = False  #: its load is in an error state, be it old or new
-    said: str | None = None  #: the destination's own message
+    has_error: bool = False  #: its load is in an error state, which may be older than the job
+    message: str | None = None  #: the destination's own message
 
     @property
     def is_early(self) -> bool:
-        """Whether it counts as loaded by a load from before its last flush as far as anything tells."""
+        """Whether it counts as loaded by a load from before the last batch as far as the log shows it."""
         return (
             self.state == "loaded"
             and self.loaded_at is not None
-            and self.loaded_at < _second(self.target.since)
+            and self.loaded_at < _second(self.expected.last_batch_at)
         )
 
 
-def select_streams(streams: Sequence[Stream], names: Sequence[str]) -> tuple[Stream, ...]:
-    """Return the streams that a user named, by `stream_name` or `tap_stream_id`.
-
-    :raises UnknownStream: no name, or one that the source does not have, has twice, or has not selected.
-    """
-    if not names:
-        raise UnknownStream(
-            "streams is empty, so there is nothing to wait for. Leave it out to wait for all."
-        )
-    return tuple(_select_stream(streams, name) for name in names)
-
-
-def _select_stream(streams: Sequence[Stream], name: str) -> Stream:
-    exact = [stream for stream in streams if stream.tap_stream_id == name]
-    found = exact or [stream for stream in streams if stream.stream_name == name]
-    if not found:
-        names = StreamNames(streams)
-        known = listed(sorted(names.label_of(stream) for stream in streams if stream.selected)) or "none"
-        raise UnknownStream(f"The source has no stream {name!r}. Its selected streams are: {known}.")
-    if len(found) > 1:
-        ids = listed(stream.tap_stream_id for stream in found)
-        raise UnknownStream(
-            f"The source has {len(found)} streams named {name!r}. Name one of them by its id: {ids}."
-        )
-    if not found[0].selected:
-        raise UnknownStream(
-            f"Stream {name!r} is not selected, so Stitch does not replicate it. Select it first."
-        )
-    return found[0]
-
-
-def targets_from_log(log: ExtractionLog, streams: Sequence[Stream], began_at: datetime) -> tuple[Target, ...]:
-    """Return the streams that had rows in a job, according to its log; none of the others is ever loaded."""
-    names = StreamNames(streams)
-    merged: dict[str, tuple[StreamLog, Stream | None]] = {}
-    for entry in log.streams.values():
-        stream = names.find(entry.name)
-        label = names.label_of(stream) if stream else entry.name
-        before = merged.get(label)
-        merged[label] = (_combine(before[0], entry) if before else entry, stream)
-    return tuple(
-        Target(
-            label=label,
-            load_names=load_names(stream) if stream else (entry.name,),
-            since=entry.last_flush_at or entry.last_seen_at or began_at,
-            perhaps_since=None if entry.last_flush_at else began_at,
-            rows=entry.rows,
-            # One flush makes one batch, which one load brings. Rows whose flush was not seen, or at no known
-            # time, may come in a later one; and of two streams of one name, a load may be the other's.
-            must_settle=entry.flushes != 1 or entry.last_flush_at is None or names.are_shared_by(stream),
-        )
-        for label, (entry, stream) in merged.items()
-        if entry.flushes or entry.rows
-    )
-
-
-def targets_without_log(streams: Sequence[Stream], began_at: datetime) -> tuple[Target, ...]:
-    """Return what to wait for when no log tells which streams had rows: all that are selected."""
-    names = StreamNames(streams)
-    return tuple(
-        Target(names.label_of(stream), load_names(stream), began_at, must_settle=True, had_rows=False)
-        for stream in streams
-        if stream.selected
-    )
-
-
-def _combine(one: StreamLog, other: StreamLog) -> StreamLog:
-    """Put together what a log says of one stream under its two names."""
-    return replace(
-        one,
-        rows=one.rows if one.rows is not None else other.rows,
-        flushes=one.flushes + other.flushes,
-        last_flush_at=_latest(one.last_flush_at, other.last_flush_at),
-        last_seen_at=_latest(one.last_seen_at, other.last_seen_at),
-    )
-
-
-def _latest(*instants: datetime | None) -> datetime | None:
-    return max((instant for instant in instants if instant is not None), default=None)
-
-
-def load_names(stream: Stream) -> tuple[str, ...]:
-    """Return the names under which a stream's load may be listed, the likeliest first."""
-    # With `include_schemas_in_destination_stream_name` the table is `<schema>__<table>`;
-    # which of the two a load shows is not documented.
-    with_schema = (f"{stream.schema_name}__{stream.stream_name}",) if stream.schema_name else ()
-    return (*with_schema, stream.stream_name)
-
-
-def is_crowded(known: Known, began_at: datetime) -> bool:
-    """Say whether rows of an earlier job may still be on their way when this one flushes its own."""
+def may_overlap_previous_job(known: Known, began_at: datetime) -> bool:
+    """Return whether rows of an earlier job may still be pending when this one sends its own."""
     if known.earlier_seen_at is None or known.earlier_seen_at < began_at.replace(microsecond=0):
-        return True  # nobody knows when the job before ended, or one that came after that look
-    return known.earlier_ended_at is not None and began_at - known.earlier_ended_at < LONGEST_LAG
+        return True  # no poll showed when the previous job ended, or another one may have run since that poll
+    return known.earlier_ended_at is not None and began_at - known.earlier_ended_at < MAX_LOAD_LAG
 
 
-def judge_streams(
-    targets: Sequence[Target],
-    known: Known,
-    *,
-    load_settle: float,
-    began_at: datetime,
-    completed_at: datetime,
-) -> tuple[StreamVerdict, ...]:
-    """Say of each target whether it is loaded, as of the last look at the source's loads."""
+def settle_period(expected: ExpectedLoad, rules: LoadRules) -> timedelta:
+    """Return how long the last load must not change before it counts as the last one.
+
+    If two batches were sent with a gap, their loads come with a similar gap. Half of `load_settle` covers the
+    difference in how long the two loads take.
+    """
+    if not rules.load_settle:
+        return rules.load_settle
+    return max(rules.load_settle, min(expected.settle + rules.load_settle / 2, MAX_SETTLE))
+
+
+def evaluate_loads(
+    expected: Sequence[ExpectedLoad], known: Known, rules: LoadRules, job: JobTimes
+) -> tuple[LoadStatus, ...]:
+    """Evaluate each expected load as of the last poll of the source's loads."""
     if known.loads is None or known.loads_at is None:
-        return tuple(StreamVerdict(target, "waiting") for target in targets)
-    latest_load = _latest(
-        completed_at, *(load.last_batch_loaded_at for rows in known.loads.values() for load in rows)
-    )
-    return tuple(
-        _judge_stream(
-            target,
-            row,
-            _trouble_of(target, known),
-            began_at=began_at,
-            at=known.loads_at,
-            settle=timedelta(seconds=load_settle),
-            quiet=known.loads_at - (latest_load or completed_at) >= NO_ROWS_PATIENCE,
+        return tuple(LoadStatus(each, "waiting") for each in expected)
+    poll = _Poll(known, known.loads_at, rules, job, quiet=_is_quiet(known, rules, job))
+    records = _Records(known)
+    pairs = [(each, records.take(each)) for each in _latest_first(expected)]
+    confirmed = [_evaluate(each, record, poll) for each, record in pairs if each.rows_confirmed]
+    # While a load is missing, the destination lags, and a stream without a load may still get one.
+    lags = any(each.state == "waiting" for each in confirmed)
+    poll = poll._replace(quiet=poll.quiet and not lags)
+    return (*confirmed, *(_evaluate(each, record, poll) for each, record in pairs if not each.rows_confirmed))
+
+
+def has_stale_error(history: LoadErrorHistory) -> bool:
+    """Return whether an error that may be older than the job has lasted long enough to count."""
+    lasted = history.last_seen_at - history.first_seen_at
+    return history.repeats >= STALE_ERROR_POLLS and lasted >= STALE_ERROR_TIMEOUT
+
+
+def error_history_of(expected: ExpectedLoad, known: Known) -> LoadErrorHistory | None:
+    """Return the error of a load, under whichever of its names it is listed."""
+    return next((known.load_errors[name] for name in expected.load_names if name in known.load_errors), None)
+
+
+class _Poll(NamedTuple):
+    """What all expected loads are compared with."""
+
+    known: Known
+    at: datetime
+    rules: LoadRules
+    job: JobTimes
+    quiet: bool  # the source has had no load for the quiet period
+
+
+def _is_quiet(known: Known, rules: LoadRules, job: JobTimes) -> bool:
+    records = (record for rows in (known.loads or {}).values() for record in rows)
+    loaded = [record.last_batch_loaded_at for record in records]
+    latest = max([job.ended_at, *(at for at in loaded if at is not None)])
+    return known.loads_at is not None and known.loads_at - latest >= rules.quiet_period
+
+
+def _evaluate(expected: ExpectedLoad, record: Load | None, poll: _Poll) -> LoadStatus:
+    loaded_at = record.last_batch_loaded_at if record is not None else None
+    # Load times are whole seconds, so a load in the second of the last batch may have come before it.
+    if loaded_at is not None and loaded_at >= _second(expected.last_batch_at):
+        return _loaded_or_settling(expected, loaded_at, poll)
+    if (history := error_history_of(expected, poll.known)) is not None:
+        status = _in_error(expected, record, history, poll)
+        if status is not None:
+            return status
+    if not expected.rows_confirmed and poll.quiet:
+        return LoadStatus(expected, "no_rows")
+    earliest = expected.earliest_batch_at
+    if poll.quiet and loaded_at is not None and earliest is not None and loaded_at >= _second(earliest):
+        return LoadStatus(expected, "loaded", loaded_at)
+    return LoadStatus(expected, "waiting")
+
+
+def _loaded_or_settling(expected: ExpectedLoad, loaded_at: datetime, poll: _Poll) -> LoadStatus:
+    # The first load after an error may carry only rows that earlier jobs had left.
+    recovered = not poll.known.recovered.isdisjoint(expected.load_names)
+    is_exact = loaded_at >= expected.last_batch_at and not expected.must_settle and not recovered
+    is_settled = poll.at - loaded_at >= settle_period(expected, poll.rules)
+    return LoadStatus(expected, "loaded" if is_exact or is_settled else "waiting", loaded_at)
+
+
+def _in_error(
+    expected: ExpectedLoad, record: Load | None, history: LoadErrorHistory, poll: _Poll
+) -> LoadStatus | None:
+    """Return the status of a load in error, or None if the error is another record's.
+
+    The record of a deleted source or of a deselected stream can share the name. As long as a record without
+    an error is there, an error that is not new is taken for such a record's.
+    """
+    is_new = history.clear_at is not None and history.clear_at >= _second(poll.job.began_at)
+    if is_new:
+        return LoadStatus(expected, "in_error", has_error=True, message=history.message)
+    if record is not None and record.error_state is None:
+        return None
+    state: Literal["in_error", "waiting"] = "in_error" if has_stale_error(history) else "waiting"
+    return LoadStatus(expected, state, has_error=True, message=history.message)
+
+
+class _Records:
+    """The listed loads, each of which is given to one expected load as long as there are enough.
+
+    Streams of one name in two schemas have loads that nothing tells apart. All are loaded when the latest
+    load has passed the latest batch, the next load the next batch, and so on: so they are paired in that
+    order.
+    """
+
+    def __init__(self, known: Known) -> None:
+        self._loads = known.loads or {}
+        self._streams = known.streams or ()
+        self._taken: set[int] = set()
+        self._unclaimed: dict[str, list[str]] | None = None
+
+    def take(self, expected: ExpectedLoad) -> Load | None:
+        """Return the latest record that no other expected load has taken; None if no record is listed."""
+        names = [name for name in expected.load_names if name in self._loads] or self._similar(expected)
+        records = sorted((record for name in names for record in self._loads[name]), key=_latest_load_first)
+        record = next(
+            (each for each in records if id(each) not in self._taken), records[-1] if records else None
         )
-        for target, row in _rows_of([_after_trouble(target, known) for target in targets], known.loads)
-    )
+        if record is not None:
+            self._taken.add(id(record))
+        return record
+
+    def _similar(self, expected: ExpectedLoad) -> list[str]:
+        """Return the listed names of the same table in a destination that changes case and punctuation.
+
+        Whether a load shows the name that the target sends, or the table's, is not documented. A name that a
+        stream of the source has is that stream's.
+        """
+        if self._unclaimed is None:
+            claimed = {name for stream in self._streams for name in load_names(stream)}
+            self._unclaimed = {}
+            for name in self._loads.keys() - claimed:
+                self._unclaimed.setdefault(_table_name(name), []).append(name)
+        similar = dict.fromkeys(_table_name(name) for name in expected.load_names)
+        return [name for each in similar for name in self._unclaimed.get(each, ())]
 
 
-def _after_trouble(target: Target, known: Known) -> Target:
-    """Let the first load after an error settle: it may bring only what earlier jobs had left."""
-    recovered = not known.recovered.isdisjoint(target.load_names)
-    return replace(target, must_settle=True) if recovered else target
+def _table_name(name: str) -> str:
+    return re.sub(r"[^a-z0-9_]+", "_", name.casefold())
 
 
-def _judge_stream(
-    target: Target,
-    row: Load | None,
-    trouble: Trouble | None,
-    *,
-    began_at: datetime,
-    at: datetime,
-    settle: timedelta,
-    quiet: bool,
-) -> StreamVerdict:
-    if trouble is not None:
-        counts = _counts(trouble, began_at)
-        state: Literal["in_error", "waiting"] = "in_error" if counts else "waiting"
-        return StreamVerdict(target, state, in_trouble=True, said=trouble.said)
-    loaded_at = row.last_batch_loaded_at if row else None
-    # Loads are told in whole seconds. One in the very second of the flush may be either side of it.
-    if loaded_at is not None and loaded_at >= _second(target.since):
-        sure = loaded_at >= target.since and not target.must_settle
-        settled = at - loaded_at >= settle
-        return StreamVerdict(target, "loaded" if sure or settled else "waiting", loaded_at)
-    if not target.had_rows and quiet:
-        return StreamVerdict(target, "no_rows")
-    # A log that tells of rows, but not of their flush, may do so long after they were loaded.
-    if (
-        quiet
-        and loaded_at is not None
-        and target.perhaps_since
-        and loaded_at >= _second(target.perhaps_since)
-    ):
-        return StreamVerdict(target, "loaded", loaded_at)
-    return StreamVerdict(target, "waiting")
+def _latest_first(expected: Sequence[ExpectedLoad]) -> list[ExpectedLoad]:
+    return sorted(expected, key=lambda each: each.last_batch_at, reverse=True)
+
+
+def _latest_load_first(load: Load) -> float:
+    return -load.last_batch_loaded_at.timestamp() if load.last_batch_loaded_at else 0.0
 
 
 def _second(instant: datetime) -> datetime:
     return instant.replace(microsecond=0)
-
-
-def _counts(trouble: Trouble, began_at: datetime) -> bool:
-    # It is new if the stream was seen without it since the job began, and may else be older than the job.
-    is_new = trouble.clear_at is not None and trouble.clear_at >= _second(began_at)
-    return is_new or (
-        trouble.looks >= OLD_TROUBLE_LOOKS and trouble.until - trouble.since >= OLD_TROUBLE_PATIENCE
-    )
-
-
-def _trouble_of(target: Target, known: Known) -> Trouble | None:
-    return next((known.troubles[name] for name in target.load_names if name in known.troubles), None)
-
-
-def _rows_of(
-    targets: Sequence[Target], loads: Mapping[str, tuple[Load, ...]]
-) -> Iterator[tuple[Target, Load | None]]:
-    """Pair each target with its load.
-
-    Streams of one name in two schemas have loads that nothing tells apart. All are loaded when the latest
-    load has passed the latest flush, the next load the next flush, and so on: so they are paired in that
-    order.
-    """
-    taken: Counter[str] = Counter()
-    for target in sorted(targets, key=lambda target: target.since, reverse=True):
-        name = next((name for name in target.load_names if name in loads), None)
-        if name is None:
-            yield target, None
-            continue
-        rows = sorted(loads[name], key=_loaded_last_first)
-        yield target, rows[min(taken[name], len(rows) - 1)]
-        taken[name] += 1
-
-
-def _loaded_last_first(load: Load) -> float:
-    return -load.last_batch_loaded_at.timestamp() if load.last_batch_loaded_at else 0.0

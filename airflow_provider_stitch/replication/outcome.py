@@ -66,9 +66,9 @@ def result_of(goal: Goal, assessment: Assessment) -> dict[str, Any]:
         "extraction_completed_at": _text(extraction.completed_at),
         "loaded_at": _text(latest) if all_loaded else None,
         "streams": {
-            verdict.target.label: {"rows": verdict.target.rows, "loaded_at": _text(verdict.loaded_at)}
-            for verdict in sorted(assessment.streams, key=lambda verdict: verdict.target.label)
-            if verdict.state != "no_rows"
+            status.expected.label: {"rows": status.expected.rows, "loaded_at": _text(status.loaded_at)}
+            for status in sorted(assessment.streams, key=lambda status: status.expected.label)
+            if status.state != "no_rows"
         },
     }
 

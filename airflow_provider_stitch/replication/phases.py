@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -15,23 +15,28 @@ from airflow_provider_stitch.connect.errors import (
     UnknownStream,
 )
 from airflow_provider_stitch.connect.objects import ConnectionCheck, JobName, format_time
+from airflow_provider_stitch.replication.expected_loads import (
+    ExpectedLoad,
+    JobTimes,
+    expected_loads,
+    requested_loads,
+    unknown_names,
+)
 from airflow_provider_stitch.replication.extraction import (
     ExtractionVerdict,
     State,
     judge_extraction,
     log_given_up,
+    log_is_final,
 )
 from airflow_provider_stitch.replication.goals import time_in
 from airflow_provider_stitch.replication.loading import (
-    StreamVerdict,
-    Target,
-    is_crowded,
-    judge_streams,
+    LoadRules,
+    LoadStatus,
+    evaluate_loads,
+    may_overlap_previous_job,
     select_streams,
-    targets_from_log,
-    targets_without_log,
 )
-from airflow_provider_stitch.replication.stream_names import StreamNames
 from airflow_provider_stitch.replication.words import listed
 
 if TYPE_CHECKING:
@@ -59,13 +64,13 @@ class Assessment:
     asks: tuple[Question, ...] = ()
     failure: StitchError | None = None
     extraction: ExtractionVerdict = field(default_factory=ExtractionVerdict)
-    streams: tuple[StreamVerdict, ...] = ()
+    streams: tuple[LoadStatus, ...] = ()
     remarks: tuple[str, ...] = ()  #: what a task's log tells, in the order in which it came about
     warnings: tuple[str, ...] = ()
 
     def needs_memory(self, known: Known) -> bool:
         """Say whether only several looks together will tell: of an old error, or of a log that may come."""
-        doubtful = any(verdict.state == "waiting" and verdict.in_trouble for verdict in self.streams)
+        doubtful = any(status.state == "waiting" and status.has_error for status in self.streams)
         return doubtful or (Question.LOG in self.asks and bool(known.log_refused_at))
 
 
@@ -192,90 +197,64 @@ def _assess_structure_sync(goal: Goal, known: Known, verdict: ExtractionVerdict)
 def _assess_streams(goal: Goal, known: Known, extraction: ExtractionVerdict) -> Assessment:
     if known.streams is None:
         return _ask(Question.STREAMS, extraction=extraction)
-    complete = known.log is not None and known.log.exit_line is not None
-    if not complete and not log_given_up(known):
+    if not log_is_final(known.log) and not log_given_up(known):
         return _ask(Question.LOG, extraction=extraction)
-    targets, warnings = _targets(known, extraction)
-    began_at = _began_at(extraction, known)
-    judged = judge_streams(
-        targets,
-        known,
-        load_settle=goal.load_settle,
-        began_at=began_at,
-        completed_at=extraction.completed_at or began_at,
+    job = _job_times(extraction, known)
+    expected = expected_loads(known.log, known.streams, job)
+    if may_overlap_previous_job(known, job.began_at):
+        expected = tuple(replace(each, must_settle=True) for each in expected)
+    rules = LoadRules(timedelta(seconds=goal.load_settle), timedelta(seconds=goal.quiet_period))
+    # All are evaluated, because the load of a stream that was not requested may carry the same name.
+    requested = _requested(goal, known, expected)
+    statuses = tuple(
+        each for each in evaluate_loads(expected, known, rules, job) if each.expected in requested
     )
-    verdicts = _asked_for(goal, known, judged)
-    state = _sum_up(goal, verdicts)
+    state = _sum_up(goal, statuses)
     return Assessment(
         state=state,
         asks=(Question.LOADS,) if state == "running" else (),
-        failure=_loading_failure(goal, extraction, verdicts) if state == "failed" else None,
+        failure=_loading_failure(goal, extraction, statuses) if state == "failed" else None,
         extraction=extraction,
-        streams=verdicts,
-        remarks=(*_remark_on_extraction(extraction), *_remarks_on_streams(goal, verdicts)),
-        warnings=(*warnings, *_warnings(known, verdicts)),
+        streams=statuses,
+        remarks=(*_remark_on_extraction(extraction), *_remarks_on_streams(goal, statuses)),
+        warnings=(*_warnings_on_log(goal, known, requested), *_warnings(known, statuses)),
     )
 
 
-def _targets(known: Known, extraction: ExtractionVerdict) -> tuple[tuple[Target, ...], tuple[str, ...]]:
-    streams = known.streams or ()
-    began_at = _began_at(extraction, known)
-    if known.log is None or known.log.exit_line is None or not known.log.streams_known:
-        return targets_without_log(streams, began_at), (_NO_LOG,)
-    targets = targets_from_log(known.log, streams, began_at)
-    if is_crowded(known, began_at):
-        targets = tuple(replace(target, must_settle=True) for target in targets)
-    return targets, ()
-
-
-def _began_at(extraction: ExtractionVerdict, known: Known) -> datetime:
-    """Return when the job began; where nothing tells, an instant that is certainly not too early."""
-    latest = [extraction.began_at, extraction.completed_at, known.loads_at]
-    return next(
+def _job_times(extraction: ExtractionVerdict, known: Known) -> JobTimes:
+    """Return when the job began and ended; where nothing shows it, times that are certainly not too early."""
+    ended_at = extraction.completed_at
+    latest = [extraction.began_at, ended_at, known.loads_at]
+    began_at = next(
         (instant for instant in latest if instant is not None), datetime.max.replace(tzinfo=timezone.utc)
     )
+    return JobTimes(began_at, ended_at or began_at)
 
 
-def _asked_for(goal: Goal, known: Known, verdicts: tuple[StreamVerdict, ...]) -> tuple[StreamVerdict, ...]:
-    """Keep the verdicts on streams that the goal names: all were judged, for one's load may be another's."""
+def _requested(goal: Goal, known: Known, expected: tuple[ExpectedLoad, ...]) -> tuple[ExpectedLoad, ...]:
     if goal.streams is None:
-        return verdicts
-    streams = known.streams or ()
-    names = StreamNames(streams)
-    wanted = {names.label_of(stream) for stream in select_streams(streams, goal.streams)}
-    return tuple(verdict for verdict in verdicts if verdict.target.label in wanted)
+        return expected
+    return requested_loads(expected, select_streams(known.streams or (), goal.streams))
 
 
-_NO_LOG = (
-    "The extraction's log does not tell which streams had rows. Waiting for every selected stream to be "
-    "loaded; those that see no load for 15 minutes after the source's last one are taken to have had no rows."
-)
-
-
-_EARLY = (
-    "The extraction's log does not tell when rows of {} were flushed. The last load came before the log's "
-    "line about them, and none since: taken to have brought all."
-)
-
-
-def _sum_up(goal: Goal, verdicts: Sequence[StreamVerdict]) -> State:
-    states = {verdict.state for verdict in verdicts}
+def _sum_up(goal: Goal, statuses: Sequence[LoadStatus]) -> State:
+    states = {status.state for status in statuses}
     if "in_error" in states and goal.phase == "loading":
         return "failed"
     return "running" if "waiting" in states else "finished"
 
 
 def _loading_failure(
-    goal: Goal, extraction: ExtractionVerdict, verdicts: Sequence[StreamVerdict]
+    goal: Goal, extraction: ExtractionVerdict, statuses: Sequence[LoadStatus]
 ) -> LoadingFailed:
-    wrong = [verdict for verdict in verdicts if verdict.state == "in_error"]
-    said = listed(
-        (f"  {verdict.target.label}: {verdict.said or 'no message given'}" for verdict in wrong), "\n"
+    wrong = [status for status in statuses if status.state == "in_error"]
+    messages = listed(
+        (f"  {status.expected.label}: {status.message or 'no message given'}" for status in wrong), "\n"
     )
     return LoadingFailed(
         f"Loading of source {goal.source_name} ({goal.source_id}) failed: job {extraction.job_name}: "
-        f"the destination refused {len(wrong)} of {_streams(len(verdicts))} with rows:\n{said}\n"
-        "Mend the destination. Stitch keeps the rows for up to 30 days and tries again by itself, "
+        f"the destination refused {len(wrong)} of {_streams(len(statuses))} with rows:\n{messages}\n"
+        "Fix the destination. Stitch keeps the rows for up to 30 days and retries the load, "
         "so running the task again then waits for them.",
         source_id=goal.source_id,
         job_name=extraction.job_name,
@@ -286,6 +265,8 @@ def _loading_failure(
 
 
 def _remark_on_extraction(extraction: ExtractionVerdict) -> tuple[str, ...]:
+    if extraction.job_name is None:
+        return ()
     if extraction.began_at is None or extraction.completed_at is None:
         return (f"Extraction finished: {extraction.job_name}",)
     # Stitch cuts times to the second, and a job's name tells its start more exactly than that.
@@ -295,51 +276,91 @@ def _remark_on_extraction(extraction: ExtractionVerdict) -> tuple[str, ...]:
     return (f"Extraction finished after {seconds} s, at {at}: {extraction.job_name}",)
 
 
-def _remarks_on_streams(goal: Goal, verdicts: Sequence[StreamVerdict]) -> tuple[str, ...]:
-    if not verdicts and goal.streams is not None:
-        return (f"None of the streams asked for had new rows: {listed(goal.streams)}",)
-    if not verdicts:
+def _remarks_on_streams(goal: Goal, statuses: Sequence[LoadStatus]) -> tuple[str, ...]:
+    if not statuses and goal.streams is not None:
+        return (f"None of the requested streams had new rows: {listed(goal.streams)}",)
+    if not statuses:
         return ("No stream had new rows, so there is nothing to load",)
-    named = listed(sorted(f"{verdict.target.label} ({_rows(verdict)})" for verdict in verdicts))
-    heading = f"{_streams(len(verdicts))} to load: {named}"
-    loaded = sorted((v.loaded_at, v.target.label, v) for v in verdicts if v.state == "loaded" and v.loaded_at)
-    return heading, *(f"Loaded {label}: {_rows(v)} at {format_time(at)}" for at, label, v in loaded)
+    named = listed(sorted(f"{status.expected.label} ({_rows(status)})" for status in statuses))
+    heading = f"{_streams(len(statuses))} to load: {named}"
+    loaded = sorted(
+        (each.loaded_at, each.expected.label, each)
+        for each in statuses
+        if each.state == "loaded" and each.loaded_at
+    )
+    return heading, *(f"Loaded {label}: {_rows(each)} at {format_time(at)}" for at, label, each in loaded)
 
 
 def _streams(number: int) -> str:
     return "1 stream" if number == 1 else f"{number} streams"
 
 
-def _rows(verdict: StreamVerdict) -> str:
-    rows = verdict.target.rows
+def _rows(status: LoadStatus) -> str:
+    rows = status.expected.rows
     if rows is None:
-        return "rows not counted" if verdict.target.had_rows else "rows unknown"
+        return "rows not counted" if status.expected.rows_confirmed else "rows unknown"
     return f"{rows} row" if rows == 1 else f"{rows} rows"
 
 
-def _warnings(known: Known, verdicts: Sequence[StreamVerdict]) -> tuple[str, ...]:
-    no_rows = sorted(verdict.target.label for verdict in verdicts if verdict.state == "no_rows")
-    early = sorted(verdict.target.label for verdict in verdicts if verdict.is_early)
+def _warnings_on_log(goal: Goal, known: Known, expected: Sequence[ExpectedLoad]) -> tuple[str, ...]:
+    """Return what the log does not show, and what is assumed instead."""
+    warnings = []
+    possible = sorted(each.label for each in expected if not each.rows_confirmed)
+    if possible and known.log is None:
+        warnings.append(_NO_LOG.format(_minutes(goal.quiet_period)))
+    elif possible and known.log is not None and not known.log.complete:
+        warnings.append(_INCOMPLETE_LOG.format(listed(possible), _minutes(goal.quiet_period)))
+    if unknown := unknown_names(expected):
+        warnings.append(
+            f"The extraction's log shows rows of {listed(unknown)}, which the source does not list as "
+            "streams. Waiting for loads of these names."
+        )
+    return tuple(warnings)
+
+
+def _warnings(known: Known, statuses: Sequence[LoadStatus]) -> tuple[str, ...]:
+    no_rows = sorted(status.expected.label for status in statuses if status.state == "no_rows")
+    early = sorted(status.expected.label for status in statuses if status.is_early)
     doubtful = sorted(
-        f"{verdict.target.label} ({verdict.said})"
-        for verdict in verdicts
-        if verdict.state == "waiting" and verdict.in_trouble
+        f"{status.expected.label} ({status.message})"
+        for status in statuses
+        if status.state == "waiting" and status.has_error
     )
-    names = {name for verdict in verdicts for name in verdict.target.load_names}
+    names = {name for status in statuses for name in status.expected.load_names}
     others = sorted(
-        f"{name} ({trouble.said})" for name, trouble in known.troubles.items() if name not in names
+        f"{name} ({history.message})" for name, history in known.load_errors.items() if name not in names
     )
-    return (
-        *([f"Saw no load of {listed(no_rows)}: taken to have had no rows."] if no_rows else []),
-        *([_EARLY.format(listed(early))] if early else []),
-        *(
-            [f"In a load error that may be older than this job, so watched further: {listed(doubtful, '; ')}"]
-            if doubtful
-            else []
+    warnings = [
+        (no_rows, f"Saw no load of {listed(no_rows)}: assuming that there were no rows."),
+        (early, _EARLY.format(listed(early))),
+        (
+            doubtful,
+            f"In a load error that may be older than this job, polling again: {listed(doubtful, '; ')}",
         ),
-        *(
-            [f"Not waited for, but in a load error, so that earlier rows are missing: {listed(others, '; ')}"]
-            if others
-            else []
+        (
+            others,
+            f"Not waited for, but in a load error, so that earlier rows are missing: {listed(others, '; ')}",
         ),
-    )
+    ]
+    return tuple(warning for names_of_it, warning in warnings if names_of_it)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:g} minutes" if seconds >= 60 else f"{seconds:g} seconds"
+
+
+_NO_LOG = (
+    "Stitch has no log of the extraction, so it is not known which streams had rows. Waiting for every "
+    "selected stream to be loaded; a stream without a load for {} after the source's last one is assumed to "
+    "have had no rows."
+)
+
+_INCOMPLETE_LOG = (
+    "The extraction's log does not show whether these streams had rows: {}. Waiting for them to be loaded; a "
+    "stream without a load for {} after the source's last one is assumed to have had no rows."
+)
+
+_EARLY = (
+    "The extraction's log does not show exactly when the last rows of {} were sent. The last load came "
+    "before the log's line about them, and no load has come since: assuming that it brought all rows."
+)

@@ -28,7 +28,7 @@ from airflow_provider_stitch.replication.expectations import (
     of_loads,
     of_log,
 )
-from airflow_provider_stitch.replication.extraction import is_meant
+from airflow_provider_stitch.replication.extraction import is_meant, log_is_final
 from airflow_provider_stitch.replication.known import Known
 from airflow_provider_stitch.replication.never import why_no_end, why_no_job
 from airflow_provider_stitch.replication.outcome import Outcome, plain_error, result_of
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.connect.objects import Extraction, Load, Stream
     from airflow_provider_stitch.replication.goals import Goal
-    from airflow_provider_stitch.replication.loading import StreamVerdict
+    from airflow_provider_stitch.replication.loading import LoadStatus
     from airflow_provider_stitch.replication.prospects import Prospect
     from airflow_provider_stitch.replication.reader import AccountReader
     from airflow_provider_stitch.replication.wants import Told
@@ -259,7 +259,7 @@ class Watch:
                 return
             log = told.value
         self.known = replace(self.known, log=log or self.known.log)
-        if log is None or log.exit_line is None:
+        if not log_is_final(log):
             at = self.reader.client.latest_answer_at or datetime.now(timezone.utc)
             self.known = replace(self.known, log_refused_at=(*self.known.log_refused_at, at))
 
@@ -278,8 +278,8 @@ class Watch:
         # What is not selected any longer may still be listed, and be found instead of its namesake.
         streams = (each for each in self.known.streams or () if each.selected is not None)
         times = Counter(stream.stream_name for stream in streams)
-        waiting = (verdict for verdict in assessment.streams if verdict.state == "waiting")
-        expected = [_load_of(verdict, times) for verdict in waiting]
+        waiting = (status for status in assessment.streams if status.state == "waiting")
+        expected = [_load_of(status, times) for status in waiting]
         experience = self.reader.watch.experience_of_loads()
         prospect = of_loads(self.goal, self.known, assessment, self._moment(self._loads_told), experience)
         told = await self._told_loads(prospect, expected, until)
@@ -395,10 +395,10 @@ class Watch:
 
     def _teach(self, assessment: Assessment) -> None:
         """Let those who wait for other loads know how long these took."""
-        loaded = [verdict.loaded_at for verdict in assessment.streams if verdict.loaded_at is not None]
+        loaded = [status.loaded_at for status in assessment.streams if status.loaded_at is not None]
         if loaded:
-            flushed = max(verdict.target.since for verdict in assessment.streams)
-            self.reader.watch.learn_lag((max(loaded) - flushed).total_seconds())
+            sent = max(status.expected.last_batch_at for status in assessment.streams)
+            self.reader.watch.learn_lag((max(loaded) - sent).total_seconds())
 
     def outcome(self, assessment: Assessment) -> Outcome:
         """Return a verdict in plain values."""
@@ -423,16 +423,16 @@ def _has_error(loads: Sequence[Load] | None) -> bool:
     return any(load.error_state is not None for load in loads or ())
 
 
-def _load_of(verdict: StreamVerdict, times: Counter[str]) -> tuple[tuple[str, ...], int]:
+def _load_of(status: LoadStatus, times: Counter[str]) -> tuple[tuple[str, ...], int]:
     """Return the names of a stream's load, and how many streams' loads there may be by that name."""
-    names = verdict.target.load_names
+    names = status.expected.load_names
     return names, max(1, times[names[-1]])
 
 
 def _brief(stream: Stream) -> Stream:
-    """Leave out what nobody needs in order to wait: a thousand may."""
-    schema = stream.schema_name
-    return replace(stream, metadata={"schema-name": schema} if schema is not None else {}, raw={})
+    """Return a stream without what a wait does not need, because a thousand tasks may wait."""
+    kept = {key: stream.metadata[key] for key in ("schema-name", "database-name") if key in stream.metadata}
+    return replace(stream, metadata=kept, raw={})
 
 
 def _how_far(goal: Goal, assessment: Assessment) -> str:
@@ -450,5 +450,5 @@ def _reached(goal: Goal, assessment: Assessment) -> str:
         return "the extraction has not ended"
     if Question.LOG in assessment.asks:
         return "the extraction has ended, its log has not been read yet"
-    waiting = [verdict.target.label for verdict in assessment.streams if verdict.state == "waiting"]
+    waiting = [status.expected.label for status in assessment.streams if status.state == "waiting"]
     return f"still to be loaded: {listed(waiting)}" if waiting else "the extraction has ended"

@@ -1,375 +1,468 @@
-"""What an extraction log says, in every documented form, and in none."""
+"""What an extraction log proves about streams: logs of every target and version, and hostile text."""
 
 from __future__ import annotations
 
-import tracemalloc
-from datetime import datetime, timezone
+import json
+import random
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_stitch.connect.extraction_log import (
-    MOST_STREAMS,
-    ExtractionLog,
-    PhaseExit,
-    StreamLog,
-    parse_extraction_log,
-)
+from airflow_provider_stitch.connect._log_streams import MAX_STREAMS
+from airflow_provider_stitch.connect.extraction_log import ExtractionLog, StreamLog, parse_extraction_log
 
-FLUSH = "com.stitchdata.target-stitch-avro.flush-pipeline - send-stream-record-count-impl"
+LOGS = Path(__file__).parent.parent / "fixtures" / "extraction_logs"
+EXPECTED: dict[str, Any] = json.loads((LOGS / "expected.json").read_text())
 
-SUCCESS = f"""\
-2026-08-17 06:00:03,218Z   main - INFO Running tap in sync mode
-2026-08-17 06:00:09,731Z    tap - INFO found current bookmark for commits:  2026-08-16T05:58:40Z
-2026-08-17 06:02:33,870Z    tap - INFO replicated 412 records from "commits" endpoint
-2026-08-17 06:02:33,990Z    tap - INFO replicated 0 records from "issues" endpoint
-2026-08-17 06:02:34,307Z   main - INFO State update: adding bookmarks.commits.sha = "9fceb02"
-2026-08-17 06:04:40,118Z target - INFO {FLUSH} commits
-2026-08-17 06:04:51,012Z   main - INFO Exit status is: Discovery succeeded. Tap succeeded. Target succeeded.
-"""
-
-FAILURE = """\
-2026-08-17 06:30:08,162Z    tap - INFO HTTP request to "limits" endpoint took 0.211s, returned status code 401
-2026-08-17 06:30:08,163Z    tap - CRITICAL 401 Client Error: Unauthorized for url: https://acme.example/limits
-2026-08-17 06:30:08,164Z    tap - requests.exceptions.HTTPError: 401 Client Error
-2026-08-17 06:30:08,183Z   main - INFO Tap exited abnormally with status 1
-2026-08-17 06:30:08,841Z   main - INFO Exit status is: Discovery succeeded. \
-Tap failed with code 1 and error message: \
-"401 Client Error: Unauthorized for url: https://acme.example/limits". \
-Target succeeded.
-"""
+URL = "https://import.example/v2/import/batch"
+STITCH_4 = "Running tap-github version 3.1.2 and target-stitch version 4.0.3"
+AVRO = "Running tap-hp-postgres version 2.4.0 and target-stitch-avro version 1.9.0"
+FIRST = "Using batch_size_prefernces of {'full_table_streams': []}"
+LAST = "Requests complete, stopping loop"
+SUCCEEDED = "Exit status is: Discovery succeeded. Tap succeeded. Target succeeded."
+MARKER = "com.stitchdata.target-stitch-avro.flush-pipeline - send-stream-record-count-impl"
 
 
-def parsed(text: str | bytes) -> ExtractionLog:
-    return parse_extraction_log([text if isinstance(text, bytes) else text.encode()])
+def line(second: int, location: str, text: str, level: str = "INFO") -> str:
+    at = datetime(2026, 8, 17, 6, tzinfo=timezone.utc) + timedelta(seconds=second)
+    return f"{at:%Y-%m-%d %H:%M:%S},000Z {location:>6} - {level} {text}"
 
 
-def exit_line(clauses: str) -> str:
-    return f"2026-08-17 06:04:51,012Z   main - INFO Exit status is: {clauses}\n"
+def at(second: int) -> datetime:
+    return datetime(2026, 8, 17, 6, tzinfo=timezone.utc) + timedelta(seconds=second)
 
 
-def at(*parts: int) -> datetime:
-    return datetime(2026, 8, 17, *parts, tzinfo=timezone.utc)  # type: ignore[misc, arg-type]
+def parsed(*lines: str) -> ExtractionLog:
+    return parse_extraction_log(["".join(f"{each}\n" for each in lines).encode()])
 
 
-def test_a_good_log_names_the_streams_with_rows_and_the_success():
-    log = parsed(SUCCESS)
-
-    assert log.streams == {
-        "commits": StreamLog("commits", 412, 1, at(6, 4, 40, 118000), at(6, 4, 40, 118000)),
-        "issues": StreamLog("issues", 0, 0, None, at(6, 2, 33, 990000)),
-    }
-    assert log.streams_known
-    assert log.succeeded is True
-    assert log.cause is None
-    assert log.exited_at == at(6, 4, 51, 12000)
-    assert log.exit_line == "Exit status is: Discovery succeeded. Tap succeeded. Target succeeded."
-    assert log.problems == ()
-
-
-def test_a_failed_log_names_the_cause_and_its_problems():
-    log = parsed(FAILURE)
-
-    message = "401 Client Error: Unauthorized for url: https://acme.example/limits"
-    assert log.succeeded is False
-    assert log.cause == PhaseExit("Tap", 1, message)
-    assert log.problems == (f"2026-08-17 06:30:08,163Z    tap - CRITICAL {message}",)
-    assert not log.streams_known
-
-
-JSON_MESSAGE = "Error persisting data to Stitch: 400: {'error': 'Invalid JSON schema. Found: String'}"
-
-
-@pytest.mark.parametrize(
-    ("clauses", "succeeded", "exits", "blamed"),
-    [
-        pytest.param(
-            "Discovery succeeded. Tap succeeded. Target succeeded.",
-            True,
-            [("Discovery", 0, None), ("Tap", 0, None), ("Target", 0, None)],
-            None,
-            id="all succeeded",
-        ),
-        pytest.param(
-            'Discovery failed with code 1 and error message: "401 Client Error: Bad Credentials for url: '
-            'https://api.acme.example/companies".',
-            False,
-            [
-                (
-                    "Discovery",
-                    1,
-                    "401 Client Error: Bad Credentials for url: https://api.acme.example/companies",
-                )
-            ],
-            "Discovery",
-            id="discovery failed, later phases not mentioned",
-        ),
-        pytest.param(
-            "Discovery succeeded. Tap failed with code -9. Target succeeded.",
-            False,
-            [("Discovery", 0, None), ("Tap", -9, None), ("Target", 0, None)],
-            "Tap",
-            id="tap killed, without message",
-        ),
-        pytest.param(
-            "Discovery succeeded. Tap succeeded. "
-            f'Target failed with code 1 and error message: "{JSON_MESSAGE}".',
-            False,
-            [("Discovery", 0, None), ("Tap", 0, None), ("Target", 1, JSON_MESSAGE)],
-            "Target",
-            id="target failed after the tap was done",
-        ),
-        pytest.param(
-            "Discovery succeeded. Tap failed with code -15. Target failed with code 1 and error message: "
-            '"did not conform:\\n#: no subschema matched.\\n#/payload}".',
-            False,
-            [
-                ("Discovery", 0, None),
-                ("Tap", -15, None),
-                ("Target", 1, "did not conform:\\n#: no subschema matched.\\n#/payload}"),
-            ],
-            "Target",
-            id="target failed and took the tap with it",
-        ),
-        pytest.param(
-            'Discovery succeeded. Tap failed with code 1 and error message: "a "b". c". Target succeeded.',
-            False,
-            [("Discovery", 0, None), ("Tap", 1, 'a "b". c'), ("Target", 0, None)],
-            "Tap",
-            id="quotes and a full stop within the message",
-        ),
-        pytest.param(
-            'Discovery succeeded. Tap failed with code 1 and error message: "a". Target succeeded. b". '
-            "Target succeeded.",
-            False,
-            [("Discovery", 0, None), ("Tap", 1, 'a". Target succeeded. b'), ("Target", 0, None)],
-            "Tap",
-            id="a message that looks like the next clause",
-        ),
-        pytest.param(
-            'Discovery succeeded. Tap failed with code 1 and error message: "a". '
-            'Target failed with code 2 and error message: "b".',
-            False,
-            [("Discovery", 0, None), ("Tap", 1, "a"), ("Target", 2, "b")],
-            "Tap",
-            id="both failed with a message",
-        ),
-        pytest.param(
-            "Discovery succeeded. Tap failed with code 0. Target succeeded.",
-            False,
-            [("Discovery", 0, None), ("Tap", 0, "failed with code 0"), ("Target", 0, None)],
-            "Tap",
-            id="failed with code 0",
-        ),
-        pytest.param(
-            "Discovery succeeded. Tap succ",
-            None,
-            [("Discovery", 0, None)],
-            None,
-            id="cut off within a good line",
-        ),
-        pytest.param(
-            'Discovery succeeded. Tap failed with code 1 and error message: "too lo',
-            False,
-            [("Discovery", 0, None), ("Tap", 1, "too lo")],
-            "Tap",
-            id="cut off within a message",
-        ),
-        pytest.param("all is well", None, [], None, id="words of another grammar"),
-    ],
-)
-def test_the_exit_line_tells_how_each_phase_ended(clauses, succeeded, exits, blamed):
-    log = parsed(exit_line(clauses))
-
-    assert [(each.phase, each.code, each.message) for each in log.exits] == exits
-    assert log.succeeded is succeeded
-    assert (log.cause.phase if log.cause else None) == blamed
-    assert log.exit_line == f"Exit status is: {clauses}"
-
-
-@pytest.mark.parametrize(
-    "wrapped",
-    [
-        pytest.param(
-            'Discovery succeeded. Tap failed with code 1 and error message: "a\nb". Target succeeded.',
-            id="in it",
-        ),
-        pytest.param(
-            'Discovery succeeded. Tap failed with code 1 and error\nmessage: "a b". Target succeeded.',
-            id="before it",
-        ),
-        pytest.param(
-            'Discovery succeeded. Tap failed with code 1 and error message: "a b".\nTarget succeeded.',
-            id="after it",
-        ),
-        pytest.param(
-            'Discovery succeeded. Tap failed with code 1 and error message: "a b". Target succeeded.\n\nBye.',
-            id="followed by something else",
-        ),
-    ],
-)
-def test_an_exit_line_may_be_wrapped_around_its_message(wrapped):
-    log = parsed(exit_line(wrapped))
-
-    assert log.exits == (PhaseExit("Discovery", 0), PhaseExit("Tap", 1, "a b"), PhaseExit("Target", 0))
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        pytest.param(
-            "2026-08-17 06:04:51,012Z tap - INFO Exit status is: Discovery succeeded.", id="from the tap"
-        ),
-        pytest.param("Exit status is: Discovery failed with code 1.", id="from nowhere"),
-        pytest.param(
-            '2026-08-17 06:04:51,012Z main - INFO State update: adding x = "Exit status is: Tap failed."',
-            id="within a value",
-        ),
-    ],
-)
-def test_only_main_says_the_exit_status(line):
-    log = parsed(f"{SUCCESS}{line}\n")
-
-    assert log.succeeded is True
-    assert parsed(line).exit_line is None
-
-
-def test_a_log_without_exit_line_tells_no_verdict():
-    log = parsed(SUCCESS.partition("2026-08-17 06:04:51,012Z")[0])
-
-    assert (log.succeeded, log.exit_line, log.exited_at, log.exits) == (None, None, None, ())
-
-
-def test_the_last_exit_line_counts():
-    log = parsed(exit_line("Discovery failed with code 1.") + SUCCESS)
-
-    assert log.succeeded is True
-    assert log.exit_line == "Exit status is: Discovery succeeded. Tap succeeded. Target succeeded."
-
-
-def test_rows_of_several_passes_add_up_and_the_last_flush_counts():
-    log = parsed(
-        '2026-08-17 06:00:00,000Z tap - INFO replicated 2 records from "commits" endpoint\n'
-        f"2026-08-17 06:01:00,000Z target - INFO {FLUSH} commits\n"
-        '2026-08-17 06:02:00,000Z tap - INFO replicated 3 records from "commits" endpoint\n'
-        f"2026-08-17 06:03:00,000Z target - INFO {FLUSH} commits\n"
+def of_target(*lines: str, first: str = FIRST, last: str = LAST) -> ExtractionLog:
+    """Return the log of a target-stitch that wrote these lines between its first and its last."""
+    return parsed(
+        line(0, "main", STITCH_4),
+        line(1, "target", first),
+        *lines,
+        line(900, "target", last),
+        line(901, "main", SUCCEEDED),
     )
 
-    assert log.streams["commits"] == StreamLog("commits", 5, 2, at(6, 3), at(6, 3))
+
+def serialized(second: int, name: str, messages: int) -> str:
+    return line(second, "target", f"Serializing batch with {messages} messages for table {name}")
 
 
-@pytest.mark.parametrize(
-    ("line", "name", "flushed_at"),
-    [
-        pytest.param(
-            f"2026-08-17 06:01:00,000Z target - INFO {FLUSH} commits", "commits", at(6, 1), id="documented"
-        ),
-        pytest.param(
-            f"{FLUSH} commits", "commits", at(6, 0), id="without a time, so that of the line before"
-        ),
-        pytest.param(f"2026-08-17 06:01:00,000Z INFO {FLUSH} commits", "commits", at(6, 1), id="no location"),
-        pytest.param(
-            f"2026-08-17 06:01:00,000Z target - DEBUG x {FLUSH}   my stream \t",
-            "my stream",
-            at(6, 1),
-            id="spaces",
-        ),
-        pytest.param(
-            f"2026-08-17 06:01:00,000Z\ttarget\t-\tINFO\t{FLUSH}\tcommits", "commits", at(6, 1), id="tabs"
-        ),
-        pytest.param(
-            f"2026-08-17 06:01:00,000Z target - INFO {FLUSH} commits\r", "commits", at(6, 1), id="CRLF"
-        ),
-        pytest.param(
-            f"2026-02-31 06:01:00,000Z target - INFO {FLUSH} commits", "commits", None, id="31 February"
-        ),
-    ],
-)
-def test_a_flush_is_found_wherever_it_stands(line, name, flushed_at):
-    log = parsed(f"2026-08-17 06:00:00,000Z main - INFO Running\n{line}\n")
+def request(second: int, size: int = 255) -> str:
+    return line(second, "target", f"Sending batch of {size} bytes to {URL}")
 
-    assert {key: (each.flushes, each.last_flush_at) for key, each in log.streams.items()} == {
-        name: (1, flushed_at)
+
+def counter(second: int, name: str, rows: int, location: str = "target") -> str:
+    tags = json.dumps({"endpoint": name, "num_bytes": 255})
+    metric = f'{{"type": "counter", "metric": "record_count", "value": {rows}, "tags": {tags}}}'
+    return line(second, location, f"METRIC: {metric}")
+
+
+def sent_old(second: int, name: str, messages: int) -> str:
+    return line(second, "target", f"Sending batch with {messages} messages for table {name} to {URL}")
+
+
+def found(log: ExtractionLog) -> dict[str, tuple[int | None, int, int | None, bool]]:
+    """Return rows, batches, second of the last batch, and certainty of each stream."""
+    start = at(0)
+    return {
+        name: (
+            each.rows,
+            each.batches,
+            None if each.last_batch_at is None else round((each.last_batch_at - start).total_seconds()),
+            each.certain,
+        )
+        for name, each in log.streams.items()
     }
 
 
-def test_a_flush_before_any_time_has_none():
-    assert parsed(f"{FLUSH} commits").streams["commits"] == StreamLog("commits", None, 1, None, None)
+@pytest.mark.parametrize("name", EXPECTED)
+def test_each_sample_log_has_its_expected_values(name):
+    log = parse_extraction_log([(LOGS / name).read_bytes()])
+
+    assert {
+        "target": log.target,
+        "complete": log.complete,
+        "streams": {
+            stream: {
+                "rows": each.rows,
+                "batches": each.batches,
+                "last_batch_at": each.last_batch_at and f"{each.last_batch_at:%F %T,%f}"[:-3],
+                "certain": each.certain,
+            }
+            for stream, each in log.streams.items()
+        },
+    } == EXPECTED[name]
+
+
+def test_the_runner_that_crashed_leaves_no_verdict_and_the_tap_without_discovery_succeeds():
+    crashed = parse_extraction_log([(LOGS / "22_runner_crash.log").read_bytes()])
+    without_discovery = parse_extraction_log([(LOGS / "23_no_discovery_clause.log").read_bytes()])
+    refused = parse_extraction_log([(LOGS / "20_target_400.log").read_bytes()])
+
+    assert (crashed.succeeded, crashed.exit_line) == (None, None)
+    assert without_discovery.succeeded is True
+    assert refused.succeeded is False
+    assert refused.cause is not None
+    assert refused.cause.phase == "Target"
+
+
+# --- Versions of target-stitch --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "raw",
+    ("first", "last"),
     [
-        pytest.param(
-            b"\xef\xbb\xbf" + exit_line("Discovery failed with code 1.").encode(), id="byte order mark"
-        ),
-        pytest.param(b"\xff\xfe\x00\n" + exit_line("Discovery failed with code 1.").encode(), id="not UTF-8"),
-        pytest.param(exit_line("Discovery failed with code 1.").replace("\n", "\r\n").encode(), id="CRLF"),
-        pytest.param(exit_line("Discovery failed with code 1.").strip().encode(), id="no line end"),
-        pytest.param(
-            exit_line("Discovery failed with code 1.").replace("   main", " main").encode(), id="one space"
-        ),
+        pytest.param(f"Using Stitch import URL {URL}", "Exiting normally", id="1.0 to 1.9"),
+        pytest.param(f"Using Stitch import URL {URL}", LAST, id="2.0"),
+        pytest.param("Using turbo_boost_factor of 10", LAST, id="3.0.1"),
+        pytest.param(FIRST, LAST, id="3.0.2 and later"),
     ],
 )
-def test_the_exit_line_is_found_whatever_surrounds_it(raw):
-    assert parsed(raw).succeeded is False
+def test_a_log_with_the_targets_first_and_last_line_is_complete(first, last):
+    log = of_target(sent_old(10, "deals", 30), first=first, last=last)
+
+    assert log.complete
+    assert found(log) == {"deals": (None, 1, 10, True)}
+    assert (
+        parsed(line(0, "main", STITCH_4), sent_old(10, "deals", 30), line(20, "target", last)).complete
+        is False
+    )
+    assert (
+        parsed(line(1, "target", first), sent_old(10, "deals", 30), line(20, "main", SUCCEEDED)).complete
+        is False
+    )
+
+
+def test_a_log_is_not_complete_if_a_batch_follows_the_last_line():
+    log = parsed(line(1, "target", FIRST), line(2, "target", LAST), sent_old(3, "deals", 30))
+
+    assert not log.complete
+
+
+def test_the_target_is_known_by_its_own_lines_if_the_runner_names_none():
+    assert parsed(line(1, "target", FIRST)).target == "target-stitch"
+    assert parsed(sent_old(1, "deals", 3)).target == "target-stitch"
+    assert parsed(line(1, "target", f"{MARKER} deals")).target == "avro"
+    assert (
+        parsed(line(1, "main", "Starting target: target-env/bin/target-stitch --config x")).target
+        == "target-stitch"
+    )
+    assert parsed(line(1, "tap", 'replicated 3 records from "deals" endpoint')).target is None
+
+
+def test_batches_before_3_2_count_messages_only():
+    batches = [serialized(10, "deals", 20000), request(10), serialized(20, "deals", 12), request(20)]
+
+    assert found(of_target(*batches)) == {"deals": (None, 2, 20, True)}
+
+
+@pytest.mark.parametrize(
+    ("messages", "tap_rows", "certain"),
+    [
+        pytest.param([1], None, False, id="one message"),
+        pytest.param([1, 1], None, False, id="two batches of one message"),
+        pytest.param([2], 0, False, id="the tap counted nothing, which proves nothing"),
+        pytest.param([3], None, True, id="three messages: at most two are version messages"),
+        pytest.param([1, 2], None, True, id="three messages in two batches"),
+        pytest.param([1], 1, True, id="the tap counted a row"),
+    ],
+)
+def test_few_uncounted_messages_may_be_version_messages(messages, tap_rows, certain):
+    tap = (
+        [] if tap_rows is None else [line(9, "tap", f'replicated {tap_rows} records from "labels" endpoint')]
+    )
+
+    log = of_target(*tap, *(sent_old(10, "labels", each) for each in messages))
+
+    assert found(log) == {"labels": (None, len(messages), 10, certain)}
+
+
+def test_a_batch_with_version_messages_only_has_no_rows():
+    version_only = [serialized(10, "labels", 1), request(10), counter(10, "labels", 0)]
+    rows = [serialized(20, "labels", 6), request(20), counter(21, "labels", 5)]
+
+    assert found(of_target(*version_only)) == {}
+    assert found(of_target(*version_only, *rows, *version_only)) == {"labels": (5, 1, 21, True)}
+
+
+def test_a_batch_of_several_requests_is_one_batch():
+    log = of_target(
+        serialized(10, "events", 20000),
+        *(request(10), counter(11, "events", 12000)),
+        *(request(12), counter(13, "events", 8000)),
+    )
+
+    assert found(log) == {"events": (20000, 1, 13, True)}
+    assert not log.streams["events"].one_request
+
+
+def test_counters_may_come_one_request_late():
+    log = of_target(
+        *(serialized(10, "events", 20000), request(10), serialized(11, "pulls", 5), request(11)),
+        *(counter(12, "events", 20000), serialized(13, "events", 7), request(13)),
+        *(counter(14, "pulls", 5), counter(15, "events", 7)),
+    )
+
+    assert found(log) == {"events": (20007, 2, 15, True), "pulls": (5, 1, 14, True)}
+    assert log.streams["pulls"].one_request
+
+
+def test_a_batch_without_its_counter_leaves_the_rows_unknown():
+    log = parsed(
+        *(line(1, "target", FIRST), serialized(10, "events", 9), request(10), counter(10, "events", 9)),
+        *(serialized(20, "events", 4), request(20)),
+    )
+
+    assert found(log) == {"events": (None, 2, 20, True)}
+
+
+def test_the_gap_between_batches_is_known():
+    log = of_target(*(sent_old(second, "events", 9) for second in (10, 310, 400, 460)))
+
+    assert log.streams["events"].longest_gap == timedelta(seconds=300)
+
+
+@pytest.mark.parametrize(
+    "name", ["data_extension.New subscribers", "a to b", 'it\'s "quoted"', "Größe", "a/b?c=d"]
+)
+def test_names_may_hold_anything(name):
+    old = of_target(sent_old(10, name, 9))
+    new = of_target(serialized(10, name, 9), request(10), counter(10, name, 9))
+
+    assert found(old) == {name: (None, 1, 10, True)}
+    assert found(new) == {name: (9, 1, 10, True)}
+
+
+# --- Counters -------------------------------------------------------------------------------------------
+
+FORMS = [
+    pytest.param(
+        'METRIC: {"type": "counter", "metric": "record_count", "value": 7, "tags": {"endpoint": "a"}}'
+    ),
+    pytest.param(
+        "METRIC Point(metric_type='counter', metric='record_count', value=7, tags={'endpoint': 'a'})"
+    ),
+    pytest.param('replicated 7 records from "a" endpoint'),
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_form_of_a_counter_counts_from_tap_and_target_apart(form):
+    batch = [serialized(10, "a", 7), request(10), line(10, "target", form)]
+
+    assert found(of_target(line(5, "tap", form), *batch, line(20, "tap", form))) == {"a": (7, 1, 10, True)}
+    assert found(parsed(line(5, "tap", form), line(65, "tap", form))) == {"a": (14, 0, None, True)}
+
+
+def test_a_counter_of_a_database_names_its_table():
+    tags = "{'database': 'shop', 'table': 'x'}"
+    point = f"METRIC Point(metric_type='counter', metric='record_count', value=30, tags={tags})"
+
+    assert found(parsed(line(5, "tap", point))) == {"x": (30, 0, None, True)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'METRIC: {"type": "counter", "metric": "record_count", "value": 7, "tags": {}}',
+        'METRIC: {"type": "counter", "metric": "record_count", "value": 7}',
+        'METRIC: {"type": "counter", "metric": "record_count", "value": "7", "tags": {"endpoint": "a"}}',
+        'METRIC: {"type": "counter", "metric": "record_count", "value": -7, "tags": {"endpoint": "a"}}',
+        'METRIC: {"type": "counter", "metric": "record_count", "value": true, "tags": {"endpoint": "a"}}',
+        'METRIC: {"type": "counter", "metric": "job_count", "value": 7, "tags": {"endpoint": "a"}}',
+        'METRIC: {"type": "timer", "metric": "http_request_duration", "value": 7, "tags": {"endpoint": "a"}}',
+        'METRIC: {"type": "counter", "metric": "record_count", "value": 7, "tags": {"endpoint": "a"',
+        "METRIC Point(metric_type='timer', metric='http_request_duration', value=7, tags={'endpoint': 'a'})",
+        "METRIC Point(metric_type='counter', metric='record_count', value=7, tags={'endpoint': a})",
+        "METRIC Point(metric_type='counter', metric='record_count', value=7, tags={'endpoint': 'a'",
+        f"METRIC Point(metric_type='counter', metric='record_count', value=7, tags={'{' * 3000}{'}' * 3000})",
+        f'METRIC: {{"tags": {"[" * 9000}{"]" * 9000}}}',
+        'replicated 0 records from "a" endpoint',
+        'replicated many records from "a" endpoint',
+        'Completed sync (7 rows) of "a"',
+        'Wrote 7 records for table "a".',
+    ],
+)
+def test_other_text_is_no_counter(text):
+    assert found(parsed(line(5, "tap", text), line(6, "target", text))) == {}
+
+
+def test_rows_that_only_the_tap_counted_were_never_sent_if_the_log_is_complete():
+    tap = line(5, "tap", 'replicated 7 records from "a" endpoint')
+
+    assert found(of_target(tap)) == {}
+    assert found(parsed(line(1, "target", FIRST), tap)) == {"a": (7, 0, None, True)}
+
+
+# --- The Avro target ------------------------------------------------------------------------------------
+
+
+def test_a_marker_is_a_batch_and_the_tap_counts_its_rows():
+    log = parsed(
+        line(0, "main", AVRO),
+        line(3, "tap", 'replicated 5 records from "orders" endpoint'),
+        line(4, "tap", 'replicated 9 records from "never_sent" endpoint'),
+        line(5, "target", f"{MARKER} orders"),
+        line(9, "target", f"{MARKER} orders"),
+        line(9, "target", f"{MARKER} customers"),
+        line(10, "main", SUCCEEDED),
+    )
+
+    assert (log.target, log.complete) == ("avro", True)
+    assert found(log) == {"orders": (5, 2, 9, True), "customers": (None, 1, 9, True)}
+    assert not log.streams["customers"].one_request
+
+
+@pytest.mark.parametrize(
+    ("ending", "complete"),
+    [
+        pytest.param(SUCCEEDED, True, id="all succeeded"),
+        pytest.param(
+            "Exit status is: Discovery succeeded. Tap failed with code 1. Target succeeded.", True, id="tap"
+        ),
+        pytest.param(
+            "Exit status is: Discovery succeeded. Tap succeeded. Target failed with code 1.",
+            False,
+            id="target",
+        ),
+        pytest.param("Target exited normally with status 0", True, id="the runner crashed later"),
+        pytest.param("Running tap in sync mode", False, id="cut off"),
+    ],
+)
+def test_an_avro_log_is_complete_if_its_target_succeeded(ending, complete):
+    log = parsed(line(0, "main", AVRO), line(5, "target", f"{MARKER} orders"), line(9, "main", ending))
+
+    assert log.complete is complete
+
+
+def test_an_avro_log_without_a_marker_proves_nothing():
+    assert not parsed(line(0, "main", AVRO), line(9, "main", SUCCEEDED)).complete
+
+
+# --- Text that quotes a line ----------------------------------------------------------------------------
+
+QUOTES = [
+    f"{MARKER} quoted",
+    "Serializing batch with 9 messages for table quoted",
+    f"Sending batch with 9 messages for table quoted to {URL}",
+    'replicated 9 records from "quoted" endpoint',
+    'METRIC: {"type": "counter", "metric": "record_count", "value": 9, "tags": {"endpoint": "quoted"}}',
+]
+
+
+@pytest.mark.parametrize("quote", QUOTES)
+def test_a_quoted_line_creates_no_stream(quote):
+    quoting = [
+        line(5, "target", f"Error persisting data: {quote}", "CRITICAL"),
+        line(5, "target", quote, "ERROR"),
+        line(5, "target", quote, "DEBUG"),
+        line(5, "main", quote),
+        line(5, "tap", f'HTTP request to "{quote}" endpoint took 0.2s'),
+        line(5, "tap", f"https://api.example/?q={quote}"),
+        line(5, "target", f'Record: {{"text": "{quote}"}}'),
+        f"  {quote}",
+        quote,
+        f"2026-08-17 06:00:05,000Z {quote}",
+        line(5, "main", f'State update: adding bookmarks.x = "{quote}"'),
+    ]
+    if not quote.startswith(("replicated", "METRIC")):
+        quoting.append(line(5, "tap", quote))
+
+    assert found(parsed(line(0, "main", STITCH_4), line(1, "target", FIRST), *quoting)) == {}
+
+
+def test_a_line_may_have_tabs_carriage_returns_and_one_space():
+    log = parsed(f"2026-08-17 06:00:05,000Z\ttarget\t-\tINFO\t{MARKER}\torders  \r")
+
+    assert found(log) == {"orders": (None, 1, 5, True)}
+
+
+@pytest.mark.parametrize("stamp", ["", "2026-02-31 06:00:05,000Z "])
+def test_a_batch_without_a_usable_time_has_none(stamp):
+    log = parsed(line(1, "target", FIRST), f"{stamp}target - INFO {MARKER} orders")
+
+    assert found(log) == {"orders": (None, 1, None, True)}
+
+
+# --- Limits ---------------------------------------------------------------------------------------------
+
+
+def test_a_log_with_too_many_streams_keeps_some_and_is_not_complete():
+    lines = (sent_old(10, f"stream{number}", 9) for number in range(MAX_STREAMS + 1))
+
+    log = of_target(*lines)
+
+    assert len(log.streams) == MAX_STREAMS
+    assert not log.complete
 
 
 def test_only_the_last_problems_are_kept_and_capped():
-    log = parsed(
-        "".join(f"2026-08-17 06:00:00,000Z tap - ERROR {number} {'x' * 900}\n" for number in range(30))
-    )
+    log = parsed(*(line(0, "tap", f"{number} {'x' * 900}", "ERROR") for number in range(30)))
 
     assert len(log.problems) == 20
     assert " ERROR 10 " in log.problems[0]
     assert {len(problem) for problem in log.problems} == {500}
 
 
-def test_too_many_streams_are_not_kept_and_the_log_says_so():
-    lines = (f"{FLUSH} stream{number}\n".encode() for number in range(MOST_STREAMS + 1))
+# --- Properties -----------------------------------------------------------------------------------------
 
-    log = parse_extraction_log(lines)
+LOCATIONS = {
+    "main": [
+        line(0, "main", STITCH_4),
+        line(300, "main", "State update: adding bookmarks.a.x = 1"),
+        line(901, "main", SUCCEEDED),
+    ],
+    "tap": [
+        line(2, "tap", 'replicated 12 records from "events" endpoint'),
+        line(3, "tap", 'replicated 4 records from "endpoint" endpoint'),
+        counter(4, "pulls", 3, "tap"),
+    ],
+    "target": [
+        line(1, "target", FIRST),
+        *(serialized(10, "events", 12), request(10), counter(11, "events", 12)),
+        *(serialized(12, "labels", 1), request(12), counter(13, "labels", 0)),
+        *(serialized(20, "pulls", 3), request(20), counter(21, "pulls", 3)),
+        *(
+            serialized(320, "events", 5),
+            request(320),
+            request(321),
+            counter(322, "events", 4),
+            counter(323, "events", 1),
+        ),
+        line(900, "target", LAST),
+    ],
+}
 
-    assert len(log.streams) == MOST_STREAMS
-    assert not log.streams_known
 
+@given(st.randoms(use_true_random=False), st.sampled_from(["whole", "no last line", "no first line"]))
+def test_the_order_of_lines_of_different_programs_does_not_matter(chance: random.Random, form: str):
+    target = LOCATIONS["target"][1 if form == "no first line" else 0 : -1 if form == "no last line" else None]
+    queues = {**LOCATIONS, "target": target}
+    in_order = parsed(*(each for lines in queues.values() for each in lines))
+    slots = [location for location, lines in queues.items() for _ in lines]
+    chance.shuffle(slots)
+    iterators = {location: iter(lines) for location, lines in queues.items()}
 
-def test_a_line_of_any_length_is_read_in_bounded_memory_and_its_end_is_seen():
-    long_message = (
-        exit_line('Discovery succeeded. Tap failed with code 1 and error message: "').strip().encode()
+    shuffled = parsed(*(next(iterators[location]) for location in slots))
+
+    assert (found(shuffled), shuffled.complete, shuffled.target) == (
+        found(in_order),
+        in_order.complete,
+        in_order.target,
     )
-
-    def chunks():
-        yield long_message
-        for _ in range(800):
-            yield b"x" * 65536
-        yield b'". Target succeeded.\n'
-
-    tracemalloc.start()
-    log = parse_extraction_log(chunks())
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-
-    assert peak < 2_000_000
-    assert [(each.phase, each.code) for each in log.exits] == [("Discovery", 0), ("Tap", 1), ("Target", 0)]
-    assert len(log.exits[1].message or "") == 2000
-
-
-def test_a_message_made_to_confuse_is_read_in_reasonable_time():
-    # Every end of every message could be the right one; a naive reading takes minutes here.
-    nested = (
-        'x". Tap failed with code 1 and error message: "y". Target failed with code 1 and error message: "'
-    )
-
-    log = parsed(exit_line(f'Discovery failed with code 1 and error message: "{nested * 300}'))
-
-    assert log.succeeded is False
 
 
 @given(st.binary())
-def test_no_bytes_break_the_reading(raw):
-    parsed(raw)
+def test_no_bytes_make_the_parser_fail(raw):
+    parse_extraction_log([raw])
 
 
 pieces = st.sampled_from(
@@ -377,14 +470,26 @@ pieces = st.sampled_from(
         b"2026-08-17 06:00:00,000Z ",
         b" main - INFO ",
         b"tap - ERROR ",
+        b"target - INFO ",
         b"Exit status is: ",
         b"Discovery succeeded. ",
         b'Tap failed with code -15 and error message: "',
         b'". ',
         b"Target failed with code 1.",
-        FLUSH.encode() + b" ",
+        MARKER.encode() + b" ",
+        b"Serializing batch with 3 messages for table ",
+        b"Sending batch with 3 messages for table ",
+        b"Sending batch of 3 bytes to ",
+        b"Backing off post_coroutine(",
+        FIRST.encode(),
+        LAST.encode(),
+        b"State update: ",
+        b"METRIC Point(metric_type='counter', metric='record_count', value=3, tags={'endpoint': '",
+        b'METRIC: {"type": "counter", "metric": "record_count", "value": 3, "tags": {"endpoint": "',
         b'replicated 3 records from "',
         b'" endpoint',
+        b"'})",
+        b'"}}',
         b"\n",
         b"\r\n",
         b"\xc3\xbc",
@@ -394,11 +499,17 @@ pieces = st.sampled_from(
 
 
 @given(st.lists(pieces, max_size=30).map(b"".join), st.lists(st.integers(1, 20), min_size=1))
-def test_it_does_not_matter_where_the_log_is_cut_into_chunks(raw, sizes):
+def test_the_bounds_of_chunks_do_not_matter(raw, sizes):
     chunks, rest, number = [], raw, 0
     while rest:
         size = sizes[number % len(sizes)]
         chunks.append(rest[:size])
         rest, number = rest[size:], number + 1
 
-    assert parse_extraction_log(chunks) == parsed(raw)
+    assert parse_extraction_log(chunks) == parse_extraction_log([raw])
+
+
+def test_the_attributes_of_a_stream_are_documented_ones():
+    assert StreamLog("commits") == StreamLog(
+        "commits", rows=None, batches=0, last_batch_at=None, certain=True
+    )

@@ -60,11 +60,31 @@ def extraction(
 
 
 SUCCEEDED = "Exit status is: Discovery succeeded. Tap succeeded. Target succeeded."
+_ENDING = f"06:04:51 main INFO {SUCCEEDED}"
 
 
-def log(*lines: str, ending: str | None = f"06:04:51 main INFO {SUCCEEDED}") -> ExtractionLog:
-    """Each line as `06:04:40.118 target INFO text`; the timestamp's form is put right."""
-    return parse_extraction_log([_line(line).encode() for line in (*lines, *([ending] if ending else []))])
+def log(*lines: str, ending: str | None = _ENDING) -> ExtractionLog:
+    """Return the log of target-stitch 4.0, complete unless `ending` is None.
+
+    Each line is written as `06:04:40.118 target INFO text`.
+    """
+    return parsed_log(
+        "06:00:02 main INFO Running tap-github version 3.1.2 and target-stitch version 4.0.3",
+        "06:00:05 target INFO Using batch_size_prefernces of {'full_table_streams': []}",
+        *lines,
+        *(["06:04:50 target INFO Requests complete, stopping loop", ending] if ending else []),
+    )
+
+
+def avro_log(*lines: str, ending: str | None = _ENDING) -> ExtractionLog:
+    """Return the log of the Avro target. It has no line of its own at its start or end."""
+    running = "06:00:02 main INFO Running tap-hp-postgres version 2.4.0 and target-stitch-avro version 1.9.0"
+    return parsed_log(running, *lines, *([ending] if ending else []))
+
+
+def parsed_log(*lines: str) -> ExtractionLog:
+    """Return the log that consists of these lines only."""
+    return parse_extraction_log([_line(part).encode() for line in lines for part in line.split("\n")])
 
 
 def _line(line: str) -> str:
@@ -73,18 +93,44 @@ def _line(line: str) -> str:
     return f"2026-08-17 {clock},{millis or '000'}Z {location:>6} - {level} {text}\n"
 
 
-def flushed(clock: str, stream: str) -> str:
+def sent(clock: str, stream: str, rows: int = 1, messages: int | None = None) -> str:
+    """Return the lines of one batch of target-stitch 4.0 in one request."""
+    tags = f'{{"endpoint": "{stream}", "num_bytes": 255}}'
+    counter = f'{{"type": "counter", "metric": "record_count", "value": {rows}, "tags": {tags}}}'
+    texts = (
+        f"Serializing batch with {messages or max(rows, 1)} messages for table {stream}",
+        "Sending batch of 255 bytes to https://import.example/v2/import/batch",
+        f"METRIC: {counter}",
+    )
+    return "\n".join(f"{clock} target INFO {text}" for text in texts)
+
+
+def sent_uncounted(clock: str, stream: str, messages: int) -> str:
+    """Return the line of one batch of target-stitch before 3.0.2, which counts messages only."""
     return (
-        f"{clock} target INFO com.stitchdata.target.flush-pipeline - send-stream-record-count-impl {stream}"
+        f"{clock} target INFO Sending batch with {messages} messages for table {stream} "
+        "to https://import.example/v2/import/batch"
     )
 
 
+def marker(clock: str, stream: str) -> str:
+    """Return the marker of the Avro target for a stream with rows."""
+    logger = "com.stitchdata.target-stitch-avro.flush-pipeline"
+    return f"{clock} target INFO {logger} - send-stream-record-count-impl {stream}"
+
+
 def replicated(clock: str, stream: str, rows: int) -> str:
+    """Return a counter of the tap."""
     return f'{clock} tap INFO replicated {rows} records from "{stream}" endpoint'
 
 
 def stream(
-    name: str, tap_stream_id: str | None = None, *, selected: bool | None = True, schema: str = ""
+    name: str,
+    tap_stream_id: str | None = None,
+    *,
+    selected: bool | None = True,
+    schema: str = "",
+    database: str = "",
 ) -> Stream:
     return Stream.from_json(
         {
@@ -92,7 +138,9 @@ def stream(
             "tap_stream_id": tap_stream_id or name,
             "stream_name": name,
             "selected": selected,
-            "metadata": {"schema-name": schema} if schema else {},
+            "metadata": {
+                key: value for key, value in (("schema-name", schema), ("database-name", database)) if value
+            },
         }
     )
 

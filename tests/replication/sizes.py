@@ -240,7 +240,7 @@ def streams(number: int = 10_000) -> dict[str, Any]:
     return {
         "look": time.process_time() - began,
         "kept": len(log.streams),
-        "known": log.streams_known,
+        "complete": log.complete,
         "verdicts": len(assessment.streams),
     }
 

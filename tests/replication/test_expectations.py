@@ -20,11 +20,11 @@ from airflow_provider_stitch.replication.expectations import (
     of_loads,
     of_log,
 )
+from airflow_provider_stitch.replication.goals import DEFAULT_QUIET_PERIOD
 from airflow_provider_stitch.replication.known import Known
-from airflow_provider_stitch.replication.loading import NO_ROWS_PATIENCE
 from airflow_provider_stitch.replication.phases import assess
 from airflow_provider_stitch.replication.prospects import Experience
-from tests.replication.facts import at, extraction, flushed, goal, load, log, replicated, stream
+from tests.replication.facts import at, extraction, goal, load, log, replicated, sent, stream
 
 USUAL = Experience.of([300, 320, 310])
 
@@ -139,9 +139,9 @@ def test_a_log_that_was_refused_three_times_is_asked_for_over_at_least_5_minutes
 
 
 LOG = log(
-    flushed("06:03:00", "commits"),
+    sent("06:03:00", "commits"),
     replicated("06:03:01", "commits", 12),
-    flushed("06:04:30", "pulls"),
+    sent("06:04:30", "pulls"),
     replicated("06:04:31", "pulls", 3),
 )
 KNOWN = Known(
@@ -183,7 +183,7 @@ def test_only_what_is_not_loaded_yet_counts():
 def test_a_load_that_must_stand_still_is_looked_at_again_when_it_has():
     twice = replace(
         KNOWN,
-        log=log(flushed("06:01:00", "commits"), flushed("06:03:00", "commits")),
+        log=log(sent("06:01:00", "commits"), sent("06:03:00", "commits")),
         streams=(stream("commits"),),
     )
 
@@ -195,7 +195,7 @@ def test_a_load_that_must_stand_still_is_looked_at_again_when_it_has():
 def test_as_long_as_one_stream_is_not_loaded_nothing_is_certain():
     twice = replace(
         KNOWN,
-        log=log(flushed("06:01:00", "commits"), flushed("06:03:00", "commits"), flushed("06:04:00", "pulls")),
+        log=log(sent("06:01:00", "commits"), sent("06:03:00", "commits"), sent("06:04:00", "pulls")),
     )
 
     prospect = loads_prospect(load("commits", "06:05:00"), looked="06:05:30", known=twice)
@@ -206,9 +206,7 @@ def test_as_long_as_one_stream_is_not_loaded_nothing_is_certain():
 def test_of_two_that_must_stand_still_the_later_one_decides():
     twice = replace(
         KNOWN,
-        log=log(
-            *(flushed(clock, name) for name in ("commits", "pulls") for clock in ("06:01:00", "06:03:00"))
-        ),
+        log=log(*(sent(clock, name) for name in ("commits", "pulls") for clock in ("06:01:00", "06:03:00"))),
     )
 
     prospect = loads_prospect(
@@ -222,7 +220,7 @@ def test_an_old_load_error_is_looked_at_twice_within_five_minutes():
     """Half-way, and when it has lasted for as long as decides. Before that it may clear at any time."""
     broken = load("commits", None, error="disk full")
     known = KNOWN.with_loads([broken], at("06:00:10"))
-    known = replace(known, troubles={"commits": replace(known.troubles["commits"], clear_at=None)})
+    known = replace(known, load_errors={"commits": replace(known.load_errors["commits"], clear_at=None)})
     the_goal = goal("loading", streams=("commits",))
 
     def certain_at(known: Known) -> float:
@@ -243,7 +241,7 @@ def test_without_a_log_a_stream_without_a_load_is_given_up_after_15_quiet_minute
 
     prospect = loads_prospect(load("pulls", "06:11:00"), looked="06:12:00", known=without, now="06:12:00")
 
-    assert seconds(prospect.certain_at, "06:11:00") == NO_ROWS_PATIENCE.total_seconds()
+    assert seconds(prospect.certain_at, "06:11:00") == DEFAULT_QUIET_PERIOD
 
 
 def test_a_first_look_at_the_loads_may_be_worth_while_at_any_time():

@@ -36,7 +36,9 @@ NO_LOG_FOR_LONG = (at("06:05:00"), at("06:05:30"), at("06:10:00"))
         pytest.param(extraction(statuses=(1, None, None)), "failed", id="discovery failed"),
         pytest.param(extraction(statuses=(0, 0, 1)), "failed", id="the target failed"),
         pytest.param(extraction(statuses=(None, None, None)), "failed", id="terminated: all null, yet over"),
-        pytest.param(extraction(statuses=(0, 0, None)), "failed", id="one status null, yet over"),
+        pytest.param(extraction(statuses=(0, 0, None)), "failed", id="the target's status is null, yet over"),
+        pytest.param(extraction(statuses=(None, 0, 0)), "finished", id="a tap without discovery"),
+        pytest.param(extraction(statuses=(None, 1, 0)), "failed", id="a tap without discovery failed"),
         pytest.param(extraction(statuses=(0, -9, 0)), "failed", id="the tap was killed"),
     ],
 )
@@ -169,7 +171,11 @@ def test_a_job_whose_name_tells_no_time_is_overtaken_by_the_time_that_its_start_
         pytest.param({"running_at": at("06:02:00")}, extraction(), True, id="ran at the instant"),
         pytest.param({"running_at": at("06:04:51.900")}, extraction(), True, id="ended in the very second"),
         pytest.param({"running_at": at("06:04:52")}, extraction(), False, id="had ended before the instant"),
-        pytest.param({"running_at": at("05:30:00")}, extraction(), True, id="is the next to end"),
+        pytest.param({"running_at": at("06:00:02")}, extraction(), True, id="began in the very second"),
+        pytest.param({"running_at": at("06:00:01")}, extraction(), False, id="began after the instant"),
+        pytest.param(
+            {"running_at": at("05:30:00")}, extraction(), False, id="is a later job, the next to end"
+        ),
     ],
 )
 def test_a_job_without_a_name_is_told_by_its_times(which, listed, meant):
@@ -177,6 +183,21 @@ def test_a_job_without_a_name_is_told_by_its_times(which, listed, meant):
 
     assert (verdict.job_name == OURS) is meant
     assert (verdict.state == "finished") is meant
+
+
+def test_a_running_job_of_unknown_name_is_lost_if_only_a_later_job_is_listed():
+    verdict = judge_extraction(goal(running_at=at("05:30:00")), Known(extraction=extraction()))
+
+    assert verdict.over
+    assert isinstance(verdict.failure, JobLost)
+    for words in ("github (310442)", "2026-08-17 05:30:00", OURS, "run the task again"):
+        assert words in str(verdict.failure)
+
+
+def test_the_structure_sync_of_a_tap_without_discovery_is_finished_with_its_job():
+    known = Known(extraction=extraction(statuses=(None, 0, 0)))
+
+    assert assess(goal("structure_sync"), known).state == "finished"
 
 
 @pytest.mark.parametrize(

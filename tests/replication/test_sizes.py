@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_stitch.connect import _pages
+from airflow_provider_stitch.connect._log_streams import MAX_NAMES_SIZE, MAX_STREAMS
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.connect.errors import UnexpectedAnswer, UnknownStream
-from airflow_provider_stitch.connect.extraction_log import MOST_NAMES, MOST_STREAMS
 from airflow_provider_stitch.connect.objects import Load, Page, Stream
 from airflow_provider_stitch.emulator import EmulatedStream, Flush, JobPlan, LoadError
 from airflow_provider_stitch.replication.goals import Goal
@@ -119,13 +119,13 @@ def test_a_stream_may_have_a_name_of_1000_characters_of_any_script(stitch, waite
 
 def test_a_log_keeps_the_names_of_so_many_streams_and_says_if_there_were_more():
     few = sizes.log_of([f"{each:04d}" for each in range(100)])
-    too_many = sizes.log_of([str(each) for each in range(MOST_STREAMS + 1)])
-    too_long = sizes.log_of([f"{each:05d}" + "x" * 4000 for each in range(MOST_NAMES // 4000 + 1)])
+    too_many = sizes.log_of([str(each) for each in range(MAX_STREAMS + 1)])
+    too_long = sizes.log_of([f"{each:05d}" + "x" * 4000 for each in range(MAX_NAMES_SIZE // 4000 + 1)])
 
-    assert few.streams_known
-    assert (too_many.streams_known, len(too_many.streams)) == (False, MOST_STREAMS)
-    assert not too_long.streams_known
-    assert sum(len(name.encode()) for name in too_long.streams) <= MOST_NAMES
+    assert few.complete
+    assert (too_many.complete, len(too_many.streams)) == (False, MAX_STREAMS)
+    assert not too_long.complete
+    assert sum(len(name.encode()) for name in too_long.streams) <= MAX_NAMES_SIZE
 
 
 def test_of_very_many_names_a_message_shows_the_first():

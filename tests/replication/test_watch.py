@@ -21,7 +21,7 @@ from airflow_provider_stitch.connect.errors import (
 from airflow_provider_stitch.emulator import EmulatedStream, Flush, JobPlan, LoadError, LogPlan
 from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.replication.known import Known
-from airflow_provider_stitch.replication.loading import is_crowded
+from airflow_provider_stitch.replication.loading import may_overlap_previous_job
 from airflow_provider_stitch.replication.watch import Watch
 from tests.replication.conftest import EmulatedClock
 from tests.replication.facts import EARLIER, at, extraction
@@ -646,8 +646,10 @@ def test_a_job_that_came_in_between_two_looks_counts_as_the_one_before():
 
     known = Known().with_extraction(before, at("06:01:00"), is_ours=False)
 
-    assert not is_crowded(known, at("06:00:02"))
-    assert is_crowded(known.with_extraction(between, at("06:02:00"), is_ours=False), at("06:00:02"))
+    assert not may_overlap_previous_job(known, at("06:00:02"))
+    assert may_overlap_previous_job(
+        known.with_extraction(between, at("06:02:00"), is_ours=False), at("06:00:02")
+    )
 
 
 @pytest.mark.parametrize("delay", [0, 45])

@@ -50,6 +50,11 @@ class Stream:
         """The schema that the table is in; only databases have one."""
         return free_text(self.metadata, "schema-name")
 
+    @property
+    def database_name(self) -> str | None:
+        """The database that the table is in; only databases have one."""
+        return free_text(self.metadata, "database-name")
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
