@@ -252,6 +252,8 @@ class Account:
     # Webhooks
 
     def _on_load(self, source: Source, stream: Stream, batch: Batch, loaded_at: datetime) -> None:
+        if batch.rows == 0:
+            return  # a version message alone: Stitch sends no webhook without rows
         destination = self.destinations.get(source.destination_id or 0)
         for hook in self.notifications.hooks.values():
             if destination is not None and hook.wants(destination.id, loaded_at):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.emulator.handle_base import Handle
-from airflow_provider_stitch.emulator.jobs import Batch, duration
+from airflow_provider_stitch.emulator.jobs import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +73,7 @@ class JobsHandle(Handle):
             _check_has_jobs(source)
             plan = self._plan(source_id, plan, changes)
             ended_at = now - timedelta(seconds=seconds_ago)
-            begun_at = ended_at - duration(plan)
+            begun_at = ended_at - self._account.jobs.duration(source, plan)
             for other in self._account.jobs.of(source_id).jobs:
                 if other.timeline.begins_at < ended_at and begun_at < other.timeline.ends_at:
                     raise ValueError(

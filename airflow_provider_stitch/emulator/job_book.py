@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow_provider_stitch.emulator.jobs import Timeline, build_timeline
 from airflow_provider_stitch.emulator.load_list import REACH
-from airflow_provider_stitch.emulator.plans import JobPlan
+from airflow_provider_stitch.emulator.plans import JobPlan, LogPlan
 from airflow_provider_stitch.emulator.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class SourceJobs:
     plan: JobPlan = field(default_factory=JobPlan)
     planned: deque[JobPlan] = field(default_factory=deque)
     jobs: list[Job] = field(default_factory=list)
+    bookmarks: dict[str, datetime] = field(default_factory=dict)  #: where jobs left off, by tap_stream_id
 
     def running(self, now: datetime) -> Job | None:
         """The job under way. There is one at most."""
@@ -50,6 +51,17 @@ class SourceJobs:
         """The one job that the list of extractions shows."""
         # Jobs of one source never overlap, so the last to begin is the last to end.
         return next((job for job in reversed(self.jobs) if job.timeline.ends_at + delay <= now), None)
+
+    def note_bookmarks(self, timeline: Timeline) -> None:
+        """Record where the latest job leaves off, by the batches that reach the pipeline."""
+        for read in timeline.reads:
+            if read.bookmark_before is None:
+                self.bookmarks.pop(read.stream.tap_stream_id, None)
+            else:
+                self.bookmarks[read.stream.tap_stream_id] = read.bookmark_before
+        for batch in timeline.batches:
+            before = self.bookmarks.get(batch.tap_stream_id, batch.extracted_at)
+            self.bookmarks[batch.tap_stream_id] = max(before, batch.extracted_at)
 
     def next_plan(self) -> JobPlan:
         """How the next job goes; the one after that, too, unless it was planned as well."""
@@ -93,23 +105,35 @@ class JobBook:
     ) -> Job:
         """A job begins, whether it was asked for now or a test says that it has run."""
         account, jobs = self._account, self.of(source.id)
-        timeline = build_timeline(
-            _with_keys(source, jobs.next_plan() if plan is None else plan),
-            source.streams_to_read(),
-            client_id=account.client_id,
-            source_id=source.id,
-            tap_name=source.tap_name,
-            begins_at=begins_at,
-        )
+        timeline = self._timeline(source, begins_at, jobs.next_plan() if plan is None else plan)
         job = Job(timeline, started_by)
         self._by_name[timeline.job_name] = job
         insort(jobs.jobs, job, key=lambda other: other.timeline.begins_at)
         streams = _by_tap_id(source)
+        jobs.note_bookmarks(timeline)
         for batch in timeline.batches:
-            account.load_list.add(source, streams[batch.tap_stream_id], batch)
+            if batch.rows or account.quirks.load_version_messages:
+                account.load_list.add(source, streams[batch.tap_stream_id], batch)
         if source.undiscovered:
             account.agenda.at(timeline.ends_at, self._after_job, source, job)
         return job
+
+    def duration(self, source: Source, plan: JobPlan) -> timedelta:
+        """Return how long a job of this plan takes if nobody stops it."""
+        timeline = self._timeline(source, source.created_at, plan)
+        return timeline.ends_at - timeline.begins_at
+
+    def _timeline(self, source: Source, begins_at: datetime, plan: JobPlan) -> Timeline:
+        return build_timeline(
+            _with_keys(source, plan),
+            source.streams_to_read(),
+            client_id=self._account.client_id,
+            source_id=source.id,
+            tap_name=source.tap_name,
+            target=source.target_program,
+            begins_at=begins_at,
+            bookmarks=self.of(source.id).bookmarks,
+        )
 
     def _after_job(self, source: Source, job: Job, _: datetime) -> None:
         """New streams that discovery found appear only after the job."""
@@ -150,6 +174,7 @@ class JobBook:
             stream = streams[batch.tap_stream_id]
             self._account.load_list.drop_unflushed(source, stream, job.timeline.job_name, ends_at)
         job.timeline = job.timeline.stopped(ends_at, quirks.stopped_jobs)
+        self.of(source.id).note_bookmarks(job.timeline)
         job.stopped = True
         return job
 
@@ -175,14 +200,29 @@ class JobBook:
 
 def _with_keys(source: Source, plan: JobPlan) -> JobPlan:
     """The plan with each stream under its key. ValueError for a name that is no stream of the source."""
-    if not (plan.rows or plan.flushes or plan.load_errors):
+    refused = None if plan.refused_stream is None else source.stream(plan.refused_stream)
+    if not (plan.rows or plan.flushes or plan.load_errors or plan.log.counted_streams or refused):
         return plan
-    return replace(
+    with_keys = replace(
         plan,
         rows=_by_key(source, plan.rows),
         flushes=_by_key(source, plan.flushes),
         load_errors=_by_key(source, plan.load_errors),
+        refused_stream=None if refused is None else refused.tap_stream_id,
+        log=_with_tap_ids(source, plan.log),
     )
+    if refused and not _has_batch(refused, with_keys):
+        raise ValueError(f"{source.name} has no batch of {refused.key} that the Import API could refuse.")
+    return with_keys
+
+
+def _with_tap_ids(source: Source, log: LogPlan) -> LogPlan:
+    return replace(log, counted_streams=[source.stream(name).tap_stream_id for name in log.counted_streams])
+
+
+def _has_batch(stream: Stream, plan: JobPlan) -> bool:
+    rows = plan.rows.get(stream.key, stream.plan.rows)
+    return bool(plan.flushes.get(stream.key, rows or stream.bookmark is None))
 
 
 def _by_key(source: Source, values: Mapping[str, T]) -> dict[str, T]:

@@ -9,18 +9,22 @@ import itertools
 import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from airflow_provider_stitch.emulator.clock import stamp, stamp_or_none
-from airflow_provider_stitch.emulator.plans import Flush, JobPlan, LoadError, LogPlan
+from airflow_provider_stitch.emulator.plans import Flush, JobPlan, LoadError, LogPlan, Target, release_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from airflow_provider_stitch.emulator.taps import CounterTags
 
 #: Stitch ends an extraction after this long. Source: Stitch documentation, "Replication: extractions".
 LONGEST_EXTRACTION = timedelta(hours=24)
 #: How long after the tap has read a stream its last rows reach the pipeline.
 FLUSH_LAG = 10.0
+#: How long after a request was refused for good the job ends.
+_REFUSAL = timedelta(seconds=2)
 TERMINATED = "Terminated"
 #: The exit status of a process that was told to end.
 SIGTERM = -15
@@ -35,9 +39,13 @@ class StreamToRead:
 
     key: str
     tap_stream_id: str
+    target_name: str  #: the name under which the target sends it
     rows: int
     flushes: int
     bookmark: str | None  #: the replication key; None: it is read whole each time
+    table: tuple[str, str] | None  #: database and table; None: it is not a table of a database
+    counter_tags: CounterTags  #: what the tap's counters name
+    counted: bool  #: whether the tap counts its rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +59,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """The tap has read a stream to its end."""
+    """The tap reads a stream."""
 
-    tap_stream_id: str
+    stream: StreamToRead
     rows: int
-    at: datetime
-    bookmark: str | None  #: the replication key
+    begins_at: datetime
+    at: datetime  #: when it has been read to its end
+    bookmark_before: datetime | None  #: where earlier jobs left off; None: no job has read a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,10 @@ class Batch:
     load_at: datetime
     error: LoadError | None
     rejected: int = 0
+    target_name: str = ""  #: the name under which the target sends it
+    version_messages: int = 0  #: messages of a full-table stream that are no rows
+    requests: int = 1
+    retries: int = 0  #: of the last request. The batch reaches the pipeline when the last one has succeeded.
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +96,17 @@ class Timeline:
     tap_name: str
     begins_at: datetime
     ends_at: datetime
+    tap_begins_at: datetime
     terminated: bool
-    discovery: Outcome | None  #: a phase that never ends has no outcome
+    target_program: Target
+    discovery: Outcome | None  #: a phase that never ends, or that the tap does not have, has no outcome
     tap: Outcome | None
     target: Outcome | None
     reads: tuple[Read, ...]
     batches: tuple[Batch, ...]
+    refused: Batch | None  #: the batch that the Import API has refused for good
     log: LogPlan
+    has_discovery: bool
 
     def running(self, now: datetime) -> bool:
         """Whether the extraction is under way."""
@@ -106,15 +123,15 @@ class Timeline:
             discovery=outcomes[0],
             tap=outcomes[1],
             target=outcomes[2],
-            reads=tuple(read for read in self.reads if read.at <= instant),
+            refused=self.refused if self.refused and self.refused.flushed_at <= instant else None,
             batches=tuple(batch for batch in self.batches if batch.flushed_at <= instant),
         )
 
     def _signalled(self, instant: datetime) -> tuple[Outcome | None, Outcome | None, Outcome | None]:
         """The phases' outcomes if the one under way at an instant is ended by a signal."""
         ended = Outcome(instant, SIGTERM, None)
-        if self.discovery is None or self.discovery.at > instant:
-            return ended, None, None
+        if instant < self.tap_begins_at:
+            return ended if self.has_discovery else None, None, None
         if self.tap is None or self.tap.at > instant:
             return self.discovery, ended, Outcome(instant, 0, None)  # the target had nothing left to do
         return self.discovery, self.tap, ended
@@ -146,46 +163,45 @@ def build_timeline(
     client_id: int,
     source_id: int,
     tap_name: str,
+    target: Target,
     begins_at: datetime,
+    bookmarks: Mapping[str, datetime],
 ) -> Timeline:
-    """Work out a job from its plan and the streams that are selected when it begins."""
+    """Work out a job from its plan and the streams that are selected when it begins.
+
+    :param target: the target behind sources of this type.
+    :param bookmarks: where earlier jobs left off, by ``tap_stream_id``.
+    """
     job_name = name_of_job(client_id, source_id, "sync", begins_at)
-    discovered = begins_at + timedelta(seconds=plan.discovery_seconds)
-    tapped = discovered + timedelta(seconds=plan.tap_seconds)
-    ends_at = tapped + timedelta(seconds=plan.target_seconds)
     discovery_failed = plan.discovery_exit_status != 0 and not plan.terminated
-    tapping = [] if discovery_failed else _reads_and_flushes(plan, streams)
+    program: Target = plan.log.target or target
+    tapping = [] if discovery_failed else _reads_and_flushes(plan, streams, program)
+    sent = [
+        _batch(job_name, reading, flush, plan, begins_at)
+        for reading in tapping
+        for flush in reading.flushes
+        if flush.at <= _last_flush(plan)
+    ]
+    refused = _refused(plan, sent)
+    outcomes = _outcomes(plan, begins_at, refused)
     timeline = Timeline(
         job_name=job_name,
         client_id=client_id,
         source_id=source_id,
         tap_name=tap_name,
         begins_at=begins_at,
-        ends_at=discovered if discovery_failed else ends_at,
+        ends_at=next(outcome.at for outcome in reversed(outcomes) if outcome is not None),
+        tap_begins_at=begins_at + timedelta(seconds=plan.discovery_seconds),
         terminated=plan.terminated,
-        discovery=Outcome(discovered, plan.discovery_exit_status, _description(plan, "discovery")),
-        tap=None if discovery_failed else Outcome(tapped, plan.tap_exit_status, _description(plan, "tap")),
-        target=None
-        if discovery_failed
-        else Outcome(ends_at, plan.target_exit_status, _description(plan, "target")),
-        reads=tuple(
-            Read(
-                stream.tap_stream_id,
-                sum(flush.rows for flush in flushes),
-                begins_at + timedelta(seconds=at),
-                stream.bookmark,
-            )
-            for stream, at, flushes in tapping
-        ),
-        batches=tuple(
-            _batch(
-                job_name, stream, flush, begins_at, read_at=read_at, error=plan.load_errors.get(stream.key)
-            )
-            for stream, read_at, flushes in tapping
-            for flush in flushes
-            if flush.at <= _last_flush(plan)
-        ),
+        target_program=program,
+        discovery=outcomes[0],
+        tap=outcomes[1],
+        target=outcomes[2],
+        reads=tuple(_read(reading, begins_at, bookmarks) for reading in tapping),
+        batches=tuple(batch for batch in sent if refused is None or batch.flushed_at < refused.flushed_at),
+        refused=refused,
         log=plan.log,
+        has_discovery=plan.has_discovery,
     )
     limit = begins_at + LONGEST_EXTRACTION
     return timeline.stopped(limit) if timeline.ends_at > limit else timeline
@@ -210,30 +226,54 @@ def name_of_job(client_id: int, connection_id: int, mode: str, begins_at: dateti
     return f"{client_id}.{connection_id}.{mode}.{uuid.UUID(fields=fields, version=1)}"
 
 
-def duration(plan: JobPlan) -> timedelta:
-    """How long a job of this plan takes if nobody stops it."""
-    seconds = plan.discovery_seconds
-    if plan.discovery_exit_status == 0 or plan.terminated:
-        seconds += plan.tap_seconds + plan.target_seconds
-    return min(timedelta(seconds=seconds), LONGEST_EXTRACTION)
+def _outcomes(
+    plan: JobPlan, begins_at: datetime, refused: Batch | None
+) -> tuple[Outcome | None, Outcome | None, Outcome | None]:
+    """Return how discovery, tap and target end. If the target fails first, it takes the tap along."""
+    discovered = begins_at + timedelta(seconds=plan.discovery_seconds)
+    tapped = discovered + timedelta(seconds=plan.tap_seconds)
+    ends_at = tapped + timedelta(seconds=plan.target_seconds)
+    discovery = None
+    if plan.has_discovery:
+        discovery = Outcome(discovered, plan.discovery_exit_status, _description(plan, "discovery"))
+    if plan.discovery_exit_status and not plan.terminated:
+        return discovery, None, None
+    tap = Outcome(tapped, plan.tap_exit_status, _description(plan, "tap"))
+    if refused is None:
+        return discovery, tap, Outcome(ends_at, plan.target_exit_status, _description(plan, "target"))
+    ends_at = min(ends_at, refused.flushed_at + _REFUSAL)
+    if ends_at < tapped:
+        tap = Outcome(ends_at, SIGTERM, None)
+    description = plan.target_description or _usual_refusal(plan, refused)
+    return discovery, tap, Outcome(ends_at, plan.target_exit_status or 1, description)
 
 
-def _reads_and_flushes(
-    plan: JobPlan, streams: Sequence[StreamToRead]
-) -> list[tuple[StreamToRead, float, Sequence[Flush]]]:
-    """For each stream: itself, when the tap is done with it, and its flushes. The tap reads one by one."""
+class _Reading(NamedTuple):
+    """A stream, from when to when the tap reads it, and its flushes. Times are seconds of the job."""
+
+    stream: StreamToRead
+    begins: float
+    ends: float
+    flushes: Sequence[Flush]
+
+
+def _reads_and_flushes(plan: JobPlan, streams: Sequence[StreamToRead], target: Target) -> list[_Reading]:
+    """Return the work of tap and target. The tap reads one stream after the other."""
     slice_seconds = plan.tap_seconds / max(len(streams), 1)
-    found: list[tuple[StreamToRead, float, Sequence[Flush]]] = []
+    found: list[_Reading] = []
     for index, stream in enumerate(streams):
         begins = plan.discovery_seconds + index * slice_seconds
         planned = plan.flushes.get(stream.key)
         if planned:
             # What was flushed had been read just before.
-            read_at = max(plan.discovery_seconds, max(flush.at for flush in planned) - 1.0)
-            found.append((stream, read_at, tuple(planned)))
+            ends = max(plan.discovery_seconds, max(flush.at for flush in planned) - 1.0)
+            found.append(_Reading(stream, min(begins, ends), ends, tuple(planned)))
             continue
         flushes = () if planned is not None else _usual_flushes(plan, stream, index, begins, slice_seconds)
-        found.append((stream, begins + slice_seconds, flushes))
+        if planned is None and not flushes and stream.bookmark is None and target == "target-stitch":
+            at = min(begins + slice_seconds + FLUSH_LAG, _whole(plan))
+            flushes = (Flush(at, 0, prepare=plan.prepare_seconds, load=plan.load_seconds),)
+        found.append(_Reading(stream, begins, begins + slice_seconds, flushes))
     return found
 
 
@@ -244,11 +284,10 @@ def _usual_flushes(
     count = min(stream.flushes, rows)
     if count < 1:
         return ()
-    whole = plan.discovery_seconds + plan.tap_seconds + plan.target_seconds
     share, rest = divmod(rows, count)
     return tuple(
         Flush(
-            at=min(begins + seconds * number / count + FLUSH_LAG, whole),
+            at=min(begins + seconds * number / count + FLUSH_LAG, _whole(plan)),
             rows=share + (1 if number <= rest else 0),
             prepare=plan.prepare_seconds,
             load=plan.load_seconds + 10.0 * min(index, 4),
@@ -257,32 +296,61 @@ def _usual_flushes(
     )
 
 
+def _whole(plan: JobPlan) -> float:
+    return plan.discovery_seconds + plan.tap_seconds + plan.target_seconds
+
+
 def _last_flush(plan: JobPlan) -> float:
     """Until when the target can flush, in seconds after the start. A failing one dies when the tap ends."""
-    tapped = plan.discovery_seconds + plan.tap_seconds
-    return tapped if plan.target_exit_status else tapped + plan.target_seconds
+    failed = plan.target_exit_status and plan.refused_stream is None
+    return _whole(plan) - (plan.target_seconds if failed else 0.0)
 
 
-def _batch(
-    job_name: str,
-    stream: StreamToRead,
-    flush: Flush,
-    begins_at: datetime,
-    *,
-    read_at: float,
-    error: LoadError | None,
-) -> Batch:
+def _read(reading: _Reading, begins_at: datetime, bookmarks: Mapping[str, datetime]) -> Read:
+    return Read(
+        reading.stream,
+        sum(flush.rows for flush in reading.flushes),
+        begins_at + timedelta(seconds=reading.begins),
+        begins_at + timedelta(seconds=reading.ends),
+        bookmarks.get(reading.stream.tap_stream_id),
+    )
+
+
+def _batch(job_name: str, reading: _Reading, flush: Flush, plan: JobPlan, begins_at: datetime) -> Batch:
+    stream, log = reading.stream, plan.log
     flushed_at = begins_at + timedelta(seconds=flush.at)
+    # The tap sends the version of a full table when it has read it to its end.
+    ends_a_full_table = stream.bookmark is None and flush is reading.flushes[-1]
     return Batch(
         job_name=job_name,
         tap_stream_id=stream.tap_stream_id,
         rows=flush.rows,
-        extracted_at=begins_at + timedelta(seconds=min(read_at, flush.at)),
+        extracted_at=begins_at + timedelta(seconds=min(reading.ends, flush.at)),
         flushed_at=flushed_at,
         load_at=flushed_at + timedelta(seconds=flush.prepare + flush.load),
-        error=flush.error or error,
+        error=flush.error or plan.load_errors.get(stream.key),
         rejected=flush.rejected,
+        target_name=stream.target_name,
+        version_messages=1 if ends_a_full_table or flush.rows == 0 else 0,
+        requests=flush.requests or log.requests_per_batch,
+        retries=log.retries if flush.retries is None else flush.retries,
     )
+
+
+def _refused(plan: JobPlan, sent: Sequence[Batch]) -> Batch | None:
+    """Return the first batch of the stream that the Import API refuses."""
+    batches = (batch for batch in sent if batch.tap_stream_id == plan.refused_stream)
+    return min(batches, key=lambda batch: batch.flushed_at, default=None)
+
+
+def _usual_refusal(plan: JobPlan, refused: Batch) -> str:
+    message = (
+        f"{{'error': 'Record 0 for table {refused.target_name} did not conform to schema:\\n"
+        "#: #: no subschema matched out of the total 2 subschemas\\n#/payload'}"
+    )
+    if plan.log.target != "avro" and release_of(plan.log.target_version)[0] == 1:
+        return f'Error persisting data for table "{refused.target_name}": {message}'
+    return f"Error persisting data to Stitch: 400: {message}"
 
 
 _USUAL_FAILURES = {

@@ -1,30 +1,36 @@
-"""The text of an extraction log, line by line, as a timeline tells it.
+"""The text of an extraction log, line by line, from the timeline of its job.
 
-Source: Stitch documentation, "Interpreting your extraction logs": four fields a line, and an exit line from
-``main`` at level INFO, also on failure. A terminated extraction has none.
+Three programs write to one log: the runner (``main``), the tap and the target. A line has four fields. The
+exit line comes from ``main`` at level INFO, also on failure; a terminated extraction has none.
+Source: Stitch documentation, "Interpreting your extraction logs", and the open-source programs.
 """
 
 from __future__ import annotations
 
 import heapq
-from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import timezone
+from typing import TYPE_CHECKING
 
+from airflow_provider_stitch.emulator import log_of_target as target
 from airflow_provider_stitch.emulator.jobs import SIGTERM
+from airflow_provider_stitch.emulator.log_lines import Line
+from airflow_provider_stitch.emulator.log_of_tap import state_before, state_updates, tap_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from airflow_provider_stitch.emulator.jobs import Outcome, Timeline
 
-_FLUSH = "com.stitchdata.target-stitch-avro.flush-pipeline - send-stream-record-count-impl"
 _CHUNK = 64 * 1024
-
-
-class _Line(NamedTuple):
-    at: datetime
-    location: str
-    text: str  #: level and body, or a traceback's line without a level
+_TAP_RELEASE = "3.1.2"
+_CRASH = """\
+Traceback (most recent call last):
+  File "/usr/local/bin/stitch-orchestrator", line 11, in <module>
+    sys.exit(main())
+requests.exceptions.HTTPError: 502 Server Error: Bad Gateway for url: https://menagerie.example/state
+"""
+_PADDING = 'DEBUG HTTP request to "limits" endpoint took 0.211s, returned status code 200'
 
 
 def log_chunks(timeline: Timeline, now: datetime | None = None) -> Iterator[bytes]:
@@ -53,10 +59,19 @@ def log_lines(timeline: Timeline, now: datetime | None = None) -> Iterator[str]:
 
 
 def _all_lines(timeline: Timeline, until: datetime) -> Iterator[str]:
+    batches = list(target.batch_lines(timeline))
     body = heapq.merge(
-        sorted((*_start(timeline), *_reads(timeline), *_flushes(timeline)), key=lambda line: line.at),
+        sorted(
+            (
+                *_start(timeline, batches),
+                *tap_lines(timeline),
+                *batches,
+                *state_updates(timeline),
+            ),
+            key=_at,
+        ),
         _padding(timeline),
-        key=lambda line: line.at,
+        key=_at,
     )
     for line in body:
         if line.at <= until:
@@ -65,90 +80,97 @@ def _all_lines(timeline: Timeline, until: datetime) -> Iterator[str]:
         return
     for extra in timeline.log.extra_lines:
         yield extra + "\n"
-    if not timeline.terminated:
-        for line in _end(timeline):
-            yield _format(line)
+    if timeline.terminated:
+        return
+    if timeline.log.runner_crashes:
+        yield _format(_tear_down(timeline))
+        yield _CRASH
+        return
+    for line in _end(timeline):
+        yield _format(line)
 
 
-def _format(line: _Line) -> str:
+def _at(line: Line) -> datetime:
+    return line.at
+
+
+def _format(line: Line) -> str:
     at = line.at.astimezone(timezone.utc)
     return f"{at:%Y-%m-%d %H:%M:%S},{at.microsecond // 1000:03d}Z {line.location:>6} - {line.text}\n"
 
 
-def _start(timeline: Timeline) -> Iterator[_Line]:
-    yield _Line(timeline.begins_at, "main", "INFO Running tap in discovery mode")
-    if (
-        timeline.tap is not None
-        and timeline.discovery is not None
-        and timeline.discovery.at <= timeline.ends_at
-    ):
-        yield _Line(timeline.discovery.at, "main", "INFO Running tap in sync mode")
-
-
-def _reads(timeline: Timeline) -> Iterator[_Line]:
-    for read in timeline.reads:
-        name = read.tap_stream_id
-        bookmark = (read.at - timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        yield _Line(
-            read.at, "tap", f'INFO HTTP request to "{name}" endpoint took 0.329s, returned status code 200'
-        )
-        if timeline.log.replicated_markers:
-            yield _Line(read.at, "tap", f'INFO replicated {read.rows} records from "{name}" endpoint')
-        if read.rows and read.bookmark:
-            key = f"bookmarks.{name}.{read.bookmark}"
-            yield _Line(read.at, "main", f'INFO State update: adding {key} = "{bookmark}"')
-
-
-def _flushes(timeline: Timeline) -> Iterator[_Line]:
-    if timeline.log.flush_markers == "none":
+def _start(timeline: Timeline, batches: list[Line]) -> Iterator[Line]:
+    """The lines until tap and target are under way. The target is before the first of its batches."""
+    tap, (name, release) = timeline.tap_name, target.program(timeline)
+    at = timeline.begins_at
+    yield Line(at, "main", f"INFO Running {tap} version {_TAP_RELEASE} and {name} version {release}")
+    if timeline.has_discovery:
+        command = f"tap-env/bin/{tap} --config /tmp/tap_discover_config.json --discover"
+        yield Line(at, "main", f"INFO Starting tap in discovery mode: {command}")
+    if timeline.tap is None:
         return
-    last = {
-        batch.tap_stream_id: batch.flushed_at
-        for batch in sorted(timeline.batches, key=lambda b: b.flushed_at)
-    }
-    for batch in timeline.batches:
-        if timeline.log.flush_markers == "every" or batch.flushed_at == last[batch.tap_stream_id]:
-            yield _Line(batch.flushed_at, "target", f"INFO {_FLUSH} {batch.tap_stream_id}")
+    at = min((timeline.tap_begins_at, *(line.at for line in batches)))
+    if timeline.has_discovery:
+        yield Line(at, "main", "INFO Tap exited with status 0")
+    producer = (
+        "INFO [smart-services] building smart service producer: topic( com.stitchdata.{} ), use_ssl( true )"
+    )
+    yield Line(at, "main", producer.format("extractionJobStarted"))
+    yield Line(at, "main", producer.format("streamRecordCount"))
+    yield Line(at, "main", f"INFO Current state: {state_before(timeline)}")
+    command = f"tap-env/bin/{tap} --config /tmp/tap_config.json --catalog /tmp/properties.json"
+    yield Line(at, "main", f"INFO Starting tap: {command} --state /tmp/tap_state.json")
+    command = f"target-env/bin/{name} --config /tmp/target_config.json"
+    yield Line(at, "main", f"INFO Starting target: {command}")
+    first = target.first_line(timeline)
+    if first is not None:
+        yield Line(at, "target", first)
 
 
-def _padding(timeline: Timeline) -> Iterator[_Line]:
-    """Lines that say nothing, spread over the time of the tap."""
-    line = 'DEBUG HTTP request to "limits" endpoint took 0.211s, returned status code 200'
-    count = -(-timeline.log.padding_bytes // len(line)) if timeline.discovery else 0
-    if not count or timeline.discovery is None:
+def _padding(timeline: Timeline) -> Iterator[Line]:
+    """Lines without meaning, spread over the time of the tap."""
+    count = -(-timeline.log.padding_bytes // len(_PADDING)) if timeline.tap else 0
+    if not count:
         return
-    step = (timeline.ends_at - timeline.discovery.at) / (count + 1)
-    at = timeline.discovery.at
+    step = (timeline.ends_at - timeline.tap_begins_at) / (count + 1)
+    at = timeline.tap_begins_at
     for _ in range(count):
         at += step
-        yield _Line(at, "tap", line)
+        yield Line(at, "tap", _PADDING)
 
 
-def _end(timeline: Timeline) -> Iterator[_Line]:
-    at = timeline.ends_at
-    ends = [("tap", timeline.tap or timeline.discovery), ("target", timeline.target)]
-    if timeline.tap is not None and timeline.tap.exit_status == SIGTERM:
-        ends.reverse()  # the target died first
-    for location, outcome in ends:
-        if outcome is not None and outcome.exit_status:
-            yield from _failure(location, outcome, at)
-    yield _Line(at, "main", "INFO No tunnel subprocess to tear down")
+def _end(timeline: Timeline) -> Iterator[Line]:
+    at, tap = timeline.ends_at, timeline.tap or timeline.discovery
+    target_failed = timeline.target is not None and timeline.target.exit_status != 0
+    if tap is not None and tap.exit_status and not (target_failed and tap.exit_status == SIGTERM):
+        yield from _error(tap, "tap", at)
+        yield Line(at, "main", f"INFO Tap exited abnormally with status {tap.exit_status}")
+    elif timeline.target is not None and not target_failed:
+        for text in target.last_lines(timeline):
+            yield Line(at, "target", text)
+        yield Line(at, "main", "INFO Target exited normally with status 0")
+    if timeline.target is not None and target_failed:
+        yield from target.refusal_lines(timeline, timeline.target.description or "", at)
+        yield from _error(timeline.target, "target", at)
+        status = timeline.target.exit_status
+        yield Line(at, "main", f"ERROR Target exited abnormally with status {status}. Terminating tap.")
+    yield _tear_down(timeline)
     if timeline.log.exit_line:
-        yield _Line(at, "main", f"INFO Exit status is: {_exit_status(timeline)}")
+        yield Line(at, "main", f"INFO Exit status is: {_exit_status(timeline)}")
 
 
-def _failure(location: str, outcome: Outcome, at: datetime) -> Iterator[_Line]:
-    if outcome.description is not None:
-        first, *rest = outcome.description.split("\n")
-        yield _Line(at, location, f"CRITICAL {first}")
-        for continuation in rest:
-            yield _Line(at, location, continuation)
-    if location == "target":
-        yield _Line(
-            at, "main", f"ERROR Target exited abnormally with status {outcome.exit_status}. Terminating tap."
-        )
-    else:
-        yield _Line(at, "main", f"INFO Tap exited abnormally with status {outcome.exit_status}")
+def _tear_down(timeline: Timeline) -> Line:
+    return Line(timeline.ends_at, "main", "INFO No tunnel subprocess to tear down")
+
+
+def _error(outcome: Outcome, location: str, at: datetime) -> Iterator[Line]:
+    """The message of a phase that failed. A process that a signal killed leaves none."""
+    if outcome.description is None:
+        return
+    first, *rest = outcome.description.split("\n")
+    yield Line(at, location, f"CRITICAL {first}")
+    for continuation in rest:
+        yield Line(at, location, continuation)
 
 
 def _exit_status(timeline: Timeline) -> str:

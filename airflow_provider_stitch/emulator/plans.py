@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+#: How the runner writes a counter: ``METRIC: {...}``, ``METRIC Point(...)``, or
+#: ``replicated <N> records from "<endpoint>" endpoint``.
+CounterForm = Literal["json", "point", "sentence"]
+Target = Literal["target-stitch", "avro"]
+
 _USUAL_FIELDS: Mapping[str, str] = {"id": "automatic", "updated_at": "automatic", "name": "available"}
 
 
@@ -52,7 +57,8 @@ class LoadError:
 class Flush:
     """One batch of a stream: ``rows`` reach the pipeline ``at`` seconds after the job's start.
 
-    The load is attempted ``prepare`` + ``load`` seconds after the flush.
+    The load is attempted ``prepare`` + ``load`` seconds after the flush. A batch of 0 rows contains only a
+    version message: ``target-stitch`` writes its lines, the Avro target writes none, and nothing is loaded.
     """
 
     at: float
@@ -61,21 +67,97 @@ class Flush:
     load: float = 30.0
     error: LoadError | None = None
     rejected: int = 0  #: of the rows, so many are rejected by the destination. That does not fail the load.
+    requests: int | None = None  #: in how many requests the batch is sent. None: as the ``LogPlan`` has it.
+    retries: int | None = None  #: how often the last request is sent again. None: as the ``LogPlan`` has it.
+
+    def __post_init__(self) -> None:
+        if self.rows < 0 or (self.requests is not None and self.requests < 1):
+            raise ValueError("A batch has 0 rows or more, in one request or more.")
 
 
 @dataclass(frozen=True)
 class LogPlan:
-    """What the extraction log of a job looks like."""
+    """What the extraction log of a job contains.
+
+    The forms of the lines are those of the open-source ``target-stitch``, or of the Avro target.
+    """
 
     available: bool = True  #: False: the log can't be had (404)
-    replicated_markers: bool = True  #: ``replicated <N> records from "<stream>" endpoint``
-    #: ``send-stream-record-count-impl <stream>``: at every flush, only at a stream's last one, or not at all.
-    #: It is not documented whether a stream that is flushed twice has one such line or two.
+    #: None: the Avro target for version-2 databases (types ``hp-*``), ``target-stitch`` for all others.
+    target: Target | None = None
+    #: The version of ``target-stitch``, 1.0 to 4.0. Of a line such as "1.8" the last known release is used.
+    target_version: str = "4.0"
+    #: The first line of ``target-stitch`` 3.0 and later: some versions write ``Using turbo_boost_factor``.
+    first_line: Literal["batch_size_preferences", "turbo_boost_factor"] = "batch_size_preferences"
+    #: Which streams the tap counts: all, none, or only those in ``counted_streams``, as some taps count
+    #: only parent streams. None: as the tap of the source's type does.
+    tap_counters: Literal["all", "parents", "none"] | None = None
+    counted_streams: Sequence[str] = ()  #: the streams that ``tap_counters="parents"`` counts
+    #: Counters of endpoints that are no streams: endpoint -> count.
+    other_counters: Mapping[str, int] = field(default_factory=dict)
+    #: How the runner writes the tap's counters: as it is (``json``), as a ``point``, or as a sentence. What
+    #: names no endpoint fits no sentence and is written as a point.
+    tap_counter_form: CounterForm = "sentence"
+    target_counter_form: CounterForm = "json"  #: how the runner writes the target's counters
+    requests_per_batch: int = 1  #: in how many requests each batch is sent
+    retries: int = 0  #: how often the last request of each batch is sent again, because it failed
+    #: So many seconds before its request begins, a batch is serialized, because an earlier request is busy.
+    serialized_ahead: float = 0.0
+    #: The runner crashes at the end: a bare traceback in place of the target's last line and the exit line.
+    runner_crashes: bool = False
+    #: Avro target: ``send-stream-record-count-impl <stream>`` at every flush, only at a stream's last one, or
+    #: not at all. It is not documented whether a stream that is flushed twice has one such line or two.
     flush_markers: Literal["every", "last", "none"] = "every"
     exit_line: bool = True
     cut_after_lines: int | None = None  #: the log ends after so many lines and half of the next
-    extra_lines: Sequence[str] = ()  #: put in before the tap's end, just as they are
+    extra_lines: Sequence[str] = ()  #: put in before the target's last line, just as they are
     padding_bytes: int = 0  #: at least so many bytes of harmless lines are added, to make a long log
+
+    def __post_init__(self) -> None:
+        if self.requests_per_batch < 1 or self.serialized_ahead < 0:
+            raise ValueError("A batch has one request or more, and is serialized before it is sent.")
+        release_of(self.target_version)
+        self.check_retries(self.retries)
+
+    def check_retries(self, retries: int) -> None:
+        """Check that this version of ``target-stitch`` would send a request so often again.
+
+        :raises ValueError: if it gives up earlier.
+        """
+        longest = MAX_RETRIES_OF_VERSION_1 if release_of(self.target_version)[0] == 1 else MAX_RETRIES
+        if not 0 <= retries <= longest:
+            raise ValueError(
+                f"target-stitch {self.target_version} sends a request again up to {longest} times."
+            )
+
+
+#: A request is sent again after 1, 2, 4, ... seconds, which are 127 s in all (1.x) or 15 s (later).
+MAX_RETRIES_OF_VERSION_1 = 7
+MAX_RETRIES = 4
+
+#: Versions of ``target-stitch`` whose lines are known, by the first two numbers.
+_RELEASES: Mapping[str, str] = {
+    "1.8": "1.8.1",
+    "2.0": "2.0.5",
+    "3.0": "3.0.3",
+    "3.1": "3.1.0",
+    "3.2": "3.2.1",
+    "4.0": "4.0.3",
+}
+
+
+def release_of(version: str) -> tuple[int, int, int]:
+    """Return the release of ``target-stitch`` that a version such as "4.0" or "3.0.1" means.
+
+    :raises ValueError: if the version is not between 1.0 and 4.0, whose log lines are known.
+    """
+    parts = _RELEASES.get(version, version).split(".")
+    if not 2 <= len(parts) <= 3 or not all(part.isdecimal() for part in parts):
+        raise ValueError(f"{version!r} is not a version of target-stitch. Use one such as '4.0' or '3.0.1'.")
+    major, minor, patch = map(int, [*parts, "0"][:3])
+    if not (1, 0) <= (major, minor) <= (4, 0):
+        raise ValueError(f"The log lines of target-stitch {version} are not known. Use a version up to 4.0.")
+    return major, minor, patch
 
 
 @dataclass(frozen=True)
@@ -98,6 +180,9 @@ class JobPlan:
     target_exit_status: int = 0
     target_description: str | None = None
     terminated: bool = False  #: Stitch kills it at the end: null exit statuses, completion time set
+    has_discovery: bool = True  #: False: the tap has no discovery. ``discovery_seconds`` pass all the same.
+    #: The Import API refuses the first batch of this stream for good. The target fails, and the job ends.
+    refused_stream: str | None = None
     rows: Mapping[str, int] = field(default_factory=dict)  #: by stream, in place of the stream's own number
     flushes: Mapping[str, Sequence[Flush]] = field(default_factory=dict)  #: by stream, in place of the usual
     prepare_seconds: float = 45.0  #: from a flush to the load's begin, where `flushes` says nothing else
@@ -109,9 +194,13 @@ class JobPlan:
         phases = (self.discovery_seconds, self.tap_seconds, self.target_seconds)
         if min(phases) < 0:
             raise ValueError("A phase of a job can't take less than 0 seconds.")
+        if self.discovery_exit_status and not self.has_discovery:
+            raise ValueError("A job without discovery can't fail in discovery.")
         for stream, flushes in self.flushes.items():
             if any(not 0 <= flush.at <= sum(phases) for flush in flushes):
                 raise ValueError(f"A flush of {stream} is not within the job's {sum(phases):g} seconds.")
+            for flush in flushes:
+                self.log.check_retries(flush.retries or 0)
 
 
 @dataclass(frozen=True)
@@ -140,9 +229,12 @@ class Quirks:
     stopped_jobs: Literal["terminated", "signalled"] = "terminated"
     #: Seconds until a job that was stopped has ended.
     stop_seconds: float = 0.0
-    #: Which name a load shows of a table whose schema is put before its name in the destination: that of the
-    #: destination's table, or the source's.
-    load_names: Literal["destination", "source"] = "destination"
+    #: The name that a load shows if ``include_schemas_in_destination_stream_name`` is set: the name that the
+    #: target sends (``public_orders``), which is very likely; the destination table's (``public__orders``);
+    #: or the source table's (``orders``).
+    load_names: Literal["target", "destination", "source"] = "target"
+    #: Whether a batch that contains only a version message moves ``last_batch_loaded_at``.
+    load_version_messages: bool = False
     #: Loads are said to be in the order of ``stream_name`` in one place, and of ``stream_id`` in another.
     loads_order: Literal["stream_name", "stream_id"] = "stream_name"
     #: The tap's field of an extraction: samples say ``source_type``, the field table ``tap_name``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.emulator import report_cards
+from airflow_provider_stitch.emulator import report_cards, taps
 from airflow_provider_stitch.emulator.catalogue import SourceType, source_type
 from airflow_provider_stitch.emulator.clock import parse_iso, stamp, stamp_ms, stamp_or_none
 from airflow_provider_stitch.emulator.jobs import StreamToRead
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_stitch.emulator.checks import Checks
-    from airflow_provider_stitch.emulator.plans import EmulatedStream, Quirks
+    from airflow_provider_stitch.emulator.plans import EmulatedStream, Quirks, Target
     from airflow_provider_stitch.emulator.streams import Stream
 
 #: The steps that go on when a user has given what they ask for.
@@ -66,6 +66,11 @@ class Source:
         return "tap-" + self.type.removeprefix("platform.").removeprefix("hp-")
 
     @property
+    def target_program(self) -> Target:
+        """The target behind sources of this type."""
+        return "avro" if taps.is_version_2(self.type) else "target-stitch"
+
+    @property
     def schema_in_load_names(self) -> bool:
         return bool(self.properties.get(_IN_LOAD_NAMES) == "true")
 
@@ -87,23 +92,52 @@ class Source:
 
     def streams_to_read(self) -> list[StreamToRead]:
         """What a job reads: the selected streams."""
-        return [
-            StreamToRead(
-                stream.key, stream.tap_stream_id, stream.plan.rows, stream.plan.flushes, stream.bookmark
-            )
-            for stream in self.streams
-            if stream.selected
-        ]
+        return [self._stream_to_read(stream) for stream in self.streams if stream.selected]
+
+    def _stream_to_read(self, stream: Stream) -> StreamToRead:
+        counted = taps.counts(self.type, log_based=stream.replication_method == "LOG_BASED")
+        return StreamToRead(
+            key=stream.key,
+            tap_stream_id=stream.tap_stream_id,
+            target_name=self.target_name(stream),
+            rows=stream.plan.rows,
+            flushes=stream.plan.flushes,
+            bookmark=stream.bookmark,
+            table=stream.table,
+            counter_tags=taps.counter_tags(self.type),
+            counted=counted,
+        )
+
+    # Names
 
     def load_name(self, stream: Stream) -> str:
         """The name that a load shows. Which one it is with schemas in table names is not documented."""
-        return stream.stream_name if self.quirks.load_names == "source" else self.table_name(stream)
+        if self.quirks.load_names == "source":
+            return stream.stream_name
+        return self.table_name(stream) if self.quirks.load_names == "destination" else self._sent_name(stream)
+
+    def target_name(self, stream: Stream) -> str:
+        """Return the name under which the target sends a stream. The Avro target uses a load's name."""
+        return self.load_name(stream) if taps.is_version_2(self.type) else self._sent_name(stream)
 
     def table_name(self, stream: Stream) -> str:
         """The name of a stream's table in the destination."""
-        if self.schema_in_load_names and stream.schema_name:
-            return f"{stream.schema_name}__{stream.stream_name}"
-        return stream.stream_name
+        prefix = stream.schema_name or stream.plan.database_name
+        return (
+            f"{prefix}__{stream.stream_name}" if self.schema_in_load_names and prefix else stream.stream_name
+        )
+
+    def _sent_name(self, stream: Stream) -> str:
+        """Return the table name that the Import API receives."""
+        if not self.schema_in_load_names:
+            return stream.stream_name
+        if taps.is_version_2(self.type):
+            return self.table_name(stream)  # not known; Stitch's documentation writes the table so
+        prefix = taps.prefix_of_tables(self.type)
+        if prefix == "tap_stream_id":
+            return stream.tap_stream_id
+        before = stream.schema_name if prefix == "schema" else stream.plan.database_name
+        return f"{before}_{stream.stream_name}" if prefix and before else stream.stream_name
 
     # Destination
 

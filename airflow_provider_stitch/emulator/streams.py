@@ -36,6 +36,12 @@ class Stream:
         return self._metadata
 
     @property
+    def table(self) -> tuple[str, str] | None:
+        """The database and table, for a stream of a database."""
+        database = self.plan.database_name or self.schema_name
+        return None if database is None else (database, self.stream_name)
+
+    @property
     def selected(self) -> bool | None:
         """Whether it is selected now; None: it never was."""
         if self._metadata is None:
@@ -46,6 +52,8 @@ class Stream:
     @property
     def replication_method(self) -> str:
         """As Stitch prescribes it, as it was chosen, or the usual one."""
+        if self._metadata is None:
+            return self.plan.replication_method  # saves the metadata of streams that nobody looks at
         own = self.metadata[()]
         chosen = own.get("forced-replication-method") or own.get("replication-method")
         return str(chosen or self.plan.replication_method)
@@ -114,11 +122,12 @@ def _discovered(plan: EmulatedStream) -> dict[Breadcrumb, dict[str, Any]]:
         "selected": plan.selected,
         "table-key-properties": [] if plan.is_view else list(plan.primary_key),
     }
-    if plan.schema_name is None:
+    if plan.schema_name is None and plan.database_name is None:
         stream_level["forced-replication-method"] = plan.replication_method
         stream_level["valid-replication-keys"] = [_USUAL_KEY]
     else:
-        stream_level["schema-name"] = plan.schema_name
+        if plan.schema_name is not None:  # collections of MongoDB have none
+            stream_level["schema-name"] = plan.schema_name
         stream_level["database-name"] = plan.database_name
         stream_level["is-view"] = plan.is_view
         stream_level["row-count"] = plan.rows

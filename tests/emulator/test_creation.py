@@ -165,7 +165,7 @@ def test_what_discovery_finds_and_how_jobs_go_can_be_planned(api: Api, stitch: S
     assert step(api, made["id"]) == "fully_configured"
     job_name = api.start(made["id"])
     stitch.advance(300)
-    assert 'replicated 9 records from "b"' in api.log(job_name)
+    assert "Serializing batch with 9 messages for table b\n" in api.log(job_name)
 
 
 def test_stitch_starts_a_new_source_by_itself(api: Api, stitch: StitchEmulator) -> None:

@@ -21,12 +21,19 @@ LINE = re.compile(
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}Z (  main|   tap|target) - "
     r"((DEBUG|INFO|WARNING|ERROR|CRITICAL) )?.+"
 )
-MARKER = "send-stream-record-count-impl "
+REPLICATED, SENT, EXIT = "replicated 120 records", "Serializing batch", "Exit status is"
+MARKER = "target - INFO com.stitchdata.target-stitch-avro.flush-pipeline - send-stream-record-count-impl "
+BATCH = re.compile(r"(?m)^\S+ (\S+),.*target - INFO Serializing batch with (\d+) messages for table (.+)$")
 
 
 def flushed(log: str) -> list[tuple[str, str]]:
-    """Time and stream of each flush that a log tells of."""
+    """Return the time and stream of each marker of the Avro target."""
     return [(line[11:19], line.partition(MARKER)[2]) for line in log.splitlines() if MARKER in line]
+
+
+def sent(log: str) -> list[tuple[str, str, str]]:
+    """Return the time, the messages and the stream of each batch of target-stitch."""
+    return BATCH.findall(log)
 
 
 def test_a_log_is_a_redirect_to_another_host(api: Api, stitch: StitchEmulator, github: int) -> None:
@@ -78,7 +85,7 @@ def test_the_address_of_a_log_expires(api: Api, stitch: StitchEmulator, github: 
     assert requests.get(location, timeout=10).status_code == 403
 
 
-def test_a_log_has_both_markers_with_rows_and_times(api: Api, stitch: StitchEmulator) -> None:
+def test_a_log_has_the_batches_with_rows_and_times(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"commits": 412, "issues": 0, "teams": 3})
     job_name = api.start(source_id)
     stitch.advance(150)
@@ -91,19 +98,11 @@ def test_a_log_has_both_markers_with_rows_and_times(api: Api, stitch: StitchEmul
         ("0", "issues"),
         ("3", "teams"),
     ]
-    assert flushed(log) == [("06:01:02", "commits"), ("06:02:22", "teams")]
+    assert sent(log) == [("06:01:02", "412", "commits"), ("06:02:22", "3", "teams")]
     assert log.splitlines()[-1] == (
         "2026-08-17 06:02:32,250Z   main - INFO Exit status is: "
         "Discovery succeeded. Tap succeeded. Target succeeded."
     )
-
-
-def test_lines_name_a_database_table_by_its_tap_stream_id(api: Api, stitch: StitchEmulator) -> None:
-    table = EmulatedStream(5, stream_name="orders", schema_name="public", database_name="shopdb")
-    source_id = stitch.add_source("shop_pg", streams={"shopdb-public-orders": table})
-    assert [name for _, name in flushed(api.log(stitch.complete_job(source_id).job_name))] == [
-        "shopdb-public-orders"
-    ]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +146,8 @@ def test_the_exit_line_says_how_it_ended(
 
 def test_a_target_that_dies_ends_the_tap(api: Api, stitch: StitchEmulator, github: int) -> None:
     log = api.log(stitch.complete_job(github, tap_exit_status=-15, target_exit_status=1).job_name)
-    assert log.index("Target exited abnormally") < log.index("Tap exited abnormally with status -15")
+    assert "main - ERROR Target exited abnormally with status 1. Terminating tap.\n" in log
+    assert "Tap exited abnormally" not in log
 
 
 def test_only_what_is_read_incrementally_has_a_bookmark(api: Api, stitch: StitchEmulator) -> None:
@@ -159,6 +159,7 @@ def test_only_what_is_read_incrementally_has_a_bookmark(api: Api, stitch: Stitch
     api("PUT", f"/v4/sources/{database}/streams/metadata", json={"streams": streams})
     log = api.log(stitch.complete_job(database).job_name)
     assert re.findall(r"State update: adding (\S+) = ", log) == ["bookmarks.table.name"]
+    assert 'Current state: {"bookmarks": {}}\n' in log
 
 
 def test_a_failure_is_told_before_the_exit_line(api: Api, stitch: StitchEmulator, github: int) -> None:
@@ -182,8 +183,14 @@ def test_the_log_of_a_terminated_job_has_no_exit_line(
         stitch.stop_job(github)
     stitch.advance(100)
     log = api.log(job.job_name)
-    assert flushed(log) == [("06:01:22", "commits")]
+    assert sent(log) == [("06:01:22", "120", "commits")]
+    assert "Requests complete" not in log
     assert "Exit status is" not in log
+    ended = api.extraction(github)
+    phases = ("discovery", "tap", "target")
+    assert [ended[f"{phase}_exit_status"] for phase in phases] == [None, None, None]
+    assert [ended[f"{phase}_description"] for phase in phases] == ["Terminated"] * 3
+    assert ended["completion_time"] is not None
 
 
 def test_a_running_jobs_log_is_404_or_as_far_as_it_goes(
@@ -195,7 +202,7 @@ def test_a_running_jobs_log_is_404_or_as_far_as_it_goes(
     stitch.quirks.partial_logs = True
     log = api.log(job_name)
     assert "replicated 120 records" in log
-    assert flushed(log) == []
+    assert sent(log) == []
     assert "Exit status is" not in log
     stitch.advance(75)
     assert "Exit status is" in api.log(job_name)
@@ -208,27 +215,24 @@ def test_logs_of_older_jobs_are_kept(api: Api, stitch: StitchEmulator, github: i
     assert "Tap failed" in api.log(older)
 
 
-REPLICATED, EXIT = "replicated 120 records", "Exit status is"
-
-
 @pytest.mark.parametrize(
     ("plan", "there", "missing"),
     [
+        pytest.param(LogPlan(tap_counters="none"), [SENT, EXIT], [REPLICATED], id="no tap counters"),
+        pytest.param(LogPlan(exit_line=False), [REPLICATED, SENT], [EXIT], id="no exit line"),
+        pytest.param(LogPlan(cut_after_lines=11), [REPLICATED], [SENT, EXIT], id="cut off"),
         pytest.param(
-            LogPlan(replicated_markers=False), [MARKER, EXIT], ["replicated"], id="only flush markers"
+            LogPlan(extra_lines=["what is this?"]), ["\nwhat is this?\n", EXIT], [], id="extra lines"
         ),
         pytest.param(
-            LogPlan(flush_markers="none"), [REPLICATED, EXIT], [MARKER], id="only replicated markers"
+            LogPlan(target="avro"), [MARKER, REPLICATED, EXIT], [SENT, "Requests complete"], id="Avro"
         ),
         pytest.param(
-            LogPlan(replicated_markers=False, flush_markers="none"),
-            [EXIT],
-            ["replicated", MARKER],
-            id="no markers",
+            LogPlan(target="avro", flush_markers="none"),
+            [REPLICATED, EXIT],
+            [SENT, MARKER],
+            id="Avro without markers",
         ),
-        pytest.param(LogPlan(exit_line=False), [REPLICATED, MARKER], [EXIT], id="no exit line"),
-        pytest.param(LogPlan(cut_after_lines=5), [REPLICATED], [MARKER, EXIT], id="cut off"),
-        pytest.param(LogPlan(extra_lines=["what is this?"]), ["\nwhat is this?\n"], [], id="extra lines"),
     ],
 )
 def test_a_log_can_be_arranged(
@@ -256,7 +260,8 @@ def test_a_stream_flushed_twice_has_one_marker_or_two(
     api: Api, stitch: StitchEmulator, github: int, markers: Literal["every", "last"], expected: list[str]
 ) -> None:
     flushes = {"commits": [Flush(at=20, rows=60), Flush(at=100, rows=60)]}
-    job = stitch.start_job(github, flushes=flushes, log=LogPlan(flush_markers=markers))
+    log = LogPlan(target="avro", flush_markers=markers)
+    job = stitch.start_job(github, flushes=flushes, log=log)
     stitch.advance(150)
     assert [at for at, _ in flushed(api.log(job.job_name))] == expected
 
@@ -264,8 +269,8 @@ def test_a_stream_flushed_twice_has_one_marker_or_two(
 def test_rows_are_shared_among_flushes(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"a": EmulatedStream(7, flushes=3)})
     log = api.log(stitch.complete_job(source_id).job_name)
-    assert 'replicated 7 records from "a"' in log
-    assert len(flushed(log)) == 3
+    assert re.findall(r'replicated (\d+) records from "a"', log) == ["4", "3"]  # one a minute
+    assert [(rows, stream) for _, rows, stream in sent(log)] == [("3", "a"), ("2", "a"), ("2", "a")]
 
 
 def test_a_long_log_is_streamed(api: Api, stitch: StitchEmulator, github: int) -> None:
