@@ -66,12 +66,12 @@ def expected_loads(
     return tuple(expected)
 
 
-def requested_loads(
-    expected: Iterable[ExpectedLoad], requested: Iterable[Stream]
-) -> tuple[ExpectedLoad, ...]:
-    """Keep the expected loads that stand for a requested stream, or whose name no stream has."""
-    ids = {stream.tap_stream_id for stream in requested}
-    return tuple(each for each in expected if not each.stream_ids or not ids.isdisjoint(each.stream_ids))
+def is_requested(expected: ExpectedLoad, requested: frozenset[str] | None) -> bool:
+    """Return whether a load stands for a requested stream, or may do so because no stream has its name.
+
+    :param requested: each stream's `tap_stream_id`; None requests all.
+    """
+    return requested is None or not expected.stream_ids or not requested.isdisjoint(expected.stream_ids)
 
 
 def unknown_names(expected: Iterable[ExpectedLoad]) -> list[str]:

@@ -16,10 +16,9 @@ from airflow_provider_stitch.connect.errors import (
 )
 from airflow_provider_stitch.connect.objects import ConnectionCheck, JobName, format_time
 from airflow_provider_stitch.replication.expected_loads import (
-    ExpectedLoad,
     JobTimes,
     expected_loads,
-    requested_loads,
+    is_requested,
     unknown_names,
 )
 from airflow_provider_stitch.replication.extraction import (
@@ -205,10 +204,9 @@ def _assess_streams(goal: Goal, known: Known, extraction: ExtractionVerdict) -> 
         expected = tuple(replace(each, must_settle=True) for each in expected)
     rules = LoadRules(timedelta(seconds=goal.load_settle), timedelta(seconds=goal.quiet_period))
     # All are evaluated, because the load of a stream that was not requested may carry the same name.
-    requested = _requested(goal, known, expected)
-    statuses = tuple(
-        each for each in evaluate_loads(expected, known, rules, job) if each.expected in requested
-    )
+    evaluated = evaluate_loads(expected, known, rules, job)
+    requested = _requested(goal, known)
+    statuses = tuple(each for each in evaluated if is_requested(each.expected, requested))
     state = _sum_up(goal, statuses)
     return Assessment(
         state=state,
@@ -217,7 +215,7 @@ def _assess_streams(goal: Goal, known: Known, extraction: ExtractionVerdict) -> 
         extraction=extraction,
         streams=statuses,
         remarks=(*_remark_on_extraction(extraction), *_remarks_on_streams(goal, statuses)),
-        warnings=(*_warnings_on_log(goal, known, requested), *_warnings(known, statuses)),
+        warnings=(*_warnings_on_log(goal, known, statuses), *_warnings(known, statuses)),
     )
 
 
@@ -231,10 +229,11 @@ def _job_times(extraction: ExtractionVerdict, known: Known) -> JobTimes:
     return JobTimes(began_at, ended_at or began_at)
 
 
-def _requested(goal: Goal, known: Known, expected: tuple[ExpectedLoad, ...]) -> tuple[ExpectedLoad, ...]:
+def _requested(goal: Goal, known: Known) -> frozenset[str] | None:
     if goal.streams is None:
-        return expected
-    return requested_loads(expected, select_streams(known.streams or (), goal.streams))
+        return None
+    streams = select_streams(known.streams or (), goal.streams)
+    return frozenset(stream.tap_stream_id for stream in streams)
 
 
 def _sum_up(goal: Goal, statuses: Sequence[LoadStatus]) -> State:
@@ -302,9 +301,10 @@ def _rows(status: LoadStatus) -> str:
     return f"{rows} row" if rows == 1 else f"{rows} rows"
 
 
-def _warnings_on_log(goal: Goal, known: Known, expected: Sequence[ExpectedLoad]) -> tuple[str, ...]:
+def _warnings_on_log(goal: Goal, known: Known, statuses: Sequence[LoadStatus]) -> tuple[str, ...]:
     """Return what the log does not show, and what is assumed instead."""
     warnings = []
+    expected = [status.expected for status in statuses]
     possible = sorted(each.label for each in expected if not each.rows_confirmed)
     if possible and known.log is None:
         warnings.append(_NO_LOG.format(_minutes(goal.quiet_period)))

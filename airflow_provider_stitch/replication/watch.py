@@ -426,7 +426,7 @@ def _has_error(loads: Sequence[Load] | None) -> bool:
 def _load_of(status: LoadStatus, times: Counter[str]) -> tuple[tuple[str, ...], int]:
     """Return the names of a stream's load, and how many streams' loads there may be by that name."""
     names = status.expected.load_names
-    return names, max(1, times[names[-1]])
+    return names, max(1, *(times[name] for name in names))
 
 
 def _brief(stream: Stream) -> Stream:

@@ -189,7 +189,7 @@ def test_a_load_that_must_stand_still_is_looked_at_again_when_it_has():
 
     prospect = loads_prospect(load("commits", "06:05:00"), looked="06:05:30", known=twice)
 
-    assert seconds(prospect.certain_at, "06:07:00") == 0
+    assert seconds(prospect.certain_at, "06:08:00") == 0
 
 
 def test_as_long_as_one_stream_is_not_loaded_nothing_is_certain():
@@ -213,7 +213,7 @@ def test_of_two_that_must_stand_still_the_later_one_decides():
         load("commits", "06:05:00"), load("pulls", "06:05:20"), looked="06:05:30", known=twice
     )
 
-    assert seconds(prospect.certain_at, "06:07:20") == 0
+    assert seconds(prospect.certain_at, "06:08:20") == 0
 
 
 def test_an_old_load_error_is_looked_at_twice_within_five_minutes():
