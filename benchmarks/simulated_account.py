@@ -12,7 +12,15 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.connect.extraction_log import ExtractionLog, StreamLog
-from airflow_provider_stitch.connect.objects import Extraction, Load, Page, Source, Stream, format_time
+from airflow_provider_stitch.connect.objects import (
+    Destination,
+    Extraction,
+    Load,
+    Page,
+    Source,
+    Stream,
+    format_time,
+)
 from benchmarks.virtual_time import START
 
 if TYPE_CHECKING:
@@ -114,6 +122,10 @@ class SimulatedAccount:
     def get_source(self, source_id: int) -> Source:
         self._loop.latency = LATENCY
         return self.sources[source_id - FIRST_ID]
+
+    def list_destinations(self) -> list[Destination]:
+        self._loop.latency = LATENCY
+        return [Destination.from_json({"id": 1, "name": "warehouse"})]
 
     def list_streams(self, source_id: int) -> list[Stream]:
         self._loop.latency = LATENCY

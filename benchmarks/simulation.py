@@ -21,7 +21,7 @@ from rich.table import Table
 from airflow_provider_stitch.replication import account as watching
 from airflow_provider_stitch.replication.budget import DEFAULT_LIMIT, WINDOW, Budget
 from airflow_provider_stitch.replication.goals import Goal
-from airflow_provider_stitch.replication.loading import LONGEST_LAG
+from airflow_provider_stitch.replication.loading import MAX_LOAD_LAG
 from airflow_provider_stitch.replication.planner import next_step
 from airflow_provider_stitch.replication.reader import AccountReader
 from airflow_provider_stitch.replication.watch import Watch
@@ -193,7 +193,7 @@ class _Account:
             await self._wait_for(number, self._start(number, chance))
             next_at = began + every * chance.uniform(0.9, 1.1)
             # Until then all is loaded: otherwise a load could be that of the job before.
-            await asyncio.sleep(max(LONGEST_LAG.total_seconds(), next_at - self._loop.time()))
+            await asyncio.sleep(max(MAX_LOAD_LAG.total_seconds(), next_at - self._loop.time()))
 
     def _start(self, number: int, chance: random.Random) -> Job:
         lasts = math.exp(chance.uniform(math.log(SHORTEST), math.log(LONGEST)))

@@ -86,7 +86,7 @@ def test_a_missing_docstring_is_seen(module: ModuleType) -> None:
 def test_an_argument_that_no_docstring_describes_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_stitch.sensors.stitch import StitchLoadingSensor
 
-    monkeypatch.setattr(StitchLoadingSensor, "__doc__", "Tells nothing of load_settle.")
+    monkeypatch.setattr(StitchLoadingSensor, "__doc__", "Describes :param quiet_period: only.")
     path = "airflow_provider_stitch.sensors.stitch"
     assert names.undescribed_arguments([path]) == {f"{path}.StitchLoadingSensor(load_settle)"}
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-__all__ = ["ExtractionLog", "PhaseExit", "StreamLog", "cause_of", "parse_extraction_log"]
+__all__ = ["ExtractionLog", "PhaseExit", "StreamLog", "parse_extraction_log"]
 
 MAX_PROBLEMS = 20
 PROBLEM_LIMIT = 500  #: characters of one problem

@@ -70,8 +70,10 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
     :param if_running: what to do if a job of this source is running already, for Stitch runs one at a time:
         `"queue"` waits for it to end and starts our own, `"join"` counts it as ours, `"restart"` stops it
         first, `"fail"` raises.
-    :param load_settle: seconds for which a stream's last load must have stood still if its rows were flushed
-        more than once, since an earlier batch may be loaded last; 0 trusts the first load.
+    :param load_settle: seconds for which a stream's last load must not change if it may carry only an earlier
+        batch, plus the gap between the stream's batches if that is long; 0 trusts the first load.
+    :param quiet_period: seconds after the source's last load. A stream that the extraction's log does not
+        show to have had rows, and that has no load by then, is assumed to have had none.
     :param timeout: seconds (or a timedelta) to wait at most. The job is left running then.
     :param poll_interval: seconds between two looks at Stitch; None is as often as its limit of 30 requests in
         10 minutes allows.
@@ -94,6 +96,7 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         streams: Sequence[str] | None = None,
         if_running: IfRunning = "queue",
         load_settle: float = 120,
+        quiet_period: float = 900,
         timeout: float | timedelta | None = DEFAULT_TIMEOUT,
         poll_interval: float | None = None,
         deferrable: bool | None = None,
@@ -115,6 +118,7 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         self.streams = streams
         self.if_running = if_running
         self.load_settle = seconds(load_settle, "load_settle", zero=True) or 0.0
+        self.quiet_period = seconds(quiet_period, "quiet_period", zero=True) or 0.0
         self.timeout = seconds(timeout, "timeout")
         self.poll_interval = seconds(poll_interval, "poll_interval")
         self.deferrable = default_deferrable() if deferrable is None else deferrable
@@ -275,6 +279,7 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
             self.hook.client.client_id,
             streams=self._streams_for(phase),
             load_settle=self.load_settle,
+            quiet_period=self.quiet_period,
             **job,
         )
 

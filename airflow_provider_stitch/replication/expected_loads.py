@@ -170,7 +170,7 @@ def _possible_loads(
     for stream in streams:
         if stream.selected and stream.tap_stream_id not in covered:
             yield ExpectedLoad(
-                label=names.label_of(stream),
+                label=names.label_of_selected(stream),
                 load_names=load_names(stream),
                 last_batch_at=job.began_at,
                 must_settle=True,
@@ -181,7 +181,7 @@ def _possible_loads(
 
 def _label(streams: tuple[Stream, ...], logged_name: str, names: StreamNames) -> str:
     if len(streams) == 1:
-        return names.label_of(streams[0])
+        return names.label_of_selected(streams[0])
     shared = {stream.stream_name for stream in streams}
     return shared.pop() if len(shared) == 1 else logged_name
 

@@ -11,6 +11,7 @@ from dataclasses import replace as _replaced
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+from airflow_provider_stitch.connect._exit_line import PhaseExit, cause_of
 from airflow_provider_stitch.connect.errors import (
     ExtractionFailed,
     JobLost,
@@ -18,7 +19,6 @@ from airflow_provider_stitch.connect.errors import (
     StitchError,
     StructureSyncFailed,
 )
-from airflow_provider_stitch.connect.extraction_log import PhaseExit, cause_of
 from airflow_provider_stitch.replication.goals import time_in
 
 if TYPE_CHECKING:

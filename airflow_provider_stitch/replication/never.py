@@ -38,6 +38,11 @@ def why_no_job(source: Source, destinations: Sequence[Destination]) -> StitchErr
     return why_no_start(source, destinations)
 
 
+def why_no_load(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
+    """Return why the rows of this source's jobs can't be loaded any more, or None."""
+    return why_no_end(source) or _nowhere(source, destinations)
+
+
 def why_no_end(source: Source) -> StitchError | None:
     """Return why no job or check of this source can end as it should, or None."""
     if source.deleted_at is not None:

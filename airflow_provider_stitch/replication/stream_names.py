@@ -33,12 +33,14 @@ class StreamNames:
 
     def are_shared_by(self, stream: Stream) -> bool:
         """Return whether another stream that may have rows has the same `stream_name`."""
-        if stream.selected:
-            return self._counts[stream.stream_name] > 1
-        return self._all_counts[stream.stream_name] > 1
+        return self._counts[stream.stream_name] > bool(stream.selected)
 
     def label_of(self, stream: Stream) -> str:
-        """Return what users see and type: the `stream_name`, or the `tap_stream_id` if the name is shared."""
+        """Return the `stream_name`, or the `tap_stream_id` if the source has the name twice."""
+        return stream.tap_stream_id if self._all_counts[stream.stream_name] > 1 else stream.stream_name
+
+    def label_of_selected(self, stream: Stream) -> str:
+        """Return the `stream_name`, or the `tap_stream_id` if the source has selected the name twice."""
         return stream.tap_stream_id if self.are_shared_by(stream) else stream.stream_name
 
     def find(self, name: str) -> tuple[Stream, ...]:
@@ -109,7 +111,9 @@ def select_streams(streams: Sequence[Stream], names: Sequence[str]) -> tuple[Str
 def _select_stream(name: str, by_id: Stream | None, index: StreamNames, streams: Sequence[Stream]) -> Stream:
     found = (by_id,) if by_id is not None else index.find(name)
     if not found:
-        known = listed(sorted(index.label_of(stream) for stream in streams if stream.selected)) or "none"
+        known = (
+            listed(sorted(index.label_of_selected(stream) for stream in streams if stream.selected)) or "none"
+        )
         raise UnknownStream(f"The source has no stream {name!r}. Its selected streams are: {known}.")
     if len(found) > 1:
         ids = listed(stream.tap_stream_id for stream in found)

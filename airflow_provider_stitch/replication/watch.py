@@ -6,9 +6,11 @@ sensor's poke takes one step of it, `Watch.look` or, if it is rescheduled, `Watc
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.connect.errors import (
@@ -19,7 +21,6 @@ from airflow_provider_stitch.connect.errors import (
     StitchNotFound,
     UnexpectedAnswer,
 )
-from airflow_provider_stitch.connect.objects import format_time
 from airflow_provider_stitch.replication.expectations import (
     Moment,
     begins_by_schedule,
@@ -30,9 +31,10 @@ from airflow_provider_stitch.replication.expectations import (
 )
 from airflow_provider_stitch.replication.extraction import is_meant, log_is_final
 from airflow_provider_stitch.replication.known import Known
-from airflow_provider_stitch.replication.never import why_no_end, why_no_job
+from airflow_provider_stitch.replication.never import why_no_end, why_no_job, why_no_load
 from airflow_provider_stitch.replication.outcome import Outcome, plain_error, result_of
 from airflow_provider_stitch.replication.phases import Assessment, Question, assess
+from airflow_provider_stitch.replication.progress import describe, progress_of, timeout_message
 from airflow_provider_stitch.replication.reader import stitch_time
 from airflow_provider_stitch.replication.turns import NEWS, SIGNS_OF_LIFE
 from airflow_provider_stitch.replication.wants import (
@@ -42,7 +44,6 @@ from airflow_provider_stitch.replication.wants import (
     LoadsWant,
     LogWant,
 )
-from airflow_provider_stitch.replication.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Coroutine, Sequence
@@ -76,6 +77,7 @@ class Watch:
     :param reader: reads the account.
     :param poll_interval: seconds between two looks; None is as often as the budget allows.
     :param forgetful: this watch is gone before the job has ended, as that of a rescheduled sensor is.
+    :param time_limit: which of the task's limits sets the reader's deadline, as error messages name it.
     :param tell: given each line for the task's log, once.
     :param warn: given each warning, once.
     """
@@ -84,7 +86,7 @@ class Watch:
     __slots__ = (
         *("goal", "known", "poll_interval", "reader"),
         *("_begins_at", "_extraction_told", "_has_turn", "_loads_told", "_next_sign_at", "_source_asked_at"),
-        *("_stitch_is_ahead", "_tell", "_told", "_warn"),
+        *("_polls", "_stitch_is_ahead", "_tell", "_time_limit", "_told", "_warn"),
     )
 
     def __init__(
@@ -94,6 +96,7 @@ class Watch:
         *,
         poll_interval: float | None = None,
         forgetful: bool = False,
+        time_limit: str = "timeout",
         tell: Callable[[str], None] = lambda _: None,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -101,6 +104,8 @@ class Watch:
         self.goal = goal
         self.poll_interval = poll_interval
         self.known = Known(looks_early=not forgetful)
+        self._time_limit = time_limit
+        self._polls = 0
         self._tell = tell
         self._warn = warn
         self._told: dict[str, None] = {}  # lines: an empty set would take four times as much
@@ -131,7 +136,7 @@ class Watch:
             return self.outcome(assessment)
         left = self.reader.seconds_left()
         if left <= 0:
-            return self._timed_out(assessment)
+            return await self._timed_out(assessment)
         self._give_sign(assessment)
         if self.poll_interval is not None or assessment.asks == (Question.CHECK,):
             await self._rest(min(self._pause(), left), assessment)
@@ -150,14 +155,8 @@ class Watch:
         plain = plain_error(error)
         if f"{self.goal.source_name} ({self.goal.source_id})" not in plain["message"]:
             job = self.goal.job_name or "a job that is not listed yet"
-            plain["message"] += f"\nThis was while waiting for {self._what()}: {job}."
+            plain["message"] += f"\nThis was while waiting for {describe(self.goal)}: {job}."
         return plain
-
-    def _what(self) -> str:
-        phase = (
-            "the end of the running job" if self.goal.phase == "end" else self.goal.phase.replace("_", " ")
-        )
-        return f"{phase} of source {self.goal.source_name} ({self.goal.source_id})"
 
     async def poke(self) -> Assessment:
         """Look once; or, of a matter that only several looks can tell, until it is told."""
@@ -188,8 +187,9 @@ class Watch:
             if question is None:
                 return assessment
             if self._has_to_see_source(assessment):
+                why_not = partial(self._why_not, extraction_over=assessment.extraction.over)
                 del assessment
-                self._take_source(*await self.reader.ask(self._why_not))
+                self._take_source(*await self.reader.ask(why_not))
                 continue
             asked += (question,)
             until = self._until(assessment) if planned else None
@@ -241,6 +241,7 @@ class Watch:
 
     def _take_extraction(self, told: Told[Extraction | None] | None) -> None:
         if told is not None:
+            self._polls += 1
             self._extraction_told = told
             is_ours = told.value is not None and is_meant(self.goal, told.value)
             self.known = self.known.with_extraction(told.value, stitch_time(told), is_ours=is_ours)
@@ -258,6 +259,7 @@ class Watch:
             if told is None:
                 return
             log = told.value
+        self._polls += 1
         self.known = replace(self.known, log=log or self.known.log)
         if not log_is_final(log):
             at = self.reader.client.latest_answer_at or datetime.now(timezone.utc)
@@ -308,6 +310,7 @@ class Watch:
         return LoadsWant(self.reader.client, prospect, since, self.goal.source_name, expected)
 
     def _take_loads(self, told: Told[Any], loads: list[Load], looked_for: set[str] | None = None) -> None:
+        self._polls += 1
         self._loads_told = told
         self.known = self.known.with_loads(loads, stitch_time(told), looked_for)
 
@@ -325,10 +328,11 @@ class Watch:
         self.known = replace(self.known, check=check)
 
     def _has_to_see_source(self, assessment: Assessment) -> bool:
-        """Say whether it is time to look again if the goal can still be reached."""
-        # It is so as well if the clock was set back since.
-        is_recent = 0 <= self.reader.clock.time() - self._source_asked_at < SOURCE_INTERVAL
-        return not (assessment.extraction.over or is_recent)
+        """Return whether it is time to check again that the goal can still be reached."""
+        if assessment.extraction.over and self.goal.phase not in ("preparation", "loading"):
+            return False
+        # A time in the future means that the clock was set back.
+        return not 0 <= self.reader.clock.time() - self._source_asked_at < SOURCE_INTERVAL
 
     def _take_source(self, why_not: StitchError | None, begins_at: datetime | None) -> None:
         self._source_asked_at = self.reader.clock.time()
@@ -339,15 +343,21 @@ class Watch:
         if why_not is not None:
             raise why_not
 
-    def _why_not(self) -> tuple[StitchError | None, datetime | None]:
-        """Ask, in a thread, why the goal can never be reached, if so, and when Stitch's schedule begins the
-        job."""
+    def _why_not(self, *, extraction_over: bool) -> tuple[StitchError | None, datetime | None]:
+        """Return why the goal can never be reached, if so, and when Stitch's schedule starts the job.
+
+        This sends requests, so it runs in a thread.
+        """
         client = self.reader.client
         source = client.get_source(self.goal.source_id)
         begins_at = begins_by_schedule(self.goal, source)
         # A check, and the structure sync in it, are steps of the configuration itself.
         is_being_configured = self.goal.phase in ("connection_check", "structure_sync")
-        if self.goal.started_after is not None and not is_being_configured:
+        if is_being_configured:
+            return why_no_end(source), begins_at
+        if extraction_over:
+            return why_no_load(source, client.list_destinations()), begins_at
+        if self.goal.started_after is not None:
             return why_no_job(source, client.list_destinations()), begins_at
         return why_no_end(source), begins_at
 
@@ -356,7 +366,7 @@ class Watch:
     # Structlog looks at the frame that writes a line; a coroutine would keep what that takes while it waits.
 
     def _give_first_sign(self) -> None:
-        self._tell(f"Waiting for {self._what()}")
+        self._tell(f"Waiting for {describe(self.goal)}")
         self._next_sign_at = self.reader.clock.time() + SIGN_OF_LIFE
 
     def _give_sign(self, assessment: Assessment) -> None:
@@ -366,7 +376,9 @@ class Watch:
         if not self._has_turn or now > self._next_sign_at + MISSED:
             self._next_sign_at, self._has_turn = now + SIGNS_OF_LIFE.take(), True
         if now >= self._next_sign_at:
-            self._tell(f"Still waiting for {self._what()}: {_reached(self.goal, assessment)}")
+            self._tell(
+                f"Still waiting for {describe(self.goal)}: {progress_of(self.goal, assessment, self.known)}"
+            )
             self._next_sign_at, self._has_turn = now + SIGN_OF_LIFE, False
 
     def _learn_which_job(self, assessment: Assessment) -> None:
@@ -404,15 +416,23 @@ class Watch:
         """Return a verdict in plain values."""
         return Outcome.of(self.goal, assessment, assessment.failure)
 
-    def _timed_out(self, assessment: Assessment) -> Outcome:
-        goal = self.goal
+    async def _timed_out(self, assessment: Assessment) -> Outcome:
+        next_request_in = 0.0
+        if self.reader.client.known_client_id is not None:
+            next_request_in = (await asyncio.to_thread(self.reader.budget.window)).free_in[0]
         error = PhaseTimedOut(
-            f"Waiting for {self._what()} took longer than this task may: {_how_far(goal, assessment)} "
-            "Raise the task's timeout, or look at the source's page in Stitch for what holds it up.",
-            source_id=goal.source_id,
-            job_name=goal.job_name,
+            timeout_message(
+                self.goal,
+                assessment,
+                self.known,
+                time_limit=self._time_limit,
+                polls=self._polls,
+                next_request_in=next_request_in,
+            ),
+            source_id=self.goal.source_id,
+            job_name=self.goal.job_name,
         )
-        return Outcome.of(goal, assessment, error)
+        return Outcome.of(self.goal, assessment, error)
 
 
 def _first_of(asks: Sequence[Question], asked: Container[Question]) -> Question | None:
@@ -433,22 +453,3 @@ def _brief(stream: Stream) -> Stream:
     """Return a stream without what a wait does not need, because a thousand tasks may wait."""
     kept = {key: stream.metadata[key] for key in ("schema-name", "database-name") if key in stream.metadata}
     return replace(stream, metadata=kept, raw={})
-
-
-def _how_far(goal: Goal, assessment: Assessment) -> str:
-    if goal.phase == "connection_check":
-        return f"{_reached(goal, assessment)}. Saving the source's settings in Stitch starts a check."
-    job = goal.job_name or "not listed yet"
-    return f"{_reached(goal, assessment)} (job {job}). It goes on in Stitch, unless the task stops it."
-
-
-def _reached(goal: Goal, assessment: Assessment) -> str:
-    if goal.phase == "connection_check":
-        since = f" that began at {format_time(goal.started_after)} or later" if goal.started_after else ""
-        return f"no check{since} has ended"
-    if not assessment.extraction.over:
-        return "the extraction has not ended"
-    if Question.LOG in assessment.asks:
-        return "the extraction has ended, its log has not been read yet"
-    waiting = [status.expected.label for status in assessment.streams if status.state == "waiting"]
-    return f"still to be loaded: {listed(waiting)}" if waiting else "the extraction has ended"

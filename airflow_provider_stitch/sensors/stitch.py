@@ -61,6 +61,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
     phase: ClassVar[Phase]
     streams: Sequence[str] | None = None
     load_settle: float = 120.0
+    quiet_period: float = 900.0
 
     template_fields: Sequence[str] = ("source", "job_name", "started_after", "stitch_conn_id")
     operator_extra_links = (StitchSourceLink(),)
@@ -178,6 +179,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             run_began=run_began(context),
             streams=self.streams,
             load_settle=self.load_settle,
+            quiet_period=self.quiet_period,
         )
 
     # --- In the triggerer -------------------------------------------------------------------------------
@@ -197,6 +199,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             execution_timeout=self.execution_timeout,
             phase=self.phase,
             load_settle=self.load_settle,
+            quiet_period=self.quiet_period,
             poll_interval=self.poll_interval,
             carried={"is_execution_timeout": self._ends_by_execution_timeout()},
             ending=self._ending(),
@@ -279,12 +282,15 @@ class StitchLoadingSensor(StitchPreparationSensor):
 
     It takes `streams` as StitchPreparationSensor does, all that the other sensors take, and:
 
-    :param load_settle: seconds for which a stream's last load must have stood still if its rows were flushed
-        more than once; 0 trusts the first load.
+    :param load_settle: seconds for which a stream's last load must not change if it may carry only an earlier
+        batch, plus the gap between the stream's batches if that is long; 0 trusts the first load.
+    :param quiet_period: seconds after the source's last load. A stream that the extraction's log does not
+        show to have had rows, and that has no load by then, is assumed to have had none.
     """
 
     phase: ClassVar[Phase] = "loading"
 
-    def __init__(self, *, load_settle: float = 120, **kwargs: Any) -> None:
+    def __init__(self, *, load_settle: float = 120, quiet_period: float = 900, **kwargs: Any) -> None:
         self.load_settle = seconds(load_settle, "load_settle", zero=True) or 0.0
+        self.quiet_period = seconds(quiet_period, "quiet_period", zero=True) or 0.0
         super().__init__(**kwargs)

@@ -55,6 +55,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         started_after: str | None = None,
         streams: Sequence[str] | None = None,
         load_settle: float,
+        quiet_period: float,
         poll_interval: float | None = None,
         spare: float = 0.0,
         carried: dict[str, Any] | None = None,
@@ -74,6 +75,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         self.started_after = started_after
         self.streams = streams
         self.load_settle = load_settle
+        self.quiet_period = quiet_period
         self.spare = spare
         self._context: Mapping[str, Any] | None = None
         self._not_rendered: Exception | None = None
@@ -82,7 +84,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         """Return the class path and the arguments to make this trigger again."""
         names = (
             *("stitch_conn_id", "phase", "source", "job_name", "started_after", "streams", "load_settle"),
-            *("poll_interval", "spare", "carried", "ending"),
+            *("quiet_period", "poll_interval", "spare", "carried", "ending"),
         )
         return self._path(), {name: getattr(self, name) for name in names}
 
@@ -137,6 +139,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
             run_began=run_began(self._context or _context_in_airflow_2(task_instance)),
             streams=self.streams,
             load_settle=self.load_settle,
+            quiet_period=self.quiet_period,
         )
         await leave_xcom(task_instance, LINK_KEY, source_url(client_id, source.id))
         self.goal = goal

@@ -72,6 +72,7 @@ def test_airflow_stores_the_arguments_of_the_sensor_and_no_more():
         "streams": ["commits"],
         "phase": "loading",
         "load_settle": 0.0,
+        "quiet_period": 900.0,
         "poll_interval": None,
         "spare": 60.0,
         "carried": {"is_execution_timeout": False},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 
 import pytest
@@ -18,10 +19,12 @@ from airflow_provider_stitch.connect.errors import (
     StitchUnauthorized,
     UnknownStream,
 )
+from airflow_provider_stitch.connect.objects import format_time
 from airflow_provider_stitch.emulator import EmulatedStream, Flush, JobPlan, LoadError, LogPlan
 from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.replication.known import Known
 from airflow_provider_stitch.replication.loading import may_overlap_previous_job
+from airflow_provider_stitch.replication.phases import assess
 from airflow_provider_stitch.replication.watch import Watch
 from tests.replication.conftest import EmulatedClock
 from tests.replication.facts import EARLIER, at, extraction
@@ -105,7 +108,7 @@ def test_a_long_wait_gives_a_sign_of_life_now_and_then(stitch, waiter, github):
 
     signs = [line for line in waiter.told if line.startswith("Still waiting for loading")]
     assert 4 <= len(signs) <= 6
-    assert signs[0].endswith("the extraction has not ended")
+    assert signs[0].endswith("is not listed as finished; Stitch lists no finished job of the source")
 
 
 # --- Which record ---------------------------------------------------------------------------------------
@@ -492,13 +495,66 @@ def test_a_sensor_for_the_schedule_passes_with_the_first_job_after_its_instant(s
     assert outcome.result["job_name"] == scheduled.job_name
 
 
-def test_a_timeout_says_how_far_it_came(stitch, waiter, github):
+def test_a_timeout_says_how_far_the_job_came_and_which_limit_ended_the_wait(stitch, waiter, github):
     stitch.plan_jobs(github, JobPlan(flushes={"commits": [Flush(at=50, rows=1, prepare=9999)], "pulls": []}))
     started = waiter.start(github)
 
     with pytest.raises(PhaseTimedOut, match="still to be loaded: commits") as caught:
-        waiter.wait(waiter.goal(github, started.job_name), patience=1200).raise_for_error()
+        waiter.wait(
+            waiter.goal(github, started.job_name), patience=1200, time_limit="execution_timeout"
+        ).raise_for_error()
     assert caught.value.job_name == started.job_name
+    message = str(caught.value)
+    for words in (
+        "longer than the task's execution_timeout",
+        started.job_name,
+        "Raise the execution_timeout",
+    ):
+        assert words in message
+    assert f"Results of {len(stitch.limited_requests)} status requests" in message
+
+
+def test_a_timeout_claims_nothing_that_was_not_seen(stitch, waiter, github):
+    listed = stitch.complete_job(github, seconds_ago=7200)
+    instant = stitch.now()
+
+    outcome = waiter.wait(waiter.goal(github, started_after=instant), patience=1200)
+
+    message = outcome.error["message"]
+    assert format_time(instant) in message
+    assert f"the last finished job that Stitch lists is {listed.job_name}" in message
+    assert "goes on" not in message
+
+
+def test_a_timeout_says_if_the_accounts_requests_are_used_up(stitch, waiter, github):
+    reader = waiter.reader(patience=60)
+    watch = Watch(reader, waiter.goal(github, waiter.start(github).job_name))
+
+    async def time_out() -> str:
+        await reader.open(github)
+        while not reader.budget.take():
+            reader.budget.give_back()
+        outcome = await watch._timed_out(assess(watch.goal, watch.known))
+        return outcome.error["message"]
+
+    assert re.search(r"requests are used up, and the next one is free in \d+ s", asyncio.run(time_out()))
+
+
+@pytest.mark.parametrize("phase", ["preparation", "loading"])
+def test_rows_that_can_never_be_loaded_fail_the_wait(stitch, waiter, github, phase):
+    """The only destination is deleted after the extraction, while the rows are still to be loaded."""
+    late = [Flush(at=50, rows=1, prepare=7200)]
+    stitch.plan_jobs(github, JobPlan(flushes={"commits": late, "pulls": []}))
+    started = waiter.start(github)
+    deleted_at = stitch.now().timestamp() + 1200
+    delete = stitch.delete_destinations
+    waiter.client.on_limited_request = lambda: delete() if stitch.now().timestamp() > deleted_at else None
+
+    outcome = waiter.wait(waiter.goal(github, started.job_name, phase))
+
+    assert outcome.error["kind"] == "NeverFinishes"
+    assert "no destination" in outcome.error["message"]
+    assert stitch.now().timestamp() < deleted_at + 1800
 
 
 def test_an_outage_of_20_minutes_is_survived_and_warned_of_once(stitch, waiter, github):

@@ -118,7 +118,7 @@ def test_a_timeout_is_kept_to(runs):
     run = runs["is_late"]
 
     assert run.end() == "failed"
-    assert "took longer than this task may" in run.log()
+    assert "took longer than the task's timeout" in run.log()
     assert run.tries_in_workers() == BEGUN
 
 
