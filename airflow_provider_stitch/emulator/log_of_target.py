@@ -76,7 +76,8 @@ def batch_lines(timeline: Timeline) -> Iterator[Line]:
         return
     release = release_of(timeline.log.target_version)
     for batch in batches:
-        yield from _batch(timeline, batch, release)
+        for line in _batch(timeline, batch, release):
+            yield line._replace(at=max(line.at, timeline.begins_at))
 
 
 def sent_at(batch: Batch) -> datetime:
@@ -130,7 +131,7 @@ def _one_batch(
     """The lines of one batch. ``counts`` are its messages, and those of them that are no rows."""
     messages, versions = counts
     ahead = timedelta(seconds=timeline.log.serialized_ahead)
-    first = max(timeline.begins_at, starts[0] - ahead - _SERIALIZING)
+    first = starts[0] - ahead - _SERIALIZING
     if release < (3, 0, 2):
         yield Line(first, "target", f"INFO Sending batch with {messages} messages for table {name} to {_URL}")
         return
@@ -139,9 +140,7 @@ def _one_batch(
     for number, start in enumerate(starts, 1):
         sent = share + (1 if number <= rest else 0)
         size = _BYTES_OF_REQUEST + _BYTES_OF_ROW * sent
-        yield Line(
-            max(first, start - ahead - _SENDING), "target", f"INFO Sending batch of {size} bytes to {_URL}"
-        )
+        yield Line(start - ahead - _SENDING, "target", f"INFO Sending batch of {size} bytes to {_URL}")
         if release >= (3, 2, 0):
             rows = sent - (versions if number == len(starts) else 0)
             tags = {"endpoint": name, "num_bytes": size}
