@@ -1,0 +1,45 @@
+"""The operator and the sensor in a DAG, with the logs of every target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_stitch.emulator import StitchEmulator
+from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
+from tests.replication.log_scenarios import SCENARIOS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def stitch(monkeypatch: pytest.MonkeyPatch) -> Iterator[StitchEmulator]:
+    """A Stitch in which an hour takes less than a second, because destinations lag by an hour here."""
+    with StitchEmulator(speed=6000) as stitch:
+        monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", stitch.connection_json())
+        yield stitch
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_task_reports_the_rows_of_its_job(airflow, stitch, deferrable, name):
+    scenario = SCENARIOS[name]
+    source = scenario.add_to(stitch)
+    streams = None if scenario.requested is None else list(scenario.requested)
+    with airflow.dag() as dag:
+        StitchRunReplicationJobOperator(
+            task_id="replicate", source=source, streams=streams, deferrable=deferrable, poll_interval=0.5
+        )
+
+    ran = airflow.run(dag)
+
+    took = (stitch.now() - stitch.jobs(source)[-1].start_time).total_seconds()
+    if scenario.error is not None:
+        assert ran.state == "failed"
+        assert scenario.message in ran.output[ran.output.rindex(scenario.error) :]
+        return
+    assert ran.state == "success"
+    result = ran.xcom["replicate"]
+    assert {stream: each["rows"] for stream, each in result["streams"].items()} == scenario.expected
+    assert took >= scenario.loaded

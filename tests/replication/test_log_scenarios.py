@@ -1,0 +1,33 @@
+"""Waiting for loading over HTTP, with the logs of every target: never early, and no later than needed."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_stitch.replication.start import Started
+from tests.replication.log_scenarios import SCENARIOS
+
+#: Seconds that a task may take to notice, at 30 status requests in 10 minutes.
+SLACK = 120.0
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_loading_finishes_when_the_last_rows_are_loaded(stitch, waiter, name):
+    scenario = SCENARIOS[name]
+    source = scenario.add_to(stitch)
+    stitch.advance(3600)
+    started = waiter.start(source)
+    assert isinstance(started, Started)
+
+    outcome = waiter.wait(waiter.goal(source, started.job_name, streams=scenario.requested))
+
+    took = (stitch.now() - stitch.jobs(source)[-1].start_time).total_seconds()
+    if scenario.error is not None:
+        assert outcome.error is not None
+        assert outcome.error["kind"] == scenario.error
+        assert scenario.message in outcome.error["message"]
+        return
+    assert outcome.error is None
+    rows = {stream: each["rows"] for stream, each in outcome.result["streams"].items()}
+    assert rows == scenario.expected
+    assert scenario.loaded <= took <= max(scenario.loaded, 150) + scenario.waits_longer + SLACK
