@@ -130,8 +130,8 @@ class Timeline:
     def _signalled(self, instant: datetime) -> tuple[Outcome | None, Outcome | None, Outcome | None]:
         """The phases' outcomes if the one under way at an instant is ended by a signal."""
         ended = Outcome(instant, SIGTERM, None)
-        if instant < self.tap_begins_at:
-            return ended if self.has_discovery else None, None, None
+        if self.has_discovery and instant < self.tap_begins_at:
+            return ended, None, None
         if self.tap is None or self.tap.at > instant:
             return self.discovery, ended, Outcome(instant, 0, None)  # the target had nothing left to do
         return self.discovery, self.tap, ended

@@ -95,8 +95,8 @@ def _at(line: Line) -> datetime:
 
 
 def _format(line: Line) -> str:
-    at = line.at.astimezone(timezone.utc)
-    return f"{at:%Y-%m-%d %H:%M:%S},{at.microsecond // 1000:03d}Z {line.location:>6} - {line.text}\n"
+    at = line.at.astimezone(timezone.utc).isoformat(" ", "milliseconds")
+    return f"{at[:19]},{at[20:23]}Z {line.location:>6} - {line.text}\n"
 
 
 def _start(timeline: Timeline, batches: list[Line]) -> Iterator[Line]:

@@ -117,18 +117,7 @@ class LogPlan:
         if self.requests_per_batch < 1 or self.serialized_ahead < 0:
             raise ValueError("A batch has one request or more, and is serialized before it is sent.")
         release_of(self.target_version)
-        self.check_retries(self.retries)
-
-    def check_retries(self, retries: int) -> None:
-        """Check that this version of ``target-stitch`` would send a request so often again.
-
-        :raises ValueError: if it gives up earlier.
-        """
-        longest = MAX_RETRIES_OF_VERSION_1 if release_of(self.target_version)[0] == 1 else MAX_RETRIES
-        if not 0 <= retries <= longest:
-            raise ValueError(
-                f"target-stitch {self.target_version} sends a request again up to {longest} times."
-            )
+        _check_retries(self, self.retries)
 
 
 #: A request is sent again after 1, 2, 4, ... seconds, which are 127 s in all (1.x) or 15 s (later).
@@ -144,6 +133,13 @@ _RELEASES: Mapping[str, str] = {
     "3.2": "3.2.1",
     "4.0": "4.0.3",
 }
+
+
+def _check_retries(log: LogPlan, retries: int) -> None:
+    """Check that this version of ``target-stitch`` sends a request so often again before it gives up."""
+    longest = MAX_RETRIES_OF_VERSION_1 if release_of(log.target_version)[0] == 1 else MAX_RETRIES
+    if not 0 <= retries <= longest:
+        raise ValueError(f"target-stitch {log.target_version} sends a request again up to {longest} times.")
 
 
 def release_of(version: str) -> tuple[int, int, int]:
@@ -200,7 +196,7 @@ class JobPlan:
             if any(not 0 <= flush.at <= sum(phases) for flush in flushes):
                 raise ValueError(f"A flush of {stream} is not within the job's {sum(phases):g} seconds.")
             for flush in flushes:
-                self.log.check_retries(flush.retries or 0)
+                _check_retries(self.log, flush.retries or 0)
 
 
 @dataclass(frozen=True)
