@@ -59,7 +59,7 @@ class Row:
 
 
 def watch_a_job() -> tuple[list[Look], dict[str, float]]:
-    """Run the emulator's usual job; return all looks at it, and when each stream was flushed."""
+    """Run the emulator's usual job; return all looks at it, and when each stream's last batch was sent."""
     with StitchEmulator(speed=1e-9, start=START) as stitch:
         github = stitch.add_source("github", streams=STREAMS)
         stitch.complete_job(github, seconds_ago=3600)
@@ -107,12 +107,12 @@ def rows(looks: list[Look], flushed: dict[str, float]) -> Iterator[Row]:
             (tap, tap + plan.target_seconds, "target", "job"),
         ),
     )
-    yield Row("flushed", marks=tuple((second, name) for name, second in flushed.items()))
+    yield Row("last batch", marks=tuple((second, name) for name, second in flushed.items()))
     yield Row("/extractions", _turn(listed, "shows the source's job before", "ours: 0, 0, 0"))
-    yield Row("its log", _turn(logged, "not there yet", "rows and flushes"))
+    yield Row("its log", _turn(logged, "not there yet", "rows and batches"))
     for name in STREAMS:
         if name in flushed:
-            yield Row(f"/loads {name}", _turn(loaded[name], "last load is before its flush", "after it"))
+            yield Row(f"/loads {name}", _turn(loaded[name], "last load is before its batch", "after it"))
         else:
             yield Row(f"/loads {name}", ((0, LENGTH, "no rows, so no load: not waited for", "no"),))
     yield Row("finished", marks=((listed, "structure sync, extraction"),))
@@ -147,12 +147,12 @@ def drawn(lines: list[Row]) -> str:
         for second in range(0, LENGTH, 50)
     ]
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height}" role="img">'
-    title = "<title>A replication job, and what Stitch's API answers meanwhile</title>"
+    title = "<title>A replication job, and what Stitch's API returns while it runs</title>"
     return "\n".join([head, title, *parts, "</svg>"]) + "\n"
 
 
 def main() -> None:
-    """Draw it anew."""
+    """Draw the picture."""
     DRAWING.parent.mkdir(exist_ok=True)
     DRAWING.write_text(drawn(list(rows(*watch_a_job()))), encoding="utf-8")
 
