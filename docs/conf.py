@@ -24,7 +24,9 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx", "re
 exclude_patterns = ["_build"]
 nitpicky = True
 # Short lists of texts, which the docstrings give.
-nitpick_ignore = [("py:class", name) for name in ("Host", "IfRunning", "StartedBy", "WaitFor")]
+nitpick_ignore = [
+    ("py:class", name) for name in (*("CounterForm", "Host", "IfRunning", "StartedBy", "Target", "WaitFor"),)
+]
 nitpick_ignore_regex = [("py:class", r".*\.T")]
 
 # Pages are Markdown; docstrings are reStructuredText, in which `this` is code.
