@@ -33,6 +33,9 @@ HELD_UP = 20.0
 #: Longer than it takes a triggerer to take over the triggers of one that is gone.
 TAKEN_OVER = 12.0
 
+#: Real seconds for which a busy account has no free request: longer than a killed task has.
+BUSY = 10.0
+
 #: States of a task that can wait for its job.
 WAITING = ("running", "deferred")
 
@@ -109,6 +112,29 @@ def task_in_its_start(scene: Scene, target: Target) -> Iterator[float]:
     while not (scene.stitch.is_running and scene.stitch.call("jobs", source_id=target.source_id)):
         yield 0.0
     _kill_all(scene, target.process)
+
+
+def task_in_a_busy_account(scene: Scene, target: Target) -> Iterator[float]:
+    """Kill the task while Stitch refuses every status request, so that nothing shows whether its job runs."""
+    yield from _until_it_runs(scene, target)
+    busy = {"status": 429, "headers": {"Retry-After": "3"}, "times": None}
+    fault = scene.stitch.fail(path_regex="/(extractions|loads)", **busy)
+    _kill_all(scene, target.process)
+    yield BUSY
+    scene.stitch.mend(fault)
+
+
+def next_job(scene: Scene, target: Target) -> Iterator[float]:
+    """Start a job of another user as soon as a job of the task has ended, however it ended."""
+    while not _has_ended(scene, target):
+        yield 0.0
+    scene.stitch.call("start_other_job", source_id=target.source_id)
+    scene.hit()
+
+
+def _has_ended(scene: Scene, target: Target) -> bool:
+    jobs = scene.stitch.call("jobs", source_id=target.source_id) if scene.stitch.is_running else []
+    return bool(jobs) and jobs[-1]["completion_time"] is not None
 
 
 def _start_of(target: Target) -> dict[str, Any]:
@@ -219,6 +245,8 @@ STRIKES_ON_A_TASK: dict[str, Callable[[Scene, Target], Iterator[float]]] = {
     "held-up worker": held_up_worker,
     "lost answer": lost_answer,
     "task in its start": task_in_its_start,
+    "task in a busy account": task_in_a_busy_account,
+    "next job": next_job,
 }
 
 STRIKES_ON_ALL: dict[str, Callable[[Scene], Iterator[float]]] = {

@@ -23,6 +23,8 @@ TO_A_TASK = {
     "held-up worker": 2,  # Airflow gives the task up, and then it goes on
     "lost answer": 2,  # Stitch starts a job, and the connection is cut
     "task in its start": 2,  # Stitch starts a job, and the task is killed before the answer is there
+    "task in a busy account": 2,  # no status request is free when the task is killed, and for a while after
+    "next job": 2,  # a job of the same source starts right after ours has ended, started by another user
 }
 
 #: What strikes all that run.

@@ -182,8 +182,11 @@ class Chaos:
     # --- The judgement ----------------------------------------------------------------------------------
 
     def _judge(self, act: _Act, actions: list[_Action], patience_until: float) -> Judged:
-        jobs = self._jobs(act, patience_until)
+        all_jobs = self._jobs(act, patience_until)
+        jobs = [job for job in all_jobs if job["started_by"] == "api"]
         faults = list(_faults(act, jobs))
+        if any(job["stopped"] for job in all_jobs if job not in jobs):
+            faults.append("another user's job was stopped")
         if not faults and act.state == "success":
             loaded_at = self._stitch.call("loaded_at", name=_source(act.plan))
             faults += _faults_of_xcom(self._xcom(act), jobs[-1]["job_name"], loaded_at)
@@ -195,7 +198,8 @@ class Chaos:
         while True:
             jobs: list[dict[str, Any]] = self._stitch.call("jobs", source_id=act.source_id)
             awaits_a_stop = act.state != HANGS and _ends_with_a_stop(act)
-            if not awaits_a_stop or all(job["stopped"] for job in jobs) or self._now() > patience_until:
+            ours = [job for job in jobs if job["started_by"] == "api"]
+            if not awaits_a_stop or all(job["stopped"] for job in ours) or self._now() > patience_until:
                 return jobs
             self._step([])
 

@@ -125,6 +125,12 @@ def add_source(stitch: StitchEmulator, *, name: str, tap_seconds: float, fate: s
     return source_id
 
 
+def start_other_job(stitch: StitchEmulator, *, source_id: int) -> None:
+    """Start a job as another user would. It finds no rows, so that the last load stays ours."""
+    if all(job.completion_time is not None for job in stitch.jobs(source_id)):
+        stitch.start_job(source_id, JobPlan(tap_seconds=60, flushes={STREAM: []}))
+
+
 def jobs(stitch: StitchEmulator, *, source_id: int) -> list[dict[str, Any]]:
     return [asdict(job) for job in stitch.jobs(source_id)]
 
@@ -166,7 +172,9 @@ def mend(_: StitchEmulator, *, fault: int) -> None:
         _faults[fault].cancel()
 
 
-CALLS: dict[str, Any] = {call.__name__: call for call in (add_source, jobs, loaded_at, secrets, fail, mend)}
+CALLS: dict[str, Any] = {
+    call.__name__: call for call in (add_source, start_other_job, jobs, loaded_at, secrets, fail, mend)
+}
 
 
 def _say(**words: Any) -> None:
