@@ -74,10 +74,11 @@ def is_meant(goal: Goal, listed: Extraction) -> bool:
         return began is not None and began >= goal.started_after
     # The job that ran at an instant began no later than that and ended no earlier. The same second counts,
     # because Stitch's times are whole seconds and short jobs often end in the second in which they were seen.
-    if goal.running_at is None:
+    # A job that is listed as running proves nothing, because the page may be older than the instant.
+    seen, began, ended = goal.running_at, began_at(listed), listed.completion_time
+    if seen is None or ended is None:
         return False
-    seen, began, ended = _second(goal.running_at), began_at(listed), listed.completion_time
-    return (ended is None or ended >= seen) and (began is None or _second(began) <= seen)
+    return ended >= _second(seen) and (began is None or _second(began) <= _second(seen))
 
 
 def began_at(listed: Extraction) -> datetime | None:

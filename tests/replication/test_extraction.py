@@ -171,6 +171,9 @@ def test_a_job_whose_name_tells_no_time_is_overtaken_by_the_time_that_its_start_
         pytest.param({"running_at": at("06:02:00")}, extraction(), True, id="ran at the instant"),
         pytest.param({"running_at": at("06:04:51.900")}, extraction(), True, id="ended in the very second"),
         pytest.param({"running_at": at("06:04:52")}, extraction(), False, id="had ended before the instant"),
+        pytest.param(
+            {"running_at": at("06:02:00")}, extraction(end=None), False, id="was running on an older page"
+        ),
         pytest.param({"running_at": at("06:00:02")}, extraction(), True, id="began in the very second"),
         pytest.param({"running_at": at("06:00:01")}, extraction(), False, id="began after the instant"),
         pytest.param(
