@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_stitch.connect._json import compact, encodable, excerpt, readable
 from airflow_provider_stitch.connect.errors import (
@@ -20,6 +20,9 @@ from airflow_provider_stitch.connect.errors import (
     StitchUnavailable,
     UnexpectedAnswer,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SAID_LIMIT = 500  #: characters of Stitch's own words that a message shows
 NOT_SHOWN = "it is not shown, for it may hold a secret."  #: in place of an answer
@@ -35,6 +38,8 @@ class Answer:
     body: Any  #: decoded JSON, or the bare text of an error that is no JSON; None if empty
     answered_at: datetime | None  #: the `Date` header (UTC)
     retry_after: float | None = None  #: seconds
+    #: Removes from a text the secrets that the request contained, and their beginnings.
+    redacted: Callable[[str], str] = field(default=str, repr=False)
 
     @property
     def ok(self) -> bool:
@@ -43,7 +48,12 @@ class Answer:
     @property
     def said(self) -> str:
         """Stitch's own words about an error, on one line."""
-        return readable(_words(self.body), SAID_LIMIT) or "nothing more."
+        return readable(self.words, SAID_LIMIT) or "nothing more."
+
+    @property
+    def words(self) -> str:
+        """Stitch's own words about an error, whole."""
+        return self.redacted(_words(self.body))
 
     @property
     def error_type(self) -> str | None:
@@ -115,14 +125,14 @@ def refusal(answer: Answer) -> StitchError:
             maybe_received=False,
         )
     if status >= 500 or status == 408:
-        told = f": {excerpt(_words(answer.body))}" if answer.body else ""
+        told = f": {excerpt(answer.words)}" if answer.body else ""
         return StitchUnavailable(
             f"{asked}: Stitch has a problem{told}. See Stitch's status page and try again later.",
             retry_after=answer.retry_after,
         )
     if 400 <= status < 500:
         return StitchBadRequest(f"{asked}: Stitch refuses the request. It says: {answer.said}")
-    return UnexpectedAnswer(f"{asked}: not an answer that is due here: {excerpt(_words(answer.body))}")
+    return UnexpectedAnswer(f"{asked}: not an answer that is due here: {excerpt(answer.words)}")
 
 
 def parse_date(value: str | None) -> datetime | None:

@@ -18,7 +18,7 @@ from airflow_provider_stitch.connect._addresses import origin
 from airflow_provider_stitch.connect._heads import HeadInTimeAdapter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 _CHUNK = 64 * 1024
 _SMALL_CHUNK = 256
@@ -77,7 +77,12 @@ def read_some(response: requests.Response) -> bytes:
     return data
 
 
-def without_secrets(text: str, secrets: Iterable[str]) -> str:
+def redacted(text: str, secrets: Sequence[str]) -> str:
+    """Return a text without these secrets and without their beginnings."""
+    return _without_beginnings(_without_secrets(text, secrets), secrets)
+
+
+def _without_secrets(text: str, secrets: Iterable[str]) -> str:
     """Return a text without these secrets, in the forms in which a server may repeat what it was sent."""
     for secret in secrets:
         for form in {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}:
@@ -85,9 +90,12 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def without_beginnings(text: str, secrets: Iterable[str]) -> str:
-    """Return a text without what is left of these secrets where an excerpt ends in the midst of one."""
+def _without_beginnings(text: str, secrets: Iterable[str]) -> str:
+    """Return a text without the beginnings of these secrets: an excerpt may end in the midst of one, and a
+    server may repeat only a part."""
     for secret in secrets:
+        if secret[:_TELLING] not in text:
+            continue
         for length in range(len(secret) - 1, _TELLING - 1, -1):
             text = text.replace(secret[:length], "<secret>")
     return text

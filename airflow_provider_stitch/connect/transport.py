@@ -7,6 +7,7 @@ import math
 import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -35,9 +36,8 @@ from airflow_provider_stitch.connect._sessions import (
     NoAuth,
     Session,
     read_some,
+    redacted,
     urllib3_kept_quiet,
-    without_beginnings,
-    without_secrets,
 )
 from airflow_provider_stitch.connect.errors import (
     ExtractionLogUnavailable,
@@ -125,7 +125,7 @@ class Transport:
 
     def redacted(self, text: str) -> str:
         """Return a text without the token, in case that somebody sent it back to us."""
-        return without_beginnings(without_secrets(text, self._secrets), self._secrets)
+        return redacted(text, self._secrets)
 
     def request(
         self,
@@ -297,13 +297,14 @@ class Transport:
         hidden = request.confidential and status < 300
         content = b"".join(self._chunks(asked, response, LONGEST_BODY, LARGEST_BODY, hidden=hidden))
         if status >= 300:  # an error may repeat what was sent, and is shown
-            content = without_secrets(content.decode("utf-8", errors="replace"), request.secrets).encode()
+            content = redacted(content.decode("utf-8", errors="replace"), request.secrets).encode()
         return Answer(
             asked=asked,
             status=status,
             body=decode(asked, status, content, confidential=hidden),
             answered_at=answered_at,
             retry_after=parse_retry_after(response.headers.get("Retry-After"), answered_at),
+            redacted=partial(redacted, secrets=request.secrets),
         )
 
     def _chunks(

@@ -10,7 +10,6 @@ import asyncio
 import itertools
 import threading
 from collections import deque
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -24,6 +23,7 @@ from airflow_provider_stitch.connect.errors import (
     StitchNotFound,
     StitchUnavailable,
     UnexpectedAnswer,
+    UnknownSource,
 )
 from airflow_provider_stitch.connect.objects import Page
 from airflow_provider_stitch.replication import listing
@@ -240,20 +240,28 @@ class AccountWatch:
         await self._look_up(request)
 
     async def _learn_ids(self, ids: StreamIds, client: StitchClient, page: Page[Load]) -> None:
-        """Ask, which costs none of the limit, for what orders a page of loads but is not on it."""
+        """Request the stream ids that order a page of loads; these requests are not rate-limited.
+
+        The ids only make a search cheaper, so no failure here fails a wait.
+        """
         wanted = {want.source_name for want in self._wants if isinstance(want, LoadsWant)}
         while (source_name := ids.unknown(page.records, wanted)) is not None:
-            if source_name not in self._source_ids:
-                sources = await self._reader.ask(client.list_sources)
-                sources.sort(key=lambda source: source.deleted_at is None)  # of namesakes the living one
-                self._source_ids = {source.name: source.id for source in sources}
-            source_id = self._source_ids.get(source_name)
-            streams: list[Stream] = []
-            if source_id is not None:
-                with suppress(StitchNotFound):  # it was deleted meanwhile
-                    streams = await self._reader.ask(partial(client.list_streams, source_id))
+            try:
+                streams = await self._streams_of(source_name, client)
+            except (StitchNotFound, StitchBadRequest, UnknownSource):
+                streams = []  # a source that is deleted, or whose rows are pushed to Stitch
+            except StitchError:
+                break  # the next page tries again
             ids.learn(source_name, streams)
         self._loads.learned()
+
+    async def _streams_of(self, source_name: str, client: StitchClient) -> list[Stream]:
+        if source_name not in self._source_ids:
+            sources = await asyncio.to_thread(client.list_sources)
+            sources.sort(key=lambda source: source.deleted_at is None)  # of namesakes the living one
+            self._source_ids = {source.name: source.id for source in sources}
+        source_id = self._source_ids.get(source_name)
+        return [] if source_id is None else await asyncio.to_thread(client.list_streams, source_id)
 
     def _note(self, request: Request, page: Page[Any], serial: int, asked_at: float) -> None:
         records: dict[Hashable, tuple[Any, ...]] = {}

@@ -29,6 +29,10 @@ MOST_SHIFTED = 50
 LATEST_LOOKS = 10
 MOST_DOUBTS = 2
 
+# An order that a list need not have must be seen in so many pairs of neighbours before it ends a search: that
+# one pair is in order by chance is as likely as not.
+MIN_EVIDENCE = 16
+
 # Records at each end of a page that are kept for good: of one alone the place in an order may not be known.
 ENDS_KEPT = 3
 
@@ -62,17 +66,24 @@ class Look(Generic[T]):
 class Listing(Generic[T]):
     """The latest looks at the pages of one list.
 
+    An order says which page to read next. It also says that no other page can contain a record, but only if
+    it is proven; otherwise a search ends when it has read each page once.
+
     :param orders: in which orders the list may be: what makes a record's key, or that of a `SourceKey` or
         `StreamKey`. A page that is not in an order refutes it for ever; two pages that contradict each other
         may do so because the list has changed in between. The first of those least in doubt holds.
     :param small: a list of so many pages is read through and not searched.
+    :param is_documented: the list is in the first of the orders until a page refutes it.
     """
 
-    def __init__(self, orders: Sequence[Callable[[Any], Any]], *, small: int = 1) -> None:
+    def __init__(
+        self, orders: Sequence[Callable[[Any], Any]], *, small: int = 1, is_documented: bool = False
+    ) -> None:
         self.looks: dict[int, Look[T]] = {}
         self.last_page: int | None = None
         self._orders = [_Order(key_of) for key_of in orders]
         self._small = small
+        self._is_documented = is_documented
         self._seen: dict[int, Sequence[T]] = {}  # both ends of each page ever looked at, by number
         self._older_ends: tuple[Callable[[Any], Any], dict[int, PageSeen]] | None = None
         self._places: dict[Hashable, int] = {}
@@ -80,8 +91,8 @@ class Listing(Generic[T]):
     @property
     def hidden_order(self) -> StreamIds | None:
         """The order by what the list does not show, if all others are in doubt."""
-        key_of = self._key_of()
-        return key_of if isinstance(key_of, StreamIds) else None
+        first = next(iter(self._usable_orders()), None)
+        return first.key_of if first is not None and isinstance(first.key_of, StreamIds) else None
 
     @property
     def is_small(self) -> bool:
@@ -132,32 +143,41 @@ class Listing(Generic[T]):
         return sorted((each for each in self.looks.values() if each.serial > serial), key=lambda e: e.serial)
 
     def next_page(self, key: SourceKey | StreamKey, since: int) -> int | None:
-        """Return the page to look at next for a record, or None: those after `since` show all that there is
-        of it."""
+        """Return the page to read next in search of a record; None if the pages read after `since` show all
+        that there is of it. It never returns a page that was read after `since`."""
         fresh = {number: look for number, look in self.looks.items() if look.serial > since}
+        for order in self._usable_orders():
+            if order.key_of(key) is None:
+                continue
+            newer = {number: look.page.records for number, look in fresh.items()}
+            page = next_page(
+                order.key_of(key),
+                _all_ends(newer, order.key_of),
+                self.last_page,
+                place=self._places.get(key),
+                older=self._ends_in(order.key_of),
+                read=fresh,
+            )
+            if page is not None or self._is_proven(order):
+                return page
         last_page = self.last_page or 1
-        key_of = self._key_of()
-        if key_of is None or key_of(key) is None:
-            # The middle tells most of the order, if there is any; else the list is read through.
-            pages = [self._places.get(key, 1), (last_page + 1) // 2, *range(1, last_page + 1)]
-            return next((page for page in pages if page not in fresh and page <= last_page), None)
-        newer = {number: look.page.records for number, look in fresh.items()}
-        return next_page(
-            key_of(key),
-            _all_ends(newer, key_of),
-            self.last_page,
-            place=self._places.get(key),
-            older=self._ends_in(key_of),
-        )
+        # The middle tells most of the order, if there is any; else the list is read through.
+        pages = [self._places.get(key, 1), (last_page + 1) // 2, *range(1, last_page + 1)]
+        return next((page for page in pages if page not in fresh and page <= last_page), None)
 
-    def _key_of(self) -> Callable[[Any], Any] | None:
-        """Return what makes a key in the list's order, or None if no order is known."""
-        # One page of a list may be in order by chance, or for being all of one source.
-        is_learned = self._small == 1 or len(self._seen) > 1
+    def _usable_orders(self) -> list[_Order]:
+        """Return the orders that are not refuted, the least doubtful first; none as long as one page or a
+        short list may be in them by chance."""
+        is_learned = self._is_documented or len(self._seen) > 1
         if self.is_small or not is_learned:
-            return None
-        order = min(self._orders, key=lambda each: sum(each.doubts), default=None)
-        return order.key_of if order is not None and sum(order.doubts) <= MOST_DOUBTS else None
+            return []
+        likely = [order for order in self._orders if sum(order.doubts) <= MOST_DOUBTS]
+        return sorted(likely, key=lambda order: sum(order.doubts))
+
+    def _is_proven(self, order: _Order) -> bool:
+        if self._is_documented:
+            return True
+        return order.evidence >= MIN_EVIDENCE and not any(order.doubts)
 
     def _ends_in(self, key_of: Callable[[Any], Any]) -> dict[int, PageSeen]:
         if self._older_ends is None or self._older_ends[0] is not key_of:
@@ -169,6 +189,8 @@ class Listing(Generic[T]):
         if any(one > other for one, other in pairwise(keys)):
             self._orders.remove(order)
             return
+        if not self._is_documented:
+            order.evidence += _ascents(look.page.records, order.key_of)
         others = {
             number: other.page.records
             for number, other in self.looks.items()
@@ -188,6 +210,7 @@ class _Order:
     """An order that a list may be in."""
 
     key_of: Callable[[Any], Any]  #: None for a record whose place in it is not known
+    evidence: int = 0  #: pairs of neighbours that were seen in this order, in all pages together
     doubts: deque[bool] = field(default_factory=lambda: deque(maxlen=LATEST_LOOKS))
     comparable_since: int = -1  #: the serial of the look from which on no page has contradicted another
 
@@ -204,6 +227,12 @@ def _all_ends(pages: Mapping[int, Sequence[Any]], key_of: Callable[[Any], Any]) 
 
 def _first_key(records: Sequence[Any], key_of: Callable[[Any], Any]) -> Any:
     return next((key for record in records if (key := key_of(record)) is not None), None)
+
+
+def _ascents(records: Sequence[Any], key_of: Callable[[Any], Any]) -> int:
+    """Return how many pairs of neighbours prove an order: the records of one source alone may be in it."""
+    known = [(record.source_name, key) for record in records if (key := key_of(record)) is not None]
+    return sum(one[0] != other[0] and one[1] < other[1] for one, other in pairwise(known))
 
 
 def _misplaced(keys: Sequence[Any], other: PageSeen, *, is_later: bool) -> int:
@@ -234,7 +263,7 @@ def by_stream_of_any_case(record: Any) -> tuple[str]:
 
 def extractions() -> Listing[Any]:
     """Return an empty list of extractions. They are ordered by source id."""
-    return Listing([by_source_id])
+    return Listing([by_source_id], is_documented=True)
 
 
 def loads() -> Listing[Any]:

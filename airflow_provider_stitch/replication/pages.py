@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Collection, Container, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,13 @@ def next_page(
     *,
     place: int | None = None,
     older: Mapping[int, PageSeen] | None = None,
+    read: Collection[int] = (),
 ) -> int | None:
     """Return the page to read next in search of the records of a key, or None: all that there are were seen.
 
     :param key: what the records are in the list's order; several records may have the same.
     :param seen: the pages read in this search.
+    :param read: further pages read in this search, whose place in the order is not known.
     :param last_page: the number of pages, as far as an answer has told it.
     :param place: where a record of the key was found before.
     :param older: what pages were before this search.
@@ -44,11 +46,12 @@ def next_page(
     if place is not None:
         # It is likelier still to be there, or next door, than in the middle of what is left.
         for page in (min(place, last_page), place - 1, place + 1):
-            if low <= page <= high and page not in seen:
+            if low <= page <= high and page not in seen and page not in read:
                 return page
     low_then, high_then = _span(key, {**(older or {}), **seen}, last_page)
     likely = (low_then + high_then) // 2 if low_then <= high_then else 0
-    return _nearest_unseen(likely if low <= likely <= high else (low + high) // 2, low, high, seen)
+    middle = likely if low <= likely <= high else (low + high) // 2
+    return _nearest_unread(middle, low, high, {*seen, *read})
 
 
 def _span(key: Any, seen: Mapping[int, PageSeen], last_page: int) -> tuple[int, int]:
@@ -65,9 +68,9 @@ def _span(key: Any, seen: Mapping[int, PageSeen], last_page: int) -> tuple[int, 
     return low, high
 
 
-def _nearest_unseen(middle: int, low: int, high: int, seen: Container[int]) -> int | None:
+def _nearest_unread(middle: int, low: int, high: int, read: Container[int]) -> int | None:
     for distance in range(high - low + 1):
         for page in (middle - distance, middle + distance):
-            if low <= page <= high and page not in seen:
+            if low <= page <= high and page not in read:
                 return page
     return None

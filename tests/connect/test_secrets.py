@@ -413,3 +413,52 @@ def test_a_path_that_leads_elsewhere_is_not_asked(stitch, client, path):
         client._transport.request("GET", path)
 
     assert stitch.requests == []
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_error_of_a_log_does_not_show_the_beginning_of_the_token(stitch, client, status):
+    stitch.script(answer(ECHO, status))
+
+    with pytest.raises(StitchError) as caught:
+        client.get_extraction_log(samples.JOB_NAME)
+
+    assert TOKEN[:8] not in f"{caught.value!r} {vars(caught.value)}"
+
+
+ECHO = TOKEN[:20]
+
+CALLS = {
+    "list": lambda client: client.list_sources(),
+    "read": lambda client: client.get_source(1),
+    "page": lambda client: client.list_loads(),
+    "start": lambda client: client.start_replication_job(1),
+    "stop": lambda client: client.stop_replication_job(1),
+    "update": lambda client: client.pause_source(1),
+    "create": lambda client: client.create_destination("postgres", {"host": "db.example"}),
+    "delete": lambda client: client.delete_source(1),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("status", [200, 400, 404, 409, 422, 500])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"type": "invalid_source", "message": f"bad token {ECHO}"}},
+        {"error": {"type": f"bad {ECHO}", "message": {"token": ECHO}}},
+        {"error": "InvalidProperties", "data": {"message": ECHO, "bad_properties": [ECHO]}},
+        {"invalid_fields": f"invalid tap-stream-ids: [{ECHO}]"},
+        f"invalid stream-id: {ECHO}",
+    ],
+    ids=["object", "type", "code", "fields", "text"],
+)
+def test_error_does_not_show_the_beginning_of_the_token(stitch, client, call, status, body):
+    stitch.script(answer(body, status))
+
+    try:
+        error = CALLS[call](client)  # a stop and a deletion take any body of a success
+    except StitchError as raised:
+        error = raised
+
+    assert status == 200 or isinstance(error, StitchError)
+    assert not isinstance(error, StitchError) or TOKEN[:8] not in f"{error!r} {vars(error)}"

@@ -63,7 +63,8 @@ class LongLists:
 
     extractions: Sequence[Extraction] = ()
     loads: Sequence[Load] = ()
-    sources: Mapping[str, Sequence[Stream]] = field(default_factory=dict)  #: by name, by id
+    #: By name, by id. An error is raised instead of the streams.
+    sources: Mapping[str, Sequence[Stream] | Exception] = field(default_factory=dict)
     requests_per_10_minutes: int = 30
     before_each: Callable[[], None] = lambda: None
 
@@ -90,7 +91,10 @@ class LongLists:
 
     def list_streams(self, source_id: int) -> list[Stream]:
         self.streams_asked_for += 1
-        return list(list(self.sources.values())[source_id])
+        streams = list(self.sources.values())[source_id]
+        if isinstance(streams, Exception):
+            raise streams
+        return list(streams)
 
     def get_extraction_log(self, job_name: str, *, given_up: Callable[[], bool]) -> ExtractionLog:
         with self._lock:
