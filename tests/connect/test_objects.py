@@ -489,3 +489,37 @@ def test_errors_and_objects_import_only_the_standard_library():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "completed", "expected"),
+    [
+        pytest.param((0, 0, 0), True, (True, False, False), id="succeeded"),
+        pytest.param((None, 0, 0), True, (True, False, False), id="a tap without discovery"),
+        pytest.param((0, 1, 0), True, (False, True, False), id="the tap failed"),
+        pytest.param((1, None, None), True, (False, True, False), id="discovery failed"),
+        pytest.param((None, None, None), True, (False, True, True), id="terminated"),
+        pytest.param((0, None, None), False, (False, False, False), id="running"),
+    ],
+)
+def test_an_extraction_says_whether_it_succeeded_failed_or_was_terminated(statuses, completed, expected):
+    parts = ("discovery", "tap", "target")
+    extraction = Extraction.from_json(
+        {
+            "job_name": "104857.310442.sync.43c122b0-9a09-11f1-a2c4-06b1e2c4a85d",
+            "source_id": 310442,
+            "completion_time": "2026-08-17T06:04:51Z" if completed else None,
+            **{f"{part}_exit_status": status for part, status in zip(parts, statuses, strict=True)},
+        }
+    )
+
+    assert (extraction.succeeded, extraction.failed, extraction.terminated) == expected
+
+
+@pytest.mark.parametrize("field", ["paused_at", "system_paused_at", "deleted_at", None])
+def test_a_source_says_whether_it_is_paused_or_deleted(field):
+    times = {} if field is None else {field: "2026-08-17T06:04:51Z"}
+    source = Source.from_json({"id": 310442, "name": "github", **times})
+
+    assert source.is_paused is (field in ("paused_at", "system_paused_at"))
+    assert source.is_deleted is (field == "deleted_at")

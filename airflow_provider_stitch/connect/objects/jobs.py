@@ -168,6 +168,29 @@ class Extraction:
             raw=extraction,
         )
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether the job has ended and all its parts succeeded.
+
+        A tap without discovery has none to succeed.
+        """
+        statuses = (self.discovery_exit_status or 0, self.tap_exit_status, self.target_exit_status)
+        return self.completion_time is not None and statuses == (0, 0, 0)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the job has ended without success; a job that Stitch terminated has failed."""
+        return self.completion_time is not None and not self.succeeded
+
+    @property
+    def terminated(self) -> bool:
+        """Whether the job was stopped before its end, by a user or by Stitch after 24 hours.
+
+        Source: Stitch Connect API, "Extraction object" (sample of a terminated job: all statuses are null).
+        """
+        statuses = (self.discovery_exit_status, self.tap_exit_status, self.target_exit_status)
+        return self.completion_time is not None and statuses == (None, None, None)
+
 
 @dataclass(frozen=True, slots=True)
 class Load:

@@ -72,6 +72,16 @@ class Source:
         return f"{self.name} ({self.id})"
 
     @property
+    def is_paused(self) -> bool:
+        """Whether a user or Stitch has paused the source, so that Stitch's schedule starts no job of it."""
+        return self.paused_at is not None or self.system_paused_at is not None
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the source was deleted. A deleted source stays readable."""
+        return self.deleted_at is not None
+
+    @property
     def report_card(self) -> ReportCard | None:
         """Where the source stands in its configuration; None if Stitch does not say."""
         return ReportCard.within(self.raw)
