@@ -65,7 +65,8 @@ def _from_point(text: str) -> RecordCount | None:
         return None
     try:
         tags = ast.literal_eval(text[start + len("tags=") : end + 1])
-    except (ValueError, SyntaxError, RecursionError, MemoryError):  # MemoryError: nested too deeply to parse
+    # TypeError: a key that can't be one; MemoryError: nested too deeply to parse.
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return None
     return _named(tags, int(value[1]))
 

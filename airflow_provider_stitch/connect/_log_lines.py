@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 LINE_HEAD, LINE_TAIL = 16 * 1024, 4 * 1024  #: bytes that are kept of a longer line
 
 
-def cut_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines without their ends. A line longer than 20 kB lacks its middle."""
+def cut_lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Yield each line without its end, and whether it has one. A line longer than 20 kB lacks its middle."""
     line = CutLine()
     for chunk in chunks:
         first, *others = chunk.split(b"\n")
         line.add(first)
         for other in others:
-            yield line.take()
+            yield line.take(), True
             line.add(other)
-    yield line.take()
+    yield line.take(), False
 
 
 class CutLine:

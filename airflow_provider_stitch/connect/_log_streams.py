@@ -30,7 +30,8 @@ class StreamLog:
     batches: int = 0  #: batches (of the Avro target: markers) that contain rows
     last_batch_at: datetime | None = None  #: None: no batch is logged, or the time of the last one is not
     certain: bool = True  #: False: there may have been only version messages, no rows
-    one_request: bool = False  #: the log shows one batch, which target-stitch sent in one request
+    one_request: bool = False  #: the log shows that target-stitch sent all rows in one request
+    has_marker: bool = False  #: the Avro target wrote `last_batch_at`, perhaps long after the rows were sent
     longest_gap: timedelta = timedelta(0)  #: between two consecutive batches
     #: The time at which the last batch is proved to be persisted, if a request was retried since it was sent.
     persisted_by: datetime | None = None
@@ -51,7 +52,8 @@ class StreamCounts:
     markers: int = 0
     last_line_at: datetime | None = None  # of the last line that begins a batch, or of the last marker
     last_counter_at: datetime | None = None
-    longest_gap: timedelta = timedelta(0)
+    line_gap: timedelta = timedelta(0)  # the longest one between two such lines
+    counter_gap: timedelta = timedelta(0)  # and between two counters above 0
     retried: bool = False
     persisted_by: datetime | None = None
 
@@ -59,7 +61,7 @@ class StreamCounts:
         """Record a line that begins a batch."""
         self.batches += 1
         self.messages += messages
-        self._move_to(at)
+        self._record_line(at)
 
     def record_counter(self, rows: int, at: datetime | None) -> None:
         """Record the counter of a request."""
@@ -67,37 +69,42 @@ class StreamCounts:
         if rows:
             self.positive_counters += 1
             self.rows += rows
+            self.counter_gap = max(self.counter_gap, _gap(self.last_counter_at, at))
             self.last_counter_at = at
-        if not self.batches:  # the log begins in the middle
-            self._move_to(at)
 
     def record_marker(self, at: datetime | None) -> None:
         """Record a marker of the Avro target."""
         self.markers += 1
-        self._move_to(at)
+        self._record_line(at)
 
     def logged(self, tap_rows: int | None) -> StreamLog | None:
         """Return what the lines prove, or None if they are no evidence of rows.
 
         :param tap_rows: the tap's own count; None or 0 proves nothing.
         """
-        name = self.name.decode("utf-8", errors="replace")
         if self.markers:
             return StreamLog(
-                name, tap_rows or None, self.markers, self.last_line_at, longest_gap=self.longest_gap
+                decoded_name(self.name),
+                rows=tap_rows or None,
+                batches=self.markers,
+                last_batch_at=self.last_line_at,
+                has_marker=True,
+                longest_gap=self.line_gap,
             )
         uncounted = max(self.batches, self.requests) > self.counters
         if not uncounted and not self.positive_counters:
             return None
         certain = bool(self.positive_counters or tap_rows) or self.messages > MAX_VERSION_MESSAGES
+        version_only = self.counters - self.positive_counters
         return StreamLog(
-            name,
+            decoded_name(self.name),
             rows=None if uncounted else self.rows,
             batches=self._batches_with_rows(),
             last_batch_at=self._last_batch_at(uncounted=uncounted),
             certain=certain,
-            one_request=self.batches == 1 and self.requests <= 1 and self.counters <= 1,
-            longest_gap=self.longest_gap,
+            # Versions before 3.0.2 write no line for a request, so they prove nothing here.
+            one_request=self.batches - version_only == 1 == self.requests - version_only,
+            longest_gap=self.line_gap if uncounted else self.counter_gap,
             persisted_by=self.persisted_by,
             retried=self.retried,
         )
@@ -116,10 +123,18 @@ class StreamCounts:
             return self.last_line_at
         return max(self.last_line_at, self.last_counter_at)
 
-    def _move_to(self, at: datetime | None) -> None:
-        if at is not None and self.last_line_at is not None:
-            self.longest_gap = max(self.longest_gap, at - self.last_line_at)
+    def _record_line(self, at: datetime | None) -> None:
+        self.line_gap = max(self.line_gap, _gap(self.last_line_at, at))
         self.last_line_at = at
+
+
+def _gap(earlier: datetime | None, later: datetime | None) -> timedelta:
+    return timedelta(0) if earlier is None or later is None else later - earlier
+
+
+def decoded_name(name: bytes) -> str:
+    """Return a name as text. Two names that are not UTF-8 stay two."""
+    return name.decode("utf-8", errors="backslashreplace")
 
 
 @dataclass(slots=True)
@@ -190,4 +205,8 @@ class StreamTable:
         if not complete:
             for name, rows in self._tap_rows.items():
                 if rows and name not in seen:
-                    yield StreamLog(name.decode("utf-8", errors="replace"), rows)
+                    yield StreamLog(decoded_name(name), rows)
+
+    def tap_rows(self) -> dict[str, int]:
+        """Return the rows that the tap counted, by the names that it writes."""
+        return {decoded_name(name): rows for name, rows in self._tap_rows.items()}

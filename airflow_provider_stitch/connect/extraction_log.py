@@ -36,7 +36,7 @@ MAX_PROBLEMS = 20
 PROBLEM_LIMIT = 500  #: characters of one problem
 
 _LINE = re.compile(
-    rb"\s*(?:(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[,.]\d{3})Z?\s+)?"
+    rb"(?:(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[,.]\d{3})Z?\s+)?"
     rb"(?:(main|tap|target)\s+-\s+(?:(DEBUG|INFO|WARNING|ERROR|CRITICAL)(?:\s+|$))?)?"
 )
 _EXIT = b"Exit status is:"
@@ -59,7 +59,7 @@ _RETRIES = (b"Error sending data to Stitch. Sleeping ", b"Backing off post_corou
 
 # What precedes the marker of the Avro target on its line is not known for certain: usually the logger's name.
 _MARKER_WORD = b"send-stream-record-count-impl"
-_MARKER = re.compile(rb"(?:\S+\s+-\s+)?send-stream-record-count-impl\s+(\S.*)$")
+_MARKER = re.compile(rb"(?:[\w.$-]+\s+-\s+)?send-stream-record-count-impl\s+(\S.*)$")
 
 _TARGETS: Mapping[bytes, Literal["target-stitch", "avro"]] = {
     b"target-stitch": "target-stitch",
@@ -79,6 +79,8 @@ class ExtractionLog:
     exits: tuple[PhaseExit, ...]  #: the phases that the exit line mentions, in its order
     exit_line: str | None  #: from "Exit status is:" on, on one line; None if the log has no exit line
     exited_at: datetime | None  #: UTC
+    #: Rows by the names that the tap writes, summed up. Some taps count only parent streams, or nothing.
+    tap_rows: Mapping[str, int]
     problems: tuple[str, ...]  #: the last 20 ERROR and CRITICAL lines, each of at most 500 characters
 
     @property
@@ -101,8 +103,8 @@ class ExtractionLog:
 def parse_extraction_log(chunks: Iterable[bytes]) -> ExtractionLog:
     """Read a log from chunks of any size. The content of a log never makes it fail."""
     reader = _LogReader()
-    for number, line in enumerate(cut_lines(chunks)):
-        reader.read_line(line if number else line.removeprefix(codecs.BOM_UTF8))
+    for number, (line, has_end) in enumerate(cut_lines(chunks)):
+        reader.read_line(line if number else line.removeprefix(codecs.BOM_UTF8), has_end=has_end)
     return reader.result()
 
 
@@ -124,8 +126,11 @@ class _LogReader:
         self._exit_stamp: bytes | None = None
         self._in_exit = False
 
-    def read_line(self, line: bytes) -> None:
-        """Read one line of the log."""
+    def read_line(self, line: bytes, *, has_end: bool = True) -> None:
+        """Read one line of the log.
+
+        :param has_end: False for a last line without a line end, which may have been cut off.
+        """
         matched = _LINE.match(line)
         stamp, location, level = matched.groups() if matched else (None, None, None)
         start = matched.end() if matched else 0
@@ -137,7 +142,8 @@ class _LogReader:
             if level == b"INFO":
                 self._read_tap(line, start, stamp)
         elif location == b"target":
-            self._read_target(line, start, stamp, level)
+            if has_end or line.startswith(COUNTER_STARTS, start):  # a name at its end may be cut off
+                self._read_target(line, start, stamp, level)
         elif location == b"main":
             self._read_main(line, start, stamp, level)
         elif self._in_exit:
@@ -158,6 +164,7 @@ class _LogReader:
             exits=exits,
             exit_line=None if first is None else readable(whole, _EXIT_LIMIT),
             exited_at=parse_stamp(self._exit_stamp),
+            tap_rows=self._streams.tap_rows(),
             problems=tuple(self._problems),
         )
 

@@ -140,7 +140,7 @@ def _failure(goal: Goal, job_name: str, cause: PhaseExit | None, log: Extraction
     phase, kind = ("Structure sync", StructureSyncFailed) if part == "discovery" else _EXTRACTION
     if cause is None:
         kind = JobTerminated
-        how = "Stitch terminated it (24 hours were over, or somebody stopped it)"
+        how = "Stitch reports no exit status, so the job was terminated: after 24 hours, or by a user"
     else:
         how = f"the {part} ended with exit status {cause.code}"
         how += f": {_cap(cause.message)}" if cause.message else ""

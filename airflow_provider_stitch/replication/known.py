@@ -49,7 +49,9 @@ class Known:
         if is_ours:
             return replace(self, extraction=listed)
         ended = listed.completion_time if listed is not None else None
-        return replace(self, extraction=listed, earlier_seen_at=at, earlier_ended_at=ended)
+        # A previous job that is listed as running was not seen to end.
+        seen_at = at if listed is None or ended is not None else None
+        return replace(self, extraction=listed, earlier_seen_at=seen_at, earlier_ended_at=ended)
 
     def with_loads(
         self, loads: Iterable[Load], at: datetime, looked_for: Collection[str] | None = None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from airflow_provider_stitch.replication.expected_loads import is_requested
 from airflow_provider_stitch.replication.stream_names import load_names, select_streams
 
 if TYPE_CHECKING:
@@ -90,19 +91,30 @@ def settle_period(expected: ExpectedLoad, rules: LoadRules) -> timedelta:
 
 
 def evaluate_loads(
-    expected: Sequence[ExpectedLoad], known: Known, rules: LoadRules, job: JobTimes
+    expected: Sequence[ExpectedLoad],
+    known: Known,
+    rules: LoadRules,
+    job: JobTimes,
+    requested: frozenset[str] | None = None,
 ) -> tuple[LoadStatus, ...]:
-    """Evaluate each expected load as of the last poll of the source's loads."""
+    """Evaluate the expected loads of the requested streams as of the last poll of the source's loads.
+
+    :param expected: all loads that the job requires. The load of a stream that was not requested may have the
+        same name.
+    :param requested: each stream's `tap_stream_id`; None requests all.
+    """
+    wanted = [each for each in expected if is_requested(each, requested)]
     if known.loads is None or known.loads_at is None:
-        return tuple(LoadStatus(each, "waiting") for each in expected)
+        return tuple(LoadStatus(each, "waiting") for each in wanted)
     poll = _Poll(known, known.loads_at, rules, job, quiet=_is_quiet(known, rules, job))
     records = _Records(known)
-    pairs = [(each, records.take(each)) for each in _latest_first(expected)]
-    confirmed = [_evaluate(each, record, poll) for each, record in pairs if each.rows_confirmed]
+    found = {id(each): records.take(each) for each in _latest_first(expected)}
+    confirmed = [_evaluate(each, found[id(each)], poll) for each in wanted if each.rows_confirmed]
     # While a load is missing, the destination lags, and a stream without a load may still get one.
     lags = any(each.state == "waiting" for each in confirmed)
     poll = poll._replace(quiet=poll.quiet and not lags)
-    return (*confirmed, *(_evaluate(each, record, poll) for each, record in pairs if not each.rows_confirmed))
+    possible = [_evaluate(each, found[id(each)], poll) for each in wanted if not each.rows_confirmed]
+    return (*confirmed, *possible)
 
 
 def has_stale_error(history: LoadErrorHistory) -> bool:
@@ -133,43 +145,54 @@ def _is_quiet(known: Known, rules: LoadRules, job: JobTimes) -> bool:
     return known.loads_at is not None and known.loads_at - latest >= rules.quiet_period
 
 
-def _evaluate(expected: ExpectedLoad, record: Load | None, poll: _Poll) -> LoadStatus:
+class _Found(NamedTuple):
+    """The listed load of an expected load."""
+
+    record: Load | None  # None: none is listed
+    is_shared: bool = False  # it serves for another expected load too, or resembles the name only
+
+
+def _evaluate(expected: ExpectedLoad, found: _Found, poll: _Poll) -> LoadStatus:
+    record = found.record
     loaded_at = record.last_batch_loaded_at if record is not None else None
     # Load times are whole seconds, so a load in the second of the last batch may have come before it.
     if loaded_at is not None and loaded_at >= _second(expected.last_batch_at):
-        return _loaded_or_settling(expected, loaded_at, poll)
-    if (history := error_history_of(expected, poll.known)) is not None:
+        return _loaded_or_settling(expected, found, loaded_at, poll)
+    if record is not None and (history := poll.known.load_errors.get(record.stream_name)) is not None:
         status = _in_error(expected, record, history, poll)
         if status is not None:
             return status
-    if not expected.rows_confirmed and poll.quiet:
-        return LoadStatus(expected, "no_rows")
     earliest = expected.earliest_batch_at
     if poll.quiet and loaded_at is not None and earliest is not None and loaded_at >= _second(earliest):
         return LoadStatus(expected, "loaded", loaded_at)
+    if not expected.rows_confirmed and poll.quiet:
+        return LoadStatus(expected, "no_rows")
     return LoadStatus(expected, "waiting")
 
 
-def _loaded_or_settling(expected: ExpectedLoad, loaded_at: datetime, poll: _Poll) -> LoadStatus:
+def _loaded_or_settling(
+    expected: ExpectedLoad, found: _Found, loaded_at: datetime, poll: _Poll
+) -> LoadStatus:
     # The first load after an error may carry only rows that earlier jobs had left.
     recovered = not poll.known.recovered.isdisjoint(expected.load_names)
-    is_exact = loaded_at >= expected.last_batch_at and not expected.must_settle and not recovered
+    must_settle = expected.must_settle or recovered or found.is_shared
+    is_exact = loaded_at >= expected.last_batch_at and not must_settle
     is_settled = poll.at - loaded_at >= settle_period(expected, poll.rules)
     return LoadStatus(expected, "loaded" if is_exact or is_settled else "waiting", loaded_at)
 
 
 def _in_error(
-    expected: ExpectedLoad, record: Load | None, history: LoadErrorHistory, poll: _Poll
+    expected: ExpectedLoad, record: Load, history: LoadErrorHistory, poll: _Poll
 ) -> LoadStatus | None:
-    """Return the status of a load in error, or None if the error is another record's.
+    """Return the status of a load in error, or None if the error may be another record's.
 
     The record of a deleted source or of a deselected stream can share the name. As long as a record without
-    an error is there, an error that is not new is taken for such a record's.
+    an error is listed, an error that is not new is taken for such a record's.
     """
     is_new = history.clear_at is not None and history.clear_at >= _second(poll.job.began_at)
     if is_new:
         return LoadStatus(expected, "in_error", has_error=True, message=history.message)
-    if record is not None and record.error_state is None:
+    if record.error_state is None or history.records < expected.sharers.get(record.stream_name, 0):
         return None
     state: Literal["in_error", "waiting"] = "in_error" if has_stale_error(history) else "waiting"
     return LoadStatus(expected, state, has_error=True, message=history.message)
@@ -189,16 +212,16 @@ class _Records:
         self._taken: set[int] = set()
         self._unclaimed: dict[str, list[str]] | None = None
 
-    def take(self, expected: ExpectedLoad) -> Load | None:
-        """Return the latest record that no other expected load has taken; None if no record is listed."""
-        names = [name for name in expected.load_names if name in self._loads] or self._similar(expected)
+    def take(self, expected: ExpectedLoad) -> _Found:
+        """Return the latest record that no other expected load has taken, if one is listed."""
+        exact = [name for name in expected.load_names if name in self._loads]
+        names = exact or self._similar(expected)
         records = sorted((record for name in names for record in self._loads[name]), key=_latest_load_first)
-        record = next(
-            (each for each in records if id(each) not in self._taken), records[-1] if records else None
-        )
-        if record is not None:
-            self._taken.add(id(record))
-        return record
+        free = next((each for each in records if id(each) not in self._taken), None)
+        if free is not None:
+            self._taken.add(id(free))
+            return _Found(free, is_shared=not exact)
+        return _Found(records[-1] if records else None, is_shared=True)
 
     def _similar(self, expected: ExpectedLoad) -> list[str]:
         """Return the listed names of the same table in a destination that changes case and punctuation.

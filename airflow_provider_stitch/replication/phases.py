@@ -18,7 +18,6 @@ from airflow_provider_stitch.connect.objects import ConnectionCheck, JobName, fo
 from airflow_provider_stitch.replication.expected_loads import (
     JobTimes,
     expected_loads,
-    is_requested,
     unknown_names,
 )
 from airflow_provider_stitch.replication.extraction import (
@@ -203,10 +202,7 @@ def _assess_streams(goal: Goal, known: Known, extraction: ExtractionVerdict) -> 
     if may_overlap_previous_job(known, job.began_at):
         expected = tuple(replace(each, must_settle=True) for each in expected)
     rules = LoadRules(timedelta(seconds=goal.load_settle), timedelta(seconds=goal.quiet_period))
-    # All are evaluated, because the load of a stream that was not requested may carry the same name.
-    evaluated = evaluate_loads(expected, known, rules, job)
-    requested = _requested(goal, known)
-    statuses = tuple(each for each in evaluated if is_requested(each.expected, requested))
+    statuses = evaluate_loads(expected, known, rules, job, _requested(goal, known))
     state = _sum_up(goal, statuses)
     return Assessment(
         state=state,
@@ -252,7 +248,7 @@ def _loading_failure(
     )
     return LoadingFailed(
         f"Loading of source {goal.source_name} ({goal.source_id}) failed: job {extraction.job_name}: "
-        f"the destination refused {len(wrong)} of {_streams(len(statuses))} with rows:\n{messages}\n"
+        f"the destination refused {len(wrong)} of {_streams(len(statuses))}:\n{messages}\n"
         "Fix the destination. Stitch keeps the rows for up to 30 days and retries the load, "
         "so running the task again then waits for them.",
         source_id=goal.source_id,
@@ -280,8 +276,9 @@ def _remarks_on_streams(goal: Goal, statuses: Sequence[LoadStatus]) -> tuple[str
         return (f"None of the requested streams had new rows: {listed(goal.streams)}",)
     if not statuses:
         return ("No stream had new rows, so there is nothing to load",)
-    named = listed(sorted(f"{status.expected.label} ({_rows(status)})" for status in statuses))
-    heading = f"{_streams(len(statuses))} to load: {named}"
+    certain = [each for each in statuses if each.expected.rows_confirmed]
+    named = listed(sorted(f"{each.expected.label} ({_rows(each)})" for each in certain))
+    heading = f"{_streams(len(certain))} to load: {named}" if certain else "No stream is known to have rows"
     loaded = sorted(
         (each.loaded_at, each.expected.label, each)
         for each in statuses
@@ -308,7 +305,7 @@ def _warnings_on_log(goal: Goal, known: Known, statuses: Sequence[LoadStatus]) -
     possible = sorted(each.label for each in expected if not each.rows_confirmed)
     if possible and known.log is None:
         warnings.append(_NO_LOG.format(_minutes(goal.quiet_period)))
-    elif possible and known.log is not None and not known.log.complete:
+    elif possible:
         warnings.append(_INCOMPLETE_LOG.format(listed(possible), _minutes(goal.quiet_period)))
     if unknown := unknown_names(expected):
         warnings.append(

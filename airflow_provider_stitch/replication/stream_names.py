@@ -30,6 +30,7 @@ class StreamNames:
         self._counts = Counter(stream.stream_name for stream in self._selected)
         self._all_counts = Counter(stream.stream_name for stream in streams)
         self._indexes: dict[tuple[int, bool], dict[str, list[Stream]]] = {}
+        self._listed: Counter[str] | None = None
 
     def are_shared_by(self, stream: Stream) -> bool:
         """Return whether another stream that may have rows has the same `stream_name`."""
@@ -44,7 +45,7 @@ class StreamNames:
         return stream.tap_stream_id if self.are_shared_by(stream) else stream.stream_name
 
     def find(self, name: str) -> tuple[Stream, ...]:
-        """Return the streams that a target's or tap's name stands for; several if nothing tells them apart.
+        """Return the streams that a user means by a name; several if the name is ambiguous.
 
         Selected streams are tried first, because only they have rows: by `stream_name`, then by
         `tap_stream_id`, then with the prefixes of a schema or database.
@@ -54,6 +55,28 @@ class StreamNames:
                 if found := self._index(form, selected=selected).get(name):
                     return tuple(found)
         return ()
+
+    def find_all(self, name: str) -> tuple[Stream, ...]:
+        """Return the selected streams whose rows a log can show under a name, in whichever form.
+
+        Without such a stream, those that are not selected (any more).
+        """
+        for selected in (True, False):
+            forms = (self._index(form, selected=selected).get(name, []) for form in range(len(_FORMS)))
+            if found := {stream.tap_stream_id: stream for streams in forms for stream in streams}:
+                return tuple(found.values())
+        return ()
+
+    def streams_named(self, name: str) -> int:
+        """Return of how many streams, selected now or before, a load may be listed under a name."""
+        return self._listed_counts()[name]
+
+    def _listed_counts(self) -> Counter[str]:
+        if self._listed is None:
+            self._listed = Counter(
+                name for stream in self._streams if stream.selected is not None for name in load_names(stream)
+            )
+        return self._listed
 
     def _index(self, form: int, *, selected: bool) -> dict[str, list[Stream]]:
         index = self._indexes.get((form, selected))

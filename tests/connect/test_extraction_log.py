@@ -284,6 +284,8 @@ def test_a_counter_of_a_database_names_its_table():
         "METRIC Point(metric_type='counter', metric='record_count', value=7, tags={'endpoint': a})",
         "METRIC Point(metric_type='counter', metric='record_count', value=7, tags={'endpoint': 'a'",
         f"METRIC Point(metric_type='counter', metric='record_count', value=7, tags={'{' * 3000}{'}' * 3000})",
+        "METRIC Point(metric_type='counter', metric='record_count', value=7, tags={[]: 1})",
+        "METRIC Point(metric_type='counter', metric='record_count', value=7, tags={{}})",
         f'METRIC: {{"tags": {"[" * 9000}{"]" * 9000}}}',
         'replicated 0 records from "a" endpoint',
         'replicated many records from "a" endpoint',
@@ -368,6 +370,9 @@ def test_a_quoted_line_creates_no_stream(quote):
         line(5, "tap", f'HTTP request to "{quote}" endpoint took 0.2s'),
         line(5, "tap", f"https://api.example/?q={quote}"),
         line(5, "target", f'Record: {{"text": "{quote}"}}'),
+        line(5, "target", f"https://api.example/ - {quote}"),
+        f"    target - INFO {quote}",
+        f"  {line(5, 'target', quote)}",
         f"  {quote}",
         quote,
         f"2026-08-17 06:00:05,000Z {quote}",
@@ -390,6 +395,26 @@ def test_a_batch_without_a_usable_time_has_none(stamp):
     log = parsed(line(1, "target", FIRST), f"{stamp}target - INFO {MARKER} orders")
 
     assert found(log) == {"orders": (None, 1, None, True)}
+
+
+@pytest.mark.parametrize(
+    "last",
+    [serialized(10, "comm", 9), line(10, "target", f"{MARKER} comm")],
+)
+def test_a_name_at_the_end_of_a_log_that_was_cut_off_creates_no_stream(last):
+    whole = "".join(f"{each}\n" for each in (line(0, "main", STITCH_4), line(1, "target", FIRST)))
+
+    assert found(parse_extraction_log([f"{whole}{last}".encode()])) == {}
+    assert list(found(parse_extraction_log([f"{whole}{last}\n".encode()]))) == ["comm"]
+
+
+def test_names_that_differ_in_bytes_that_are_not_utf_8_stay_apart():
+    lines = [
+        sent_old(10, name, 9).encode().replace(b"?", raw)
+        for name, raw in (("caf?", b"\xe9"), ("caf?", b"\xe8"))
+    ]
+
+    assert len(parse_extraction_log([line + b"\n" for line in lines]).streams) == 2
 
 
 # --- Limits ---------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from airflow_provider_stitch.connect.extraction_log import parse_extraction_log
 from airflow_provider_stitch.replication.known import Known
 from airflow_provider_stitch.replication.phases import Question, assess
 from tests.replication.facts import (
+    EARLIER,
     OURS,
     SUCCEEDED,
     at,
@@ -556,6 +557,104 @@ def test_a_tap_counter_counts_for_selected_streams_only(counted, expected):
     assert {each.expected.label for each in loading.streams if each.expected.rows_confirmed} == expected
 
 
+# --- What a log does not prove ---------------------------------------------------------------------------
+
+
+def test_a_log_that_was_cut_off_does_not_show_which_batch_was_the_last():
+    cut = log(sent("06:01:00", "commits", 60), ending=None)
+    long = {"extraction": extraction(end="06:50:00"), **GONE}
+
+    def state(loads, polled):
+        facts = known(cut, polls=(loads, polled), **long)
+        return assess(goal("loading", streams=("commits",)), facts).state
+
+    assert state([load("commits", "06:01:30")], "06:55:30") == "running"
+    assert state([load("commits", "06:01:30")], "07:04:59") == "running"
+    assert state([load("commits", "06:01:30")], "07:05:00") == "finished"
+    assert state([load("commits", "06:50:30")], "06:52:30") == "finished"
+
+
+def test_without_a_log_a_load_before_the_end_of_the_job_may_be_an_early_batch():
+    facts = known(None, streams=(COMMITS,), extraction=extraction(end="06:50:00"), **GONE)
+    early = facts.with_loads([load("commits", "06:01:30")], at("06:55:30"))
+
+    assert assess(goal("loading"), early).state == "running"
+    assert (
+        assess(goal("loading"), early.with_loads([load("commits", "06:01:30")], at("07:05:00"))).state
+        == "finished"
+    )
+
+
+def test_a_target_that_logs_no_requests_may_have_sent_several():
+    old = parsed_log(
+        "06:00:05 target INFO Using Stitch import URL https://import.example/v2/import/batch",
+        sent_uncounted("06:02:00", "commits", 20000),
+        "06:04:50 target INFO Exiting normally",
+        f"06:04:51 main INFO {SUCCEEDED}",
+    )
+
+    assert state_of(old, [load("commits", "06:02:30")], "06:02:31") == "running"
+    assert state_of(old, [load("commits", "06:02:30")], "06:04:30") == "finished"
+
+
+def test_a_requested_stream_is_kept_if_another_table_has_the_logged_name():
+    orders = stream("orders", "shop-public-orders", schema="public")
+    namesake = stream("public_orders", "shop-archive-public_orders", schema="archive")
+    the_log = log(sent("06:04:40", "public_orders", 7))
+    facts = known(the_log, streams=(orders, namesake), polls=([], "06:10:00"))
+
+    assert assess(goal("loading", streams=("orders",)), facts).state == "running"
+    loaded = facts.with_loads([load("public_orders", "06:05:00")], at("06:08:00"))
+    assert assess(goal("loading", streams=("orders",)), loaded).state == "finished"
+
+
+def test_a_load_that_serves_for_two_streams_settles():
+    streams = (stream("a.x"), stream("a x"))
+    the_log = log(sent("06:04:00", "a.x"), sent("06:04:40", "a x"))
+
+    assert state_of(the_log, [load("a_x", "06:05:00")], "06:05:01", streams=streams) == "running"
+    assert state_of(the_log, [load("a_x", "06:05:00")], "06:07:00", streams=streams) == "finished"
+
+
+def test_a_previous_job_that_was_listed_as_running_was_not_seen_to_end():
+    facts = known(polls=([load("commits", "06:04:41")], "06:04:42"))
+    facts = facts.with_extraction(extraction(EARLIER, end=None), at("06:00:10"), is_ours=False)
+    facts = facts.with_extraction(extraction(), at("06:05:00"), is_ours=True)
+
+    assert assess(goal("loading"), facts).state == "running"
+
+
+def test_the_gap_between_batches_under_two_names_counts():
+    the_log = log(sent("06:01:00", "orders"), sent("06:04:40", "public_orders"))
+
+    assert state_of(the_log, [load("orders", "06:05:00")], "06:07:01", streams=(ORDERS,)) == "running"
+    assert state_of(the_log, [load("orders", "06:05:00")], "06:09:40", streams=(ORDERS,)) == "finished"
+
+
+def test_a_counter_of_the_tap_counts_under_the_taps_own_name():
+    counted = replicated("06:02:00", "shopdb-public-orders", 2)
+    few = (
+        "06:00:05 target INFO Using Stitch import URL https://import.example/v2/import/batch",
+        sent_uncounted("06:02:01", "orders", 2),
+        "06:04:50 target INFO Exiting normally",
+        f"06:04:51 main INFO {SUCCEEDED}",
+    )
+    avro = avro_log(counted, marker("06:02:01", "orders"))
+
+    assert state_of(parsed_log(*few), [], "06:20:00", streams=(ORDERS,)) == "finished"
+    assert state_of(parsed_log(counted, *few), [], "06:20:00", streams=(ORDERS,)) == "running"
+    loading = assess(goal("loading"), known(avro, streams=(ORDERS,), polls=([], "06:05:00")))
+    assert [each.expected.rows for each in loading.streams] == [2]
+
+
+def test_a_possible_requested_stream_does_not_wait_for_another_stream():
+    cut = log(sent("06:04:00", "commits"), ending=None)
+    facts = known(cut, polls=([load("issues", "06:05:00")], "06:20:00"), **GONE)
+
+    assert assess(goal("loading", streams=("issues",)), facts).state == "finished"
+    assert assess(goal("loading"), facts).state == "running"
+
+
 # --- Load errors ----------------------------------------------------------------------------------------
 
 BAD = load("commits", None, error="relation is locked")
@@ -646,6 +745,36 @@ LOADED = load("commits", "06:09:47")
 )
 def test_a_load_error_fails_if_it_is_new_or_lasts(polls, state):
     assert assess(goal("loading"), known(polls=polls)).state == state
+
+
+@pytest.mark.parametrize(
+    ("polls", "state"),
+    [
+        pytest.param(
+            [([load("orders", None, "old")], f"06:{minute}:00") for minute in ("05", "06", "15")],
+            "running",
+            id="an old error under the name that a deselected table has",
+        ),
+        pytest.param(
+            [
+                ([load("orders", "05:00:00")], "06:00:10"),
+                ([load("orders", None, "new"), load("public_orders", "06:05:00")], "06:08:00"),
+            ],
+            "finished",
+            id="an error under another name than our load's",
+        ),
+        pytest.param(
+            [([load("public_orders", None, "old")], f"06:{minute}:00") for minute in ("05", "06", "15")],
+            "failed",
+            id="an old error under our own name",
+        ),
+    ],
+)
+def test_an_error_of_a_deselected_table_of_the_same_name_does_not_fail(polls, state):
+    streams = (ORDERS, stream("orders", "shopdb-archive-orders", schema="archive", selected=False))
+    the_log = log(sent("06:04:40", "public_orders", 3))
+
+    assert assess(goal("loading"), known(the_log, streams=streams, polls=polls)).state == state
 
 
 def test_an_error_that_was_not_polled_for_is_kept():
