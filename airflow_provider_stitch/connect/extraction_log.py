@@ -16,7 +16,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_stitch.connect._exit_line import EXIT_LIMIT as _EXIT_LIMIT
@@ -79,9 +79,9 @@ class ExtractionLog:
     exits: tuple[PhaseExit, ...]  #: the phases that the exit line mentions, in its order
     exit_line: str | None  #: from "Exit status is:" on, on one line; None if the log has no exit line
     exited_at: datetime | None  #: UTC
-    #: Rows by the names that the tap writes, summed up. Some taps count only parent streams, or nothing.
-    tap_rows: Mapping[str, int]
     problems: tuple[str, ...]  #: the last 20 ERROR and CRITICAL lines, each of at most 500 characters
+    #: Rows by the names that the tap writes, summed up. Some taps count only parent streams, or nothing.
+    tap_rows: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def succeeded(self) -> bool | None:
