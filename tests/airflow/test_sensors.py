@@ -208,7 +208,8 @@ def test_what_can_never_finish_fails_at_once_and_without_a_retry(
 
     assert ran.state == "failed"
     assert words in ran.output
-    assert "AirflowFailException" in ran.output
+    assert "NeverFinishes: " in ran.output
+    assert ran.instances["wait"].try_number == 1
 
 
 def test_the_runs_data_interval_can_be_the_instant(airflow, stitch, github):
