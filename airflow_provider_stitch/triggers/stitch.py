@@ -217,7 +217,7 @@ class StitchPhaseTrigger(BaseTrigger):
     async def _stop_unless_awaited(self, goal: Goal, job_name: str) -> None:
         try:
             if await still_waits(self, job_name):
-                self.log.info("Job %s goes on: its task still waits, only this triggerer does not", job_name)
+                self.log.info("Leaving job %s running: no user has ended its task", job_name)
                 return
         except Exception as error:  # noqa: BLE001 - of any Airflow's database or supervisor
             self.log.warning(

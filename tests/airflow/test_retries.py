@@ -101,6 +101,22 @@ def test_a_success_that_airflow_has_not_heard_of_is_told_again(stitch, github, c
     assert len(stitch.jobs(github)) == 1
 
 
+#: A job that does not end while a test runs, unless the test lets it end.
+LONG = JobPlan(tap_seconds=80_000)
+
+
+def end_job_once_it_is_awaited(stitch, mocker):
+    """Let the running job end when the task begins to wait, and neither earlier nor later."""
+    wait = Watch.wait
+    advance = iter([lambda: stitch.advance(81_000)])
+
+    async def end_job_first(watch):
+        next(advance, lambda: None)()
+        return await wait(watch)
+
+    mocker.patch.object(Watch, "wait", end_job_first)
+
+
 def killed_before_it_hears_of_its_job(mocker, context, **options):
     """Run a try whose worker dies between Stitch's start of the job and the answer."""
     mocker.patch.object(StitchRunReplicationJobOperator, "_remember", side_effect=KeyboardInterrupt)
@@ -114,9 +130,12 @@ def killed_before_it_hears_of_its_job(mocker, context, **options):
 def test_a_job_whose_name_died_with_its_worker_is_found_again(
     stitch, github, context, mocker, if_running, is_over
 ):
+    stitch.plan_jobs(github, LONG)
     killed_before_it_hears_of_its_job(mocker, context, if_running=if_running)
     if is_over:
-        stitch.advance(1000)
+        stitch.advance(81_000)
+    else:
+        end_job_once_it_is_awaited(stitch, mocker)
 
     result = operator(if_running=if_running).execute(context)
 
@@ -126,7 +145,9 @@ def test_a_job_whose_name_died_with_its_worker_is_found_again(
 
 
 def test_a_job_whose_name_died_is_found_again_by_a_task_that_does_not_wait(stitch, github, context, mocker):
+    stitch.plan_jobs(github, LONG)
     killed_before_it_hears_of_its_job(mocker, context, wait_for=None)
+    end_job_once_it_is_awaited(stitch, mocker)
 
     result = operator(wait_for=None).execute(context)
 
@@ -147,7 +168,7 @@ def test_a_worker_that_was_killed_before_it_asked_for_a_job_leaves_that_to_the_n
 
 
 def test_a_start_that_was_refused_leaves_nothing_to_look_for(stitch, github, context):
-    stitch.start_job(github)
+    stitch.start_job(github, LONG)
 
     with pytest.raises(JobAlreadyRunning, match="in progress already"):
         operator(if_running="fail").execute(context)
