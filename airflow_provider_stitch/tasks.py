@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperatorLink, conf
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
 
+    from airflow_provider_stitch.connect.errors import StitchError
     from airflow_provider_stitch.hooks.stitch import StitchHook
     from airflow_provider_stitch.replication.goals import Goal
     from airflow_provider_stitch.replication.outcome import Outcome
@@ -53,6 +54,8 @@ class StitchTask:
         log: Any
         defer: Any
 
+    current_watch: Watch | None = None  #: what this worker waits with
+
     @cached_property
     def hook(self) -> StitchHook:
         """The hook of this task's connection."""
@@ -84,7 +87,7 @@ class StitchTask:
 
     def wait(self, goal: Goal, deadline: float | None) -> Outcome:
         """Wait in this worker, with the connection's new token once Stitch refuses the one that it had."""
-        watch = self.watch(goal, deadline)
+        watch = self.current_watch = self.watch(goal, deadline)
         outcome = run(watch.wait())
         while outcome.is_refused_token and self.takes_new_token(watch):
             outcome = run(watch.wait())
@@ -162,7 +165,12 @@ def outcome_of(event: dict[str, Any]) -> Outcome:
     from airflow_provider_stitch.replication.outcome import Outcome
 
     try:
-        return Outcome(goal=event["goal"], result=event["result"], error=event["error"])
+        return Outcome(
+            goal=event["goal"],
+            result=event["result"],
+            error=event["error"],
+            extraction_over=event.get("extraction_over", False),  # absent in events of earlier versions
+        )
     except (KeyError, TypeError) as error:
         raise ValueError(f"This event is none of StitchPhaseTrigger's: {event!r}") from error
 
@@ -177,8 +185,38 @@ def failing_for_good() -> Iterator[None]:
     except StitchError as error:
         if error.retryable:
             raise
-        # What a person has to mend is all in the message; how the code got there would only hide it.
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+        # The message contains all that a person needs; the traceback would only hide it.
+        raise permanent(error) from None
+
+
+def permanent(error: StitchError) -> AirflowFailException:
+    """Return an error that Airflow does not retry, and that is of the same kind with the same attributes.
+
+    So a callback can use its kind, `source_id` and `job_name`.
+    """
+    return cast("AirflowFailException", _made_permanent(type(error), str(error), error.__dict__))
+
+
+_permanent_kinds: dict[type[StitchError], Any] = {}
+
+
+def _permanent_kind(kind: type[StitchError]) -> Any:
+    if kind not in _permanent_kinds:
+        members = {"__reduce__": _reduce_permanent, "__doc__": kind.__doc__, "__module__": kind.__module__}
+        _permanent_kinds[kind] = type(kind.__name__, (kind, AirflowFailException), members)
+    return _permanent_kinds[kind]
+
+
+def _reduce_permanent(error: StitchError) -> tuple[Any, ...]:
+    kind = type(error).__bases__[0]
+    return _made_permanent, (kind, str(error), error.__dict__)
+
+
+def _made_permanent(kind: type[StitchError], message: str, attributes: dict[str, Any]) -> StitchError:
+    """Return what `_reduce_permanent` has described: a class that is made here has no name to import."""
+    error: StitchError = _permanent_kind(kind)(message)
+    error.__dict__.update(attributes)
+    return error
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

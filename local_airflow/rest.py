@@ -87,6 +87,10 @@ class AirflowApi:
         body = {"connection_id": connection_id, **connection, "extra": json.dumps(connection["extra"])}
         self._call("POST", "connections", json=body)
 
+    def remove_connection(self, connection_id: str) -> None:
+        """Remove a connection."""
+        self._session.delete(f"{self._url}/api/v2/connections/{connection_id}", timeout=TIMEOUT)
+
     def runs_of_tasks(self) -> dict[str, str]:
         """Return the ids of the runs to which the 100 newest tasks belong, by the ids of their tries."""
         path, newest = "dags/~/dagRuns/~/taskInstances", {"limit": 100, "order_by": "-run_after"}

@@ -22,13 +22,17 @@ LATER_TRY = (None, "up_for_retry", "scheduled", "queued", "running", "deferred")
 # Seconds that Airflow may take to answer a task that is being killed, out of the 5 that it leaves it.
 ASK_PATIENCE = 1.5
 
+NOT_FOUND = 404
+
 logger = logging.getLogger(__name__)
 
 
 class Kept(NamedTuple):
     """What an earlier try has left: a job, or that it was about to start one."""
 
+    source: str  #: what the user gave as the source
     source_id: int
+    client_id: int | None  #: the account
     job: Goal | None  #: None: the try was killed before Stitch's answer was here, so a job may run or not
     starting_at: datetime | None  #: Stitch's time just before the start was sent
 
@@ -43,16 +47,33 @@ class KeptJob:
     def __init__(self, context: Context) -> None:
         self._store: Any = context.get("task_state_store")
         self._ti: Any = context["ti"]
-        # Clearing a task grants it more tries. Who clears it wants the rows that are new now.
+        # A user who clears a task wants the rows that are new now. A clear grants a task more tries, but not
+        # one that is running: then only the number of clears in the run differs.
         self._max_tries = getattr(context["ti"], "max_tries", None)
+        self._clears = getattr(context.get("dag_run"), "clear_number", None)
 
-    def about_to_start(self, source: Source, instant: datetime) -> None:
-        """Keep that a job is about to be started: a worker can be killed while its start is on the way."""
-        self._set(source.id, starting_at=instant.isoformat())
+    def about_to_start(self, source: Source, given: str, client_id: int, instant: datetime) -> None:
+        """Store that a job is about to be started: a worker can be killed before Stitch's response arrives.
 
-    def keep(self, goal: Goal) -> None:
-        """Keep a job by its name."""
-        self._set(goal.source_id, job=goal.to_dict())
+        :param given: what the user gave as the source.
+        """
+        self._set(source.id, given, client_id, starting_at=instant.isoformat())
+
+    def keep(self, goal: Goal, given: str) -> bool:
+        """Store a job by its name. Return False if Airflow has given this try's place to a later one.
+
+        :param given: what the user gave as the source.
+        """
+        return self._set(goal.source_id, given, goal.client_id, job=goal.to_dict())
+
+    def end_try(self) -> None:
+        """Store that this try has ended by itself, so that from now on a clear grants the task more tries."""
+        try:
+            kept = self._store.get(JOB_KEY) if self._store is not None else None
+            if kept is not None:
+                self._write({**kept, "clears": None})
+        except Exception:  # the error that ended the try must reach Airflow
+            logger.exception("Airflow could not store that this try has ended; a clear makes no difference.")
 
     def forget(self) -> None:
         """Keep nothing: the next try needs a job of its own."""
@@ -67,17 +88,22 @@ class KeptJob:
         kept = cast("dict[str, Any] | None", self._store.get(JOB_KEY)) if self._store is not None else None
         if kept is None or kept["max_tries"] != self._max_tries:
             return None
+        if kept.get("clears") not in (None, self._clears):
+            return None
         job, starting_at = kept["job"], kept["starting_at"]
         return Kept(
+            kept["source"],
             kept["source_id"],
+            kept["client_id"],
             Goal.from_dict(job) if job is not None else None,
             parse_time(starting_at) if starting_at is not None else None,
         )
 
-    def is_taken_over(self) -> bool:
-        """Whether a later try goes on with the job: Airflow had given this one up while it was held up, say.
+    def is_taken_over(self) -> bool | None:
+        """Return whether a later try continues with the job, because Airflow had given this one up.
 
-        False if Airflow does not answer in time: this is asked by a task that is being killed.
+        None if Airflow does not answer in time: a task that is being killed asks this. The job is then left
+        to the next try, because a job that runs on costs less than a lost one.
         """
         answers: list[bool] = []
 
@@ -91,7 +117,7 @@ class KeptJob:
         thread = threading.Thread(target=ask, daemon=True)
         thread.start()
         thread.join(ASK_PATIENCE)
-        return answers == [True]
+        return answers[0] if answers else None
 
     def _is_given_up(self) -> bool:
         # A try that was given up can't read what it has kept. Nor can one whose task a user has cleared, but
@@ -105,8 +131,32 @@ class KeptJob:
         return any(state in LATER_TRY for state in states.get(ti.run_id, {}).values())
 
     def _set(
-        self, source_id: int, *, job: dict[str, Any] | None = None, starting_at: str | None = None
-    ) -> None:
-        if self._store is not None:
-            kept = {"source_id": source_id, "job": job, "starting_at": starting_at}
-            self._store.set(JOB_KEY, {**kept, "max_tries": self._max_tries})
+        self,
+        source_id: int,
+        given: str,
+        client_id: int,
+        *,
+        job: dict[str, Any] | None = None,
+        starting_at: str | None = None,
+    ) -> bool:
+        kept = {"source": given, "source_id": source_id, "client_id": client_id}
+        tries = {"max_tries": self._max_tries, "clears": self._clears}
+        return self._write({**kept, "job": job, "starting_at": starting_at, **tries})
+
+    def _write(self, kept: dict[str, Any]) -> bool:
+        """Store what is kept. Return False if this try's id is gone, because a later try has another one."""
+        if self._store is None:
+            return True
+        try:
+            self._store.set(JOB_KEY, kept)
+        except Exception as error:
+            if not _is_not_found(error):
+                raise
+            return False
+        return True
+
+
+def _is_not_found(error: Exception) -> bool:
+    """Return whether Airflow's API server responded with 404. Only Airflow 3.3 and later have the class."""
+    detail = getattr(getattr(error, "error", None), "detail", None)
+    return isinstance(detail, dict) and detail.get("status_code") == NOT_FOUND

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_stitch.operators.kept_job import KeptJob
+from airflow_provider_stitch.operators.run_result import Awaited, brief, closing_line, naming
 from airflow_provider_stitch.tasks import (
     Deadline,
     StitchSourceLink,
@@ -21,11 +21,10 @@ from airflow_provider_stitch.tasks import (
     outcome_of,
     run,
     seconds,
-    url_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
@@ -128,82 +127,173 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
         self._kept: KeptJob | None = None
         self._killed = False
         self._timed_out = False
+        self._stop_failed = False
+        self._nothing_to_stop = False  #: the job was seen to end, or the one stop of this try was sent
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the job, unless an earlier try of this task did, and wait."""
         with failing_for_good():
+            self._kept = KeptJob(context)
             deadline = Deadline.of(context, self.timeout, self.execution_timeout)
             try:
-                kept = KeptJob(context).recall()
-                if kept is None:
-                    return self._start(context, deadline)
-                return self._go_on(context, kept, deadline)
+                return self._run(context, self._begin(context, deadline), deadline)
             except AirflowTaskTimeout:
                 self._timed_out = True
                 if self.stop_on_kill:  # by `on_kill`, which Airflow calls next
-                    KeptJob(context).forget()
+                    self._kept.forget()
+                raise
+            except Exception:
+                self._leave_for_next_try()
                 raise
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Go on where the triggerer has left off."""
+        """Continue after the wait in the triggerer."""
         with failing_for_good():
-            carried = event["carried"]
+            self._kept = KeptJob(context)
+            carried, outcome = event["carried"], outcome_of(event)
             deadline = Deadline(*carried["deadline"])
-            return self._after(
-                context, outcome_of(event), carried["awaited"], deadline, carried["first_try_at"]
+            awaited = Awaited.of(outcome, carried["awaited"], carried["first_try_at"])
+            # The trigger has sent the one stop of this try, if one was due.
+            self._nothing_to_stop = awaited.what in OWN and (
+                outcome.extraction_over or "stop_succeeded" in event
             )
+            self._stop_failed = not event.get("stop_succeeded", True)
+            try:
+                return self._run(context, self._after(context, awaited, outcome, deadline), deadline)
+            except Exception:
+                self._leave_for_next_try()
+                raise
 
     def on_kill(self) -> None:
         """Stop the job in Stitch, if it is this task's own and still runs, and no later try waits for it."""
         self._killed = True
-        if not self.stop_on_kill or self._own is None:
+        if not self.stop_on_kill or self._own is None or self._nothing_to_stop:
             return
-        if self._kept is not None and not self._timed_out and self._kept.is_taken_over():
-            self.log.info("Job %s goes on: a later try of this task waits for it", self._own.job_name)
+        if self._kept is not None and not self._timed_out and self._is_left_to_next_try(self._own.job_name):
             return
         from airflow_provider_stitch.replication.start import stop_job
 
+        self._nothing_to_stop = True
+        known = self.current_watch.known if self.current_watch is not None else None
         # Airflow may call this inside a signal handler, above an event loop that is at work in this thread.
         reader = self.reader(time.time() + KILL_PATIENCE)
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            stopped = pool.submit(run, stop_job(reader, self._own)).result()
+            stopped = pool.submit(run, stop_job(reader, self._own, known=known)).result()
         self.log.info("Stopped job %s in Stitch" if stopped else "Job %s is over already", self._own.job_name)
+
+    def _is_left_to_next_try(self, job_name: str | None) -> bool:
+        taken_over = self._kept.is_taken_over() if self._kept is not None else False
+        if taken_over:
+            self.log.info("Job %s goes on: a later try of this task waits for it", job_name)
+        elif taken_over is None:
+            self.log.warning(
+                "Leaving job %s running: Airflow did not respond in time, so whether a later try of this "
+                "task waits for the job is not known. If none does, stop the job in Stitch.",
+                job_name,
+            )
+        return taken_over is not False
+
+    def _run(self, context: Context, step: Awaited | dict[str, Any], deadline: Deadline) -> dict[str, Any]:
+        """Wait for one thing after the other, until there is a result."""
+        while isinstance(step, Awaited):
+            outcome = self._wait(step, deadline)
+            step = self._after(context, step, outcome, deadline)
+        return step
+
+    def _begin(self, context: Context, deadline: Deadline) -> Awaited | dict[str, Any]:
+        """Start a job, or continue with the one that an earlier try started."""
+        from airflow_provider_stitch.operators.same_source import find_again
+
+        kept = KeptJob(context).recall()
+        if kept is None or kept.source != str(self.source):
+            return self._start(context, deadline)
+        reader = self.reader(deadline.at)
+        if kept.job is None:
+            self.log.info("An earlier try of this task was killed while it started a job: looking for it")
+            return self._start(context, deadline, kept, kept.starting_at)
+        source = run(find_again(self.hook, reader, kept.source_id, kept.client_id))
+        job = {"job_name": kept.job.job_name, "job_began_at": kept.job.job_began_at}
+        goal = self._goal(self.wait_for or "end", source, **job)
+        self._remember(context, goal)
+        self.leave_link(context, goal)
+        self.log.info("An earlier try of this task started job %s: going on with it", goal.job_name)
+        if self.wait_for is None:
+            return brief(goal, goal.began_at)
+        return Awaited(goal, "picked up")
 
     # --- Starting ---------------------------------------------------------------------------------------
 
     def _start(
-        self, context: Context, deadline: Deadline, first_try_at: datetime | None = None
-    ) -> dict[str, Any]:
+        self,
+        context: Context,
+        deadline: Deadline,
+        known: Kept | Goal | None = None,
+        first_try_at: datetime | None = None,
+    ) -> Awaited | dict[str, Any]:
+        """Start a job.
+
+        :param known: names the source and the account by their ids, which a renamed source keeps. None: the
+            source is still to be found by what the user gave.
+        """
         from airflow_provider_stitch.replication.start import Occupied
 
-        source, answer = run(self._try_to_start(context, self.reader(deadline.at), first_try_at))
+        self._own, self._nothing_to_stop = None, False
+        try:
+            source, answer = run(self._try_to_start(context, self.reader(deadline.at), known, first_try_at))
+        except BaseException:
+            # Airflow 2 interrupts a killed task that waits for the response to its start. The response has
+            # arrived by now, since the event loop waits for its threads.
+            if self._killed:
+                self.on_kill()
+            raise
         if isinstance(answer, Occupied):
             return self._when_occupied(context, source, answer, deadline)
-        phase = self.wait_for or "end"
-        goal = self._goal(phase, source, job_name=answer.job_name, job_began_at=answer.began_at)
-        self._remember(context, goal)
-        url = self.leave_link(context, goal)
-        self.log.info("Started job %s of source %s: %s", answer.job_name, source.label, url)
+        goal = self._goal(
+            self.wait_for or "end", source, job_name=answer.job_name, job_began_at=answer.began_at
+        )
+        self._own = goal
         if self._killed:  # while the start was on its way, and it had no name yet
             self.on_kill()
+        self._remember(context, goal)
+        url = self.leave_link(context, goal)
+        verb = "Found" if answer.is_found else "Started"
+        self.log.info("%s job %s of source %s: %s", verb, answer.job_name, source.label, url)
         if self.wait_for is None:
-            return _brief(goal, answer.began_at)
-        return self._wait(context, goal, "ours", deadline)
+            return brief(goal, answer.began_at)
+        return Awaited(goal, "picked up" if answer.is_found else "ours")
 
     async def _try_to_start(
-        self, context: Context, reader: AccountReader, first_try_at: datetime | None
+        self,
+        context: Context,
+        reader: AccountReader,
+        known: Kept | Goal | None,
+        first_try_at: datetime | None,
     ) -> tuple[Source, Started | Occupied]:
         """Check all that can be checked, so that nothing is started in vain; then start."""
         from airflow_provider_stitch.connect.errors import JobNotStarted
+        from airflow_provider_stitch.operators.same_source import find, find_again
         from airflow_provider_stitch.replication.start import start_job, stitch_time
 
-        with _naming(self.source):
-            source = await self._find_source(reader)
+        with naming(self.source):
+            if known is None:
+                source = await find(self.hook, reader, self.source)
+            else:
+                source = await find_again(self.hook, reader, known.source_id, known.client_id)
             await self._check_that_it_can_start(source, reader)
             if self._killed:  # Airflow lets a task that it has told to end go on for 5 s
                 raise JobNotStarted(f"Source {source.label}: this task was killed, so it started no job.")
-            KeptJob(context).about_to_start(source, first_try_at or stitch_time(reader))
-            return source, await start_job(reader, source, first_try_at=first_try_at, warn=self.log.warning)
+            kept = KeptJob(context)
+            kept.about_to_start(
+                source, str(self.source), self.hook.client.client_id, first_try_at or stitch_time(reader)
+            )
+
+            def take(started: Started) -> None:
+                job = {"job_name": started.job_name, "job_began_at": started.began_at}
+                self._own = self._goal(self.wait_for or "end", source, **job)
+
+            return source, await start_job(
+                reader, source, first_try_at=first_try_at, on_started=take, warn=self.log.warning
+            )
 
     async def _check_that_it_can_start(self, source: Source, reader: AccountReader) -> None:
         from airflow_provider_stitch.replication.loading import select_streams
@@ -220,15 +310,9 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
                 "Source %s is paused: that holds back Stitch's schedule, not this task", source.label
             )
 
-    async def _find_source(self, reader: AccountReader) -> Source:
-        source = await reader.ask(lambda: self.hook.resolve_source(self.source))
-        # The account's number is asked for here if the source does not tell, and known from then on.
-        await reader.ask(lambda: reader.client.client_id)
-        return source
-
     def _when_occupied(
         self, context: Context, source: Source, occupied: Occupied, deadline: Deadline
-    ) -> dict[str, Any]:
+    ) -> Awaited | dict[str, Any]:
         """Stitch runs another job of this source, and does not say which."""
         from airflow_provider_stitch.connect.errors import JobAlreadyRunning
 
@@ -240,7 +324,7 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
                 "Waiting until Stitch lists it: if it began after that start, it counts as ours.",
                 source.label,
             )
-            return self._wait(context, end, "lost", deadline, occupied.first_try_at.isoformat())
+            return Awaited(replace(end, phase="extraction"), "lost", occupied.first_try_at.isoformat())
         KeptJob(context).forget()  # nothing was started
         if self.if_running == "fail":
             raise JobAlreadyRunning(
@@ -249,7 +333,7 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
                 source_id=source.id,
             )
         if self.if_running == "join":
-            return self._join(context, end, deadline)
+            return self._join(end)
         if self.if_running == "restart":
             self.log.warning("Stopping the job of source %s that is running", source.label)
             reader = self.reader(deadline.at)
@@ -258,14 +342,14 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
             self.log.info(
                 "A job of source %s is running already; ours starts when it has ended", source.label
             )
-        return self._wait(context, end, "turn", deadline)
+        return Awaited(end, "turn")
 
-    def _join(self, context: Context, end: Goal, deadline: Deadline) -> dict[str, Any]:
+    def _join(self, end: Goal) -> Awaited | dict[str, Any]:
         self.log.info("A job of source %s is running already; it counts as ours", end.source_name)
         if self.wait_for is None:
-            return _brief(end, None)
+            return brief(end, None)
         goal = replace(end, phase=self.wait_for, streams=self._streams_for(self.wait_for))
-        return self._wait(context, goal, "joined", deadline)
+        return Awaited(goal, "joined")
 
     # --- Waiting ----------------------------------------------------------------------------------------
 
@@ -288,62 +372,61 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
             tuple(self.streams) if self.streams is not None and phase in ("preparation", "loading") else None
         )
 
-    def _wait(
-        self,
-        context: Context,
-        goal: Goal,
-        awaited: str,
-        deadline: Deadline,
-        first_try_at: str | None = None,
-    ) -> dict[str, Any]:
-        """Wait for a goal, here or in the triggerer, and go on with `_after`."""
+    def _wait(self, step: Awaited, deadline: Deadline) -> Outcome:
+        """Wait, here or in the triggerer: then `execute_complete` continues."""
         until = deadline.at
-        if awaited == "turn":
+        if step.what == "turn":
             soon = time.time() + LONGEST_QUEUEING
             until = soon if until is None else min(soon, until)
+        is_own = step.what in OWN
+        self._own = step.goal if is_own else None
         if self.deferrable:
-            stop_on_kill = self.stop_on_kill and awaited in OWN
+            stop_on_kill = self.stop_on_kill and is_own
             self.defer_until(
-                goal,
+                step.goal,
                 until,
-                carried={"awaited": awaited, "deadline": list(deadline), "first_try_at": first_try_at},
+                carried={
+                    "awaited": step.what,
+                    "deadline": list(deadline),
+                    "first_try_at": step.first_try_at,
+                },
                 stop_on_kill=stop_on_kill,
                 stop_at_deadline=stop_on_kill and deadline.is_execution_timeout,
             )
-        outcome = self.wait(goal, until)
-        return self._after(context, outcome, awaited, deadline, first_try_at)
+        return self.wait(step.goal, until)
 
     def _after(
-        self,
-        context: Context,
-        outcome: Outcome,
-        awaited: str,
-        deadline: Deadline,
-        first_try_at: str | None,
-    ) -> dict[str, Any]:
-        """Go on after a wait: for the end of a job in our way, or for the phase itself."""
-        if awaited == "lost":
-            return self._after_lost_start(context, outcome, deadline, first_try_at or "")
-        if awaited == "turn":
-            return self._after_queueing(context, outcome, deadline)
-        return self._close(context, outcome, awaited, deadline)
+        self, context: Context, step: Awaited, outcome: Outcome, deadline: Deadline
+    ) -> Awaited | dict[str, Any]:
+        """Continue after a wait: for the end of a job in our way, or for the phase itself."""
+        if step.what == "lost":
+            return self._after_lost_start(context, outcome, deadline, step.first_try_at or "")
+        if step.what == "turn":
+            return self._after_queueing(context, step, outcome, deadline)
+        return self._close(context, step, outcome, deadline)
 
-    def _after_queueing(self, context: Context, outcome: Outcome, deadline: Deadline) -> dict[str, Any]:
+    def _after_queueing(
+        self, context: Context, step: Awaited, outcome: Outcome, deadline: Deadline
+    ) -> Awaited | dict[str, Any]:
         # What the list does not show, a second try does: Stitch refuses it as long as a job runs.
         in_time = deadline.at is None or time.time() < deadline.at
         if outcome.error is not None and not (outcome.error["kind"] == "PhaseTimedOut" and in_time):
             outcome.raise_for_error()
-        return self._start(context, deadline)
+        return self._start(context, deadline, step.goal)
 
     def _after_lost_start(
         self, context: Context, outcome: Outcome, deadline: Deadline, first_try_at: str
-    ) -> dict[str, Any]:
+    ) -> Awaited | dict[str, Any]:
         from airflow_provider_stitch.connect.errors import JobAlreadyRunning
         from airflow_provider_stitch.connect.objects import parse_time
         from airflow_provider_stitch.replication.goals import Goal
 
-        outcome.raise_for_error()
         found = Goal.from_dict(outcome.goal)
+        kind = outcome.error["kind"] if outcome.error else None
+        if kind == "JobLost":
+            KeptJob(context).forget()  # else the next try would take the later job for this one
+        if found.job_name is None or kind not in (None, *JOB_IS_OF_NO_USE):
+            outcome.raise_for_error()
         is_ours = found.began_at is not None and found.began_at >= parse_time(first_try_at)
         if not is_ours and self.if_running == "fail":
             raise JobAlreadyRunning(
@@ -352,38 +435,44 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
                 source_id=found.source_id,
                 job_name=found.job_name,
             )
-        if not is_ours and self.if_running in ("queue", "restart"):
-            return self._start(context, deadline)
+        # Nothing resumes a terminated job, and whoever stopped it did not know that it is this task's.
+        if kind == "JobTerminated" or (not is_ours and self.if_running in ("queue", "restart")):
+            return self._start(context, deadline, found)
         self.log.info("Job %s %s", found.job_name, "is ours" if is_ours else "counts as ours")
         if is_ours:
             self._remember(context, found)
         if self.wait_for is None:
-            return _brief(found, found.began_at)
+            return brief(found, found.began_at)
         goal = replace(found, phase=self.wait_for, streams=self._streams_for(self.wait_for))
-        return self._wait(context, goal, "ours" if is_ours else "joined", deadline)
+        return Awaited(goal, "picked up" if is_ours else "joined")
 
     # --- Ending -----------------------------------------------------------------------------------------
 
-    def _close(self, context: Context, outcome: Outcome, awaited: str, deadline: Deadline) -> dict[str, Any]:
+    def _close(
+        self, context: Context, step: Awaited, outcome: Outcome, deadline: Deadline
+    ) -> Awaited | dict[str, Any]:
         from airflow_provider_stitch.replication.goals import Goal
 
-        self._own = Goal.from_dict(outcome.goal) if awaited in OWN else None
+        goal = Goal.from_dict(outcome.goal)
+        self._own = goal if step.what in OWN else None
         kind = outcome.error["kind"] if outcome.error else None
-        if kind == "JobTerminated" and awaited == "picked up" and not self._killed:
+        if kind == "JobTerminated" and step.what == "picked up" and not self._killed:
             self.log.warning("That job was stopped, so this try starts one of its own")
             KeptJob(context).forget()
-            return self._start(context, deadline)
+            return self._start(context, deadline, goal)
         if kind == "PhaseTimedOut" and deadline.is_execution_timeout and self.stop_on_kill:
             self._stop_for_timeout(context)
         elif kind in JOB_IS_OF_NO_USE:
             KeptJob(context).forget()
         result = self.finish(outcome)
-        self.log.info(_closing_line(result, self.wait_for))
+        self.log.info(closing_line(result, self.wait_for))
         return result
 
     def _stop_for_timeout(self, context: Context) -> None:
         from airflow_provider_stitch.connect.errors import StitchError
 
+        if self._stop_failed:
+            return
         try:
             self.on_kill()
         except StitchError as error:  # the timeout is what the task should fail with
@@ -396,26 +485,30 @@ class StitchRunReplicationJobOperator(StitchTask, BaseOperator):
     def _remember(self, context: Context, goal: Goal) -> None:
         """Keep the job before the wait begins, so that a later try picks it up and starts no other."""
         self._own = goal
-        self._kept = KeptJob(context)
-        self._kept.keep(goal)
+        if not KeptJob(context).keep(goal, str(self.source)):
+            self._end_outdated_try(goal)
+        if self._killed:  # meanwhile, when this process could not ask Airflow for a later try
+            self.on_kill()
         context["ti"].xcom_push(key="job_name", value=goal.job_name)
 
-    def _go_on(self, context: Context, kept: Kept, deadline: Deadline) -> dict[str, Any]:
-        """Go on with the job of an earlier try, if it has started one of this source."""
-        source = run(self._find_source(self.reader(deadline.at)))
-        if kept.source_id != source.id:
-            return self._start(context, deadline)
-        if kept.job is None:
-            self.log.info("An earlier try of this task was killed while it started a job: looking for it")
-            return self._start(context, deadline, kept.starting_at)
-        job = {"job_name": kept.job.job_name, "job_began_at": kept.job.job_began_at}
-        goal = self._goal(self.wait_for or "end", source, **job)
-        self._remember(context, goal)
-        self.leave_link(context, goal)
-        self.log.info("An earlier try of this task started job %s: going on with it", goal.job_name)
-        if self.wait_for is None:
-            return _brief(goal, goal.began_at)
-        return self._wait(context, goal, "picked up", deadline)
+    def _end_outdated_try(self, goal: Goal) -> None:
+        """Stop the job if a user cleared this task while it started the job, and end this try.
+
+        :raises StitchError: always. Airflow has another id for the next try, and kills this one soon.
+        """
+        from airflow_provider_stitch.connect.errors import StitchError
+
+        self.on_kill()
+        raise StitchError(
+            f"Source {goal.source_name} ({goal.source_id}): Airflow ended this try of the task while it "
+            f"started job {goal.job_name}. The next try of the task continues.",
+            source_id=goal.source_id,
+            job_name=goal.job_name,
+        )
+
+    def _leave_for_next_try(self) -> None:
+        if self._kept is not None and not self._killed:
+            self._kept.end_try()
 
 
 # What is awaited when the job is this task's own.
@@ -423,43 +516,3 @@ OWN = ("ours", "picked up")
 
 # Errors after which the next try needs a job of its own.
 JOB_IS_OF_NO_USE = ("ExtractionFailed", "JobTerminated", "StructureSyncFailed", "JobLost", "DeletedSource")
-
-
-@contextmanager
-def _naming(source: int | str) -> Iterator[None]:
-    """Let an error at the start of a job name the source, as far as it does not by itself."""
-    from airflow_provider_stitch.connect.errors import StitchError
-
-    try:
-        yield
-    except StitchError as error:
-        if not any(f"ource {name}" in str(error) for name in (source, repr(source))):
-            error.args = (f"{error}\nThis was while starting a job of source {source!r}.",)
-        raise
-
-
-def _brief(goal: Goal, began_at: datetime | None) -> dict[str, Any]:
-    """Return the XCom of a task that does not wait."""
-    from airflow_provider_stitch.connect.objects import format_time
-
-    return {
-        "job_name": goal.job_name,
-        "source_id": goal.source_id,
-        "source_name": goal.source_name,
-        "client_id": goal.client_id,
-        "started_at": format_time(began_at) if began_at else None,
-        "url": url_of(goal.client_id, goal.source_id),
-    }
-
-
-def _closing_line(result: dict[str, Any], wait_for: str | None) -> str:
-    source = f"source {result['source_name']} ({result['source_id']})"
-    if wait_for != "loading":
-        return f"Done: {wait_for} of {source}, job {result['job_name']}"
-    streams = result["streams"]
-    if not streams:
-        return f"Done: {source} had no new rows to wait for, job {result['job_name']}"
-    rows = sum(stream["rows"] or 0 for stream in streams.values())
-    counted = "" if all(stream["rows"] is not None for stream in streams.values()) else "at least "
-    number = "1 stream" if len(streams) == 1 else f"{len(streams)} streams"
-    return f"Done: {counted}{rows} rows in {number} of {source} are loaded, job {result['job_name']}"

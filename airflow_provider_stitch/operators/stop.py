@@ -33,7 +33,8 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: stop only this job, and nothing if it is over; None stops whatever runs. (templated)
-    :param timeout: seconds (or a timedelta) for which an unavailable Stitch is asked again.
+    :param timeout: seconds (or a timedelta) for which the task retries if Stitch is unavailable, and with
+        `job_name` waits for a free request. Without a fresh list of extractions it stops nothing and fails.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -62,16 +63,23 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
         with failing_for_good():
             reader = self.reader(Deadline.of(context, self.timeout, self.execution_timeout).at)
             source, stopped = run(self._stop(context, reader))
-            what = f"job {self.job_name}" if self.job_name else "whichever job was running"
-            self.log.info(
-                "Source %s: %s", source.label, f"stopped {what}" if stopped else f"{what} is over already"
-            )
+            self._report(source, stopped)
             return {
                 "source_id": source.id,
                 "source_name": source.name,
                 "job_name": self.job_name,
                 "stopped": stopped,
             }
+
+    def _report(self, source: Source, stopped: bool) -> None:  # noqa: FBT001 - whether a stop was sent
+        if self.stops_whatever_runs:
+            self.log.info(
+                "Sent a stop to source %s. Stitch does not report whether a job was running.", source.label
+            )
+        elif stopped:
+            self.log.info("Stopped job %s of source %s", self.job_name, source.label)
+        else:
+            self.log.info("Job %s of source %s has ended already; sent no stop", self.job_name, source.label)
 
     async def _stop(self, context: Context, reader: AccountReader) -> tuple[Source, bool]:
         from airflow_provider_stitch.replication.goals import Goal, check_job_name
@@ -84,6 +92,6 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
             name = check_job_name(self.job_name, source)
             goal = Goal("end", source.id, source.name, client_id, job_name=name)
             self.leave_link(context, goal)
-            return source, await stop_job(reader, goal)
+            return source, await stop_job(reader, goal, needs_poll=True)
         await reader.ask(lambda: reader.client.stop_replication_job(source.id))
         return source, True

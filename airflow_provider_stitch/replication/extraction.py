@@ -86,6 +86,16 @@ def began_at(listed: Extraction) -> datetime | None:
     return time_in(listed.job_name) or listed.start_time
 
 
+def was_terminated(listed: Extraction) -> bool:
+    """Return whether Stitch or a user ended the listed job before its phases had ended."""
+    exits = _exits(listed)
+    return (
+        listed.completion_time is not None
+        and cause_of(exits) is None
+        and not {each.phase for each in exits} >= _HAS_ENDED
+    )
+
+
 def _began_later(listed: Extraction, goal: Goal) -> bool:
     """Say whether the listed job began after the goal's; if not, it is an earlier one and ours still runs."""
     theirs, ours = began_at(listed), goal.began_at
@@ -111,8 +121,7 @@ def _by_statuses(goal: Goal, listed: Extraction, known: Known) -> ExtractionVerd
     if not verdict.over:
         return verdict
     exits = _exits(listed)
-    # Some taps have no discovery, and leave its exit status null.
-    if {"Tap", "Target"} <= {each.phase for each in exits} and cause_of(exits) is None:
+    if {each.phase for each in exits} >= _HAS_ENDED and cause_of(exits) is None:
         return _replaced(verdict, state="finished", structure_synced=True)
     if known.log is None and not known.log_refused_at:
         return _replaced(verdict, needs_log=True)  # for its words; but one refusal is enough to go without
@@ -121,6 +130,9 @@ def _by_statuses(goal: Goal, listed: Extraction, known: Known) -> ExtractionVerd
 
 
 _PHASES = ("Discovery", "Tap", "Target")
+
+# Some taps have no discovery, and leave its exit status null.
+_HAS_ENDED = {"Tap", "Target"}
 
 
 def _exits(listed: Extraction) -> tuple[PhaseExit, ...]:

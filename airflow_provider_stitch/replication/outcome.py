@@ -24,6 +24,7 @@ class Outcome:
     goal: dict[str, Any]
     result: dict[str, Any]  #: what is known of the job: `job_name`, `source_id` ... (see `result_of`)
     error: dict[str, Any] | None = None  #: `kind`, `message`, `source_id`, `job_name`
+    extraction_over: bool = False  #: the job was seen to end, so there is nothing left to stop
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -44,7 +45,12 @@ class Outcome:
     @classmethod
     def of(cls, goal: Goal, assessment: Assessment, error: StitchError | None) -> Outcome:
         """Return what a verdict on a goal has come to, with the error that it ended with, if it did."""
-        return cls(goal.to_dict(), result_of(goal, assessment), plain_error(error) if error else None)
+        return cls(
+            goal.to_dict(),
+            result_of(goal, assessment),
+            plain_error(error) if error else None,
+            assessment.extraction.over,
+        )
 
     @classmethod
     def of_failed_start(cls, goal: Goal, error: StitchError) -> Outcome:

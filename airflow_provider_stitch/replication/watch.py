@@ -126,8 +126,9 @@ class Watch:
                 if outcome is not None:
                     return outcome
         except StitchError as error:
-            result = result_of(self.goal, assess(self.goal, self.known))
-            return Outcome(self.goal.to_dict(), result, self._placed(error))
+            assessment = assess(self.goal, self.known)
+            result = result_of(self.goal, assessment)
+            return Outcome(self.goal.to_dict(), result, self._placed(error), assessment.extraction.over)
 
     async def _conclude(self, assessment: Assessment) -> Outcome | None:
         """Return the outcome if there is one; if not, rest before the next look unless that is planned."""

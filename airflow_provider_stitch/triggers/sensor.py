@@ -45,6 +45,8 @@ class StitchSensorTrigger(StitchPhaseTrigger):
     :param carried: as of StitchPhaseTrigger, like `ending`.
     """
 
+    begins_in_worker = False
+
     def __init__(
         self,
         *,

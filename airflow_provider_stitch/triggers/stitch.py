@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
@@ -28,7 +28,7 @@ from airflow_provider_stitch.hooks.stitch import (
 )
 from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.replication.outcome import Outcome
-from airflow_provider_stitch.replication.reader import AccountReader
+from airflow_provider_stitch.replication.reader import SYSTEM_CLOCK, AccountReader
 from airflow_provider_stitch.replication.shared_call import SharedCall
 from airflow_provider_stitch.replication.start import stop_job
 from airflow_provider_stitch.replication.watch import Watch
@@ -39,10 +39,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from airflow_provider_stitch.connect.client import StitchClient
+    from airflow_provider_stitch.replication.reader import Clock
 
 
 # Seconds for which an unavailable Stitch is asked again to stop a job.
 KILL_PATIENCE = 20.0
+
+# Seconds from the start of a trigger to its first event. If the task is queued again before the scheduler has
+# processed the end of the worker that deferred it, the scheduler fails the task: "the task instance's state
+# attribute is queued". For the measurement see docs/explanation/limits.md.
+EVENT_DELAY = 10.0
 
 
 class StitchPhaseTrigger(BaseTrigger):
@@ -63,6 +69,10 @@ class StitchPhaseTrigger(BaseTrigger):
     """
 
     _stopping: asyncio.Task[None] | None = None  #: what `on_kill` does
+    _current_watch: Watch | None = None
+
+    clock: ClassVar[Clock] = SYSTEM_CLOCK
+    begins_in_worker: ClassVar[bool] = True  #: a worker has deferred the task, and ends at the same time
 
     def __init__(
         self,
@@ -114,10 +124,12 @@ class StitchPhaseTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the outcome."""
+        earliest_event = self.clock.time() + EVENT_DELAY
         try:
             # No coroutine in between: each takes a quarter of a kilobyte, and a thousand may wait.
+            stopped = None
             try:
-                watch = await self._watch()
+                watch = self._current_watch = await self._watch()
             except StitchError as error:
                 outcome = Outcome.of_failed_start(self.goal, error)
             else:
@@ -125,12 +137,20 @@ class StitchPhaseTrigger(BaseTrigger):
                 while outcome.is_refused_token and await self._takes_new_token(watch):
                     outcome = await watch.wait()
             if self.stop_at_deadline and outcome.error and outcome.error["kind"] == PhaseTimedOut.__name__:
-                await self._stop(self.goal)
+                stopped = await self._stop(self.goal)
+            await self._hold_event(earliest_event)
         except asyncio.CancelledError:
             if not AIRFLOW_CALLS_ON_KILL:
                 await self.on_kill()
             raise
-        yield await self._end(outcome) or self._event(outcome.to_dict())
+        # The worker sends no second stop: by then it could end the next task's job.
+        payload = {**outcome.to_dict(), **({} if stopped is None else {"stop_succeeded": stopped})}
+        yield await self._end(outcome) or self._event(payload)
+
+    async def _hold_event(self, until: float) -> None:
+        # Without an id it runs in no triggerer but in `dag.test()`, which has no executor.
+        if self.begins_in_worker and self.trigger_id is not None:
+            await self.clock.sleep(max(0.0, until - self.clock.time()))
 
     async def _end(self, outcome: Outcome) -> TriggerEvent | None:
         """Return the event that ends the task, once its log and XCom have all that a worker leaves there."""
@@ -172,7 +192,7 @@ class StitchPhaseTrigger(BaseTrigger):
             client = await _shared_client(self.stitch_conn_id)
         except AirflowNotFoundException as error:
             raise StitchConfigurationError(str(error)) from error
-        return AccountReader(client, deadline=deadline, budget_folder=airflow_home(), warn=_warn)
+        return _reader_of(client, deadline)
 
     async def on_kill(self) -> None:
         """Stop the job, if this task started it and a user has failed, cleared or marked the deferred task.
@@ -197,7 +217,7 @@ class StitchPhaseTrigger(BaseTrigger):
     async def _stop_unless_awaited(self, goal: Goal, job_name: str) -> None:
         try:
             if await still_waits(self, job_name):
-                self.log.info("Job %s goes on: its task still waits, only this triggerer does not", job_name)
+                self.log.info("Leaving job %s running: no user has ended its task", job_name)
                 return
         except Exception as error:  # noqa: BLE001 - of any Airflow's database or supervisor
             self.log.warning(
@@ -209,15 +229,22 @@ class StitchPhaseTrigger(BaseTrigger):
             return
         await self._stop(goal)
 
-    async def _stop(self, goal: Goal) -> None:
+    async def _stop(self, goal: Goal) -> bool:
+        """Stop the job unless it has ended. Return whether nothing of it is left to stop."""
+        watch = self._current_watch
+        deadline = time.time() + KILL_PATIENCE  # Airflow gives this 30 s
         try:
-            # Airflow gives this 30 s.
-            reader = await self._reader(time.time() + KILL_PATIENCE)
-            stopped = await stop_job(reader, goal)
+            if watch is None:
+                reader, known = await self._reader(deadline), None
+            else:
+                # The connection may be gone by now, and the client that the watch has is still good.
+                reader, known = _reader_of(watch.reader.client, deadline), watch.known
+            stopped = await stop_job(reader, goal, known=known)
         except StitchError as error:
             self.log.warning("Job %s could not be stopped: %s", goal.job_name, error)
-            return
+            return False
         self.log.info("Stopped job %s in Stitch" if stopped else "Job %s is over already", goal.job_name)
+        return True
 
 
 def _goal_of(plain: dict[str, Any]) -> Goal:
@@ -230,6 +257,10 @@ def _goal_of(plain: dict[str, Any]) -> Goal:
         return Goal.from_dict(plain)
     except InvalidArgument as error:
         raise TypeError(str(error)) from error
+
+
+def _reader_of(client: StitchClient, deadline: float | None) -> AccountReader:
+    return AccountReader(client, deadline=deadline, budget_folder=airflow_home(), warn=_warn)
 
 
 def _tell(line: str) -> None:

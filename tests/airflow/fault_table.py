@@ -20,7 +20,6 @@ from typing import Any
 from unittest import mock
 from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import AirflowFailException
 from requests.adapters import HTTPAdapter
 
 import tests.conftest  # noqa: F401 - it gives Airflow a home of its own before anything imports Airflow
@@ -287,9 +286,6 @@ def _run(client: StitchClient, clock: EmulatedClock) -> tuple[str | None, str]:
         result = task.execute({"ti": _TaskInstance()})  # type: ignore[typeddict-item]
     except StitchError as error:
         return type(error).__name__, str(error)
-    except AirflowFailException as error:
-        kind, _, message = str(error).partition(": ")
-        return kind, message
     assert result["loaded_at"] is not None
     assert set(result["streams"]) == {"commits", "pulls"}
     return None, ""

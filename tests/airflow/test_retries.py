@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 
+from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.connect.errors import (
     JobAlreadyRunning,
     JobNotStarted,
     JobTerminated,
     PhaseTimedOut,
+    StitchConfigurationError,
+    StitchError,
     StitchUnavailable,
 )
 from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.operators.kept_job import JOB_KEY
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 from airflow_provider_stitch.replication import start
+from airflow_provider_stitch.replication.outcome import Outcome
+from airflow_provider_stitch.replication.watch import Watch
 
 
 class Store(dict):
@@ -93,6 +101,22 @@ def test_a_success_that_airflow_has_not_heard_of_is_told_again(stitch, github, c
     assert len(stitch.jobs(github)) == 1
 
 
+#: A job that does not end while a test runs, unless the test lets it end.
+LONG = JobPlan(tap_seconds=80_000)
+
+
+def end_job_once_it_is_awaited(stitch, mocker):
+    """Let the running job end when the task begins to wait, and neither earlier nor later."""
+    wait = Watch.wait
+    advance = iter([lambda: stitch.advance(81_000)])
+
+    async def end_job_first(watch):
+        next(advance, lambda: None)()
+        return await wait(watch)
+
+    mocker.patch.object(Watch, "wait", end_job_first)
+
+
 def killed_before_it_hears_of_its_job(mocker, context, **options):
     """Run a try whose worker dies between Stitch's start of the job and the answer."""
     mocker.patch.object(StitchRunReplicationJobOperator, "_remember", side_effect=KeyboardInterrupt)
@@ -106,9 +130,12 @@ def killed_before_it_hears_of_its_job(mocker, context, **options):
 def test_a_job_whose_name_died_with_its_worker_is_found_again(
     stitch, github, context, mocker, if_running, is_over
 ):
+    stitch.plan_jobs(github, LONG)
     killed_before_it_hears_of_its_job(mocker, context, if_running=if_running)
     if is_over:
-        stitch.advance(1000)
+        stitch.advance(81_000)
+    else:
+        end_job_once_it_is_awaited(stitch, mocker)
 
     result = operator(if_running=if_running).execute(context)
 
@@ -118,7 +145,9 @@ def test_a_job_whose_name_died_with_its_worker_is_found_again(
 
 
 def test_a_job_whose_name_died_is_found_again_by_a_task_that_does_not_wait(stitch, github, context, mocker):
+    stitch.plan_jobs(github, LONG)
     killed_before_it_hears_of_its_job(mocker, context, wait_for=None)
+    end_job_once_it_is_awaited(stitch, mocker)
 
     result = operator(wait_for=None).execute(context)
 
@@ -139,7 +168,7 @@ def test_a_worker_that_was_killed_before_it_asked_for_a_job_leaves_that_to_the_n
 
 
 def test_a_start_that_was_refused_leaves_nothing_to_look_for(stitch, github, context):
-    stitch.start_job(github)
+    stitch.start_job(github, LONG)
 
     with pytest.raises(JobAlreadyRunning, match="in progress already"):
         operator(if_running="fail").execute(context)
@@ -304,7 +333,236 @@ def test_an_airflow_that_does_not_answer_a_killed_task_does_not_hold_it_up(stitc
     with lock:
         task.on_kill()
 
-    assert stitch.jobs(github)[0].stopped
+    # The next try may wait for this job, and a job that runs on costs less than a lost one.
+    assert not stitch.jobs(github)[0].stopped
+
+
+# --- The same source ------------------------------------------------------------------------------------
+
+
+def give_its_name_to_another(stitch, source_id):
+    """Rename the source in Stitch, and let another have its display name."""
+    with StitchClient(stitch.access_token, base_url=stitch.url) as client:
+        client.update_source(source_id, display_name="Archive")
+    stitch.add_source("other", display_name="GitHub", streams={"commits": 1})
+
+
+@pytest.fixture
+def displayed(_database, stitch):
+    return stitch.add_source("our_github", display_name="GitHub", streams={"commits": 120})
+
+
+def test_retry_continues_with_the_job_of_a_source_that_was_renamed(stitch, displayed, context, mocker):
+    mocker.patch.object(StitchRunReplicationJobOperator, "_wait", side_effect=KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        operator(source="GitHub").execute(context)
+    mocker.stopall()
+    give_its_name_to_another(stitch, displayed)
+
+    result = operator(source="GitHub").execute(context)
+
+    assert [job.job_name for job in stitch.jobs(displayed)] == [result["job_name"]]
+
+
+def queue_behind_another_job(stitch, source_id, mocker, meanwhile):
+    """Let something happen, and then the job in the way end, as soon as the task waits for its turn."""
+    stitch.start_job(source_id, tap_seconds=36_000)
+    wait = Watch.wait
+
+    async def end_job_first(watch):
+        if watch.goal.phase == "end":
+            meanwhile()
+            stitch.advance(36_100)
+        return await wait(watch)
+
+    mocker.patch.object(Watch, "wait", end_job_first)
+
+
+def turn_comes(context, task, deferrable):
+    """Run a task that waits for its turn, here or in a trigger, until it waits for its own job."""
+    if not deferrable:
+        return task.execute(context)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+    event = asyncio.run(deferred.value.trigger.run().__anext__())
+    return task.execute_complete(context, event.payload)
+
+
+def test_queued_task_starts_its_own_source_although_it_was_renamed(
+    stitch, displayed, context, mocker, deferrable
+):
+    queue_behind_another_job(stitch, displayed, mocker, lambda: give_its_name_to_another(stitch, displayed))
+
+    result = turn_comes(context, operator(source="GitHub", deferrable=deferrable, wait_for=None), deferrable)
+
+    assert result["source_id"] == displayed
+    assert result["job_name"] == stitch.jobs(displayed)[1].job_name
+
+
+def test_queued_task_starts_nothing_in_another_account(stitch, displayed, context, mocker, monkeypatch):
+    other = stitch.add_account()
+    other.add_source("our_github", display_name="GitHub", streams={"commits": 1})
+
+    def repoint_connection():
+        monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", stitch.connection_json(other))
+
+    queue_behind_another_job(stitch, displayed, mocker, lambda: None)
+    task = operator(source="GitHub", deferrable=True)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+    event = asyncio.run(deferred.value.trigger.run().__anext__())
+    repoint_connection()
+
+    with pytest.raises(StitchConfigurationError, match=f"leads to Stitch account {other.client_id} now"):
+        operator(source="GitHub").execute_complete(context, event.payload)
+    assert len(stitch.jobs(displayed)) == 1
+
+
+def test_worker_queues_however_often_its_start_is_refused(stitch, github, context, mocker):
+    refusals = iter(range(400))
+    start_job = start.start_job
+    refused_at = stitch.now()
+
+    async def refuse(*args, **options):
+        if next(refusals, None) is None:
+            return await start_job(*args, **options)
+        return start.Occupied(refused_at)
+
+    async def end_at_once(watch):
+        return Outcome(watch.goal.to_dict(), {})
+
+    mocker.patch.object(start, "start_job", refuse)
+    mocker.patch.object(Watch, "wait", end_at_once)
+    mocker.patch.object(StitchRunReplicationJobOperator, "_check_that_it_can_start", return_value=None)
+
+    result = operator(wait_for=None).execute(context)
+
+    assert result["job_name"] == stitch.jobs(github)[0].job_name
+
+
+# --- Clears ---------------------------------------------------------------------------------------------
+
+
+def test_task_that_was_cleared_while_it_ran_starts_a_job_of_its_own(stitch, github, context, mocker):
+    """Airflow grants such a task no more tries, so only the number of clears in its run differs."""
+    context["dag_run"] = SimpleNamespace(clear_number=0)
+    killed_before_it_waits(mocker, context)
+    context["dag_run"].clear_number = 1
+
+    result = operator().execute(context)
+
+    assert result["job_name"] == stitch.jobs(github)[1].job_name
+
+
+def test_retry_continues_with_its_job_if_another_task_was_cleared(stitch, github, context):
+    context["dag_run"] = SimpleNamespace(clear_number=0)
+    stitch.plan_next_job(github, JobPlan(tap_seconds=1200))
+    with pytest.raises(PhaseTimedOut):
+        operator(timeout=0.5).execute(context)
+    context["dag_run"].clear_number = 1
+
+    assert operator().execute(context)["job_name"] == stitch.jobs(github)[0].job_name
+
+
+class OutdatedStore(Store):
+    """The store of a try whose id Airflow has given up: it finds nothing and stores nothing."""
+
+    def __init__(self, lost_after):
+        self.lost_after = lost_after
+
+    def set(self, key, value):
+        if len(self.lost_after) > 0:
+            self.lost_after.pop()
+            return super().set(key, value)
+        self.clear()
+        response = SimpleNamespace(detail={"status_code": 404})
+        error = RuntimeError("API_SERVER_ERROR: 404")
+        error.error = response
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("state", "stopped"),
+    [
+        pytest.param("restarting", True, id="cleared by a user"),
+        pytest.param("queued", False, id="given up, and tried again"),
+    ],
+)
+def test_try_that_airflow_ended_while_it_started_its_job(stitch, github, context, state, stopped):
+    stitch.plan_next_job(github, JobPlan(tap_seconds=36_000))
+    context["task_state_store"] = OutdatedStore(["about to start"])
+    context["ti"].state = state
+
+    with pytest.raises(StitchError, match="Airflow ended this try"):
+        operator().execute(context)
+
+    assert [job.stopped for job in stitch.jobs(github)] == [stopped]
+
+
+def test_start_that_was_terminated_before_its_response_was_found_is_made_again(
+    stitch, github, context, mocker
+):
+    """Its worker was killed, and the job was stopped before the next try found it."""
+    killed_before_it_hears_of_its_job(mocker, context)
+    stitch.stop_job(github)
+
+    result = operator().execute(context)
+
+    assert result["job_name"] == stitch.jobs(github)[1].job_name
+
+
+@pytest.mark.parametrize("wait_for", [None, "loading"])
+def test_lost_start_whose_job_is_terminated_while_it_is_awaited_is_made_again(
+    stitch, github, context, mocker, wait_for
+):
+    stitch.plan_next_job(github, JobPlan(tap_seconds=36_000))
+    stitch.fail("POST", "/sync$", after_effect=True, cut=True)
+    wait = Watch.wait
+
+    async def stop_job_first(watch):
+        if len(stitch.jobs(github)) == 1:
+            stitch.stop_job(github)
+        return await wait(watch)
+
+    mocker.patch.object(Watch, "wait", stop_job_first)
+
+    result = operator(wait_for=wait_for).execute(context)
+
+    assert result["job_name"] == stitch.jobs(github)[1].job_name
+
+
+def test_response_that_arrives_while_a_killed_task_ends_is_used(stitch, github, context, mocker):
+    """Airflow 2 raises in the event loop of a killed task; the thread of its request runs on."""
+    stitch.plan_next_job(github, JobPlan(tap_seconds=36_000))
+    task = operator()
+    start_job = StitchClient.start_replication_job
+    interrupted = threading.Event()
+
+    def respond_late(client, source_id):
+        job = start_job(client, source_id)
+        loop.call_soon_threadsafe(kill)
+        interrupted.wait(30)
+        return job
+
+    def kill():
+        task.on_kill()
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    stitch_time = start.stitch_time
+
+    def note_loop(reader):
+        nonlocal loop
+        loop = asyncio.get_running_loop()
+        return stitch_time(reader)
+
+    loop = None
+    mocker.patch.object(start, "stitch_time", note_loop)
+    mocker.patch.object(StitchClient, "start_replication_job", respond_late)
+    with pytest.raises(KeyboardInterrupt):
+        task.execute(context)
+
+    assert [job.stopped for job in stitch.jobs(github)] == [True]
 
 
 # Airflow keeps a task's state from 3.3 on.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 
@@ -12,6 +14,7 @@ from airflow_provider_stitch.operators.stitch import (
     StitchRunReplicationJobOperator,
     StitchStopReplicationJobOperator,
 )
+from airflow_provider_stitch.tasks import StitchTask
 
 
 def run(airflow, **options):
@@ -247,7 +250,7 @@ def test_bad_input_fails_without_a_retry_and_starts_nothing(airflow, stitch, git
 
     assert ran.state == "failed"
     assert words in ran.output
-    assert "AirflowFailException" in ran.output
+    assert ran.instances["replicate"].try_number == 1
     assert not any(request.method == "POST" for request in stitch.requests)
 
 
@@ -274,17 +277,30 @@ def test_arguments_that_make_no_sense_fail_when_the_dag_is_parsed(options, words
 # --- Killing and stopping -------------------------------------------------------------------------------
 
 
+def time_is_up_once_the_task_waits(mocker):
+    """Let the deadline of a task pass when it begins to wait, however long its start has taken."""
+    wait, defer_until = StitchTask.wait, StitchTask.defer_until
+
+    def wait_no_longer(task, goal, deadline):
+        return wait(task, goal, time.time())
+
+    def defer_no_longer(task, goal, deadline, **options):
+        return defer_until(task, goal, time.time(), **options)
+
+    mocker.patch.object(StitchTask, "wait", wait_no_longer)
+    mocker.patch.object(StitchTask, "defer_until", defer_no_longer)
+
+
 @pytest.mark.parametrize("stop_on_kill", [True, False])
 def test_execution_timeout_stops_the_job_unless_told_otherwise(
-    airflow, stitch, github, deferrable, stop_on_kill
+    airflow, stitch, github, deferrable, stop_on_kill, mocker
 ):
-    from datetime import timedelta
-
-    stitch.plan_jobs(github, JobPlan(tap_seconds=36_000))
+    stitch.plan_jobs(github, JobPlan(tap_seconds=80_000))
+    time_is_up_once_the_task_waits(mocker)
 
     ran = run(
         airflow,
-        execution_timeout=timedelta(seconds=3),
+        execution_timeout=timedelta(hours=1),
         stop_on_kill=stop_on_kill,
         deferrable=deferrable,
         retries=0,

@@ -66,12 +66,12 @@ def trigger_of(stitch, job, **options):
 
 
 def airflow_says(monkeypatch, still_waits):
-    async def look(trigger, job_name):
+    async def check(trigger, job_name):
         if isinstance(still_waits, Exception):
             raise still_waits
-        return still_waits
+        return True, "deferred" if still_waits else "failed"
 
-    monkeypatch.setattr(deferral, "_look", look)
+    monkeypatch.setattr(deferral, "_check", check)
 
 
 def is_stopped(stitch, job):

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from airflow_provider_stitch.connect.errors import JobNotStarted
+from airflow_provider_stitch.connect.errors import JobNotStarted, StitchUnavailable
 from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.replication.budget import Budget
 from airflow_provider_stitch.replication.reader import AccountReader
@@ -87,3 +87,35 @@ def test_a_stop_does_not_wait_for_a_free_request(stitch, waiter, github, mocker)
 
     assert asyncio.run(stop_job(reader, goal))
     assert stitch.jobs(github)[0].stopped
+
+
+def losing_its_response(mocker, client, method, then):
+    """Let the first call of a method of the client have its effect, but not return."""
+    call = getattr(client, method)
+    lost = []
+
+    def lose_first_response(source_id):
+        result = call(source_id)
+        if not lost:
+            lost.append(result)
+            then()
+            raise StitchUnavailable("The response was lost.")
+        return result
+
+    mocker.patch.object(client, method, lose_first_response)
+
+
+def test_stop_whose_response_is_lost_is_not_sent_to_the_next_job(stitch, waiter, github, mocker):
+    goal = waiter.goal(github, waiter.start(github).job_name)
+    losing_its_response(mocker, waiter.client, "stop_replication_job", lambda: stitch.start_job(github))
+
+    assert waiter.stop(goal)
+    assert [job.stopped for job in stitch.jobs(github)] == [True, False]
+
+
+def test_start_does_not_take_a_terminated_job_for_its_own(stitch, waiter, github, mocker):
+    losing_its_response(mocker, waiter.client, "start_replication_job", lambda: stitch.stop_job(github))
+
+    answer = waiter.start(github)
+
+    assert answer.job_name == stitch.jobs(github)[1].job_name

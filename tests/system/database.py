@@ -6,9 +6,11 @@ call these functions and no more.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from airflow.api.common.trigger_dag import trigger_dag
+from airflow.models.connection import Connection
 from airflow.models.dag import DagModel
 from airflow.models.dagbag import DagBag
 from airflow.models.dagrun import DagRun
@@ -67,6 +69,16 @@ class AirflowDatabase:
         with create_session() as session:
             tasks = session.query(TaskInstance).filter_by(dag_id=dag_id, run_id=run_id, task_id=task_id).all()
             clear_task_instances(tasks, session, dag=dag)
+
+    def add_connection(self, connection_id: str, connection: Mapping[str, Any]) -> None:
+        """Add a connection, given as its JSON has it."""
+        with create_session() as session:
+            session.add(Connection.from_json(json.dumps(dict(connection)), conn_id=connection_id))
+
+    def remove_connection(self, connection_id: str) -> None:
+        """Remove a connection."""
+        with create_session() as session:
+            session.query(Connection).filter_by(conn_id=connection_id).delete()
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         """Return what a task returned, or left under another key."""

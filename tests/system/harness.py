@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import psutil
 import pytest
+from sqlalchemy import create_engine, text
 
 from local_airflow.patience import Interrupted, LocalAirflowFailed, Patience
 from local_airflow.processes import IS_AIRFLOW_2, WORKER, LocalAirflow
@@ -129,6 +130,24 @@ class Airflow:
         """Add a connection to the database, as a user does. Its token is a secret from then on."""
         self.control.add_connection(connection_id, connection)
         self.secrets.append(connection["password"])
+
+    def remove_connection(self, connection_id: str) -> None:
+        """Remove a connection, as a user does."""
+        self.control.remove_connection(connection_id)
+
+    def set_state_in_database(self, run: Run, state: str) -> None:
+        """Set the state of a run's task, as Airflow's own code does when it bypasses the scheduler."""
+        engine = create_engine(
+            POSTGRES or f"sqlite:///{self.processes.home}/airflow.db?timeout={PATIENCE:.0f}"
+        )
+        update = text(
+            "UPDATE task_instance SET state = :state "
+            "WHERE dag_id = :dag_id AND run_id = :run_id AND task_id = :task_id"
+        )
+        key = {"dag_id": run.dag_id, "run_id": run.run_id, "task_id": run.task_id}
+        with engine.begin() as connection:
+            connection.execute(update, {"state": state, **key})
+        engine.dispose()
 
     def everything_written(self) -> bytes:
         """All that Airflow has put on disk and into its database."""

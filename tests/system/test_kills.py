@@ -38,15 +38,38 @@ def test_a_worker_that_is_killed_before_it_hears_of_its_job_has_not_lost_it(airf
     assert run.xcom()["job_name"] == job.job_name
 
 
-def test_a_worker_that_was_held_up_leaves_the_job_to_the_next_try(airflow, source):
+def test_start_whose_job_was_terminated_is_made_again(airflow, stitch, source):
+    """Its worker is killed, and the job is stopped before the next try finds it."""
+    stitch.fail("POST", f"/sources/{source.id}/sync", delay=30, after_effect=True)
+    run = source.run("plain_in_worker")
+    source.until_job()
+    stitch.stop_job(source.id)
+    airflow.kill_the_task()
+    second = source.until_job(2)
+    run.until_it_waits()
+    source.let_jobs_end()
+
+    assert run.end() == "success"
+    assert run.xcom()["job_name"] == second.job_name
+    assert "JobTerminated" not in run.log()
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "words"),
+    [
+        pytest.param("plain_in_worker", "a later try of this task waits for it", id="Airflow responds"),
+        pytest.param("unanswered_in_worker", "Airflow did not respond in time", id="Airflow is too slow"),
+    ],
+)
+def test_a_worker_that_was_held_up_leaves_the_job_to_the_next_try(airflow, source, dag_id, words):
     """Airflow starts another try; then it kills the first, which must not take the job along."""
-    run = source.run_until_it_waits("plain_in_worker")
+    run = source.run_until_it_waits(dag_id)
     (task,) = airflow.task_processes()
     supervisor = airflow.supervisor_of(task)
     airflow.hold_up(supervisor)
     run.until_logged("An earlier try of this task started job")
     supervisor.resume()
-    run.until_logged("a later try of this task waits for it")
+    run.until_logged(words)
     source.let_jobs_end()
 
     assert run.end() == "success"

@@ -28,6 +28,17 @@ def test_when_one_of_two_triggerers_is_killed_the_other_goes_on_waiting_for_the_
     airflow.processes.terminate("other triggerer")
 
 
+def test_dag_test_beside_a_triggerer_does_not_stop_the_job(airflow, source):
+    """`dag.test()` sets a deferred task to `queued` and runs its trigger itself."""
+    run = source.run_until_it_waits("plain_deferred")
+    run.until_task_is("deferred")
+    airflow.set_state_in_database(run, "queued")
+    run.until_logged("no user has ended its task")
+
+    assert not source.jobs[0].stopped
+    run.mark("failed")
+
+
 def _ends_well(run, source):
     source.let_jobs_end()
     assert run.end() == "success"
@@ -44,7 +55,7 @@ def test_a_triggerer_that_was_held_up_leaves_the_job_to_the_one_that_took_over(a
     airflow.processes.start_one("triggerer", "second triggerer")
     run.until_it_waits(times=2)
     held_up.resume()
-    run.until_logged("only this triggerer does not")
+    run.until_logged("no user has ended its task")
     source.let_jobs_end()
 
     assert run.end() == "success"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 
@@ -44,3 +46,51 @@ def test_a_task_that_is_told_to_leave_its_job_leaves_it(airflow, source, where):
     assert run.end() == "failed"
     run.until_let_go()
     assert not source.jobs[0].stopped
+
+
+def test_task_that_is_killed_while_its_start_is_in_flight_stops_its_job(airflow, stitch, source):
+    """The response arrives while Airflow ends the task."""
+    stitch.fail("POST", f"/sources/{source.id}/sync", delay=3, after_effect=True)
+    run = source.run("plain_in_worker")
+    job = source.until_job()
+    run.mark("failed")
+
+    source.until_stopped(job)
+    assert run.end() == "failed"
+    assert len(source.jobs) == 1
+
+
+def test_task_that_is_cleared_while_its_start_is_in_flight_stops_its_job(airflow, stitch, source):
+    stitch.fail("POST", f"/sources/{source.id}/sync", delay=3, after_effect=True)
+    run = source.run("plain_in_worker")
+    first = source.until_job()
+    run.clear()
+
+    source.until_stopped(first)
+    second = source.until_job(2)
+    source.let_jobs_end()
+    assert run.end() == "success"
+    assert run.xcom()["job_name"] == second.job_name
+
+
+def test_cleared_task_starts_another_job_although_it_left_the_first(airflow, source, where):
+    run = source.run_until_it_waits(f"left_running_{where}")
+    run.clear()
+    run.until_logged("ours starts when it has ended")
+    source.let_jobs_end()
+
+    assert run.end() == "success"
+    first, second = source.jobs
+    assert not first.stopped
+    assert run.xcom()["job_name"] == second.job_name
+
+
+def test_marking_a_deferred_task_stops_its_job_although_its_connection_is_gone(airflow, stitch, source):
+    airflow.add_connection("stitch_removed", json.loads(stitch.connection_json()))
+    run = airflow.run("plain_deferred", source.name, connection="stitch_removed")
+    run.until_it_waits()
+    run.until_task_is("deferred")
+    airflow.remove_connection("stitch_removed")
+    run.mark("failed")
+
+    source.until_stopped(source.jobs[0])

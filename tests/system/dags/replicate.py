@@ -4,13 +4,24 @@ from datetime import datetime, timedelta, timezone
 
 from airflow.providers.common.compat.sdk import DAG
 
+from airflow_provider_stitch.operators import kept_job
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
+
+
+class Unanswered(StitchRunReplicationJobOperator):
+    """A task whose Airflow does not respond in time when the task is killed."""
+
+    def on_kill(self):
+        kept_job.ASK_PATIENCE = 0
+        super().on_kill()
+
 
 # Long enough for a busy machine to start a job in.
 TIMED = timedelta(seconds=15)
 
 WAYS = {
     "plain": {},
+    "unanswered": {},
     "failing": {"retries": 2},
     "left_running": {"stop_on_kill": False},
     "timed": {"execution_timeout": TIMED, "retries": 0},
@@ -24,7 +35,8 @@ for way, options in WAYS.items():
             schedule=None,
             start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
         ):
-            StitchRunReplicationJobOperator(
+            operator = Unanswered if way == "unanswered" else StitchRunReplicationJobOperator
+            operator(
                 task_id="replicate",
                 source="{{ dag_run.conf['source'] }}",
                 stitch_conn_id="{{ dag_run.conf.get('connection', 'stitch_default') }}",
