@@ -164,7 +164,7 @@ class Transport:
                 answer = self._answer(request, response)
             if answer.ok and answer.body is None and body_due:
                 raise UnexpectedAnswer(f"{answer.asked} (HTTP {answer.status}): the answer is empty.")
-            if not answer.ok and answer.status not in accept:
+            if not answer.ok and (answer.status not in accept or answer.is_page):
                 raise refusal(answer)
             return answer
 

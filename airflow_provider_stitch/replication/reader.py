@@ -13,8 +13,7 @@ from weakref import WeakKeyDictionary
 from airflow_provider_stitch.connect.errors import (
     PhaseTimedOut,
     RateLimited,
-    StitchUnavailable,
-    UnexpectedAnswer,
+    StitchError,
 )
 from airflow_provider_stitch.connect.transport import pause_before_retry
 from airflow_provider_stitch.replication.account import AccountWatch, account_watch
@@ -168,7 +167,7 @@ class AccountReader:
                 await taken.acquire()
             try:
                 return await attempt()
-            except (StitchUnavailable, UnexpectedAnswer) as error:
+            except StitchError as error:
                 pause = pause_before_retry(attempts, getattr(error, "retry_after", None))
                 if not is_passing(error, attempts) or pause > self.seconds_left():
                     raise
