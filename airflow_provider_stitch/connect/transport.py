@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -49,6 +49,7 @@ from airflow_provider_stitch.connect.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     import requests
@@ -140,7 +141,7 @@ class Transport:
         accept: Container[int] = (),
         body_due: bool = True,
         retry: bool | None = None,
-        before_each: Callable[[], None] | None = None,
+        around_each: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> Answer:
         """Send a request and return the answer, its body decoded.
 
@@ -151,12 +152,12 @@ class Transport:
         :param accept: codes besides 2xx whose answer is returned; all others raise.
         :param body_due: an empty 2xx body is an error.
         :param retry: may be repeated; by default only a GET may.
-        :param before_each: called right before each try.
+        :param around_each: makes the context in which each try is sent, up to the head of its answer.
         :raises StitchError: see `refusal` for what each code becomes.
         """
         checked_path(path)
         request = _Request(
-            method, path, params, json, form, (*self._secrets, *secrets), confidential, before_each
+            method, path, params, json, form, (*self._secrets, *secrets), confidential, around_each
         )
 
         def attempt() -> Answer:
@@ -189,7 +190,7 @@ class Transport:
         self,
         path: str,
         *,
-        before_each: Callable[[], None] | None = None,
+        around_each: Callable[[], AbstractContextManager[None]] = nullcontext,
         given_up: Callable[[], bool] = lambda: False,
     ) -> Iterator[Iterator[bytes]]:
         """Open a text that Stitch serves itself or, as documented, by a redirect to another host. One try.
@@ -199,7 +200,7 @@ class Transport:
         :raises StitchError: as `request` and `fetch_text` do; also while the text is read.
         """
         checked_path(path)
-        request = _Request("GET", path, secrets=self._secrets, before_each=before_each)
+        request = _Request("GET", path, secrets=self._secrets, around_each=around_each)
         with closing(self._send(request)) as response:
             location = response.headers.get("Location")
             if response.status_code == 200:
@@ -254,25 +255,27 @@ class Transport:
         return f"{request.method} {self.base_url}{request.path}{query}"
 
     def _send(self, request: _Request) -> requests.Response:
-        if request.before_each is not None:
-            request.before_each()
-        response = guarded(
-            self._asked(request),
-            self.request_timeout,
-            lambda: self._session.request(
-                request.method,
-                f"{self.base_url}{request.path}",
-                params=request.params,
-                json=request.json,
-                data=request.form,
-                headers=None if request.form is None else _FORM_HEADERS,
-                auth=self._auth,
-                timeout=self.request_timeout,
-                allow_redirects=False,
-                stream=True,
-            ),
-        )
-        self._clock.told(parse_date(response.headers.get("Date")))
+        with request.around_each():
+            response = guarded(
+                self._asked(request),
+                self.request_timeout,
+                lambda: self._session.request(
+                    request.method,
+                    f"{self.base_url}{request.path}",
+                    params=request.params,
+                    json=request.json,
+                    data=request.form,
+                    headers=None if request.form is None else _FORM_HEADERS,
+                    auth=self._auth,
+                    timeout=self.request_timeout,
+                    allow_redirects=False,
+                    stream=True,
+                ),
+            )
+            self._clock.told(parse_date(response.headers.get("Date")))
+            if response.status_code == 429:  # the budget has to learn of it
+                with closing(response):
+                    raise refusal(self._answer(request, response))
         return response
 
     def _fetch(self, asked: str, session: Session, url: str) -> requests.Response:
@@ -365,7 +368,7 @@ class _Request:
     form: Mapping[str, str] | None = None
     secrets: tuple[str, ...] = ()
     confidential: bool = False
-    before_each: Callable[[], None] | None = None
+    around_each: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class _StitchClock:

@@ -6,6 +6,7 @@ Source: Stitch Connect API, "Replication jobs", "Extractions", "Loads".
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -33,7 +34,8 @@ from airflow_provider_stitch.connect.objects.jobs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from airflow_provider_stitch.connect._answers import Answer
 
@@ -52,6 +54,7 @@ class JobEndpoints(EndpointGroup):
     """Replication jobs, extractions and loads."""
 
     on_limited_request: Callable[[], None] | None
+    request_budget: Callable[[], AbstractContextManager[None]] | None
 
     @property
     @abstractmethod
@@ -203,7 +206,7 @@ class JobEndpoints(EndpointGroup):
             endpoint,
             ids={"stitch_client_id": self.client_id},
             params={"page": number},
-            before_each=self._before_limited,
+            around_each=self._limited_request,
         )
         page = self._read(
             endpoint,
@@ -216,10 +219,13 @@ class JobEndpoints(EndpointGroup):
         text = self._transport.redacted(f"{answer.asked}: {malformed.error}")
         return replace(malformed, error=UnexpectedAnswer(with_advice(text)))
 
-    def _before_limited(self) -> None:
+    @contextmanager
+    def _limited_request(self) -> Iterator[None]:
         if self.on_limited_request is not None:
             self.on_limited_request()
+        with nullcontext() if self.request_budget is None else self.request_budget():
+            yield
 
     def _read_log(self, path: str, given_up: Callable[[], bool]) -> ExtractionLog:
-        with self._transport.open_text(path, before_each=self._before_limited, given_up=given_up) as chunks:
+        with self._transport.open_text(path, around_each=self._limited_request, given_up=given_up) as chunks:
             return parse_extraction_log(chunks)
