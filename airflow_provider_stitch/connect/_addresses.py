@@ -123,6 +123,15 @@ def origin(url: str) -> tuple[str, str, int | None]:
     return parts.scheme.lower(), (parts.hostname or "").lower(), _port(parts)
 
 
+def host_of(location: str | None) -> str:
+    """Return what messages call the host that a `Location` header leads to."""
+    try:
+        host = urlsplit(location or "").hostname
+    except ValueError:
+        host = None
+    return repr(host) if host else "the same host" if location else "nowhere"
+
+
 def _port(parts: SplitResult) -> int | None:
     return parts.port or _DEFAULT_PORTS.get(parts.scheme.lower())
 

@@ -15,6 +15,7 @@ from airflow_provider_stitch.connect._addresses import (
     checked_base_url,
     checked_path,
     checked_token,
+    host_of,
     is_loopback,
     origin,
 )
@@ -29,7 +30,7 @@ from airflow_provider_stitch.connect._answers import (
 )
 from airflow_provider_stitch.connect._faults import guarded
 from airflow_provider_stitch.connect._json import excerpt
-from airflow_provider_stitch.connect._logs import absolute, refuse_all_but_log, refuse_markup
+from airflow_provider_stitch.connect._logs import absolute, failing_as_log, refuse_all_but_log, refuse_markup
 from airflow_provider_stitch.connect._retries import pause_before_retry, retry_policy
 from airflow_provider_stitch.connect._sessions import (
     BearerToken,
@@ -40,7 +41,6 @@ from airflow_provider_stitch.connect._sessions import (
     urllib3_kept_quiet,
 )
 from airflow_provider_stitch.connect.errors import (
-    ExtractionLogUnavailable,
     StitchConfigurationError,
     StitchError,
     StitchUnavailable,
@@ -60,7 +60,8 @@ T = TypeVar("T")
 
 LARGEST_BODY = 64 * 1024 * 1024  #: bytes of a JSON body, decompressed
 LONGEST_BODY = 4  #: a JSON body may take so many times the request timeout
-LONGEST_LOG = 60  #: a log may take so many times the request timeout
+LONGEST_LOG = 20  #: a log may take so many times the request timeout
+MIN_LOG_RATE = 10_000  #: bytes per second, on average, once a log has taken as long as the request timeout
 MOST_LOG_REDIRECTS = 3  #: from the pre-signed URL onwards
 LONGEST_TIMEOUT = 86_400.0  #: seconds; sockets take only so much
 
@@ -205,15 +206,14 @@ class Transport:
             location = response.headers.get("Location")
             if response.status_code == 200:
                 refuse_markup(self._asked(request), response)
-                yield self._chunks(self._asked(request), response, LONGEST_LOG, given_up=given_up)
+                with failing_as_log():
+                    yield self._chunks(self._asked(request), response, LONGEST_LOG, given_up=given_up)
                 return
             if response.status_code not in _REDIRECTS or not location:
                 raise refusal(self._answer(request, response))
-        try:
-            with self.fetch_text(absolute(self.base_url, location), given_up=given_up) as chunks:
-                yield chunks
-        except StitchUnavailable as error:  # not Stitch itself, which has just answered
-            raise ExtractionLogUnavailable(str(error), retry_after=error.retry_after) from None
+        url = absolute(self.base_url, location)
+        with failing_as_log(), self.fetch_text(url, given_up=given_up) as chunks:
+            yield chunks
 
     @contextmanager
     def fetch_text(
@@ -293,7 +293,7 @@ class Transport:
         if 300 <= status < 400:
             # Its body is not shown: it may repeat the address, which may be a credential.
             raise UnexpectedAnswer(
-                f"{asked} (HTTP {status}): a redirect to {_host_of(response.headers.get('Location'))}, where "
+                f"{asked} (HTTP {status}): a redirect to {host_of(response.headers.get('Location'))}, where "
                 "none is due. It was not followed."
             )
         answered_at = parse_date(response.headers.get("Date"))
@@ -321,7 +321,7 @@ class Transport:
         given_up: Callable[[], bool] = lambda: False,
     ) -> Iterator[bytes]:
         """Yield the body as it arrives. The read timeout alone would let a byte a second go on for ever."""
-        ends_at = self._monotonic() + longest * self.request_timeout
+        began_at, min_rate = self._monotonic(), MIN_LOG_RATE if longest == LONGEST_LOG else 0
         size, beginning = 0, b""
         while chunk := guarded(asked, self.request_timeout, lambda: read_some(response)):
             size, beginning = size + len(chunk), beginning or chunk[:200]
@@ -330,8 +330,11 @@ class Transport:
                 raise UnexpectedAnswer(
                     f"{asked}: the answer has more than {largest} bytes. It begins: {shown}"
                 )
-            if self._monotonic() > ends_at:
-                seconds = longest * self.request_timeout
+            took = self._monotonic() - began_at
+            # Few logs are read at a time, so one that trickles must not hold the place of another.
+            trickles = took > self.request_timeout and size < min_rate * took
+            if trickles or took > longest * self.request_timeout:
+                seconds = self.request_timeout * (1 if trickles else longest)
                 raise StitchUnavailable(
                     f"{asked}: the answer was not complete after {seconds:g} s. Check the network and "
                     "Stitch's status page; if answers are slow, raise the connection's request_timeout."
@@ -379,14 +382,6 @@ class _StitchClock:
 
     def told(self, moment: datetime | None) -> None:
         self.latest = moment or self.latest
-
-
-def _host_of(location: str | None) -> str:
-    try:
-        host = urlsplit(location or "").hostname
-    except ValueError:
-        host = None
-    return repr(host) if host else "the same host" if location else "nowhere"
 
 
 def _seconds(name: str, value: float, least: float, most: float) -> float:
