@@ -16,7 +16,10 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 def checked_base_url(base_url: str) -> str:
-    """Return the base URL without a trailing slash; HTTPS if it names no scheme.
+    """Return the base URL in its one normal form, without a trailing slash; HTTPS if it names no scheme.
+
+    Spellings that lead to the same server become equal (case, default port, trailing dot), because an account
+    and its request budget are found by the base URL.
 
     :raises StitchConfigurationError: the token must not be sent there, or it is no URL.
     """
@@ -27,7 +30,7 @@ def checked_base_url(base_url: str) -> str:
         port = parts.port
     except ValueError:
         raise _bad_base_url("it cannot be read") from None
-    host = parts.hostname or ""
+    host = (parts.hostname or "").removesuffix(".")
     if re.search(r"[\s\\\x00-\x1f\x7f]", given):
         raise _bad_base_url("it holds white space, a backslash or a control character")
     if "@" in parts.netloc:
@@ -41,8 +44,16 @@ def checked_base_url(base_url: str) -> str:
         raise _bad_base_url("it names no host")
     if parts.scheme not in _DEFAULT_PORTS or (parts.scheme == "http" and not is_loopback(host)):
         raise _bad_base_url("it is not HTTPS, so the token would be readable on its way")
-    shown_host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown_host}{'' if port is None else f':{port}'}{path}"
+    shown_port = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{_normal_host(host)}{shown_port}{path}"
+
+
+def _normal_host(host: str) -> str:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    return f"[{address.compressed}]" if address.version == 6 else str(address)
 
 
 def checked_token(access_token: str) -> str:
@@ -110,6 +121,15 @@ def origin(url: str) -> tuple[str, str, int | None]:
     """Return scheme, host and port of a URL, in a form that can be compared."""
     parts = urlsplit(url)
     return parts.scheme.lower(), (parts.hostname or "").lower(), _port(parts)
+
+
+def host_of(location: str | None) -> str:
+    """Return what messages call the host that a `Location` header leads to."""
+    try:
+        host = urlsplit(location or "").hostname
+    except ValueError:
+        host = None
+    return repr(host) if host else "the same host" if location else "nowhere"
 
 
 def _port(parts: SplitResult) -> int | None:

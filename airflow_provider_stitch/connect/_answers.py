@@ -64,6 +64,11 @@ class Answer:
         return kind if isinstance(kind, str) else None
 
     @property
+    def is_page(self) -> bool:
+        """Return whether the body is a page of HTML or XML, which Stitch does not send."""
+        return isinstance(self.body, str) and self.body.lstrip().startswith("<")
+
+    @property
     def names_no_source(self) -> bool:
         """The error is about the source's id: unknown, or deleted."""
         return self.error_type in ("invalid_source", "InvalidId")
@@ -104,17 +109,9 @@ def refusal(answer: Answer) -> StitchError:
     """Return the error that an answer other than a success stands for.
 
     Source: Stitch Connect API, "Response codes" and the error bodies of each endpoint. 403 and 429 are not
-    documented, but proxies and future limits speak them.
+    documented, but proxies and future limits speak them. A page is that of a proxy or firewall.
     """
     status, asked = answer.status, f"{answer.asked} (HTTP {answer.status})"
-    if status in (401, 403):
-        return StitchUnauthorized(
-            f"{asked}: Stitch refuses the access token. Check that it is enabled (Stitch: Account Settings, "
-            "API Access Keys) and belongs to this account, and that the client id, if you set one, is right "
-            "too."
-        )
-    if status == 404:
-        return StitchNotFound(f"{asked}: Stitch knows no such thing. It says: {answer.said}")
     if status == 429:
         wait = "" if answer.retry_after is None else f" Stitch asks to wait {answer.retry_after:g} s."
         return RateLimited(
@@ -130,9 +127,26 @@ def refusal(answer: Answer) -> StitchError:
             f"{asked}: Stitch has a problem{told}. See Stitch's status page and try again later.",
             retry_after=answer.retry_after,
         )
-    if 400 <= status < 500:
-        return StitchBadRequest(f"{asked}: Stitch refuses the request. It says: {answer.said}")
+    if 400 <= status < 500 and not answer.is_page:
+        error = _client_error(answer, asked)
+        error.is_doubtful = status not in (400, 401, 404)
+        return error
     return UnexpectedAnswer(f"{asked}: not an answer that is due here: {excerpt(answer.words)}")
+
+
+def _client_error(answer: Answer, asked: str) -> StitchError:
+    if answer.status in (401, 403):
+        return StitchUnauthorized(
+            f"{asked}: Stitch refuses the access token. Check that it is enabled (Stitch: Account Settings, "
+            "API Access Keys) and belongs to this account, and that the client id, if you set one, is right "
+            "too."
+        )
+    if answer.status == 404:
+        return StitchNotFound(f"{asked}: Stitch knows no such thing. {_CHECK} It says: {answer.said}")
+    return StitchBadRequest(f"{asked}: Stitch refuses the request. {_CHECK} It says: {answer.said}")
+
+
+_CHECK = "Check the arguments and the connection's API base URL."
 
 
 def parse_date(value: str | None) -> datetime | None:

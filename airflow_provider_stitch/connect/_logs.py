@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from airflow_provider_stitch.connect._answers import parse_retry_after
-from airflow_provider_stitch.connect.errors import StitchUnavailable, UnexpectedAnswer
+from airflow_provider_stitch.connect.errors import (
+    ExtractionLogUnavailable,
+    StitchUnavailable,
+    UnexpectedAnswer,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import requests
 
 _MARKUP = ("text/html", "application/xhtml+xml", "application/xml", "text/xml")
@@ -25,6 +32,15 @@ def refuse_all_but_log(asked: str, response: requests.Response) -> None:
     if status != 200:
         raise UnexpectedAnswer(f"{asked} (HTTP {status}): not the log.")
     refuse_markup(asked, response)
+
+
+@contextmanager
+def failing_as_log() -> Iterator[None]:
+    """Turn a failure to read a log into ExtractionLogUnavailable: Stitch itself has just responded."""
+    try:
+        yield
+    except StitchUnavailable as error:
+        raise ExtractionLogUnavailable(str(error), retry_after=error.retry_after) from None
 
 
 def refuse_markup(asked: str, response: requests.Response) -> None:

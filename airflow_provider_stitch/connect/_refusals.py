@@ -56,6 +56,8 @@ def refusal_about(answer: Answer, about: About | None) -> StitchError:
     if error is None:
         error = refusal(answer)
     error.source_id = about.source_id if about else None
+    # A request that only reads what was there before is hardly ever refused in earnest.
+    error.is_doubtful = error.is_doubtful or answer.asked.startswith("GET ")
     return error
 
 
@@ -85,7 +87,10 @@ def why_not_started(answer: Answer, about: About) -> StitchError | None:
     if answer.names_no_source or answer.status == 404:
         return refusal_about(answer, about)
     if error is None:
-        return StitchBadRequest(f"{told}. Stitch says: {answer.said}", source_id=source_id)
+        return StitchBadRequest(
+            f"{told}. Look at the source in the Stitch app, then try again. Stitch says: {answer.said}",
+            source_id=source_id,
+        )
     return JobNotStarted(
         f"{told}, for a reason that Stitch does not document. Look at the source in the Stitch app, then "
         f"try again. Stitch says: {answer.said}",

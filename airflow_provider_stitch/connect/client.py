@@ -23,6 +23,7 @@ from airflow_provider_stitch.connect.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from types import TracebackType
 
@@ -47,8 +48,8 @@ class StitchClient(
     :param client_id: the account's number; found from the account's sources or destinations if not given.
     :param request_timeout: seconds to wait for a connection, for the head of an answer, and for each next
         part of its body.
-    :param requests_per_10_minutes: of those that Stitch limits, how many whoever waits with this client may
-        send. Kept here for them; the client itself does not count.
+    :param requests_per_10_minutes: of those that Stitch limits, how many may be sent. Kept here for the
+        budget; the client itself does not count, unless a `request_budget` is set.
     :param retry_for: seconds for which requests are repeated while Stitch is unavailable; 0 means one try.
         Starting a job is never repeated.
     :raises StitchConfigurationError: any of these cannot be used.
@@ -78,9 +79,13 @@ class StitchClient(
         self.request_timeout = self._transport.request_timeout
         self.requests_per_10_minutes = _positive("requests_per_10_minutes", requests_per_10_minutes)
         self._account = _Account(None if client_id is None else _positive("client_id", client_id))
-        #: Called right before each request that Stitch limits, each retry included. Whoever keeps the budget
-        #: sets it.
+        #: Called right before each request that Stitch limits, each retry included.
         self.on_limited_request: Callable[[], None] | None = None
+        #: Returns a context in which each request that Stitch limits is sent, each retry included: entering
+        #: it acquires the request from a budget, leaving it releases the request.
+        self.request_budget: Callable[[], AbstractContextManager[None]] | None = None
+        #: Id of the Airflow connection that this client was made of, empty if it was made otherwise.
+        self.connection_id = ""
 
     def __repr__(self) -> str:
         return f"StitchClient({self.base_url})"

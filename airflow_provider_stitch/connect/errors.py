@@ -26,6 +26,10 @@ class StitchError(Exception):
     #: A later try of the whole task may succeed. False: only a person can mend it.
     retryable: bool = True
 
+    #: Stitch does not document this response to this request, so something on the way may have sent it. It is
+    #: no proof before the request was repeated.
+    is_doubtful: bool = False
+
     def __init__(self, message: str, *, source_id: int | None = None, job_name: str | None = None) -> None:
         # Only the message is an argument of the exception: pickle and copy call the class with it and then
         # restore the attributes, whatever a subclass adds to them.

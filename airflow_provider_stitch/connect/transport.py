@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -15,6 +15,7 @@ from airflow_provider_stitch.connect._addresses import (
     checked_base_url,
     checked_path,
     checked_token,
+    host_of,
     is_loopback,
     origin,
 )
@@ -29,7 +30,7 @@ from airflow_provider_stitch.connect._answers import (
 )
 from airflow_provider_stitch.connect._faults import guarded
 from airflow_provider_stitch.connect._json import excerpt
-from airflow_provider_stitch.connect._logs import absolute, refuse_all_but_log, refuse_markup
+from airflow_provider_stitch.connect._logs import absolute, failing_as_log, refuse_all_but_log, refuse_markup
 from airflow_provider_stitch.connect._retries import pause_before_retry, retry_policy
 from airflow_provider_stitch.connect._sessions import (
     BearerToken,
@@ -40,7 +41,6 @@ from airflow_provider_stitch.connect._sessions import (
     urllib3_kept_quiet,
 )
 from airflow_provider_stitch.connect.errors import (
-    ExtractionLogUnavailable,
     StitchConfigurationError,
     StitchError,
     StitchUnavailable,
@@ -49,6 +49,7 @@ from airflow_provider_stitch.connect.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     import requests
@@ -59,7 +60,8 @@ T = TypeVar("T")
 
 LARGEST_BODY = 64 * 1024 * 1024  #: bytes of a JSON body, decompressed
 LONGEST_BODY = 4  #: a JSON body may take so many times the request timeout
-LONGEST_LOG = 60  #: a log may take so many times the request timeout
+LONGEST_LOG = 20  #: a log may take so many times the request timeout
+MIN_LOG_RATE = 10_000  #: bytes per second, on average, once a log has taken as long as the request timeout
 MOST_LOG_REDIRECTS = 3  #: from the pre-signed URL onwards
 LONGEST_TIMEOUT = 86_400.0  #: seconds; sockets take only so much
 
@@ -140,7 +142,7 @@ class Transport:
         accept: Container[int] = (),
         body_due: bool = True,
         retry: bool | None = None,
-        before_each: Callable[[], None] | None = None,
+        around_each: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> Answer:
         """Send a request and return the answer, its body decoded.
 
@@ -151,12 +153,12 @@ class Transport:
         :param accept: codes besides 2xx whose answer is returned; all others raise.
         :param body_due: an empty 2xx body is an error.
         :param retry: may be repeated; by default only a GET may.
-        :param before_each: called right before each try.
+        :param around_each: makes the context in which each try is sent, up to the head of its answer.
         :raises StitchError: see `refusal` for what each code becomes.
         """
         checked_path(path)
         request = _Request(
-            method, path, params, json, form, (*self._secrets, *secrets), confidential, before_each
+            method, path, params, json, form, (*self._secrets, *secrets), confidential, around_each
         )
 
         def attempt() -> Answer:
@@ -164,7 +166,7 @@ class Transport:
                 answer = self._answer(request, response)
             if answer.ok and answer.body is None and body_due:
                 raise UnexpectedAnswer(f"{answer.asked} (HTTP {answer.status}): the answer is empty.")
-            if not answer.ok and answer.status not in accept:
+            if not answer.ok and (answer.status not in accept or answer.is_page):
                 raise refusal(answer)
             return answer
 
@@ -189,7 +191,7 @@ class Transport:
         self,
         path: str,
         *,
-        before_each: Callable[[], None] | None = None,
+        around_each: Callable[[], AbstractContextManager[None]] = nullcontext,
         given_up: Callable[[], bool] = lambda: False,
     ) -> Iterator[Iterator[bytes]]:
         """Open a text that Stitch serves itself or, as documented, by a redirect to another host. One try.
@@ -199,20 +201,19 @@ class Transport:
         :raises StitchError: as `request` and `fetch_text` do; also while the text is read.
         """
         checked_path(path)
-        request = _Request("GET", path, secrets=self._secrets, before_each=before_each)
+        request = _Request("GET", path, secrets=self._secrets, around_each=around_each)
         with closing(self._send(request)) as response:
             location = response.headers.get("Location")
             if response.status_code == 200:
                 refuse_markup(self._asked(request), response)
-                yield self._chunks(self._asked(request), response, LONGEST_LOG, given_up=given_up)
+                with failing_as_log():
+                    yield self._chunks(self._asked(request), response, LONGEST_LOG, given_up=given_up)
                 return
             if response.status_code not in _REDIRECTS or not location:
                 raise refusal(self._answer(request, response))
-        try:
-            with self.fetch_text(absolute(self.base_url, location), given_up=given_up) as chunks:
-                yield chunks
-        except StitchUnavailable as error:  # not Stitch itself, which has just answered
-            raise ExtractionLogUnavailable(str(error), retry_after=error.retry_after) from None
+        url = absolute(self.base_url, location)
+        with failing_as_log(), self.fetch_text(url, given_up=given_up) as chunks:
+            yield chunks
 
     @contextmanager
     def fetch_text(
@@ -254,25 +255,27 @@ class Transport:
         return f"{request.method} {self.base_url}{request.path}{query}"
 
     def _send(self, request: _Request) -> requests.Response:
-        if request.before_each is not None:
-            request.before_each()
-        response = guarded(
-            self._asked(request),
-            self.request_timeout,
-            lambda: self._session.request(
-                request.method,
-                f"{self.base_url}{request.path}",
-                params=request.params,
-                json=request.json,
-                data=request.form,
-                headers=None if request.form is None else _FORM_HEADERS,
-                auth=self._auth,
-                timeout=self.request_timeout,
-                allow_redirects=False,
-                stream=True,
-            ),
-        )
-        self._clock.told(parse_date(response.headers.get("Date")))
+        with request.around_each():
+            response = guarded(
+                self._asked(request),
+                self.request_timeout,
+                lambda: self._session.request(
+                    request.method,
+                    f"{self.base_url}{request.path}",
+                    params=request.params,
+                    json=request.json,
+                    data=request.form,
+                    headers=None if request.form is None else _FORM_HEADERS,
+                    auth=self._auth,
+                    timeout=self.request_timeout,
+                    allow_redirects=False,
+                    stream=True,
+                ),
+            )
+            self._clock.told(parse_date(response.headers.get("Date")))
+            if response.status_code == 429:  # the budget has to learn of it
+                with closing(response):
+                    raise refusal(self._answer(request, response))
         return response
 
     def _fetch(self, asked: str, session: Session, url: str) -> requests.Response:
@@ -290,7 +293,7 @@ class Transport:
         if 300 <= status < 400:
             # Its body is not shown: it may repeat the address, which may be a credential.
             raise UnexpectedAnswer(
-                f"{asked} (HTTP {status}): a redirect to {_host_of(response.headers.get('Location'))}, where "
+                f"{asked} (HTTP {status}): a redirect to {host_of(response.headers.get('Location'))}, where "
                 "none is due. It was not followed."
             )
         answered_at = parse_date(response.headers.get("Date"))
@@ -318,7 +321,7 @@ class Transport:
         given_up: Callable[[], bool] = lambda: False,
     ) -> Iterator[bytes]:
         """Yield the body as it arrives. The read timeout alone would let a byte a second go on for ever."""
-        ends_at = self._monotonic() + longest * self.request_timeout
+        began_at, min_rate = self._monotonic(), MIN_LOG_RATE if longest == LONGEST_LOG else 0
         size, beginning = 0, b""
         while chunk := guarded(asked, self.request_timeout, lambda: read_some(response)):
             size, beginning = size + len(chunk), beginning or chunk[:200]
@@ -327,8 +330,11 @@ class Transport:
                 raise UnexpectedAnswer(
                     f"{asked}: the answer has more than {largest} bytes. It begins: {shown}"
                 )
-            if self._monotonic() > ends_at:
-                seconds = longest * self.request_timeout
+            took = self._monotonic() - began_at
+            # Few logs are read at a time, so one that trickles must not hold the place of another.
+            trickles = took > self.request_timeout and size < min_rate * took
+            if trickles or took > longest * self.request_timeout:
+                seconds = self.request_timeout * (1 if trickles else longest)
                 raise StitchUnavailable(
                     f"{asked}: the answer was not complete after {seconds:g} s. Check the network and "
                     "Stitch's status page; if answers are slow, raise the connection's request_timeout."
@@ -365,7 +371,7 @@ class _Request:
     form: Mapping[str, str] | None = None
     secrets: tuple[str, ...] = ()
     confidential: bool = False
-    before_each: Callable[[], None] | None = None
+    around_each: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class _StitchClock:
@@ -376,14 +382,6 @@ class _StitchClock:
 
     def told(self, moment: datetime | None) -> None:
         self.latest = moment or self.latest
-
-
-def _host_of(location: str | None) -> str:
-    try:
-        host = urlsplit(location or "").hostname
-    except ValueError:
-        host = None
-    return repr(host) if host else "the same host" if location else "nowhere"
 
 
 def _seconds(name: str, value: float, least: float, most: float) -> float:

@@ -36,6 +36,9 @@ class StitchHook(BaseHook):
     token, and can do no more than create accounts: see `partner`.
 
     :param stitch_conn_id: id of the Airflow connection.
+    :param budget_timeout: seconds for which a call for extractions, loads or a log waits while the account's
+        request budget has no free request. After it the call raises RateLimited, whose `retry_after` is the
+        number of seconds until the next free one; 0 never waits.
     """
 
     conn_name_attr = "stitch_conn_id"
@@ -43,17 +46,27 @@ class StitchHook(BaseHook):
     conn_type = "stitch"
     hook_name = "Stitch"
 
-    def __init__(self, stitch_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+    def __init__(
+        self, stitch_conn_id: str = default_conn_name, *, budget_timeout: float = 600.0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.stitch_conn_id = stitch_conn_id
+        self.budget_timeout = budget_timeout
 
     @cached_property
     def client(self) -> StitchClient:
         """The client of this account. It is made, and the connection read, at the first use.
 
+        Its requests for extractions, loads and logs count in the request budget that the account's tasks
+        share: each waits for a free request, for at most `budget_timeout` seconds.
+
         :raises StitchConfigurationError: the connection can't be used; the message says why.
         """
-        return client_from(self._connection)
+        from airflow_provider_stitch.replication.budget_gate import BudgetGate
+
+        client = client_from(self._connection)
+        client.request_budget = BudgetGate(client, airflow_home(), timeout=self.budget_timeout)
+        return client
 
     @cached_property
     def _connection(self) -> Connection:
@@ -234,13 +247,15 @@ def client_from(connection: Connection) -> StitchClient:
             "its password, or use the connection of the account itself."
         )
     extras = connection.extra_dejson
-    return StitchClient(
+    client = StitchClient(
         connection.password or "",
         base_url=_base_url(connection),
         client_id=_client_id(connection.login),
         request_timeout=_number(extras, "request_timeout", 30.0),
         requests_per_10_minutes=_whole_number(extras, "requests_per_10_minutes", 30),
     )
+    client.connection_id = connection.conn_id or ""
+    return client
 
 
 def partner_from(connection: Connection) -> StitchPartner:

@@ -42,7 +42,7 @@ from airflow_provider_stitch.replication.wants import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.extraction_log import ExtractionLog
@@ -208,6 +208,8 @@ class AccountWatch:
         over = threading.Event()
         try:
             answer = await self._reader.try_within_limit(partial(_call, client, request, over.is_set))
+            if isinstance(answer, Page):
+                _raise_if_useless(answer, list(self._wanting(request)))
             self.trouble = None
             self._setbacks.answered(request)
             if isinstance(answer, Page):
@@ -237,7 +239,7 @@ class AccountWatch:
         self._note(request, page, serial, asked_at)
         if request.what == "loads" and self._loads.hidden_order is not None:
             await self._learn_ids(self._loads.hidden_order, client, page)
-        await self._look_up(request)
+        await self._look_up(request, page)
 
     async def _learn_ids(self, ids: StreamIds, client: StitchClient, page: Page[Load]) -> None:
         """Request the stream ids that order a page of loads; these requests are not rate-limited.
@@ -274,16 +276,16 @@ class AccountWatch:
         needed_since = min((want.since for want in self._wants), default=serial)
         listed.add(Look(page, serial, asked_at, records), needed_since)
 
-    async def _look_up(self, request: Request) -> None:
+    async def _look_up(self, request: Request, page: Page[Any] | None = None) -> None:
         async for want in _few_at_a_time(self._wanting(request)):
-            want.look_up(self._extractions, self._loads)
+            # A record that cannot be read is not absent; the page is requested again for it.
+            if page is None or _error_for(want, page) is None:
+                want.look_up(self._extractions, self._loads)
 
     async def _take_refusal(
         self, request: Request, client: StitchClient, error: Exception, serial: int, asked_at: float
     ) -> None:
-        # A remembered page may be gone. What is said to a page beyond the last is not documented.
-        is_missing = isinstance(error, (StitchNotFound, StitchBadRequest))
-        if is_missing and request.what != "log" and request.key != 1:
+        if _is_no_page(request, error):
             self._note(request, _no_page(int(request.key)), serial, asked_at)
             await self._look_up(request)
             return
@@ -296,7 +298,10 @@ class AccountWatch:
 
         All who wait are told at once, at its first failure, if Stitch could be asked before.
         """
-        if not isinstance(error, (StitchUnavailable, UnexpectedAnswer)):
+        may_pass = isinstance(error, (StitchUnavailable, UnexpectedAnswer)) or (
+            isinstance(error, StitchError) and error.is_doubtful
+        )
+        if not isinstance(error, StitchError) or not may_pass or _is_no_page(request, error):
             self.trouble = None
             self._setbacks.answered(request)
             return error
@@ -306,7 +311,8 @@ class AccountWatch:
         if fails_alone or not is_passing(error, attempts):
             self.trouble = None
             self._setbacks.give_up(request)
-            return ExtractionLogUnavailable(str(error)) if fails_alone else error
+            is_no_log = request.what == "log" and isinstance(error, StitchBadRequest)
+            return ExtractionLogUnavailable(str(error)) if fails_alone or is_no_log else error
         is_new, self.trouble = self.trouble is None and attempts == 1, error
         if is_new:
             outage = Outage(f"{error} Asking again until it answers.")
@@ -330,6 +336,27 @@ def _call(
     if request.what == "loads":
         return client.list_loads(int(request.key))
     return client.get_extraction_log(str(request.key), given_up=given_up)
+
+
+def _error_for(want: Want[Any], page: Page[Any]) -> UnexpectedAnswer | None:
+    """Return why a page does not contain what is wanted in a form that can be read; None if it may."""
+    return next((each.error for each in page.malformed if want.concerns(each.source)), None)
+
+
+def _raise_if_useless(page: Page[Any], wants: Sequence[Want[Any]]) -> None:
+    """Raise if the records of all wants are malformed; other sources' malformed records do not matter."""
+    errors = [_error_for(want, page) for want in wants] if page.malformed else []
+    if errors and errors[0] is not None and None not in errors:
+        raise errors[0]
+
+
+def _is_no_page(request: Request, error: Exception) -> bool:
+    """Return whether an error says that a remembered page is gone.
+
+    The response to a page beyond the last is not documented.
+    """
+    is_missing = isinstance(error, (StitchNotFound, StitchBadRequest))
+    return is_missing and request.what != "log" and request.key != 1
 
 
 def _no_page(number: int) -> Page[Any]:

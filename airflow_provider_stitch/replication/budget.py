@@ -43,6 +43,7 @@ class Budget:
         self, limit: int = DEFAULT_LIMIT, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self.limit = limit
+        self._limits: dict[str, int] = {}  # by the id of the connection
         self._monotonic = monotonic
         self._answered: deque[float] = deque()
         self._under_way = 0
@@ -53,6 +54,12 @@ class Budget:
     def spacing(self) -> float:
         """Seconds between two requests if they are spread evenly over a window."""
         return WINDOW / self.limit
+
+    def set_limit(self, connection_id: str, limit: int) -> None:
+        """Set the number of a connection. The smallest number of all connections is the limit."""
+        with self._lock:
+            self._limits[connection_id] = limit
+            self.limit = min(self._limits.values())
 
     def window(self) -> Window:
         """Return when each request of the limit may be sent, and how many of them are this process's."""
@@ -177,11 +184,14 @@ _budgets: dict[tuple[tuple[str, int], Path | None], Budget] = {}
 _budgets_lock = threading.Lock()
 
 
-def shared_budget(account: tuple[str, int], limit: int, folder: Path | None = None) -> Budget:
+def shared_budget(
+    account: tuple[str, int], limit: int, folder: Path | None = None, *, connection_id: str = ""
+) -> Budget:
     """Return the budget that everybody in this process who asks about `account` shares.
 
-    Where two connections to one account allow different numbers of requests, the smaller holds for both. With
-    a `folder`, all processes of this host that name it share one count, each up to its own limit.
+    Where two connections to one account allow different numbers of requests, the smaller holds for both. If
+    the number of one connection changes, its latest number holds. With a `folder`, all processes of this host
+    that name it share one count, each up to its own limit.
 
     :param account: base URL and client ID.
     :param folder: where to keep the file of the count; None counts in this process alone.
@@ -190,7 +200,7 @@ def shared_budget(account: tuple[str, int], limit: int, folder: Path | None = No
         if (budget := _budgets.get((account, folder))) is None:
             budget = Budget(limit) if folder is None else HostBudget(limit, folder, account)
             _budgets[account, folder] = budget
-        budget.limit = min(budget.limit, limit)
+        budget.set_limit(connection_id, limit)
         return budget
 
 

@@ -13,12 +13,12 @@ from weakref import WeakKeyDictionary
 from airflow_provider_stitch.connect.errors import (
     PhaseTimedOut,
     RateLimited,
-    StitchUnavailable,
-    UnexpectedAnswer,
+    StitchError,
 )
 from airflow_provider_stitch.connect.transport import pause_before_retry
 from airflow_provider_stitch.replication.account import AccountWatch, account_watch
 from airflow_provider_stitch.replication.budget import Budget, shared_budget
+from airflow_provider_stitch.replication.budget_gate import with_request_acquired
 from airflow_provider_stitch.replication.places import places
 from airflow_provider_stitch.replication.setbacks import is_passing
 from airflow_provider_stitch.replication.shared_call import SharedCall
@@ -78,7 +78,10 @@ class AccountReader:
     """
 
     # A thousand of these may be there.
-    __slots__ = ("_budget", "_budget_folder", "_warn", "_was_told", "client", "clock", "deadline")
+    __slots__ = (
+        *("_budget", "_budget_client", "_budget_folder", "_warn", "_was_told"),
+        *("client", "clock", "deadline"),
+    )
 
     def __init__(
         self,
@@ -94,6 +97,7 @@ class AccountReader:
         self.clock = clock
         self.deadline = deadline
         self._budget = budget
+        self._budget_client: StitchClient | None = None  # None: the budget was given
         self._budget_folder = budget_folder
         self._warn = warn
         self._was_told = False
@@ -118,9 +122,15 @@ class AccountReader:
     @property
     def budget(self) -> Budget:
         """The budget of this account, shared by all its readers, once this is open."""
-        if self._budget is None:
-            per_10_minutes = self.client.requests_per_10_minutes
-            self._budget = shared_budget(self.account, per_10_minutes, self._budget_folder)
+        # A client with a new token may have another number of requests, too.
+        if self._budget is None or self._budget_client not in (None, self.client):
+            self._budget = shared_budget(
+                self.account,
+                self.client.requests_per_10_minutes,
+                self._budget_folder,
+                connection_id=self.client.connection_id,
+            )
+            self._budget_client = self.client
         return self._budget
 
     # --- One request ------------------------------------------------------------------------------------
@@ -168,7 +178,7 @@ class AccountReader:
                 await taken.acquire()
             try:
                 return await attempt()
-            except (StitchUnavailable, UnexpectedAnswer) as error:
+            except StitchError as error:
                 pause = pause_before_retry(attempts, getattr(error, "retry_after", None))
                 if not is_passing(error, attempts) or pause > self.seconds_left():
                     raise
@@ -189,7 +199,7 @@ class AccountReader:
         while wait := await asyncio.to_thread(budget.take):
             await self.clock.sleep(wait)
         try:
-            return await asyncio.to_thread(call)
+            return await asyncio.to_thread(with_request_acquired, call)
         except RateLimited as error:
             await asyncio.to_thread(budget.block, error.retry_after or budget.spacing)
             raise

@@ -9,7 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_stitch.connect.errors import ExtractionLogUnavailable, UnexpectedAnswer
+from airflow_provider_stitch.connect.errors import (
+    ExtractionLogUnavailable,
+    StitchUnavailable,
+    UnexpectedAnswer,
+)
 from airflow_provider_stitch.connect.transport import pause_before_retry
 from airflow_provider_stitch.replication.budget import WINDOW
 
@@ -23,16 +27,17 @@ ALONE_AFTER = 5
 # Of the pause before a request that failed is made again, so much is the pause before any other.
 OTHERS_PAUSE = 0.75
 
-# An answer that is not what it should be may be one that was cut; one that stays so is an error.
+# A response that Stitch does not document may have been cut, or come from something on the way. It is an
+# error only if it repeats.
 GARBAGE_ATTEMPTS = 5
 
 
 def is_passing(error: StitchError, attempt: int) -> bool:
     """Say whether a request that failed may be answered later."""
-    if isinstance(error, UnexpectedAnswer):
+    if isinstance(error, UnexpectedAnswer) or error.is_doubtful:
         return attempt < GARBAGE_ATTEMPTS
     # A log's place is good for a while only: who wants the log asks Stitch anew.
-    return not isinstance(error, ExtractionLogUnavailable)
+    return isinstance(error, StitchUnavailable) and not isinstance(error, ExtractionLogUnavailable)
 
 
 @dataclass(slots=True)

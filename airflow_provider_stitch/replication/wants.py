@@ -70,6 +70,10 @@ class Want(Generic[T]):
         """Settle if what is known answers this want, or else say which requests would."""
         raise NotImplementedError
 
+    def concerns(self, source: object) -> bool:  # noqa: ARG002
+        """Return whether a listed record of this source (id or name) may be wanted."""
+        return False
+
     def settle(self, told: Told[T] | Outage | None) -> None:
         if not self.future.done():
             self.future.set_result(told)
@@ -103,6 +107,9 @@ class ExtractionWant(Want["Extraction | None"]):
         else:
             self.requests = _for_extractions(page)
 
+    def concerns(self, source: object) -> bool:
+        return source == self.source_id
+
 
 @dataclass(eq=False, slots=True)
 class LoadsWant(Want["list[Load] | None"]):
@@ -128,6 +135,9 @@ class LoadsWant(Want["list[Load] | None"]):
             for look in fresh:
                 for load in look.records.get(self.source_name, ()):
                     loads.remember(StreamKey(load.source_name, load.stream_name), look.page.number)
+
+    def concerns(self, source: object) -> bool:
+        return source == self.source_name
 
     def _all_pages(self, fresh: Sequence[Look[Load]], loads: Listing[Load]) -> set[int]:
         return set(range(1, (loads.last_page or 1) + 1)) - {look.page.number for look in fresh}

@@ -121,6 +121,12 @@ FAULTS = (
     Fault("502 with a gateway's HTML page", _status(502, body=HTML, headers={"Content-Type": "text/html"})),
     Fault("503", _status(503)),
     Fault("401", _status(401), precludes_work=True),
+    Fault(
+        "403 with a firewall's HTML page",
+        _status(403, body=HTML, headers={"Content-Type": "text/html"}),
+        precludes_work=True,
+    ),
+    Fault("400 with an empty body", _status(400), precludes_work=True),
     Fault("JSON that is cut off", _status(200, body=b'[{"id": 310442, "name": "gi')),
     Fault("JSON of another type", _status(200, body=json.dumps("github").encode())),
     Fault("200 with an empty body", _status(200, body=b"")),

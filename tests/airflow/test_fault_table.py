@@ -68,8 +68,9 @@ def test_a_fault_that_passes_is_survived_unless_it_is_a_refusal(found):
     if fault.name == "401":  # Stitch means it, and no later try can mend it
         return
     for step, passing, _ in found[1]:
-        slow_log = fault.drips and "log" in step.name  # it may take half an hour to be given up
-        assert passing.kind is None or slow_log, step.name
+        if fault.name.startswith("400") and step.name.startswith("start"):
+            continue  # Stitch documents that it refuses a start so
+        assert passing.kind is None, step.name
 
 
 def test_the_page_says_the_same(found):

@@ -6,8 +6,14 @@ import json
 
 import pytest
 
-from airflow_provider_stitch.connect.errors import StitchConfigurationError, UnknownSource
-from airflow_provider_stitch.hooks.stitch import StitchHook
+from airflow_provider_stitch.connect.errors import (
+    RateLimited,
+    StitchConfigurationError,
+    UnknownSource,
+)
+from airflow_provider_stitch.hooks.stitch import StitchHook, airflow_home
+from airflow_provider_stitch.replication.budget import HostBudget
+from airflow_provider_stitch.replication.reader import AccountReader
 
 
 @pytest.fixture
@@ -29,7 +35,7 @@ def connect(monkeypatch, _database):
         pytest.param({"host": "https://stitch.example/"}, "https://stitch.example", id="an address"),
         pytest.param({"host": "stitch.example"}, "https://stitch.example", id="a host"),
         pytest.param(
-            {"host": "127.0.0.1", "schema": "http", "port": 80}, "http://127.0.0.1:80", id="from a URI"
+            {"host": "127.0.0.1", "schema": "http", "port": 81}, "http://127.0.0.1:81", id="from a URI"
         ),
     ],
 )
@@ -193,3 +199,72 @@ def test_a_source_is_found_by_its_name(stitch):
         StitchHook().resolve_source("githob")
     with pytest.raises(UnknownSource):
         StitchHook().resolve_source("9" * 5000)
+
+
+# --- The request budget ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def limit(stitch, monkeypatch, _database):
+    """Give the connection a number of requests."""
+
+    def limit(number: int) -> None:
+        connection = json.loads(stitch.connection_json())
+        connection["extra"] = {"requests_per_10_minutes": number}
+        monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps(connection))
+
+    return limit
+
+
+def test_client_of_the_hook_counts_in_the_budget_of_the_account(stitch, limit):
+    limit(2)
+    StitchHook().client.list_extractions()
+    StitchHook(budget_timeout=0).client.list_loads()
+
+    with pytest.raises(RateLimited, match="2 in 10 minutes are used") as caught:
+        StitchHook(budget_timeout=0).client.list_extractions()
+
+    assert 0 < caught.value.retry_after <= 600
+    assert len(stitch.limited_requests) == 2
+
+
+def test_another_process_counts_the_requests_of_the_hook(stitch, limit):
+    """Any process with the same Airflow home has the same file."""
+    limit(3)
+    hook = StitchHook()
+    hook.client.list_extractions()
+
+    other = HostBudget(3, airflow_home(), (hook.client.base_url, hook.client.client_id))
+    assert sum(free_in > 0 for free_in in other.window().free_in) == 1
+
+
+@pytest.mark.parametrize("numbers", [(2, 1, 3), (1, 3, 1), (3, 2, 3)])
+def test_budget_follows_the_connection_up_and_down(stitch, limit, numbers):
+    for number in numbers:
+        limit(number)
+        hook = StitchHook(budget_timeout=0)
+        left = number - len(stitch.limited_requests)
+        for _ in range(max(0, left)):
+            hook.client.list_loads()
+        with pytest.raises(RateLimited, match=f"{number} in 10 minutes are used"):
+            hook.client.list_loads()
+
+
+def test_spellings_of_a_host_share_one_budget(connect):
+    spellings = [
+        "https://api.stitchdata.com",
+        "https://api.stitchdata.com:443",
+        "https://API.stitchdata.com",
+        "api.stitchdata.com.",
+        "https://Api.Stitchdata.Com.:443/",
+        "api.stitchdata.com",
+        "",
+    ]
+
+    budgets = set()
+    for spelling in spellings:
+        client = connect(host=spelling, login="104857").client
+        reader = AccountReader(client, budget_folder=airflow_home())
+        budgets.add(id(reader.budget))
+
+    assert len(budgets) == 1

@@ -189,6 +189,47 @@ def test_a_head_that_drips_does_not_go_on_for_ever(stitch, client_for, behaviour
     assert "no answer within 0.1 s" in str(error)
 
 
+class Ticking:
+    """A clock that goes on by a second whenever it is read."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
+JOB_NAME = "104857.310442.sync.43c122b0-9a09-11f1-a2c4-06b1e2c4a85d"
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True], ids=["Stitch", "the log host"])
+def test_a_log_that_trickles_is_given_up_after_the_request_timeout(
+    stitch, other_host, client_for, is_elsewhere
+):
+    """It holds one of two places in which logs are read."""
+    (other_host if is_elsewhere else stitch).script(other_host.drip if is_elsewhere else stitch.drip)
+    if is_elsewhere:
+        stitch.script(answer(b"", 302, Location=f"{other_host.url}/log"))
+    clock = Ticking()
+
+    with pytest.raises(StitchUnavailable, match="not complete after 30 s"):
+        client_for(request_timeout=30, monotonic=clock).get_extraction_log(JOB_NAME)
+
+    assert clock.now < 40
+
+
+def test_a_long_log_that_arrives_steadily_is_read(stitch, client_for, monkeypatch):
+    monkeypatch.setattr(transport, "MIN_LOG_RATE", 10)
+    line = b"2026-08-17 06:04:51,012Z    tap - INFO nothing to see\n"
+    stitch.script(answer(line * 100_000, Content_Type="text/plain"))
+
+    clock = Ticking()
+    client_for(request_timeout=10, monotonic=clock).get_extraction_log(JOB_NAME)
+
+    assert clock.now > 10
+
+
 def test_a_log_that_nobody_waits_for_is_not_read_to_its_end(stitch, client):
     stitch.script(stitch.drip)
     pieces = []

@@ -331,6 +331,12 @@ def test_an_error_on_its_way_to_another_process_holds_no_token(stitch, client):
         pytest.param(
             "https://proxy.example:444/stitch/", "https://proxy.example:444/stitch", id="port and path"
         ),
+        pytest.param("https://api.stitchdata.com:443", "https://api.stitchdata.com", id="default port"),
+        pytest.param("https://api.stitchdata.com.", "https://api.stitchdata.com", id="trailing dot"),
+        pytest.param("Api.StitchData.Com.:443/", "https://api.stitchdata.com", id="all together"),
+        pytest.param("http://127.0.0.1:80", "http://127.0.0.1", id="default port of plain HTTP"),
+        pytest.param("https://127.0.0.1:80", "https://127.0.0.1:80", id="default port of another scheme"),
+        pytest.param("http://[0:0:0:0:0:0:0:1]:8080", "http://[::1]:8080", id="loopback, version 6, long"),
         pytest.param("http://127.0.0.1:8080", "http://127.0.0.1:8080", id="loopback"),
         pytest.param("http://127.8.9.1", "http://127.8.9.1", id="loopback, another"),
         pytest.param("http://localhost:8080/", "http://localhost:8080", id="loopback by name"),
@@ -364,6 +370,7 @@ def test_a_base_url_is_used_as_given(base_url, used):
         pytest.param("https://api.stitchdata.com\r\nX: y", id="a line end"),
         pytest.param("https://", id="no host"),
         pytest.param("https:///v4", id="no host, a path"),
+        pytest.param("https://./v4", id="a dot as host"),
         pytest.param("https://[::1", id="half an address"),
         pytest.param("https://api.stitchdata.com:99999", id="no such port"),
         pytest.param("https://api.stitchdata.com:hunter2", id="a port that is text"),

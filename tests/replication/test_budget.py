@@ -41,8 +41,35 @@ def test_everybody_who_asks_about_an_account_shares_one_budget():
 def test_of_two_shares_of_one_account_the_smaller_holds():
     first = shared_budget(("stitch", 3), 30)
 
-    assert shared_budget(("stitch", 3), 10) is first
+    assert shared_budget(("stitch", 3), 10, connection_id="another") is first
     assert first.limit == 10
+
+
+def test_budget_follows_the_latest_number_of_each_connection():
+    def limit(connection_id: str, number: int) -> int:
+        return shared_budget(("stitch", 4), number, connection_id=connection_id).limit
+
+    assert limit("sales", 30) == 30
+    assert limit("sales", 10) == 10
+    assert limit("sales", 20) == 20
+    assert limit("product", 15) == 15
+    assert limit("product", 25) == 20
+    assert limit("sales", 30) == 25
+
+
+def test_next_request_uses_the_number_that_was_set_last():
+    time = Time()
+    budget = Budget(2, monotonic=time)
+    for _ in range(2):
+        assert budget.take() == 0
+        budget.give_back()
+
+    assert budget.take() == WINDOW
+    budget.set_limit("sales", 3)
+    assert budget.take() == 0
+    budget.give_back()
+    budget.set_limit("sales", 1)
+    assert budget.take() == WINDOW
 
 
 @given(

@@ -6,9 +6,11 @@ Source: Stitch Connect API, "Replication jobs", "Extractions", "Loads".
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from airflow_provider_stitch.connect._answers import with_advice
 from airflow_provider_stitch.connect._json import record, required_text
 from airflow_provider_stitch.connect._pages import begins_later, sweeps, without_shifted
 from airflow_provider_stitch.connect._refusals import refusal_about, why_not_started
@@ -20,14 +22,26 @@ from airflow_provider_stitch.connect.errors import (
     StitchBadRequest,
     StitchError,
     StitchNotFound,
+    UnexpectedAnswer,
 )
 from airflow_provider_stitch.connect.extraction_log import ExtractionLog, parse_extraction_log
-from airflow_provider_stitch.connect.objects.jobs import Extraction, Load, Page, ReplicationJob
+from airflow_provider_stitch.connect.objects.jobs import (
+    Extraction,
+    Load,
+    MalformedRecord,
+    Page,
+    ReplicationJob,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from airflow_provider_stitch.connect._answers import Answer
 
 T = TypeVar("T")
+
+REFUSALS = (400, 404, 405, 409, 410, 412, 422, 423)  #: statuses of a start that Stitch may refuse
 
 START_REPLICATION_JOB = Endpoint("POST", "/v4/sources/{source_id}/sync")
 STOP_REPLICATION_JOB = Endpoint("DELETE", "/v4/sources/{source_id}/sync")
@@ -40,6 +54,7 @@ class JobEndpoints(EndpointGroup):
     """Replication jobs, extractions and loads."""
 
     on_limited_request: Callable[[], None] | None
+    request_budget: Callable[[], AbstractContextManager[None]] | None
 
     @property
     @abstractmethod
@@ -62,7 +77,8 @@ class JobEndpoints(EndpointGroup):
         Source: Stitch Connect API, "Start a replication job".
         """
         about = about_source(source_id)
-        answer = self._ask_anything(START_REPLICATION_JOB, about, json={})
+        # Which status a refusal has is not documented for all of them; its body tells.
+        answer = self._ask_anything(START_REPLICATION_JOB, about, json={}, accept=REFUSALS)
         error = why_not_started(answer, about)
         if error is not None:
             raise error
@@ -176,6 +192,8 @@ class JobEndpoints(EndpointGroup):
             not_found.job_name = job_name
         except StitchError as error:
             error.job_name = job_name
+            # Only 401 and 404 are documented.
+            error.is_doubtful = error.is_doubtful or isinstance(error, StitchBadRequest)
             raise
         raise not_found
 
@@ -188,18 +206,26 @@ class JobEndpoints(EndpointGroup):
             endpoint,
             ids={"stitch_client_id": self.client_id},
             params={"page": number},
-            before_each=self._before_limited,
+            around_each=self._limited_request,
         )
-        return self._read(
+        page = self._read(
             endpoint,
             answer,
             lambda body: Page.from_json(body, make, number=number, answered_at=answer.answered_at),
         )
+        return replace(page, malformed=tuple(self._explained(answer, each) for each in page.malformed))
 
-    def _before_limited(self) -> None:
+    def _explained(self, answer: Answer, malformed: MalformedRecord) -> MalformedRecord:
+        text = self._transport.redacted(f"{answer.asked}: {malformed.error}")
+        return replace(malformed, error=UnexpectedAnswer(with_advice(text)))
+
+    @contextmanager
+    def _limited_request(self) -> Iterator[None]:
         if self.on_limited_request is not None:
             self.on_limited_request()
+        with nullcontext() if self.request_budget is None else self.request_budget():
+            yield
 
     def _read_log(self, path: str, given_up: Callable[[], bool]) -> ExtractionLog:
-        with self._transport.open_text(path, before_each=self._before_limited, given_up=given_up) as chunks:
+        with self._transport.open_text(path, around_each=self._limited_request, given_up=given_up) as chunks:
             return parse_extraction_log(chunks)

@@ -39,7 +39,11 @@ class StreamEndpoints(EndpointGroup):
         if answer.status == 404:
             check = f"connection check of source {source_id}"
             hint = "Either it was never checked, or the account has no such source."
-            raise refusal_about(answer, replace(source, what=check, hint=hint, unknown=StitchNotFound))
+            never_checked = refusal_about(
+                answer, replace(source, what=check, hint=hint, unknown=StitchNotFound)
+            )
+            never_checked.is_doubtful = False
+            raise never_checked
         if not answer.ok:
             raise refusal_about(answer, source)
         return self._read(GET_LAST_CONNECTION_CHECK, answer, ConnectionCheck.from_json)

@@ -15,6 +15,7 @@ from airflow_provider_stitch.connect.objects.jobs import (
     Extraction,
     JobName,
     Load,
+    MalformedRecord,
     Page,
     ReplicationJob,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "ImportToken",
     "JobName",
     "Load",
+    "MalformedRecord",
     "Page",
     "PostLoadHook",
     "Property",

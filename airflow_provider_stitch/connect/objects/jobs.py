@@ -233,6 +233,14 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class MalformedRecord:
+    """A record of a list that is not what it should be. The other records of its page can be read."""
+
+    source: object  #: its `source_id` or `source_name`, None if it has neither
+    error: UnexpectedAnswer
+
+
+@dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """One page (at most 100 records) of a list, as of the moment of the answer.
 
@@ -246,6 +254,7 @@ class Page(Generic[T]):
     total: int  #: records in the whole list
     answered_at: datetime | None  #: Stitch's own time of the answer
     next_page: int | None  #: None: this is the last
+    malformed: tuple[MalformedRecord, ...] = ()  #: records that cannot be read
 
     @classmethod
     def from_json(
@@ -257,8 +266,10 @@ class Page(Generic[T]):
         if not isinstance(records, list):
             raise UnexpectedAnswer(f"The page has no list of records in `data`: {excerpt(page)}")
         told, total = integer(page, "page"), integer(page, "total")
+        readable_records, malformed = _read_each(records, make)
         return cls(
-            records=tuple(make(each) for each in records),
+            records=readable_records,
+            malformed=malformed,
             number=number if told is None else told,
             total=len(records) if total is None else total,
             answered_at=answered_at,
@@ -269,6 +280,23 @@ class Page(Generic[T]):
     def last_page(self) -> int:
         """Number of the list's last page, as far as `total` tells; at least 1."""
         return max(1, -(-self.total // RECORDS_PER_PAGE))
+
+
+def _read_each(
+    records: list[object], make: Callable[[object], T]
+) -> tuple[tuple[T, ...], tuple[MalformedRecord, ...]]:
+    """Make an object of each record; keep apart the records of which none can be made."""
+    results = [_read_one(each, make) for each in records]
+    malformed = tuple(each for each in results if isinstance(each, MalformedRecord))
+    return tuple(each for each in results if not isinstance(each, MalformedRecord)), malformed
+
+
+def _read_one(data: object, make: Callable[[object], T]) -> T | MalformedRecord:
+    try:
+        return make(data)
+    except UnexpectedAnswer as error:
+        fields = data if isinstance(data, Mapping) else {}
+        return MalformedRecord(fields.get("source_id", fields.get("source_name")), error)
 
 
 def _next_page(page: Mapping[str, Any]) -> int | None:

@@ -1,0 +1,144 @@
+"""A response that Stitch does not document fails no wait before it repeats."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from airflow_provider_stitch.connect.errors import KINDS, StitchUnauthorized
+from airflow_provider_stitch.replication.goals import Goal
+from airflow_provider_stitch.replication.start import Occupied
+from airflow_provider_stitch.replication.watch import Watch
+
+FIREWALL = b"<html><head><title>403 Forbidden</title></head><body>Request blocked.</body></html>"
+
+PAGES = {
+    "firewall": {"status": 403, "body": FIREWALL, "headers": {"Content-Type": "text/html"}},
+    "403": {"status": 403},
+    "403 JSON": {"status": 403, "body": {"message": "Forbidden"}},
+    "401 page": {"status": 401, "body": FIREWALL},
+    "400": {"status": 400},
+    "404": {"status": 404},
+    "404 page": {"status": 404, "body": FIREWALL},
+    "405": {"status": 405},
+    "418": {"status": 418},
+}
+
+READS = {
+    "source": r"GET /v4/sources/\d+$",
+    "streams": r"GET /v4/sources/\d+/streams$",
+    "extractions": r"GET /v4/\d+/extractions\?page=1$",
+    "log": r"GET /v4/\d+/extractions/[^?]+$",
+    "loads": r"GET /v4/\d+/loads\?page=1$",
+}
+
+
+def arrange(stitch, read: str, fault: dict[str, Any], times: int | None) -> Any:
+    method, path = READS[read].split(" ", 1)
+    return stitch.fail(method, path, times=times, **fault)
+
+
+@pytest.fixture
+def github(stitch):
+    return stitch.add_source("github", streams={"commits": 120, "issues": 0})
+
+
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize("fault", PAGES)
+def test_wait_survives_one_undocumented_response(stitch, waiter, github, read, fault):
+    job = waiter.start(github)
+    goal = waiter.goal(github, job.job_name)
+    struck = arrange(stitch, read, PAGES[fault], times=1)
+
+    outcome = waiter.wait(goal)
+
+    assert outcome.error is None
+    assert struck.hits == 1
+
+
+@pytest.mark.parametrize("read", ["source", "extractions", "loads"])
+@pytest.mark.parametrize("fault", PAGES)
+def test_wait_fails_if_an_undocumented_response_repeats(stitch, waiter, github, read, fault):
+    job = waiter.start(github)
+    goal = waiter.goal(github, job.job_name)
+    struck = arrange(stitch, read, PAGES[fault], times=None)
+
+    outcome = waiter.wait(goal)
+
+    assert outcome.error["kind"] in KINDS
+    assert outcome.error["kind"] not in ("PhaseTimedOut", "JobLost")
+    assert str(PAGES[fault]["status"]) in outcome.error["message"]
+    assert struck.hits == 5
+
+
+def test_wait_fails_at_once_if_the_token_is_rejected(stitch, waiter, github):
+    """Stitch documents a 401 without a body."""
+    goal = waiter.goal(github, waiter.start(github).job_name)
+    struck = stitch.fail("GET", "/extractions", status=401, times=None)
+
+    outcome = waiter.wait(goal)
+
+    assert outcome.error["kind"] == StitchUnauthorized.__name__
+    assert struck.hits == 1
+
+
+def test_twenty_waits_survive_a_page_of_a_firewall(stitch, waiter):
+    ids = [stitch.add_source(f"source_{number}", streams={"orders": 1}) for number in range(20)]
+    goals = [waiter.goal(each, waiter.start(each).job_name) for each in ids]
+    reader = waiter.reader()
+    arrange(stitch, "extractions", PAGES["firewall"], times=1)
+
+    async def wait_for_all(goals: list[Goal]) -> list[Any]:
+        return await asyncio.gather(*(Watch(reader, goal).wait() for goal in goals))
+
+    assert [outcome.error for outcome in asyncio.run(wait_for_all(goals))] == [None] * 20
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 409, 422])
+def test_start_is_refused_by_a_running_job_whatever_the_status(stitch, waiter, github, status):
+    refusal = {"error": {"type": "already_running", "message": "Did not create job because one exists"}}
+    stitch.fail("POST", "/sync", status=status, body=refusal, times=1)
+
+    assert isinstance(waiter.start(github), Occupied)
+
+
+MALFORMED = {
+    "extractions": [{"source_id": 1, "job_name": None}, {"source_id": "1"}, 7, None],
+    "loads": [{"source_name": "foreign", "stream_name": 3}, {"source_name": None}, 7, None],
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_wait_survives_malformed_records_of_other_sources(stitch, waiter, github, what):
+    """Such records stay on the page for as long as 60 days."""
+    goal = waiter.goal(github, waiter.start(github).job_name)
+    list_page = getattr(type(waiter.client), f"list_{what}")
+    page_of = waiter.client._transport.request
+
+    def with_malformed(*args: Any, **options: Any) -> Any:
+        answer = page_of(*args, **options)
+        if f"/{what}" in answer.asked:
+            answer.body["data"][:0] = MALFORMED[what]
+        return answer
+
+    waiter.client._transport.request = with_malformed
+
+    assert list_page(waiter.client, 1).malformed
+    assert waiter.wait(goal).error is None
+
+
+@pytest.mark.parametrize("times", [1, None])
+def test_wait_fails_only_if_its_own_record_stays_malformed(stitch, waiter, github, times):
+    goal = waiter.goal(github, waiter.start(github).job_name)
+    page = {"data": [{"source_id": github, "job_name": 3}], "page": 1, "total": 1, "links": {}}
+    struck = stitch.fail("GET", "/extractions", status=200, body=page, times=times)
+
+    outcome = waiter.wait(goal)
+
+    if times == 1:
+        assert outcome.error is None
+    else:
+        assert "`job_name` should be text" in outcome.error["message"]
+        assert struck.hits == 5
