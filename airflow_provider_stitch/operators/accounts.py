@@ -48,8 +48,11 @@ class StitchTokenOperator(StitchSetupOperator):
 
         return existing_token(self.connection_id)
 
-    def token_storage(self, base_url: str) -> TokenStorage:
-        """Return what stores the token."""
+    def token_storage(self, base_url: str, *, email: str | None = None) -> TokenStorage:
+        """Return what stores the token.
+
+        :param email: address of the user whose account is to be created.
+        """
         from airflow_provider_stitch.hooks.connection_store import connection_store
         from airflow_provider_stitch.operators.token_storage import TokenStorage
 
@@ -58,6 +61,7 @@ class StitchTokenOperator(StitchSetupOperator):
             self.connection_id,
             base_url=base_url,
             operator=type(self).__name__,
+            email=email,
             log=self.log,
         )
 
@@ -137,8 +141,8 @@ class StitchCreateAccountOperator(StitchTokenOperator):
         if existing is not None:
             self.log.info("Connection %s has a token, so no account is created", self.connection_id)
             return self._xcom(account_id_of(existing), created=False)
-        storage = self.token_storage(self.hook.partner.base_url)
-        storage.prepare(is_new_account=True)
+        storage = self.token_storage(self.hook.partner.base_url, email=self.user_email)
+        storage.prepare()
         with held_signals():
             account = self._create(storage)
             token = account.access_token.reveal()

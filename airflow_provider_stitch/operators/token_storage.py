@@ -6,6 +6,7 @@ that may belong to something else, and storing is retried as long as the token i
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -32,23 +33,32 @@ class TokenStorage:
     :param conn_id: id of the connection.
     :param base_url: its host.
     :param operator: name of the operator, for the description of the connection.
+    :param email: address of the user whose account is to be created; None if the account exists.
     """
 
     def __init__(
-        self, store: ConnectionStore, conn_id: str, *, base_url: str, operator: str, log: Any
+        self,
+        store: ConnectionStore,
+        conn_id: str,
+        *,
+        base_url: str,
+        operator: str,
+        email: str | None,
+        log: Any,
     ) -> None:
         self._store = store
         self._conn_id = conn_id
         self._log = log
         self._is_reserved = False  # by this run
-        # The description is how a run recognizes what it wrote itself.
-        description = f"Stitch account, stored by {operator} ({secrets.token_hex(4)})"
+        self._is_new_account = email is not None
+        # The description is how a run recognizes its own connection, and one for the same account.
+        self._owner = f"Stitch account, stored by {operator} ({_digest(email or secrets.token_hex(8))}"
+        description = f"{self._owner}-{secrets.token_hex(4)})"
         self._fields = {"conn_type": CONN_TYPE, "description": description, "host": base_url}
 
-    def prepare(self, *, is_new_account: bool) -> None:
+    def prepare(self) -> None:
         """Make sure that a token can be stored. Nothing that exists is written or deleted.
 
-        :param is_new_account: refuse a connection that has the id of an account as its login.
         :raises StitchError: if it cannot, or if it is not certain whether the connection exists.
         """
         found, stored = find_connection(self._conn_id), self._store.find(self._conn_id)
@@ -56,7 +66,7 @@ class TokenStorage:
             raise _disagreement(self._conn_id, found)
         for each in (stored, None if found is None else StoredConnection.of(found)):
             if each is not None:
-                _refuse_existing(self._conn_id, each, accepts_login=not is_new_account)
+                self._refuse_existing(each)
         if found is None:
             self._reserve()
 
@@ -73,6 +83,31 @@ class TokenStorage:
                 "Check that the store belongs to this Airflow, and that no environment variable or secrets "
                 "backend has a connection of this id. No token was requested."
             )
+
+    def _refuse_existing(self, existing: StoredConnection) -> None:
+        existing.refuse_other_use(self._conn_id)
+        if existing.password is not None:
+            reason = (
+                "has a token, but Airflow finds a connection of this id without one. Remove the one without "
+                "a token: an environment variable, or an entry of a secrets backend."
+            )
+        elif self._is_new_account and existing.login is not None:
+            reason = (
+                f"belongs to Stitch account {existing.login} (its login), but has no token. Set an API "
+                "access key of that account as its password, or choose another connection_id."
+            )
+        elif self._is_new_account and self._is_reserved_for_another(existing.description or ""):
+            reason = (
+                "is reserved for the account of another user_email, which a task may be creating now. Choose "
+                "another connection_id, or delete the connection if no such task is running."
+            )
+        else:
+            return
+        raise ConnectionTaken(f"Connection {self._conn_id} {reason} Nothing was created or changed.")
+
+    def _is_reserved_for_another(self, description: str) -> bool:
+        operator, _, _ = self._owner.partition("(")
+        return description.startswith(operator) and not description.startswith(self._owner)
 
     def release(self) -> None:
         """Delete the connection if this run has created it and nothing has changed it since."""
@@ -155,20 +190,9 @@ def existing_token(conn_id: str) -> Connection | None:
     return found if found.password else None
 
 
-def _refuse_existing(conn_id: str, existing: StoredConnection, *, accepts_login: bool) -> None:
-    existing.refuse_other_use(conn_id)
-    if existing.login is not None and not accepts_login:
-        raise ConnectionTaken(
-            f"Connection {conn_id} belongs to Stitch account {existing.login} (its login), but has no token. "
-            "Set an API access key of that account as its password, or choose another connection_id. No "
-            "account was created."
-        )
-    if existing.password is not None:
-        raise ConnectionTaken(
-            f"Connection {conn_id} has a token, but Airflow finds a connection of this id without one. "
-            "Remove the one without a token: an environment variable, or an entry of a secrets backend. "
-            "Nothing was created or changed."
-        )
+def _digest(text: str) -> str:
+    """Return what identifies a text without showing it."""
+    return hashlib.sha256(text.lower().encode()).hexdigest()[:8]
 
 
 def _disagreement(conn_id: str, found: Connection | None) -> StitchError:

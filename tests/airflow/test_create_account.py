@@ -222,6 +222,21 @@ def test_a_connection_in_other_use_is_refused(airflow, stitch, new_id, place, ki
     assert stitch.requests == []
 
 
+def test_a_connection_reserved_for_another_account_is_refused(airflow, stitch, new_id, place):
+    stitch.script(REFUSALS["problem"])
+    run(airflow, connection_id=new_id, **place)
+    before = stored(new_id)
+
+    ran = run(airflow, connection_id=new_id, **{**place, "user_email": "bob@acme.example"})
+    again = run(airflow, connection_id=new_id, **place)
+
+    assert ran.states == {"create": "failed"}
+    assert "reserved for the account of another user_email" in ran.output
+    assert stored(new_id) == before
+    assert "HTTP 500" in again.output, "the reservation of an earlier try is used"
+    assert len(stitch.requests) == 2
+
+
 def test_a_connection_that_hides_the_store_is_refused(airflow, stitch, new_id, place, monkeypatch):
     monkeypatch.setenv(f"AIRFLOW_CONN_{new_id.upper()}", json.dumps({"conn_type": "stitch"}))
 
