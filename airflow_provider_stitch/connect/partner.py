@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from airflow_provider_stitch.connect._addresses import checked_partner_credential
 from airflow_provider_stitch.connect.client import DEFAULT_BASE_URL
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
+
+
+#: Opened in a browser by a Stitch user, not requested by this package.
+AUTHORIZATION_URL = "https://app.stitchdata.com/oauth/authorization"
 
 
 class StitchPartner(PartnerEndpoints):
@@ -56,6 +61,36 @@ class StitchPartner(PartnerEndpoints):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def authorization_url(
+        self,
+        *,
+        redirect_uri: str | None = None,
+        email: str | None = None,
+        first_name: str | None = None,
+        last_name: str | None = None,
+        company: str | None = None,
+    ) -> str:
+        """Return the address at which a Stitch user authorizes this partner. It contains the partner ID.
+
+        Stitch then calls `redirect_uri` with a `code`, which works once, for 5 minutes, or with
+        `error=access_denied`.
+
+        :param redirect_uri: must be registered with Stitch; None uses the first registered one.
+        :param email: prefills the form with which a new user signs up, as the others do.
+
+        Source: Stitch Connect API, "OAuth2".
+        """
+        given = {
+            "client_id": self._partner_id,
+            "redirect_uri": redirect_uri,
+            "email": email,
+            "first_name": first_name,
+            "last_name": last_name,
+            "company": company,
+        }
+        query = {name: value for name, value in given.items() if value is not None}
+        return f"{AUTHORIZATION_URL}?{urlencode(query)}"
 
     def close(self) -> None:
         """Close the connections."""

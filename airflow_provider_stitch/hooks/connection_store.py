@@ -1,34 +1,36 @@
-"""Where a task may store a connection that it has made: not every Airflow lets tasks do that.
+"""Places where a task can store a new connection. Not every Airflow lets tasks do that.
 
-On Airflow 2 a task has the database. On Airflow 3 it has none, and the API that tasks use can read
-connections and not write them; there the public REST API takes them from somebody who may, or a secrets
-backend does.
+On Airflow 2 a task has the database. On Airflow 3 it has none, and the API for tasks can only read
+connections; there the public REST API accepts them from a user with that permission, or a secrets backend
+does.
 
-A connection is reserved first, without its secret, so that a place that can't be written to shows itself
-before anything is made that needs one.
+A connection is reserved first, without its secret, so that a place that cannot be written to is noticed
+before anything is created that needs one.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import secrets
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import quote, urlsplit
 
-import requests
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_stitch.connect._addresses import is_loopback
 from airflow_provider_stitch.connect._retries import retry_policy
-from airflow_provider_stitch.connect._sessions import NoAuth
-from airflow_provider_stitch.connect.errors import StitchConfigurationError, StitchError, StitchUnavailable
+from airflow_provider_stitch.connect.errors import (
+    InvalidArgument,
+    StitchConfigurationError,
+    StitchUnavailable,
+)
+from airflow_provider_stitch.hooks.connection_lookup import find_connection
+from airflow_provider_stitch.hooks.stored_connection import ReservationLost, StoredConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow.providers.common.compat.sdk import Connection
-
-TIMEOUT = 30.0  #: seconds that Airflow's REST API may take for an answer
-PATIENCE = 60.0  #: seconds for which it is asked again once there is a secret to store
+#: Seconds to wait until Airflow finds what was written: a secrets backend may need a moment.
+LOOKUP_TIMEOUT = 60.0
 
 HOW_TO = (
     "A task on Airflow 3 can't write connections by itself. Give airflow_api_conn_id: the id of an Airflow "
@@ -41,26 +43,37 @@ HOW_TO = (
 class ConnectionStore(Protocol):
     """A place for connections."""
 
+    def find(self, conn_id: str) -> StoredConnection | None:
+        """Return the connection as this place holds it, None if it has none."""
+
     def reserve(self, conn_id: str, fields: Mapping[str, str]) -> None:
-        """Write a connection without its secret, or raise."""
+        """Create a connection without its secret. Never write over an existing one.
+
+        :raises ReservationLost: if there is one by now.
+        """
 
     def fill(self, conn_id: str, fields: Mapping[str, str]) -> None:
-        """Write the whole connection over the reserved one."""
+        """Write the whole connection, with its secret. It may exist, or not.
 
-    def release(self, conn_id: str) -> None:
-        """Take a reserved connection away again."""
+        :raises ConnectionTaken: if it is in use for something else by now.
+        """
+
+    def release(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        """Delete the connection if it still is what `reserve` created with these fields."""
 
 
 def connection_store(
     store: Callable[[str, str], None] | None, airflow_api_conn_id: str | None
 ) -> ConnectionStore:
-    """Return the store that a user chose, or that this Airflow has for its tasks.
+    """Return the store that a user chose, or the one that this Airflow has for its tasks.
 
-    :raises StitchConfigurationError: there is none; the message says what to do.
+    :raises StitchConfigurationError: if there is none; the message says what to do.
     """
     if store is not None:
         return CallableStore(store)
     if airflow_api_conn_id is not None:
+        from airflow_provider_stitch.hooks.airflow_api import RestStore
+
         return RestStore(BaseHook.get_connection(airflow_api_conn_id))
     if not _tasks_have_the_database():
         raise StitchConfigurationError(HOW_TO)
@@ -76,142 +89,112 @@ def _tasks_have_the_database() -> bool:
 class CallableStore:
     """A function of the user's, called with the connection's id and the connection as JSON.
 
-    It is called twice: to reserve, without a password, and to fill.
+    The function can only write. So it first writes a probe, a connection under another id, which shows that
+    it works and that Airflow reads from where it writes. The wanted id is written only with the token.
     """
 
     def __init__(self, store: Callable[[str, str], None]) -> None:
         self._store = store
 
+    def find(self, conn_id: str) -> StoredConnection | None:
+        """Return what Airflow finds, because the function cannot read."""
+        found = find_connection(conn_id)
+        return None if found is None else StoredConnection.of(found)
+
     def reserve(self, conn_id: str, fields: Mapping[str, str]) -> None:
-        self._store(conn_id, json.dumps(dict(fields)))
+        """Write and read the probe. The wanted id is left alone."""
+        probe_id, nonce = f"{conn_id}__probe", secrets.token_hex(8)
+        self._store(probe_id, json.dumps({**fields, "login": nonce}))
+        retry_policy(LOOKUP_TIMEOUT)(self._read_probe, probe_id, nonce)
+        if self.find(conn_id) is not None:
+            raise ReservationLost(f"Connection {conn_id} exists by now. Nothing was created or changed.")
+        # The lookup above proves nothing if the secrets backend failed just then.
+        self._read_probe(probe_id, nonce)
 
-    fill = reserve
+    def fill(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        found = find_connection(conn_id)
+        whole = dict(fields)
+        if found is not None:
+            StoredConnection.of(found).refuse_to_fill(conn_id, fields)
+            if found.extra:
+                whole["extra"] = found.extra
+        self._store(conn_id, json.dumps(whole))
 
-    def release(self, conn_id: str) -> None:
-        """Leave it: what has no password is of no use, and is written over by the next try."""
+    def release(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        """Do nothing: the wanted id was not written."""
+
+    def _read_probe(self, probe_id: str, nonce: str) -> None:
+        found = find_connection(probe_id)
+        if found is None or found.login != nonce:
+            raise StitchUnavailable(
+                f"The store function wrote the connection {probe_id}, but Airflow does not find it. So it is "
+                "not known which connections exist, and nothing was created. Check that the function writes "
+                "to a secrets backend that this Airflow reads, and that the backend can be read."
+            )
+
+
+# What Airflow 2 stores. It replaces the id of any other connection by NULL.
+_ID_IN_DATABASE = re.compile(r"[\w#!()\-.:/\\]{1,250}")
 
 
 class DatabaseStore:
     """Airflow's own database, which tasks on Airflow 2 have."""
 
-    def reserve(self, conn_id: str, fields: Mapping[str, str]) -> None:
-        from airflow.models import Connection
+    def find(self, conn_id: str) -> StoredConnection | None:
+        """Return the row of this connection."""
         from airflow.utils.session import create_session
 
         with create_session() as session:
-            found = session.query(Connection).filter(Connection.conn_id == conn_id).one_or_none()
-            connection = found or Connection(conn_id=conn_id)
-            for name, value in fields.items():
-                setattr(connection, name, value)
-            session.add(connection)
-
-    fill = reserve
-
-    def release(self, conn_id: str) -> None:
-        from airflow.models import Connection
-        from airflow.utils.session import create_session
-
-        with create_session() as session:
-            session.query(Connection).filter(Connection.conn_id == conn_id).delete()
-
-
-class RestStore:
-    """The public REST API of Airflow 3.
-
-    :param api: an Airflow connection: the address of the API server as host, and a user's login and password,
-        or as password alone a token of Airflow's API.
-    :raises StitchConfigurationError: a secret must not be sent there.
-    """
-
-    def __init__(self, api: Connection) -> None:
-        self._url = _api_url(api)
-        self._session = requests.Session()
-        local = is_loopback(urlsplit(self._url).hostname or "")
-        self._session.trust_env = not local
-        self._session.auth = NoAuth()  # or a .netrc would replace our token
-        token = self._login(api) if api.login else (api.password or "")
-        self._session.headers["Authorization"] = f"Bearer {token}"
+            found = _row(session, conn_id)
+            return None if found is None else StoredConnection.of(found)
 
     def reserve(self, conn_id: str, fields: Mapping[str, str]) -> None:
-        path = _path_of(conn_id)
-        if self._call("GET", path, fine=(200, 404)).status_code == 200:
-            self._patch(conn_id, fields)
-        else:
-            self._call("POST", "/api/v2/connections", json=_body(conn_id, fields), fine=(200, 201))
+        from airflow.utils.session import create_session
+        from sqlalchemy.exc import IntegrityError
+
+        if not _ID_IN_DATABASE.fullmatch(conn_id):
+            raise InvalidArgument(
+                "Airflow accepts only connection ids of letters, digits and _ - . : / \\ # ! ( ). Choose "
+                "another connection_id. No account was created."
+            )
+        try:
+            with create_session() as session:
+                session.add(_new_row(conn_id, fields))
+        except IntegrityError:
+            raise ReservationLost(
+                f"Another task created the connection {conn_id} at the same time, so this one created no "
+                "account. Its next try reads that connection."
+            ) from None
 
     def fill(self, conn_id: str, fields: Mapping[str, str]) -> None:
-        retry_policy(PATIENCE)(self._patch, conn_id, fields)
+        from airflow.utils.session import create_session
 
-    def release(self, conn_id: str) -> None:
-        self._call("DELETE", _path_of(conn_id), fine=(200, 204, 404))
+        with create_session() as session:
+            found = _row(session, conn_id, lock=True)
+            if found is None:
+                session.add(_new_row(conn_id, fields))
+                return
+            StoredConnection.of(found).refuse_to_fill(conn_id, fields)
+            for name, value in fields.items():
+                setattr(found, name, value)
 
-    def _patch(self, conn_id: str, fields: Mapping[str, str]) -> None:
-        mask = [("update_mask", name) for name in fields]
-        self._call("PATCH", _path_of(conn_id), json=_body(conn_id, fields), params=mask, fine=(200,))
+    def release(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        from airflow.utils.session import create_session
 
-    def _login(self, api: Connection) -> str:
-        user = {"username": api.login, "password": api.password or ""}
-        answer = self._call("POST", "/auth/token", json=user, fine=(200, 201))
-        token = _token_in(answer)
-        if token is None:
-            raise StitchConfigurationError(
-                f"{self._url}/auth/token gives no token, so it is no API server of Airflow 3. No account was "
-                "created."
-            )
-        return token
-
-    def _call(self, method: str, path: str, *, fine: tuple[int, ...], **options: Any) -> requests.Response:
-        asked = f"Airflow's API ({method} {self._url}{path})"
-        try:
-            answer = self._session.request(
-                method, f"{self._url}{path}", timeout=TIMEOUT, allow_redirects=False, **options
-            )
-        except (requests.RequestException, OSError) as fault:
-            kind = type(fault).__name__
-        else:
-            if answer.status_code in fine:
-                return answer
-            raise _refused(asked, answer.status_code)
-        # Outside of the except clause: the fault holds the request, and so the secret.
-        raise StitchUnavailable(f"{asked} can't be reached ({kind}).")
+        with create_session() as session:
+            found = _row(session, conn_id, lock=True)
+            if found is not None and StoredConnection.of(found).is_reservation(fields):
+                session.delete(found)
 
 
-def _refused(asked: str, status: int) -> StitchError:
-    # The answer is not shown: it may repeat what was sent.
-    if status >= 500:
-        return StitchUnavailable(f"{asked} has a problem (HTTP {status}).")
-    return StitchConfigurationError(
-        f"{asked} refuses (HTTP {status}). Its user must be allowed to read, create, change and delete "
-        "connections."
-    )
+def _new_row(conn_id: str, fields: Mapping[str, Any]) -> Any:
+    from airflow.models import Connection
+
+    return Connection(conn_id=conn_id, **fields)
 
 
-def _token_in(answer: requests.Response) -> str | None:
-    try:
-        body = answer.json()
-    except ValueError:
-        return None
-    token = body.get("access_token") if isinstance(body, dict) else None
-    return token if isinstance(token, str) else None
+def _row(session: Any, conn_id: str, *, lock: bool = False) -> Any:
+    from airflow.models import Connection
 
-
-def _path_of(conn_id: str) -> str:
-    return f"/api/v2/connections/{quote(conn_id, safe='')}"
-
-
-def _body(conn_id: str, fields: Mapping[str, str]) -> dict[str, str]:
-    return {"connection_id": conn_id, **fields}
-
-
-def _api_url(api: Connection) -> str:
-    host = (api.host or "").strip().rstrip("/")
-    if host and "://" not in host:
-        scheme = api.schema if api.schema in ("http", "https") else "https"
-        host = f"{scheme}://{host}{f':{api.port}' if api.port else ''}"
-    parts = urlsplit(host)
-    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or "")):
-        return host
-    raise StitchConfigurationError(
-        f"The host of connection {api.conn_id!r} must be an https:// address of Airflow's API server (plain "
-        "HTTP only on this machine), for a secret is sent there. No account was created."
-    )
+    query = session.query(Connection).filter(Connection.conn_id == conn_id)
+    return (query.with_for_update() if lock else query).one_or_none()

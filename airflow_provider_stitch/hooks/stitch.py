@@ -263,9 +263,16 @@ def partner_from(connection: Connection) -> StitchPartner:
 
     :raises StitchConfigurationError: its partner credentials can't be used; the message says why.
     """
+    from airflow_provider_stitch.connect.errors import StitchConfigurationError
     from airflow_provider_stitch.connect.partner import StitchPartner
 
     extras = connection.extra_dejson
+    if not (extras.get("partner_id") or extras.get("partner_secret")) and connection.password:
+        raise StitchConfigurationError(
+            f"The connection {connection.conn_id!r} has no partner credentials among its extras. Put "
+            "partner_id and partner_secret into the extras, not into login and password, which are the "
+            "client ID and the access token of one account."
+        )
     return StitchPartner(
         extras.get("partner_id") or "",
         extras.get("partner_secret") or "",

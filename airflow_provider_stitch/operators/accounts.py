@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
-
 from airflow_provider_stitch.operators.masking import mask
 from airflow_provider_stitch.operators.setup import StitchSetupOperator
 
@@ -15,24 +13,82 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection, Context
 
     from airflow_provider_stitch.connect.objects import AccountAccess
-    from airflow_provider_stitch.hooks.connection_store import ConnectionStore
-
-DESCRIPTION = "Stitch account, created by StitchCreateAccountOperator"
+    from airflow_provider_stitch.operators.token_storage import TokenStorage
 
 
-class StitchCreateAccountOperator(StitchSetupOperator):
+class StitchTokenOperator(StitchSetupOperator):
+    """A task that stores the token of an account as an Airflow connection.
+
+    :param connection_id: id of the connection. (templated)
+    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server: its address as host,
+        a user who may create connections as login and password. (On Airflow 3.)
+    :param store: a function that writes a connection where Airflow finds it. It is called with the id of the
+        connection and the connection as JSON: first with a probe, whose id ends with `__probe`, then with
+        the connection and its token.
+    """
+
+    def __init__(
+        self,
+        *,
+        connection_id: str,
+        airflow_api_conn_id: str | None = None,
+        store: Callable[[str, str], None] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if airflow_api_conn_id is not None and store is not None:
+            raise ValueError("Give airflow_api_conn_id or store, not both: each says where the token goes.")
+        self.connection_id = connection_id
+        self.airflow_api_conn_id = airflow_api_conn_id
+        self.store = store
+
+    def existing_connection(self) -> Connection | None:
+        """Return the connection if it has a token."""
+        from airflow_provider_stitch.operators.token_storage import existing_token
+
+        return existing_token(self.connection_id)
+
+    def token_storage(self, base_url: str, *, email: str | None = None) -> TokenStorage:
+        """Return what stores the token.
+
+        :param email: address of the user whose account is to be created.
+        """
+        from airflow_provider_stitch.hooks.connection_store import connection_store
+        from airflow_provider_stitch.operators.token_storage import TokenStorage
+
+        return TokenStorage(
+            connection_store(self.store, self.airflow_api_conn_id),
+            self.connection_id,
+            base_url=base_url,
+            operator=type(self).__name__,
+            email=email,
+            log=self.log,
+        )
+
+
+def account_id_of(connection: Connection) -> int | None:
+    """Return the account's id that a connection has as login, None if it has none."""
+    login = (connection.login or "").strip()
+    return int(login) if login.isdecimal() else None
+
+
+class StitchCreateAccountOperator(StitchTokenOperator):
     """Create a Stitch account with partner credentials, and store its access token as an Airflow connection.
 
     Stitch shows the token once. It is in no XCom and no log: tasks that work in the new account name the new
-    connection as their `stitch_conn_id`. If that connection exists and has a token, nothing is created. That
-    it can be written is made sure of before the account is created:
+    connection as their `stitch_conn_id`. If that connection exists and has a token, nothing is created.
+    Before the account is created, the task makes sure that the token can be stored:
 
     - On Airflow 2 the task writes it to Airflow's database.
     - On Airflow 3 tasks can't. Give `airflow_api_conn_id`, and the task writes it by Airflow's REST API.
     - With `store`, a function of yours writes it, such as to a secrets backend.
 
-    The XCom is a dict: `stitch_account_id` (None if the connection existed and does not tell),
-    `connection_id` and `created` (bool).
+    A connection that exists is never overwritten if it has a token or another type, and never deleted. While
+    the task holds the token, it retries storing it and finishes that before it reacts to a signal or to its
+    `execution_timeout`.
+
+    The XCom is a dict: `stitch_account_id` (None if an existing connection has no login), `connection_id` and
+    `created` (bool).
 
     :param company: (templated)
     :param user_email: e-mail address of account's first user; Stitch takes one once. (templated)
@@ -41,9 +97,10 @@ class StitchCreateAccountOperator(StitchSetupOperator):
     :param region: where its data is processed, for good: `us-east-1` or `eu-central-1`. (templated)
     :param connection_id: id of the Airflow connection for the new account. (templated)
     :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server: its address as host,
-        a user who may create connections as login and password.
-    :param store: a function that is given the connection's id and the connection as JSON, first without its
-        password, and must write it where Airflow finds it.
+        a user who may create connections as login and password. Plain HTTP needs the extra `allow_http`.
+    :param store: a function that writes a connection where Airflow finds it. It is called with the id of the
+        connection and the connection as JSON: first with a probe, whose id ends with `__probe`, then with
+        the connection and its token.
     :param stitch_conn_id: id of the Airflow connection that has `partner_id` and `partner_secret`.
         (templated)
     """
@@ -66,65 +123,51 @@ class StitchCreateAccountOperator(StitchSetupOperator):
         first_name: str,
         last_name: str,
         region: str,
-        connection_id: str,
-        airflow_api_conn_id: str | None = None,
-        store: Callable[[str, str], None] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if airflow_api_conn_id is not None and store is not None:
-            raise ValueError("Give airflow_api_conn_id or store, not both: each says where the token goes.")
         self.company = company
         # Not `email`: to that Airflow would write when the task fails.
         self.user_email = user_email
         self.first_name = first_name
         self.last_name = last_name
         self.region = region
-        self.connection_id = connection_id
-        self.airflow_api_conn_id = airflow_api_conn_id
-        self.store = store
 
     def set_up(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
-        """Make sure of a place for the token, create the account, and store it."""
-        from airflow_provider_stitch.hooks.connection_store import connection_store
+        """Prepare a place for the token, create the account, and store the token."""
+        from airflow_provider_stitch.operators.held_signals import held_signals
 
-        existing = self._existing_connection()
-        if existing is not None and existing.password:
+        existing = self.existing_connection()
+        if existing is not None:
             self.log.info("Connection %s has a token, so no account is created", self.connection_id)
-            login = (existing.login or "").strip()
-            return self._xcom(int(login) if login.isdecimal() else None, created=False)
-        partner = self.hook.partner
-        fields = {"conn_type": "stitch", "description": DESCRIPTION, "host": partner.base_url}
-        store = connection_store(self.store, self.airflow_api_conn_id)
-        store.reserve(self.connection_id, fields)
-        account = self._create(release=None if existing else store)
-        mask(account.access_token.reveal())
-        login = str(account.stitch_account_id)
-        self._fill(store, account, {**fields, "login": login, "password": account.access_token.reveal()})
+            return self._xcom(account_id_of(existing), created=False)
+        storage = self.token_storage(self.hook.partner.base_url, email=self.user_email)
+        storage.prepare()
+        with held_signals():
+            account = self._create(storage)
+            token = account.access_token.reveal()
+            mask(token)
+            storage.store(
+                token,
+                account.stitch_account_id,
+                how_to_replace=(
+                    "Create an API access key in that account (Account Settings, API Access Keys) and set it "
+                    f"as the password of connection {self.connection_id}, or let the account's user "
+                    "authorize you and run StitchAttachAccountOperator."
+                ),
+            )
         self.log.info(
-            "Created Stitch account %s, stored its token as connection %s", login, self.connection_id
+            "Created Stitch account %s, stored its token as connection %s",
+            account.stitch_account_id,
+            self.connection_id,
         )
         return self._xcom(account.stitch_account_id, created=True)
 
-    def _existing_connection(self) -> Connection | None:
-        """Return the connection of this id. Without a token it is reserved: by an earlier try, or by hand."""
-        from airflow_provider_stitch.connect.errors import StitchConfigurationError
+    def _create(self, storage: TokenStorage) -> AccountAccess:
+        """Create the account. If Stitch certainly has not, delete the connection that this run reserved."""
+        from airflow_provider_stitch.connect.errors import EmailInUse, StitchError
 
-        try:
-            found = BaseHook.get_connection(self.connection_id)
-        except AirflowNotFoundException:
-            return None
-        if found.conn_type != "stitch":
-            raise StitchConfigurationError(
-                f"Connection {self.connection_id} exists, and it is of type {found.conn_type}. Choose "
-                "another connection_id. No account was created."
-            )
-        return found
-
-    def _create(self, *, release: ConnectionStore | None) -> AccountAccess:
-        """Create the account; if that fails, take the reserved connection away again."""
-        from airflow_provider_stitch.connect.errors import StitchError
-
+        in_use: str | None = None
         try:
             return self.hook.partner.create_account(
                 company=self.company,
@@ -133,32 +176,18 @@ class StitchCreateAccountOperator(StitchSetupOperator):
                 last_name=self.last_name,
                 region=self.region,
             )
-        except StitchError:
-            if release is not None:
-                self._release(release)
+        except EmailInUse as error:
+            # The account may be that of an earlier try or of another run, which may need the connection.
+            in_use = str(error)
+        except StitchError as error:
+            if not getattr(error, "maybe_received", error.retryable):
+                storage.release()
             raise
-
-    def _release(self, store: ConnectionStore) -> None:
-        try:
-            store.release(self.connection_id)
-        except Exception as error:  # noqa: BLE001 - what Stitch said is what the task should fail with
-            self.log.warning("Connection %s, without a token, is left: %s", self.connection_id, error)
-
-    def _fill(self, store: ConnectionStore, account: AccountAccess, fields: dict[str, str]) -> None:
-        from airflow_provider_stitch.connect.errors import StitchConfigurationError
-
-        try:
-            store.fill(self.connection_id, fields)
-        except Exception as error:  # noqa: BLE001 - whatever it is, a second account would not mend it
-            why = type(error).__name__
-        else:
-            return
-        # Outside of the except clause: what failed may hold the token.
-        raise StitchConfigurationError(
-            f"Stitch account {account.stitch_account_id} was created, but its token could not be stored as "
-            f"connection {self.connection_id} ({why}), and Stitch does not show it again. Create an API "
-            "access key in that account (Account Settings, API Access Keys) and set it as the connection's "
-            "password."
+        raise EmailInUse(
+            f"{in_use} No connection was changed. If an earlier try of this task created the account and was "
+            "ended before it stored the token, obtain a new token: let the account's user authorize you and "
+            "run StitchAttachAccountOperator, or set an API access key (Stitch: Account Settings, API Access "
+            f"Keys) as the password of connection {self.connection_id}."
         )
 
     def _xcom(self, account_id: int | None, *, created: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_stitch.tasks import Deadline, StitchTask, failing_for_good, seconds, url_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -37,6 +38,9 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
     ui_color = "#e4f0e1"
 
+    #: Arguments that are secrets. They are rendered when the task runs, and are no template fields.
+    secret_arguments: Sequence[str] = ("credentials",)
+
     def __init__(
         self,
         *,
@@ -49,15 +53,43 @@ class StitchSetupOperator(StitchTask, BaseOperator):
         self.stitch_conn_id = stitch_conn_id
         self._deadline = Deadline(None)
 
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Return the part of a mapped task that all its instances share.
+
+        :raises ValueError: if a secret is given without a template.
+        """
+        from airflow_provider_stitch.operators.secret_arguments import SafePartial, refuse_literals
+
+        refuse_literals(cls.secret_arguments, kwargs)
+        return SafePartial(super().partial(**kwargs), cls.secret_arguments)
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Bring the account to the wanted state and return what was found and changed."""
         with failing_for_good():
+            self._refuse_unusable_secrets()
             self._deadline = Deadline.of(context, self.timeout, self.execution_timeout)
             return self.set_up(context)
 
     def set_up(self, context: Context) -> dict[str, Any]:
         """Do what this task is for, and return its XCom."""
         raise NotImplementedError
+
+    def _refuse_unusable_secrets(self) -> None:
+        from airflow_provider_stitch.connect.errors import InvalidArgument
+        from airflow_provider_stitch.operators.secret_arguments import how_to_give, refuse_xcom
+
+        for name in self.secret_arguments:
+            value = getattr(self, name, None)
+            try:
+                refuse_xcom(name, value)
+            except ValueError as error:
+                raise InvalidArgument(str(error)) from None
+            if name == "credentials" and not (value is None or isinstance(value, Mapping)):
+                raise InvalidArgument(
+                    f"credentials must be a dict from names to templates; they are of type "
+                    f"{type(value).__name__}. {how_to_give('password')}"
+                )
 
     @property
     def seconds_left(self) -> float:

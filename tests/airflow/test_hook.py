@@ -123,6 +123,13 @@ def test_half_of_the_partner_credentials_are_none(connect, missing):
         connect(password=None).partner  # noqa: B018
 
 
+def test_partner_credentials_as_login_and_password_belong_into_the_extras(connect):
+    with pytest.raises(StitchConfigurationError, match="partner_secret into the extras") as caught:
+        connect(login="oc_id_hush", password="oc_secret_hush").partner  # noqa: B018
+
+    assert "hush" not in str(caught.value)
+
+
 def test_a_connection_may_hold_both_a_token_and_partner_credentials(connect):
     hook = connect(extra=PARTNER)
 

@@ -1,0 +1,82 @@
+"""What a store knows about a connection, and when a token may be written into it."""
+
+# ruff: noqa: N818 - named as the kinds of StitchError are.
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_provider_stitch.connect.errors import StitchConfigurationError, StitchUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.providers.common.compat.sdk import Connection
+
+CONN_TYPE = "stitch"
+
+
+class ConnectionTaken(StitchConfigurationError):
+    """A token must not be written into this connection, because it is in use for something else."""
+
+
+class ReservationLost(StitchUnavailable):
+    """Another task created the connection at the same time. The next try can read it."""
+
+
+@dataclass(frozen=True)
+class StoredConnection:
+    """One connection, as far as it decides whether a token may be written into it."""
+
+    conn_type: str
+    login: str | None
+    description: str | None
+    password: str | None = field(repr=False)  #: Airflow's REST API shows asterisks in its place
+    is_partner: bool  #: it has partner credentials among its extras
+
+    @classmethod
+    def of(cls, connection: Connection) -> StoredConnection:
+        """Describe an Airflow connection."""
+        extras = connection.extra_dejson
+        return cls(
+            conn_type=connection.conn_type or "",
+            login=(connection.login or "").strip() or None,
+            description=getattr(connection, "description", None),
+            password=connection.password or None,
+            is_partner=bool(extras.get("partner_id") or extras.get("partner_secret")),
+        )
+
+    def is_reservation(self, fields: Mapping[str, str]) -> bool:
+        """Return whether this is what `reserve` created with these fields, still without a token."""
+        return self.password is None and self.login is None and self.description == fields["description"]
+
+    def refuse_other_use(self, conn_id: str) -> None:
+        """Refuse a connection into which no token of a Stitch account belongs.
+
+        :raises ConnectionTaken: if it has another type, or partner credentials.
+        """
+        if self.conn_type != CONN_TYPE:
+            reason = f"it is of type {self.conn_type}"
+        elif self.is_partner:
+            reason = "it has partner credentials"
+        else:
+            return
+        raise ConnectionTaken(f"Connection {conn_id} exists, and {reason}. Choose another connection_id.")
+
+    def refuse_to_fill(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        """Refuse to write the token of one account over the token of another.
+
+        :param fields: those to write. Each run has a description of its own, which marks what it wrote.
+        :raises ConnectionTaken: if the connection is in use for something else.
+        """
+        self.refuse_other_use(conn_id)
+        login = fields.get("login")
+        if login is not None and self.login not in (None, login):
+            raise ConnectionTaken(
+                f"Connection {conn_id} belongs to Stitch account {self.login} (its login). Choose another "
+                "connection_id."
+            )
+        is_ours = self.password == fields["password"] or self.description == fields["description"]
+        if self.password is not None and not is_ours:
+            raise ConnectionTaken(f"Connection {conn_id} has another token. Choose another connection_id.")

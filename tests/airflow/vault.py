@@ -1,0 +1,49 @@
+"""A secrets backend for tests: connections as JSON files in a folder, which may become unreadable."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+try:
+    from airflow.sdk.bases.secrets_backend import BaseSecretsBackend
+except ImportError:  # Airflow 2
+    from airflow.secrets import BaseSecretsBackend
+
+
+#: The environment variable that names the folder.
+FOLDER = "STITCH_TEST_VAULT"
+
+
+class Vault:
+    """A folder, as the tests see it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, conn_id: str, text: str) -> None:
+        (self.folder / conn_id).write_text(text)
+
+    def read(self, conn_id: str) -> str | None:
+        file = self.folder / conn_id
+        return file.read_text() if file.exists() else None
+
+    @property
+    def connections(self) -> set[str]:
+        return {file.name for file in self.folder.iterdir() if not file.name.startswith(".")}
+
+    def seal(self) -> None:
+        """Let all lookups fail from now on."""
+        (self.folder / ".sealed").touch()
+
+
+class VaultBackend(BaseSecretsBackend):
+    """The same folder, as Airflow sees it. Airflow keeps the backend of one test for all later ones."""
+
+    def get_conn_value(self, conn_id: str, team_name: str | None = None) -> str | None:
+        folder = os.environ.get(FOLDER)
+        if folder is None:
+            return None
+        if (Path(folder) / ".sealed").exists():
+            raise ConnectionError("the vault is sealed")
+        return Vault(Path(folder)).read(conn_id)

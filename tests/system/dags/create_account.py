@@ -1,0 +1,94 @@
+"""A DAG that creates an account. A run's configuration says what goes wrong in each try."""
+
+import os
+import signal
+from datetime import datetime, timedelta, timezone
+from functools import wraps
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_stitch.operators.stitch import StitchCreateAccountOperator
+
+
+class FaultyCreateAccountOperator(StitchCreateAccountOperator):
+    """The operator, in a process in which one step of this try goes wrong."""
+
+    def set_up(self, context):
+        """Install the fault of this try, then do what the operator does."""
+        conf = context["dag_run"].conf
+        fault = dict(enumerate(conf["faults"], start=1)).get(context["ti"].try_number)
+        if fault is not None:
+            install(fault)
+        return super().set_up(context)
+
+
+def install(fault):
+    """Replace the function of a step by one that is faulty.
+
+    :param fault: `step`, `when` (before or after it) and `what`: `kill` this process, `terminate` it as
+        Airflow does, `fail` twice, or be `blind`: find no connection, as Airflow does if a lookup fails.
+    """
+    from airflow_provider_stitch.connect.partner import StitchPartner
+    from airflow_provider_stitch.hooks import connection_store
+    from airflow_provider_stitch.operators import token_storage
+
+    make_store = connection_store.connection_store
+
+    def make_faulty_store(*arguments):
+        store = make_store(*arguments)
+        for step in ("reserve", "fill", "release"):
+            setattr(store, step, faulty(getattr(store, step), fault, step))
+        return store
+
+    connection_store.connection_store = make_faulty_store
+    StitchPartner.create_account = faulty(StitchPartner.create_account, fault, "create")
+    token_storage.find_connection = faulty(token_storage.find_connection, fault, "find")
+
+
+def faulty(function, fault, step):
+    """Return a function that is faulty if this is the step of the fault."""
+    if fault["step"] != step:
+        return function
+    calls = []
+
+    @wraps(function)
+    def replacement(*arguments, **options):
+        calls.append(arguments)
+        if fault["when"] == "before":
+            go_wrong(fault["what"], len(calls))
+        if fault["what"] == "blind":
+            return None
+        result = function(*arguments, **options)
+        if fault["when"] == "after":
+            go_wrong(fault["what"], len(calls))
+        return result
+
+    return replacement
+
+
+def go_wrong(what, call):
+    """Do what a fault does at the given call of its step."""
+    from airflow_provider_stitch.connect.errors import StitchUnavailable
+
+    if what == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "terminate":
+        os.kill(os.getpid(), signal.SIGTERM)
+    if what == "fail" and call <= 2:
+        raise StitchUnavailable("This is a fault of the test.")
+
+
+with DAG("create_account", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):
+    FaultyCreateAccountOperator(
+        task_id="create",
+        company="Acme",
+        user_email="{{ dag_run.conf['email'] }}",
+        first_name="Ada",
+        last_name="Example",
+        region="us-east-1",
+        connection_id="{{ dag_run.conf['connection_id'] }}",
+        stitch_conn_id="partner_for_tests",
+        airflow_api_conn_id=os.environ.get("AIRFLOW__STITCH_TESTS__API_CONNECTION") or None,
+        retries=2,
+        retry_delay=timedelta(0),
+    )
