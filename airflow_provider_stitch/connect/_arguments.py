@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
@@ -109,10 +110,6 @@ def checked_source_properties(value: Mapping[str, Any]) -> dict[str, Any]:
             raise InvalidArgument(
                 f"properties[{key!r}] is empty, which Stitch refuses. Leave it out, or give None."
             )
-        if isinstance(given, int | float):
-            raise InvalidArgument(
-                f'properties[{key!r}] must be a text, as Stitch wants numbers and booleans too: "60", "true".'
-            )
     _check_cron_expression(properties.get("cron_expression"))
     _check_start_date(properties.get("start_date"))
     return properties
@@ -126,7 +123,7 @@ def checked_stream_updates(updates: Sequence[StreamUpdate]) -> list[dict[str, An
     if not updates:
         raise InvalidArgument("There is no stream to update.")
     names = [checked_text("tap_stream_id", update.tap_stream_id) for update in updates]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise InvalidArgument(f"These streams are in the update twice: {', '.join(twice)}.")
     return [_checked_stream_update(update) for update in updates]

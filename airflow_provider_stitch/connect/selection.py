@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_stitch.connect._arguments import REPLICATION_METHODS
 from airflow_provider_stitch.connect.errors import InvalidArgument, UnknownStream
 from airflow_provider_stitch.connect.objects.streams import StreamUpdate
+from airflow_provider_stitch.connect.stream_matching import candidates
 
 if TYPE_CHECKING:
     from airflow_provider_stitch.connect.objects.streams import Field, Stream, StreamSchema
-
-MOST_CANDIDATES = 10
 
 _OPTIONS = ("fields", "replication_method", "replication_key", "view_key_properties")
 
@@ -23,11 +21,18 @@ _OPTIONS = ("fields", "replication_method", "replication_key", "view_key_propert
 class WantedStream:
     """A stream that is to be selected. What is None stays as it is, but for the fields."""
 
-    name: str  #: its `stream_name`, or its `tap_stream_id` where the source has the name twice
+    name: str  #: a name of a stream, or a pattern: see `match_streams`
     fields: tuple[str, ...] | Literal["keep"] | None = None  #: None: all that Stitch can replicate
     replication_method: str | None = None
     replication_key: str | None = None
     view_key_properties: tuple[str, ...] | None = None
+
+    @property
+    def needs_schema(self) -> bool:
+        """Whether it names fields, so that the stream's schema has to be read."""
+        return (
+            self.fields != "keep" or self.replication_key is not None or self.view_key_properties is not None
+        )
 
 
 @dataclass(frozen=True)
@@ -53,42 +58,25 @@ class StreamChange:
 
 
 def wanted_streams(streams: object) -> tuple[WantedStream, ...]:
-    """Read what a user wants: a list of names, or a dict from names to what is wanted of each.
+    """Read what a user wants: `"all"`, a list of names, or a dict from names to what is wanted of each.
+
+    A name may be a pattern, such as `public.*`.
 
     None for a stream, or just its name, wants all its fields; a list wants these; a dict may hold `fields`
     (a list, None for all, or `"keep"`), `replication_method`, `replication_key`, `view_key_properties`.
 
     :raises InvalidArgument: it is neither.
     """
+    if streams == "all":
+        return (WantedStream("*"),)
     if isinstance(streams, Mapping):
         return tuple(_wanted_stream(name, wanted) for name, wanted in streams.items())
     if isinstance(streams, Sequence) and not isinstance(streams, str):
         return tuple(_wanted_stream(name, None) for name in streams)
     raise InvalidArgument(
-        "streams must be a list of stream names, or a dict from stream names to their fields; it is of type "
-        f"{type(streams).__name__}."
+        'streams must be "all", a list of stream names, or a dict from stream names to their fields; it is '
+        f"of type {type(streams).__name__}."
     )
-
-
-def named_streams(streams: Sequence[Stream], wanted: Sequence[WantedStream]) -> list[Stream]:
-    """Return the stream that each wanted one names, by `stream_name`, or by `tap_stream_id`.
-
-    :raises UnknownStream: one names none, or several; the message lists candidates of each that does.
-    :raises InvalidArgument: two name the same.
-    """
-    found, wrong = [], []
-    for each in wanted:
-        fits = _fitting(streams, each.name)
-        if len(fits) == 1:
-            found.append(fits[0])
-        else:
-            wrong.append(_none_or_several(streams, each.name, fits))
-    if wrong:
-        raise UnknownStream(f"{' '.join(wrong)} Nothing was changed.")
-    twice = {stream.tap_stream_id for stream in found if found.count(stream) > 1}
-    if twice:
-        raise InvalidArgument(f"These streams are named twice: {', '.join(sorted(twice))}.")
-    return found
 
 
 def change_of(
@@ -96,12 +84,14 @@ def change_of(
 ) -> StreamChange | None:
     """Return what has to change of a wanted stream; None if it is as it should be.
 
-    :param schema: needed unless the fields are kept.
+    :param schema: needed if `wanted.needs_schema`.
     :raises UnknownStream: it has no such field; the message lists candidates.
     :raises InvalidArgument: Stitch can't replicate it so; the message says why.
     """
     metadata = schema.metadata if schema else stream.metadata
     method, key = _replication(label, metadata, wanted)
+    if schema is not None:
+        _refuse_unknown_keys(label, schema.fields, wanted)
     fields: dict[str, bool] = {}
     unavoidable: tuple[str, ...] = ()
     if wanted.fields != "keep" and schema is not None:
@@ -181,29 +171,6 @@ def _one_of_methods(name: str, method: object) -> str | None:
     )
 
 
-# Which stream is meant.
-
-
-def _fitting(streams: Sequence[Stream], name: str) -> list[Stream]:
-    exact = [stream for stream in streams if stream.tap_stream_id == name]
-    return exact or [stream for stream in streams if stream.stream_name == name]
-
-
-def _none_or_several(streams: Sequence[Stream], name: str, fits: Sequence[Stream]) -> str:
-    if fits:
-        ids = ", ".join(stream.tap_stream_id for stream in fits)
-        return f"The source has {len(fits)} streams named {name!r}; name one by its id: {ids}."
-    known = sorted({word for stream in streams for word in (stream.stream_name, stream.tap_stream_id)})
-    return f"The source has no stream {name!r}. {_candidates('It has', known, name)}"
-
-
-def _candidates(begin: str, known: Sequence[str], name: str) -> str:
-    close = difflib.get_close_matches(name, known, n=MOST_CANDIDATES, cutoff=0.5)
-    shown = close or list(known[:MOST_CANDIDATES])
-    more = f" and {len(known) - len(shown)} more" if len(known) > len(shown) else ""
-    return f"{begin}: {', '.join(shown) or 'none'}{more}."
-
-
 # How it is replicated.
 
 
@@ -244,7 +211,20 @@ def _view_keys(label: str, metadata: Mapping[str, Any], wanted: WantedStream) ->
     return keys if keys is not None and list(keys) != now else None
 
 
+def _refuse_unknown_keys(label: str, fields: Mapping[str, Field], wanted: WantedStream) -> None:
+    """Refuse keys that are not fields of the stream: Stitch accepts them, and each extraction fails."""
+    keys = (wanted.replication_key,) if wanted.replication_key else ()
+    for name in (*keys, *(wanted.view_key_properties or ())):
+        if fields and name not in fields:
+            raise UnknownStream(_no_field(label, fields, name))
+
+
 # Its fields.
+
+
+def _no_field(label: str, fields: Mapping[str, Field], name: str) -> str:
+    known = candidates("It has", sorted(fields), name)
+    return f"Stream {label!r} has no field {name!r}. {known} Nothing was changed."
 
 
 def _wanted_fields(
@@ -254,10 +234,7 @@ def _wanted_fields(
         return frozenset(name for name, each in fields.items() if each.inclusion != "unsupported")
     for name in names:
         if name not in fields:
-            raise UnknownStream(
-                f"Stream {label!r} has no field {name!r}. {_candidates('It has', sorted(fields), name)} "
-                "Nothing was changed."
-            )
+            raise UnknownStream(_no_field(label, fields, name))
         if fields[name].inclusion == "unsupported":
             why = fields[name].metadata.get("unsupported-description") or "Stitch does not support its type"
             raise InvalidArgument(f"Stream {label!r}: its field {name!r} can't be replicated: {why}.")

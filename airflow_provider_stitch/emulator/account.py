@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from airflow_provider_stitch.emulator import destinations, webhooks
+from airflow_provider_stitch.emulator import destinations, values, webhooks
 from airflow_provider_stitch.emulator.agenda import Agenda
 from airflow_provider_stitch.emulator.allowance import Allowance, NewConnections
 from airflow_provider_stitch.emulator.catalogue import source_type
@@ -117,10 +117,9 @@ class Account:
         self._check_new(source_id, name, type_name, step)
         created_at = now - timedelta(days=1)
         source = self.new_source(name, display_name, type_name, created_at, step=step, source_id=source_id)
-        source.give(usual_properties(type_name, schedule_minutes, now, properties))
+        source.give(usual_properties(type_name, schedule_minutes, now, properties), by_stitch=True)
         if step not in {"form", "oauth", "profile"}:
-            steps = source.kind.steps.values()
-            source.credentials |= {p.name for own in steps for p in own if p.credential and p.required}
+            source.give(values.examples(source.kind.properties, source.provided))
         source.paused_at = now if paused else None
         source.streams = [self._new_stream(key, plan) for key, plan in streams.items()]
         if check is not None:
@@ -198,6 +197,8 @@ class Account:
         if begun.succeeded(instant):
             self.discover(source)
             self.configure(source, instant)
+        elif self.quirks.failed_check_steps_back and source.kind.singer_backed:
+            source.step = "discover_schema"
 
     def discover(self, source: Source) -> None:
         """What there was to be found is among the source's streams now."""

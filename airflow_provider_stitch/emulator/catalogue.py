@@ -1,21 +1,40 @@
-"""The types of sources and destinations that the emulator knows: a few of Stitch's more than 200.
+"""The types of sources and destinations that the emulator serves, with the properties of their steps.
 
-Which properties a type has is documented for GitHub and Close.io, and the common ones for all. The others are
-of the usual kind: what a client can rely on is that a report card tells them.
+`report_cards.json` lists the documented properties of each type. Where the documentation prints a whole
+report card, the file follows it. Elsewhere it follows the tables of properties, which do not say which values
+are secret: the file marks a property as a credential by its name. A source type without any credential of its
+own gets the documented OAuth step.
+
+An entry of the file is the name of a property and then any of: `required`, `credential`, `read_only`,
+`system` (provided by Stitch unless the user sends it), the form of its value, and `=` with the default that
+Stitch fills in. `@start_date` and `@oauth` stand for properties that many types share.
 Source: Stitch Connect API, "Connection property object", "Source form properties".
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
+from importlib.resources import files
 from typing import Any
 
-_TEXT = {"type": "string"}
+_STRING = {"type": "string"}
 _FREQUENCY = {"type": "string", "pattern": "^1$|^30$|^60$|^360$|^720$|^1440$"}
-_BOOLEAN = {"type": "string", "pattern": "^(true|false)$"}
-_NUMBER = {"type": "string", "pattern": "^\\d+$"}
 _MIDNIGHT = {"type": "string", "pattern": "^\\d{4}-\\d{2}-\\d{2}T00:00:00Z$"}
 _ISO = {"type": "string", "format": "date-time"}
+_DIGITS = {"type": "string", "pattern": "^\\d+$"}
+_FORMS: dict[str, dict[str, Any]] = {
+    "address": {"anyOf": [{"type": "string", "format": name} for name in ("ipv4", "ipv6", "hostname")]},
+    "array": {"type": "array"},
+    "boolean": {"type": "boolean"},
+    "csv|json": {"type": "string", "pattern": "^(csv|json)$"},
+    "digits": _DIGITS,
+    "flag": {"type": "string", "pattern": "^(true|false)$"},
+    "integer": {"type": "integer"},
+    "object": {"type": "object"},
+    "ssh|none": {"type": "string", "pattern": "^(ssh|none)$"},
+    "string|integer": {"anyOf": [_STRING, {"type": "integer"}]},
+}
 
 
 @dataclass(frozen=True)
@@ -27,50 +46,28 @@ class Property:
     credential: bool = False  #: its value is never returned
     kind: str = "user_provided"
     schema: dict[str, Any] | None = None
+    default: str | None = None  #: what Stitch fills in if the user leaves it out
 
     @property
     def asked_for(self) -> bool:
         """Whether a user must give it before the configuration goes on."""
         return self.required and self.kind != "read_only"
 
-
-def _given(name: str, schema: dict[str, Any] | None = None) -> Property:
-    return Property(name, required=True, schema=schema or _TEXT)
-
-
-def _secret(name: str) -> Property:
-    return Property(name, required=True, credential=True, schema=_TEXT)
-
-
-def _choice(name: str, schema: dict[str, Any] | None = None) -> Property:
-    return Property(name, schema=schema or _TEXT)
-
-
-def _singer(*own: Property) -> tuple[Property, ...]:
-    """The form of a source that Stitch extracts: its own properties, and what all of them have."""
-    return (
-        *own,
-        _choice("anchor_time", _ISO),
-        _choice("cron_expression"),
-        _choice("frequency_in_minutes", _FREQUENCY),
-        Property("image_version", required=True, kind="read_only"),
-    )
-
-
-def _saas(*own: Property) -> tuple[Property, ...]:
-    return _singer(*own, _given("start_date", _MIDNIGHT))
-
-
-_OAUTH = (_secret("client_id"), _secret("client_secret"), _secret("refresh_token"))
-_DATABASE = _singer(
-    _secret("password"),
-    _given("host"),
-    _given("port", _NUMBER),
-    _given("user"),
-    _choice("dbname"),
-    _choice("ssl", _BOOLEAN),
-    _choice("include_schemas_in_destination_stream_name", _BOOLEAN),
-)
+    @classmethod
+    def parse(cls, entry: str) -> Property:
+        """Read an entry of `report_cards.json`."""
+        name, *words = entry.split()
+        kinds = {"read_only": "read_only", "system": "system_provided_by_default"}
+        forms = [_FORMS[word] for word in words if word in _FORMS]
+        kind = next((kinds[word] for word in words if word in kinds), "user_provided")
+        return cls(
+            name,
+            required="required" in words,
+            credential="credential" in words,
+            kind=kind,
+            schema=forms[0] if forms else None if kind == "read_only" else _STRING,
+            default=next((word[1:] for word in words if word.startswith("=")), None),
+        )
 
 
 @dataclass(frozen=True)
@@ -96,6 +93,11 @@ class SourceType:
         return not self.singer_backed and not self.name.startswith(("import_api", "webhook."))
 
     @property
+    def properties(self) -> list[Property]:
+        """The properties of all its steps."""
+        return [prop for own in self.steps.values() for prop in own]
+
+    @property
     def steps(self) -> dict[str, tuple[Property, ...]]:
         """Its connection steps, in order, with their properties."""
         if not self.singer_backed:
@@ -109,37 +111,50 @@ class SourceType:
         }
 
 
-_GENERIC = _saas(_secret("access_token"))
-SOURCE_TYPES: dict[str, SourceType] = {
-    kind.name: kind
-    for kind in (
-        SourceType("import_api"),
-        SourceType("mysql", state="deprecated", upgrade="platform.hp-mysql"),
-        SourceType("platform.closeio", _saas(_secret("api_key")), streams=("activities", "leads")),
-        SourceType(
-            "platform.facebook",
-            _saas(),
-            _OAUTH,
-            profile=(_given("account_id"),),
-            streams=("ads", "campaigns"),
-        ),
-        SourceType(
-            "platform.github",
-            _saas(_secret("access_token"), _choice("repository")),
-            streams=("commits", "issues", "pull_requests"),
-        ),
-        SourceType("platform.google-analytics", _saas(), _OAUTH, streams=("report",)),
-        SourceType("platform.hp-mysql", _DATABASE),
-        SourceType("platform.hp-postgres", _DATABASE),
-        SourceType("platform.hubspot", _saas(), _OAUTH, streams=("companies", "contacts", "deals")),
-        SourceType("platform.salesforce", _saas(), _OAUTH, streams=("Account", "Contact", "Lead")),
-        SourceType("platform.shopify", _saas(_secret("api_key"), _given("shop"))),
-        SourceType("platform.stripe", _saas(_secret("client_secret"), _choice("account_id"))),
-        SourceType("platform.zendesk", _saas(_secret("access_token"), _choice("subdomain"))),
-        SourceType("redshift"),
-        SourceType("webhook.zapier"),
-    )
+_FILE: dict[str, Any] = json.loads(files(__package__).joinpath("report_cards.json").read_text("utf-8"))
+_OAUTH = tuple(Property.parse(entry) for entry in _FILE["oauth"])
+_START_DATE = Property("start_date", required=True, schema=_MIDNIGHT)
+#: The properties that every source has from which Stitch extracts.
+_OF_ALL = (
+    Property("anchor_time", schema=_ISO),
+    Property("cron_expression", schema=_STRING),
+    Property("frequency_in_minutes", schema=_FREQUENCY),
+    Property("image_version", required=True, kind="read_only"),
+)
+#: The streams of some types, so that tests read well.
+_STREAMS = {
+    "platform.closeio": ("activities", "leads"),
+    "platform.facebook": ("ads", "campaigns"),
+    "platform.github": ("commits", "issues", "pull_requests"),
+    "platform.google-analytics": ("report",),
+    "platform.hubspot": ("companies", "contacts", "deals"),
+    "platform.salesforce": ("Account", "Contact", "Lead"),
 }
+#: Facebook Ads is the documented example of a type with a profile. Its property is not documented.
+_PROFILES = {"platform.facebook": (Property("account_id", required=True, schema=_STRING),)}
+
+
+def _source_type(name: str, entries: list[str]) -> SourceType:
+    own = [Property.parse(entry) for entry in entries if not entry.startswith("@")]
+    if "@start_date" in entries:
+        own.append(_START_DATE)
+    extracted = name.startswith("platform.")
+    return SourceType(
+        name,
+        form=(*own, *_OF_ALL) if extracted else tuple(own),
+        oauth=_OAUTH if "@oauth" in entries else (),
+        profile=_PROFILES.get(name, ()),
+        streams=_STREAMS.get(name, SourceType.streams),
+    )
+
+
+SOURCE_TYPES: dict[str, SourceType] = {
+    **{name: _source_type(name, entries) for name, entries in _FILE["sources"].items()},
+    "mysql": SourceType("mysql", state="deprecated", upgrade="platform.hp-mysql"),
+    "redshift": SourceType("redshift"),
+    "webhook.zapier": SourceType("webhook.zapier"),
+}
+_GENERIC = _source_type("platform.", ["access_token required credential", "@start_date"])
 
 
 def source_type(name: str) -> SourceType:
@@ -147,29 +162,10 @@ def source_type(name: str) -> SourceType:
     known = SOURCE_TYPES.get(name)
     if known is not None:
         return known
-    return SourceType(name, _GENERIC if name.startswith("platform.") else ())
+    return replace(_GENERIC, name=name) if name.startswith("platform.") else SourceType(name)
 
 
-_WAREHOUSE = (
-    _given("database"),
-    _choice("host"),
-    _choice("port", _NUMBER),
-    _choice("username"),
-    Property("password", credential=True, schema=_TEXT),
-    _choice("ssl", _BOOLEAN),
-    _choice("encryption_type"),
-)
-#: The destination types, each with its form. What is required beyond the documented sample is not known.
+#: The destination types, each with its form.
 DESTINATION_TYPES: dict[str, tuple[Property, ...]] = {
-    "azure_sqldw": _WAREHOUSE,
-    "bigquery_v2": (_choice("project_id"), Property("credentials", credential=True, schema=_TEXT)),
-    "databricks_delta": (_choice("jdbc"), Property("access_token", credential=True, schema=_TEXT)),
-    "dataworld": (_choice("dataset"), Property("api_token", credential=True, schema=_TEXT)),
-    "mssql_server": _WAREHOUSE,
-    "mysql_destination": _WAREHOUSE,
-    "panoply": _WAREHOUSE,
-    "postgres": _WAREHOUSE,
-    "redshift": _WAREHOUSE,
-    "s3": (_choice("s3_bucket"), _choice("output_file_format")),
-    "snowflake": (*_WAREHOUSE, _choice("warehouse"), _choice("role")),
+    name: tuple(Property.parse(entry) for entry in entries) for name, entries in _FILE["destinations"].items()
 }

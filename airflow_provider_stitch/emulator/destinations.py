@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.emulator import report_cards
+from airflow_provider_stitch.emulator import report_cards, values
 from airflow_provider_stitch.emulator.catalogue import DESTINATION_TYPES
 from airflow_provider_stitch.emulator.clock import stamp, stamp_or_none
 from airflow_provider_stitch.emulator.refusal import Refusal
@@ -35,14 +35,31 @@ class Destination:
     quirks: Quirks = field(repr=False)
     credentials: set[str] = field(default_factory=set)
     connected: bool = False  #: a check was good once
+    stepped_back: bool = False  #: the last check failed, and Stitch takes the configuration back for that
     deleted_at: datetime | None = None
 
     def give(self, properties: Mapping[str, Any]) -> None:
-        """Take over properties that were checked. Values of credentials are kept by nobody."""
-        secret = {prop.name for prop in DESTINATION_TYPES[self.type] if prop.credential}
-        self.credentials |= {name for name in properties if name in secret}
-        shown = {name: value for name, value in properties.items() if name not in secret}
+        """Store properties that were checked. The values of credentials are not kept."""
+        shown, secret = values.split(properties, DESTINATION_TYPES[self.type])
+        self.credentials |= secret
         self.properties = {**self.properties, **shown}
+
+    @property
+    def provided(self) -> set[str]:
+        """The names of the properties that have a value."""
+        return {name for name, value in self.properties.items() if value is not None} | self.credentials
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has all that a connection check needs."""
+        return not report_cards.missing(DESTINATION_TYPES[self.type], self.provided)
+
+    @property
+    def step(self) -> str:
+        """The step of its configuration."""
+        if self.quirks.destination_configured == "after_form":
+            return "fully_configured" if self.complete else "form"
+        return "fully_configured" if self.connected and not self.stepped_back else "form"
 
     def body(self, *, after_change: bool = False) -> dict[str, Any]:
         """The Destination object (v4). Source: Stitch Connect API, "Destination object".
@@ -67,9 +84,7 @@ class Destination:
             "display_name": None,
             "created_at": stamp(self.created_at),
             "report_card": report_cards.destination_report_card(
-                self.type,
-                "fully_configured" if self.connected else "form",
-                {name for name, value in self.properties.items() if value is not None} | self.credentials,
+                self.type, self.step, self.provided, self.quirks
             ),
         }
 
@@ -105,7 +120,7 @@ def create(
     takes_unmapped: bool = True,
     begin_check: bool = True,
 ) -> Destination:
-    """A new destination; a connection check of it begins.
+    """A new destination; a connection check of it begins if it has all that the check needs.
 
     :raises Refusal: the account has as many as its plan allows.
     """
@@ -124,23 +139,24 @@ def create(
         checks=account.new_checks(number),
         quirks=account.quirks,
     )
-    destination.give(properties)
+    destination.give({**values.defaults(DESTINATION_TYPES[destination_type], properties), **properties})
     account.destinations[number] = destination
     if takes_unmapped:
         for source in account.sources.values():
             if source.destination_id is None and source.deleted_at is None:
                 source.destination_id = number
-    if begin_check:
+    if begin_check and destination.complete:
         destination.checks.planned.extend(account.new_destinations.take_checks())
         check(account, destination, now)
     return destination
 
 
 def update(account: Account, destination: Destination, properties: Mapping[str, Any], now: datetime) -> None:
-    """Changed properties; a connection check begins."""
+    """Changed properties; a connection check begins if the destination has all that the check needs."""
     destination.give(properties)
     destination.updated_at = now
-    check(account, destination, now)
+    if destination.complete:
+        check(account, destination, now)
 
 
 def check(account: Account, destination: Destination, now: datetime) -> None:
@@ -150,6 +166,7 @@ def check(account: Account, destination: Destination, now: datetime) -> None:
 
 
 def _after_check(account: Account, destination: Destination, begun: Check, instant: datetime) -> None:
+    destination.stepped_back = account.quirks.failed_check_steps_back and begun.failed(instant)
     if begun.succeeded(instant) and destination.deleted_at is None:
         connect(account, destination, instant)
 

@@ -254,6 +254,23 @@ class Quirks:
     pause_on_switch: bool = False
     #: Whether ``paused_at: null`` also takes back a pause by Stitch itself.
     unpause_system_pauses: bool = False
+    #: Whether report cards show properties that the documentation calls integers as integers. Then a string
+    #: is refused. The report cards that it prints show strings of digits.
+    integer_properties: bool = False
+    #: Whether a property that is a boolean in the report card must be sent as one. Otherwise the strings
+    #: ``true`` and ``false`` are accepted too.
+    strict_booleans: bool = False
+    #: Names of properties that can be set once only. Which ones these are is not documented, nor the answer
+    #: to a change.
+    immutable_properties: tuple[str, ...] = ()
+    #: Whether a property that the type does not document is refused.
+    refuse_unknown_properties: bool = False
+    #: When a destination is fully configured: after a good connection check, or as soon as its form is
+    #: complete.
+    destination_configured: Literal["after_check", "after_form"] = "after_check"
+    #: Whether a failed check takes a source back to ``discover_schema``, or a destination back to ``form``.
+    #: Otherwise a connection that was configured once stays so.
+    failed_check_steps_back: bool = False
     #: Whether ``current_step`` of a source is the step's position; some samples show 1 always.
     steps_by_position: bool = True
     #: Whether a source is fully configured only when a field, too, was selected beside those that come by

@@ -6,45 +6,58 @@ Source: Stitch Connect API, "Report card object" and "Connection step object".
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_stitch.emulator.catalogue import DESTINATION_TYPES, Property, SourceType, source_type
+from airflow_provider_stitch.emulator.values import shown_schema
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from airflow_provider_stitch.emulator.plans import Quirks
+
+
+class _Style(NamedTuple):
+    """How properties are shown, as far as the documentation leaves it open."""
+
+    integers: bool
+    immutable: tuple[str, ...]
+
+    @classmethod
+    def of(cls, quirks: Quirks) -> _Style:
+        return cls(quirks.integer_properties, tuple(quirks.immutable_properties))
+
 
 def source_report_card(
-    kind: SourceType, current_step: str, provided: Collection[str], *, by_position: bool = True
+    kind: SourceType, current_step: str, provided: Collection[str], quirks: Quirks
 ) -> dict[str, Any]:
     """The report card inside a Source: without ``details`` and ``upgrade_available``.
 
     :param provided: the names of the properties that have a value.
-    :param by_position: ``current_step`` is the step's position, counted from 1. Some samples show 1 always.
     """
-    steps = _steps(kind.name, frozenset(provided))
+    steps = _steps(kind.name, frozenset(provided), _Style.of(quirks))
     position = [step["type"] for step in steps].index(current_step) + 1
     return {
         "type": kind.name,
-        "current_step": position if by_position else 1,
+        "current_step": position if quirks.steps_by_position else 1,
         "current_step_type": current_step,
         "steps": steps,
     }
 
 
 @lru_cache(maxsize=1024)
-def _steps(type_name: str, provided: frozenset[str]) -> list[dict[str, Any]]:
+def _steps(type_name: str, provided: frozenset[str], style: _Style) -> list[dict[str, Any]]:
     """The steps, shared by all sources that have been given the same: an account may have thousands."""
     kind = source_type(type_name)
     return [
-        {"type": step, "properties": _properties(_with_others(step, own, kind, provided), provided)}
+        {"type": step, "properties": _properties(_with_others(step, own, kind, provided), provided, style)}
         for step, own in kind.steps.items()
     ]
 
 
-def source_type_body(kind: SourceType, *, access: bool) -> dict[str, Any]:
+def source_type_body(kind: SourceType, quirks: Quirks, *, access: bool) -> dict[str, Any]:
     """A source type: a bare report card with details. Some have nothing but the details."""
-    card = {"type": kind.name} if kind.bare else source_report_card(kind, "form", ())
+    card = {"type": kind.name} if kind.bare else source_report_card(kind, "form", (), quirks)
     return {
         **card,
         "details": {
@@ -61,10 +74,10 @@ def source_type_body(kind: SourceType, *, access: bool) -> dict[str, Any]:
 
 
 def destination_report_card(
-    destination_type: str, current_step: str, provided: Collection[str]
+    destination_type: str, current_step: str, provided: Collection[str], quirks: Quirks
 ) -> dict[str, Any]:
     """The report card inside a Destination."""
-    form = _properties(DESTINATION_TYPES[destination_type], provided)
+    form = _properties(DESTINATION_TYPES[destination_type], provided, _Style.of(quirks))
     return {
         "type": destination_type,
         "current_step": 1 if current_step == "form" else 2,
@@ -77,7 +90,7 @@ def destination_report_card(
     }
 
 
-def destination_type_body(destination_type: str) -> dict[str, Any]:
+def destination_type_body(destination_type: str, quirks: Quirks) -> dict[str, Any]:
     """A destination type: a bare report card with details."""
     details = {
         "access": True,
@@ -85,7 +98,7 @@ def destination_type_body(destination_type: str) -> dict[str, Any]:
         "pipeline_state": "released",
         "protocol": destination_type,
     }
-    return {**destination_report_card(destination_type, "form", ()), "details": details}
+    return {**destination_report_card(destination_type, "form", (), quirks), "details": details}
 
 
 def _with_others(
@@ -99,15 +112,17 @@ def _with_others(
     return [*own, *(Property(name, schema={"type": "string"}) for name in others)]
 
 
-def _properties(properties: Iterable[Property], provided: Collection[str]) -> list[dict[str, Any]]:
+def _properties(
+    properties: Iterable[Property], provided: Collection[str], style: _Style
+) -> list[dict[str, Any]]:
     return [
         {
             "name": prop.name,
             "is_required": prop.required,
             "is_credential": prop.credential,
-            "system_provided": prop.kind == "read_only",
-            "property_type": prop.kind,
-            "json_schema": prop.schema,
+            "system_provided": prop.kind in ("read_only", "system_provided_by_default"),
+            "property_type": "user_provided_immutable" if prop.name in style.immutable else prop.kind,
+            "json_schema": shown_schema(prop, integers=style.integers),
             "provided": prop.name in provided,
             "tap_mutable": False,
         }

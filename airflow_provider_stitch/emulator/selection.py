@@ -24,7 +24,8 @@ class _Change(NamedTuple):
 
 def update_streams(source: Source, body: Any, now: datetime) -> None:
     """Write metadata of streams: everything in the request, or nothing of it."""
-    changes = [change for entry in _entries(body) for change in _changes(source, entry)]
+    streams = {stream.tap_stream_id: stream for stream in source.streams}
+    changes = [change for entry in _entries(body) for change in _changes(streams, entry)]
     if source.current_step(now) not in {"field_selection", "fully_configured"}:
         # The rule is documented, the text is not.
         raise _invalid_fields(
@@ -70,9 +71,9 @@ def _is_item(item: Any) -> bool:
     )
 
 
-def _changes(source: Source, entry: Mapping[str, Any]) -> list[_Change]:
+def _changes(streams: Mapping[str, Stream], entry: Mapping[str, Any]) -> list[_Change]:
     tap_stream_id = entry.get("tap_stream_id")
-    stream = next((s for s in source.streams if s.tap_stream_id == tap_stream_id), None)
+    stream = streams.get(tap_stream_id) if isinstance(tap_stream_id, str) else None
     if stream is None:
         # With Stitch's two spaces.
         name = "nil" if tap_stream_id is None else tap_stream_id

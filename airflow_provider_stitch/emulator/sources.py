@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.emulator import report_cards, taps
+from airflow_provider_stitch.emulator import report_cards, taps, values
 from airflow_provider_stitch.emulator.catalogue import SourceType, source_type
 from airflow_provider_stitch.emulator.clock import parse_iso, stamp, stamp_ms, stamp_or_none
 from airflow_provider_stitch.emulator.jobs import StreamToRead
@@ -152,11 +152,10 @@ class Source:
 
     # Configuration
 
-    def give(self, properties: Mapping[str, Any]) -> None:
-        """Take over properties that were checked. Values of credentials are kept by nobody."""
-        secret = {p.name for own in self.kind.steps.values() for p in own if p.credential}
-        self.credentials |= {name for name in properties if name in secret}
-        shown = {name: value for name, value in properties.items() if name not in secret}
+    def give(self, properties: Mapping[str, Any], *, by_stitch: bool = False) -> None:
+        """Store properties that were checked. The values of credentials are not kept."""
+        shown, secret = values.split(properties, self.kind.properties, by_stitch=by_stitch)
+        self.credentials |= secret
         if isinstance(shown.get("anchor_time"), str):
             shown["anchor_time"] = stamp_ms(parse_iso(shown["anchor_time"]))
         self.properties = {**self.properties, **shown}
@@ -211,9 +210,7 @@ class Source:
         }
 
     def report_card(self, now: datetime) -> dict[str, Any]:
-        return report_cards.source_report_card(
-            self.kind, self.current_step(now), self.provided, by_position=self.quirks.steps_by_position
-        )
+        return report_cards.source_report_card(self.kind, self.current_step(now), self.provided, self.quirks)
 
     def _schedule(self) -> dict[str, Any] | None:
         if self.schedule_minutes is None or self.next_slot is None or self.paused or self.deleted_at:

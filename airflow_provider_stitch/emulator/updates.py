@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.emulator import report_cards
+from airflow_provider_stitch.emulator import report_cards, values
 from airflow_provider_stitch.emulator.allowance import NewConnections
 from airflow_provider_stitch.emulator.catalogue import SOURCE_TYPES, SourceType, source_type
 from airflow_provider_stitch.emulator.clock import parse_iso, stamp_ms
@@ -43,7 +43,7 @@ def create_source(account: Account, body: Any, now: datetime) -> dict[str, Any]:
     if not isinstance(properties, dict):
         raise invalid_post_body()
     name = _new_name(account, body)
-    source_card = report_cards.source_report_card(kind, "form", ())
+    source_card = report_cards.source_report_card(kind, "form", (), account.quirks)
     check_properties(account, kind, properties, source_card)
     source = account.new_source(name, body["display_name"], kind.name, now)
     if destination_id is not None:
@@ -60,7 +60,8 @@ def create_source(account: Account, body: Any, now: datetime) -> dict[str, Any]:
 def _give_first(account: Account, source: Source, properties: Mapping[str, Any], now: datetime) -> None:
     """What the user gives and Stitch adds, and what discovery is going to find."""
     if source.kind.singer_backed:
-        source.give({**stitch_properties(_USUAL_FREQUENCY), "anchor_time": stamp_ms(now), **properties})
+        source.give({**stitch_properties(_USUAL_FREQUENCY), "anchor_time": stamp_ms(now)}, by_stitch=True)
+        source.give({**values.defaults(source.kind.properties, properties), **properties})
         new = account.new_sources.get(source.type, NewConnections())
         found = dict.fromkeys(source.kind.streams, _USUAL_ROWS) if new.streams is None else new.streams
         source.undiscovered = {key: unselected(plan) for key, plan in found.items()}
@@ -144,7 +145,7 @@ def update_source(account: Account, source: Source, body: Any, now: datetime) ->
     changed = body.get("properties", {})
     if not isinstance(changed, dict):
         raise invalid_put_body()
-    check_properties(account, source.kind, changed, source.report_card(now))
+    check_properties(account, source.kind, changed, source.report_card(now), found=source.properties)
     source.paused_at, source.display_name, source.updated_at = paused_at, display_name, now
     if "paused_at" in body and paused_at is None and account.quirks.unpause_system_pauses:
         source.system_paused_at = None
@@ -232,11 +233,20 @@ def _scheduling(source: Source) -> tuple[Any, ...]:
 
 
 def check_properties(
-    account: Account, kind: SourceType, given: Mapping[str, Any], report_card: Mapping[str, Any]
+    account: Account,
+    kind: SourceType,
+    given: Mapping[str, Any],
+    report_card: Mapping[str, Any],
+    *,
+    found: Mapping[str, Any] | None = None,
 ) -> None:
-    """Refuse properties of a wrong form, and a cron expression that can't be."""
-    schemas = {prop.name: prop.schema for own in kind.steps.values() for prop in own}
-    bad = sorted(key for key, value in given.items() if not _good_property(value, schemas.get(key)))
+    """Refuse properties of a wrong form, and a cron expression that can't be.
+
+    :param found: the properties of a source that exists already. What a change of an immutable one answers is
+        not documented.
+    """
+    bad = values.bad_names(given, kind.properties, account.quirks)
+    bad += values.changed_immutables(given, found or {}, account.quirks)
     if bad:
         raise coded(
             "InvalidProperties", "properties do not match schema", bad_properties=bad, report_card=report_card
@@ -244,20 +254,6 @@ def check_properties(
     cron = given.get("cron_expression")
     if cron is not None:
         _check_cron(account, cron)
-
-
-def _good_property(value: Any, schema: Mapping[str, Any] | None) -> bool:
-    """Properties are strings, also for numbers and booleans; a few are arrays, and some may be null."""
-    if schema is None or value is None:
-        return value is None or isinstance(value, list) or (isinstance(value, str) and value != "")
-    if not isinstance(value, str) or not value or not re.search(schema.get("pattern", ""), value):
-        return False
-    if schema.get("format") == "date-time":
-        try:
-            parse_iso(value)
-        except ValueError:
-            return False
-    return True
 
 
 def _check_cron(account: Account, cron: str) -> None:

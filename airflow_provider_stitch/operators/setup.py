@@ -17,13 +17,10 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_stitch.connect.client import StitchClient
-    from airflow_provider_stitch.connect.objects import ReportCard, Source
+    from airflow_provider_stitch.connect.objects import ConnectionCheck, Source
 
 # Seconds for which an unavailable Stitch is asked again when nothing else sets an end.
 LONGEST_PATIENCE = 86_400.0
-
-# Steps at which nothing has been connected yet, so that what was sent may have been wrong.
-UNCONNECTED = ("form", "oauth", "profile", "discover_schema")
 
 # Stitch's times are whole seconds: a check of the same second is not older.
 A_SECOND = timedelta(seconds=1)
@@ -135,37 +132,7 @@ class StitchSetupOperator(StitchTask, BaseOperator):
         }
 
 
-def differing(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of the wanted properties that are not as they should be."""
-    return {name: value for name, value in wanted.items() if not _same(value, found.get(name))}
-
-
-def _same(wanted: object, found: object) -> bool:
-    """Stitch keeps a time in a form of its own, so times are the same if they are the same instant."""
-    from airflow_provider_stitch.connect.errors import InvalidArgument
-    from airflow_provider_stitch.connect.objects import parse_time
-
-    if wanted == found or not (isinstance(wanted, str) and isinstance(found, str)):
-        return wanted == found
-    try:
-        return parse_time(wanted) == parse_time(found)
-    except InvalidArgument:
-        return False
-
-
-def refuse_if_incomplete(what: str, report_card: ReportCard, properties: Mapping[str, Any]) -> None:
-    """Refuse to create what could never be connected.
-
-    :param what: "source" or "destination".
-    :param report_card: of its type.
-    :raises InvalidArgument: properties are missing that the form of the type requires.
-    """
-    from airflow_provider_stitch.connect.errors import InvalidArgument
-
-    form = [each for step in report_card.steps if step.type == "form" for each in step.properties]
-    missing = [each.name for each in form if each.is_missing and properties.get(each.name) is None]
-    if missing:
-        raise InvalidArgument(
-            f"A {what} of type {report_card.type} needs more properties: {', '.join(missing)}. None was "
-            "created. Give secret ones as credentials, the others as properties."
-        )
+def message_of(check: ConnectionCheck) -> str:
+    """Return the message of a failed connection check."""
+    messages = (check.discovery_error_message, check.tap_error_message, check.target_error_message)
+    return next((message for message in messages if message), "Stitch does not say why.")

@@ -67,7 +67,12 @@ def onboarding(airflow, stitch, store, deferrable):
             task_id="create_destination",
             destination_type="postgres",
             name="Warehouse",
-            properties={"host": "{{ conn.tenant_warehouse.host }}", "database": "dwh"},
+            properties={
+                "host": "{{ conn.tenant_warehouse.host }}",
+                "port": 5432,
+                "database": "dwh",
+                "username": "{{ conn.tenant_warehouse.login }}",
+            },
             credentials={"password": "{{ conn.tenant_warehouse.password }}"},
             poll_interval=0.1,
             **in_account,
@@ -124,9 +129,17 @@ def test_the_example_runs_again_and_changes_nothing(airflow, monkeypatch, stitch
     stitch.plan_new_sources("platform.github", streams={"commits": 120, "issues": 0})
     path = FOLDER / "stitch_onboard_tenant.py"
 
-    first, second = airflow.run(load_dag(path)), airflow.run(load_dag(path))
+    first = airflow.run(load_dag(path))
+    before = len(stitch.requests)
+    second = airflow.run(load_dag(path))
 
     assert (first.state, second.state) == ("success", "success")
+    changes = [
+        (request.method, request.path.rpartition("/")[2])
+        for request in stitch.requests[before:]
+        if request.method != "GET"
+    ]
+    assert changes == [("POST", "sync")]
     assert first.xcom["create_source"]["created"] is True
     assert first.xcom["first_rows"]["streams"]["commits"]["rows"] == 120
     created = [second.xcom[task]["created"] for task in ("create_destination", "create_source")]

@@ -150,6 +150,92 @@ def test_streams_may_be_a_template(airflow, stitch, github):
     assert airflow.run(dag).xcom["task"]["source_id"] == github
 
 
+@pytest.fixture
+def new_source(stitch):
+    """Return a function that creates a source through the API, so that discovery has to find its streams."""
+    from airflow_provider_stitch.connect.client import StitchClient
+
+    def create(check=None, properties=None):
+        stitch.plan_new_sources("platform.github", streams={"commits": 1, "issues": 1}, check=check)
+        client = StitchClient(stitch.access_token, base_url=stitch.url)
+        given = {"access_token": "t", "repository": "acme/shop", "start_date": "2025-01-01T00:00:00Z"}
+        return client.create_source("platform.github", "New", properties=properties or given).id
+
+    return create
+
+
+def test_structure_sync_of_a_new_source_is_waited_for(airflow, stitch, new_source):
+    new_source(CheckPlan(seconds=300))
+
+    ran = run(
+        airflow, StitchSelectStreamsOperator, source="new", streams="all", poll_interval=0.05, timeout=60
+    )
+
+    assert ran.state == "success"
+    assert set(ran.xcom["task"]["changes"]) == {"commits", "issues"}
+    assert requests_of(stitch, "PUT")
+
+
+def test_structure_sync_is_waited_for_until_the_timeout(airflow, stitch, new_source):
+    new_source(CheckPlan(seconds=360_000))
+
+    ran = run(
+        airflow, StitchSelectStreamsOperator, source="new", streams="all", poll_interval=0.05, timeout=1
+    )
+
+    assert ran.state == "failed"
+    assert "structure sync of source new" in ran.output
+    assert "were not over in time" in ran.output
+
+
+def test_failed_check_and_missing_properties_end_the_wait(airflow, stitch, new_source):
+    new_source(CheckPlan(discovery_exit_status=1, discovery_error_message="bad credentials"))
+    stitch.advance(10)
+    failed = run(airflow, StitchSelectStreamsOperator, source="new", streams="all", timeout=60)
+    stitch.delete_source(310442)
+    new_source(properties={"repository": "acme/shop"})
+    incomplete = run(airflow, StitchSelectStreamsOperator, source="New", streams="all", timeout=60)
+
+    assert (failed.state, incomplete.state) == ("failed", "failed")
+    assert "its connection check failed: bad credentials" in failed.output
+    assert "is at the step 'form' of its configuration" in incomplete.output
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [
+        ({"items": {"fields": "keep", "replication_key": "updated"}}, "updated"),
+        ({"items": {"fields": "keep", "view_key_properties": ["ids"]}}, "ids"),
+        ({"items": {"replication_method": "INCREMENTAL", "replication_key": "changed"}}, "changed"),
+    ],
+)
+def test_wrong_keys_of_a_database_stream_are_refused(airflow, stitch, shop, wanted, field):
+    ran = run(airflow, StitchSelectStreamsOperator, source="shop", streams=wanted)
+
+    assert ran.state == "failed"
+    assert f"Stream 'items' has no field '{field}'. It has: " in ran.output
+    assert requests_of(stitch, "PUT") == []
+
+
+def test_streams_are_selected_by_pattern(airflow, stitch, shop):
+    ran = run(airflow, StitchSelectStreamsOperator, source="shop", streams=["public.*"], deselect_others=True)
+
+    changes = ran.xcom["task"]["changes"]
+    assert changes["shop-public-orders"]["selected"] is True
+    assert changes["shop-old-orders"] == {"selected": False}
+
+
+def test_1000_streams_are_selected_in_one_request(airflow, stitch):
+    fields = {"id": "automatic", "name": "available"}
+    streams = {f"table_{number}": EmulatedStream(1, selected=None, fields=fields) for number in range(1000)}
+    stitch.add_source("many", streams=streams)
+
+    ran = run(airflow, StitchSelectStreamsOperator, source="many", streams="all", timeout=600)
+
+    assert len(ran.xcom["task"]["changes"]) == 1000
+    assert len(requests_of(stitch, "PUT")) == 1
+
+
 def test_a_source_that_was_never_connected_has_nothing_to_select(airflow, stitch):
     stream = EmulatedStream(1, selected=None)
     fails = CheckPlan(discovery_exit_status=1)

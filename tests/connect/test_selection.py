@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,15 +14,16 @@ from airflow_provider_stitch.connect.selection import (
     WantedStream,
     change_of,
     deselection_of,
-    named_streams,
     wanted_streams,
 )
+from airflow_provider_stitch.connect.stream_matching import labels_of, match_streams
 
 FIELDS = {
     "id": {"inclusion": "automatic"},
     "total": {"inclusion": "available", "selected": True},
     "note": {"inclusion": "available", "selected": False},
     "tax": {"inclusion": "available", "selected": None, "selected-by-default": True},
+    "changed_at": {"inclusion": "automatic"},
     "shape": {"inclusion": "unsupported", "unsupported-description": "no type for it"},
 }
 
@@ -222,16 +225,16 @@ def test_fields_that_exclude_each_other_are_refused():
 def test_a_stream_is_named_by_its_name_or_id():
     streams = [stream(1, "orders"), stream(2, "orders", schema_name="old"), stream(3, "items")]
 
-    named = named_streams(streams, wanted_streams(["items", "shop-old-orders"]))
+    matched = match_streams(streams, wanted_streams(["items", "shop-old-orders"]))
 
-    assert [each.stream_id for each in named] == [3, 2]
+    assert [each.stream_id for each, _ in matched] == [3, 2]
 
 
 def test_all_wrong_names_are_told_at_once_with_candidates():
     streams = [stream(1, "orders"), stream(2, "orders", schema_name="old"), stream(3, "items")]
 
     with pytest.raises(UnknownStream) as caught:
-        named_streams(streams, wanted_streams(["itms", "orders"]))
+        match_streams(streams, wanted_streams(["itms", "orders"]))
 
     assert "no stream 'itms'. It has: items" in str(caught.value)
     assert "2 streams named 'orders'; name one by its id: shop-public-orders, shop-old-orders" in str(
@@ -239,15 +242,123 @@ def test_all_wrong_names_are_told_at_once_with_candidates():
     )
 
 
+DATABASE = [
+    stream(1, "orders", **{"schema-name": "public"}),
+    stream(2, "order_items", **{"schema-name": "public"}),
+    stream(3, "orders", schema_name="old", **{"schema-name": "old"}),
+    stream(4, "notes*", schema_name="old", **{"database-name": "shop"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("streams", "ids"),
+    [
+        pytest.param("all", [1, 2, 3, 4], id="all"),
+        pytest.param(["*"], [1, 2, 3, 4], id="the pattern for all"),
+        pytest.param(["public.*"], [1, 2], id="a schema"),
+        pytest.param(["*.orders"], [1, 3], id="a name in any schema"),
+        pytest.param(["order?"], [1, 3], id="one character"),
+        pytest.param(["shop-old-*"], [3, 4], id="ids"),
+        pytest.param(["old.orders"], [3], id="a name with its schema"),
+        pytest.param(["shop.notes*"], [4], id="a name that looks like a pattern"),
+        pytest.param(["public.*", "*.orders"], [1, 2, 3], id="patterns that overlap"),
+        pytest.param(["public.*", "order_items"], [1, 2], id="a pattern and a name"),
+    ],
+)
+def test_patterns_match_streams(streams, ids):
+    assert sorted(each.stream_id for each, _ in match_streams(DATABASE, wanted_streams(streams))) == ids
+
+
+def test_name_takes_precedence_over_a_pattern():
+    wanted = wanted_streams({"public.*": None, "order_items": ["id"], "old.*": {"fields": "keep"}})
+
+    fields = {each.stream_id: options.fields for each, options in match_streams(DATABASE, wanted)}
+
+    assert fields == {1: None, 2: ("id",), 3: "keep"}
+
+
+@pytest.mark.parametrize(
+    ("streams", "kind", "words"),
+    [
+        pytest.param(["private.*"], UnknownStream, r"no stream that matches 'private\.\*'", id="no match"),
+        pytest.param(
+            {"public.*": None, "*.orders": ["id"]},
+            InvalidArgument,
+            r"'public\.\*' and '\*\.orders' both match stream shop-public-orders",
+            id="different wishes",
+        ),
+    ],
+)
+def test_pattern_without_a_clear_meaning_is_refused(streams, kind, words):
+    with pytest.raises(kind, match=words):
+        match_streams(DATABASE, wanted_streams(streams))
+
+
+def test_work_grows_with_the_number_of_streams_not_with_its_square():
+    def calls(number):
+        streams = [stream(each, f"table_{each}") for each in range(number)]
+        wanted = wanted_streams([each.stream_name for each in streams])
+        events = 0
+
+        def count(*_):
+            nonlocal events
+            events += 1
+
+        before = sys.getprofile()
+        sys.setprofile(count)
+        try:
+            match_streams(streams, wanted)
+        finally:
+            sys.setprofile(before)
+        return events
+
+    assert calls(800) < 3 * calls(400)
+
+
+def test_candidates_are_listed_for_the_first_wrong_names_only():
+    streams = [stream(each, f"table_{each}") for each in range(50)]
+
+    with pytest.raises(UnknownStream) as caught:
+        match_streams(streams, wanted_streams([f"tabel_{each}" for each in range(50)]))
+
+    assert str(caught.value).count("It has") == 10
+    assert str(caught.value).count("no stream") == 50
+
+
+def test_stream_is_called_by_its_id_if_its_name_is_not_unique():
+    assert set(labels_of(DATABASE).values()) == {
+        "shop-public-orders",
+        "order_items",
+        "shop-old-orders",
+        "notes*",
+    }
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"fields": "keep", "replication_method": "INCREMENTAL", "replication_key": "updated"},
+        {"fields": "keep", "view_key_properties": ["updated"]},
+        {"fields": ["updated"]},
+    ],
+)
+def test_names_of_fields_and_keys_are_checked_against_the_schema(wanted):
+    [one] = wanted_streams({"orders": wanted})
+
+    assert one.needs_schema
+    with pytest.raises(UnknownStream, match=r"Stream 'orders' has no field 'updated'\. It has: updated_at"):
+        changes(wanted, fields={"id": {"inclusion": "automatic"}, "updated_at": {"inclusion": "available"}})
+
+
 def test_a_stream_is_named_once():
     with pytest.raises(InvalidArgument, match="twice: shop-public-orders"):
-        named_streams([stream()], wanted_streams(["orders", "shop-public-orders"]))
+        match_streams([stream()], wanted_streams(["orders", "shop-public-orders"]))
 
 
 @pytest.mark.parametrize(
     ("streams", "words"),
     [
-        pytest.param("orders", "of type str", id="a text"),
+        pytest.param("orders", 'must be "all".*of type str', id="a text"),
         pytest.param(None, "of type NoneType", id="nothing"),
         pytest.param([1], "name of a stream", id="a number"),
         pytest.param({"": None}, "name of a stream", id="an empty name"),

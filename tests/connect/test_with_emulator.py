@@ -41,7 +41,13 @@ ACCOUNT = {
     "region": "eu-central-1",
 }
 GITHUB = {"access_token": "ghp_hush", "repository": "acme/shop", "start_date": "2025-01-01T00:00:00Z"}
-POSTGRES = {"host": "pg.acme.example", "port": "5432", "database": "dwh", "password": "hush"}
+POSTGRES = {
+    "host": "pg.acme.example",
+    "port": "5432",
+    "database": "dwh",
+    "username": "stitch",
+    "password": "hush",
+}
 HOOK_URL = "https://hooks.acme.example/stitch"
 
 
@@ -132,7 +138,7 @@ def _through_destinations(stitch, client):
 def _through_sources(stitch, client):
     assert len(client.list_source_types()) > 5
     wanted = client.get_source_type("platform.github")
-    assert set(wanted.missing_properties) == {"access_token", "start_date"}
+    assert set(wanted.missing_properties) == {"access_token", "repository", "start_date"}
     source = client.create_source("platform.github", "GitHub", properties=GITHUB)
     assert (source.name, source.current_step) == ("github", "discover_schema")
     stitch.advance(10)

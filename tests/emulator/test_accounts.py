@@ -180,20 +180,27 @@ def test_an_exchange_is_a_form(stitch: StitchEmulator) -> None:
 # Everything together
 
 
+WAREHOUSE = {
+    "host": "pg.acme.example",
+    "port": "5432",
+    "database": "dwh",
+    "username": "stitch",
+    "password": "secret",
+}
+
+
 def test_a_tenant_comes_from_nothing_to_loaded_rows_through_the_api_alone(stitch: StitchEmulator) -> None:
     made = apply(stitch, json=application(stitch)).json()
     client_id = made["stitch_account_id"]
     api = Api(stitch, stitch.account(client_id))
 
-    destination = api(
-        "POST", "/v4/destinations", json={"type": "postgres", "properties": {"host": "pg", "database": "d"}}
-    ).json()
+    destination = api("POST", "/v4/destinations", json={"type": "postgres", "properties": WAREHOUSE}).json()
     stitch.advance(5)
     assert api.get(f"/v4/destinations/{destination['id']}/last-connection-check")["status"] == "succeeded"
 
     source = api("POST", "/v4/sources", json={"display_name": "Our GitHub", "type": "platform.github"}).json()
     path = f"/v4/sources/{source['id']}"
-    properties = {"access_token": "ghp", "start_date": "2025-01-01T00:00:00Z"}
+    properties = {"access_token": "ghp", "repository": "acme/shop", "start_date": "2025-01-01T00:00:00Z"}
     check_name = api("PUT", path, json={"properties": properties}).json()["check_job_name"]
     stitch.advance(5)
     check = api.get(f"{path}/last-connection-check")

@@ -13,8 +13,13 @@ if TYPE_CHECKING:
 
     from .conftest import Api
 
-GITHUB = {"access_token": "ghp_secret", "start_date": "2025-01-01T00:00:00Z"}
-OAUTH = {"client_id": "i", "client_secret": "s", "refresh_token": "r"}
+GITHUB = {"access_token": "ghp_secret", "repository": "acme/shop", "start_date": "2025-01-01T00:00:00Z"}
+OAUTH = {
+    "client_id": "i",
+    "client_secret": "s",
+    "redirect_uri": "https://acme.example/oauth",
+    "refresh_token": "r",
+}
 S3 = "POST body may only include a non-empty type, a non-empty display_name and map of string properties"
 S4 = (
     "The name field must be under 50 characters, and can only contain lowercase letters, numbers, "
@@ -61,7 +66,7 @@ def test_a_source_goes_through_all_its_steps(api: Api, stitch: StitchEmulator) -
         for p in made["report_card"]["steps"][0]["properties"]
         if p["is_required"] and not p["provided"]
     ]
-    assert missing == ["access_token", "start_date"]
+    assert missing == ["access_token", "repository", "start_date"]
 
     given = api("PUT", path, json={"properties": GITHUB}).json()
     assert given["report_card"]["current_step_type"] == "discover_schema"
@@ -206,10 +211,10 @@ def test_an_import_api_source_has_tables_as_soon_as_there_are_rows(api: Api, sti
 
 
 def test_a_type_that_is_not_modelled_can_be(api: Api, stitch: StitchEmulator) -> None:
-    assert post(api, "Jira", "platform.jira").status_code == 400
-    stitch.plan_new_sources("platform.jira", streams={"tickets": 3})
-    assert api.get("/v4/source-types/platform.jira")["type"] == "platform.jira"
-    made = create(api, "Jira", "platform.jira", properties=GITHUB)
+    assert post(api, "Jira", "platform.acme").status_code == 400
+    stitch.plan_new_sources("platform.acme", streams={"tickets": 3})
+    assert api.get("/v4/source-types/platform.acme")["type"] == "platform.acme"
+    made = create(api, "Jira", "platform.acme", properties=GITHUB)
     stitch.advance(3)
     assert [s["stream_name"] for s in api.get(f"/v4/sources/{made['id']}/streams")] == ["tickets"]
     with pytest.raises(ValueError, match="no discovery"):

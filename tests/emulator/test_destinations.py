@@ -14,7 +14,18 @@ if TYPE_CHECKING:
     from .conftest import Api
 
 V4, V3 = "/v4/destinations", "/v3/destinations"
-PROPERTIES = {"host": "pg.acme.example", "port": "5432", "database": "shop", "password": "secret"}
+PROPERTIES = {
+    "host": "pg.acme.example",
+    "port": "5432",
+    "database": "shop",
+    "username": "stitch",
+    "password": "secret",
+}
+SHOWN = {
+    **{name: value for name, value in PROPERTIES.items() if name != "password"},
+    "encryption_type": "none",
+    "ssl": "false",
+}
 NEW = {"type": "postgres", "properties": PROPERTIES}
 D2 = "body must be a map with type = redshift, postgres, or snowflake. required-keys = type, connection"
 D3 = (
@@ -52,7 +63,7 @@ def test_credentials_are_never_shown(api: Api) -> None:
     assert "secret" not in str(made) + str(api.get(V4)) + str(api.get(V3))
     assert "password" not in made["properties"]
     form = {prop["name"]: prop for prop in made["report_card"]["steps"][0]["properties"]}
-    assert (form["password"]["provided"], form["host"]["provided"], form["ssl"]["provided"]) == (
+    assert (form["password"]["provided"], form["host"]["provided"], form["sslrootcert"]["provided"]) == (
         True,
         True,
         False,
@@ -69,7 +80,7 @@ def test_a_failed_check_leaves_it_unconnected_until_a_good_one(api: Api, stitch:
     assert api.get(f"{V4}/{made['id']}/last-connection-check")["check_exit_status"] == 1
     assert api.get(V4)[1]["report_card"]["current_step_type"] == "form"
     changed = api("PUT", f"{V4}/{made['id']}", json={"properties": {"host": "db.acme.example"}}).json()
-    assert changed["properties"] == {"host": "db.acme.example", "port": "5432", "database": "shop"}
+    assert changed["properties"] == {**SHOWN, "host": "db.acme.example"}
     assert changed["check_job_name"] != made["check_job_name"]
     stitch.advance(3)
     assert api.get(V4)[1]["report_card"]["current_step_type"] == "fully_configured"
@@ -231,7 +242,7 @@ def test_the_third_version_has_its_own_words(api: Api, stitch: StitchEmulator) -
     running = {"error": False, "started_at": "2026-08-17T06:00:02Z", "completed_at": None}
     assert made["last_check"] == running
     assert set(made) == {"id", "type", "created_at", "updated_at", "connection", "last_check"}
-    assert made["connection"] == {"host": "pg.acme.example", "port": "5432", "database": "shop"}
+    assert made["connection"] == SHOWN
     stitch.plan_destination_check(BAD, made["id"])
     body = {"type": "postgres", "connection": {"host": "x"}}
     assert api("PUT", f"{V3}/{made['id']}", json=body).json()["connection"]["host"] == "x"

@@ -94,7 +94,8 @@ class SourceEndpoints(EndpointGroup):
         :param source_type: `platform.github`, `platform.hp-postgres`, `import_api` ...
         :param display_name: its label, of which Stitch makes its `name`: the schema in the destination, for
             good.
-        :param properties: what `get_source_type` says that the type asks for, all as texts.
+        :param properties: what `get_source_type` says that the type asks for. Most values are strings, also
+            numbers and booleans; the `json_schema` of a property says so.
         :param destination_id: where its rows go, if the account has more than one destination.
         :raises NameInUse: another source has that name.
         :raises InvalidProperties: properties have a wrong type or form.

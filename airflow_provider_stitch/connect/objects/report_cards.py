@@ -46,6 +46,11 @@ class Property:
         )
 
     @property
+    def is_open(self) -> bool:
+        """Whether it is required, has no value, and a user or Stitch has to provide one."""
+        return bool(self.is_required and self.property_type != "read_only" and not self.provided)
+
+    @property
     def is_missing(self) -> bool:
         """Whether the user has to give it and has not."""
         is_ours = self.property_type not in ("read_only", "system_provided_by_default")
@@ -127,6 +132,22 @@ class ReportCard:
         """Return the report card of a source or destination, None if it has none."""
         card = data.get("report_card")
         return None if card is None else cls.from_json(card)
+
+    @property
+    def properties(self) -> dict[str, Property]:
+        """The properties of all steps by name."""
+        return {each.name: each for step in self.steps for each in step.properties}
+
+    @property
+    def missing_by_step(self) -> dict[str, tuple[str, ...]]:
+        """Names of the required properties without a value, by step.
+
+        They include properties that Stitch may provide itself, such as those of the OAuth step.
+        """
+        by_step = {
+            step.type: tuple(each.name for each in step.properties if each.is_open) for step in self.steps
+        }
+        return {step: names for step, names in by_step.items() if names}
 
     @property
     def missing_properties(self) -> tuple[str, ...]:

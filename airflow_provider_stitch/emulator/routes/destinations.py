@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.emulator import destinations, report_cards
+from airflow_provider_stitch.emulator import destinations, report_cards, values
 from airflow_provider_stitch.emulator.catalogue import DESTINATION_TYPES
 from airflow_provider_stitch.emulator.refusal import Refusal, not_found
 from airflow_provider_stitch.emulator.routes.endpoint import Call, Endpoint
 from airflow_provider_stitch.emulator.routes.schemas import (
     BOOLEAN,
+    FULL_TEXT,
+    INTEGER,
     NULL,
+    OBJECT,
     TEXT,
     array,
     choice,
@@ -26,9 +29,9 @@ _GROUP = "Destinations and destination types"
 _V3_TYPES = ("redshift", "postgres", "snowflake")
 
 
-def list_destination_types(_call: Call) -> Any:
+def list_destination_types(call: Call) -> Any:
     """All types, in one bare array."""
-    return [report_cards.destination_type_body(name) for name in DESTINATION_TYPES]
+    return [report_cards.destination_type_body(name, call.account.quirks) for name in DESTINATION_TYPES]
 
 
 def get_destination_type(call: Call) -> Any:
@@ -36,7 +39,7 @@ def get_destination_type(call: Call) -> Any:
     name = call.params["destination_type"]
     if name not in DESTINATION_TYPES:
         raise not_found()
-    return report_cards.destination_type_body(name)
+    return report_cards.destination_type_body(name, call.account.quirks)
 
 
 def list_destinations(call: Call) -> Any:
@@ -70,8 +73,9 @@ def create_destination(call: Call) -> Any:
     ignore = body.get("ignore_unmapped_sources", False)
     if not all(isinstance(text, str) for text in texts) or body["type"] not in DESTINATION_TYPES:
         raise refusal
-    if not _is_properties(body.get("properties")) or not isinstance(ignore, bool):
+    if not isinstance(body.get("properties"), dict) or not isinstance(ignore, bool):
         raise refusal
+    _check_properties(call, body["type"], body["properties"], refusal)
     created = destinations.create(
         call.account,
         call.now,
@@ -91,8 +95,9 @@ def update_destination(call: Call) -> Any:
     body = call.json(refusal)
     if isinstance(body, dict) and "type" in body:
         raise _fixed_type()
-    if not isinstance(body, dict) or set(body) != {"properties"} or not _is_properties(body["properties"]):
+    if not isinstance(body, dict) or set(body) != {"properties"} or not isinstance(body["properties"], dict):
         raise refusal
+    _check_properties(call, destination.type, body["properties"], refusal, found=destination.properties)
     destinations.update(call.account, destination, body["properties"], call.now)
     return destination.body(after_change=True)
 
@@ -149,8 +154,9 @@ def _v3_body(call: Call) -> dict[str, Any]:
     body = call.json(refusal)
     if not isinstance(body, dict) or set(body) != {"type", "connection"}:
         raise refusal
-    if body["type"] not in _V3_TYPES or not _is_properties(body["connection"]):
+    if body["type"] not in _V3_TYPES or not isinstance(body["connection"], dict):
         raise refusal
+    _check_properties(call, body["type"], body["connection"], refusal)
     return body
 
 
@@ -166,12 +172,26 @@ def _fixed_type() -> Refusal:
     return Refusal(400, "this API endpoint does not support modifying destination type")
 
 
-def _is_properties(value: Any) -> bool:
-    """Strings mostly, also for numbers and booleans; a few are arrays."""
-    return isinstance(value, dict) and all(v is None or isinstance(v, str | list) for v in value.values())
+def _check_properties(
+    call: Call,
+    destination_type: str,
+    given: dict[str, Any],
+    refusal: Refusal,
+    *,
+    found: dict[str, Any] | None = None,
+) -> None:
+    """Refuse values that do not match the report card. What Stitch answers to them is not documented."""
+    quirks = call.account.quirks
+    if values.bad_names(given, DESTINATION_TYPES[destination_type], quirks):
+        raise refusal
+    if values.changed_immutables(given, found or {}, quirks):
+        raise refusal
 
 
-_PROPERTIES = {"type": "object", "additionalProperties": one_of(TEXT, array({}), NULL)}
+_PROPERTIES = {
+    "type": "object",
+    "additionalProperties": one_of(FULL_TEXT, BOOLEAN, INTEGER, OBJECT, array({}), NULL),
+}
 _V4_CREATION = record(
     {"type": choice(*DESTINATION_TYPES), "properties": _PROPERTIES},
     {"name": TEXT, "description": TEXT, "ignore_unmapped_sources": BOOLEAN},

@@ -11,9 +11,11 @@ from airflow_provider_stitch.emulator.clock import stamp
 from airflow_provider_stitch.emulator.refusal import coded, not_found
 from airflow_provider_stitch.emulator.routes.endpoint import Call, Endpoint
 from airflow_provider_stitch.emulator.routes.schemas import (
+    BOOLEAN,
     FULL_TEXT,
     INTEGER,
     NULL,
+    OBJECT,
     TEXT,
     TIME,
     array,
@@ -33,7 +35,7 @@ _MOST_TOKENS = 2
 
 
 def list_source_types(call: Call) -> Any:
-    """All types that are modelled: a few of Stitch's more than 200."""
+    """All types whose properties are documented, and a few old ones."""
     return [_type_body(call, kind) for kind in SOURCE_TYPES.values()]
 
 
@@ -49,7 +51,7 @@ def get_source_type(call: Call) -> Any:
 
 def _type_body(call: Call, kind: SourceType) -> dict[str, Any]:
     access = not kind.bare and kind.name not in call.account.allowed.refused_types
-    return report_cards.source_type_body(kind, access=access)
+    return report_cards.source_type_body(kind, call.account.quirks, access=access)
 
 
 def list_sources(call: Call) -> Any:
@@ -125,7 +127,7 @@ def _unknown(call: Call) -> Refusal:
 
 _PROPERTIES = {
     "type": "object",
-    "additionalProperties": one_of(FULL_TEXT, array({}), NULL),
+    "additionalProperties": one_of(FULL_TEXT, BOOLEAN, INTEGER, OBJECT, array({}), NULL),
 }
 _REFUSED = {400: ref("CodedError")}
 
