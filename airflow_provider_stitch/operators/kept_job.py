@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 class Kept(NamedTuple):
     """What an earlier try has left: a job, or that it was about to start one."""
 
-    source: str  #: what the user gave as the source
+    source: str | None  #: what the user gave as the source; None if that is not known
     source_id: int
     client_id: int | None  #: the account
     job: Goal | None  #: None: the try was killed before Stitch's answer was here, so a job may run or not
@@ -52,12 +52,14 @@ class KeptJob:
         self._max_tries = getattr(context["ti"], "max_tries", None)
         self._clears = getattr(context.get("dag_run"), "clear_number", None)
 
-    def about_to_start(self, source: Source, given: str, client_id: int, instant: datetime) -> None:
+    def about_to_start(self, source: Source, given: str, client_id: int, instant: datetime) -> bool:
         """Store that a job is about to be started: a worker can be killed before Stitch's response arrives.
+
+        Return False if Airflow has given this try's place to a later one.
 
         :param given: what the user gave as the source.
         """
-        self._set(source.id, given, client_id, starting_at=instant.isoformat())
+        return self._set(source.id, given, client_id, starting_at=instant.isoformat())
 
     def keep(self, goal: Goal, given: str) -> bool:
         """Store a job by its name. Return False if Airflow has given this try's place to a later one.
@@ -92,9 +94,9 @@ class KeptJob:
             return None
         job, starting_at = kept["job"], kept["starting_at"]
         return Kept(
-            kept["source"],
+            kept.get("source"),  # earlier versions did not store this, and neither the account
             kept["source_id"],
-            kept["client_id"],
+            kept.get("client_id"),
             Goal.from_dict(job) if job is not None else None,
             parse_time(starting_at) if starting_at is not None else None,
         )

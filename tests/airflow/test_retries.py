@@ -499,6 +499,15 @@ def test_try_that_airflow_ended_while_it_started_its_job(stitch, github, context
     assert [job.stopped for job in stitch.jobs(github)] == [stopped]
 
 
+def test_try_that_airflow_ended_before_its_start_starts_no_job(stitch, github, context):
+    context["task_state_store"] = OutdatedStore([])
+
+    with pytest.raises(JobNotStarted, match="Airflow ended this try"):
+        operator().execute(context)
+
+    assert stitch.jobs(github) == []
+
+
 def test_start_that_was_terminated_before_its_response_was_found_is_made_again(
     stitch, github, context, mocker
 ):

@@ -53,3 +53,13 @@ for count in (20, 200):
         StitchExtractionSensor.partial(task_id="wait", **MANY).expand(
             source=[f"source_{number}" for number in range(count)]
         )
+
+# The jobs of these are loaded already: each trigger could fire as soon as it begins.
+with dag("wait_for_loaded_mapped"):
+    StitchLoadingSensor.partial(
+        task_id="wait",
+        stitch_conn_id="{{ dag_run.conf['stitch_conn_id'] }}",
+        started_after=STARTED_AFTER,
+        retries=0,
+        deferrable=True,
+    ).expand(source=[f"source_{number}" for number in range(40)])
