@@ -69,8 +69,8 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     :param quiet_period: seconds after the source's last load. A stream that the extraction's log does not
         show to have had rows, and that has no load by then, is assumed to have had none.
     :param timeout: seconds (or a timedelta) to wait at most. The job is left running then.
-    :param poll_interval: seconds between two looks at Stitch; None is as often as its limit of 30 requests in
-        10 minutes allows.
+    :param poll_interval: seconds between two polls at least. They are more if other tasks need the account's
+        30 status requests in 10 minutes as well. None polls as often as those allow.
     :param deferrable: wait in the triggerer instead of a worker. Default: Airflow's `[operators]
         default_deferrable`.
     :param stop_on_kill: stop the job in Stitch when the task is killed, cleared, or over its

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from airflow_provider_stitch.replication.extraction import began_at
 from airflow_provider_stitch.replication.listing import Listing, Look, SourceKey, StreamKey
 from airflow_provider_stitch.replication.planner import Request
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Collection, Iterable, Sequence
-    from datetime import datetime
 
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.objects import Extraction, Load
@@ -24,6 +25,8 @@ T = TypeVar("T")
 
 LATEST_KNOWN = -1
 """The serial of those who take any answer that is still remembered."""
+
+_LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 
 FROM_NOW_ON = -2
 """That of those who take an answer to a later request than the latest so far."""
@@ -99,7 +102,7 @@ class ExtractionWant(Want["Extraction | None"]):
         for look in reversed(extractions.since(LATEST_KNOWN) if self.takes_known else fresh):
             if self.source_id in look.records:
                 extractions.remember(key, look.page.number)
-                self.settle(_told([look], look.records[self.source_id][0]))
+                self.settle(_told([look], _newest(look.records[self.source_id])))
                 return
         page = extractions.next_page(key, self.since)
         if page is None:
@@ -172,6 +175,11 @@ class LogWant(Want[Any]):
 def _for_extractions(page: int) -> tuple[Request]:
     """Return one and the same tuple for all whom a page serves: it takes memory as long as they wait."""
     return (Request("extractions", page),)
+
+
+def _newest(records: Sequence[Extraction]) -> Extraction:
+    """Return the job that started last: the list has one record per source, so any other one is stale."""
+    return max(records, key=lambda record: began_at(record) or _LONG_AGO)
 
 
 def _told(looks: Sequence[Look[Any]], value: T) -> Told[T]:

@@ -75,7 +75,8 @@ class Watch:
     """Waits for one goal.
 
     :param reader: reads the account.
-    :param poll_interval: seconds between two looks; None is as often as the budget allows.
+    :param poll_interval: seconds between two polls at least; they are more if the task's fair share of the
+        budget is smaller. None polls as often as that share allows.
     :param forgetful: this watch is gone before the job has ended, as that of a rescheduled sensor is.
     :param time_limit: which of the task's limits sets the reader's deadline, as error messages name it.
     :param tell: given each line for the task's log, once.
@@ -122,7 +123,7 @@ class Watch:
         self._give_first_sign()
         try:
             while True:
-                outcome = await self._conclude(await self.look(planned=self.poll_interval is None))
+                outcome = await self._conclude(await self.look(planned=True))
                 if outcome is not None:
                     return outcome
         except StitchError as error:

@@ -47,8 +47,9 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
     :param job_name: name of a job that was started. (templated)
     :param started_after: an instant (ISO 8601, or a datetime); default: the end of the run's data interval,
         else the time at which the run was queued. (templated)
-    :param poll_interval: seconds between two looks at Stitch while deferred; None is as often as its limit of
-        30 requests in 10 minutes allows. Otherwise Airflow's `poke_interval` is the pause.
+    :param poll_interval: seconds between two polls at least while deferred. They are more if other tasks need
+        the account's 30 status requests in 10 minutes as well. None polls as often as those allow. If the
+        sensor is not deferred, Airflow's `poke_interval` is the pause.
     :param deferrable: wait in the triggerer instead of a worker. Default: Airflow's `[operators]
         default_deferrable`.
     :param start_from_trigger: begin in the triggerer, without a worker before the wait. Needs `deferrable`.

@@ -159,6 +159,50 @@ def test_whoever_waits_while_the_clock_is_set_knows_soon_that_the_phase_has_ende
     assert 0 <= late < 300
 
 
+def test_a_short_poll_interval_takes_no_more_than_a_fair_share():
+    account = Account()
+    stitch = SimulatedAccount(account.loop, sources=300)  # three pages of extractions
+
+    async def wait_for(number: int, lasts: float, poll_interval: float | None = None) -> float:
+        job = stitch.start(number, lasts=lasts, flushed=[lasts - 100] * 3, lags=[200] * 3)
+        source = stitch.sources[number]
+        goal = Goal("loading", source.id, source.name, stitch.client_id, job_name=job.name)
+        outcome = await Watch(account.reader(stitch), goal, poll_interval=poll_interval).wait()
+        assert outcome.error is None
+        return account.loop.time() - max(job.loaded)
+
+    async def story() -> list[float]:
+        eager = wait_for(5, 3600, poll_interval=1)
+        return await asyncio.gather(eager, *(wait_for(number, 700) for number in (110, 150, 220, 290)))
+
+    eager, *others = account.run(story)
+
+    # Without a poll interval the others are up to 121 s late.
+    assert max(others) < 180
+    assert eager < 180
+    assert max(in_any_window(stitch.limited_at)) <= 30
+
+
+def in_any_window(instants: list[float]) -> list[int]:
+    return [sum(at - 600 < each <= at for each in instants) for at in instants]
+
+
+def test_the_newest_of_two_records_of_a_source_on_one_page_counts(account):
+    """The list may contain a stale record, before or after the current one."""
+    stale = extraction_of(SOURCES[0], f"104857.{SOURCES[0]}.sync.{uuid_at(1)}")
+    newest = extraction_of(SOURCES[0], f"104857.{SOURCES[0]}.sync.{uuid_at(2)}")
+    others = [extraction_of(each) for each in SOURCES[1:]]
+    for records in ([stale, newest, *others], [newest, stale, *others]):
+        account = Account(LongLists(extractions=records))
+        told = account.run(lambda account=account: account.reader().extraction_of(SOURCES[0]))
+        assert told.value == newest
+
+
+def uuid_at(number: int) -> str:
+    """Return a version-1 uuid that is the later the greater the number."""
+    return f"{number * 1000:08x}-9a09-11f1-a2c4-06b1e2c4a85d"
+
+
 # --- What is shared -------------------------------------------------------------------------------------
 
 
