@@ -17,7 +17,7 @@ PYTHON_OF_FUZZ ?= >=3.11,<3.14
 SECONDS ?= 60
 
 .PHONY: help demo test test-airflow2 test-system test-system-airflow2 test-system-celery test-system-postgres \
-	test-ui chaos chaos-celery lint docs docs-links fault-table fuzz format bench simulation constraints clean
+	test-ui chaos chaos-celery token-kills token-kills-airflow2 lint docs docs-links fault-table fuzz format bench simulation constraints clean
 
 help:
 	@echo "make demo           a local Stitch, a real Airflow, a DAG that waits until its rows are loaded"
@@ -30,6 +30,8 @@ help:
 	@echo "make test-ui        Airflow's pages in a browser (needs Chromium); makes the pictures of the documentation"
 	@echo "make chaos RUNS=100  many jobs, and kills and cuts at moments that SEED=0 chooses: a table of what became of them"
 	@echo "make chaos-celery  the same with PostgreSQL and a CeleryExecutor"
+	@echo "make token-kills RUNS=200  accounts are created and tasks killed at each step: no token is ever lost"
+	@echo "make token-kills-airflow2  the same on Airflow 2.11"
 	@echo "make lint           ruff, mypy --strict, import-linter"
 	@echo "make docs           the documentation, in docs/_build/html; a warning is an error"
 	@echo "make docs-links     ask every other site that the documentation links to (needs the internet)"
@@ -71,6 +73,14 @@ chaos: $(AIRFLOW3)/.installed
 chaos-celery: $(CELERY)/.installed
 	$(CELERY)/bin/python -m tests.system.servers \
 		$(CELERY)/bin/python -m tests.system.chaos --runs $(or $(RUNS),100) --seed $(or $(SEED),0)
+
+token-kills: $(AIRFLOW3)/.installed
+	STITCH_TEST_TOKEN_RUNS=$(or $(RUNS),200) STITCH_TEST_TOKEN_SEED=$(or $(SEED),0) \
+		$(AIRFLOW3)/bin/python -m pytest tests/system/test_tokens.py
+
+token-kills-airflow2: $(AIRFLOW2)/.installed
+	STITCH_TEST_TOKEN_RUNS=$(or $(RUNS),200) STITCH_TEST_TOKEN_SEED=$(or $(SEED),0) \
+		$(AIRFLOW2)/bin/python -m pytest tests/system/test_tokens.py
 
 lint: $(AIRFLOW3)/.installed
 	$(AIRFLOW3)/bin/ruff check .
