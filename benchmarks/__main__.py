@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from benchmarks import extraction_log, machine, parse_cost, simulation, waiting
+from benchmarks import extraction_log, machine, parse_cost, waiting
+from benchmarks.simulation import benchmark as simulation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

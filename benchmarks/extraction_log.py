@@ -10,7 +10,7 @@ from rich.table import Table
 from airflow_provider_stitch.connect._log_streams import MAX_STREAMS
 from airflow_provider_stitch.emulator import JobPlan, LogPlan, StitchEmulator
 from benchmarks.children import run_child
-from benchmarks.result import Result
+from benchmarks.results import Result
 
 if TYPE_CHECKING:
     from rich.console import Console

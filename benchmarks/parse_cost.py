@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from benchmarks.children import run_child
-from benchmarks.result import Result
+from benchmarks.results import Result
 
 if TYPE_CHECKING:
     from rich.console import Console

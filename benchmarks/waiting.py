@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.children import Servant
 from benchmarks.cost_of_waiting import Measured, Stall, Subject, longest, measure
-from benchmarks.result import Result
+from benchmarks.results import Result
 from benchmarks.triggerer import Home, Triggerer
 from benchmarks.waiters import connections, idle, others, ours
 from benchmarks.waiting_tables import Alone, Limit, misses, table_of_few, table_of_many
