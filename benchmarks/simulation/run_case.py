@@ -30,13 +30,13 @@ DAY = 86_400.0
 MIN_JOB_SECONDS, MAX_JOB_SECONDS = 30.0, 6 * 3600.0  #: durations are log-uniform between the two
 MEDIAN_LOAD_LAG = 180.0  #: seconds from sending a batch until it is loaded
 
-PROVIDER = "provider"  #: the name of the provider's own scheduler, beside those of the fixed schedules
+PROVIDER = "provider"  #: the name of the provider's own scheduler; all other names belong to fixed schedules
 Phase = Literal["extraction", "loading"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """An account in which one task waits for each replication job."""
+    """An account and a phase. One task waits for the phase in each replication job."""
 
     sources: int
     phase: Phase
@@ -80,7 +80,7 @@ def busiest_window(times: Sequence[float]) -> int:
 
 
 class _Account:
-    """An account in which every source starts jobs again and again, and a task waits for each."""
+    """An account that starts jobs of all sources repeatedly, with a waiting task for each job."""
 
     def __init__(self, case: Case, loop: VirtualLoop) -> None:
         self._case = case
