@@ -38,8 +38,9 @@ help:
 	@echo "make fault-table    try each fault of each request, and write docs/faults.md"
 	@echo "make fuzz           look for answers that break the client, for a minute (or SECONDS=600)"
 	@echo "make format         let ruff put the code in order"
-	@echo "make bench          measure this provider beside others; draws the plots of the documentation"
-	@echo "make simulation SOURCES=100 DAYS=7 SEED=7  days of an account in virtual time: how late who waits knows"
+	@echo "make bench          compare this provider with others, and draw the plots of the documentation"
+	@echo "make simulation     simulate days of an account, and draw how late a waiting task detects the end of a phase"
+	@echo "make simulation SOURCES=100 DAYS=7 SEED=7  the same for other accounts, without a plot"
 	@echo "make constraints    pin the newest packages in requirements/"
 	@echo "make clean          remove environments and caches"
 
@@ -107,10 +108,11 @@ format: $(AIRFLOW3)/.installed
 	$(AIRFLOW3)/bin/ruff format .
 
 bench: $(BENCH)/.installed
-	$(BENCH)/bin/python -m benchmarks --plots docs/images
+	$(BENCH)/bin/python -m benchmarks parse_cost extraction_log waiting --plots docs/images
 
 simulation: $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks simulation \
+		$(if $(SOURCES)$(DAYS)$(SEED),,--plots docs/images) \
 		$(if $(SOURCES),--sources $(SOURCES)) $(DAYS:%=--days %) $(SEED:%=--seed %)
 
 constraints: $(UV)

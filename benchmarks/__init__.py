@@ -1,1 +1,1 @@
-"""Measurements that back what the documentation says about costs: `python -m benchmarks [NAME ...]`."""
+"""Benchmarks for the costs that the documentation states: `python -m benchmarks [NAME ...]`."""

@@ -1,4 +1,4 @@
-"""Run all benchmarks, or those that are named. The exit code is 1 if one misses its target."""
+"""Run all benchmarks, or the named ones. The exit code is 1 if a target is missed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from benchmarks import extraction_log, machine, parse_cost, simulation, waiting
+from benchmarks import machine
+from benchmarks.extraction_log import benchmark as extraction_log
+from benchmarks.parse_cost import benchmark as parse_cost
+from benchmarks.simulation import benchmark as simulation
+from benchmarks.waiting import benchmark as waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from benchmarks.result import Result
+    from benchmarks.results import Result
 
 BENCHMARKS: dict[str, Callable[[Console], Result]] = {
     "parse_cost": parse_cost.run,
@@ -28,48 +32,56 @@ BENCHMARKS: dict[str, Callable[[Console], Result]] = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file, too")
-    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw figures in this folder, too")
-    of_simulation = parser.add_argument_group("simulation")
-    of_simulation.add_argument("--days", type=float, help="virtual days of each case; 7 is a week")
-    of_simulation.add_argument(
-        "--sources",
-        type=int,
-        nargs="+",
-        choices=simulation.EVERY,
-        default=simulation.EVERY.keys(),
-        help="only accounts with so many sources",
-    )
-    of_simulation.add_argument("--seed", type=int, default=1, help="other jobs, just as likely")
-    options = parser.parse_args()
-    names = options.names or list(BENCHMARKS)
-    for name in names:
-        if name not in BENCHMARKS:
-            parser.error(f"there is no benchmark {name!r}, only {', '.join(BENCHMARKS)}")
-    # As an exception, so that whatever a benchmark has started is ended.
+    options = _parse_arguments()
+    # As an exception, SIGTERM makes each benchmark stop the processes that it has started.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     console = Console(width=None if sys.stdout.isatty() else 120)
-    simulated = partial(simulation.run, days=options.days, sources=options.sources, seed=options.seed)
-    benchmarks = BENCHMARKS | {"simulation": simulated}
-    results = {name: benchmarks[name](console) for name in names}
+    simulate = partial(simulation.run, days=options.days, sources=options.sources, seed=options.seed)
+    benchmarks = BENCHMARKS | {"simulation": simulate}
+    results = {name: benchmarks[name](console) for name in options.names or BENCHMARKS}
     misses = [miss for result in results.values() for miss in result.misses]
     console.print(f"\n{machine.describe()}\n{machine.versions()}", style="dim", highlight=False)
     figures: dict[str, Any] = {name: result.figures for name, result in results.items()}
     figures |= {"machine": machine.describe(), "versions": machine.versions(), "misses": misses}
-    if options.json is not None:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
-    if options.plots is not None:
-        from benchmarks import plots  # noqa: PLC0415 - only this needs matplotlib
-
-        for drawing in plots.draw(figures, options.plots):
-            console.print(f"Drew {drawing}", style="dim", highlight=False)
+    _write(console, figures, options)
     for miss in misses:
         console.print(f"Missed: {miss}", style="bold red", highlight=False)
     if not misses:
         console.print("All targets met.", style="bold green")
     return 1 if misses else 0
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to this file")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="also draw the figures in this folder")
+    simulation_options = parser.add_argument_group("simulation")
+    simulation_options.add_argument("--days", type=float, help="virtual days of each case; 7 is a week")
+    simulation_options.add_argument(
+        "--sources",
+        type=int,
+        nargs="+",
+        choices=simulation.EVERY,
+        default=simulation.EVERY.keys(),
+        help="simulate only accounts with these numbers of sources",
+    )
+    simulation_options.add_argument("--seed", type=int, default=1, help="draw other jobs at random")
+    options = parser.parse_args()
+    for name in options.names:
+        if name not in BENCHMARKS:
+            parser.error(f"there is no benchmark {name!r}; choose from {', '.join(BENCHMARKS)}")
+    return options
+
+
+def _write(console: Console, figures: Mapping[str, Any], options: argparse.Namespace) -> None:
+    if options.json is not None:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    if options.plots is not None:
+        from benchmarks import plots  # noqa: PLC0415 - only drawing needs matplotlib
+
+        for drawing in plots.draw(figures, options.plots):
+            console.print(f"Drew {drawing}", style="dim", highlight=False)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What was measured, and on what."""
+"""Describe the machine and the installed versions."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ DISTRIBUTIONS = (
 
 
 def describe() -> str:
-    """Return the processor, its cores, the system and the Python, on one line."""
+    """Return the processor, the number of cores, the system and the Python version on one line."""
     cores = os.cpu_count()
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return f"{_processor()}, {cores} cores, {platform.system()} {platform.release()}, {python}"
 
 
 def versions() -> str:
-    """Return the versions of what is measured, as far as it is installed, on one line."""
+    """Return the versions of all installed distributions that are measured, on one line."""
     installed = {}
     for name in DISTRIBUTIONS:
         with suppress(PackageNotFoundError):

@@ -1,1 +1,1 @@
-"""`python -m demo`: a local Stitch, a real Airflow, and a DAG that waits until its rows are loaded."""
+"""`python -m demo` runs a local Stitch, a real Airflow, and a DAG that waits until rows are loaded."""

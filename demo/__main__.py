@@ -1,4 +1,4 @@
-"""The demo from beginning to end. It leaves nothing running and nothing on disk, however it ends."""
+"""Run the demo from start to end. However it ends, it leaves no process and no file behind."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from rich.console import Console
 from airflow_provider_stitch.emulator import StitchEmulator
 from demo.dag_run import DagRun
 from demo.tables import phases_table, streams_table
-from local_airflow.patience import Interrupted, LocalAirflowFailed, Patience
 from local_airflow.processes import LocalAirflow
 from local_airflow.rest import AirflowApi
 from local_airflow.task_log import TaskLog
+from local_airflow.waiting import Deadline, Interrupted, LocalAirflowFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DAGS_FOLDER = Path(__file__).parent / "dags"
 DAG_ID = "stitch_demo"
-GIVE_UP_AFTER = 180.0  # seconds
-SPEED = 20  # seconds of Stitch's time in a second of ours
-REQUESTS_ALLOWED = 30  # in 10 minutes. Source: Stitch Connect API, "Rate limits"
+TIMEOUT = 180.0  #: seconds for the whole demo
+SPEED = 20  #: seconds of the emulator's time per second of real time
+MAX_REQUESTS = 30  #: in 10 minutes. Source: Stitch Connect API, "Rate limits"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo. 0: the DAG run succeeded; 1: it did not; 128 + n: signal n came."""
+    """Run the demo. Return 0 if the DAG run succeeded, 1 if it failed, or 128 plus a signal's number."""
     options = _parser().parse_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
-    patience = Patience(GIVE_UP_AFTER)
+    deadline = Deadline(TIMEOUT)
     try:
-        with patience.heeding_signals():
-            _play(console, patience, keep=options.keep)
+        with deadline.deferring_signals():
+            _run(console, deadline, keep=options.keep)
     except Interrupted as interrupted:
-        console.print("Stopped, and everything that was started with it.")
+        console.print("Stopped the demo and all its processes.")
         return 128 + interrupted.signal
     except LocalAirflowFailed as failure:
         console.print(f"\n{failure}", style="red", markup=False)
@@ -49,28 +49,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave Stitch and Airflow up until Ctrl-C")
+    parser.add_argument("--keep", action="store_true", help="keep Stitch and Airflow running until Ctrl-C")
     return parser
 
 
-def _play(console: Console, patience: Patience, *, keep: bool) -> None:
+def _run(console: Console, deadline: Deadline, *, keep: bool) -> None:
     with StitchEmulator(speed=SPEED) as stitch:
         add_sources(stitch)
-        console.print(f"A local Stitch answers at {stitch.url}; its time runs {SPEED} times as fast as ours.")
-        with LocalAirflow(stitch.connection_json(), patience, DAGS_FOLDER) as airflow:
+        console.print(
+            f"A local Stitch runs at {stitch.url}; its clock runs {SPEED} times as fast as real time."
+        )
+        with LocalAirflow(stitch.connection_json(), deadline, DAGS_FOLDER) as airflow:
             try:
-                api = _start_airflow(console, patience, airflow)
-                run = DagRun(api, patience, DAG_ID, airflow.logs_folder)
+                api = _start_airflow(console, deadline, airflow)
+                run = DagRun(api, deadline, DAG_ID, airflow.logs_folder)
                 _follow(console, run)
-                _sum_up(console, run, stitch)
+                _print_summary(console, run, stitch)
                 if keep:
-                    _keep(console, patience, airflow)
+                    _keep_running(console, deadline, airflow)
             finally:
                 console.print("Stopping Airflow and the local Stitch (a few seconds) ...")
 
 
 def add_sources(stitch: StitchEmulator) -> None:
-    """Add the account's sources. The DAG replicates the first; its `teams` has nothing new to wait for."""
+    """Add two sources. The DAG replicates the first; its stream `teams` has no new rows."""
     stitch.add_source(
         "github",
         display_name="GitHub",
@@ -84,43 +86,43 @@ def add_sources(stitch: StitchEmulator) -> None:
     )
 
 
-def _start_airflow(console: Console, patience: Patience, airflow: LocalAirflow) -> AirflowApi:
+def _start_airflow(console: Console, deadline: Deadline, airflow: LocalAirflow) -> AirflowApi:
     console.print(f"Starting Airflow {version('apache-airflow')} (about 30 s) ...")
     airflow.start()
     api = AirflowApi(airflow.url)
-    patience.until(api.is_up, "Airflow's API server to answer")
-    patience.until(lambda: api.has_dag(DAG_ID), f"Airflow to read the DAG {DAG_ID}")
+    deadline.wait_until(api.is_up, "Airflow's API server to respond")
+    deadline.wait_until(lambda: api.has_dag(DAG_ID), f"Airflow to parse the DAG {DAG_ID}")
     return api
 
 
 def _follow(console: Console, run: DagRun) -> None:
-    console.print(f"Running the DAG {DAG_ID} (about 30 s). The log of its task replicate:\n")
+    console.print(f"Running the DAG {DAG_ID} (about 30 s). The log of the task replicate:\n")
     run.trigger()
     log = TaskLog(run.logs_of("replicate"))
 
-    def show_news() -> None:
+    def print_new_lines() -> None:
         for line in log.new_lines():
             console.print(f"  {line}", markup=False)
 
-    run.wait(show_news)
+    run.wait(print_new_lines)
     console.print()
     run.raise_if_failed()
 
 
-def _sum_up(console: Console, run: DagRun, stitch: StitchEmulator) -> None:
+def _print_summary(console: Console, run: DagRun, stitch: StitchEmulator) -> None:
     replicated = run.xcom("replicate")
     console.print(phases_table(replicated))
     console.print(streams_table(replicated))
-    console.print(f"The next task then had these to rebuild: {', '.join(run.xcom('transform'))}")
+    console.print(f"Models that the next task would rebuild: {', '.join(run.xcom('transform'))}")
     console.print(
-        f"Requests that count against Stitch's limit: {len(stitch.limited_requests)}; "
-        f"{stitch.busiest_window()} in the busiest 10 minutes, where {REQUESTS_ALLOWED} are allowed."
+        f"Requests that count against Stitch's rate limit: {len(stitch.limited_requests)}, "
+        f"at most {stitch.busiest_window()} in any 10 minutes (the limit is {MAX_REQUESTS})."
     )
 
 
-def _keep(console: Console, patience: Patience, airflow: LocalAirflow) -> None:
-    console.print(f"\nAirflow's pages are at {airflow.url} (no login). Ctrl-C ends it all.")
-    patience.until_interrupted()
+def _keep_running(console: Console, deadline: Deadline, airflow: LocalAirflow) -> None:
+    console.print(f"\nThe Airflow UI is at {airflow.url} (no login). Press Ctrl-C to stop everything.")
+    deadline.wait_for_signal()
 
 
 if __name__ == "__main__":

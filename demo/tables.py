@@ -1,4 +1,4 @@
-"""What the replicate task returned, as tables."""
+"""Format the return value of the replicate task as tables."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from rich.table import Table
 
 
 def phases_table(replicated: dict[str, Any]) -> Table:
-    """How long each phase of the job took, in Stitch's time."""
-    began, extracted, loaded = (
+    """Return a table of the duration of each phase, in the emulator's time."""
+    started, extracted, loaded = (
         _instant(replicated[key]) for key in ("started_at", "extraction_completed_at", "loaded_at")
     )
     table = Table(
         title=f"Job {replicated['job_name']}, in Stitch's time", title_justify="left", show_footer=True
     )
     table.add_column("phase", footer="whole job")
-    table.add_column("from", footer=_clock(began))
+    table.add_column("from", footer=_clock(started))
     table.add_column("to", footer=_clock(loaded))
-    table.add_column("duration", justify="right", footer=_between(began, loaded))
+    table.add_column("duration", justify="right", footer=_between(started, loaded))
     table.add_row(
-        "structure sync and extraction", _clock(began), _clock(extracted), _between(began, extracted)
+        "structure sync and extraction", _clock(started), _clock(extracted), _between(started, extracted)
     )
     table.add_row("preparation and loading", _clock(extracted), _clock(loaded), _between(extracted, loaded))
     return table
 
 
 def streams_table(replicated: dict[str, Any]) -> Table:
-    """The rows of each stream that had any, and when they were loaded."""
-    began = _instant(replicated["started_at"])
+    """Return a table of the streams with new rows: row counts and load times."""
+    started = _instant(replicated["started_at"])
     streams = replicated["streams"]
     total = sum(stream["rows"] or 0 for stream in streams.values())
     title = f"Streams of {replicated['source_name']} with new rows"
@@ -41,12 +41,12 @@ def streams_table(replicated: dict[str, Any]) -> Table:
     for name, stream in streams.items():
         loaded = _instant(stream["loaded_at"])
         rows = "not counted" if stream["rows"] is None else str(stream["rows"])
-        table.add_row(name, rows, _clock(loaded), _between(began, loaded))
+        table.add_row(name, rows, _clock(loaded), _between(started, loaded))
     return table
 
 
 def _instant(text: str | None) -> datetime | None:
-    # Python 3.10 does not know the Z of UTC.
+    # Python 3.10 does not parse the suffix Z.
     return None if text is None else datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 

@@ -1,1 +1,1 @@
-"""A whole Airflow on this machine, in a temporary folder: for the demo and for tests/system."""
+"""A complete Airflow installation in a temporary folder, used by the demo, tests/system and tests/ui."""

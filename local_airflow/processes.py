@@ -1,4 +1,4 @@
-"""A whole Airflow in a temporary folder, on free ports of this machine only."""
+"""Start and stop the processes of an Airflow in a temporary folder, on free local ports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from local_airflow.patience import LocalAirflowFailed, Patience
+from local_airflow.waiting import Deadline, LocalAirflowFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,96 +27,99 @@ if TYPE_CHECKING:
 
 IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
 
-# Asks the database for nothing before it is asked itself, and is slow to start. Airflow 2 needs none.
+# Started before the migration ends, because it is slow to start and sends no query before its first request.
+# Airflow 2 needs no API server.
 API_SERVER = {} if IS_AIRFLOW_2 else {"api-server": ["api-server"]}
 
-# Without the servers of task logs: they would listen on all addresses, and the API server reads the files.
+# Without log servers, because they would listen on all addresses. The API server reads the log files itself.
 COMPONENTS = {
     "scheduler": ["scheduler", "--skip-serve-logs"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
-    **({} if IS_AIRFLOW_2 else {"dag-processor": ["dag-processor"]}),  # in Airflow 2 the scheduler's
+    **({} if IS_AIRFLOW_2 else {"dag-processor": ["dag-processor"]}),  # part of the scheduler in Airflow 2
 }
 
-# Of a CeleryExecutor, and started by name: other executors have none.
+# Only the CeleryExecutor has workers. They are started by name.
 WORKER = "worker"
 WORKERS = {WORKER: ["celery", "worker", "--skip-serve-logs", "--concurrency", "8"]}
 
 MIGRATION = "db migrate"
-"""The one process that is meant to end."""
+"""The only process that is expected to exit."""
 
-# Seconds that a process has to end by itself.
-STOP_PATIENCE = 6.0
+# Seconds between SIGTERM and SIGKILL.
+STOP_TIMEOUT = 6.0
 
 
 class LocalAirflow:
-    """The processes of an Airflow. Leaving the context ends them and removes the folder.
+    """The processes of one Airflow. Leaving the context stops them and removes the folder.
 
     :param connection: the connection `stitch_default`, as JSON.
-    :param patience: waits, and is told to look whether the processes live.
-    :param dags_folder: where the DAG files are.
-    :param settings: further settings of Airflow, such as `{"CORE__PARALLELISM": "4"}`.
-    :param home: Airflow's home, an existing folder that stays; None makes one that goes with the context.
+    :param deadline: limits all waits. From now on it also checks that the processes are alive.
+    :param dags_folder: the folder of the DAG files.
+    :param settings: additional Airflow settings, such as `{"CORE__PARALLELISM": "4"}`.
+    :param home: Airflow's home, an existing folder that is kept. None creates a temporary one.
     """
 
     def __init__(
         self,
         connection: str,
-        patience: Patience,
+        deadline: Deadline,
         dags_folder: Path,
         *,
         settings: Mapping[str, str] | None = None,
         home: Path | None = None,
     ) -> None:
         self._connection = connection
-        self._patience = patience
+        self._deadline = deadline
         self._settings = {"CORE__DAGS_FOLDER": str(dags_folder), **(settings or {})}
         self._given_home = home
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._bereft: set[int] = set()  # sessions whose leader was killed and whose members were left alone
+        self._orphaned_sessions: set[int] = set()  # their leader was killed, their other members were not
         self.url = ""
 
     def __enter__(self) -> LocalAirflow:  # noqa: PYI034 - typing.Self is younger than Python 3.10
         if not _airflow_command().exists():
-            raise LocalAirflowFailed(f"There is no Airflow beside {sys.executable}. Use make.")
+            raise LocalAirflowFailed(
+                f"Airflow is not installed beside {sys.executable}. Start this command with make."
+            )
         self._folder = tempfile.TemporaryDirectory(prefix="stitch-", ignore_cleanup_errors=True)
         self.home = self._given_home or Path(self._folder.name)
         (self.home / "tmp").mkdir(exist_ok=True)
-        # Everything is set by the environment; without this file each process would write a long one.
+        # The environment holds all settings. Without this file each process would write a default one.
         (self.home / "airflow.cfg").touch()
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._environment = _environment(self.home, port, self._connection, self._settings)
-        self._patience.watch = self._raise_if_dead
-        self._patience.log_end = self._log_ends
+        self._deadline.check_health = self._raise_if_exited
+        self._deadline.collect_log_ends = self._log_ends
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            stop(self._processes.values(), self._bereft)
+            stop(self._processes.values(), self._orphaned_sessions)
         finally:
             self._folder.cleanup()
 
     @property
     def logs_folder(self) -> Path:
-        """Where Airflow writes the logs of tasks."""
+        """The folder of the task logs."""
         return self.home / "logs"
 
     def start(self) -> None:
-        """Make the database, and start every component without waiting for it."""
+        """Create the database and launch all components, without waiting until they are ready."""
         migration = self._launch(MIGRATION, ["db", "migrate"])
         for name, arguments in API_SERVER.items():
             self._launch(name, arguments)
-        self._patience.until(lambda: migration.poll() is not None, "Airflow's database")
-        self._raise_if_dead()
-        del self._processes[MIGRATION]  # its id may soon be another's
-        self._let_sqlite_be_shared()
+        self._deadline.wait_until(lambda: migration.poll() is not None, "Airflow's database migration")
+        self._raise_if_exited()
+        del self._processes[MIGRATION]  # the system may reuse its id
+        self._enable_write_ahead_log()
         for name in COMPONENTS:
-            self.start_one(name)
+            self.start_component(name)
 
-    def _let_sqlite_be_shared(self) -> None:
-        """Let readers of the database not wait for writers. Airflow 3 sees to that itself."""
+    def _enable_write_ahead_log(self) -> None:
+        """Keep writers of a SQLite database from blocking readers. Airflow 3 does this itself."""
         database = self.home / "airflow.db"
         if database.exists():
             with closing(sqlite3.connect(database)) as connection:
@@ -125,47 +128,47 @@ class LocalAirflow:
     # --- One component ----------------------------------------------------------------------------------
 
     def pid(self, name: str) -> int:
-        """Return the id of a component's main process, the leader of a session."""
+        """Return the id of a component's main process, which leads a session."""
         return self._processes[name].pid
 
     def is_running(self, name: str) -> bool:
-        """Whether a component was started and has not been ended."""
+        """Return whether a component was started and not stopped since."""
         return name in self._processes
 
     def members(self) -> list[psutil.Process]:
-        """Return all processes of this Airflow: the components', and what they have started."""
-        return _members({process.pid for process in self._processes.values()} | self._bereft)
+        """Return all processes of this Airflow: the components and their descendants."""
+        return _members({process.pid for process in self._processes.values()} | self._orphaned_sessions)
 
-    def start_one(self, component: str, name: str | None = None) -> None:
-        """Start a component: one that was ended, or, under another name, a further one of its kind."""
+    def start_component(self, component: str, name: str | None = None) -> None:
+        """Start a component that was stopped, or another instance of it under another name."""
         name = name or component
         arguments = {**API_SERVER, **COMPONENTS, **WORKERS}[component]
-        if component == WORKER:  # else they would all have one name, and one file with their process's id
-            of_its_own = name.replace(" ", "-")
-            arguments = [*arguments, "--celery-hostname", of_its_own, "--pid", f"{of_its_own}.pid"]
+        if component == WORKER:  # by default all workers have the same name and the same PID file
+            hostname = name.replace(" ", "-")
+            arguments = [*arguments, "--celery-hostname", hostname, "--pid", f"{hostname}.pid"]
         self._launch(name, arguments)
 
     def terminate(self, name: str) -> None:
-        """Ask a component to end, as an orderly restart does, and wait until it and all of its are gone."""
+        """Stop a component gracefully, and wait until it and its descendants have exited."""
         stop([self._processes.pop(name)])
 
-    def kill(self, name: str, *, alone: bool = False) -> None:
-        """End a component without a warning, as the end of its container does.
+    def kill(self, name: str, *, leave_children: bool = False) -> None:
+        """Kill a component, as the end of its container does.
 
-        :param alone: leave alive what it has started.
+        :param leave_children: kill only the main process, not its descendants.
         """
         process = self._processes.pop(name)
-        if alone:
-            self._bereft.add(process.pid)
+        if leave_children:
+            self._orphaned_sessions.add(process.pid)
             process.kill()
         else:
             _kill(_members({process.pid}))
         process.wait()
 
-    def end_bereft(self) -> None:
-        """End what was left alive when its component was killed."""
-        _kill(_members(self._bereft))
-        self._bereft.clear()
+    def kill_orphans(self) -> None:
+        """Kill the descendants that `kill(leave_children=True)` left running."""
+        _kill(_members(self._orphaned_sessions))
+        self._orphaned_sessions.clear()
 
     def _launch(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         with self._log_of(name).open("ab") as log:
@@ -176,17 +179,17 @@ class LocalAirflow:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is not for it, and all descendants can be found again
+                start_new_session=True,  # not interrupted by Ctrl-C, and identifies all descendants
             )
         self._processes[name] = process
         return process
 
-    def _raise_if_dead(self) -> None:
+    def _raise_if_exited(self) -> None:
         for name, process in self._processes.items():
             code = process.poll()
             if code is not None and not (name == MIGRATION and code == 0):
                 raise LocalAirflowFailed(
-                    f"Airflow's {name} has ended with exit status {code}. The end of its log:",
+                    f"Airflow's {name} exited with status {code}. The last lines of its log:",
                     last_lines(self._log_of(name), 30),
                 )
 
@@ -202,16 +205,18 @@ def _airflow_command() -> Path:
 
 
 def free_port() -> int:
-    """Return a port of this machine on which nobody listens just now."""
+    """Return a local port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _environment(home: Path, port: int, connection: str, further: Mapping[str, str]) -> dict[str, str]:
-    """Settings for Airflow, and nothing of another Airflow that this shell may be set up for."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
+def _environment(home: Path, port: int, connection: str, additional: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of Airflow, without variables of the caller's own Airflow."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))
+    }
     settings = {
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "CORE__LOAD_EXAMPLES": "False",
@@ -222,21 +227,21 @@ def _environment(home: Path, port: int, connection: str, further: Mapping[str, s
         "API__HOST": "127.0.0.1",
         "API__PORT": str(port),
         "API__BASE_URL": f"http://127.0.0.1:{port}",
-        # The API server starts beside the migration.
+        # The API server starts during the migration.
         "DATABASE__CHECK_MIGRATIONS": "False",
         # All processes must have the same keys.
         "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "API__SECRET_KEY": secrets.token_urlsafe(32),
         "API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
         "USAGE_DATA_COLLECTION__ENABLED": "False",
-        **further,
+        **additional,
     }
     return {
-        **own,
+        **inherited,
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONN_STITCH_DEFAULT": connection,
-        # Airflow 2 lets nobody use SQLite in several processes. With a write-ahead log that goes well.
+        # Airflow 2 refuses SQLite with several processes. With a write-ahead log it works.
         "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",
         "PATH": os.pathsep.join([str(_airflow_command().parent), os.environ.get("PATH", os.defpath)]),
         "TMPDIR": str(home / "tmp"),
@@ -249,30 +254,30 @@ def _environment(home: Path, port: int, connection: str, further: Mapping[str, s
 
 
 def last_lines(log: Path, count: int) -> list[str]:
-    """Return the end of a log file, or nothing if there is none."""
+    """Return the last lines of a log file, or an empty list if the file does not exist."""
     if not log.exists():
         return []
     return log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
 
 
-def stop(processes: Iterable[subprocess.Popen[bytes]], bereft: Iterable[int] = ()) -> None:
-    """End processes that lead a session of their own, and all that they have started.
+def stop(processes: Iterable[subprocess.Popen[bytes]], orphaned_sessions: Iterable[int] = ()) -> None:
+    """Stop session leaders and all processes of their sessions.
 
-    :param bereft: further sessions whose leader is gone already.
+    :param orphaned_sessions: additional sessions. Their leaders have already exited.
     """
     leaders = list(processes)
     for process in leaders:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-    until = time.monotonic() + STOP_PATIENCE
+    deadline = time.monotonic() + STOP_TIMEOUT
     for process in leaders:
         with suppress(subprocess.TimeoutExpired):
-            process.wait(max(0.0, until - time.monotonic()))
-    remaining = _members({process.pid for process in leaders} | set(bereft))
+            process.wait(max(0.0, deadline - time.monotonic()))
+    remaining = _members({process.pid for process in leaders} | set(orphaned_sessions))
     _kill(remaining)
     for process in leaders:
         process.wait()
-    psutil.wait_procs(remaining, timeout=STOP_PATIENCE)
+    psutil.wait_procs(remaining, timeout=STOP_TIMEOUT)
 
 
 def _kill(processes: Iterable[psutil.Process]) -> None:
@@ -282,7 +287,7 @@ def _kill(processes: Iterable[psutil.Process]) -> None:
 
 
 def _members(sessions: set[int]) -> list[psutil.Process]:
-    """All processes of some sessions. A task keeps its session even if its parent is gone."""
+    """Return all processes of some sessions. A process keeps its session when its parent exits."""
     found = []
     for process in psutil.process_iter():
         with suppress(ProcessLookupError, PermissionError):

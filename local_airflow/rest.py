@@ -1,4 +1,4 @@
-"""The few calls of Airflow's REST API that are needed here."""
+"""A client for the few calls of Airflow's REST API that the demo and the tests need."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from local_airflow.patience import LocalAirflowFailed, NoAnswer
+from local_airflow.waiting import LocalAirflowFailed, NotAvailableYet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,40 +16,41 @@ TIMEOUT = 20.0  # seconds
 
 
 class AirflowApi:
-    """Airflow's REST API with a token of its simple auth manager, which takes everybody for an admin here."""
+    """Airflow's REST API, with an admin token from its simple auth manager."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy, no .netrc
-        self._session.headers["Connection"] = "close"  # an open one would hold up the server's end
+        # An open connection would delay the shutdown of the server.
+        self._session.headers["Connection"] = "close"
 
     def is_up(self) -> bool:
-        """Whether the API server answers. The first answer brings the token."""
+        """Return whether the API server responds. Its response contains the token for all other calls."""
         try:
-            answer = self._session.get(f"{self._url}/auth/token", timeout=TIMEOUT)
+            response = self._session.get(f"{self._url}/auth/token", timeout=TIMEOUT)
         except (requests.ConnectionError, requests.Timeout):
             return False
-        if not answer.ok:
+        if not response.ok:
             return False
-        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        self._session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
         return True
 
     def has_dag(self, dag_id: str) -> bool:
-        """Whether Airflow has read the DAG.
+        """Return whether Airflow has parsed the DAG.
 
-        :raises LocalAirflowFailed: it can't read the file; the log is the traceback.
+        :raises LocalAirflowFailed: if the DAG file has an import error. `log_end` holds its traceback.
         """
-        broken = self._call("GET", "importErrors")["import_errors"]
-        if broken:
-            raise LocalAirflowFailed("Airflow can't read the DAG:", broken[0]["stack_trace"].splitlines())
+        errors = self._call("GET", "importErrors")["import_errors"]
+        if errors:
+            raise LocalAirflowFailed("Airflow can't import the DAG:", errors[0]["stack_trace"].splitlines())
         dags = self._call("GET", "dags", params={"dag_id_pattern": dag_id})["dags"]
         return any(dag["dag_id"] == dag_id for dag in dags)
 
     def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None) -> bool:
-        """Start a run with an id of our own, so that asking twice starts it once. Return True."""
+        """Start a run, unless a run with this id exists already. Return True."""
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
-        self._call("POST", f"dags/{dag_id}/dagRuns", json=body, fine=(requests.codes.conflict,))
+        self._call("POST", f"dags/{dag_id}/dagRuns", json=body, accept=(requests.codes.conflict,))
         return True
 
     def runs(self, dag_id: str) -> list[str]:
@@ -62,17 +63,17 @@ class AirflowApi:
         return state
 
     def states_of_runs(self) -> dict[str, str]:
-        """Return the states of the 100 newest runs of all DAGs, by the runs' ids."""
+        """Return the states of the 100 newest runs of all DAGs, by run id."""
         runs = self._call("GET", "dags/~/dagRuns", params={"limit": 100, "order_by": "-id"})["dag_runs"]
         return {run["dag_run_id"]: run["state"] for run in runs}
 
     def states_of_tasks(self, dag_id: str, run_id: str) -> dict[str, str | None]:
-        """Return the state of each task of a run."""
+        """Return the state of each task of a run, by task id."""
         tasks = self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
         return {task["task_id"]: task["state"] for task in tasks}
 
     def states_of_mapped_task(self, dag_id: str, run_id: str, task_id: str) -> list[str | None]:
-        """Return the states of a mapped task's instances, by their map index; of the first 1000 at most."""
+        """Return the states of the first 1000 instances of a mapped task, ordered by map index."""
         path, instances = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/listMapped", []
         while len(instances) < 1000:
             params = {"limit": 100, "offset": len(instances), "order_by": "map_index"}
@@ -83,7 +84,7 @@ class AirflowApi:
         return [instance["state"] for instance in instances]
 
     def add_connection(self, connection_id: str, connection: Mapping[str, Any]) -> None:
-        """Add a connection, given as its JSON has it."""
+        """Create a connection from its JSON representation."""
         body = {"connection_id": connection_id, **connection, "extra": json.dumps(connection["extra"])}
         self._call("POST", "connections", json=body)
 
@@ -92,7 +93,7 @@ class AirflowApi:
         self._session.delete(f"{self._url}/api/v2/connections/{connection_id}", timeout=TIMEOUT)
 
     def runs_of_tasks(self) -> dict[str, str]:
-        """Return the ids of the runs to which the 100 newest tasks belong, by the ids of their tries."""
+        """Return the run ids of the 100 newest task instances, by task instance id."""
         path, newest = "dags/~/dagRuns/~/taskInstances", {"limit": 100, "order_by": "-run_after"}
         tasks = self._call("GET", path, params=newest)["task_instances"]
         return {task["id"]: task["dag_run_id"] for task in tasks}
@@ -108,23 +109,27 @@ class AirflowApi:
         self._call("POST", f"dags/{dag_id}/clearTaskInstances", json=body)
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
-        """Return what a task returned, or left under another key."""
+        """Return an XCom of a task, by default its return value."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
         return self._call("GET", path)["value"]
 
     def set_port(self, connection_id: str, port: int) -> None:
-        """Set the port of a connection of type Stitch."""
+        """Change the port of a Stitch connection."""
         body = {"connection_id": connection_id, "conn_type": "stitch", "port": port}
         self._call("PATCH", f"connections/{connection_id}", params={"update_mask": "port"}, json=body)
 
-    def _call(self, method: str, path: str, *, fine: tuple[int, ...] = (), **options: Any) -> dict[str, Any]:
-        what = f"{method} {path}"
+    def _call(
+        self, method: str, path: str, *, accept: tuple[int, ...] = (), **options: Any
+    ) -> dict[str, Any]:
+        call = f"{method} {path}"
         try:
-            answer = self._session.request(method, f"{self._url}/api/v2/{path}", timeout=TIMEOUT, **options)
+            response = self._session.request(method, f"{self._url}/api/v2/{path}", timeout=TIMEOUT, **options)
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise NoAnswer(f"Airflow does not answer {what}: {type(error).__name__}") from error
-        if not answer.ok and answer.status_code not in fine:
-            kind = NoAnswer if answer.status_code >= requests.codes.server_error else LocalAirflowFailed
-            raise kind(f"Airflow answers {what} with {answer.status_code}:", [answer.text[:500]])
-        body: dict[str, Any] = answer.json()
+            raise NotAvailableYet(f"Airflow did not respond to {call}: {type(error).__name__}") from error
+        if not response.ok and response.status_code not in accept:
+            is_transient = response.status_code >= requests.codes.server_error
+            kind = NotAvailableYet if is_transient else LocalAirflowFailed
+            message = f"Airflow responded to {call} with status {response.status_code}:"
+            raise kind(message, [response.text[:500]])
+        body: dict[str, Any] = response.json()
         return body

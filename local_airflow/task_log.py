@@ -1,4 +1,4 @@
-"""The log of a task, as it grows: what the worker wrote, and the triggerer while the task was deferred."""
+"""Read the log of a task while the worker and the triggerer write it."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ if TYPE_CHECKING:
 
 PACKAGE = "airflow_provider_stitch"
 
-# Airflow's pages fold what is between these.
+# The Airflow UI collapses the lines between these two.
 FOLD_MARKS = ("::group::", "::endgroup::")
 
 
 class TaskLog:
-    """Follows the files of a task's first try.
+    """Follows the log files of a task's first try.
 
-    :param folder: the task's folder. It need not exist yet.
+    :param folder: the log folder of the task. It may not exist yet.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._read: dict[Path, int] = {}
+        self._offsets: dict[Path, int] = {}
 
     def new_lines(self) -> list[str]:
-        """Return the lines of this provider that came since the last look, in the order of their times."""
+        """Return the lines of this provider since the previous call, ordered by timestamp."""
         records = [record for path in log_files(self._folder) for record in self._new_records(path)]
         records.sort(key=lambda record: str(record.get("timestamp", "")))
         return [_line(record) for record in records if _is_ours(record)]
 
     def _new_records(self, path: Path) -> list[dict[str, Any]]:
         with path.open("rb") as log:
-            log.seek(self._read.get(path, 0))
-            grown = log.read()
-        complete = grown[: grown.rfind(b"\n") + 1]
-        self._read[path] = self._read.get(path, 0) + len(complete)
+            log.seek(self._offsets.get(path, 0))
+            appended = log.read()
+        complete = appended[: appended.rfind(b"\n") + 1]
+        self._offsets[path] = self._offsets.get(path, 0) + len(complete)
         return [record for line in complete.splitlines() if (record := _parsed(line)) is not None]
 
 
 def log_files(folder: Path) -> list[Path]:
-    """Return the files of a task's first try: the worker's, then the triggerer's."""
+    """Return the log files of a task's first try: the worker's, then the triggerer's."""
     return sorted(folder.glob("attempt=1.log*"))
 
 
 def readable_end(folder: Path, count: int) -> list[str]:
-    """Return the last lines of a task's log, with what is said of exceptions."""
+    """Return the last lines of a task's log, including the messages of exceptions."""
     records = []
     for path in log_files(folder):
         lines = path.read_bytes().splitlines()
@@ -72,6 +72,6 @@ def _line(record: dict[str, Any]) -> str:
 
 
 def _with_errors(record: dict[str, Any]) -> list[str]:
-    said = [f"{error['exc_type']}: {error['exc_value']}" for error in record.get("error_detail") or []]
-    lines = [line for text in (_line(record), *said) for line in text.splitlines()]
+    errors = [f"{error['exc_type']}: {error['exc_value']}" for error in record.get("error_detail") or []]
+    lines = [line for text in (_line(record), *errors) for line in text.splitlines()]
     return [line for line in lines if not line.startswith(FOLD_MARKS)]

@@ -16,9 +16,9 @@ import pytest
 from rich.console import Console
 
 from demo.tables import phases_table, streams_table
-from local_airflow.patience import Interrupted, LocalAirflowFailed, NoAnswer, Patience
 from local_airflow.processes import stop
 from local_airflow.task_log import TaskLog, readable_end
+from local_airflow.waiting import Deadline, Interrupted, LocalAirflowFailed, NotAvailableYet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,23 +100,23 @@ def record(timestamp: str, event: str, logger: str, **further: Any) -> str:
 
 
 def test_waiting_is_given_up_when_its_time_is_over() -> None:
-    patience = Patience(0.0)
-    patience.log_end = lambda: ["the last line"]
+    deadline = Deadline(0.0)
+    deadline.collect_log_ends = lambda: ["the last line"]
 
-    with pytest.raises(LocalAirflowFailed, match="Waiting for rain") as failure:
-        patience.until(lambda: False, "rain")
+    with pytest.raises(LocalAirflowFailed, match="waiting for rain") as failure:
+        deadline.wait_until(lambda: False, "rain")
     assert failure.value.log_end == ["the last line"]
 
 
 def test_a_dead_process_ends_the_waiting() -> None:
-    patience = Patience(60.0)
+    deadline = Deadline(60.0)
 
     def died() -> None:
         raise LocalAirflowFailed("scheduler has ended")
 
-    patience.watch = died
+    deadline.check_health = died
     with pytest.raises(LocalAirflowFailed, match="scheduler has ended"):
-        patience.until(lambda: False, "rain")
+        deadline.wait_until(lambda: False, "rain")
 
 
 def test_a_wait_asks_again_when_airflow_can_not_answer() -> None:
@@ -126,20 +126,20 @@ def test_a_wait_asks_again_when_airflow_can_not_answer() -> None:
         nonlocal looks
         looks += 1
         if looks == 1:
-            raise NoAnswer("database is locked")
+            raise NotAvailableYet("database is locked")
         return True
 
-    Patience(60.0).until(look, "an answer")
+    Deadline(60.0).wait_until(look, "an answer")
     assert looks == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_waiting_and_nothing_else(number: int) -> None:
-    patience = Patience(60.0)
-    with patience.heeding_signals():
+    deadline = Deadline(60.0)
+    with deadline.deferring_signals():
         os.kill(os.getpid(), number)
         with pytest.raises(Interrupted) as interrupted:
-            patience.until(lambda: False, "rain")
+            deadline.wait_until(lambda: False, "rain")
     assert interrupted.value.signal == number
 
 
@@ -154,7 +154,7 @@ time.sleep(60)
 
 
 def test_nothing_is_left_of_a_process_that_does_not_want_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("local_airflow.processes.STOP_PATIENCE", 0.5)
+    monkeypatch.setattr("local_airflow.processes.STOP_TIMEOUT", 0.5)
     leader = subprocess.Popen(
         [sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, start_new_session=True
     )

@@ -1,4 +1,4 @@
-"""Replicate a source, wait until its rows are in the warehouse, then work on the streams that had any."""
+"""Replicate a source, wait until its rows are loaded, then process the streams with new rows."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ with DAG(dag_id="stitch_demo", schedule=None, tags=["stitch"], doc_md=__doc__):
 
     @task
     def transform(replicated: dict[str, Any]) -> list[str]:
-        """Say which models would be rebuilt: only those of streams with new rows."""
+        """Return the models to rebuild: one per stream with new rows."""
         return [f"stg_{replicated['source_name']}__{stream}" for stream in replicated["streams"]]
 
     transform(replicate.output)

@@ -20,7 +20,7 @@ from urllib3._collections import HTTPHeaderDict
 from airflow_provider_stitch.connect import _sessions
 from airflow_provider_stitch.emulator import Quirks, StitchEmulator
 from airflow_provider_stitch.emulator.clock import Clock
-from benchmarks.virtual_time import START, VirtualLoop
+from simulated_stitch.virtual_time import START, VirtualLoop
 
 if TYPE_CHECKING:
     import pytest

@@ -29,7 +29,7 @@ from airflow_provider_stitch.replication.phases import assess
 from airflow_provider_stitch.replication.reader import AccountReader
 from airflow_provider_stitch.replication.wants import LATEST_KNOWN, LoadsWant
 from airflow_provider_stitch.replication.watch import Outcome, Watch
-from benchmarks.virtual_time import START, VirtualClock, VirtualLoop, run
+from simulated_stitch.virtual_time import START, VirtualClock, VirtualLoop, run
 from tests.replication.facts import OURS, SOURCE_ID, extraction, job_name
 from tests.replication.long_lists import AT, LongLists, extraction_of, load_of, loads_by_stream_name
 

@@ -20,7 +20,7 @@ from airflow_provider_stitch.replication.goals import Goal
 from airflow_provider_stitch.replication.outcome import Outcome
 from airflow_provider_stitch.replication.reader import AccountReader
 from airflow_provider_stitch.replication.watch import Watch
-from benchmarks.virtual_time import START, VirtualClock, VirtualLoop, run
+from simulated_stitch.virtual_time import START, VirtualClock, VirtualLoop, run
 from tests.replication.near_stitch import NearStitch
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class _Teller:
         if event.what == "too many":
             stitch.fail(path_regex=LIMITED, status=429, headers={"Retry-After": str(int(event.lasts))})
         elif event.what == "clock":
-            self.clock.ahead += event.number
+            self.clock.offset += event.number
         elif event.what == "come":
             self._add_others(int(event.number), seconds_ago=60.0)
         elif event.what == "restart":

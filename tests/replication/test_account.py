@@ -33,8 +33,8 @@ from airflow_provider_stitch.replication.wants import (
     LogWant,
 )
 from airflow_provider_stitch.replication.watch import Watch
-from benchmarks.simulated_account import SimulatedAccount
-from benchmarks.virtual_time import VirtualClock, VirtualLoop, run
+from simulated_stitch.account import SimulatedAccount
+from simulated_stitch.virtual_time import VirtualClock, VirtualLoop, run
 from tests.replication.long_lists import (
     LongLists,
     extraction_of,
@@ -146,12 +146,12 @@ def test_whoever_waits_while_the_clock_is_set_knows_soon_that_the_phase_has_ende
     stitch = SimulatedAccount(account.loop, sources=1)
 
     async def story():
-        job = stitch.start(0, lasts=3600, flushed=[3500] * 3, lags=[600] * 3)
-        account.loop.call_later(1000, setattr, account.clock, "ahead", hours * 3600)
+        job = stitch.start_job(0, duration=3600, flush_offsets=[3500] * 3, load_lags=[600] * 3)
+        account.loop.call_later(1000, setattr, account.clock, "offset", hours * 3600)
         source = stitch.sources[0]
         goal = Goal("loading", source.id, source.name, stitch.client_id, job_name=job.name)
         outcome = await Watch(account.reader(stitch), goal).wait()
-        return outcome.error, account.loop.time() - max(job.loaded)
+        return outcome.error, account.loop.time() - max(job.loaded_at)
 
     error, late = account.run(story)
 
@@ -246,15 +246,15 @@ def test_those_who_come_late_one_after_the_other_share_what_is_listed_already():
 
     async def wait(number: int) -> float:
         lasts = 60.0 if number else 1000.0
-        job = stitch.start(number, lasts=lasts, flushed=[50] * 3, lags=[10] * 3)
+        job = stitch.start_job(number, duration=lasts, flush_offsets=[50] * 3, load_lags=[10] * 3)
         await asyncio.sleep(200 + 3 * number)
         came = account.loop.time()
         source = stitch.sources[number]
         goal = Goal("extraction", source.id, source.name, stitch.client_id, job_name=job.name)
         outcome = await Watch(account.reader(stitch), goal).wait()
         assert outcome.error is None
-        assert account.loop.time() >= job.ended
-        return account.loop.time() - max(came, job.ended)
+        assert account.loop.time() >= job.ended_at
+        return account.loop.time() - max(came, job.ended_at)
 
     async def story():
         return await asyncio.gather(*(wait(number) for number in range(60)))
@@ -262,7 +262,7 @@ def test_those_who_come_late_one_after_the_other_share_what_is_listed_already():
     late = account.run(story)
 
     assert all(delay < 20 for delay in late)
-    asked_while_they_came = [at for at in stitch.limited_at if at < 380]
+    asked_while_they_came = [at for at in stitch.limited_request_times if at < 380]
     assert len(asked_while_they_came) < 20  # for the one whose job is long
 
 
@@ -577,7 +577,7 @@ def test_an_outage_in_which_the_clock_is_set_is_waited_for_no_longer(hours):
     account = Account(failing(StitchUnavailable("Stitch is down."), times=6))
 
     async def story():
-        account.loop.call_later(20, setattr, account.clock, "ahead", hours * 3600)
+        account.loop.call_later(20, setattr, account.clock, "offset", hours * 3600)
         began = account.loop.time()
         await account.planned(until=account.clock.time() + 24 * 3600)
         return account.loop.time() - began

@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_stitch.connect.errors import StitchUnavailable
 from airflow_provider_stitch.replication.places import PLACES
 from airflow_provider_stitch.replication.reader import AccountReader
-from benchmarks.virtual_time import VirtualClock, VirtualLoop, run
+from simulated_stitch.virtual_time import VirtualClock, VirtualLoop, run
 from tests.replication.long_lists import LongLists
 
 

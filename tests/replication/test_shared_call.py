@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from airflow_provider_stitch.replication.shared_call import SharedCall
-from benchmarks.virtual_time import VirtualLoop, run
+from simulated_stitch.virtual_time import VirtualLoop, run
 
 
 class Calls:

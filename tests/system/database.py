@@ -19,7 +19,7 @@ from airflow.models.taskinstance import TaskInstance, clear_task_instances
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
 
-from local_airflow.patience import LocalAirflowFailed
+from local_airflow.waiting import LocalAirflowFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,8 +18,8 @@ import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
-from local_airflow.patience import Interrupted, LocalAirflowFailed, Patience
 from local_airflow.processes import IS_AIRFLOW_2, WORKER, LocalAirflow
+from local_airflow.waiting import Deadline, Interrupted, LocalAirflowFailed
 from tests.written import files_in, rows_of
 
 if IS_AIRFLOW_2:
@@ -64,12 +64,12 @@ class Airflow:
     """A running Airflow: its processes, and what a user can do in it."""
 
     def __init__(
-        self, processes: LocalAirflow, control: Control, patience: Patience, secrets: list[str]
+        self, processes: LocalAirflow, control: Control, deadline: Deadline, secrets: list[str]
     ) -> None:
         self.processes = processes
         self.control = control
         self.secrets = secrets  #: what it must not write down
-        self._patience = patience
+        self._deadline = deadline
         # A database that is given may hold runs of earlier tests.
         self._run_ids = (f"{uuid4().hex[:8]}_{number}" for number in itertools.count(1))
 
@@ -157,14 +157,14 @@ class Airflow:
     def heed(self) -> None:
         """Fail the test if a process has died that nobody has ended, or a signal came."""
         with _readable_end():
-            self._patience.heed()
+            self._deadline.check()
 
     def until(self, has_come: Callable[[], Any], what: str, patience: float = PATIENCE) -> None:
         """Return when `has_come`; fail the test if that takes too long or a process has died."""
-        self._patience.seconds = patience
-        self._patience.renew()
+        self._deadline.seconds = patience
+        self._deadline.restart()
         with _readable_end():
-            self._patience.until(lambda: bool(has_come()), what)
+            self._deadline.wait_until(lambda: bool(has_come()), what)
 
 
 class Run:
@@ -270,20 +270,20 @@ def running_airflow(
     :param home: Airflow's home, which then stays.
     :param settings: further settings of Airflow.
     """
-    patience = Patience(PATIENCE)
+    deadline = Deadline(PATIENCE)
     # On Airflow 2 the tests look into its database themselves, so both have one home.
     home = Path(os.environ["AIRFLOW_HOME"]) if IS_AIRFLOW_2 else home
     settings = {**SETTINGS, **_database(home), **_executor(), **(settings or {})}
     with (
-        patience.heeding_signals(),
-        LocalAirflow(connection, patience, DAGS_FOLDER, settings=settings, home=home) as local,
+        deadline.deferring_signals(),
+        LocalAirflow(connection, deadline, DAGS_FOLDER, settings=settings, home=home) as local,
     ):
         control = Control() if IS_AIRFLOW_2 else Control(local.url)
-        airflow = Airflow(local, control, patience, [json.loads(connection)["password"]])
+        airflow = Airflow(local, control, deadline, [json.loads(connection)["password"]])
         with _readable_end():
             local.start()
         for name in WORKERS:
-            local.start_one(WORKER, name)
+            local.start_component(WORKER, name)
         airflow.until(control.is_up, "Airflow to answer")
         airflow.until(lambda: control.has_dag("timed_left_running_deferred"), "Airflow to read the DAGs")
         yield airflow

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy
 
-from local_airflow.patience import Patience
 from local_airflow.processes import free_port
+from local_airflow.waiting import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,7 +79,7 @@ def postgres(folder: Path) -> Iterator[str]:
     url = f"postgresql+psycopg2://postgres@127.0.0.1:{port}/postgres"
     with _running(serve, signal.SIGINT, folder / "postgres.log", user=USER):
         engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
-        Patience(PATIENCE).until(lambda: _answers(engine), "PostgreSQL")
+        Deadline(PATIENCE).wait_until(lambda: _answers(engine), "PostgreSQL")
         yield url
 
 
@@ -91,7 +91,7 @@ def redis(folder: Path) -> Iterator[str]:
     port = free_port()
     serve = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     with _running(serve, signal.SIGTERM, folder / "redis.log"):
-        Patience(PATIENCE).until(lambda: _is_open(port), "Redis")
+        Deadline(PATIENCE).wait_until(lambda: _is_open(port), "Redis")
         yield f"redis://127.0.0.1:{port}/0"
 
 

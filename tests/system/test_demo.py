@@ -31,8 +31,8 @@ def test_the_whole_demo_loads_rows_and_gives_no_token_away(
         left_by_airflow = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
         the_real_one(console, run, stitch)
 
-    the_real_one = the_demo._sum_up
-    monkeypatch.setattr(the_demo, "_sum_up", sum_up)
+    the_real_one = the_demo._print_summary
+    monkeypatch.setattr(the_demo, "_print_summary", sum_up)
 
     exit_status = the_demo.main([])
     printed = "".join(capfd.readouterr())

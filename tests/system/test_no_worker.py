@@ -126,7 +126,7 @@ def test_a_restarted_triggerer_goes_on_waiting(airflow, stitch, source):
     run = wait(airflow, stitch, source.name)
     run.until_it_waits()
     airflow.processes.kill("triggerer")
-    airflow.processes.start_one("triggerer")
+    airflow.processes.start_component("triggerer")
     run.until_it_waits(times=2)
     job = stitch.start_job(source.id, JobPlan())
 

@@ -8,7 +8,7 @@ import psutil
 def test_a_restarted_triggerer_goes_on_waiting_for_the_job(airflow, source):
     run = source.run_until_it_waits("plain_deferred")
     airflow.processes.terminate("triggerer")
-    airflow.processes.start_one("triggerer")
+    airflow.processes.start_component("triggerer")
     run.until_it_waits(times=2)
 
     assert not source.jobs[0].stopped
@@ -17,14 +17,14 @@ def test_a_restarted_triggerer_goes_on_waiting_for_the_job(airflow, source):
 
 def test_when_one_of_two_triggerers_is_killed_the_other_goes_on_waiting_for_the_job(airflow, source):
     run = source.run_until_it_waits("plain_deferred")
-    airflow.processes.start_one("triggerer", "other triggerer")
+    airflow.processes.start_component("triggerer", "other triggerer")
     output = airflow.processes.home / "other-triggerer.out"
     airflow.until(lambda: "Starting the triggerer" in output.read_text(), "the other triggerer")
     airflow.processes.kill("triggerer")
     run.until_it_waits(times=2)
 
     _ends_well(run, source)
-    airflow.processes.start_one("triggerer")
+    airflow.processes.start_component("triggerer")
     airflow.processes.terminate("other triggerer")
 
 
@@ -52,7 +52,7 @@ def test_a_triggerer_that_was_held_up_leaves_the_job_to_the_one_that_took_over(a
     run = source.run_until_it_waits("plain_deferred")
     held_up = psutil.Process(airflow.processes.pid("triggerer"))
     airflow.hold_up(held_up)
-    airflow.processes.start_one("triggerer", "second triggerer")
+    airflow.processes.start_component("triggerer", "second triggerer")
     run.until_it_waits(times=2)
     held_up.resume()
     run.until_logged("no user has ended its task")

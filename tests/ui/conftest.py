@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from airflow_provider_stitch.emulator import StitchEmulator
-from local_airflow.patience import Patience
 from local_airflow.processes import LocalAirflow
 from local_airflow.rest import AirflowApi
+from local_airflow.waiting import Deadline
 from tests.pages import ROOT
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ def stitch() -> Iterator[StitchEmulator]:
 def airflow(stitch: StitchEmulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     dags = tmp_path_factory.mktemp("dags")
     shutil.copy(ROOT / "example_dags" / f"{EXAMPLE}.py", dags)
-    patience = Patience(PATIENCE)
+    deadline = Deadline(PATIENCE)
     settings = {"CORE__TEST_CONNECTION": "Enabled"}
     with (
-        patience.heeding_signals(),
-        LocalAirflow(stitch.connection_json(), patience, dags, settings=settings) as airflow,
+        deadline.deferring_signals(),
+        LocalAirflow(stitch.connection_json(), deadline, dags, settings=settings) as airflow,
     ):
         airflow.start()
         yield airflow
@@ -72,7 +72,7 @@ def airflow(stitch: StitchEmulator, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def api(airflow: LocalAirflow) -> AirflowApi:
     api = AirflowApi(airflow.url)
-    Patience(PATIENCE).until(api.is_up, "Airflow's API server to answer")
+    Deadline(PATIENCE).wait_until(api.is_up, "Airflow's API server to answer")
     return api
 
 

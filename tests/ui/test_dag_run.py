@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import Page, expect
 
-from local_airflow.patience import Patience
 from local_airflow.processes import last_lines
+from local_airflow.waiting import Deadline
 
 from .conftest import EXAMPLE, PATIENCE
 
@@ -39,9 +39,9 @@ def test_the_button_of_a_task_leads_to_its_source(
 
 def _run_to_its_end(airflow: LocalAirflow, api: AirflowApi) -> str:
     """Wait for the run that the DAG's schedule begins as soon as Airflow knows the DAG."""
-    patience = Patience(PATIENCE)
-    patience.until(lambda: api.has_dag(EXAMPLE), f"Airflow to read the DAG {EXAMPLE}")
-    patience.until(lambda: bool(api.runs(EXAMPLE)), "its run")
+    deadline = Deadline(PATIENCE)
+    deadline.wait_until(lambda: api.has_dag(EXAMPLE), f"Airflow to read the DAG {EXAMPLE}")
+    deadline.wait_until(lambda: bool(api.runs(EXAMPLE)), "its run")
     (run_id,) = api.runs(EXAMPLE)
     states: dict[str, str | None] = {}
 
@@ -50,7 +50,7 @@ def _run_to_its_end(airflow: LocalAirflow, api: AirflowApi) -> str:
         return not {None, "scheduled", "queued", "running", "deferred"} & set(states.values())
 
     try:
-        patience.until(is_over, "the end of its run")
+        deadline.wait_until(is_over, "the end of its run")
     finally:
         for log in sorted(airflow.logs_folder.rglob(f"dag_id={EXAMPLE}/**/*.log")):
             logger.warning("%s ends with\n%s", log, "\n".join(last_lines(log, 5)))

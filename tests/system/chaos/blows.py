@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from local_airflow.patience import NoAnswer
+from local_airflow.waiting import NotAvailableYet
 from tests.system.chaos.plan import BLOWS_WITHIN
 from tests.system.harness import WORKERS
 
@@ -162,13 +162,13 @@ def user_fails_it(target: Target) -> Iterator[float]:
     seen, quiet = None, 0
     while quiet < HELD_UP + 5:
         yield 1.0
-        with suppress(NoAnswer):
+        with suppress(NotAvailableYet):
             now = (target.run.task_state, target.run.log().count("Waiting for "))
             is_calm = now == seen and now[0] in WAITING and now[1] > 0
             seen, quiet = now, quiet + 1 if is_calm else 0
     is_marked = False
     while not is_marked:
-        with suppress(NoAnswer):
+        with suppress(NotAvailableYet):
             target.run.mark("failed")
             is_marked = True
         yield 0.0
@@ -202,7 +202,7 @@ def scheduler(scene: Scene) -> Iterator[float]:
 
 def scheduler_alone(scene: Scene) -> Iterator[float]:
     yield scene.at_any_time()
-    kill_alone = partial(scene.airflow.processes.kill, alone=True)
+    kill_alone = partial(scene.airflow.processes.kill, leave_children=True)
     yield from _restart(scene, ("scheduler",), kill_alone, 3 * scene.blow.choice)
 
 
@@ -216,7 +216,7 @@ def _restart(
         scene.hit()
     yield pause
     for name in ended:
-        scene.airflow.processes.start_one(name.rpartition(" ")[2], name)
+        scene.airflow.processes.start_component(name.rpartition(" ")[2], name)
 
 
 def stitch(scene: Scene) -> Iterator[float]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from local_airflow.patience import NoAnswer
+from local_airflow.waiting import NotAvailableYet
 from tests.system.chaos.blows import (
     STRIKES_ON_A_TASK,
     STRIKES_ON_ALL,
@@ -135,7 +135,7 @@ class Chaos:
         return source_id
 
     def _note_ends(self, acts: list[_Act]) -> None:
-        with suppress(NoAnswer):  # the database may be locked; it is asked again
+        with suppress(NotAvailableYet):  # the database may be locked; it is asked again
             states = self._airflow.control.states_of_runs()
             for act in acts:
                 state = states.get(act.run.run_id, "")
@@ -174,7 +174,7 @@ class Chaos:
         begun = [action for action in actions if action.strikes_on]
         while any(action.strikes_on for action in begun):
             self._step(begun)
-        self._airflow.processes.end_bereft()
+        self._airflow.processes.kill_orphans()
 
     def _now(self) -> float:
         return time.monotonic() - self._began
@@ -244,7 +244,7 @@ def _faults_of_xcom(xcom: dict[str, Any], job_name: str, loaded_at: str | None) 
 def two_triggerers(airflow: Airflow) -> Iterator[None]:
     """Start the second one, and end it with the context."""
     first, second = TRIGGERERS
-    airflow.processes.start_one(first, second)
+    airflow.processes.start_component(first, second)
     try:
         yield
     finally:

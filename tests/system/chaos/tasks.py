@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from local_airflow.patience import NoAnswer
+from local_airflow.waiting import NotAvailableYet
 
 if TYPE_CHECKING:
     from tests.system.harness import Airflow, Run
@@ -39,6 +39,6 @@ class Tasks:
         if title is None:
             return None
         if title[0] not in self._runs:
-            with suppress(NoAnswer):
+            with suppress(NotAvailableYet):
                 self._runs |= self._airflow.control.runs_of_tasks()
         return self._runs.get(title[0])

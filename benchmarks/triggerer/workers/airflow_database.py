@@ -1,4 +1,4 @@
-"""In a process of its own: puts waiting tasks into Airflow's database, as a deferring worker would."""
+"""In a separate process: add deferred tasks to Airflow's database, as a worker would, and read results."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 from datetime import datetime, timezone
 from typing import Any
 
-answers = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)  # what Airflow prints is no answer
+results = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # Airflow prints to standard output, which must contain only results
 
 from airflow.dag_processing.bundles.manager import DagBundlesManager  # noqa: E402
 from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db  # noqa: E402
@@ -27,7 +27,7 @@ DAG_ID, TASK_ID = "benchmark", "wait"
 
 
 def set_up(connections: list[dict[str, Any]]) -> None:
-    """Put in a DAG of one mapped task, and connections."""
+    """Add connections and a DAG with one mapped task."""
     with DAG(DAG_ID, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
         EmptyOperator(task_id=TASK_ID)
     DagBundlesManager().sync_bundles_to_db()
@@ -38,12 +38,12 @@ def set_up(connections: list[dict[str, Any]]) -> None:
         session.add_all(Connection(**connection) for connection in connections)
 
 
-def begin(run_id: str) -> None:
-    """Begin a run of the DAG. What waited in earlier runs waits no more."""
+def start_run(run_id: str) -> None:
+    """Start a run of the DAG, after failing all tasks that are still deferred in earlier runs."""
     with create_session() as session:
-        waiting = TaskInstance.state == TaskInstanceState.DEFERRED
+        is_deferred = TaskInstance.state == TaskInstanceState.DEFERRED
         session.execute(
-            update(TaskInstance).where(waiting).values(state=TaskInstanceState.FAILED, trigger_id=None)
+            update(TaskInstance).where(is_deferred).values(state=TaskInstanceState.FAILED, trigger_id=None)
         )
         session.execute(delete(Trigger))
     dag = SerializedDagModel.get_dag(DAG_ID)
@@ -56,8 +56,8 @@ def begin(run_id: str) -> None:
     )
 
 
-def wait(run_id: str, first: int, triggers: list[tuple[str, dict[str, Any]]]) -> None:
-    """Add a deferred task for each trigger, numbered from `first` by its map index."""
+def add_deferred(run_id: str, first: int, triggers: list[tuple[str, dict[str, Any]]]) -> None:
+    """Add a deferred task for each trigger. The map indexes start at `first`."""
     with create_session() as session:
         task = SerializedDagModel.get_dag(DAG_ID).get_task(TASK_ID)
         version = session.scalar(
@@ -69,25 +69,25 @@ def wait(run_id: str, first: int, triggers: list[tuple[str, dict[str, Any]]]) ->
             trigger = Trigger(classpath=classpath, kwargs=arguments)
             session.add(trigger)
             session.flush()
-            waiting = TaskInstance(task, version, run_id, TaskInstanceState.DEFERRED, index)
-            waiting.try_number = 1
-            waiting.start_date = datetime.now(timezone.utc)
-            waiting.trigger_id = trigger.id
-            waiting.next_method, waiting.next_kwargs = "execute_complete", {}
-            session.add(waiting)
+            instance = TaskInstance(task, version, run_id, TaskInstanceState.DEFERRED, index)
+            instance.try_number = 1
+            instance.start_date = datetime.now(timezone.utc)
+            instance.trigger_id = trigger.id
+            instance.next_method, instance.next_kwargs = "execute_complete", {}
+            session.add(instance)
 
 
-def deferred(run_id: str) -> int:
-    """Return how many tasks of a run wait."""
+def count_deferred(run_id: str) -> int:
+    """Return the number of deferred tasks of a run."""
     with create_session() as session:
-        waiting = TaskInstance.state == TaskInstanceState.DEFERRED
-        query = select(func.count()).select_from(TaskInstance).where(TaskInstance.run_id == run_id, waiting)
-        count: int = session.scalar(query)
+        is_deferred = TaskInstance.state == TaskInstanceState.DEFERRED
+        query = select(func.count()).select_from(TaskInstance)
+        count: int = session.scalar(query.where(TaskInstance.run_id == run_id, is_deferred))
         return count
 
 
-def outcomes(run_id: str) -> list[dict[str, Any]]:
-    """Return of each task that waits no more: its number, when its event came (epoch), and the event."""
+def events(run_id: str) -> list[dict[str, Any]]:
+    """Return map index, time (epoch) and event of each task that resumes because of an event."""
     with create_session() as session:
         resumed = session.scalars(
             select(TaskInstance).where(
@@ -104,8 +104,10 @@ def outcomes(run_id: str) -> list[dict[str, Any]]:
         ]
 
 
-FUNCTIONS = {function.__name__: function for function in (set_up, begin, wait, deferred, outcomes)}
+FUNCTIONS = {
+    function.__name__: function for function in (set_up, start_run, add_deferred, count_deferred, events)
+}
 for line in sys.stdin:
-    task = json.loads(line)
-    answers.write(json.dumps(FUNCTIONS[task.pop("do")](**task)) + "\n")
-    answers.flush()
+    call = json.loads(line)
+    results.write(json.dumps(FUNCTIONS[call.pop("function")](**call)) + "\n")
+    results.flush()

@@ -1,6 +1,6 @@
-"""In a process of its own: answers as Airbyte, dbt Cloud and Fivetran do of jobs that run for ever.
+"""In a separate process: the APIs of Airbyte, dbt Cloud and Fivetran, with jobs that never finish.
 
-Over plain HTTP and over HTTPS, each answer after the same delay. Counted is every request.
+The stub serves HTTP and HTTPS, waits the same time before each response, and counts all requests.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-RUNNING_FOR_EVER: dict[str, Any] = {
+RESPONSES: dict[str, Any] = {
     # Airbyte: POST .../applications/token, GET .../jobs/<id>
-    "token": {"access_token": "of-the-benchmark", "token_type": "Bearer", "expires_in": 86_400},
+    "token": {"access_token": "benchmark", "token_type": "Bearer", "expires_in": 86_400},
     "jobs": {
         "jobId": 1,
         "status": "running",
         "jobType": "sync",
         "startTime": "2026-01-01T00:00:00Z",
-        "connectionId": "of-the-benchmark",
+        "connectionId": "benchmark",
     },
     # dbt Cloud: GET /api/v2/accounts/<id>/runs/<id>/
     "runs": {"data": {"id": 1, "status": 3}, "status": {"code": 200, "is_success": True}},
@@ -36,7 +36,7 @@ RUNNING_FOR_EVER: dict[str, Any] = {
     "v1": {
         "code": "Success",
         "data": {
-            "id": "of_the_benchmark",
+            "id": "benchmark",
             "service": "github",
             "schema": "github",
             "paused": False,
@@ -52,18 +52,18 @@ delay = 0.0
 count = 0
 
 
-def answer(path: str) -> bytes:
-    """Return the body of the first kind that the path speaks of."""
+def response_body(path: str) -> bytes:
+    """Return the response for a path, which is found by a part of the path."""
     parts = path.strip("/").split("/")
-    body = next((body for kind, body in RUNNING_FOR_EVER.items() if kind in parts), None)
+    body = next((body for part, body in RESPONSES.items() if part in parts), None)
     if body is None:
-        raise ValueError(f"No answer is known to {path}")
+        raise ValueError(f"The stub has no response for {path}.")
     return json.dumps(body).encode()
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer one request after the other, until the client goes."""
-    global count  # noqa: PLW0603 - of this process
+    """Respond to the requests of one connection until the client closes it."""
+    global count  # noqa: PLW0603 - this process runs a single stub
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
             lines = head.decode().split("\r\n")
@@ -71,18 +71,18 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await reader.readexactly(int(headers.get("content-length", 0)))
             count += 1
             await asyncio.sleep(delay)
-            body = answer(lines[0].split(" ")[1])
+            body = response_body(lines[0].split(" ")[1])
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
             writer.write(f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
-        pass  # the client has gone
+        pass  # the client has closed the connection
     finally:
         writer.close()
 
 
-def certified(file: Path) -> ssl.SSLContext:
-    """Write a new key and a certificate of it for 127.0.0.1, that nobody else has signed."""
+def create_certificate(file: Path) -> ssl.SSLContext:
+    """Write a new key and a self-signed certificate for 127.0.0.1."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     today = datetime.now(timezone.utc)
@@ -110,9 +110,13 @@ def certified(file: Path) -> ssl.SSLContext:
 
 
 def set_up(delay: float, certificate: str) -> dict[str, Any]:
-    """Serve, in a thread; return the ports of HTTP and of HTTPS, whose certificate goes to that file."""
+    """Start serving in a thread. Return the ports of HTTP and HTTPS.
+
+    :param delay: seconds before each response.
+    :param certificate: the path of the file to write the HTTPS certificate to.
+    """
     globals()["delay"] = delay
-    context = certified(Path(certificate))
+    context = create_certificate(Path(certificate))
     loop = asyncio.new_event_loop()
 
     async def listen() -> list[int]:
@@ -120,22 +124,20 @@ def set_up(delay: float, certificate: str) -> dict[str, Any]:
             await asyncio.start_server(serve, "127.0.0.1", 0, ssl=each, backlog=1024)
             for each in (None, context)
         ]
-        kept.extend(servers)
         return [server.sockets[0].getsockname()[1] for server in servers]
 
-    kept: list[asyncio.Server] = []
     threading.Thread(target=loop.run_forever, daemon=True).start()
     http, https = asyncio.run_coroutine_threadsafe(listen(), loop).result()
     return {"http": http, "https": https}
 
 
-def asked() -> dict[str, Any]:
+def statistics() -> dict[str, Any]:
     """Return the number of requests."""
     return {"requests": count}
 
 
-FUNCTIONS = {function.__name__: function for function in (set_up, asked)}
+FUNCTIONS = {function.__name__: function for function in (set_up, statistics)}
 for line in sys.stdin:
-    task = json.loads(line)
-    sys.stdout.write(json.dumps(FUNCTIONS[task.pop("do")](**task)) + "\n")
+    call = json.loads(line)
+    sys.stdout.write(json.dumps(FUNCTIONS[call.pop("function")](**call)) + "\n")
     sys.stdout.flush()

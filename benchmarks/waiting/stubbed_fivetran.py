@@ -1,4 +1,4 @@
-"""Fivetran's trigger, for a stub in Fivetran's place: its hook has the host as a constant."""
+"""Fivetran's trigger, directed to a local stub. Its hook has no setting for the host, only a constant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In a process of its own: a local Stitch with many sources, that tells what it was asked."""
+"""In a separate process: a local Stitch with many sources, which counts its requests."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ sources: list[int] = []
 
 
 def set_up(count: int, speed: float, delay: float) -> dict[str, Any]:
-    """Serve an account with so many sources, each of which has had a job an hour ago."""
-    global stitch  # noqa: PLW0603 - the one of this process
+    """Serve an account. Each of its sources had a job an hour ago.
+
+    :param count: the number of sources.
+    :param speed: of its clock, as a multiple of real time.
+    :param delay: seconds before each response.
+    """
+    global stitch  # noqa: PLW0603 - this process serves a single account
     stitch = StitchEmulator(speed)
     for number in range(count):
         sources.append(stitch.add_source(f"shop_{number}", streams={"orders": 10}))
@@ -33,7 +38,7 @@ def set_up(count: int, speed: float, delay: float) -> dict[str, Any]:
 
 
 def start_jobs(first: int, durations: list[float]) -> dict[str, Any]:
-    """Start a job of each source from the `first` on; they take so many (virtual) seconds."""
+    """Start a job for each duration (virtual seconds), from the source with the number `first` on."""
     started = []
     for source, seconds in zip(sources[first:], durations, strict=False):
         plan = JobPlan(discovery_seconds=10.0, tap_seconds=max(0.0, seconds - 30.0), target_seconds=20.0)
@@ -41,8 +46,8 @@ def start_jobs(first: int, durations: list[float]) -> dict[str, Any]:
     return {"jobs": started}
 
 
-def asked() -> dict[str, Any]:
-    """Return the numbers of requests, and this Stitch's time at an instant of ours (both epoch)."""
+def statistics() -> dict[str, Any]:
+    """Return request counts, the emulator's time and the corresponding real time (both epoch)."""
     return {
         "requests": len(stitch.requests) + len(stitch.log_host_requests),
         "limited": len(stitch.limited_requests),
@@ -52,9 +57,9 @@ def asked() -> dict[str, Any]:
     }
 
 
-FUNCTIONS = {function.__name__: function for function in (set_up, start_jobs, asked)}
+FUNCTIONS = {function.__name__: function for function in (set_up, start_jobs, statistics)}
 for line in sys.stdin:
-    task = json.loads(line)
-    sys.stdout.write(json.dumps(FUNCTIONS[task.pop("do")](**task)) + "\n")
+    call = json.loads(line)
+    sys.stdout.write(json.dumps(FUNCTIONS[call.pop("function")](**call)) + "\n")
     sys.stdout.flush()
 stitch.stop()

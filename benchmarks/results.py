@@ -1,4 +1,4 @@
-"""What a benchmark has found."""
+"""The result of one benchmark."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Result:
-    """The targets that were missed, in words, and all figures as plain JSON values."""
+    """Missed targets as messages, and all figures as JSON-serializable values."""
 
     misses: list[str]
     figures: dict[str, Any] = field(default_factory=dict)

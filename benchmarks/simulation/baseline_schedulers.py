@@ -1,0 +1,77 @@
+"""Fixed schedules, which choose the next request by a simple rule instead of the provider's scheduler.
+
+They receive the same arguments: the possible requests with their waiters' estimates, and the state of the
+request budget. Like the provider's scheduler they first send requests that are due. They use the whole budget
+while any task is waiting.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_provider_stitch.replication.budget import DEFAULT_LIMIT, WINDOW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow_provider_stitch.replication.budget import Window
+    from airflow_provider_stitch.replication.planner import Candidate, Request
+
+
+def _seconds_since_poll(candidate: Candidate, now: float) -> float:
+    return now - candidate.asked_at
+
+
+def _total_waiting_time(candidate: Candidate, now: float) -> float:
+    return sum(max(0.0, now - prospect.known_at) for prospect in candidate.prospects)
+
+
+def _expected_delay(candidate: Candidate, now: float) -> float:
+    return candidate.delay(now)
+
+
+# The priority of a request; the one with the highest priority is sent next.
+PRIORITIES: dict[str, Callable[[Candidate, float], float]] = {
+    "in turn": _seconds_since_poll,
+    "most waiters": _total_waiting_time,
+    "longest delay": _expected_delay,
+}
+
+
+@dataclass
+class FixedSchedule:
+    """A replacement for `next_step` that sends requests at a fixed interval.
+
+    :param interval: seconds between two requests.
+    :param priority: returns the priority of a request at a given time.
+    """
+
+    interval: float
+    priority: Callable[[Candidate, float], float]
+    last_request_at: float = field(default=-math.inf, init=False)
+
+    def __call__(self, candidates: Sequence[Candidate], window: Window, now: float) -> Request | float:
+        wait = max(window.free_in[0], self.last_request_at + self.interval - now)
+        useful = [each for each in candidates if each.certain(now) or each.delay(now) > 0]
+        if not useful:
+            return 1.0
+        if wait > 0:
+            return wait
+        self.last_request_at = now
+        first = max(useful, key=lambda each: (each.certain(now), self.priority(each, now)))
+        return first.request
+
+
+def fixed_schedules() -> dict[str, FixedSchedule]:
+    """Return the schedules to compare with, by name.
+
+    The last one polls twice as fast at first and then has to pause, because the budget is used up.
+    """
+    even_interval = WINDOW / DEFAULT_LIMIT
+    even = {
+        f"every {even_interval:g} s, {name}": FixedSchedule(even_interval, priority)
+        for name, priority in PRIORITIES.items()
+    }
+    return even | {"every 10 s, then pause, in turn": FixedSchedule(even_interval / 2, _seconds_since_poll)}

@@ -1,0 +1,128 @@
+"""Simulate one account under one scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+from unittest import mock
+
+from airflow_provider_stitch.replication import account as polling
+from airflow_provider_stitch.replication.budget import DEFAULT_LIMIT, WINDOW, Budget
+from airflow_provider_stitch.replication.goals import Goal
+from airflow_provider_stitch.replication.loading import MAX_LOAD_LAG
+from airflow_provider_stitch.replication.planner import next_step
+from airflow_provider_stitch.replication.reader import AccountReader
+from airflow_provider_stitch.replication.watch import Watch
+from benchmarks.simulation.baseline_schedulers import fixed_schedules
+from simulated_stitch.account import STREAMS, SimulatedAccount
+from simulated_stitch.virtual_time import VirtualClock, VirtualLoop, run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from simulated_stitch.account import Job
+
+DAY = 86_400.0
+MIN_JOB_SECONDS, MAX_JOB_SECONDS = 30.0, 6 * 3600.0  #: durations are log-uniform between the two
+MEDIAN_LOAD_LAG = 180.0  #: seconds from sending a batch until it is loaded
+
+PROVIDER = "provider"  #: the name of the provider's own scheduler; all other names belong to fixed schedules
+Phase = Literal["extraction", "loading"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An account and a phase. One task waits for the phase in each replication job."""
+
+    sources: int
+    phase: Phase
+    days: float
+    every: float  #: hours between the starts of two jobs of a source
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """The result of one case under one scheduler."""
+
+    delays: list[float]  #: seconds from the end of the phase until the task detected it; ascending
+    busiest_window: int  #: the most rate-limited requests in any 10 minutes
+
+    @property
+    def mean(self) -> float:
+        return sum(self.delays) / len(self.delays)
+
+    @property
+    def p95(self) -> float:
+        return self.delays[math.ceil(0.95 * len(self.delays)) - 1]
+
+
+def simulate(case: Case, scheduler: str) -> CaseResult:
+    """Simulate a case under one scheduler.
+
+    :param scheduler: `PROVIDER` or the name of a fixed schedule.
+    """
+    loop = VirtualLoop(max_seconds=math.inf)
+    account = _Account(case, loop)
+    step = next_step if scheduler == PROVIDER else fixed_schedules()[scheduler]
+    with mock.patch.object(polling, "next_step", step):
+        run(loop, account.run())
+    return CaseResult(sorted(account.delays), busiest_window(account.stitch.limited_request_times))
+
+
+def busiest_window(times: Sequence[float]) -> int:
+    """Return the largest number of times, given in ascending order, that lie within 10 minutes."""
+    return max(index + 1 - bisect_right(times, at - WINDOW) for index, at in enumerate(times))
+
+
+class _Account:
+    """An account that starts jobs of all sources repeatedly, with a waiting task for each job."""
+
+    def __init__(self, case: Case, loop: VirtualLoop) -> None:
+        self._case = case
+        self._loop = loop
+        self.stitch = SimulatedAccount(loop, case.sources)
+        self._clock = VirtualClock(loop)
+        self._budget = Budget(DEFAULT_LIMIT, monotonic=loop.time)
+        self.delays: list[float] = []
+
+    async def run(self) -> None:
+        """Run until the days have passed and the last task has finished."""
+        await asyncio.gather(*(self._replicate(number) for number in range(self._case.sources)))
+
+    async def _replicate(self, number: int) -> None:
+        # One generator per source, so that every scheduler gets the same jobs.
+        chance = random.Random(f"{self._case.seed} {number}")
+        every = self._case.every * 3600
+        await asyncio.sleep(chance.uniform(0, every))
+        while (started_at := self._loop.time()) <= self._case.days * DAY:
+            await self._wait_for(number, self._start_job(number, chance))
+            next_start = started_at + every * chance.uniform(0.9, 1.1)
+            # The previous job must be loaded by then, because its load could be mistaken for the next job's.
+            await asyncio.sleep(max(MAX_LOAD_LAG.total_seconds(), next_start - self._loop.time()))
+
+    def _start_job(self, number: int, chance: random.Random) -> Job:
+        duration = math.exp(chance.uniform(math.log(MIN_JOB_SECONDS), math.log(MAX_JOB_SECONDS)))
+        return self.stitch.start_job(
+            number,
+            duration=duration,
+            flush_offsets=[duration * chance.uniform(0.8, 1) for _ in STREAMS],
+            load_lags=[chance.lognormvariate(math.log(MEDIAN_LOAD_LAG), 0.5) for _ in STREAMS],
+        )
+
+    async def _wait_for(self, number: int, job: Job) -> None:
+        source, phase = self.stitch.sources[number], self._case.phase
+        goal = Goal(phase, source.id, source.name, self.stitch.client_id, job_name=job.name, load_settle=0)
+        client: Any = self.stitch
+        reader = AccountReader(client, clock=self._clock, budget=self._budget)
+        outcome = await Watch(reader, goal).wait()
+        outcome.raise_for_error()
+        ended_at = job.ended_at if phase == "extraction" else max(job.ended_at, *job.loaded_at)
+        delay = self._loop.time() - ended_at
+        if delay < 0:
+            raise AssertionError(f"The task finished {-delay:.1f} s before the end of {phase}: {job}")
+        self.delays.append(delay)

@@ -1,0 +1,32 @@
+"""Triggers that do nothing, as baselines."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class Idle(BaseTrigger):
+    """A trigger that waits forever. It costs what Airflow itself costs."""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return f"{__name__}.{type(self).__name__}", {}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        await asyncio.Event().wait()
+        yield TriggerEvent({})
+
+
+class IdleWithRequests(Idle):
+    """An idle trigger that has imported the `requests` library."""
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        import requests  # noqa: F401, PLC0415 - in the triggerer, as other triggers do
+
+        async for event in super().run():
+            yield event

@@ -1,0 +1,191 @@
+"""A trigger that measures the triggerer from inside: stalls of the event loop, CPU time and memory."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import FrameType
+
+# The probe measures with this clock, because `AdjustableClocks` may accelerate the others.
+now = time.perf_counter
+real_time, real_monotonic, real_sleep = time.time, time.monotonic, time.sleep
+
+SAMPLE_INTERVAL = 1.0  #: seconds
+TICK = 0.002  #: seconds between two checks of the event loop
+MIN_STALL = 0.003  #: seconds; shorter stalls are not recorded
+STACK_AFTER = 0.03  #: seconds of a stall after which the stack of the event loop is recorded
+STACK_DEPTH = 8
+TASK_NAME_PREFIX = "benchmark/"  #: Airflow names the asyncio tasks of this DAG's triggers with it
+
+
+class Probe(BaseTrigger):
+    """Records a sample per second about the event loop and the process.
+
+    Each sample is a line of `samples.jsonl`. Two other files are commands, which the probe executes and
+    deletes: `collect` records the memory after a garbage collection, `speed` sets the speed of the clocks.
+
+    :param folder: the folder of these files.
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return f"{__name__}.Probe", {"folder": self.folder}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        folder, process = Path(self.folder), psutil.Process()
+        clocks, stalls = AdjustableClocks(), StallRecorder()
+        sampled_at = now()
+        with (folder / "samples.jsonl").open("a", buffering=1) as samples:
+            while True:
+                # The loop sleeps by the adjustable clocks; the stall recorder measures real time.
+                await asyncio.sleep(TICK * clocks.speed)
+                stalls.tick()
+                if now() - sampled_at < SAMPLE_INTERVAL:
+                    continue
+                sampled_at = now()
+                sample: dict[str, Any] = {
+                    "at": real_time(),
+                    "waiting": count_waiting_triggers(),
+                    "stalls": stalls.take_recorded(),
+                    "cpu": sum(process.cpu_times()[:2]),
+                    "memory": process.memory_info().rss,
+                }
+                if _take_command(folder / "collect") is not None:
+                    gc.collect()
+                    sample["memory_after_collection"] = process.memory_info().rss
+                if (speed := _take_command(folder / "speed")) is not None:
+                    clocks.accelerate(float(speed))
+                samples.write(json.dumps(sample) + "\n")
+                stalls.restart()  # the time for this sample is not a stall
+        yield TriggerEvent({})
+
+
+def _take_command(file: Path) -> str | None:
+    if not file.exists():
+        return None
+    command = file.read_text()
+    file.unlink()
+    return command
+
+
+def count_waiting_triggers() -> int:
+    """Return the number of triggers beside the probe."""
+    return sum(task.get_name().startswith(TASK_NAME_PREFIX) for task in asyncio.all_tasks()) - 1
+
+
+class StallRecorder:
+    """Records stalls. During a stall the event loop cannot run its callbacks, so the next tick is late."""
+
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
+        self._scheduler_statistics = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+        self._has_statistics = self._scheduler_statistics.exists()
+        self._recorded: list[dict[str, Any]] = []
+        self._stack: list[str] = []
+        self._collection_started_at = self._collection_seconds = 0.0
+        gc.callbacks.append(self._on_collection)
+        self.restart()
+        threading.Thread(target=self._record_stacks, daemon=True).start()
+
+    def restart(self) -> None:
+        """Start the measurement of the next tick."""
+        self._stack = []
+        self._preempted = self._preempted_seconds()
+        self._cpu = time.thread_time()
+        self._collection_seconds = 0.0
+        self._ticked_at = now()
+
+    def tick(self) -> None:
+        """Record a stall if this tick is late, and start the next one."""
+        delay = now() - self._ticked_at - TICK
+        if delay >= MIN_STALL:
+            self._recorded.append(
+                {
+                    "at": real_time(),
+                    "seconds": delay,
+                    "preempted": self._preempted_seconds() - self._preempted,
+                    "cpu": time.thread_time() - self._cpu,
+                    "collection": self._collection_seconds,
+                    "stack": self._stack,
+                }
+            )
+        self.restart()
+
+    def take_recorded(self) -> list[dict[str, Any]]:
+        """Return the stalls since the previous call."""
+        recorded, self._recorded = self._recorded, []
+        return recorded
+
+    def _preempted_seconds(self) -> float:
+        """Return how long this thread was ready to run while other processes used all cores."""
+        if not self._has_statistics:
+            return 0.0
+        return int(self._scheduler_statistics.read_bytes().split()[1]) / 1e9
+
+    def _on_collection(self, phase: str, _: dict[str, int]) -> None:
+        if phase == "start":
+            self._collection_started_at = now()
+        else:
+            self._collection_seconds += now() - self._collection_started_at
+
+    def _record_stacks(self) -> None:
+        """Record, in another thread, the stack of the event loop during a stall."""
+        while True:
+            real_sleep(STACK_AFTER / 3)
+            if not self._stack and now() - self._ticked_at > STACK_AFTER + TICK:
+                self._stack = _innermost_frames(sys._current_frames()[self._thread])  # noqa: SLF001
+
+
+def _innermost_frames(frame: FrameType | None) -> list[str]:
+    """Return the places of the innermost frames, outermost first. Source lines would take memory."""
+    places: list[str] = []
+    while frame is not None and len(places) < STACK_DEPTH:
+        places.append(f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}")
+        frame = frame.f_back
+    return places[::-1]
+
+
+class AdjustableClocks:
+    """Replaces the clocks of this process and the timer of its event loop; both can be accelerated.
+
+    The ten minutes of the rate limit then pass in seconds, for all code in the process.
+
+    :raises RuntimeError: if the provider has been imported already and may hold the original clocks.
+    """
+
+    def __init__(self) -> None:
+        if "airflow_provider_stitch.replication" in sys.modules:
+            raise RuntimeError(
+                "The clocks can't be replaced, because the provider has already been imported."
+            )
+        self.speed = 1.0
+        self._changed_at = real_monotonic()
+        self._gained = 0.0
+        time.time = lambda: real_time() + self._ahead()
+        time.monotonic = lambda: real_monotonic() + self._ahead()
+        selector: Any = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]  # noqa: SLF001
+        select = selector.select
+        selector.select = lambda timeout=None: select(timeout and timeout / self.speed)
+
+    def accelerate(self, speed: float) -> None:
+        """Let the clocks run at a multiple of real time from now on."""
+        self._gained, self._changed_at = self._ahead(), real_monotonic()
+        self.speed = speed
+
+    def _ahead(self) -> float:
+        return self._gained + (real_monotonic() - self._changed_at) * (self.speed - 1.0)

@@ -1,0 +1,140 @@
+"""Measure what waiting triggers cost their triggerer: time of its event loop, CPU time and memory."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.triggerer.process import StoredTrigger, Triggerer
+
+STARTUP_SECONDS = 3.0  #: before the first measurement, while Airflow itself starts
+SETTLING_SECONDS = 6.0  #: counted as startup after the last trigger has been created
+START_TIMEOUT = 180.0  #: seconds until all triggers must run
+
+
+@dataclass(frozen=True)
+class Stall:
+    """A time while the triggerer's event loop was blocked. All durations are in seconds."""
+
+    seconds: float = 0.0
+    preempted: float = 0.0  #: the part while other processes used all cores
+    collection: float = 0.0  #: the part of Python's garbage collection
+    stack: tuple[str, ...] = ()  #: the innermost frames of the event loop during the stall
+
+    @property
+    def own_seconds(self) -> float:
+        """The part that the triggerer itself caused."""
+        return max(0.0, self.seconds - self.preempted)
+
+
+@dataclass
+class Measurement:
+    """The cost of some waiting triggers. Times are real seconds, memory is in bytes.
+
+    The steady state starts when all triggers are running and have settled.
+    """
+
+    name: str
+    count: int  #: of triggers
+    startup_seconds: float = 0.0  #: from adding the last nine tenths of the triggers until all of them run
+    startup_stall: Stall = field(default_factory=Stall)  #: the longest during startup
+    steady_stall: Stall = field(default_factory=Stall)  #: the longest in the steady state
+    ending_stall: Stall | None = None  #: the longest while all jobs end; None if not measured
+    longest_collection: float = 0.0  #: the longest garbage collection in the steady state
+    cpu: float = 0.0  #: CPU seconds per second in the steady state
+    memory: int = 0  #: in the steady state, minus the memory before the first trigger
+    memory_per_task: float = 0.0  #: of each additional task, when a tenth of all is already waiting
+    requests: int = 0  #: to the server, in total
+    requests_per_minute: float = 0.0  #: in the steady state
+
+    @property
+    def fixed_memory(self) -> float:
+        """The memory that does not depend on the number of tasks: modules, threads, connections."""
+        return self.memory - self.count * self.memory_per_task
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A provider and its triggers."""
+
+    name: str
+    triggers: list[StoredTrigger]
+    count_requests: Callable[[], int]  #: returns the number of requests to its server so far
+    environment: dict[str, str] = field(default_factory=dict)  #: additional variables of the triggerer
+
+
+def measure(triggerer: Triggerer, subject: Subject, steady_seconds: float, speed: float = 1.0) -> Measurement:
+    """Let a provider's triggers wait, and return their cost.
+
+    :param steady_seconds: how long to measure the steady state.
+    :param speed: of the triggerer's clocks in the steady state.
+    """
+    count = len(subject.triggers)
+    measurement, requests_at_start = Measurement(subject.name, count), subject.count_requests()
+    time.sleep(STARTUP_SECONDS)
+    triggerer.memory()  # the first collection touches all pages shared with the parent, which copies them
+    memory_without_tasks = triggerer.memory()
+    # The first tenth takes the fixed memory as well.
+    first_part = count // 10
+    _add(triggerer, subject, 0, first_part)
+    time.sleep(SETTLING_SECONDS)
+    memory_of_first_part = triggerer.memory()
+
+    added_at = _add(triggerer, subject, first_part, count)
+    measurement.startup_seconds = time.time() - added_at
+    time.sleep(SETTLING_SECONDS)
+    if speed != 1.0:
+        triggerer.accelerate(speed)
+    steady_at, requests_before = time.time(), subject.count_requests()
+    time.sleep(steady_seconds)
+    minutes = (time.time() - steady_at) / 60
+    requests = subject.count_requests()
+    measurement.requests = requests - requests_at_start
+    measurement.requests_per_minute = (requests - requests_before) / minutes
+    memory = triggerer.memory()
+    measurement.memory = memory - memory_without_tasks
+    measurement.memory_per_task = (memory - memory_of_first_part) / (count - first_part)
+    _evaluate_samples(measurement, triggerer.samples(), added_at, steady_at)
+    return measurement
+
+
+def _add(triggerer: Triggerer, subject: Subject, first: int, end: int) -> float:
+    """Add some triggers and wait until they run. Return when (epoch) they were in the database."""
+    added_at = triggerer.add(subject.triggers[first:end])
+    what = f"{end} triggers of {subject.name} to run"
+    triggerer.wait_until(lambda: triggerer.samples()[-1]["waiting"] == end, what, START_TIMEOUT)
+    return added_at
+
+
+def _evaluate_samples(
+    measurement: Measurement, samples: list[dict[str, Any]], added_at: float, steady_at: float
+) -> None:
+    """Add the stalls and the CPU time to a measurement."""
+    measurement.startup_stall = longest_stall(samples, added_at, steady_at)
+    measurement.steady_stall = longest_stall(samples, steady_at, time.time())
+    steady = [each for each in samples if each["at"] >= steady_at]
+    measurement.longest_collection = max(
+        (stall["collection"] for each in steady for stall in each["stalls"]), default=0.0
+    )
+    first, last = steady[0], steady[-1]
+    measurement.cpu = (last["cpu"] - first["cpu"]) / (last["at"] - first["at"])
+
+
+def longest_stall(samples: list[dict[str, Any]], start: float, end: float) -> Stall:
+    """Return the stall between two times (epoch) with the most seconds that the triggerer itself caused."""
+    stalls = (
+        Stall(
+            stall["seconds"],
+            min(stall["preempted"], stall["seconds"]),
+            stall["collection"],
+            tuple(stall["stack"]),
+        )
+        for sample in samples
+        for stall in sample["stalls"]
+        if start <= stall["at"] < end
+    )
+    return max(stalls, key=lambda stall: stall.own_seconds, default=Stall())

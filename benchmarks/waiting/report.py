@@ -1,0 +1,198 @@
+"""The tables and the targets of the benchmark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.table import Table
+
+from benchmarks.waiting.measurement import Measurement, Stall
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_REQUESTS = 30  #: in any 10 minutes. Source: Stitch Connect API, "Rate limits"
+MAX_STALL = 0.050  #: seconds
+MAX_MEMORY = 20_000  #: bytes per waiting task
+
+
+@dataclass(frozen=True)
+class JobEndings:
+    """Requests and delays while the jobs of all tasks end. Times are Stitch's seconds."""
+
+    minutes: float  #: of Stitch's time that the request counts cover
+    limited_requests: int
+    busiest_window: int  #: the most rate-limited requests in any 10 minutes
+    spread_seconds: float = 0.0  #: from the end of the first job to the end of the last
+    missing: int = 0  #: tasks without an event
+    failed: int = 0  #: tasks with an error as their event
+    errors: list[str] = field(default_factory=list)  #: the first few of these errors
+    stall: Stall = field(default_factory=Stall)  #: the longest while the jobs end
+    delays: list[float] = field(default_factory=list)  #: from the end of each job until its task resumes
+
+
+@dataclass(frozen=True)
+class IdleBaselines:
+    """The cost of the same number of idle triggers."""
+
+    airflow: Measurement
+    requests: Measurement  #: with the `requests` library imported
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The measurements of this provider."""
+
+    many: Measurement
+    endings: JobEndings
+    idle: IdleBaselines
+    few: Measurement
+
+
+class Line(NamedTuple):
+    """A line of the table. `is_met` is None if the line has no target."""
+
+    name: str
+    value: str
+    target: str = ""
+    is_met: bool | None = None
+
+
+def many_table(findings: Findings) -> Table:
+    """Return the table of this provider's sensors, with the targets."""
+    title = f"{findings.many.count} Stitch sensors wait in one triggerer"
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for heading in ("Measured", "Target", ""):
+        table.add_column(heading, justify="right")
+    for line in _all_lines(findings):
+        status = "" if line.is_met is None else "met" if line.is_met else "[bold red]missed[/]"
+        table.add_row(line.name, line.value, line.target, status)
+    return table
+
+
+def _all_lines(findings: Findings) -> list[Line]:
+    many = findings.many
+    return [
+        _requests_line(findings.endings),
+        *_stall_lines(findings),
+        *_memory_lines(findings),
+        *_ending_lines(findings.endings),
+        Line("Time until all triggers run", f"{many.startup_seconds:.0f} s"),
+        Line("CPU of the triggerer while they wait", f"{many.cpu * 100:.0f}%"),
+    ]
+
+
+def _requests_line(endings: JobEndings) -> Line:
+    return Line(
+        f"Rate-limited requests in any 10 of {endings.minutes:.0f} minutes",
+        str(endings.busiest_window),
+        f"at most {MAX_REQUESTS}",
+        endings.busiest_window <= MAX_REQUESTS,
+    )
+
+
+def _stall_lines(findings: Findings) -> Iterator[Line]:
+    many, few = findings.many, findings.few
+    stall = many.steady_stall.own_seconds
+    yield Line(
+        "Event loop blocked while they wait",
+        _milliseconds(stall),
+        f"at most {_milliseconds(MAX_STALL)}",
+        stall <= MAX_STALL,
+    )
+    yield Line("  longest garbage collection", _milliseconds(many.longest_collection))
+    yield Line("Event loop blocked while they start", _milliseconds(many.startup_stall.own_seconds))
+    yield Line(
+        f"Event loop blocked while {few.count} jobs end at once",
+        _milliseconds(few.ending_stall.own_seconds) if few.ending_stall else "",
+    )
+    yield Line(
+        "  while all jobs end, with accelerated clocks", _milliseconds(findings.endings.stall.own_seconds)
+    )
+
+
+def _memory_lines(findings: Findings) -> Iterator[Line]:
+    many, idle = findings.many, findings.idle
+    yield Line(
+        "Memory per waiting task",
+        _kilobytes(many.memory_per_task),
+        f"at most {_kilobytes(MAX_MEMORY)}",
+        many.memory_per_task <= MAX_MEMORY,
+    )
+    yield Line("  of an idle trigger", _kilobytes(idle.airflow.memory_per_task))
+    yield Line("Fixed memory, for any number of tasks", _megabytes(many.fixed_memory))
+    requests_memory = idle.requests.fixed_memory - idle.airflow.fixed_memory
+    yield Line("  part of `requests` and its imports", _megabytes(requests_memory))
+    yield Line(f"All memory, divided by {many.count} tasks", _kilobytes(many.memory / many.count))
+    yield Line(
+        "  of idle triggers with `requests` imported",
+        _kilobytes(idle.requests.memory / idle.requests.count),
+    )
+
+
+def _ending_lines(endings: JobEndings) -> Iterator[Line]:
+    delays = sorted(endings.delays)
+    unsuccessful = endings.missing + endings.failed
+    yield Line("Tasks without an event, or with an error", str(unsuccessful), "0", unsuccessful == 0)
+    yield Line(
+        "Delay from the end of a job until its task resumes, median", _seconds(delays[len(delays) // 2 :])
+    )
+    yield Line("  longest", _seconds(delays[-1:]))
+
+
+def providers_table(providers: list[Measurement]) -> Table:
+    """Return the table that compares the providers; this provider is the first."""
+    title = f"{providers[0].count} tasks of each provider wait"
+    table = Table(title=title, title_justify="left")
+    table.add_column("Provider")
+    headings = (
+        "Blocked",
+        "during start",
+        "Fixed memory",
+        "per task",
+        "ratio to ours",
+        "Requests per minute",
+        "CPU",
+    )
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    ours = providers[0]
+    for each in providers:
+        table.add_row(
+            each.name,
+            _milliseconds(each.steady_stall.own_seconds),
+            _milliseconds(each.startup_stall.own_seconds),
+            _megabytes(each.fixed_memory),
+            _kilobytes(each.memory_per_task),
+            f"{each.memory_per_task / ours.memory_per_task:.1f}",
+            f"{each.requests_per_minute:.0f}",
+            f"{each.cpu * 100:.0f}%",
+        )
+    return table
+
+
+def misses(findings: Findings) -> list[str]:
+    """Return a message for each missed target, and for the first errors of tasks."""
+    return [
+        f"{findings.many.count} waiting sensors: {line.name}: {line.value}; {line.target}"
+        for line in _all_lines(findings)
+        if line.is_met is False
+    ] + [f"One of the errors: {error}" for error in findings.endings.errors]
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"
+
+
+def _seconds(values: list[float]) -> str:
+    return f"{values[0]:.0f} s" if values else ""
+
+
+def _kilobytes(size: float) -> str:
+    return f"{size / 1000:.1f} kB"
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:.1f} MB"

@@ -1,0 +1,104 @@
+"""Wait for a condition until a deadline passes, a required process exits, or a signal arrives."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+POLL_INTERVAL = 0.5  #: seconds between two checks of a condition
+
+
+class LocalAirflowFailed(Exception):  # noqa: N818 - the name states what happened
+    """The local Airflow cannot continue. `log_end` holds the last lines of the log that shows the cause."""
+
+    def __init__(self, message: str, log_end: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.log_end = log_end
+
+
+class NotAvailableYet(LocalAirflowFailed):
+    """Airflow could not respond to a request. `Deadline.wait_until` tries again."""
+
+
+class Interrupted(Exception):  # noqa: N818 - an interruption is not an error
+    """The process received a signal that asks it to exit."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.signal = number
+
+
+class Deadline:
+    """A time limit shared by several waits.
+
+    Signals are recorded and raised only between two checks. A signal can therefore neither arrive between the
+    start of a process and the moment its id is recorded, nor interrupt a cleanup.
+
+    :param seconds: the limit for all waits together, from now on.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.check_health: Callable[[], None] = lambda: None  #: raises an error if waiting has become useless
+        self.collect_log_ends: Callable[[], Sequence[str]] = tuple  #: the lines to show after a timeout
+        self._ends_at = time.monotonic() + seconds
+        self._signals: list[int] = []
+
+    def restart(self) -> None:
+        """Restart the time limit from now."""
+        self._ends_at = time.monotonic() + self.seconds
+
+    @contextmanager
+    def deferring_signals(self) -> Iterator[None]:
+        """Record signals instead of being terminated by them."""
+
+        def record(number: int, _: FrameType | None) -> None:
+            self._signals.append(number)
+
+        previous = {number: signal.signal(number, record) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def wait_until(self, is_met: Callable[[], bool], what: str) -> None:
+        """Wait until a condition is met.
+
+        :param what: describes the condition in the error message.
+        :raises LocalAirflowFailed: if the deadline has passed or a required process has exited.
+        :raises Interrupted: if a signal has arrived.
+        """
+        while True:
+            self.check()
+            with suppress(NotAvailableYet):
+                if is_met():
+                    return
+            if time.monotonic() > self._ends_at:
+                raise LocalAirflowFailed(
+                    f"Gave up waiting for {what} after {self.seconds:.0f} s.", self.collect_log_ends()
+                )
+            time.sleep(POLL_INTERVAL)
+
+    def wait_for_signal(self) -> None:
+        """Wait until a signal arrives, without a time limit."""
+        while not self._signals:
+            self.check_health()
+            time.sleep(POLL_INTERVAL)
+
+    def check(self) -> None:
+        """Raise an error if it is useless to wait any longer.
+
+        :raises LocalAirflowFailed: if a required process has exited.
+        :raises Interrupted: if a signal has arrived.
+        """
+        if self._signals:
+            raise Interrupted(self._signals[0])
+        self.check_health()
