@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from airflow_provider_stitch.operators.masking import mask, rendered_secrets
+from airflow_provider_stitch.operators.secret_arguments import has_template
 from airflow_provider_stitch.operators.setup import StitchSetupOperator
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Made]):
         """Send a creation."""
 
     @abstractmethod
-    def _update(self, found: Made, values: Mapping[str, Any]) -> Made:
-        """Send an update of properties."""
+    def _update(self, found: Made, values: Mapping[str, Any], others: Mapping[str, Any]) -> Made:
+        """Send an update of properties, and what `_other_changes` returned."""
 
     @abstractmethod
     def _delete(self, made: Made) -> None:
@@ -93,9 +94,9 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Made]):
         """Return whether an earlier try of this task instance created it."""
         return False
 
-    def _also_differs(self, found: Made) -> bool:  # noqa: ARG002 - for subclasses
-        """Return whether something other than properties differs."""
-        return False
+    def _other_changes(self, found: Made) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
+        """Return what differs beside properties, by the name of the operator's argument."""
+        return {}
 
     # The steps.
 
@@ -116,17 +117,18 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Made]):
         card = self._card(found)
         values = self._to_send(found, card, wanted, check)
         sendable = _sendable(card, wanted.all)
-        if not values and not self._also_differs(found):
+        if not values and not self._other_changes(found):
             self.log.info("%s %s is as it should be", self.kind.capitalize(), found.label)
             return Brought(found, sendable, created=False, sent=[], check=check)
         made, sent = self.send(found, values)
         return Brought(made, sendable, created=False, sent=sent, check=check)
 
     def send(self, found: Made, values: Mapping[str, Any]) -> tuple[Made, list[str]]:
-        """Send an update. Return what Stitch answers, and the names of the properties that were sent."""
-        made = self._update(found, values)
-        sent = sorted(values)
-        self.log.info("Changed %s %s: sent %s", self.kind, made.label, ", ".join(sent) or "no properties")
+        """Send an update. Return what Stitch answers, and the names of what was sent."""
+        others = self._other_changes(found)
+        made = self._update(found, values, others)
+        sent = sorted(values) + sorted(others)
+        self.log.info("Changed %s %s: sent %s", self.kind, made.label, ", ".join(sent))
         return made, sent
 
     def _given(self, context: Context) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -297,7 +299,7 @@ def rendered_object(
     for key, each in value.items():
         if isinstance(each, Mapping):
             rendered[key] = rendered_object(operator, each, context)
-        elif isinstance(each, str) and "{" in each:
+        elif isinstance(each, str) and (has_template(each) or SECRET_KEYS.search(key)):
             rendered |= rendered_secrets(operator, {key: each}, context)
         else:
             rendered[key] = each

@@ -124,7 +124,12 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
             ignore_unmapped_sources=self.ignore_unmapped_sources,
         )
 
-    def _update(self, found: Destination, values: Mapping[str, Any]) -> Destination:
+    def _update(
+        self,
+        found: Destination,
+        values: Mapping[str, Any],
+        others: Mapping[str, Any],  # noqa: ARG002 - nothing but properties can be changed
+    ) -> Destination:
         return self.client.update_destination(found.id, values)
 
     def _delete(self, made: Destination) -> None:

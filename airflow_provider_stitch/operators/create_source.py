@@ -118,16 +118,10 @@ class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
             destination_id=self._destination_id,
         )
 
-    def _update(self, found: Source, values: Mapping[str, Any]) -> Source:
-        elsewhere = self._also_differs(found)
-        source = self.client.update_source(
-            found.id,
-            properties=values or None,
-            destination_id=self._destination_id if elsewhere else None,
+    def _update(self, found: Source, values: Mapping[str, Any], others: Mapping[str, Any]) -> Source:
+        return self.client.update_source(
+            found.id, properties=values or None, destination_id=others.get("destination")
         )
-        if elsewhere:
-            self.log.info("Mapped source %s to destination %s", source.label, self._destination_id)
-        return source
 
     def _delete(self, made: Source) -> None:
         self.client.delete_source(made.id)
@@ -140,11 +134,13 @@ class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
         except (StitchNotFound, UnknownSource):  # It has not been checked yet.
             return None
 
-    def _also_differs(self, found: Source) -> bool:
+    def _other_changes(self, found: Source) -> dict[str, Any]:
         if self._destination_id is None:
-            return False
+            return {}
         bound = self.client.list_destinations(source_id=found.id)
-        return all(destination.id != self._destination_id for destination in bound)
+        if any(destination.id == self._destination_id for destination in bound):
+            return {}
+        return {"destination": self._destination_id}
 
     def _find_destination(self) -> int:
         from airflow_provider_stitch.connect.errors import UnknownDestination

@@ -174,6 +174,19 @@ def test_running_check_of_a_source_is_left_to_the_sensor(airflow, stitch, client
     assert again["checked_after"] > made["checked_after"]
 
 
+def test_source_that_moves_to_another_destination_is_checked_again(airflow, stitch, client):
+    other = stitch.add_destination("redshift", name="Other")
+    made = source(airflow).xcom["task"]
+    stitch.advance(3600)
+
+    moved = source(airflow, destination="Other").xcom["task"]
+    again = source(airflow, destination=str(other)).xcom["task"]
+
+    assert (moved["changed"], again["changed"]) == (["destination"], [])
+    assert moved["checked_after"] > made["checked_after"]
+    assert [each.id for each in client.list_destinations(source_id=made["source_id"])] == [other]
+
+
 # Credentials.
 
 
