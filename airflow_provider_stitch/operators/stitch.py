@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_stitch.operators.accounts import StitchCreateAccountOperator
+    from airflow_provider_stitch.operators.attach_account import StitchAttachAccountOperator
     from airflow_provider_stitch.operators.create_destination import StitchCreateDestinationOperator
+    from airflow_provider_stitch.operators.create_hook import StitchCreateHookOperator
     from airflow_provider_stitch.operators.create_source import StitchCreateSourceOperator
     from airflow_provider_stitch.operators.pause import StitchPauseSourceOperator, StitchUnpauseSourceOperator
     from airflow_provider_stitch.operators.run import StitchRunReplicationJobOperator
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.operators.streams import StitchSelectStreamsOperator
 
 __all__ = [
+    "StitchAttachAccountOperator",
     "StitchCreateAccountOperator",
     "StitchCreateDestinationOperator",
+    "StitchCreateHookOperator",
     "StitchCreateSourceOperator",
     "StitchPauseSourceOperator",
     "StitchRunReplicationJobOperator",
@@ -29,8 +33,10 @@ __all__ = [
 ]
 
 _MODULES = {
+    "StitchAttachAccountOperator": "attach_account",
     "StitchCreateAccountOperator": "accounts",
     "StitchCreateDestinationOperator": "create_destination",
+    "StitchCreateHookOperator": "create_hook",
     "StitchCreateSourceOperator": "create_source",
     "StitchPauseSourceOperator": "pause",
     "StitchRunReplicationJobOperator": "run",

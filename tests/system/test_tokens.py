@@ -54,7 +54,7 @@ def airflow(stitch):
 
 @pytest.fixture(scope="module")
 def connections(stitch, airflow):
-    database = POSTGRES or f"sqlite:///{airflow.processes.home}/airflow.db?timeout=60"
+    database = POSTGRES or f"sqlite:///{airflow.processes.home}/airflow.db?timeout={PATIENCE:.0f}"
     partner = {"partner_id": stitch.partner_id, "partner_secret": stitch.partner_secret}
     with connections_of(database, FERNET_KEY) as connections:
         connections.add("partner_for_tests", conn_type="stitch", host=stitch.url, extra=partner)
