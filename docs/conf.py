@@ -25,7 +25,10 @@ exclude_patterns = ["_build"]
 nitpicky = True
 # Short lists of texts, which the docstrings give.
 nitpick_ignore = [
-    ("py:class", name) for name in (*("CounterForm", "Host", "IfRunning", "StartedBy", "Target", "WaitFor"),)
+    ("py:class", name)
+    for name in (
+        *("AbstractContextManager", "CounterForm", "Host", "IfRunning", "StartedBy", "Target", "WaitFor"),
+    )
 ]
 nitpick_ignore_regex = [("py:class", r".*\.T")]
 
