@@ -40,10 +40,11 @@ def stitch():
 @pytest.fixture(scope="module")
 def airflow(stitch):
     settings = {
-        "CORE__PARALLELISM": "8",
+        "CORE__PARALLELISM": "6",
         "CORE__MAX_ACTIVE_RUNS_PER_DAG": "40",
         # Only the plan kills tasks, not an Airflow that misses heartbeats on a busy machine.
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "600",
+        "WORKERS__MAX_FAILED_HEARTBEATS": "600",
     }
     if not IS_AIRFLOW_2:
         settings["STITCH_TESTS__API_CONNECTION"] = API_CONNECTION
@@ -76,7 +77,8 @@ def test_no_token_is_lost_and_no_other_connection_is_touched(airflow, connection
     plans = [plan_of(seed) for seed in range(first, min(first + WAVE, SEED + RUNS))]
     before = {plan.seed: add_existing(connections, plan) for plan in plans}
 
-    play(airflow, [(plan, attempt) for plan in plans for attempt in plan.attempts])
+    attempts = [(plan, attempt) for plan in plans for attempt in plan.attempts]
+    runs = play(airflow, attempts)
 
     faults = []
     unstored = []
@@ -89,13 +91,14 @@ def test_no_token_is_lost_and_no_other_connection_is_touched(airflow, connection
             if account is None or (after and after["password"] in account.tokens):
                 continue
             if plan.existing in FOREIGN or not may_lose_response(plan, email):
-                faults.append(f"{plan}: lost the token of {email}: {after}")
+                logs = [run.log() for run, (each, _) in zip(runs, attempts, strict=True) if each == plan]
+                faults.append(f"{plan}: lost the token of {email}: {after}\n{logs}")
             unstored.append((plan, Attempt(email, [])))
     # A kill came before anything could be stored. The next run without a fault must say what to do.
     for (plan, attempt), run in zip(unstored, play(airflow, unstored), strict=True):
         if "StitchAttachAccountOperator" not in run.log():
             faults.append(f"{plan}: did not explain how to obtain a token of {attempt.email}: {run.log()}")
-    assert faults == []
+    assert not faults, "\n".join(faults)
 
 
 def play(airflow: Airflow, attempts: Sequence[tuple[Plan, Attempt]]) -> list[Run]:
