@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 AIRFLOW_2 = version("apache-airflow").startswith("2.")
 
 # On Airflow 2 its own sensors, with what they bring, come on top: there only our own modules are few.
-MOST_MODULES = 12
+MOST_MODULES = 15
 OURS = ("airflow_provider_stitch",) if AIRFLOW_2 else ("",)
 
 AIRFLOW = "from airflow.models import DAG, BaseOperator" if AIRFLOW_2 else "from airflow.sdk import DAG"

@@ -475,7 +475,8 @@ def test_an_empty_account_asks_for_its_number(stitch, client_for):
         _ = client_for(client_id=None).client_id
 
 
-def test_threads_share_a_client(stitch, client):
+def test_threads_share_a_client(stitch, client_for):
+    client = client_for(request_timeout=60.0)  # a busy machine may take seconds for a response
     stitch.script(answer([samples.SOURCE]))
     found = []
     threads = [

@@ -164,12 +164,12 @@ def test_a_short_poll_interval_takes_no_more_than_a_fair_share():
     stitch = SimulatedAccount(account.loop, sources=300)  # three pages of extractions
 
     async def wait_for(number: int, lasts: float, poll_interval: float | None = None) -> float:
-        job = stitch.start(number, lasts=lasts, flushed=[lasts - 100] * 3, lags=[200] * 3)
+        job = stitch.start_job(number, duration=lasts, flush_offsets=[lasts - 100] * 3, load_lags=[200] * 3)
         source = stitch.sources[number]
         goal = Goal("loading", source.id, source.name, stitch.client_id, job_name=job.name)
         outcome = await Watch(account.reader(stitch), goal, poll_interval=poll_interval).wait()
         assert outcome.error is None
-        return account.loop.time() - max(job.loaded)
+        return account.loop.time() - max(job.loaded_at)
 
     async def story() -> list[float]:
         eager = wait_for(5, 3600, poll_interval=1)
@@ -180,7 +180,7 @@ def test_a_short_poll_interval_takes_no_more_than_a_fair_share():
     # Without a poll interval the others are up to 121 s late.
     assert max(others) < 180
     assert eager < 180
-    assert max(in_any_window(stitch.limited_at)) <= 30
+    assert max(in_any_window(stitch.limited_request_times)) <= 30
 
 
 def in_any_window(instants: list[float]) -> list[int]:
