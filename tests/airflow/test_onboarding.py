@@ -103,8 +103,10 @@ def test_a_tenant_comes_from_nothing_to_loaded_rows(airflow, stitch, monkeypatch
 
     def store(conn_id, text):
         """A secrets backend: here the environment."""
-        kept.update(json.loads(text))
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", text)
+        if conn_id != "tenant":
+            return  # The operator tries out with another id that Airflow finds what it stores.
+        kept.update(json.loads(text))
         if "login" in kept:
             streams = {"commits": 120, "issues": 7, "pulls": 3}
             stitch.account(int(kept["login"])).plan_new_sources("platform.github", streams=streams)
