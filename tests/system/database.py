@@ -72,8 +72,12 @@ class AirflowDatabase:
 
     def add_connection(self, connection_id: str, connection: Mapping[str, Any]) -> None:
         """Add a connection, given as its JSON has it."""
+        added = Connection.from_json(json.dumps(dict(connection)), conn_id=connection_id)
+        # Airflow's processes have a Fernet key of their own, so they can't read what is encrypted here.
+        added._password, added.is_encrypted = connection["password"], False
+        added._extra, added.is_extra_encrypted = json.dumps(connection["extra"]), False
         with create_session() as session:
-            session.add(Connection.from_json(json.dumps(dict(connection)), conn_id=connection_id))
+            session.add(added)
 
     def remove_connection(self, connection_id: str) -> None:
         """Remove a connection."""
