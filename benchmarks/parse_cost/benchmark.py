@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 IMPORT_MODULES = Path(__file__).parent / "workers" / "import_modules.py"
 RUNS = 7
 MAX_RATIO_TO_AIRBYTE = 1 / 5  #: of the CPU time
-MAX_MODULES = 12
+MAX_MODULES = 15
 UNWANTED = (
     "requests",
     "tenacity",
