@@ -38,7 +38,9 @@ class AirflowDatabase:
             return all(session.get(model, dag_id) is not None for model in (DagModel, SerializedDagModel))
 
     def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None) -> bool:
-        """Start a run. Return True."""
+        """Start a run if Airflow has read the DAG, and return whether it did."""
+        if not self.has_dag(dag_id):
+            return False
         # With its microseconds, for two runs may begin in one second.
         trigger_dag(dag_id, run_id=run_id, conf=dict(conf or {}), replace_microseconds=False)
         return True
