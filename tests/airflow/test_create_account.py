@@ -237,6 +237,14 @@ def test_a_connection_reserved_for_another_account_is_refused(airflow, stitch, n
     assert len(stitch.requests) == 2
 
 
+def test_an_id_that_airflow_refuses_is_reported_before_the_account_is_created(airflow, stitch, place):
+    ran = run(airflow, connection_id="tenant with spaces", **place)
+
+    assert ran.states == {"create": "failed"}
+    assert "only connection ids of" in ran.output
+    assert stitch.requests == []
+
+
 def test_a_connection_that_hides_the_store_is_refused(airflow, stitch, new_id, place, monkeypatch):
     monkeypatch.setenv(f"AIRFLOW_CONN_{new_id.upper()}", json.dumps({"conn_type": "stitch"}))
 

@@ -73,9 +73,17 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", type=int, default=3)
-    runs = parser.parse_args().runs
+    parser.add_argument(
+        "--parallelism", type=int, default=32, help="workers at a time; Airflow's default is 32"
+    )
+    options = parser.parse_args()
+    runs, settings = options.runs, {"CORE__PARALLELISM": str(options.parallelism)}
     succeeded, all_lags = 0, []
-    with StitchEmulator(speed=60) as stitch, running_airflow(stitch.connection_json()) as airflow:
+    with (
+        StitchEmulator(speed=60) as stitch,
+        running_airflow(stitch.connection_json(), settings=settings) as airflow,
+    ):
+        airflow.until(lambda: airflow.control.has_dag(DAG_ID), "Airflow to read the DAG")
         for number in range(1, runs + 1):
             states, lags = measure(airflow, stitch)
             good = states.count("success")
