@@ -40,7 +40,7 @@ line { stroke: #7b8794; } circle { fill: #7b8794; }
 
 
 @dataclass(frozen=True)
-class Look:
+class CachedPage:
     """What the API says at a second of the job."""
 
     second: int
@@ -58,7 +58,7 @@ class Row:
     marks: tuple[tuple[float, str], ...] = ()
 
 
-def watch_a_job() -> tuple[list[Look], dict[str, float]]:
+def watch_a_job() -> tuple[list[CachedPage], dict[str, float]]:
     """Run the emulator's usual job; return all looks at it, and when each stream's last batch was sent."""
     with StitchEmulator(speed=1e-9, start=START) as stitch:
         github = stitch.add_source("github", streams=STREAMS)
@@ -74,7 +74,7 @@ def watch_a_job() -> tuple[list[Look], dict[str, float]]:
     return looks, flushed
 
 
-def _look(client: StitchClient, second: int, job: str) -> Look:
+def _look(client: StitchClient, second: int, job: str) -> CachedPage:
     listed = any(each.job_name == job for each in client.list_extractions().records)
     try:
         has_log = client.get_extraction_log(job).exit_line is not None
@@ -84,14 +84,14 @@ def _look(client: StitchClient, second: int, job: str) -> Look:
     loaded = {
         load.stream_name: _second(load.last_batch_loaded_at) for load in loads if load.last_batch_loaded_at
     }
-    return Look(second, listed, has_log, loaded)
+    return CachedPage(second, listed, has_log, loaded)
 
 
 def _second(instant: datetime) -> float:
     return (instant - START).total_seconds()
 
 
-def rows(looks: list[Look], flushed: dict[str, float]) -> Iterator[Row]:
+def rows(looks: list[CachedPage], flushed: dict[str, float]) -> Iterator[Row]:
     """Yield the lines, from the top."""
     plan = JobPlan()
     tap = plan.discovery_seconds + plan.tap_seconds

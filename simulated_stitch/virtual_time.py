@@ -11,7 +11,7 @@ import selectors
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_stitch.replication.reader import SystemClock
+from airflow_provider_stitch.replication.polling.caller import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

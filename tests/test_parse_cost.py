@@ -43,7 +43,9 @@ def added(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         check=True,
     )
     names = json.loads(done.stdout.splitlines()[-1])
-    assert {"airflow_provider_stitch.operators.run", "airflow_provider_stitch.sensors.stitch"} <= set(names)
+    assert {"airflow_provider_stitch.operators.run_job", "airflow_provider_stitch.sensors.stitch"} <= set(
+        names
+    )
     return names
 
 
@@ -73,7 +75,7 @@ def test_an_operator_is_paid_for_by_who_imports_it(added: list[str]) -> None:
     ours = [name for name in added if name.startswith("airflow_provider_stitch.operators.")]
 
     assert not {
-        f"airflow_provider_stitch.operators.{name}" for name in ("accounts", "streams", "setup")
+        f"airflow_provider_stitch.operators.{name}" for name in ("create_account", "select_streams", "_setup")
     } & set(ours)
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from airflow_provider_stitch.replication.budget import WINDOW
+from airflow_provider_stitch.replication.budget.limiter import WINDOW
 from benchmarks.simulation import benchmark, run_case
 from benchmarks.simulation.baseline_schedulers import fixed_schedules
 from benchmarks.simulation.run_case import PROVIDER, Case, CaseResult, busiest_window, simulate
@@ -34,7 +34,7 @@ def test_polling_without_pause_has_no_delay_but_exceeds_the_limit(mocker):
     """So the scheduler determines the delays, and the budget determines the busiest window."""
     mocker.patch.object(run_case, "DEFAULT_LIMIT", 10_000)
     mocker.patch.object(
-        run_case, "next_step", lambda candidates, window, now: max(each.request for each in candidates)
+        run_case, "next_request", lambda candidates, window, now: max(each.request for each in candidates)
     )
 
     found = simulate(Case(sources=1, phase="extraction", days=0.02, every=0.2), PROVIDER)

@@ -62,7 +62,7 @@ class StitchHook(BaseHook):
 
         :raises StitchConfigurationError: the connection can't be used; the message says why.
         """
-        from airflow_provider_stitch.replication.budget_gate import BudgetGate
+        from airflow_provider_stitch.replication.budget.gate import BudgetGate
 
         client = client_from(self._connection)
         client.request_budget = BudgetGate(client, airflow_home(), timeout=self.budget_timeout)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.operators.accounts import StitchTokenOperator, account_id_of
-from airflow_provider_stitch.operators.masking import rendered_secrets
+from airflow_provider_stitch.operators._masking import rendered_secrets
+from airflow_provider_stitch.operators.create_account import StitchTokenOperator, account_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,8 +87,8 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         return self._xcom(account_id, attached=True)
 
     def _attach_by_code(self, context: Context) -> int:
-        from airflow_provider_stitch.operators.held_signals import held_signals
-        from airflow_provider_stitch.operators.masking import mask
+        from airflow_provider_stitch.operators._held_signals import held_signals
+        from airflow_provider_stitch.operators._masking import mask
 
         code = rendered_secrets(self, {"code": self.code or ""}, context)["code"]
         storage = self.token_storage(self.base_url or self.hook.partner.base_url)

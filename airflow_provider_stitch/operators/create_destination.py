@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.operators.create import StitchCreateOperator
-from airflow_provider_stitch.operators.setup import A_SECOND, message_of
-from airflow_provider_stitch.tasks import seconds
+from airflow_provider_stitch.common.operator import seconds
+from airflow_provider_stitch.operators._create import StitchCreateOperator
+from airflow_provider_stitch.operators._setup import A_SECOND, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_stitch.connect.objects import ConnectionCheck, Destination, ReportCard
-    from airflow_provider_stitch.operators.create import Brought
+    from airflow_provider_stitch.operators._create import Brought
 
 
 class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):

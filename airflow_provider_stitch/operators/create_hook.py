@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.operators.masking import rendered_secrets
-from airflow_provider_stitch.operators.setup import StitchSetupOperator
+from airflow_provider_stitch.operators._masking import rendered_secrets
+from airflow_provider_stitch.operators._setup import StitchSetupOperator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

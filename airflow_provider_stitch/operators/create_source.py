@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.operators.create import StitchCreateOperator
-from airflow_provider_stitch.operators.setup import A_SECOND
-from airflow_provider_stitch.tasks import StitchSourceLink
+from airflow_provider_stitch.common.operator import StitchSourceLink
+from airflow_provider_stitch.operators._create import StitchCreateOperator
+from airflow_provider_stitch.operators._setup import A_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

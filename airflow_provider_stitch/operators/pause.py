@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.operators.setup import StitchSetupOperator
-from airflow_provider_stitch.tasks import StitchSourceLink
+from airflow_provider_stitch.common.operator import StitchSourceLink
+from airflow_provider_stitch.operators._setup import StitchSetupOperator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,15 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_provider_stitch.operators.accounts import StitchCreateAccountOperator
     from airflow_provider_stitch.operators.attach_account import StitchAttachAccountOperator
+    from airflow_provider_stitch.operators.create_account import StitchCreateAccountOperator
     from airflow_provider_stitch.operators.create_destination import StitchCreateDestinationOperator
     from airflow_provider_stitch.operators.create_hook import StitchCreateHookOperator
     from airflow_provider_stitch.operators.create_source import StitchCreateSourceOperator
     from airflow_provider_stitch.operators.pause import StitchPauseSourceOperator, StitchUnpauseSourceOperator
-    from airflow_provider_stitch.operators.run import StitchRunReplicationJobOperator
-    from airflow_provider_stitch.operators.stop import StitchStopReplicationJobOperator
-    from airflow_provider_stitch.operators.streams import StitchSelectStreamsOperator
+    from airflow_provider_stitch.operators.run_job import StitchRunReplicationJobOperator
+    from airflow_provider_stitch.operators.select_streams import StitchSelectStreamsOperator
+    from airflow_provider_stitch.operators.stop_job import StitchStopReplicationJobOperator
 
 __all__ = [
     "StitchAttachAccountOperator",
@@ -34,14 +34,14 @@ __all__ = [
 
 _MODULES = {
     "StitchAttachAccountOperator": "attach_account",
-    "StitchCreateAccountOperator": "accounts",
+    "StitchCreateAccountOperator": "create_account",
     "StitchCreateDestinationOperator": "create_destination",
     "StitchCreateHookOperator": "create_hook",
     "StitchCreateSourceOperator": "create_source",
     "StitchPauseSourceOperator": "pause",
-    "StitchRunReplicationJobOperator": "run",
-    "StitchSelectStreamsOperator": "streams",
-    "StitchStopReplicationJobOperator": "stop",
+    "StitchRunReplicationJobOperator": "run_job",
+    "StitchSelectStreamsOperator": "select_streams",
+    "StitchStopReplicationJobOperator": "stop_job",
     "StitchUnpauseSourceOperator": "pause",
 }
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.connect.errors import KINDS, StitchError, StitchUnauthorized
 from airflow_provider_stitch.connect.objects import format_time
-from airflow_provider_stitch.replication.known import Known
-from airflow_provider_stitch.replication.phases import assess
+from airflow_provider_stitch.replication.rules.evaluate import evaluate
+from airflow_provider_stitch.replication.rules.observations import Observations
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from airflow_provider_stitch.replication.goals import Goal
-    from airflow_provider_stitch.replication.phases import Assessment
+    from airflow_provider_stitch.replication.rules.evaluate import Evaluation
+    from airflow_provider_stitch.replication.rules.goal import Goal
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Outcome:
             )
 
     @classmethod
-    def of(cls, goal: Goal, assessment: Assessment, error: StitchError | None) -> Outcome:
+    def of(cls, goal: Goal, assessment: Evaluation, error: StitchError | None) -> Outcome:
         """Return what a verdict on a goal has come to, with the error that it ended with, if it did."""
         return cls(
             goal.to_dict(),
@@ -55,10 +55,10 @@ class Outcome:
     @classmethod
     def of_failed_start(cls, goal: Goal, error: StitchError) -> Outcome:
         """Return the outcome of a waiting that could not begin."""
-        return cls.of(goal, assess(goal, Known()), error)
+        return cls.of(goal, evaluate(goal, Observations()), error)
 
 
-def result_of(goal: Goal, assessment: Assessment) -> dict[str, Any]:
+def result_of(goal: Goal, assessment: Evaluation) -> dict[str, Any]:
     """Return what is known of a job, in plain JSON values; instants are ISO 8601, UTC."""
     extraction = assessment.extraction
     latest = max((verdict.loaded_at for verdict in assessment.streams if verdict.loaded_at), default=None)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_stitch.connect.objects import format_time
-from airflow_provider_stitch.replication.phases import Question
-from airflow_provider_stitch.replication.words import listed
+from airflow_provider_stitch.replication.rules.evaluate import Need
+from airflow_provider_stitch.replication.rules.words import listed
 
 if TYPE_CHECKING:
-    from airflow_provider_stitch.replication.goals import Goal
-    from airflow_provider_stitch.replication.known import Known
-    from airflow_provider_stitch.replication.phases import Assessment
+    from airflow_provider_stitch.replication.rules.evaluate import Evaluation
+    from airflow_provider_stitch.replication.rules.goal import Goal
+    from airflow_provider_stitch.replication.rules.observations import Observations
 
 
 def describe(goal: Goal) -> str:
@@ -20,14 +20,14 @@ def describe(goal: Goal) -> str:
     return f"{phase} of source {goal.source_name} ({goal.source_id})"
 
 
-def progress_of(goal: Goal, assessment: Assessment, known: Known) -> str:
+def progress_of(goal: Goal, assessment: Evaluation, known: Observations) -> str:
     """Return how far a goal's job has come, as far as Stitch has reported it."""
     if goal.phase == "connection_check":
         since = f" that started at {format_time(goal.started_after)} or later" if goal.started_after else ""
         return f"no connection check{since} has finished"
     if not assessment.extraction.over:
         return _progress_of_extraction(goal, known)
-    if Question.LOG in assessment.asks:
+    if Need.LOG in assessment.asks:
         return "the extraction has finished, its log is not available yet"
     waiting = [status for status in assessment.streams if status.state == "waiting"]
     if not waiting:
@@ -37,7 +37,7 @@ def progress_of(goal: Goal, assessment: Assessment, known: Known) -> str:
     return f"loads that may still change: {labels}" if settling else f"still to be loaded: {labels}"
 
 
-def _progress_of_extraction(goal: Goal, known: Known) -> str:
+def _progress_of_extraction(goal: Goal, known: Observations) -> str:
     listed_job = known.extraction
     seen = "Stitch lists no finished job of the source"
     if listed_job is not None:
@@ -53,8 +53,8 @@ def _progress_of_extraction(goal: Goal, known: Known) -> str:
 
 def timeout_message(
     goal: Goal,
-    assessment: Assessment,
-    known: Known,
+    assessment: Evaluation,
+    known: Observations,
     *,
     time_limit: str,
     polls: int,

@@ -13,16 +13,16 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_provider_stitch.tasks import (
+from airflow_provider_stitch.common.operator import (
     Deadline,
     StitchSourceLink,
     StitchTask,
-    before_end_of,
     default_deferrable,
-    failing_for_good,
+    fail_without_retry,
     outcome_of,
     run,
     seconds,
+    time_before_execution_timeout,
 )
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_stitch.replication.goals import Goal, Phase
     from airflow_provider_stitch.replication.outcome import Outcome
-    from airflow_provider_stitch.replication.reader import AccountReader
-    from airflow_provider_stitch.replication.watch import Watch
+    from airflow_provider_stitch.replication.polling.caller import AccountSession
+    from airflow_provider_stitch.replication.rules.goal import Goal, Phase
+    from airflow_provider_stitch.replication.waiter import Waiter
 
 
 class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
@@ -96,7 +96,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         self.stitch_conn_id = stitch_conn_id
         self.end_from_trigger = end_from_trigger
         self._why_in_worker: str | None = None  #: though it was to begin in the triggerer
-        self._watch: Watch | None = None
+        self._watch: Waiter | None = None
         if (start_from_trigger or end_from_trigger) and not self.deferrable:
             raise ValueError(
                 "start_from_trigger and end_from_trigger are for a task that waits in the triggerer: "
@@ -116,24 +116,24 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         return None
 
     def _defer(self, context: Context, deadline: Deadline) -> None:
-        with self._failing(), failing_for_good():
+        with self._failing(), fail_without_retry():
             goal = run(self._goal(context, self.reader(deadline.at)))
-            self.leave_link(context, goal)
+            self.push_source_link(context, goal)
             self.defer_until(
                 goal,
                 deadline.at,
-                carried={"is_execution_timeout": deadline.is_execution_timeout},
+                resume_state={"is_execution_timeout": deadline.is_execution_timeout},
                 ending=self._ending(),
             )
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any] | None:
         """Return what the triggerer found out, or begin what it could not."""
         if "begin_by" in event:
-            self._defer(context, Deadline(event["begin_by"], **event["carried"]))
+            self._defer(context, Deadline(event["begin_by"], **event["resume_state"]))
             return None
-        with self._failing(), failing_for_good():
+        with self._failing(), fail_without_retry():
             outcome = outcome_of(event)
-            if event["carried"]["is_execution_timeout"]:
+            if event["resume_state"]["is_execution_timeout"]:
                 outcome.raise_for_error()  # which Airflow retries, as it does its own
             return self._end(outcome)
 
@@ -141,18 +141,18 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         """Take one look at Stitch."""
         from airflow_provider_stitch.connect.errors import PhaseTimedOut, StitchUnauthorized
 
-        with self._failing(), failing_for_good():
+        with self._failing(), fail_without_retry():
             if self._watch is None:
                 deadline = time.time() + self.timeout
                 goal = run(self._goal(context, self.reader(deadline)))
-                self.leave_link(context, goal)
-                self._watch = self.watch(goal, deadline, forgetful=self.reschedule)
+                self.push_source_link(context, goal)
+                self._watch = self.watch(goal, deadline, stateless=self.reschedule)
             try:
                 assessment = run(self._watch.poke() if self.reschedule else self._watch.look())
             except PhaseTimedOut as error:  # no request was left in this sensor's time
                 raise AirflowSensorTimeout(str(error)) from None
             except StitchUnauthorized:
-                if not self.takes_new_token(self._watch):
+                if not self.refresh_token(self._watch):
                     raise
                 return False
             if assessment.state == "running":
@@ -166,18 +166,18 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 
     # --- Which job --------------------------------------------------------------------------------------
 
-    async def _goal(self, context: Context, reader: AccountReader) -> Goal:
-        from airflow_provider_stitch.replication.goals import goal_of_sensor
-        from airflow_provider_stitch.task_context import run_began
+    async def _goal(self, context: Context, reader: AccountSession) -> Goal:
+        from airflow_provider_stitch.common.context import run_started_at
+        from airflow_provider_stitch.replication.rules.goal import sensor_goal
 
         source = await reader.ask(lambda: self.hook.resolve_source(self.source))
         client_id = await reader.ask(lambda: reader.client.client_id)
-        return goal_of_sensor(
+        return sensor_goal(
             *(self.phase, source, client_id),
             by_job_name=self.waits_for_job,
             job_name=self.job_name,
             started_after=self.started_after,
-            run_began=run_began(context),
+            run_started_at=run_started_at(context),
             streams=self.streams,
             load_settle=self.load_settle,
             quiet_period=self.quiet_period,
@@ -186,7 +186,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
     # --- In the triggerer -------------------------------------------------------------------------------
 
     def _begin_in_triggerer(self) -> None:
-        from airflow_provider_stitch.sensors.start import start_args, why_in_worker
+        from airflow_provider_stitch.sensors._trigger_start import start_args, why_in_worker
 
         templated = {name: getattr(self, name) for name in self.template_fields}
         self._why_in_worker = why_in_worker(templated)
@@ -202,15 +202,18 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             load_settle=self.load_settle,
             quiet_period=self.quiet_period,
             poll_interval=self.poll_interval,
-            carried={"is_execution_timeout": self._ends_by_execution_timeout()},
+            resume_state={"is_execution_timeout": self._ends_by_execution_timeout()},
             ending=self._ending(),
         )
 
     def _ends_by_execution_timeout(self) -> bool:
-        return self.execution_timeout is not None and before_end_of(self.execution_timeout) <= self.timeout
+        return (
+            self.execution_timeout is not None
+            and time_before_execution_timeout(self.execution_timeout) <= self.timeout
+        )
 
     def _ending(self) -> dict[str, bool] | None:
-        """Return the trigger's `Ending` in plain values, without importing triggers at each parse."""
+        """Return the trigger's `TaskEndOptions` in plain values, without importing triggers at each parse."""
         if not self.end_from_trigger or self.outlets or self.multiple_outputs:
             return None
         return {

@@ -11,12 +11,12 @@ import asyncio
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_stitch.common.context import LINK_KEY, run_started_at
 from airflow_provider_stitch.connect.errors import InvalidArgument
 from airflow_provider_stitch.hooks.stitch import StitchHook, source_url
-from airflow_provider_stitch.replication.goals import goal_of_sensor
-from airflow_provider_stitch.task_context import LINK_KEY, run_began
-from airflow_provider_stitch.triggers.ending import leave_xcom
+from airflow_provider_stitch.replication.rules.goal import sensor_goal
 from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
+from airflow_provider_stitch.triggers.task_end import push_xcom
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from airflow.triggers.base import TriggerEvent
 
-    from airflow_provider_stitch.replication.goals import Phase
+    from airflow_provider_stitch.replication.rules.goal import Phase
 
 # What templates may ask for. To some of the rest Airflow's triggerer (3.3) has no answer, and who asks for it
 # waits for ever.
@@ -60,14 +60,14 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         quiet_period: float,
         poll_interval: float | None = None,
         spare: float = 0.0,
-        carried: dict[str, Any] | None = None,
+        resume_state: dict[str, Any] | None = None,
         ending: dict[str, bool] | None = None,
     ) -> None:
         super().__init__(
             stitch_conn_id=stitch_conn_id,
             goal=None,
             poll_interval=poll_interval,
-            carried=carried,
+            resume_state=resume_state,
             ending=ending,
         )
         self.phase = phase
@@ -86,7 +86,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         """Return the class path and the arguments to make this trigger again."""
         names = (
             *("stitch_conn_id", "phase", "source", "job_name", "started_after", "streams", "load_settle"),
-            *("quiet_period", "poll_interval", "spare", "carried", "ending"),
+            *("quiet_period", "poll_interval", "spare", "resume_state", "ending"),
         )
         return self._path(), {name: getattr(self, name) for name in names}
 
@@ -133,17 +133,17 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         client_id = await reader.ask(lambda: client.client_id)
         hook = StitchHook(self.stitch_conn_id)
         source = await asyncio.to_thread(hook.resolve_source, self.source, client=client, sources=sources)
-        goal = goal_of_sensor(
+        goal = sensor_goal(
             *(self.phase, source, client_id),
             by_job_name=self.by_job_name,
             job_name=self.job_name,
             started_after=self.started_after,
-            run_began=run_began(self._context or _context_in_airflow_2(task_instance)),
+            run_started_at=run_started_at(self._context or _context_in_airflow_2(task_instance)),
             streams=self.streams,
             load_settle=self.load_settle,
             quiet_period=self.quiet_period,
         )
-        await leave_xcom(task_instance, LINK_KEY, source_url(client_id, source.id))
+        await push_xcom(task_instance, LINK_KEY, source_url(client_id, source.id))
         self.goal = goal
 
     def _gives_up_at(self) -> float | None:

@@ -26,24 +26,28 @@ from airflow_provider_stitch.hooks.stitch import (
     token_changed,
     with_url,
 )
-from airflow_provider_stitch.replication.goals import Goal
+from airflow_provider_stitch.replication.jobs import stop_job
 from airflow_provider_stitch.replication.outcome import Outcome
-from airflow_provider_stitch.replication.reader import SYSTEM_CLOCK, AccountReader
-from airflow_provider_stitch.replication.shared_call import SharedCall
-from airflow_provider_stitch.replication.start import stop_job
-from airflow_provider_stitch.replication.watch import Watch
-from airflow_provider_stitch.triggers.deferral import AIRFLOW_CALLS_ON_KILL, still_waits, undisturbed
-from airflow_provider_stitch.triggers.ending import Ending, end_event, last_words, leave_xcom
+from airflow_provider_stitch.replication.polling.caller import SYSTEM_CLOCK, AccountSession
+from airflow_provider_stitch.replication.polling.single_flight import SingleFlight
+from airflow_provider_stitch.replication.rules.goal import Goal
+from airflow_provider_stitch.replication.waiter import Waiter
+from airflow_provider_stitch.triggers.cancellation import (
+    AIRFLOW_CALLS_ON_KILL,
+    is_still_deferred,
+    wait_ignoring_cancellation,
+)
+from airflow_provider_stitch.triggers.task_end import TaskEndOptions, end_event, failure_message, push_xcom
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from airflow_provider_stitch.connect.client import StitchClient
-    from airflow_provider_stitch.replication.reader import Clock
+    from airflow_provider_stitch.replication.polling.caller import Clock
 
 
 # Seconds for which an unavailable Stitch is asked again to stop a job.
-KILL_PATIENCE = 20.0
+KILL_TIMEOUT = 20.0
 
 # Seconds from the start of a trigger to its first event. If the task is queued again before the scheduler has
 # processed the end of the worker that deferred it, the scheduler fails the task: "the task instance's state
@@ -53,7 +57,7 @@ EVENT_DELAY = 10.0
 
 class StitchPhaseTrigger(BaseTrigger):
     """Waits until a phase of a replication job has ended, and fires one event: an `Outcome` as a dict, with
-    what was `carried`.
+    what was `resume_state`.
 
     Only these arguments are stored in Airflow's database. The access token is not among them: the connection
     is read in the triggerer.
@@ -65,11 +69,11 @@ class StitchPhaseTrigger(BaseTrigger):
     :param carried: plain values that come back in the event, under this name, as they are.
     :param stop_on_kill: stop the job in Stitch when a user fails, clears or marks the task.
     :param stop_at_deadline: stop it when the deadline has passed: a worker may come to it too late.
-    :param ending: how to end the task from here, an `Ending` in plain values; None leaves that to a worker.
+    :param ending: how to end the task from here, an `TaskEndOptions` in plain values; None leaves that to a worker.
     """
 
     _stopping: asyncio.Task[None] | None = None  #: what `on_kill` does
-    _current_watch: Watch | None = None
+    _current_watch: Waiter | None = None
 
     clock: ClassVar[Clock] = SYSTEM_CLOCK
     begins_in_worker: ClassVar[bool] = True  #: a worker has deferred the task, and ends at the same time
@@ -81,7 +85,7 @@ class StitchPhaseTrigger(BaseTrigger):
         goal: dict[str, Any] | None,
         poll_interval: float | None = None,
         deadline: float | None = None,
-        carried: dict[str, Any] | None = None,
+        resume_state: dict[str, Any] | None = None,
         stop_on_kill: bool = False,
         stop_at_deadline: bool = False,
         ending: dict[str, bool] | None = None,
@@ -93,13 +97,13 @@ class StitchPhaseTrigger(BaseTrigger):
             self.goal = _goal_of(goal)
         self.poll_interval = poll_interval
         self.deadline = deadline
-        self._carried = tuple((sys.intern(name), value) for name, value in (carried or {}).items())
+        self._carried = tuple((sys.intern(name), value) for name, value in (resume_state or {}).items())
         self.stop_on_kill = stop_on_kill
         self.stop_at_deadline = stop_at_deadline
         self.ending = ending
 
     @property
-    def carried(self) -> dict[str, Any]:
+    def resume_state(self) -> dict[str, Any]:
         """What comes back in the event, as it is."""
         return dict(self._carried)
 
@@ -112,7 +116,7 @@ class StitchPhaseTrigger(BaseTrigger):
                 "goal": self.goal.to_dict(),
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
-                "carried": self.carried,
+                "resume_state": self.resume_state,
                 "stop_on_kill": self.stop_on_kill,
                 "stop_at_deadline": self.stop_at_deadline,
                 "ending": self.ending,
@@ -157,25 +161,25 @@ class StitchPhaseTrigger(BaseTrigger):
         # Without an id it runs in no triggerer but in `dag.test()`, which goes on in a worker whatever comes.
         if self.ending is None or self.trigger_id is None:
             return None
-        ending = Ending(**self.ending)
+        ending = TaskEndOptions(**self.ending)
         event = end_event(outcome, ending)
         if event is None:
             self.log.info("A worker ends this task: only from there can Airflow be told whether to retry it")
         elif outcome.error is not None:
-            self.log.error(last_words(outcome.error, ending))
+            self.log.error(failure_message(outcome.error, ending))
         elif ending.do_xcom_push:
-            await leave_xcom(self.task_instance, "return_value", with_url(outcome.result))
+            await push_xcom(self.task_instance, "return_value", with_url(outcome.result))
         return event
 
     def _event(self, payload: dict[str, Any]) -> TriggerEvent:
-        event = {**payload, "carried": self.carried}
+        event = {**payload, "resume_state": self.resume_state}
         return TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
 
-    async def _watch(self) -> Watch:
+    async def _watch(self) -> Waiter:
         reader = await self._reader(self.deadline)
-        return Watch(reader, self.goal, poll_interval=self.poll_interval, tell=_tell, warn=_warn)
+        return Waiter(reader, self.goal, poll_interval=self.poll_interval, tell=_tell, warn=_warn)
 
-    async def _takes_new_token(self, watch: Watch) -> bool:
+    async def _takes_new_token(self, watch: Waiter) -> bool:
         """Give a watch whose token is refused the one that the connection has now. False: it is the same."""
         try:
             client = await _shared_client(self.stitch_conn_id)
@@ -187,7 +191,7 @@ class StitchPhaseTrigger(BaseTrigger):
         _tell(token_changed(self.stitch_conn_id))
         return True
 
-    async def _reader(self, deadline: float | None) -> AccountReader:
+    async def _reader(self, deadline: float | None) -> AccountSession:
         try:
             client = await _shared_client(self.stitch_conn_id)
         except AirflowNotFoundException as error:
@@ -203,7 +207,7 @@ class StitchPhaseTrigger(BaseTrigger):
             return
         if self.goal.job_name is not None:
             self._stopping = asyncio.ensure_future(self._stop_unless_awaited(self.goal, self.goal.job_name))
-            await undisturbed(self._stopping)
+            await wait_ignoring_cancellation(self._stopping)
 
     async def cleanup(self) -> None:
         """Wait until `on_kill` has done its work, which Airflow then may have left.
@@ -212,11 +216,11 @@ class StitchPhaseTrigger(BaseTrigger):
         cancellations, and the task's log is closed when this trigger ends.
         """
         if self._stopping is not None:
-            await undisturbed(self._stopping)
+            await wait_ignoring_cancellation(self._stopping)
 
     async def _stop_unless_awaited(self, goal: Goal, job_name: str) -> None:
         try:
-            if await still_waits(self, job_name):
+            if await is_still_deferred(self, job_name):
                 self.log.info("Leaving job %s running: no user has ended its task", job_name)
                 return
         except Exception as error:  # noqa: BLE001 - of any Airflow's database or supervisor
@@ -232,7 +236,7 @@ class StitchPhaseTrigger(BaseTrigger):
     async def _stop(self, goal: Goal) -> bool:
         """Stop the job unless it has ended. Return whether nothing of it is left to stop."""
         watch = self._current_watch
-        deadline = time.time() + KILL_PATIENCE  # Airflow gives this 30 s
+        deadline = time.time() + KILL_TIMEOUT  # Airflow gives this 30 s
         try:
             if watch is None:
                 reader, known = await self._reader(deadline), None
@@ -259,8 +263,8 @@ def _goal_of(plain: dict[str, Any]) -> Goal:
         raise TypeError(str(error)) from error
 
 
-def _reader_of(client: StitchClient, deadline: float | None) -> AccountReader:
-    return AccountReader(client, deadline=deadline, budget_folder=airflow_home(), warn=_warn)
+def _reader_of(client: StitchClient, deadline: float | None) -> AccountSession:
+    return AccountSession(client, deadline=deadline, budget_folder=airflow_home(), warn=_warn)
 
 
 def _tell(line: str) -> None:
@@ -279,7 +283,7 @@ def _shared_client(stitch_conn_id: str) -> asyncio.Future[StitchClient]:
     """
     shared = _shared_clients.setdefault(asyncio.get_running_loop(), {})
     if stitch_conn_id not in shared:
-        shared[stitch_conn_id] = SharedCall(sync_to_async(partial(_client, stitch_conn_id)))
+        shared[stitch_conn_id] = SingleFlight(sync_to_async(partial(_client, stitch_conn_id)))
     return shared[stitch_conn_id].answer()
 
 
@@ -287,5 +291,5 @@ def _client(stitch_conn_id: str) -> StitchClient:
     return shared_client_from(StitchHook.get_connection(stitch_conn_id))
 
 
-_shared_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedCall[StitchClient]]]
+_shared_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SingleFlight[StitchClient]]]
 _shared_clients = WeakKeyDictionary()

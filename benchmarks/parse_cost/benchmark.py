@@ -61,7 +61,7 @@ def run(console: Console) -> Result:
         "Stitch (operators and sensors)",
         (
             "airflow_provider_stitch.operators.stitch",
-            "airflow_provider_stitch.operators.run",  # operators.stitch imports it when it is first used
+            "airflow_provider_stitch.operators.run_job",  # operators.stitch imports it when it is first used
             "airflow_provider_stitch.sensors.stitch",
         ),
     )

@@ -11,13 +11,13 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_stitch.replication.budget import DEFAULT_LIMIT, WINDOW
+from airflow_provider_stitch.replication.budget.limiter import DEFAULT_LIMIT, WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from airflow_provider_stitch.replication.budget import Window
-    from airflow_provider_stitch.replication.planner import Candidate, Request
+    from airflow_provider_stitch.replication.budget.limiter import Window
+    from airflow_provider_stitch.replication.polling.scheduler import Candidate, Request
 
 
 def _seconds_since_poll(candidate: Candidate, now: float) -> float:
@@ -42,7 +42,7 @@ PRIORITIES: dict[str, Callable[[Candidate, float], float]] = {
 
 @dataclass
 class FixedSchedule:
-    """A replacement for `next_step` that sends requests at a fixed interval.
+    """A replacement for `next_request` that sends requests at a fixed interval.
 
     :param interval: seconds between two requests.
     :param priority: returns the priority of a request at a given time.

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from unittest import mock
 
-from airflow_provider_stitch.replication import account as polling
-from airflow_provider_stitch.replication.budget import DEFAULT_LIMIT, WINDOW, Budget
-from airflow_provider_stitch.replication.goals import Goal
-from airflow_provider_stitch.replication.loading import MAX_LOAD_LAG
-from airflow_provider_stitch.replication.planner import next_step
-from airflow_provider_stitch.replication.reader import AccountReader
-from airflow_provider_stitch.replication.watch import Watch
+from airflow_provider_stitch.replication.budget.limiter import DEFAULT_LIMIT, WINDOW, RequestBudget
+from airflow_provider_stitch.replication.polling import poller as polling
+from airflow_provider_stitch.replication.polling.caller import AccountSession
+from airflow_provider_stitch.replication.polling.scheduler import next_request
+from airflow_provider_stitch.replication.rules.goal import Goal
+from airflow_provider_stitch.replication.rules.loading import MAX_LOAD_LAG
+from airflow_provider_stitch.replication.waiter import Waiter
 from benchmarks.simulation.baseline_schedulers import fixed_schedules
 from simulated_stitch.account import STREAMS, SimulatedAccount
 from simulated_stitch.virtual_time import VirtualClock, VirtualLoop, run
@@ -68,8 +68,8 @@ def simulate(case: Case, scheduler: str) -> CaseResult:
     """
     loop = VirtualLoop(max_seconds=math.inf)
     account = _Account(case, loop)
-    step = next_step if scheduler == PROVIDER else fixed_schedules()[scheduler]
-    with mock.patch.object(polling, "next_step", step):
+    step = next_request if scheduler == PROVIDER else fixed_schedules()[scheduler]
+    with mock.patch.object(polling, "next_request", step):
         run(loop, account.run())
     return CaseResult(sorted(account.delays), busiest_window(account.stitch.limited_request_times))
 
@@ -87,7 +87,7 @@ class _Account:
         self._loop = loop
         self.stitch = SimulatedAccount(loop, case.sources)
         self._clock = VirtualClock(loop)
-        self._budget = Budget(DEFAULT_LIMIT, monotonic=loop.time)
+        self._budget = RequestBudget(DEFAULT_LIMIT, monotonic=loop.time)
         self.delays: list[float] = []
 
     async def run(self) -> None:
@@ -118,8 +118,8 @@ class _Account:
         source, phase = self.stitch.sources[number], self._case.phase
         goal = Goal(phase, source.id, source.name, self.stitch.client_id, job_name=job.name, load_settle=0)
         client: Any = self.stitch
-        reader = AccountReader(client, clock=self._clock, budget=self._budget)
-        outcome = await Watch(reader, goal).wait()
+        reader = AccountSession(client, clock=self._clock, budget=self._budget)
+        outcome = await Waiter(reader, goal).wait()
         outcome.raise_for_error()
         ended_at = job.ended_at if phase == "extraction" else max(job.ended_at, *job.loaded_at)
         delay = self._loop.time() - ended_at

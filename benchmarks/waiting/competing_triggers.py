@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import certifi
 
-from airflow_provider_stitch.replication.goals import Goal
+from airflow_provider_stitch.replication.rules.goal import Goal
 from benchmarks.triggerer.process import StoredTrigger
 from benchmarks.waiting.measurement import Subject
 
@@ -39,7 +39,7 @@ def stitch_trigger(
         "stitch_conn_id": connection_id,
         "goal": goal.to_dict(),
         "deadline": _in_a_week(),
-        "carried": {"is_execution_timeout": False},
+        "resume_state": {"is_execution_timeout": False},
     }
     return StoredTrigger("airflow_provider_stitch.triggers.stitch.StitchPhaseTrigger", arguments)
 

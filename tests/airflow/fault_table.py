@@ -28,8 +28,8 @@ from airflow_provider_stitch.connect.errors import StitchError
 from airflow_provider_stitch.emulator import JobPlan, StitchEmulator
 from airflow_provider_stitch.emulator.faults import HTML
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
-from airflow_provider_stitch.replication.budget import Budget
-from airflow_provider_stitch.replication.reader import AccountReader
+from airflow_provider_stitch.replication.budget.limiter import RequestBudget
+from airflow_provider_stitch.replication.polling.caller import AccountSession
 from tests.replication.conftest import EmulatedClock
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
@@ -278,11 +278,13 @@ class _TaskInstance:
 
 def _run(client: StitchClient, clock: EmulatedClock) -> tuple[str | None, str]:
     """Run the task; return the kind and the text of its error."""
-    budget = Budget(30, monotonic=clock.time)
+    budget = RequestBudget(30, monotonic=clock.time)
 
     class InVirtualTime(StitchRunReplicationJobOperator):
-        def reader(self, deadline: float | None) -> AccountReader:
-            return AccountReader(client, deadline=deadline, clock=clock, budget=budget, warn=self.log.warning)
+        def reader(self, deadline: float | None) -> AccountSession:
+            return AccountSession(
+                client, deadline=deadline, clock=clock, budget=budget, warn=self.log.warning
+            )
 
     task = InVirtualTime(
         task_id="replicate", source="github", streams=["commits", "pulls"], timeout=TIMEOUT, retries=0

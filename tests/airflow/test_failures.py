@@ -8,9 +8,9 @@ import pickle
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_stitch.common.operator import fail_without_retry, permanent
 from airflow_provider_stitch.connect.errors import KINDS, InvalidProperties, NeverFinishes, StitchError
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
-from airflow_provider_stitch.tasks import failing_for_good, permanent
 
 
 def test_callback_gets_the_kind_and_attributes_of_a_permanent_error(airflow, stitch, github, deferrable):
@@ -41,7 +41,7 @@ def test_callback_gets_the_kind_and_attributes_of_a_permanent_error(airflow, sti
 def test_permanent_error_is_of_its_kind_and_can_be_copied(kind):
     error = kind("Something happened.", source_id=7, job_name="a job")
 
-    with pytest.raises(kind) as raised, failing_for_good():
+    with pytest.raises(kind) as raised, fail_without_retry():
         raise error
 
     for made in (raised.value, copy.copy(raised.value), pickle.loads(pickle.dumps(raised.value))):
@@ -58,7 +58,7 @@ def test_permanent_error_keeps_attributes_of_its_own_kind():
 def test_error_that_a_retry_may_fix_stays_as_it_is():
     error = StitchError("Later.")
 
-    with pytest.raises(StitchError) as raised, failing_for_good():
+    with pytest.raises(StitchError) as raised, fail_without_retry():
         raise error
 
     assert raised.value is error

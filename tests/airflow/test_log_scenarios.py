@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_stitch.emulator import StitchEmulator
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
-from tests.replication.log_scenarios import SCENARIOS
+from tests.support.log_scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ from airflow_provider_stitch.connect.errors import (
     UnexpectedAnswer,
 )
 from airflow_provider_stitch.connect.transport import Transport
-from tests.secret_forms import forms_in
+from tests.support.secret_encodings import forms_in
 
 from . import samples
 from .conftest import TOKEN

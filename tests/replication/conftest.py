@@ -13,12 +13,12 @@ import pytest
 
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.emulator import StitchEmulator
-from airflow_provider_stitch.replication.budget import Budget
-from airflow_provider_stitch.replication.goals import Goal
+from airflow_provider_stitch.replication.budget.limiter import RequestBudget
+from airflow_provider_stitch.replication.jobs import SourceBusy, Started, start_job, stop_job
 from airflow_provider_stitch.replication.outcome import Outcome
-from airflow_provider_stitch.replication.reader import AccountReader
-from airflow_provider_stitch.replication.start import Occupied, Started, start_job, stop_job
-from airflow_provider_stitch.replication.watch import Watch
+from airflow_provider_stitch.replication.polling.caller import AccountSession
+from airflow_provider_stitch.replication.rules.goal import Goal
+from airflow_provider_stitch.replication.waiter import Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ class EmulatedClock:
 
 
 @dataclass
-class Waiter:
+class WaitingTask:
     """Starts and waits as a task does, and keeps what it was told."""
 
     stitch: StitchEmulator
@@ -53,17 +53,17 @@ class Waiter:
     told: list[str] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
 
-    def reader(self, patience: float | None = 26 * 3600) -> AccountReader:
+    def reader(self, patience: float | None = 26 * 3600) -> AccountSession:
         clock = EmulatedClock(self.stitch)
-        return AccountReader(
+        return AccountSession(
             self.client,
             deadline=None if patience is None else clock.time() + patience,
             clock=clock,
-            budget=Budget(self.client.requests_per_10_minutes, monotonic=clock.time),
+            budget=RequestBudget(self.client.requests_per_10_minutes, monotonic=clock.time),
             warn=self.warned.append,
         )
 
-    def start(self, source_id: int, **options: Any) -> Started | Occupied:
+    def start(self, source_id: int, **options: Any) -> Started | SourceBusy:
         reader = self.reader(**options)
         return asyncio.run(start_job(reader, self.client.get_source(source_id), warn=self.warned.append))
 
@@ -77,7 +77,7 @@ class Waiter:
         return Goal(phase, source_id, name, self.client.client_id, job_name=job_name, **options)
 
     def wait(self, goal: Goal, *, patience: float | None = 26 * 3600, **options: Any) -> Outcome:
-        watch = Watch(self.reader(patience), goal, tell=self.told.append, warn=self.warned.append, **options)
+        watch = Waiter(self.reader(patience), goal, tell=self.told.append, warn=self.warned.append, **options)
         return asyncio.run(watch.wait())
 
     def replicate(self, source_id: int, *, poll_interval: float | None = None, **options: Any) -> Outcome:
@@ -94,6 +94,6 @@ def stitch() -> Iterator[StitchEmulator]:
 
 
 @pytest.fixture
-def waiter(stitch: StitchEmulator) -> Iterator[Waiter]:
+def waiter(stitch: StitchEmulator) -> Iterator[WaitingTask]:
     with StitchClient(stitch.access_token, base_url=stitch.url) as client:
-        yield Waiter(stitch, client)
+        yield WaitingTask(stitch, client)

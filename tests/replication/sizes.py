@@ -22,16 +22,16 @@ from typing import Any
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.connect.extraction_log import ExtractionLog, parse_extraction_log
 from airflow_provider_stitch.connect.objects import Extraction, Load, Page, Source, Stream, format_time
-from airflow_provider_stitch.replication.budget import WINDOW, Budget
-from airflow_provider_stitch.replication.goals import Goal
-from airflow_provider_stitch.replication.known import Known
-from airflow_provider_stitch.replication.phases import assess
-from airflow_provider_stitch.replication.reader import AccountReader
-from airflow_provider_stitch.replication.wants import LATEST_KNOWN, LoadsWant
-from airflow_provider_stitch.replication.watch import Outcome, Watch
+from airflow_provider_stitch.replication.budget.limiter import WINDOW, RequestBudget
+from airflow_provider_stitch.replication.polling.caller import AccountSession
+from airflow_provider_stitch.replication.polling.queries import ANY_CACHED, LoadsQuery
+from airflow_provider_stitch.replication.rules.evaluate import evaluate
+from airflow_provider_stitch.replication.rules.goal import Goal
+from airflow_provider_stitch.replication.rules.observations import Observations
+from airflow_provider_stitch.replication.waiter import Outcome, Waiter
 from simulated_stitch.virtual_time import START, VirtualClock, VirtualLoop, run
-from tests.replication.facts import OURS, SOURCE_ID, extraction, job_name
-from tests.replication.long_lists import AT, LongLists, extraction_of, load_of, loads_by_stream_name
+from tests.support.builders import OURS, SOURCE_ID, extraction, job_name
+from tests.support.large_lists import AT, LongLists, extraction_of, load_of, loads_by_stream_name
 
 DAY = 86_400.0
 SCRIPTS = {
@@ -78,10 +78,10 @@ class Account:
 
     def __post_init__(self) -> None:
         self.clock = VirtualClock(self.loop)
-        self.budget = Budget(30, monotonic=self.loop.time)
+        self.budget = RequestBudget(30, monotonic=self.loop.time)
 
-    def reader(self, *, deadline: float | None = None) -> AccountReader:
-        return AccountReader(self.client, deadline=deadline, clock=self.clock, budget=self.budget)
+    def reader(self, *, deadline: float | None = None) -> AccountSession:
+        return AccountSession(self.client, deadline=deadline, clock=self.clock, budget=self.budget)
 
     def run(self, story: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         return run(self.loop, story())
@@ -147,7 +147,7 @@ def wait_for_all(ends: dict[int, float]) -> dict[str, Any]:
     late: list[float] = []
 
     async def wait(source_id: int) -> Outcome:
-        outcome = await Watch(account.reader(), goal_of(source_id)).wait()
+        outcome = await Waiter(account.reader(), goal_of(source_id)).wait()
         late.append(account.loop.time() - ends[source_id])
         return outcome
 
@@ -213,8 +213,8 @@ def load_among_many(number: int = 100_000) -> dict[str, Any]:
     wanted = [((f"stream_{each:02d}",), 1) for each in (7, 42, 99)]
 
     async def story() -> Any:
-        reader = AccountReader(account.client, clock=account.clock, budget=account.budget)
-        want = LoadsWant(reader.client, None, LATEST_KNOWN, "source_00700", wanted)
+        reader = AccountSession(account.client, clock=account.clock, budget=account.budget)
+        want = LoadsQuery(reader.client, None, ANY_CACHED, "source_00700", wanted)
         return await reader.told(want, until=None)
 
     told = account.run(story)
@@ -227,7 +227,7 @@ def streams(number: int = 10_000) -> dict[str, Any]:
     names = [f"{each:05d}{name_in(scripts[each % len(scripts)], 995)}" for each in range(number)]
     log = log_of(names)
     known = replace(
-        Known(log=log),
+        Observations(log=log),
         streams=tuple(
             Stream.from_json({"stream_id": at, "tap_stream_id": each, "stream_name": each, "selected": True})
             for at, each in enumerate(names)
@@ -236,7 +236,7 @@ def streams(number: int = 10_000) -> dict[str, Any]:
     known = known.with_extraction(extraction(), AT, is_ours=True)
     known = known.with_loads([load_of("github", each, AT + timedelta(hours=1)) for each in names], AT)
     began = time.process_time()
-    assessment = assess(Goal("loading", SOURCE_ID, "github", 104857, job_name=OURS), known)
+    assessment = evaluate(Goal("loading", SOURCE_ID, "github", 104857, job_name=OURS), known)
     return {
         "look": time.process_time() - began,
         "kept": len(log.streams),

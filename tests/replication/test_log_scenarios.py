@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_stitch.replication.start import Started
-from tests.replication.log_scenarios import SCENARIOS
+from airflow_provider_stitch.replication.jobs import Started
+from tests.support.log_scenarios import SCENARIOS
 
 #: Seconds that a task may take to notice, at 30 status requests in 10 minutes.
 SLACK = 120.0

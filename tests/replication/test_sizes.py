@@ -15,14 +15,14 @@ from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.connect.errors import UnexpectedAnswer, UnknownStream
 from airflow_provider_stitch.connect.objects import Load, Page, Stream
 from airflow_provider_stitch.emulator import EmulatedStream, Flush, JobPlan, LoadError
-from airflow_provider_stitch.replication.goals import Goal
-from airflow_provider_stitch.replication.known import Known
-from airflow_provider_stitch.replication.loading import select_streams
-from airflow_provider_stitch.replication.phases import assess
-from airflow_provider_stitch.replication.words import MOST_NAMED, listed
+from airflow_provider_stitch.replication.rules.evaluate import evaluate
+from airflow_provider_stitch.replication.rules.goal import Goal
+from airflow_provider_stitch.replication.rules.loading import select_streams
+from airflow_provider_stitch.replication.rules.observations import Observations
+from airflow_provider_stitch.replication.rules.words import MAX_NAMES, listed
 from tests.replication import sizes
-from tests.replication.facts import OURS, SOURCE_ID, extraction
-from tests.replication.long_lists import AT, load_of
+from tests.support.builders import OURS, SOURCE_ID, extraction
+from tests.support.large_lists import AT, load_of
 
 #: Characters that the text of an error may have: it travels through Airflow's database.
 LONGEST_MESSAGE = 100_000
@@ -45,14 +45,14 @@ def steps_of(work: Callable[[], object]) -> int:
     return calls
 
 
-def known_of(number: int) -> Known:
+def known_of(number: int) -> Observations:
     """All that is known of a source of so many streams, all of which had rows and are loaded."""
     names = [f"stream_{each:05d}" for each in range(number)]
     streams = [
         Stream.from_json({"stream_id": at, "tap_stream_id": each, "stream_name": each, "selected": True})
         for at, each in enumerate(names)
     ]
-    known = replace(Known(log=sizes.log_of(names)), streams=tuple(streams))
+    known = replace(Observations(log=sizes.log_of(names)), streams=tuple(streams))
     known = known.with_extraction(extraction(), AT, is_ours=True)
     return known.with_loads([load_of("github", each) for each in names], AT)
 
@@ -63,7 +63,7 @@ LOADING = Goal("loading", SOURCE_ID, "github", 104857, job_name=OURS)
 def test_ten_times_the_streams_cost_ten_times_the_steps():
     few, many = known_of(50), known_of(500)
 
-    assert steps_of(lambda: assess(LOADING, many)) < 12 * steps_of(lambda: assess(LOADING, few))
+    assert steps_of(lambda: evaluate(LOADING, many)) < 12 * steps_of(lambda: evaluate(LOADING, few))
 
 
 def test_ten_times_the_pages_cost_ten_times_the_steps():
@@ -130,7 +130,7 @@ def test_a_log_keeps_the_names_of_so_many_streams_and_says_if_there_were_more():
 
 def test_of_very_many_names_a_message_shows_the_first():
     assert listed("abc") == "a, b, c"
-    assert listed(map(str, range(MOST_NAMED + 2)), "; ").endswith(f"; {MOST_NAMED - 1}; and 2 more")
+    assert listed(map(str, range(MAX_NAMES + 2)), "; ").endswith(f"; {MAX_NAMES - 1}; and 2 more")
 
 
 def test_an_unknown_stream_of_a_source_of_10000_is_refused_in_few_words():

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_stitch.connect.errors import KINDS, StitchUnauthorized
-from airflow_provider_stitch.replication.goals import Goal
-from airflow_provider_stitch.replication.start import Occupied
-from airflow_provider_stitch.replication.watch import Watch
+from airflow_provider_stitch.replication.jobs import SourceBusy
+from airflow_provider_stitch.replication.rules.goal import Goal
+from airflow_provider_stitch.replication.waiter import Waiter
 
 FIREWALL = b"<html><head><title>403 Forbidden</title></head><body>Request blocked.</body></html>"
 
@@ -91,7 +91,7 @@ def test_twenty_waits_survive_a_page_of_a_firewall(stitch, waiter):
     arrange(stitch, "extractions", PAGES["firewall"], times=1)
 
     async def wait_for_all(goals: list[Goal]) -> list[Any]:
-        return await asyncio.gather(*(Watch(reader, goal).wait() for goal in goals))
+        return await asyncio.gather(*(Waiter(reader, goal).wait() for goal in goals))
 
     assert [outcome.error for outcome in asyncio.run(wait_for_all(goals))] == [None] * 20
 
@@ -101,7 +101,7 @@ def test_start_is_refused_by_a_running_job_whatever_the_status(stitch, waiter, g
     refusal = {"error": {"type": "already_running", "message": "Did not create job because one exists"}}
     stitch.fail("POST", "/sync", status=status, body=refusal, times=1)
 
-    assert isinstance(waiter.start(github), Occupied)
+    assert isinstance(waiter.start(github), SourceBusy)
 
 
 MALFORMED = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_stitch.emulator import JobPlan, JobRecord, StitchEmulator
-from tests.secret_forms import TELLING_TOKEN
+from tests.support.secret_encodings import TELLING_TOKEN
 from tests.system.harness import Airflow, Run, running_airflow
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from sqlalchemy import create_engine, text
 
 from local_airflow.processes import IS_AIRFLOW_2, WORKER, LocalAirflow
 from local_airflow.waiting import Deadline, Interrupted, LocalAirflowFailed
-from tests.written import files_in, rows_of
+from tests.support.leak_scan import files_in, rows_of
 
 if IS_AIRFLOW_2:
     from tests.system.database import AirflowDatabase as Control

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import pytest
 
 from tests.system.chaos.plan import waves
-from tests.system.chaos.play import Chaos, two_triggerers
+from tests.system.chaos.runner import Chaos, two_triggerers
 from tests.system.chaos.stitch_process import running_stitch
 
 pytestmark = pytest.mark.skipif(

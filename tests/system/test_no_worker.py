@@ -7,9 +7,9 @@ import os
 
 import pytest
 
+from airflow_provider_stitch.common.context import LINK_KEY
+from airflow_provider_stitch.common.versions import RENDERS_IN_TRIGGERER, RETRIES_FROM_TRIGGERER
 from airflow_provider_stitch.emulator import JobPlan
-from airflow_provider_stitch.task_context import LINK_KEY
-from airflow_provider_stitch.triggers.abilities import RENDERS_IN_TRIGGERER, RETRIES_FROM_TRIGGERER
 
 #: The tries that begin in a worker for they have templates. All of them end in the triggerer.
 BEGUN = [] if RENDERS_IN_TRIGGERER else ["attempt=1.log"]

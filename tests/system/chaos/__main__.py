@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from tests.system.chaos.plan import waves
-from tests.system.chaos.play import Chaos, two_triggerers
+from tests.system.chaos.report import blows_table, runs_table
+from tests.system.chaos.runner import Chaos, two_triggerers
 from tests.system.chaos.stitch_process import running_stitch
-from tests.system.chaos.tables import blows_table, runs_table
 from tests.system.harness import running_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.system.chaos.play import Judged
+    from tests.system.chaos.runner import Judged
 
 #: Room for every task of a wave, and for a second try of some while the first is held up.
 SETTINGS = {"CORE__PARALLELISM": "14"}

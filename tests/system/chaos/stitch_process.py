@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from airflow_provider_stitch.emulator import JobPlan, LoadError, StitchEmulator
-from tests.secret_forms import secrets_of
+from tests.support.secret_encodings import secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -29,8 +29,8 @@ def install(fault):
         Airflow does, `fail` twice, or be `blind`: find no connection, as Airflow does if a lookup fails.
     """
     from airflow_provider_stitch.connect.partner import StitchPartner
-    from airflow_provider_stitch.hooks import connection_store
-    from airflow_provider_stitch.operators import token_storage
+    from airflow_provider_stitch.operators import _token_storage as token_storage
+    from airflow_provider_stitch.operators._connections import store as connection_store
 
     make_store = connection_store.connection_store
 

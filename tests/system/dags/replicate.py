@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, timezone
 
 from airflow.providers.common.compat.sdk import DAG
 
-from airflow_provider_stitch.operators import kept_job
+from airflow_provider_stitch.operators import job_checkpoint as kept_job
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 
 

@@ -1,0 +1,1 @@
+"""Shared by operators and sensors."""

@@ -1,0 +1,1 @@
+"""Read and write Airflow connections that hold a token."""

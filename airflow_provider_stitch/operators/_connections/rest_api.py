@@ -1,0 +1,201 @@
+"""Connections stored through the public REST API of Airflow 3."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import requests
+
+from airflow_provider_stitch.connect._addresses import is_loopback
+from airflow_provider_stitch.connect._sessions import NoAuth
+from airflow_provider_stitch.connect.errors import StitchConfigurationError, StitchError, StitchUnavailable
+from airflow_provider_stitch.operators._connections.stored import ReservationLost, StoredConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.providers.common.compat.sdk import Connection
+
+TIMEOUT = 30.0  #: seconds until a request to Airflow's REST API fails
+
+
+class RestStore:
+    """The public REST API of Airflow 3.
+
+    :param api: an Airflow connection: the address of the API server as host, and a user's login and password,
+        or as password alone a token of Airflow's API. The extra `allow_http` permits plain HTTP.
+    :raises StitchConfigurationError: if a secret must not be sent there.
+    """
+
+    def __init__(self, api: Connection) -> None:
+        self._api = api
+        self._url = _api_url(api)
+        self._session = requests.Session()
+        local = is_loopback(urlsplit(self._url).hostname or "")
+        self._session.trust_env = not local
+        self._session.auth = NoAuth()  # otherwise a .netrc would replace the token
+        self._log_in()
+
+    def find(self, conn_id: str) -> StoredConnection | None:
+        """Return the connection as Airflow's database has it."""
+        response = self._request("GET", _path_of(conn_id), expected=(200, 404))
+        return _stored(response) if response.status_code == 200 else None
+
+    def reserve(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        """Create the connection."""
+        self._post(conn_id, fields)
+
+    def fill(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        try:
+            self._fill(conn_id, fields)
+        except _NotLoggedIn:
+            # Tokens of Airflow's API expire.
+            self._log_in()
+            self._fill(conn_id, fields)
+
+    def release(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        found = self.find(conn_id)
+        if found is not None and found.is_reservation(fields):
+            self._request("DELETE", _path_of(conn_id), expected=(200, 204, 404))
+
+    def _fill(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        found = self.find(conn_id)
+        if found is None:
+            self._post(conn_id, fields)
+            return
+        found.refuse_to_fill(conn_id, fields)
+        mask = [("update_mask", name) for name in fields]
+        self._request("PATCH", _path_of(conn_id), json=_body(conn_id, fields), params=mask, expected=(200,))
+
+    def _post(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        path, body = "/api/v2/connections", _body(conn_id, fields)
+        response = self._request("POST", path, json=body, expected=(200, 201, 409))
+        if response.status_code == 409:
+            raise ReservationLost(
+                f"Another task created the connection {conn_id} at the same time (HTTP 409), so this one "
+                "did not. Its next try reads that connection."
+            )
+
+    def _log_in(self) -> None:
+        self._session.headers.pop("Authorization", None)
+        token = self._new_token() if self._api.login else (self._api.password or "")
+        self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def _new_token(self) -> str:
+        user = {"username": self._api.login, "password": self._api.password or ""}
+        token = _token_in(self._request("POST", "/auth/token", json=user, expected=(200, 201)))
+        if token is None:
+            raise StitchConfigurationError(
+                f"{self._url}/auth/token gives no token, so it is no API server of Airflow 3. Correct the "
+                f"host of connection {self._api.conn_id!r}."
+            )
+        return token
+
+    def _request(self, method: str, path: str, *, expected: tuple[int, ...], **options: Any) -> Any:
+        request = f"Airflow's API ({method} {self._url}{path})"
+        try:
+            response = self._session.request(
+                method, f"{self._url}{path}", timeout=TIMEOUT, allow_redirects=False, **options
+            )
+        except (requests.RequestException, OSError) as error:
+            kind = type(error).__name__
+        else:
+            if response.status_code in expected:
+                return response
+            raise self._refused(request, response)
+        # Outside of the except clause, because the error contains the request and so the secret.
+        raise StitchUnavailable(f"{request} can't be reached ({kind}).")
+
+    def _refused(self, request: str, response: requests.Response) -> StitchError:
+        # The body is not shown, because it may repeat what was sent.
+        status, host = response.status_code, f"the host of connection {self._api.conn_id!r}"
+        if status >= 500 or status in (408, 425, 429):
+            return StitchUnavailable(f"{request} has a problem (HTTP {status}).")
+        if status == 401:
+            return _NotLoggedIn(
+                f"{request} refuses the login (HTTP 401). Correct login and password of connection "
+                f"{self._api.conn_id!r}."
+            )
+        if status == 403:
+            advice = "Its user must be allowed to read, create, change and delete connections."
+        elif 300 <= status < 400:
+            advice = f"It redirects to {_place(response)}. Set the final address as {host}."
+        elif status in (404, 405):
+            advice = f"There is no API of Airflow 3 at this address. Correct {host}."
+        elif status == 422:
+            advice = (
+                "It accepts only connection ids of at most 200 letters, digits and _ - . characters. Choose "
+                "another connection_id."
+            )
+        else:
+            advice = "Check its log."
+        return StitchConfigurationError(f"{request} refuses (HTTP {status}). {advice}")
+
+
+class _NotLoggedIn(StitchConfigurationError):  # noqa: N818 - as the kinds of StitchError
+    """The API server refuses the token or the password."""
+
+
+def _stored(response: requests.Response) -> StoredConnection:
+    try:
+        fields = response.json()
+        extra = json.loads(fields.get("extra") or "{}")
+        return StoredConnection(
+            conn_type=str(fields["conn_type"]),
+            login=(fields.get("login") or "").strip() or None,
+            description=fields.get("description"),
+            password=fields.get("password") or None,
+            is_partner=bool(extra.get("partner_id") or extra.get("partner_secret")),
+        )
+    except (ValueError, KeyError, AttributeError, TypeError):
+        reason = "it describes no connection"
+    raise StitchUnavailable(f"The response of Airflow's API cannot be used: {reason}.")
+
+
+def _token_in(response: requests.Response) -> str | None:
+    try:
+        body = response.json()
+    except ValueError:
+        return None
+    token = body.get("access_token") if isinstance(body, dict) else None
+    return token if isinstance(token, str) else None
+
+
+def _place(response: requests.Response) -> str:
+    """Return where a redirect leads, without its query, which may contain anything."""
+    return response.headers.get("Location", "no address").partition("?")[0][:200]
+
+
+def _path_of(conn_id: str) -> str:
+    return f"/api/v2/connections/{quote(conn_id, safe='')}"
+
+
+def _body(conn_id: str, fields: Mapping[str, str]) -> dict[str, str]:
+    return {"connection_id": conn_id, **fields}
+
+
+def _api_url(api: Connection) -> str:
+    host = (api.host or "").strip().rstrip("/")
+    if host and "://" not in host:
+        scheme = api.schema if api.schema in ("http", "https") else "https"
+        host = f"{scheme}://{host}{f':{api.port}' if api.port else ''}"
+    parts = urlsplit(host)
+    if not parts.hostname or parts.scheme not in ("http", "https"):
+        problem = "must be an https:// address of Airflow's API server."
+    elif parts.scheme == "https" or is_loopback(parts.hostname) or _allows_http(api):
+        return host
+    else:
+        problem = (
+            "must be an https:// address of Airflow's API server, because a secret is sent there. Plain HTTP "
+            'is possible inside a cluster that you trust: set the extra {"allow_http": true}.'
+        )
+    raise StitchConfigurationError(
+        f"The host of connection {api.conn_id!r} {problem} No account was created."
+    )
+
+
+def _allows_http(api: Connection) -> bool:
+    """Return whether the user chose plain HTTP. Extras from a URI are strings."""
+    return str(api.extra_dejson.get("allow_http", "")).lower() == "true"

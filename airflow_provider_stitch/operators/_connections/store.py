@@ -1,0 +1,200 @@
+"""Places where a task can store a new connection. Not every Airflow lets tasks do that.
+
+On Airflow 2 a task has the database. On Airflow 3 it has none, and the API for tasks can only read
+connections; there the public REST API accepts them from a user with that permission, or a secrets backend
+does.
+
+A connection is reserved first, without its secret, so that a place that cannot be written to is noticed
+before anything is created that needs one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_stitch.connect._retries import retry_policy
+from airflow_provider_stitch.connect.errors import (
+    InvalidArgument,
+    StitchConfigurationError,
+    StitchUnavailable,
+)
+from airflow_provider_stitch.operators._connections.lookup import find_connection
+from airflow_provider_stitch.operators._connections.stored import ReservationLost, StoredConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+#: Seconds to wait until Airflow finds what was written: a secrets backend may need a moment.
+LOOKUP_TIMEOUT = 60.0
+
+HOW_TO = (
+    "A task on Airflow 3 can't write connections by itself. Give airflow_api_conn_id: the id of an Airflow "
+    "connection with the address of Airflow's API server (host) and a user who may create connections (login "
+    "and password). Or give store: a function that writes the connection to your secrets backend. No account "
+    "was created."
+)
+
+
+class ConnectionStore(Protocol):
+    """A place for connections."""
+
+    def find(self, conn_id: str) -> StoredConnection | None:
+        """Return the connection as this place holds it, None if it has none."""
+
+    def reserve(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        """Create a connection without its secret. Never write over an existing one.
+
+        :raises ReservationLost: if there is one by now.
+        """
+
+    def fill(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        """Write the whole connection, with its secret. It may exist, or not.
+
+        :raises ConnectionTaken: if it is in use for something else by now.
+        """
+
+    def release(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        """Delete the connection if it still is what `reserve` created with these fields."""
+
+
+def connection_store(
+    store: Callable[[str, str], None] | None, airflow_api_conn_id: str | None
+) -> ConnectionStore:
+    """Return the store that a user chose, or the one that this Airflow has for its tasks.
+
+    :raises StitchConfigurationError: if there is none; the message says what to do.
+    """
+    if store is not None:
+        return CallableStore(store)
+    if airflow_api_conn_id is not None:
+        from airflow_provider_stitch.operators._connections.rest_api import RestStore
+
+        return RestStore(BaseHook.get_connection(airflow_api_conn_id))
+    if not _tasks_have_the_database():
+        raise StitchConfigurationError(HOW_TO)
+    return DatabaseStore()
+
+
+def _tasks_have_the_database() -> bool:
+    from airflow import __version__
+
+    return __version__.startswith("2.")
+
+
+class CallableStore:
+    """A function of the user's, called with the connection's id and the connection as JSON.
+
+    The function can only write. So it first writes a probe, a connection under another id, which shows that
+    it works and that Airflow reads from where it writes. The wanted id is written only with the token.
+    """
+
+    def __init__(self, store: Callable[[str, str], None]) -> None:
+        self._store = store
+
+    def find(self, conn_id: str) -> StoredConnection | None:
+        """Return what Airflow finds, because the function cannot read."""
+        found = find_connection(conn_id)
+        return None if found is None else StoredConnection.of(found)
+
+    def reserve(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        """Write and read the probe. The wanted id is left alone."""
+        probe_id, nonce = f"{conn_id}__probe", secrets.token_hex(8)
+        self._store(probe_id, json.dumps({**fields, "login": nonce}))
+        retry_policy(LOOKUP_TIMEOUT)(self._read_probe, probe_id, nonce)
+        if self.find(conn_id) is not None:
+            raise ReservationLost(f"Connection {conn_id} exists by now. Nothing was created or changed.")
+        # The lookup above proves nothing if the secrets backend failed just then.
+        self._read_probe(probe_id, nonce)
+
+    def fill(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        found = find_connection(conn_id)
+        whole = dict(fields)
+        if found is not None:
+            StoredConnection.of(found).refuse_to_fill(conn_id, fields)
+            if found.extra:
+                whole["extra"] = found.extra
+        self._store(conn_id, json.dumps(whole))
+
+    def release(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        """Do nothing: the wanted id was not written."""
+
+    def _read_probe(self, probe_id: str, nonce: str) -> None:
+        found = find_connection(probe_id)
+        if found is None or found.login != nonce:
+            raise StitchUnavailable(
+                f"The store function wrote the connection {probe_id}, but Airflow does not find it. So it is "
+                "not known which connections exist, and nothing was created. Check that the function writes "
+                "to a secrets backend that this Airflow reads, and that the backend can be read."
+            )
+
+
+# What Airflow 2 stores. It replaces the id of any other connection by NULL.
+_ID_IN_DATABASE = re.compile(r"[\w#!()\-.:/\\]{1,250}")
+
+
+class DatabaseStore:
+    """Airflow's own database, which tasks on Airflow 2 have."""
+
+    def find(self, conn_id: str) -> StoredConnection | None:
+        """Return the row of this connection."""
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            found = _row(session, conn_id)
+            return None if found is None else StoredConnection.of(found)
+
+    def reserve(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        from airflow.utils.session import create_session
+        from sqlalchemy.exc import IntegrityError
+
+        if not _ID_IN_DATABASE.fullmatch(conn_id):
+            raise InvalidArgument(
+                "Airflow accepts only connection ids of letters, digits and _ - . : / \\ # ! ( ). Choose "
+                "another connection_id. No account was created."
+            )
+        try:
+            with create_session() as session:
+                session.add(_new_row(conn_id, fields))
+        except IntegrityError:
+            raise ReservationLost(
+                f"Another task created the connection {conn_id} at the same time, so this one created no "
+                "account. Its next try reads that connection."
+            ) from None
+
+    def fill(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            found = _row(session, conn_id, lock=True)
+            if found is None:
+                session.add(_new_row(conn_id, fields))
+                return
+            StoredConnection.of(found).refuse_to_fill(conn_id, fields)
+            for name, value in fields.items():
+                setattr(found, name, value)
+
+    def release(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            found = _row(session, conn_id, lock=True)
+            if found is not None and StoredConnection.of(found).is_reservation(fields):
+                session.delete(found)
+
+
+def _new_row(conn_id: str, fields: Mapping[str, Any]) -> Any:
+    from airflow.models import Connection
+
+    return Connection(conn_id=conn_id, **fields)
+
+
+def _row(session: Any, conn_id: str, *, lock: bool = False) -> Any:
+    from airflow.models import Connection
+
+    query = session.query(Connection).filter(Connection.conn_id == conn_id)
+    return (query.with_for_update() if lock else query).one_or_none()

@@ -1,0 +1,209 @@
+"""Store the access token of an account as an Airflow connection, without ever losing a token.
+
+Stitch shows a token once. So a place for it is prepared before there is a token, no connection is written
+that may belong to something else, and storing is retried as long as the token is held.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_stitch.connect._retries import retry_policy
+from airflow_provider_stitch.connect.errors import StitchConfigurationError, StitchError, StitchUnavailable
+from airflow_provider_stitch.operators._connections.lookup import find_connection
+from airflow_provider_stitch.operators._connections.stored import CONN_TYPE, ConnectionTaken, StoredConnection
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_stitch.operators._connections.store import ConnectionStore
+
+#: Seconds for which storing is retried while the token is held. Nothing else has it, so this is long.
+STORING_TIMEOUT = 600.0
+#: Seconds to wait until Airflow finds what was stored.
+LOOKUP_TIMEOUT = 60.0
+
+
+class TokenStorage:
+    """One connection that is to hold the token of an account.
+
+    :param store: where connections are written.
+    :param conn_id: id of the connection.
+    :param base_url: its host.
+    :param operator: name of the operator, for the description of the connection.
+    :param email: address of the user whose account is to be created; None if the account exists.
+    """
+
+    def __init__(
+        self,
+        store: ConnectionStore,
+        conn_id: str,
+        *,
+        base_url: str,
+        operator: str,
+        email: str | None,
+        log: Any,
+    ) -> None:
+        self._store = store
+        self._conn_id = conn_id
+        self._log = log
+        self._is_reserved = False  # by this run
+        self._is_new_account = email is not None
+        # The description is how a run recognizes its own connection, and one for the same account.
+        self._owner = f"Stitch account, stored by {operator} ({_digest(email or secrets.token_hex(8))}"
+        description = f"{self._owner}-{secrets.token_hex(4)})"
+        self._fields = {"conn_type": CONN_TYPE, "description": description, "host": base_url}
+
+    def prepare(self) -> None:
+        """Make sure that a token can be stored. Nothing that exists is written or deleted.
+
+        :raises StitchError: if it cannot, or if it is not certain whether the connection exists.
+        """
+        found, stored = find_connection(self._conn_id), self._store.find(self._conn_id)
+        if (found is None) != (stored is None):
+            raise _disagreement(self._conn_id, found)
+        for each in (stored, None if found is None else StoredConnection.of(found)):
+            if each is not None:
+                self._refuse_existing(each)
+        if found is None:
+            self._reserve()
+
+    def _reserve(self) -> None:
+        self._store.reserve(self._conn_id, self._fields)
+        self._is_reserved = True
+        if self._store.find(self._conn_id) is None:  # a store of the user's writes a probe instead
+            return
+        found = find_connection(self._conn_id)
+        if found is None or found.conn_type != CONN_TYPE or found.password:
+            self.release()
+            raise StitchConfigurationError(
+                f"Airflow does not find the connection {self._conn_id} where the token would be stored. "
+                "Check that the store belongs to this Airflow, and that no environment variable or secrets "
+                "backend has a connection of this id. No token was requested."
+            )
+
+    def _refuse_existing(self, existing: StoredConnection) -> None:
+        existing.refuse_other_use(self._conn_id)
+        if existing.password is not None:
+            reason = (
+                "has a token, but Airflow finds a connection of this id without one. Remove the one without "
+                "a token: an environment variable, or an entry of a secrets backend."
+            )
+        elif self._is_new_account and existing.login is not None:
+            reason = (
+                f"belongs to Stitch account {existing.login} (its login), but has no token. Set an API "
+                "access key of that account as its password, or choose another connection_id."
+            )
+        elif self._is_new_account and self._is_reserved_for_another(existing.description or ""):
+            reason = (
+                "is reserved for the account of another user_email, which a task may be creating now. Choose "
+                "another connection_id, or delete the connection if no such task is running."
+            )
+        else:
+            return
+        raise ConnectionTaken(f"Connection {self._conn_id} {reason} Nothing was created or changed.")
+
+    def _is_reserved_for_another(self, description: str) -> bool:
+        operator, _, _ = self._owner.partition("(")
+        return description.startswith(operator) and not description.startswith(self._owner)
+
+    def release(self) -> None:
+        """Delete the connection if this run has created it and nothing has changed it since."""
+        if not self._is_reserved:
+            return
+        try:
+            self._store.release(self._conn_id, self._fields)
+        except Exception as error:  # noqa: BLE001 - the task fails with what Stitch reported
+            self._log.warning(
+                "Could not delete the reserved connection %s, which has no token (%s)",
+                self._conn_id,
+                type(error).__name__,
+            )
+
+    def store(self, token: str, account_id: int | None, *, how_to_replace: str) -> None:
+        """Store the token, and verify that Airflow finds it. Retried until it is stored.
+
+        :param how_to_replace: what a person can do if it cannot be stored; a full sentence.
+        :raises StitchConfigurationError: if it cannot be stored, or another connection hides it.
+        :raises StitchUnavailable: if it is stored, but not found yet. A retry finds it.
+        """
+        login = {} if account_id is None else {"login": str(account_id)}
+        fields = {**self._fields, **login, "password": token}
+        reason: str | None = None
+        try:
+            retry_policy(STORING_TIMEOUT)(self._write, fields)
+        except StitchError as error:
+            reason = str(error)
+        if reason is not None:
+            # Outside of the except clause, because the original error may contain the token.
+            raise StitchConfigurationError(
+                f"{_account(account_id)} has a token that could not be stored as connection {self._conn_id}, "
+                f"and it is shown only once. {reason} {how_to_replace}"
+            )
+        retry_policy(LOOKUP_TIMEOUT)(self._verify, token, account_id)
+
+    def _write(self, fields: dict[str, str]) -> None:
+        """Write the connection once. Every failure but a connection in use is worth a retry."""
+        try:
+            self._store.fill(self._conn_id, fields)
+        except ConnectionTaken:
+            raise
+        except StitchError as error:
+            reason = str(error)
+        except Exception as error:  # noqa: BLE001 - a function of the user's may raise anything
+            reason = f"The store raised {type(error).__name__}."
+        else:
+            return
+        raise StitchUnavailable(reason)
+
+    def _verify(self, token: str, account_id: int | None) -> None:
+        found = find_connection(self._conn_id)
+        if found is None:
+            raise StitchUnavailable(
+                f"The token of {_account(account_id)} is stored as connection {self._conn_id}, but Airflow "
+                "does not find the connection yet."
+            )
+        if found.conn_type != CONN_TYPE or found.password != token:
+            raise StitchConfigurationError(
+                f"The token of {_account(account_id)} is stored as connection {self._conn_id}, but Airflow "
+                f"finds another connection of this id: the environment variable "
+                f"AIRFLOW_CONN_{self._conn_id.upper()} or a secrets backend hides it. Remove or rename that "
+                "one; the stored token is not lost."
+            )
+
+
+def _account(account_id: int | None) -> str:
+    return "The Stitch account" if account_id is None else f"Stitch account {account_id}"
+
+
+def existing_token(conn_id: str) -> Connection | None:
+    """Return the connection that tasks find under this id if it has a token, None if it does not.
+
+    :raises StitchError: if the connection is in use for something else, or cannot be looked up.
+    """
+    found = find_connection(conn_id)
+    if found is None:
+        return None
+    StoredConnection.of(found).refuse_other_use(conn_id)
+    return found if found.password else None
+
+
+def _digest(text: str) -> str:
+    """Return what identifies a text without showing it."""
+    return hashlib.sha256(text.lower().encode()).hexdigest()[:8]
+
+
+def _disagreement(conn_id: str, found: Connection | None) -> StitchError:
+    if found is None:
+        return StitchUnavailable(
+            f"Connection {conn_id} is stored, but Airflow does not find it. It may have a token, so nothing "
+            "was created or changed. Check that the store belongs to this Airflow, then run the task again."
+        )
+    return StitchConfigurationError(
+        f"Airflow finds a connection {conn_id} without a token, but not where the token would be stored. So "
+        f"it is an environment variable (AIRFLOW_CONN_{conn_id.upper()}) or an entry of a secrets backend, "
+        "which would hide the token. Remove it or choose another connection_id. Nothing was created or "
+        "changed."
+    )

@@ -1,0 +1,198 @@
+"""The operator that creates Stitch accounts, for partners."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_stitch.operators._masking import mask
+from airflow_provider_stitch.operators._setup import StitchSetupOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow.providers.common.compat.sdk import Connection, Context
+
+    from airflow_provider_stitch.connect.objects import AccountAccess
+    from airflow_provider_stitch.operators._token_storage import TokenStorage
+
+
+class StitchTokenOperator(StitchSetupOperator):
+    """A task that stores the token of an account as an Airflow connection.
+
+    :param connection_id: id of the connection. (templated)
+    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server: its address as host,
+        a user who may create connections as login and password. (On Airflow 3.)
+    :param store: a function that writes a connection where Airflow finds it. It is called with the id of the
+        connection and the connection as JSON: first with a probe, whose id ends with `__probe`, then with
+        the connection and its token.
+    """
+
+    def __init__(
+        self,
+        *,
+        connection_id: str,
+        airflow_api_conn_id: str | None = None,
+        store: Callable[[str, str], None] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if airflow_api_conn_id is not None and store is not None:
+            raise ValueError("Give airflow_api_conn_id or store, not both: each says where the token goes.")
+        self.connection_id = connection_id
+        self.airflow_api_conn_id = airflow_api_conn_id
+        self.store = store
+
+    def existing_connection(self) -> Connection | None:
+        """Return the connection if it has a token."""
+        from airflow_provider_stitch.operators._token_storage import existing_token
+
+        return existing_token(self.connection_id)
+
+    def token_storage(self, base_url: str, *, email: str | None = None) -> TokenStorage:
+        """Return what stores the token.
+
+        :param email: address of the user whose account is to be created.
+        """
+        from airflow_provider_stitch.operators._connections.store import connection_store
+        from airflow_provider_stitch.operators._token_storage import TokenStorage
+
+        return TokenStorage(
+            connection_store(self.store, self.airflow_api_conn_id),
+            self.connection_id,
+            base_url=base_url,
+            operator=type(self).__name__,
+            email=email,
+            log=self.log,
+        )
+
+
+def account_id_of(connection: Connection) -> int | None:
+    """Return the account's id that a connection has as login, None if it has none."""
+    login = (connection.login or "").strip()
+    return int(login) if login.isdecimal() else None
+
+
+class StitchCreateAccountOperator(StitchTokenOperator):
+    """Create a Stitch account with partner credentials, and store its access token as an Airflow connection.
+
+    Stitch shows the token once. It is in no XCom and no log: tasks that work in the new account name the new
+    connection as their `stitch_conn_id`. If that connection exists and has a token, nothing is created.
+    Before the account is created, the task makes sure that the token can be stored:
+
+    - On Airflow 2 the task writes it to Airflow's database.
+    - On Airflow 3 tasks can't. Give `airflow_api_conn_id`, and the task writes it by Airflow's REST API.
+    - With `store`, a function of yours writes it, such as to a secrets backend.
+
+    A connection that exists is never overwritten if it has a token or another type, and never deleted. While
+    the task holds the token, it retries storing it and finishes that before it reacts to a signal or to its
+    `execution_timeout`.
+
+    The XCom is a dict: `stitch_account_id` (None if an existing connection has no login), `connection_id` and
+    `created` (bool).
+
+    :param company: (templated)
+    :param user_email: e-mail address of account's first user; Stitch takes one once. (templated)
+    :param first_name: (templated)
+    :param last_name: (templated)
+    :param region: where its data is processed, for good: `us-east-1` or `eu-central-1`. (templated)
+    :param connection_id: id of the Airflow connection for the new account. (templated)
+    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server: its address as host,
+        a user who may create connections as login and password. Plain HTTP needs the extra `allow_http`.
+    :param store: a function that writes a connection where Airflow finds it. It is called with the id of the
+        connection and the connection as JSON: first with a probe, whose id ends with `__probe`, then with
+        the connection and its token.
+    :param stitch_conn_id: id of the Airflow connection that has `partner_id` and `partner_secret`.
+        (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        "company",
+        "user_email",
+        "first_name",
+        "last_name",
+        "region",
+        "connection_id",
+        "stitch_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        company: str,
+        user_email: str,
+        first_name: str,
+        last_name: str,
+        region: str,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.company = company
+        # Not `email`: to that Airflow would write when the task fails.
+        self.user_email = user_email
+        self.first_name = first_name
+        self.last_name = last_name
+        self.region = region
+
+    def set_up(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
+        """Prepare a place for the token, create the account, and store the token."""
+        from airflow_provider_stitch.operators._held_signals import held_signals
+
+        existing = self.existing_connection()
+        if existing is not None:
+            self.log.info("Connection %s has a token, so no account is created", self.connection_id)
+            return self._xcom(account_id_of(existing), created=False)
+        storage = self.token_storage(self.hook.partner.base_url, email=self.user_email)
+        storage.prepare()
+        with held_signals():
+            account = self._create(storage)
+            token = account.access_token.reveal()
+            mask(token)
+            storage.store(
+                token,
+                account.stitch_account_id,
+                how_to_replace=(
+                    "Create an API access key in that account (Account Settings, API Access Keys) and set it "
+                    f"as the password of connection {self.connection_id}, or let the account's user "
+                    "authorize you and run StitchAttachAccountOperator."
+                ),
+            )
+        self.log.info(
+            "Created Stitch account %s, stored its token as connection %s",
+            account.stitch_account_id,
+            self.connection_id,
+        )
+        return self._xcom(account.stitch_account_id, created=True)
+
+    def _create(self, storage: TokenStorage) -> AccountAccess:
+        """Create the account. If Stitch certainly has not, delete the connection that this run reserved."""
+        from airflow_provider_stitch.connect.errors import EmailInUse, StitchError
+
+        in_use: str | None = None
+        try:
+            return self.hook.partner.create_account(
+                company=self.company,
+                email=self.user_email,
+                first_name=self.first_name,
+                last_name=self.last_name,
+                region=self.region,
+            )
+        except EmailInUse as error:
+            # The account may be that of an earlier try or of another run, which may need the connection.
+            in_use = str(error)
+        except StitchError as error:
+            if not getattr(error, "maybe_received", error.retryable):
+                storage.release()
+            raise
+        raise EmailInUse(
+            f"{in_use} No connection was changed. If an earlier try of this task created the account and was "
+            "ended before it stored the token, obtain a new token: let the account's user authorize you and "
+            "run StitchAttachAccountOperator, or set an API access key (Stitch: Account Settings, API Access "
+            f"Keys) as the password of connection {self.connection_id}."
+        )
+
+    def _xcom(self, account_id: int | None, *, created: bool) -> dict[str, Any]:
+        return {
+            "stitch_account_id": account_id,
+            "connection_id": self.connection_id,
+            "created": created,
+        }

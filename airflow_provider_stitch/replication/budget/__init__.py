@@ -1,0 +1,1 @@
+"""The count of status requests that all processes of a host share."""

@@ -1,0 +1,186 @@
+"""Starting and stopping a job: never twice, and never somebody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from airflow_provider_stitch.connect.errors import (
+    JobAlreadyRunning,
+    JobNotStarted,
+    PhaseTimedOut,
+    StitchError,
+    StitchUnavailable,
+    UnexpectedAnswer,
+)
+from airflow_provider_stitch.connect.transport import pause_before_retry
+from airflow_provider_stitch.replication.polling.backoff import MAX_MALFORMED_RESPONSES, is_transient
+from airflow_provider_stitch.replication.rules.extraction import began_at, evaluate_extraction, was_terminated
+from airflow_provider_stitch.replication.rules.goal import job_start_time
+from airflow_provider_stitch.replication.rules.observations import Observations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_stitch.connect.objects import Source
+    from airflow_provider_stitch.replication.polling.caller import AccountSession
+    from airflow_provider_stitch.replication.rules.goal import Goal
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A job that is ours: started by our request, or begun since it was sent."""
+
+    job_name: str
+    began_at: datetime  #: Stitch's time
+    is_found: bool = False  #: it was found in the list, because the response to its start was lost
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBusy:
+    """No job was started now, because one is running already. Stitch does not say which."""
+
+    running_at: datetime  #: Stitch's time of the refusal
+    first_attempt_at: datetime | None = None
+    """Stitch's time of a first start whose answer was lost: a job that began since then is taken as ours."""
+
+
+async def start_job(
+    reader: AccountSession,
+    source: Source,
+    *,
+    first_attempt_at: datetime | None = None,
+    on_started: Callable[[Started], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Started | SourceBusy:
+    """Start a replication job, asking again for as long as the reader has time if Stitch can't be reached.
+
+    A start is not idempotent: after a lost answer the job may run. It is then asked for again, since Stitch
+    runs one job per source at a time and refuses another; but first the list is looked at, in case the job is
+    over.
+
+    :param first_try_at: Stitch's time of a start before this one, by a worker that did not live to hear the
+        answer.
+    :param on_started: called with a job that was started, in the thread of the request. A caller that is
+        interrupted learns the job's name this way, because the thread still receives the response.
+    :raises StitchError: the source is unknown or deleted, Stitch refused, or time is up.
+    """
+    attempt = 0
+    while True:
+        if first_attempt_at is not None:
+            try:
+                started = await _job_since(reader, source.id, first_attempt_at)
+            except StitchUnavailable as error:
+                raise _given_up(source, error, may_run=True) from error
+            if started is not None:
+                return started
+        attempt += 1
+        sent_at = stitch_time(reader)
+        try:
+            return await asyncio.to_thread(_send_start, reader, source, sent_at, on_started)
+        except JobAlreadyRunning as refusal:
+            return SourceBusy(refusal.answered_at or sent_at, first_attempt_at)
+        except (StitchUnavailable, UnexpectedAnswer) as error:
+            if getattr(error, "maybe_received", True):
+                first_attempt_at = first_attempt_at or sent_at
+            pause = pause_before_retry(attempt, getattr(error, "retry_after", None))
+            garbage = isinstance(error, UnexpectedAnswer) and attempt >= MAX_MALFORMED_RESPONSES
+            if garbage or pause > reader.seconds_left():
+                raise _given_up(source, error, may_run=first_attempt_at is not None) from error
+            warn(f"{error} Asking again in {pause:.0f} s.")
+            await reader.clock.sleep(pause)
+
+
+def _send_start(
+    reader: AccountSession, source: Source, sent_at: datetime, on_started: Callable[[Started], None]
+) -> Started:
+    job = reader.client.start_replication_job(source.id)
+    started = Started(job.job_name, job_start_time(job.job_name) or job.answered_at or sent_at)
+    on_started(started)
+    return started
+
+
+def stitch_time(reader: AccountSession) -> datetime:
+    """Return Stitch's time as of its latest answer: no later than whatever is asked for next."""
+    return reader.client.latest_answer_at or datetime.now(timezone.utc)
+
+
+async def _job_since(reader: AccountSession, source_id: int, instant: datetime) -> Started | None:
+    told = await reader.extraction_of(source_id)
+    listed = told.value if told is not None else None
+    began = began_at(listed) if listed is not None else None
+    if listed is None or began is None or began < instant or was_terminated(listed):
+        return None  # nothing resumes a terminated job, so the task needs another one
+    return Started(listed.job_name, began, is_found=True)
+
+
+def _given_up(source: Source, error: StitchError, *, may_run: bool) -> JobNotStarted:
+    state = "may or may not run: look at the source's page in Stitch" if may_run else "was not started"
+    return JobNotStarted(
+        f"Source {source.label}: no usable answer to the start of a replication job, so the job {state}. The "
+        f"last thing heard: {error}",
+        source_id=source.id,
+    )
+
+
+# Seconds that the poll before a stop may take, because Airflow 3 leaves a killed task 5 s in all.
+LOOK_PATIENCE = 2.0
+
+
+async def stop_job(
+    reader: AccountSession, goal: Goal, *, known: Observations | None = None, needs_poll: bool = False
+) -> bool:
+    """Stop the goal's job unless it has ended; return whether a stop was sent.
+
+    Stitch's stop takes no job name and ends whichever job of the source runs. So it is not sent if the job is
+    known to have ended, or if a fresh poll lists this job as completed, or a later one. A stop that Stitch
+    may have received is sent again only after a poll that shows the job still running.
+
+    :param known: what a wait for this job has seen.
+    :param needs_poll: wait for the poll until the reader's deadline, and never stop without it. False: if no
+        request is free within two seconds, a job that was not seen to end counts as running.
+    :raises StitchError: Stitch could not be reached in time, or refused.
+    """
+    if known is not None and evaluate_extraction(goal, known).over:
+        return False
+    attempt, maybe_sent = 0, False
+    while True:
+        is_running = await _is_running(reader, goal, needs_poll=needs_poll or maybe_sent)
+        if not is_running:
+            return maybe_sent
+        attempt += 1
+        try:
+            await asyncio.to_thread(reader.client.stop_replication_job, goal.source_id)
+        except (StitchUnavailable, UnexpectedAnswer) as error:
+            pause = pause_before_retry(attempt, getattr(error, "retry_after", None))
+            if not is_transient(error, attempt) or pause > reader.seconds_left():
+                raise
+            maybe_sent = maybe_sent or getattr(error, "maybe_received", True)
+            await reader.clock.sleep(pause)
+        else:
+            return True
+
+
+async def _is_running(reader: AccountSession, goal: Goal, *, needs_poll: bool) -> bool:
+    """Return whether the goal's job runs, as far as a fresh poll of the list shows."""
+    if needs_poll:
+        told = await reader.extraction_of(goal.source_id)
+        if told is None:
+            raise PhaseTimedOut(
+                f"Source {goal.source_name} ({goal.source_id}): Stitch did not list the source's extractions "
+                f"in time, so whether job {goal.job_name} still runs is not known. No stop was sent, because "
+                "it could end a later job. Raise the task's timeout, or check the source's page in Stitch.",
+                source_id=goal.source_id,
+                job_name=goal.job_name,
+            )
+    else:
+        try:
+            told = await asyncio.wait_for(reader.extraction_of(goal.source_id), LOOK_PATIENCE)
+        except asyncio.TimeoutError:
+            return True
+    listed = told.value if told is not None else None
+    if goal.began_at is None and listed is not None:
+        return False  # without the job's start time, a later job cannot be told from an earlier one
+    return not evaluate_extraction(goal, Observations(extraction=listed)).over

@@ -1,0 +1,1 @@
+"""Status requests, shared by all waiters of an account in one event loop."""

@@ -1,0 +1,104 @@
+"""Requests that Stitch did not answer, and when each may be made again.
+
+Stitch as a whole may be out of order, or a single page or log only: so all pause after a failure, and then it
+is another request's turn. What fails alone must not keep back whom other requests would serve.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_stitch.connect.errors import (
+    ExtractionLogUnavailable,
+    StitchUnavailable,
+    UnexpectedAnswer,
+)
+from airflow_provider_stitch.connect.transport import pause_before_retry
+from airflow_provider_stitch.replication.budget.limiter import WINDOW
+
+if TYPE_CHECKING:
+    from airflow_provider_stitch.connect.errors import StitchError
+    from airflow_provider_stitch.replication.polling.scheduler import Request
+
+# A request that failed so often, with others answered in between each time, fails alone.
+ISOLATED_AFTER = 5
+
+# Of the pause before a request that failed is made again, so much is the pause before any other.
+SHARED_BACKOFF_RATIO = 0.75
+
+# A response that Stitch does not document may have been cut, or come from something on the way. It is an
+# error only if it repeats.
+MAX_MALFORMED_RESPONSES = 5
+
+
+def is_transient(error: StitchError, attempt: int) -> bool:
+    """Say whether a request that failed may be answered later."""
+    if isinstance(error, UnexpectedAnswer) or error.is_doubtful:
+        return attempt < MAX_MALFORMED_RESPONSES
+    # A log's place is good for a while only: who wants the log asks Stitch anew.
+    return isinstance(error, StitchUnavailable) and not isinstance(error, ExtractionLogUnavailable)
+
+
+@dataclass(slots=True)
+class _FailureRecord:
+    attempts: int  #: that failed, one after the other
+    alone: int  #: of these the first, and each before which another request was answered
+    answers: int  #: to other requests, when the last failed
+    again_at: float
+
+
+class Backoff:
+    """The failures of one account's requests. Times are seconds of one clock."""
+
+    def __init__(self) -> None:
+        self._setbacks: dict[Request, _FailureRecord] = {}
+        self._in_a_row = 0
+        self._all_again_at = float("-inf")
+        self._answers = 0
+
+    def answered(self, request: Request) -> None:
+        """Take in that a request was answered."""
+        self.give_up(request)
+        self._answers += 1
+
+    def failed(self, request: Request, retry_after: float | None, now: float) -> int:
+        """Take in that a request failed, and return how often it has, one time after the other."""
+        recent = {
+            each: setback for each, setback in self._setbacks.items() if setback.again_at > now - WINDOW
+        }
+        before = recent.get(request)
+        attempts = before.attempts + 1 if before else 1
+        # An outage fails all: it says nothing of this one.
+        alone = before.alone + (self._answers > before.answers) if before else 1
+        self._in_a_row += 1
+        # All others have their turn in between, or one that is wanted at once would always be the first.
+        asked_for = retry_after or 0.0
+        pause = pause_before_retry(self._in_a_row, None)
+        self._all_again_at = now + max(pause * SHARED_BACKOFF_RATIO, asked_for)
+        pause = max(pause, pause_before_retry(attempts, None))
+        again_at = now + max(pause, asked_for + pause * (1 - SHARED_BACKOFF_RATIO))
+        self._setbacks = {**recent, request: _FailureRecord(attempts, alone, self._answers, again_at)}
+        return attempts
+
+    def give_up(self, request: Request) -> None:
+        """Begin anew, at once: whoever wanted a request is told what there is to say."""
+        self._setbacks.pop(request, None)
+        self._in_a_row = 0
+        self._all_again_at = float("-inf")
+
+    def is_isolated_failure(self, request: Request) -> bool:
+        """Say whether a request failed again and again while others were answered."""
+        setback = self._setbacks.get(request)
+        return setback is not None and setback.alone >= ISOLATED_AFTER
+
+    def free_in(self, request: Request, now: float) -> float:
+        """Return in how many seconds a request may be made, 0.0 or less for now."""
+        setback = self._setbacks.get(request)
+        return max(self._all_again_at, setback.again_at if setback else self._all_again_at) - now
+
+    def clock_was_set_back(self) -> None:
+        """Let every request be made at once: no instant that was noted tells anything any more."""
+        self._all_again_at = float("-inf")
+        for setback in self._setbacks.values():
+            setback.again_at = float("-inf")

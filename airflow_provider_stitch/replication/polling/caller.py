@@ -1,0 +1,264 @@
+"""Asks one Stitch account for one task: each request in a thread, retried as long as the task has time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from datetime import datetime, timezone
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from weakref import WeakKeyDictionary
+
+from airflow_provider_stitch.connect.errors import (
+    PhaseTimedOut,
+    RateLimited,
+    StitchError,
+)
+from airflow_provider_stitch.connect.transport import pause_before_retry
+from airflow_provider_stitch.replication.budget.gate import with_request_acquired
+from airflow_provider_stitch.replication.budget.limiter import RequestBudget, shared_budget
+from airflow_provider_stitch.replication.polling.backoff import is_transient
+from airflow_provider_stitch.replication.polling.concurrency import places
+from airflow_provider_stitch.replication.polling.log_throttle import PROGRESS_LOG
+from airflow_provider_stitch.replication.polling.poller import AccountPoller, account_poller
+from airflow_provider_stitch.replication.polling.queries import FRESH_ONLY, ExtractionQuery, Outage
+from airflow_provider_stitch.replication.polling.single_flight import SingleFlight
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+    from pathlib import Path
+
+    from airflow_provider_stitch.connect.client import StitchClient
+    from airflow_provider_stitch.connect.objects import Extraction, Source
+    from airflow_provider_stitch.replication.polling.queries import Query, QueryResult
+
+T = TypeVar("T")
+
+# Seconds for which a plan waits for others who begin to wait at the same time.
+GATHERING = 0.05
+
+
+class Clock(Protocol):
+    """This machine's time, for pauses and deadlines only: Stitch's own is what its answers tell."""
+
+    def time(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+    async def pause(self, seconds: float, wakened: asyncio.Event, *, busy: bool) -> None:
+        """Sleep, but not beyond `wakened`. It is `busy` while a request is under way, whose end wakens."""
+
+
+class SystemClock:
+    def time(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def pause(self, seconds: float, wakened: asyncio.Event, *, busy: bool) -> None:  # noqa: ARG002
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(wakened.wait(), seconds if seconds < float("inf") else None)
+        await asyncio.sleep(GATHERING)
+
+
+SYSTEM_CLOCK = SystemClock()
+
+
+class AccountSession:
+    """Asks Stitch about one account.
+
+    :param client: a client that does not retry by itself; pausing is done here, where it blocks nobody.
+    :param deadline: seconds since the epoch up to which an unavailable Stitch is asked again; None is for
+        ever.
+    :param budget: counts the requests that Stitch limits; None is that of the account.
+    :param budget_folder: where the processes of this host share the account's budget; None does not share it.
+    :param warn: told once of each outage.
+    """
+
+    # A thousand of these may be there.
+    __slots__ = (
+        *("_budget", "_budget_client", "_budget_folder", "_warn", "_was_told"),
+        *("client", "clock", "deadline"),
+    )
+
+    def __init__(
+        self,
+        client: StitchClient,
+        *,
+        deadline: float | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        budget: RequestBudget | None = None,
+        budget_folder: Path | None = None,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.client = client
+        self.clock = clock
+        self.deadline = deadline
+        self._budget = budget
+        self._budget_client: StitchClient | None = None  # None: the budget was given
+        self._budget_folder = budget_folder
+        self._warn = warn
+        self._was_told = False
+
+    def seconds_left(self) -> float:
+        """Return the seconds until the deadline, or infinity without one."""
+        return float("inf") if self.deadline is None else self.deadline - self.clock.time()
+
+    async def open(self, source_id: int) -> None:
+        """Find out, by way of a source, which account it is: for all that needs its budget, or its watch."""
+        if self.client.known_client_id is None:
+            await self.ask(lambda: self.client.client_id_by_way_of(source_id))
+
+    @property
+    def account(self) -> tuple[str, int]:
+        """Which account it is, once this is open."""
+        client_id = self.client.known_client_id
+        if client_id is None:
+            raise RuntimeError("This reader was not opened: which account it reads is not known yet.")
+        return self.client.base_url, client_id
+
+    @property
+    def budget(self) -> RequestBudget:
+        """The budget of this account, shared by all its readers, once this is open."""
+        # A client with a new token may have another number of requests, too.
+        if self._budget is None or self._budget_client not in (None, self.client):
+            self._budget = shared_budget(
+                self.account,
+                self.client.requests_per_10_minutes,
+                self._budget_folder,
+                connection_id=self.client.connection_id,
+            )
+            self._budget_client = self.client
+        return self._budget
+
+    # --- One request ------------------------------------------------------------------------------------
+
+    # Nobody stands between the one who asks and `_retry`: a thousand may, and each coroutine takes memory.
+
+    def ask(self, call: Callable[[], T]) -> Coroutine[Any, Any, T]:
+        """Return the answer of one call of the client, made in a thread.
+
+        :raises StitchError: what the client raised; an unavailable Stitch only when the deadline has passed.
+        """
+        return self._retry(partial(asyncio.to_thread, call), takes_place=True)
+
+    def call_limited(self, call: Callable[[], T]) -> Coroutine[Any, Any, T]:
+        """Return the answer of one call that counts against Stitch's limit, as `ask` does."""
+        return self._retry(partial(self.try_within_limit, call))
+
+    async def sources(self) -> list[Source]:
+        """Return the account's sources, asked for once for all in this event loop who want them now.
+
+        A thousand tasks may begin at once, and a list may hold thousands of sources.
+
+        :raises StitchError: as with `ask`.
+        """
+        lists = _source_lists.setdefault(asyncio.get_running_loop(), {})
+        if self.client not in lists:
+            lists[self.client] = SingleFlight(partial(asyncio.to_thread, self.client.list_sources))
+        return await self._retry(lists[self.client].answer)
+
+    async def _retry(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        *,
+        takes_place: bool = False,
+    ) -> T:
+        """Return what an attempt returns that is made again as long as Stitch does not answer.
+
+        :param takes_place: each attempt waits for one of a few places.
+        """
+        attempts = 0
+        taken = places() if takes_place else None
+        while True:
+            attempts += 1
+            if taken is not None:
+                await taken.acquire()
+            try:
+                return await attempt()
+            except StitchError as error:
+                pause = pause_before_retry(attempts, getattr(error, "retry_after", None))
+                if not is_transient(error, attempts) or pause > self.seconds_left():
+                    raise
+                if attempts == 1:
+                    await self._warn_in_turn(f"{error} Asking again until it answers.")
+            finally:
+                if taken is not None:
+                    taken.release()
+            await self.clock.sleep(pause)
+
+    async def _warn_in_turn(self, line: str) -> None:
+        await self.clock.sleep(PROGRESS_LOG.take())
+        self._warn(line)
+
+    async def try_within_limit(self, call: Callable[[], T]) -> T:
+        """Return the answer of one call that counts against Stitch's limit, or raise what it raised."""
+        budget = self.budget
+        while wait := await asyncio.to_thread(budget.take):
+            await self.clock.sleep(wait)
+        try:
+            return await asyncio.to_thread(with_request_acquired, call)
+        except RateLimited as error:
+            await asyncio.to_thread(budget.block, error.retry_after or budget.spacing)
+            raise
+        finally:
+            await asyncio.to_thread(budget.give_back)
+
+    # --- What is planned for all who wait ---------------------------------------------------------------
+
+    @property
+    def watch(self) -> AccountPoller:
+        """The account's watch in this event loop, once this is open."""
+        return account_poller(
+            self.account, lambda: AccountSession(self.client, clock=self.clock, budget=self.budget)
+        )
+
+    async def extraction_of(self, source_id: int) -> QueryResult[Extraction | None] | None:
+        """Return the source's listed extraction, its last completed one, asked for at once: see `told`."""
+        await self.open(source_id)
+        return await self.told(ExtractionQuery(self.client, None, FRESH_ONLY, source_id), None)
+
+    async def told(self, want: Query[T], until: float | None) -> QueryResult[T] | None:
+        """Return what answers a want; or None if nothing did in time.
+
+        :param until: seconds since the epoch up to which it may be planned; None wants it at once.
+        :raises StitchError: what Stitch, or the way to it, has against it.
+        """
+        want.urgent = until is None
+        want.until = min(float("inf") if at is None else at for at in (until, self.deadline))
+        watch = self.watch
+        while True:
+            try:
+                told = await watch.begin(want)
+            finally:
+                watch.end(want)
+            if not isinstance(told, Outage):
+                break
+            await self._warn_in_turn(told.line)
+        if told is None and self.seconds_left() <= 0:
+            if watch.trouble is not None:
+                raise watch.trouble
+            wait = (await asyncio.to_thread(self.budget.window)).free_in[0]
+            if wait > 0 and not self._was_told:
+                raise _out_of_requests(wait)
+        self._was_told = self._was_told or told is not None
+        return told
+
+
+_source_lists: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[StitchClient, SingleFlight[list[Source]]]]
+_source_lists = WeakKeyDictionary()
+
+
+def _out_of_requests(wait: float) -> PhaseTimedOut:
+    return PhaseTimedOut(
+        "The time to wait is over before Stitch may be asked again: all requests of these 10 minutes are "
+        f"used, or Stitch has asked for a pause, and the next is free in {wait:.0f} s. Raise the task's "
+        "timeout, or let fewer tasks wait."
+    )
+
+
+def stitch_time(told: QueryResult[Any]) -> datetime:
+    """Return Stitch's time of an answer; without a usable `Date` only this machine's clock is left."""
+    return told.at or datetime.now(timezone.utc)

@@ -1,0 +1,377 @@
+"""The one watch of an account in an event loop: whoever waits says what it wants to know, and is told.
+
+All wants together are planned (see `planner`): a page of a list is asked for once for all whom it serves, and
+when that shortens their waiting most. The watch begins with the first want and ends with the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections import deque
+from dataclasses import replace
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from airflow_provider_stitch.connect.errors import (
+    ExtractionLogUnavailable,
+    StitchBadRequest,
+    StitchError,
+    StitchNotFound,
+    StitchUnavailable,
+    UnexpectedAnswer,
+    UnknownSource,
+)
+from airflow_provider_stitch.connect.objects import Page
+from airflow_provider_stitch.replication.budget.limiter import WINDOW
+from airflow_provider_stitch.replication.polling import page_cache as listing
+from airflow_provider_stitch.replication.polling.backoff import Backoff, is_transient
+from airflow_provider_stitch.replication.polling.completion import DurationHistory
+from airflow_provider_stitch.replication.polling.page_cache import CachedPage, PageCache
+from airflow_provider_stitch.replication.polling.queries import (
+    FRESH_ONLY,
+    ExtractionQuery,
+    LoadsQuery,
+    Outage,
+    Query,
+    QueryResult,
+)
+from airflow_provider_stitch.replication.polling.scheduler import Candidate, Request, next_request
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+
+    from airflow_provider_stitch.connect.client import StitchClient
+    from airflow_provider_stitch.connect.extraction_log import ExtractionLog
+    from airflow_provider_stitch.connect.objects import Extraction, Load, Stream
+    from airflow_provider_stitch.replication.polling.caller import AccountSession
+    from airflow_provider_stitch.replication.polling.stream_id_index import StreamIdIndex
+
+T = TypeVar("T")
+
+# Requests under way at a time. A log may take minutes to read, and must not keep pages waiting.
+MOST_AT_ONCE = {"extractions": 2, "loads": 2, "log": 2}
+
+# So many of a source's jobs, and of an account's loads, are remembered for what they took.
+HISTORY_LENGTH = 5
+
+# So many of those who wait are seen to before the event loop goes round: of a thousand it would stand still.
+BATCH_SIZE = 20
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+# A sensor that pokes has a watch for each poke, and goes on where the last has left off.
+_serials = itertools.count(1)
+
+
+class AccountPoller:
+    """Asks Stitch for what is wanted, and tells all who want it.
+
+    :param reader: asks for this watch, without a deadline of its own.
+    """
+
+    def __init__(self, reader: AccountSession) -> None:
+        self.trouble: StitchError | None = None  #: why Stitch can't be asked at the moment
+        self._reader = reader
+        self._extractions: PageCache[Any] = listing.extractions()
+        self._loads: PageCache[Any] = listing.loads()
+        self._sequence = next(_serials)
+        self._wants: dict[Query[Any], None] = {}  # in the order in which they came
+        self._under_way: dict[Request, asyncio.Task[None]] = {}
+        self._asked_at: dict[Request, float] = {}
+        self._source_ids: dict[str, int] = {}
+        self._took: dict[int, tuple[tuple[str, float], ...]] = {}  # each source's latest jobs, and seconds
+        self._lags: deque[float] = deque(maxlen=HISTORY_LENGTH)
+        self._setbacks = Backoff()
+        self._wake_up = asyncio.Event()
+        self._driver: asyncio.Task[None] | None = None
+
+    @property
+    def serial(self) -> int:
+        """That of the latest request, which answers to later ones exceed."""
+        return self._sequence
+
+    def begin(self, want: Query[T]) -> asyncio.Future[QueryResult[T] | Outage | None]:
+        """Return what a want's answer will be: a `QueryResult`; an `Outage` when one begins; None if nothing answers
+        it before `want.until`; or a StitchError of what Stitch, or the way to it, has against it. Whoever
+        begins it ends it, too."""
+        want.future = asyncio.get_running_loop().create_future()
+        if want.since == FRESH_ONLY:
+            want.since = self._sequence
+        want.try_resolve(self._extractions, self._loads)
+        if not want.future.done():
+            self._wants[want] = None
+            self._wake_up.set()
+            if self._driver is None or self._driver.done():
+                self._driver = asyncio.ensure_future(self._drive())
+        return want.future
+
+    def end(self, want: Query[Any]) -> None:
+        """Take in that nobody waits for a want any more."""
+        if want in self._wants:
+            del self._wants[want]
+            self._wake_up.set()
+
+    # --- What is learned on the way ---------------------------------------------------------------------
+
+    def job_durations(self, source_id: int) -> DurationHistory | None:
+        """Return how long this source's jobs took, as far as anybody saw."""
+        return DurationHistory.of([seconds for _, seconds in self._took.get(source_id, ())])
+
+    def experience_of_loads(self) -> DurationHistory | None:
+        """Return how long after its last flush a source was loaded, as far as anybody saw."""
+        return DurationHistory.of(self._lags)
+
+    def record_load_lag(self, seconds: float) -> None:
+        """Take in how long after its last flush a source was loaded."""
+        self._lags.append(seconds)
+
+    def _record_durations(self, page: Page[Extraction]) -> None:
+        wanted = {want.source_id for want in self._wants if isinstance(want, ExtractionQuery)}
+        for listed in page.records:
+            if listed.source_id in wanted and listed.start_time and listed.completion_time:
+                seconds = (listed.completion_time - listed.start_time).total_seconds()
+                others = (each for each in self._took.get(listed.source_id, ()) if each[0] != listed.job_name)
+                self._took[listed.source_id] = (*others, (listed.job_name, seconds))[-HISTORY_LENGTH:]
+
+    # --- Asking -----------------------------------------------------------------------------------------
+
+    async def _drive(self) -> None:
+        """Make requests as they are planned, until nobody wants anything."""
+        latest = float("-inf")
+        try:
+            while self._wants:
+                self._wake_up.clear()
+                now = self._reader.clock.time()
+                # What was planned by a clock that was set back since has to be planned anew.
+                was_set_back, latest = now < latest, now
+                if was_set_back:
+                    self._setbacks.clock_was_set_back()
+                over = [
+                    want for want in self._wants if want.until <= now or (was_set_back and not want.urgent)
+                ]
+                async for want in _in_batches(over):
+                    want.settle(None)
+                if over or any(want.future.done() for want in self._wants):
+                    await asyncio.sleep(0)  # for them to go
+                    continue
+                step = await self._next_step(now)
+                if isinstance(step, Request):
+                    # Who wanted it may have gone while the plan was made.
+                    if (asker := next(self._wanting(step), None)) is not None:
+                        self._begin(step, asker.client, now)
+                    continue
+                pause = min(step, *(want.until - now for want in self._wants))
+                await self._reader.clock.pause(pause, self._wake_up, busy=bool(self._under_way))
+        except Exception as error:
+            for want in self._wants:
+                want.fail(error)
+            raise
+
+    async def _next_step(self, now: float) -> Request | float:
+        under_way = [request.what for request in self._under_way]
+        served: dict[Request, list[Query[Any]]] = {}
+        for want in self._wants:
+            for request in want.requests:
+                busy = under_way.count(request.what) >= MOST_AT_ONCE[request.what]
+                if request not in self._under_way and not busy:
+                    served.setdefault(request, []).append(want)
+        if not served or (self.trouble is not None and under_way):
+            return float("inf")
+        free_in = {request: self._setbacks.free_in(request, now) for request in served}
+        if min(free_in.values()) > 0:
+            return min(free_in.values())
+        candidates = [
+            Candidate(
+                request,
+                [want.prospect for want in wants if want.prospect is not None],
+                urgent=any(want.urgent or want.prospect is None for want in wants),
+                asked_at=self._asked_at.get(request, float("-inf")),
+            )
+            for request, wants in served.items()
+            if free_in[request] <= 0
+        ]
+        budget = self._reader.budget
+        # In a thread, since a file may tell how much is left, and a plan for thousands takes a while.
+        return await asyncio.to_thread(lambda: next_request(candidates, budget.window(), now))
+
+    def _begin(self, request: Request, client: StitchClient, now: float) -> None:
+        self._sequence = next(_serials)
+        self._asked_at = {each: at for each, at in self._asked_at.items() if at > now - WINDOW}
+        self._asked_at[request] = now
+        self._under_way[request] = asyncio.ensure_future(self._ask(request, client, self._sequence, now))
+
+    async def _ask(self, request: Request, client: StitchClient, serial: int, asked_at: float) -> None:
+        over = threading.Event()
+        try:
+            answer = await self._reader.try_within_limit(partial(_call, client, request, over.is_set))
+            if isinstance(answer, Page):
+                _raise_if_useless(answer, list(self._wanting(request)))
+            self.trouble = None
+            self._setbacks.answered(request)
+            if isinstance(answer, Page):
+                await self._handle_page(request, client, answer, serial, asked_at)
+            else:
+                async for want in _in_batches(self._wanting(request)):
+                    want.settle(QueryResult(answer, client.latest_answer_at, asked_at, serial))
+        except Exception as error:  # noqa: BLE001 - it is handed on to whoever wants the answer
+            refusal = await self._handle_transient_failure(request, error)
+            if refusal is not None:
+                await self._handle_error(request, client, refusal, serial, asked_at)
+        finally:
+            over.set()  # a long log would keep its thread, and that an event loop which is to end
+            del self._under_way[request]
+            self._wake_up.set()
+
+    def _wanting(self, request: Request) -> Iterator[Query[Any]]:
+        return (want for want in self._wants if request in want.requests)
+
+    async def _handle_page(
+        self, request: Request, client: StitchClient, page: Page[Any], serial: int, asked_at: float
+    ) -> None:
+        if request.what == "extractions":
+            self._record_durations(page)
+        if page.number != request.key:
+            self._note(request, _empty_page(int(request.key)), serial, asked_at)
+        self._note(request, page, serial, asked_at)
+        if request.what == "loads" and self._loads.unlisted_sort_key is not None:
+            await self._load_stream_ids(self._loads.unlisted_sort_key, client, page)
+        await self._look_up(request, page)
+
+    async def _load_stream_ids(self, ids: StreamIdIndex, client: StitchClient, page: Page[Load]) -> None:
+        """Request the stream ids that order a page of loads; these requests are not rate-limited.
+
+        The ids only make a search cheaper, so no failure here fails a wait.
+        """
+        wanted = {want.source_name for want in self._wants if isinstance(want, LoadsQuery)}
+        while (source_name := ids.unknown(page.records, wanted)) is not None:
+            try:
+                streams = await self._streams_of(source_name, client)
+            except (StitchNotFound, StitchBadRequest, UnknownSource):
+                streams = []  # a source that is deleted, or whose rows are pushed to Stitch
+            except StitchError:
+                break  # the next page tries again
+            ids.learn(source_name, streams)
+        self._loads.learned()
+
+    async def _streams_of(self, source_name: str, client: StitchClient) -> list[Stream]:
+        if source_name not in self._source_ids:
+            sources = await asyncio.to_thread(client.list_sources)
+            sources.sort(key=lambda source: source.deleted_at is None)  # of namesakes the living one
+            self._source_ids = {source.name: source.id for source in sources}
+        source_id = self._source_ids.get(source_name)
+        return [] if source_id is None else await asyncio.to_thread(client.list_streams, source_id)
+
+    def _note(self, request: Request, page: Page[Any], serial: int, asked_at: float) -> None:
+        records: dict[Hashable, tuple[Any, ...]] = {}
+        # What the rules do not know of is let go: a thousand records may be remembered.
+        page = replace(page, records=tuple(replace(record, raw=NOTHING) for record in page.records))
+        for record in page.records:
+            key = record.source_id if request.what == "extractions" else record.source_name
+            records[key] = (*records.get(key, ()), record)
+        listed = self._extractions if request.what == "extractions" else self._loads
+        needed_since = min((want.since for want in self._wants), default=serial)
+        listed.add(CachedPage(page, serial, asked_at, records), needed_since)
+
+    async def _look_up(self, request: Request, page: Page[Any] | None = None) -> None:
+        async for want in _in_batches(self._wanting(request)):
+            # A record that cannot be read is not absent; the page is requested again for it.
+            if page is None or _error_for(want, page) is None:
+                want.try_resolve(self._extractions, self._loads)
+
+    async def _handle_error(
+        self, request: Request, client: StitchClient, error: Exception, serial: int, asked_at: float
+    ) -> None:
+        if _is_no_page(request, error):
+            self._note(request, _empty_page(int(request.key)), serial, asked_at)
+            await self._look_up(request)
+            return
+        async for want in _in_batches(self._wanting(request)):
+            if want.client is client:  # another connection to the account may have a better token
+                want.fail(error)
+
+    async def _handle_transient_failure(self, request: Request, error: Exception) -> Exception | None:
+        """Let a request be made again later if it may be answered then; if not, return what is against it.
+
+        All who wait are told at once, at its first failure, if Stitch could be asked before.
+        """
+        may_pass = isinstance(error, (StitchUnavailable, UnexpectedAnswer)) or (
+            isinstance(error, StitchError) and error.is_doubtful
+        )
+        if not isinstance(error, StitchError) or not may_pass or _is_no_page(request, error):
+            self.trouble = None
+            self._setbacks.answered(request)
+            return error
+        retry_after = getattr(error, "retry_after", None)
+        attempts = self._setbacks.failed(request, retry_after, self._reader.clock.time())
+        is_isolated_failure = request.what == "log" and self._setbacks.is_isolated_failure(request)
+        if is_isolated_failure or not is_transient(error, attempts):
+            self.trouble = None
+            self._setbacks.give_up(request)
+            is_no_log = request.what == "log" and isinstance(error, StitchBadRequest)
+            return ExtractionLogUnavailable(str(error)) if is_isolated_failure or is_no_log else error
+        is_new, self.trouble = self.trouble is None and attempts == 1, error
+        if is_new:
+            outage = Outage(f"{error} Asking again until it answers.")
+            async for want in _in_batches(self._wants):
+                want.settle(outage)
+        return None
+
+
+async def _in_batches(wants: Iterable[Query[T]]) -> AsyncIterator[Query[T]]:
+    for number, want in enumerate(list(wants), 1):
+        yield want
+        if number % BATCH_SIZE == 0:
+            await asyncio.sleep(0)
+
+
+def _call(
+    client: StitchClient, request: Request, given_up: Callable[[], bool]
+) -> Page[Extraction] | Page[Load] | ExtractionLog:
+    if request.what == "extractions":
+        return client.list_extractions(int(request.key))
+    if request.what == "loads":
+        return client.list_loads(int(request.key))
+    return client.get_extraction_log(str(request.key), given_up=given_up)
+
+
+def _error_for(want: Query[Any], page: Page[Any]) -> UnexpectedAnswer | None:
+    """Return why a page does not contain what is wanted in a form that can be read; None if it may."""
+    return next((each.error for each in page.malformed if want.concerns(each.source)), None)
+
+
+def _raise_if_useless(page: Page[Any], wants: Sequence[Query[Any]]) -> None:
+    """Raise if the records of all wants are malformed; other sources' malformed records do not matter."""
+    errors = [_error_for(want, page) for want in wants] if page.malformed else []
+    if errors and errors[0] is not None and None not in errors:
+        raise errors[0]
+
+
+def _is_no_page(request: Request, error: Exception) -> bool:
+    """Return whether an error says that a remembered page is gone.
+
+    The response to a page beyond the last is not documented.
+    """
+    is_missing = isinstance(error, (StitchNotFound, StitchBadRequest))
+    return is_missing and request.what != "log" and request.key != 1
+
+
+def _empty_page(number: int) -> Page[Any]:
+    return Page(records=(), number=number, total=100 * (number - 1), answered_at=None, next_page=None)
+
+
+_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, AccountPoller]] = WeakKeyDictionary()
+
+
+def account_poller(account: Hashable, reader: Callable[[], AccountSession]) -> AccountPoller:
+    """Return what all who wait for `account` in the running event loop share.
+
+    :param reader: makes the reader that asks for them all, if there is no watch yet.
+    """
+    watches = _watches.setdefault(asyncio.get_running_loop(), {})
+    if account not in watches:
+        watches[account] = AccountPoller(reader())
+    return watches[account]

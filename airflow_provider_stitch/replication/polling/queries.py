@@ -1,0 +1,205 @@
+"""What a waiter wants to know of an account, and which requests would tell it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from airflow_provider_stitch.replication.polling.page_cache import CachedPage, PageCache, SourceKey, StreamKey
+from airflow_provider_stitch.replication.polling.scheduler import Request
+from airflow_provider_stitch.replication.rules.extraction import began_at
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Collection, Iterable, Sequence
+
+    from airflow_provider_stitch.connect.client import StitchClient
+    from airflow_provider_stitch.connect.objects import Extraction, Load
+    from airflow_provider_stitch.replication.polling.completion import CompletionEstimate
+
+T = TypeVar("T")
+
+ANY_CACHED = -1
+"""The serial of those who take any answer that is still remembered."""
+
+_LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
+
+FRESH_ONLY = -2
+"""That of those who take an answer to a later request than the latest so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult(Generic[T]):
+    """An answer to a want."""
+
+    value: T
+    at: datetime | None  #: Stitch's own time of the (oldest) answer
+    asked_at: float  #: when it was asked for, by this machine's clock
+    serial: int  #: of the (oldest) request: who has this answer wants a later one next
+
+
+class Outage(NamedTuple):
+    """Instead of an answer: Stitch can't be asked at the moment. Who is told so says it, and goes on."""
+
+    line: str
+
+
+@dataclass(eq=False, slots=True)
+class Query(Generic[T]):
+    """What one waiter wants to know.
+
+    :param client: asks for it.
+    :param prospect: when the answer may be another than before.
+    :param since: only answers to requests with a higher serial count.
+    """
+
+    client: StitchClient
+    prospect: CompletionEstimate | None
+    since: int
+    #: Those that would tell, or lead further.
+    requests: tuple[Request, ...] = field(default=(), init=False)
+    #: It is wanted at once, and not when it serves all who wait best.
+    urgent: bool = field(default=False, init=False)
+    #: Nobody waits for it any longer than that, by the watch's clock.
+    until: float = field(default=math.inf, init=False)
+    #: Set once somebody waits for it.
+    future: asyncio.Future[QueryResult[T] | Outage | None] = field(init=False)
+
+    def try_resolve(self, extractions: PageCache[Extraction], loads: PageCache[Load]) -> None:
+        """Settle if what is known answers this want, or else say which requests would."""
+        raise NotImplementedError
+
+    def concerns(self, source: object) -> bool:  # noqa: ARG002
+        """Return whether a listed record of this source (id or name) may be wanted."""
+        return False
+
+    def settle(self, told: QueryResult[T] | Outage | None) -> None:
+        if not self.future.done():
+            self.future.set_result(told)
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+@dataclass(eq=False, slots=True)
+class ExtractionQuery(Query["Extraction | None"]):
+    """The listed extraction of a source; None if the list has none.
+
+    :param takes_known: an answer that is still remembered counts, too, if it lists the source.
+    """
+
+    source_id: int
+    accept_cached: bool = False
+
+    def try_resolve(self, extractions: PageCache[Extraction], loads: PageCache[Load]) -> None:  # noqa: ARG002
+        key = SourceKey(self.source_id)
+        fresh = extractions.since(self.since)
+        for look in reversed(extractions.since(ANY_CACHED) if self.accept_cached else fresh):
+            if self.source_id in look.records:
+                extractions.remember(key, look.page.number)
+                self.settle(_told([look], _newest(look.records[self.source_id])))
+                return
+        page = extractions.next_page(key, self.since)
+        if page is None:
+            self.settle(_told(fresh, None))
+        else:
+            self.requests = _for_extractions(page)
+
+    def concerns(self, source: object) -> bool:
+        return source == self.source_id
+
+
+@dataclass(eq=False, slots=True)
+class LoadsQuery(Query["list[Load] | None"]):
+    """The loads of a source's streams; None if all are wanted and the list is too long to be read for that.
+
+    :param expected: of each stream the names under which its load may be listed, and how many there may be;
+        None wants all loads of the source.
+    """
+
+    source_name: str
+    expected: Sequence[tuple[Collection[str], int]] | None
+
+    def try_resolve(self, extractions: PageCache[Extraction], loads: PageCache[Load]) -> None:  # noqa: ARG002
+        fresh = loads.since(self.since)
+        if self.expected is None and loads.last_page is not None and not loads.is_small:
+            self.settle(_told(fresh or list(loads.looks.values()), None))
+            return
+        found = _loads_in(fresh, self.source_name)
+        pages = self._all_pages(fresh, loads) if self.expected is None else self._pages_of(found, loads)
+        self.requests = tuple(Request("loads", page) for page in sorted(pages))
+        if not pages:
+            self.settle(_told(fresh, found))
+            for look in fresh:
+                for load in look.records.get(self.source_name, ()):
+                    loads.remember(StreamKey(load.source_name, load.stream_name), look.page.number)
+
+    def concerns(self, source: object) -> bool:
+        return source == self.source_name
+
+    def _all_pages(self, fresh: Sequence[CachedPage[Load]], loads: PageCache[Load]) -> set[int]:
+        return set(range(1, (loads.last_page or 1) + 1)) - {look.page.number for look in fresh}
+
+    def _pages_of(self, found: Sequence[Load], loads: PageCache[Load]) -> set[int]:
+        pages = set()
+        times = Counter(load.stream_name for load in found)
+        for names, number in self.expected or ():
+            if sum(times[name] for name in set(names)) < number:
+                keys = [StreamKey(self.source_name, name) for name in names]
+                # What was found by one of its names is looked for by the others only if it is gone there.
+                placed = self._next_pages(filter(loads.has_known_page, keys), loads)
+                pages |= placed or self._next_pages(keys, loads)
+        return pages
+
+    def _next_pages(self, keys: Iterable[StreamKey], loads: PageCache[Load]) -> set[int]:
+        pages = {loads.next_page(key, self.since) for key in keys}
+        return {page for page in pages if page is not None}
+
+
+@dataclass(eq=False, slots=True)
+class LogQuery(Query[Any]):
+    """The log of a job. It is read at a request of its own for each who wants it."""
+
+    job_name: str
+
+    def try_resolve(self, extractions: PageCache[Extraction], loads: PageCache[Load]) -> None:  # noqa: ARG002
+        self.requests = (Request("log", self.job_name),)
+
+
+@lru_cache(maxsize=1024)
+def _for_extractions(page: int) -> tuple[Request]:
+    """Return one and the same tuple for all whom a page serves: it takes memory as long as they wait."""
+    return (Request("extractions", page),)
+
+
+def _newest(records: Sequence[Extraction]) -> Extraction:
+    """Return the job that started last: the list has one record per source, so any other one is stale."""
+    return max(records, key=lambda record: began_at(record) or _LONG_AGO)
+
+
+def _told(looks: Sequence[CachedPage[Any]], value: T) -> QueryResult[T]:
+    times = [look.page.answered_at for look in looks if look.page.answered_at is not None]
+    return QueryResult(
+        value,
+        at=min(times, default=None),
+        asked_at=min((look.asked_at for look in looks), default=float("-inf")),
+        serial=min((look.serial for look in looks), default=ANY_CACHED),
+    )
+
+
+def _loads_in(looks: Sequence[CachedPage[Load]], source_name: str) -> list[Load]:
+    found: list[Load] = []
+    known: dict[str, list[Load]] = {}  # by stream, for there may be 10,000
+    for look in looks:
+        # A record that moved to the next page between two requests comes twice; two on one page are two.
+        records = look.records.get(source_name, ())
+        new = [load for load in records if load not in known.get(load.stream_name, ())]
+        for load in new:
+            known.setdefault(load.stream_name, []).append(load)
+        found += new
+    return found

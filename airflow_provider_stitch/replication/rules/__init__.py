@@ -1,0 +1,1 @@
+"""When is a phase finished? Pure functions, without I/O."""

@@ -1,0 +1,152 @@
+"""A new tenant from nothing to loaded rows in one run: the account first, then the example as it stands."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_stitch.emulator import StitchEmulator
+from airflow_provider_stitch.operators.stitch import (
+    StitchCreateAccountOperator,
+    StitchCreateDestinationOperator,
+    StitchCreateSourceOperator,
+    StitchRunReplicationJobOperator,
+    StitchSelectStreamsOperator,
+)
+from airflow_provider_stitch.sensors.stitch import StitchConnectionCheckSensor, StitchStructureSyncSensor
+from tests.airflow.conftest import load_dag
+from tests.airflow.test_example_dags import FOLDER
+from tests.airflow.test_secret_leaks import left_behind
+from tests.support.secret_encodings import forms_in
+
+GITHUB_TOKEN = 'ghp_tenant/hush+12345"67\\890'
+WAREHOUSE_PASSWORD = "warehouse&hush=<12345>67'890%2F"
+
+
+@pytest.fixture
+def stitch(monkeypatch):
+    with StitchEmulator(speed=600) as stitch:
+        partner = {
+            "conn_type": "stitch",
+            "host": stitch.url,
+            "extra": {"partner_id": stitch.partner_id, "partner_secret": stitch.partner_secret},
+        }
+        for name, fields in {
+            "PARTNER": partner,
+            "TENANT_GITHUB": {"conn_type": "generic", "password": GITHUB_TOKEN},
+            "TENANT_WAREHOUSE": {
+                "conn_type": "postgres",
+                "host": "pg.acme.example",
+                "schema": "dwh",
+                "login": "stitch",
+                "password": WAREHOUSE_PASSWORD,
+            },
+        }.items():
+            monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps(fields))
+        yield stitch
+
+
+def onboarding(airflow, stitch, store, deferrable):
+    """All steps, each in the account that the first one creates."""
+    in_account = {"stitch_conn_id": "tenant", "retries": 0}
+    wait = {"deferrable": deferrable, **in_account}
+    with airflow.dag() as dag:
+        account = StitchCreateAccountOperator(
+            task_id="create_account",
+            stitch_conn_id="partner",
+            company="Acme",
+            user_email="ada@acme.example",
+            first_name="Ada",
+            last_name="Example",
+            region="us-east-1",
+            connection_id="tenant",
+            store=store,
+        )
+        destination = StitchCreateDestinationOperator(
+            task_id="create_destination",
+            destination_type="postgres",
+            name="Warehouse",
+            properties={
+                "host": "{{ conn.tenant_warehouse.host }}",
+                "port": 5432,
+                "database": "dwh",
+                "username": "{{ conn.tenant_warehouse.login }}",
+            },
+            credentials={"password": "{{ conn.tenant_warehouse.password }}"},
+            poll_interval=0.1,
+            **in_account,
+        )
+        source = StitchCreateSourceOperator(
+            task_id="create_source",
+            source_type="platform.github",
+            display_name="GitHub",
+            properties={"repository": "acme/shop", "start_date": "2025-01-01T00:00:00Z"},
+            credentials={"access_token": "{{ conn.tenant_github.password }}"},
+            destination="Warehouse",
+            **in_account,
+        )
+        after = "{{ ti.xcom_pull(task_ids='create_source')['checked_after'] }}"
+        wanted = {"source": "GitHub", "started_after": after}
+        connected = StitchConnectionCheckSensor(task_id="connected", poke_interval=0.2, **wanted, **wait)
+        synced = StitchStructureSyncSensor(task_id="synced", poke_interval=0.2, **wanted, **wait)
+        select = StitchSelectStreamsOperator(
+            task_id="select", source="GitHub", streams={"commits": None, "issues": None}, **in_account
+        )
+        load = StitchRunReplicationJobOperator(task_id="load", source="GitHub", **wait)
+        account >> destination >> source >> connected >> synced >> select >> load
+    return airflow.run(dag)
+
+
+def test_a_tenant_comes_from_nothing_to_loaded_rows(airflow, stitch, monkeypatch, deferrable):
+    kept = {}
+
+    def store(conn_id, text):
+        """A secrets backend: here the environment."""
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", text)
+        if conn_id != "tenant":
+            return  # The operator tries out with another id that Airflow finds what it stores.
+        kept.update(json.loads(text))
+        if "login" in kept:
+            streams = {"commits": 120, "issues": 7, "pulls": 3}
+            stitch.account(int(kept["login"])).plan_new_sources("platform.github", streams=streams)
+
+    ran = onboarding(airflow, stitch, store, deferrable)
+
+    assert ran.state == "success"
+    loaded = ran.xcom["load"]["streams"]
+    assert {name: stream["rows"] for name, stream in loaded.items()} == {"commits": 120, "issues": 7}
+    assert ran.xcom["select"]["changes"]["commits"]["selected"] is True
+    secrets = [kept["password"], GITHUB_TOKEN, WAREHOUSE_PASSWORD, stitch.partner_id, stitch.partner_secret]
+    remains = left_behind()
+    assert b"create_destination" in remains, "the database was looked at"
+    for secret in secrets:
+        assert forms_in(secret, ran.output.encode()) == []
+        assert forms_in(secret, remains) == []
+
+
+def test_the_example_runs_again_and_changes_nothing(airflow, monkeypatch, stitch):
+    monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", stitch.connection_json())
+    stitch.delete_destinations()
+    stitch.plan_new_sources("platform.github", streams={"commits": 120, "issues": 0})
+    path = FOLDER / "stitch_onboard_tenant.py"
+
+    first = airflow.run(load_dag(path))
+    before = len(stitch.requests)
+    second = airflow.run(load_dag(path))
+
+    assert (first.state, second.state) == ("success", "success")
+    changes = [
+        (request.method, request.path.rpartition("/")[2])
+        for request in stitch.requests[before:]
+        if request.method != "GET"
+    ]
+    assert changes == [("POST", "sync")]
+    assert first.xcom["create_source"]["created"] is True
+    assert first.xcom["first_rows"]["streams"]["commits"]["rows"] == 120
+    created = [second.xcom[task]["created"] for task in ("create_destination", "create_source")]
+    changed = [
+        second.xcom[task]["changed"] for task in ("create_destination", "create_source", "select_streams")
+    ]
+    assert created == [False, False]
+    assert changed == [[], [], False]

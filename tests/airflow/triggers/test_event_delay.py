@@ -1,0 +1,66 @@
+"""A trigger fires no earlier than Airflow's scheduler can know that the worker before it has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timezone
+
+import pytest
+
+from airflow_provider_stitch.replication.outcome import Outcome
+from airflow_provider_stitch.replication.rules.goal import Goal
+from airflow_provider_stitch.replication.waiter import Waiter
+from airflow_provider_stitch.triggers.sensor import StitchSensorTrigger
+from airflow_provider_stitch.triggers.stitch import EVENT_DELAY, StitchPhaseTrigger
+
+
+class Clock:
+    """A clock that only sleeping and the test move."""
+
+    def __init__(self):
+        self.now = 1_000.0
+
+    def time(self):
+        return self.now
+
+    async def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.mark.parametrize(
+    ("wait_seconds", "kind", "trigger_id", "fires_after"),
+    [
+        pytest.param(0, StitchPhaseTrigger, 1, EVENT_DELAY, id="job has ended already"),
+        pytest.param(3, StitchPhaseTrigger, 1, EVENT_DELAY, id="job ends soon"),
+        pytest.param(3600, StitchPhaseTrigger, 1, 3600, id="job ends later"),
+        pytest.param(0, StitchPhaseTrigger, None, 0, id="dag.test, without an executor"),
+        pytest.param(0, StitchSensorTrigger, 1, 0, id="no worker before"),
+    ],
+)
+def test_trigger_holds_its_event_after_a_worker_has_deferred_the_task(
+    stitch, github, monkeypatch, wait_seconds, kind, trigger_id, fires_after
+):
+    clock = Clock()
+    goal = Goal(
+        "loading", github, "github", stitch.client_id, started_after=datetime(2026, 1, 1, tzinfo=timezone.utc)
+    )
+
+    async def wait(watch):
+        clock.now += wait_seconds
+        return Outcome(goal.to_dict(), {})
+
+    async def began(trigger):
+        trigger.goal = goal
+
+    monkeypatch.setattr(Waiter, "wait", wait)
+    monkeypatch.setattr(StitchPhaseTrigger, "clock", clock)
+    monkeypatch.setattr(StitchSensorTrigger, "_begin", began)
+    arguments = {"goal": goal.to_dict()}
+    if kind is StitchSensorTrigger:
+        arguments = {"phase": "loading", "source": "github", "load_settle": 120.0, "quiet_period": 900.0}
+    trigger = kind(stitch_conn_id="stitch_default", **arguments)
+    trigger.trigger_id = trigger_id
+
+    asyncio.run(trigger.run().__anext__())
+
+    assert clock.now - 1_000.0 == fires_after

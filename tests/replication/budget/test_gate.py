@@ -1,0 +1,133 @@
+"""A client in a user's own code acquires its status requests from the shared budget."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from airflow_provider_stitch.connect.errors import (
+    ExtractionLogNotFound,
+    RateLimited,
+    StitchConfigurationError,
+)
+from airflow_provider_stitch.replication.budget.gate import BudgetGate
+from airflow_provider_stitch.replication.budget.limiter import WINDOW, RequestBudget
+from airflow_provider_stitch.replication.polling.caller import AccountSession
+from tests.support.budget_worker import Time
+
+
+class Sleeper(Time):
+    """A clock that only sleeping moves."""
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def time():
+    return Sleeper()
+
+
+@pytest.fixture
+def budget(time):
+    return RequestBudget(3, monotonic=time)
+
+
+@pytest.fixture
+def gate(waiter, time, budget):
+    waiter.client.request_budget = BudgetGate(waiter.client, budget=budget, sleep=time.sleep, monotonic=time)
+    return waiter.client
+
+
+def used(budget: RequestBudget) -> int:
+    return sum(free_in > 0 for free_in in budget.window().free_in)
+
+
+def test_client_acquires_each_extraction_page_load_page_and_log(stitch, gate, budget):
+    gate.list_extractions()
+    gate.list_loads()
+    with pytest.raises(ExtractionLogNotFound):
+        gate.get_extraction_log("104857.1.sync.00000000-0000-1000-8000-000000000000")
+
+    assert used(budget) == 3
+    assert len(stitch.limited_requests) == 3
+
+
+def test_client_acquires_nothing_for_other_requests(stitch, gate, budget):
+    source_id = stitch.add_source("github", streams={"commits": 1})
+    gate.list_sources()
+    gate.list_streams(source_id)
+    gate.start_replication_job(source_id)
+
+    assert used(budget) == 0
+
+
+def test_call_waits_for_a_free_request_and_logs_it_once(gate, time, budget, caplog):
+    caplog.set_level(logging.INFO)
+    for _ in range(3):
+        gate.list_loads()
+
+    gate.list_loads()
+
+    assert time.now == WINDOW
+    lines = [each.getMessage() for each in caplog.records if "Waiting for a free" in each.getMessage()]
+    assert len(lines) == 1
+    assert "account 104857" in lines[0]
+    assert "600 s" in lines[0]
+
+
+def test_call_that_waits_too_long_raises_with_the_seconds_until_the_next_request(waiter, time, budget):
+    client = waiter.client
+    client.request_budget = BudgetGate(client, budget=budget, timeout=60, sleep=time.sleep, monotonic=time)
+    for _ in range(3):
+        client.list_loads()
+    time.now = 100
+
+    with pytest.raises(RateLimited, match=r"next one is free in 500 s.*at most 60 s") as caught:
+        client.list_loads()
+
+    assert caught.value.retry_after == 500
+    assert caught.value.maybe_received is False
+    assert time.now == 100
+
+
+def test_many_calls_stay_within_the_limit(stitch, gate, time):
+    for _ in range(12):
+        gate.list_extractions()
+
+    assert len(stitch.limited_requests) == 12
+    assert time.now == 3 * WINDOW
+
+
+def test_a_429_holds_back_all_who_share_the_budget(stitch, gate, budget):
+    stitch.fail("GET", "/loads", status=429, headers={"Retry-After": "90"})
+
+    with pytest.raises(RateLimited):
+        gate.list_loads()
+
+    assert budget.take() == 90
+
+
+def test_each_try_of_a_repeated_call_is_acquired(stitch, gate, budget):
+    stitch.fail("GET", "/loads", status=500, times=1)
+
+    gate._transport._sleep = lambda _: None
+    gate.with_retries(60).list_loads()
+
+    assert used(budget) == 2
+
+
+def test_request_of_a_waiting_task_is_acquired_once(gate, time, budget):
+    """Operators wait with the hook's client, but acquire in their event loop."""
+    reader = AccountSession(gate, budget=budget)
+
+    asyncio.run(reader.try_within_limit(gate.list_loads))
+
+    assert used(budget) == 1
+
+
+def test_timeout_that_is_no_number_of_seconds_is_refused(waiter):
+    with pytest.raises(StitchConfigurationError, match="budget_timeout"):
+        BudgetGate(waiter.client, timeout=-1)

@@ -1,0 +1,61 @@
+"""When may a request be made again that Stitch did not answer? Rules of times."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_stitch.replication.polling.backoff import ISOLATED_AFTER, Backoff
+from airflow_provider_stitch.replication.polling.scheduler import Request
+
+LOG, PAGE = Request("log", "104857.310001.sync.a"), Request("extractions", 1)
+
+
+def test_after_a_failure_another_request_has_its_turn_first():
+    setbacks = Backoff()
+    for _ in range(10):
+        setbacks.failed(LOG, None, now=0.0)
+
+        assert 0 < setbacks.free_in(PAGE, 0.0) < setbacks.free_in(LOG, 0.0)
+
+
+@pytest.mark.parametrize("request_", [LOG, PAGE])
+def test_what_stitch_asks_for_is_kept_for_all(request_):
+    setbacks = Backoff()
+
+    setbacks.failed(LOG, 700.0, now=0.0)
+
+    assert setbacks.free_in(request_, 0.0) >= 700
+
+
+def test_an_answer_lets_all_go_on_but_what_fails_alone():
+    setbacks = Backoff()
+    for _ in range(ISOLATED_AFTER):
+        assert not setbacks.is_isolated_failure(LOG)
+        setbacks.failed(LOG, None, now=0.0)
+        setbacks.answered(PAGE)
+
+    assert setbacks.is_isolated_failure(LOG)
+    assert setbacks.free_in(PAGE, 0.0) <= 0
+    assert setbacks.free_in(LOG, 0.0) > 10
+
+
+def test_what_fails_in_an_outage_does_not_fail_alone_once_that_is_over():
+    setbacks = Backoff()
+    setbacks.failed(LOG, None, now=0.0)
+    setbacks.answered(PAGE)
+    for _ in range(2 * ISOLATED_AFTER):
+        setbacks.failed(LOG, None, now=0.0)
+    setbacks.answered(PAGE)
+    setbacks.failed(LOG, None, now=0.0)
+
+    assert not setbacks.is_isolated_failure(LOG)
+
+
+def test_whatever_was_to_be_waited_for_by_a_clock_that_was_set_back_is_not():
+    setbacks = Backoff()
+    setbacks.failed(LOG, None, now=7200.0)
+
+    setbacks.clock_was_set_back()
+
+    assert setbacks.free_in(LOG, 0.0) <= 0
+    assert setbacks.free_in(PAGE, 0.0) <= 0

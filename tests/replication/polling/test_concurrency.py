@@ -1,0 +1,83 @@
+"""Few requests at a time in an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from airflow_provider_stitch.connect.errors import StitchUnavailable
+from airflow_provider_stitch.replication.polling.caller import AccountSession
+from airflow_provider_stitch.replication.polling.concurrency import PLACES
+from simulated_stitch.virtual_time import VirtualClock, VirtualLoop, run
+from tests.support.large_lists import LongLists
+
+
+@pytest.fixture
+def loop():
+    return VirtualLoop()
+
+
+class Asking:
+    """Questions that take 10 seconds each."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self.loop = loop
+        self.reader = AccountSession(LongLists(), clock=VirtualClock(loop))
+        self.begun: list[float] = []
+
+    def ask(self) -> asyncio.Task[None]:
+        def answer() -> None:
+            self.begun.append(self.loop.time())
+            self.loop.latency = 10.0
+
+        return asyncio.ensure_future(self.reader.ask(answer))
+
+    def ask_in_vain(self) -> asyncio.Task[None]:
+        """Ask somebody who is there again after 100 seconds."""
+        gone_until = self.loop.time() + 100.0
+
+        def answer() -> None:
+            self.loop.latency = 10.0
+            if self.loop.time() < gone_until:
+                raise StitchUnavailable("Stitch is down.", retry_after=90.0)
+
+        return asyncio.ensure_future(self.reader.ask(answer))
+
+
+@pytest.fixture
+def asking(loop):
+    return Asking(loop)
+
+
+def test_no_more_than_there_are_places_for_begin_at_once(loop, asking):
+    async def story() -> None:
+        await asyncio.gather(*(asking.ask() for _ in range(2 * PLACES + 1)))
+
+    run(loop, story())
+
+    assert asking.begun == [0.0] * PLACES + [10.0] * PLACES + [20.0]
+
+
+def test_who_pauses_leaves_its_place_to_others(loop, asking):
+    async def story() -> None:
+        in_vain = [asking.ask_in_vain() for _ in range(PLACES)]
+        await asyncio.gather(*in_vain, asking.ask())
+
+    run(loop, story())
+
+    assert asking.begun == [10.0]
+
+
+@pytest.mark.parametrize("cancelled_at", [5.0, 50.0, 105.0], ids=["asking", "pausing", "waiting for a place"])
+def test_who_is_cancelled_takes_no_place_along(loop, asking, cancelled_at):
+    async def story() -> None:
+        for each in [asking.ask_in_vain() for _ in range(PLACES)]:
+            loop.call_later(cancelled_at, each.cancel)
+        loop.call_later(99.0, lambda: [asking.ask() for _ in range(PLACES)])
+        await asyncio.sleep(120.0)
+        await asyncio.gather(*(asking.ask() for _ in range(2 * PLACES)))
+
+    run(loop, story())
+
+    assert asking.begun == [99.0] * PLACES + [120.0] * PLACES + [130.0] * PLACES

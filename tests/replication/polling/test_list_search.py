@@ -1,0 +1,152 @@
+"""A search for loads reads each page at most once, whatever fills the pages and however they are ordered."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_stitch.connect.errors import (
+    StitchBadRequest,
+    StitchNotFound,
+    StitchUnavailable,
+    UnexpectedAnswer,
+    UnknownSource,
+)
+from tests.replication.polling.test_poller import Account, loads_of
+from tests.support.large_lists import LongLists, load_of, sources_with
+
+STREAMS = [f"stream_{number}" for number in range(8)]
+
+REFUSALS = {
+    "400": UnknownSource("There is no such source."),
+    "404": StitchNotFound("There is no such thing."),
+    "bad request": StitchBadRequest("Stitch rejects the request."),
+    "garbage": UnexpectedAnswer("The answer is not JSON."),
+    "500": StitchUnavailable("Stitch has a problem."),
+    "pushed": (),
+}
+"""What the streams of a source with loads may return that has none any longer, or never had any."""
+
+
+def account_with(
+    order: str, living: int, others: dict[str, tuple[str, int]], seed: int = 1
+) -> tuple[Account, int]:
+    """Return an account whose loads are in an order, and the number of pages.
+
+    :param living: number of sources with the eight `STREAMS`.
+    :param others: name and number of loads of each source without streams, by what fails.
+    """
+    sources: dict[str, Any] = sources_with(STREAMS, [f"living_{number}" for number in range(living)])
+    rows = [(stream.stream_id, name, stream.stream_name) for name, each in sources.items() for stream in each]
+    for number, (name, (refusal, loads)) in enumerate(others.items()):
+        sources[name] = REFUSALS[refusal]
+        first_id = 4_000_000 + 2_000_000 * (number % 2) + 1_000 * number
+        rows += [(first_id + each, name, f"table_{each}") for each in range(loads)]
+    random.Random(seed).shuffle(rows)
+    if order == "stream_id":
+        rows.sort()
+    elif order == "stream_name":
+        rows.sort(key=lambda row: (row[2], row[1]))
+    loads = [load_of(source, stream) for _, source, stream in rows]
+    return Account(LongLists(loads=loads, sources=sources), limit=1_500), -(-len(loads) // 100)
+
+
+def search(account: Account, *searches: tuple[str, list[str]]) -> list[tuple[set[str], Counter[Any]]]:
+    """Return the streams that each search finds, and how often it read each page."""
+    client = account.client
+
+    async def story() -> list[tuple[set[str], Counter[Any]]]:
+        results = []
+        for source_name, streams in searches:
+            before = len(client.asked)
+
+            def ends(before: int = before) -> None:
+                assert len(client.asked) - before <= 200, "The search has no end."
+
+            client.before_each = ends
+            told = await loads_of(account.reader(), source_name, streams, anew=True)
+            results.append(({load.stream_name for load in told.value}, Counter(client.asked[before:])))
+        return results
+
+    return account.run(story)
+
+
+@pytest.mark.parametrize("order", ["stream_name", "stream_id", "none"])
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_search_ends_if_a_source_without_streams_fills_pages(order, refusal):
+    account, pages = account_with(order, 60, {"first": (refusal, 450), "second": (refusal, 450)})
+
+    ((found, reads),) = search(account, ("living_7", ["stream_2"]))
+
+    assert "stream_2" in found
+    assert max(reads.values()) == 1
+    assert len(reads) <= pages
+
+
+@settings(max_examples=200)
+@given(
+    order=st.sampled_from(["stream_name", "stream_id", "none"]),
+    living=st.integers(1, 60),
+    others=st.dictionaries(
+        st.sampled_from(["ancient", "gone", "import_api", "webhook", "zz_old"]),
+        st.tuples(st.sampled_from(sorted(REFUSALS)), st.integers(1, 350)),
+    ),
+    seed=st.integers(0, 1_000),
+    data=st.data(),
+)
+def test_search_finds_what_is_listed_and_reads_no_page_twice(order, living, others, seed, data):
+    account, pages = account_with(order, living, others, seed)
+    names = [f"living_{number}" for number in range(living)] + sorted(others)
+    searches = []
+    for _ in range(data.draw(st.integers(1, 4))):
+        name = data.draw(st.sampled_from(names))
+        streams = [f"table_{others[name][1] - 1}"] if name in others else data.draw(STREAM_LISTS)
+        searches.append((name, streams))
+
+    for (_, streams), (found, reads) in zip(searches, search(account, *searches), strict=True):
+        assert found >= set(streams)
+        assert max(reads.values()) == 1
+        assert len(reads) <= pages
+
+
+STREAM_LISTS = st.lists(st.sampled_from(STREAMS), min_size=1, max_size=3, unique=True)
+
+
+@pytest.mark.parametrize("order", ["stream_name", "stream_id", "none"])
+def test_search_for_a_load_that_is_not_listed_reads_each_page_at_most_once(order):
+    account, pages = account_with(order, 60, {"import_api": ("pushed", 700), "gone": ("400", 300)})
+
+    for _, reads in search(account, *[("living_7", ["missing"])] * 3):
+        assert max(reads.values()) == 1
+        assert len(reads) <= pages
+
+
+@pytest.mark.parametrize("order", ["stream_name", "stream_id"])
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_wait_passes_if_sources_without_streams_fill_pages_of_loads(stitch, waiter, order, status):
+    """A deleted source and an Import API source have loads, but nothing to learn an order from."""
+    stitch.quirks.loads_order = order
+    deleted = stitch.add_source("deleted", streams={f"table_{number:03}": 1 for number in range(350)})
+    pushed = stitch.add_source(
+        "pushed", type="import_api", streams={f"event_{number:03}": 0 for number in range(350)}
+    )
+    stitch.complete_job(deleted)
+    stitch.delete_source(deleted)
+    for number in range(350):
+        stitch.record_load(pushed, f"event_{number:03}")
+    ours = stitch.add_source("ours", streams={"orders": 3, "users": 2})
+    for source_id in (deleted, pushed):
+        stitch.fail("GET", f"/v4/sources/{source_id}/streams", status=status, times=None)
+    before = len(stitch.limited_requests)
+
+    outcome = waiter.replicate(ours)
+
+    assert outcome.error is None
+    paths = [request.path for request in stitch.limited_requests[before:]]
+    pages = Counter(path for path in paths if "/loads" in path)
+    assert max(pages.values()) <= 6, "Each poll of the wait reads a page at most once."

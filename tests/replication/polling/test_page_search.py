@@ -1,0 +1,51 @@
+"""Finding a source's record among pages of 100."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_stitch.replication.polling.page_search import PageBounds, next_page
+
+PAGE = 100
+
+
+def search(ids: list[int], wanted: int, hint: int = 1) -> tuple[bool, int]:
+    """Search a list of source ids as the reader does; return whether it was found and the pages read."""
+    last_page = max(1, math.ceil(len(ids) / PAGE))
+    seen: dict[int, PageBounds] = {}
+    number = next_page(wanted, seen, None, place=hint)
+    while number is not None:
+        page = ids[(number - 1) * PAGE : number * PAGE]
+        if wanted in page:
+            return True, len(seen) + 1
+        assert number not in seen, "no page is read twice in one search"
+        seen[number] = PageBounds(min(page, default=None), max(page, default=None))
+        number = next_page(wanted, seen, last_page, place=hint)
+    return False, len(seen)
+
+
+def test_the_third_page_of_three_is_found():
+    assert search(list(range(1, 251)), 230)[0]
+
+
+def test_a_remembered_page_costs_one_request():
+    assert search(list(range(1, 10_001)), 5_555, hint=56) == (True, 1)
+
+
+def test_a_record_that_moved_next_door_costs_two():
+    assert search(list(range(1, 10_001)), 5_600, hint=57) == (True, 2)
+
+
+@given(
+    st.lists(st.integers(1, 5_000), unique=True, max_size=2_000).map(sorted),
+    st.integers(1, 5_000),
+    st.integers(1, 60),
+)
+def test_a_listed_record_is_always_found_within_a_logarithm_of_the_pages(ids, wanted, hint):
+    found, read = search(ids, wanted, hint)
+
+    assert found == (wanted in ids)
+    assert read <= math.ceil(math.log2(max(1, len(ids) / PAGE) + 1)) + 3

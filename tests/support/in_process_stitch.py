@@ -1,0 +1,114 @@
+"""The emulated Stitch in an event loop's virtual time, with nothing but the socket left out.
+
+Requests are made by the real client and answered by the emulator's HTTP application. They go straight in, so
+that thousands take seconds, and take as long as the story wants them to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPResponse
+from urllib3._collections import HTTPHeaderDict
+
+from airflow_provider_stitch.connect import _sessions
+from airflow_provider_stitch.emulator import Quirks, StitchEmulator
+from airflow_provider_stitch.emulator.clock import Clock
+from simulated_stitch.virtual_time import START, VirtualLoop
+
+if TYPE_CHECKING:
+    import pytest
+
+API, LOGS = 8001, 8002
+
+
+class InProcessStitch(StitchEmulator):
+    """A Stitch whose time is an event loop's, to be asked in that loop only."""
+
+    def __init__(self, loop: VirtualLoop, quirks: Quirks) -> None:
+        super().__init__(start=START, quirks=quirks)
+        self._loop = loop
+        self._world.clock = Clock(START, 1.0, loop.time)
+        self._front.log_port = LOGS
+        self._front.log_url = f"http://127.0.0.1:{LOGS}"
+        self.latency: Callable[[], float] = lambda: 0.0  #: seconds that each next request takes
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{API}"
+
+    def patch_transport(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let all clients of this process ask this Stitch."""
+        monkeypatch.setattr(_sessions.Session, "get_adapter", lambda session, url: _InProcessAdapter(self))
+
+    def answer(self, request: requests.PreparedRequest) -> HTTPResponse | None:
+        """Answer a request; None: the connection is cut before an answer."""
+        self._loop.latency = self.latency()
+        url = urlsplit(str(request.url))
+        body = request.body.encode() if isinstance(request.body, str) else request.body or b""
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "method": request.method,
+            "scheme": "http",
+            "path": url.path,
+            "raw_path": url.path.encode(),
+            "query_string": url.query.encode(),
+            "headers": [(name.lower().encode(), value.encode()) for name, value in request.headers.items()],
+            "server": ("127.0.0.1", url.port),
+            "state": {"transport": _Transport()},
+        }
+        came = [{"type": "http.request", "body": body, "more_body": False}]
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return came.pop(0) if came else {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        _run_at_once(self._front(scope, receive, send))
+        if not sent:
+            return None
+        headers = HTTPHeaderDict((name.decode(), value.decode()) for name, value in sent[0]["headers"])
+        return HTTPResponse(
+            body=io.BytesIO(b"".join(message["body"] for message in sent[1:])),
+            headers=headers,
+            status=sent[0]["status"],
+            preload_content=False,
+            enforce_content_length=True,
+            request_method=request.method,
+        )
+
+
+class _InProcessAdapter(HTTPAdapter):
+    def __init__(self, stitch: InProcessStitch) -> None:
+        super().__init__()
+        self._stitch = stitch
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
+        answer = self._stitch.answer(request)
+        if answer is None:
+            raise requests.ConnectionError("The connection was cut.", request=request)
+        return self.build_response(request, answer)
+
+
+class _Transport(asyncio.Transport):
+    def close(self) -> None:
+        return
+
+
+def _run_at_once(work: Coroutine[Any, Any, None]) -> None:
+    """Run what never waits for anything but its turn."""
+    try:
+        while True:
+            work.send(None)
+    except StopIteration:
+        return
