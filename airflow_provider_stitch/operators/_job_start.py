@@ -120,7 +120,7 @@ class JobStart(StitchTask):
             )
 
     async def _check_that_it_can_start(self, source: Source, reader: AccountSession) -> None:
-        from airflow_provider_stitch.replication.rules.loading import select_streams
+        from airflow_provider_stitch.replication.rules.streams import select_streams
         from airflow_provider_stitch.replication.rules.preconditions import start_blocker
 
         client = reader.client
