@@ -89,7 +89,7 @@ class StitchTask:
         """Wait in this worker, with the connection's new token once Stitch refuses the one that it had."""
         watch = self.current_waiter = self.watch(goal, deadline)
         outcome = run(watch.wait())
-        while outcome.is_refused_token and self.refresh_token(watch):
+        while outcome.is_token_rejected and self.refresh_token(watch):
             outcome = run(watch.wait())
         return outcome
 
@@ -169,7 +169,7 @@ def outcome_of(event: dict[str, Any]) -> Outcome:
             goal=event["goal"],
             result=event["result"],
             error=event["error"],
-            extraction_over=event.get("extraction_over", False),  # absent in events of earlier versions
+            extraction_ended=event.get("extraction_ended", False),  # absent in events of earlier versions
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"This event is none of StitchPhaseTrigger's: {event!r}") from error

@@ -237,11 +237,11 @@ class ConnectionCheckFailed(StitchError):
     """Stitch could not connect to the source, or not discover its structure."""
 
 
-class JobLost(StitchError):
+class JobOutcomeUnknown(StitchError):
     """The job is over, and nothing tells how it ended."""
 
 
-class NeverFinishes(StitchError):
+class CannotFinish(StitchError):
     """What is waited for cannot happen: a deleted, paused or unfinished source, or no destination."""
 
     retryable = False

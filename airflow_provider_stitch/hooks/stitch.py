@@ -62,10 +62,10 @@ class StitchHook(BaseHook):
 
         :raises StitchConfigurationError: the connection can't be used; the message says why.
         """
-        from airflow_provider_stitch.replication.budget.gate import BudgetGate
+        from airflow_provider_stitch.replication.budget.client_limiter import ClientLimiter
 
         client = client_from(self._connection)
-        client.request_budget = BudgetGate(client, airflow_home(), timeout=self.budget_timeout)
+        client.request_budget = ClientLimiter(client, airflow_home(), timeout=self.budget_timeout)
         return client
 
     @cached_property
@@ -185,9 +185,9 @@ PARTNER_UNTESTED = (
 
 def _living_by_id(client: StitchClient, wanted: int | str) -> Source | None:
     from airflow_provider_stitch.connect.errors import UnknownSource
-    from airflow_provider_stitch.replication.sources import id_within
+    from airflow_provider_stitch.replication.sources import parse_source_id
 
-    number = id_within(wanted)
+    number = parse_source_id(wanted)
     if number is None:
         return None
     try:

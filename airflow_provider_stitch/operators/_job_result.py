@@ -43,7 +43,7 @@ def naming(source: int | str) -> Iterator[None]:
         raise
 
 
-def brief(goal: Goal, began_at: datetime | None) -> dict[str, Any]:
+def brief(goal: Goal, started_at: datetime | None) -> dict[str, Any]:
     """Return the XCom of a task that does not wait."""
     from airflow_provider_stitch.connect.objects import format_time
 
@@ -52,7 +52,7 @@ def brief(goal: Goal, began_at: datetime | None) -> dict[str, Any]:
         "source_id": goal.source_id,
         "source_name": goal.source_name,
         "client_id": goal.client_id,
-        "started_at": format_time(began_at) if began_at else None,
+        "started_at": format_time(started_at) if started_at else None,
         "url": url_of(goal.client_id, goal.source_id),
     }
 

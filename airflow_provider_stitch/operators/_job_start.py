@@ -68,7 +68,10 @@ class JobStart(StitchTask):
         if isinstance(answer, SourceBusy):
             return self._handle_running_job(context, source, answer, deadline)
         goal = self._goal(
-            self.wait_for or "end", source, job_name=answer.job_name, job_began_at=answer.began_at
+            self.wait_for or "extraction_end",
+            source,
+            job_name=answer.job_name,
+            job_started_at=answer.started_at,
         )
         self._own_job = goal
         if self._killed:  # while the start was on its way, and it had no name yet
@@ -78,7 +81,7 @@ class JobStart(StitchTask):
         verb = "Found" if answer.is_found else "Started"
         self.log.info("%s job %s of source %s: %s", verb, answer.job_name, source.label, url)
         if self.wait_for is None:
-            return brief(goal, answer.began_at)
+            return brief(goal, answer.started_at)
         return WaitReason(goal, "picked up" if answer.is_found else "ours")
 
     async def _try_to_start(
@@ -101,16 +104,16 @@ class JobStart(StitchTask):
             await self._check_that_it_can_start(source, reader)
             if self._killed:  # Airflow lets a task that it has told to end go on for 5 s
                 raise JobNotStarted(f"Source {source.label}: this task was killed, so it started no job.")
-            began_at, account = first_attempt_at or stitch_time(reader), self.hook.client.client_id
-            if not JobCheckpoint(context).save_intent(source, str(self.source), account, began_at):
+            started_at, account = first_attempt_at or stitch_time(reader), self.hook.client.client_id
+            if not JobCheckpoint(context).save_intent(source, str(self.source), account, started_at):
                 raise JobNotStarted(
                     f"Source {source.label}: Airflow ended this try of the task, so it started no job. The "
                     "next try of the task continues."
                 )
 
             def take(started: Started) -> None:
-                job = {"job_name": started.job_name, "job_began_at": started.began_at}
-                self._own_job = self._goal(self.wait_for or "end", source, **job)
+                job = {"job_name": started.job_name, "job_started_at": started.started_at}
+                self._own_job = self._goal(self.wait_for or "extraction_end", source, **job)
 
             return source, await start_job(
                 reader, source, first_attempt_at=first_attempt_at, on_started=take, warn=self.log.warning
@@ -137,7 +140,7 @@ class JobStart(StitchTask):
         """Stitch runs another job of this source, and does not say which."""
         from airflow_provider_stitch.connect.errors import JobAlreadyRunning
 
-        end = self._goal("end", source, running_at=occupied.running_at)
+        end = self._goal("extraction_end", source, running_at=occupied.running_at)
         self.push_source_link(context, end)
         if occupied.first_attempt_at is not None:
             self.log.warning(

@@ -150,7 +150,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
             awaited = WaitReason.of(outcome, resume_state["awaited"], resume_state["first_attempt_at"])
             # The trigger has sent the one stop of this try, if one was due.
             self._nothing_to_stop = awaited.what in OWN and (
-                outcome.extraction_over or "stop_succeeded" in event
+                outcome.extraction_ended or "stop_succeeded" in event
             )
             self._stop_failed = not event.get("stop_succeeded", True)
             try:
@@ -213,13 +213,13 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
             self.log.info("An earlier try of this task was killed while it started a job: looking for it")
             return self._start(context, deadline, kept, kept.starting_at)
         source = run(find_again(self.hook, reader, kept.source_id, kept.client_id))
-        job = {"job_name": kept.job.job_name, "job_began_at": kept.job.job_began_at}
-        goal = self._goal(self.wait_for or "end", source, **job)
+        job = {"job_name": kept.job.job_name, "job_started_at": kept.job.job_started_at}
+        goal = self._goal(self.wait_for or "extraction_end", source, **job)
         self._remember(context, goal)
         self.push_source_link(context, goal)
         self.log.info("An earlier try of this task started job %s: going on with it", goal.job_name)
         if self.wait_for is None:
-            return brief(goal, goal.began_at)
+            return brief(goal, goal.started_at)
         return WaitReason(goal, "picked up")
 
     # --- Waiting ----------------------------------------------------------------------------------------
@@ -275,11 +275,11 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
 
         found = Goal.from_dict(outcome.goal)
         kind = outcome.error["kind"] if outcome.error else None
-        if kind == "JobLost":
+        if kind == "JobOutcomeUnknown":
             JobCheckpoint(context).forget()  # else the next try would take the later job for this one
         if found.job_name is None or kind not in (None, *NEEDS_NEW_JOB):
             outcome.raise_for_error()
-        is_ours = found.began_at is not None and found.began_at >= parse_time(first_attempt_at)
+        is_ours = found.started_at is not None and found.started_at >= parse_time(first_attempt_at)
         if not is_ours and self.if_running == "fail":
             raise JobAlreadyRunning(
                 f"Source {found.source_name} ({found.source_id}) had job {found.job_name} in progress, "
@@ -294,7 +294,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         if is_ours:
             self._remember(context, found)
         if self.wait_for is None:
-            return brief(found, found.began_at)
+            return brief(found, found.started_at)
         goal = replace(found, phase=self.wait_for, streams=self._streams_for(self.wait_for))
         return WaitReason(goal, "picked up" if is_ours else "joined")
 
@@ -367,4 +367,10 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
 OWN = ("ours", "picked up")
 
 # Errors after which the next try needs a job of its own.
-NEEDS_NEW_JOB = ("ExtractionFailed", "JobTerminated", "StructureSyncFailed", "JobLost", "DeletedSource")
+NEEDS_NEW_JOB = (
+    "ExtractionFailed",
+    "JobTerminated",
+    "StructureSyncFailed",
+    "JobOutcomeUnknown",
+    "DeletedSource",
+)

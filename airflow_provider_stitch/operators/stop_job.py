@@ -83,14 +83,15 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
 
     async def _stop(self, context: Context, reader: AccountSession) -> tuple[Source, bool]:
         from airflow_provider_stitch.replication.jobs import stop_job
-        from airflow_provider_stitch.replication.rules.goal import Goal, check_job_name
+        from airflow_provider_stitch.replication.rules.goal import Goal
+        from airflow_provider_stitch.replication.rules.user_input import validate_job_name
 
         source = await reader.ask(lambda: self.hook.resolve_source(self.source))
         client_id = await reader.ask(lambda: reader.client.client_id)
         if not self.stops_whatever_runs:
             # A template that came to nothing must not stop somebody else's job.
-            name = check_job_name(self.job_name, source)
-            goal = Goal("end", source.id, source.name, client_id, job_name=name)
+            name = validate_job_name(self.job_name, source)
+            goal = Goal("extraction_end", source.id, source.name, client_id, job_name=name)
             self.push_source_link(context, goal)
             return source, await stop_job(reader, goal, needs_poll=True)
         await reader.ask(lambda: reader.client.stop_replication_job(source.id))

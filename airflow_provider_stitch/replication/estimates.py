@@ -46,7 +46,7 @@ class EstimateContext:
 
     now: float
     known_at: float | None  #: when the same was asked last; None: never
-    spacing: float  #: seconds between two requests if they were spread evenly
+    even_interval: float  #: seconds between two requests if they were spread evenly
     clock_offset: float = 0.0
 
     def clock(self, instant: datetime) -> float:
@@ -67,12 +67,12 @@ def estimate_extraction_end(
 
     :param begins_at: when Stitch's schedule starts it, if it does.
     """
-    began = goal.began_at or goal.running_at
+    began = goal.started_at or goal.running_at
     since = moment.now if began is None else moment.past(began)
     if goal.started_after is not None:
         since = moment.clock(goal.started_after)
     expected = (
-        moment.clock(scheduled_start) if scheduled_start is not None and goal.began_at is None else since
+        moment.clock(scheduled_start) if scheduled_start is not None and goal.started_at is None else since
     )
     # Who comes late passes at its first look.
     is_late = moment.known_at is None and moment.now - since >= LATE_START_SECONDS
@@ -89,7 +89,7 @@ def estimate_extraction_end(
 
 def estimate_log_ready(known: Observations, moment: EstimateContext) -> CompletionEstimate:
     """Say when the log of a job that is over can be had: now, or some minutes after a refusal."""
-    since = moment.now + (LOG_RETRY_INTERVALS * moment.spacing if known.log_missing_at else 0.0)
+    since = moment.now + (LOG_RETRY_INTERVALS * moment.even_interval if known.log_missing_at else 0.0)
     return CompletionEstimate(known_at=moment.now, since=since, done_by=since, then=REQUESTS_AFTER_LOG)
 
 

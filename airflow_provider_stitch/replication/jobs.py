@@ -17,7 +17,11 @@ from airflow_provider_stitch.connect.errors import (
 )
 from airflow_provider_stitch.connect.transport import pause_before_retry
 from airflow_provider_stitch.replication.polling.backoff import MAX_MALFORMED_RESPONSES, is_transient
-from airflow_provider_stitch.replication.rules.extraction import began_at, evaluate_extraction, was_terminated
+from airflow_provider_stitch.replication.rules.extraction import (
+    evaluate_extraction,
+    exact_start_time,
+    is_terminated,
+)
 from airflow_provider_stitch.replication.rules.goal import job_start_time
 from airflow_provider_stitch.replication.rules.observations import Observations
 
@@ -34,7 +38,7 @@ class Started:
     """A job that is ours: started by our request, or begun since it was sent."""
 
     job_name: str
-    began_at: datetime  #: Stitch's time
+    started_at: datetime  #: Stitch's time
     is_found: bool = False  #: it was found in the list, because the response to its start was lost
 
 
@@ -110,8 +114,8 @@ def stitch_time(reader: AccountSession) -> datetime:
 async def _job_since(reader: AccountSession, source_id: int, instant: datetime) -> Started | None:
     told = await reader.extraction_of(source_id)
     listed = told.value if told is not None else None
-    began = began_at(listed) if listed is not None else None
-    if listed is None or began is None or began < instant or was_terminated(listed):
+    began = exact_start_time(listed) if listed is not None else None
+    if listed is None or began is None or began < instant or is_terminated(listed):
         return None  # nothing resumes a terminated job, so the task needs another one
     return Started(listed.job_name, began, is_found=True)
 
@@ -143,7 +147,7 @@ async def stop_job(
         request is free within two seconds, a job that was not seen to end counts as running.
     :raises StitchError: Stitch could not be reached in time, or refused.
     """
-    if known is not None and evaluate_extraction(goal, known).over:
+    if known is not None and evaluate_extraction(goal, known).ended:
         return False
     attempt, maybe_sent = 0, False
     while True:
@@ -181,6 +185,6 @@ async def _is_running(reader: AccountSession, goal: Goal, *, needs_poll: bool) -
         except asyncio.TimeoutError:
             return True
     listed = told.value if told is not None else None
-    if goal.began_at is None and listed is not None:
+    if goal.started_at is None and listed is not None:
         return False  # without the job's start time, a later job cannot be told from an earlier one
-    return not evaluate_extraction(goal, Observations(extraction=listed)).over
+    return not evaluate_extraction(goal, Observations(extraction=listed)).ended

@@ -22,15 +22,15 @@ class Outcome:
     """How the waiting for a goal ended, in plain JSON values: it travels from the triggerer to a worker."""
 
     goal: dict[str, Any]
-    result: dict[str, Any]  #: what is known of the job: `job_name`, `source_id` ... (see `result_of`)
+    result: dict[str, Any]  #: what is known of the job: `job_name`, `source_id` ... (see `job_result`)
     error: dict[str, Any] | None = None  #: `kind`, `message`, `source_id`, `job_name`
-    extraction_over: bool = False  #: the job was seen to end, so there is nothing left to stop
+    extraction_ended: bool = False  #: the job was seen to end, so there is nothing left to stop
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @property
-    def is_refused_token(self) -> bool:
+    def is_token_rejected(self) -> bool:
         """Stitch refused the access token."""
         return self.error is not None and self.error["kind"] == StitchUnauthorized.__name__
 
@@ -43,22 +43,22 @@ class Outcome:
             )
 
     @classmethod
-    def of(cls, goal: Goal, assessment: Evaluation, error: StitchError | None) -> Outcome:
+    def from_evaluation(cls, goal: Goal, assessment: Evaluation, error: StitchError | None) -> Outcome:
         """Return what a verdict on a goal has come to, with the error that it ended with, if it did."""
         return cls(
             goal.to_dict(),
-            result_of(goal, assessment),
-            plain_error(error) if error else None,
-            assessment.extraction.over,
+            job_result(goal, assessment),
+            error_to_dict(error) if error else None,
+            assessment.extraction.ended,
         )
 
     @classmethod
-    def of_failed_start(cls, goal: Goal, error: StitchError) -> Outcome:
+    def from_failed_start(cls, goal: Goal, error: StitchError) -> Outcome:
         """Return the outcome of a waiting that could not begin."""
-        return cls.of(goal, evaluate(goal, Observations()), error)
+        return cls.from_evaluation(goal, evaluate(goal, Observations()), error)
 
 
-def result_of(goal: Goal, assessment: Evaluation) -> dict[str, Any]:
+def job_result(goal: Goal, assessment: Evaluation) -> dict[str, Any]:
     """Return what is known of a job, in plain JSON values; instants are ISO 8601, UTC."""
     extraction = assessment.extraction
     latest = max((verdict.loaded_at for verdict in assessment.streams if verdict.loaded_at), default=None)
@@ -68,7 +68,7 @@ def result_of(goal: Goal, assessment: Evaluation) -> dict[str, Any]:
         "source_id": goal.source_id,
         "source_name": goal.source_name,
         "client_id": goal.client_id,
-        "started_at": _text(extraction.began_at or goal.began_at),
+        "started_at": _text(extraction.started_at or goal.started_at),
         "extraction_completed_at": _text(extraction.completed_at),
         "loaded_at": _text(latest) if all_loaded else None,
         "streams": {
@@ -79,7 +79,7 @@ def result_of(goal: Goal, assessment: Evaluation) -> dict[str, Any]:
     }
 
 
-def plain_error(error: StitchError) -> dict[str, Any]:
+def error_to_dict(error: StitchError) -> dict[str, Any]:
     """Return an error in plain JSON values."""
     return {
         "kind": type(error).__name__,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_stitch.connect.objects import format_time
 from airflow_provider_stitch.replication.rules.evaluate import Need
-from airflow_provider_stitch.replication.rules.words import listed
+from airflow_provider_stitch.replication.rules.streams import join_names
 
 if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.evaluate import Evaluation
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def describe(goal: Goal) -> str:
     """Return what a goal waits for, such as `loading of source github (310442)`."""
-    phase = "the end of the running job" if goal.phase == "end" else goal.phase.replace("_", " ")
+    phase = "the end of the running job" if goal.phase == "extraction_end" else goal.phase.replace("_", " ")
     return f"{phase} of source {goal.source_name} ({goal.source_id})"
 
 
@@ -25,14 +25,14 @@ def progress_of(goal: Goal, assessment: Evaluation, known: Observations) -> str:
     if goal.phase == "connection_check":
         since = f" that started at {format_time(goal.started_after)} or later" if goal.started_after else ""
         return f"no connection check{since} has finished"
-    if not assessment.extraction.over:
+    if not assessment.extraction.ended:
         return _progress_of_extraction(goal, known)
-    if Need.LOG in assessment.asks:
+    if Need.LOG in assessment.needs:
         return "the extraction has finished, its log is not available yet"
     waiting = [status for status in assessment.streams if status.state == "waiting"]
     if not waiting:
         return "the extraction has finished"
-    labels = listed(status.expected.label for status in waiting)
+    labels = join_names(status.expected.label for status in waiting)
     settling = all(status.loaded_at is not None for status in waiting)
     return f"loads that may still change: {labels}" if settling else f"still to be loaded: {labels}"
 
@@ -66,7 +66,7 @@ def timeout_message(
     :param polls: how many results of status requests the wait has had.
     :param next_request_in: seconds until the account's budget has a free request; 0 if it has one.
     """
-    job = f" (job {goal.job_name})" if goal.job_name is not None and assessment.extraction.over else ""
+    job = f" (job {goal.job_name})" if goal.job_name is not None and assessment.extraction.ended else ""
     budget = ""
     if next_request_in > 0:
         budget = (

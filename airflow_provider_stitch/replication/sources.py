@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.connect.objects import Source
 
-MOST_CANDIDATES = 10
-MOST_DIGITS = 18  #: more than any id of Stitch's has
+MAX_CANDIDATES = 10
+MAX_ID_DIGITS = 18  #: more than any id of Stitch's has
 
 
 def find_source(sources: Sequence[Source], wanted: int | str) -> Source:
@@ -25,7 +25,7 @@ def find_source(sources: Sequence[Source], wanted: int | str) -> Source:
     :raises UnknownSource: none fits; the message lists the likeliest.
     :raises AmbiguousSource: several fit; the message lists them.
     """
-    text, number = str(wanted).strip(), id_within(wanted)
+    text, number = str(wanted).strip(), parse_source_id(wanted)
     living = [source for source in sources if source.deleted_at is None]
     deleted = [source for source in sources if source.deleted_at is not None]
     for group in (living, deleted):
@@ -40,10 +40,10 @@ def find_source(sources: Sequence[Source], wanted: int | str) -> Source:
     raise UnknownSource(f"This Stitch account has no source {text!r}. {_candidates(living, text)}")
 
 
-def id_within(wanted: int | str) -> int | None:
+def parse_source_id(wanted: int | str) -> int | None:
     """Return what may be an id of Stitch's; None if it can only be a name."""
     text = str(wanted).strip()
-    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS and int(text) > 0 else None
+    return int(text) if text.isdecimal() and len(text) <= MAX_ID_DIGITS and int(text) > 0 else None
 
 
 def _has_id(sources: Sequence[Source], number: int | None) -> list[Source]:
@@ -62,12 +62,10 @@ def _candidates(sources: Sequence[Source], text: str) -> str:
     if not sources:
         return "It has no sources at all: is the token of the right account?"
     by_word = {word: source for source in sources for word in (source.name, source.display_name)}
-    close = [
-        by_word[word] for word in difflib.get_close_matches(text, by_word, n=MOST_CANDIDATES, cutoff=0.5)
-    ]
+    close = [by_word[word] for word in difflib.get_close_matches(text, by_word, n=MAX_CANDIDATES, cutoff=0.5)]
     likeliest = list(dict.fromkeys(source.id for source in close)) or sorted(source.id for source in sources)
     by_id = {source.id: source for source in sources}
-    shown = [by_id[source_id] for source_id in likeliest[:MOST_CANDIDATES]]
+    shown = [by_id[source_id] for source_id in likeliest[:MAX_CANDIDATES]]
     more = f" and {len(sources) - len(shown)} more" if len(sources) > len(shown) else ""
     return f"It has: {_listed(shown)}{more}."
 

@@ -29,7 +29,7 @@ from airflow_provider_stitch.replication.estimates import (
     estimate_log_ready,
     next_scheduled_start,
 )
-from airflow_provider_stitch.replication.outcome import Outcome, plain_error, result_of
+from airflow_provider_stitch.replication.outcome import Outcome, error_to_dict, job_result
 from airflow_provider_stitch.replication.polling.caller import stitch_time
 from airflow_provider_stitch.replication.polling.log_throttle import HEARTBEAT_LOG, PROGRESS_LOG
 from airflow_provider_stitch.replication.polling.queries import (
@@ -41,12 +41,12 @@ from airflow_provider_stitch.replication.polling.queries import (
 )
 from airflow_provider_stitch.replication.progress import describe, progress_of, timeout_message
 from airflow_provider_stitch.replication.rules.evaluate import Evaluation, Need, evaluate
-from airflow_provider_stitch.replication.rules.extraction import log_is_final, matches_goal
+from airflow_provider_stitch.replication.rules.extraction import is_log_final, matches_goal
 from airflow_provider_stitch.replication.rules.observations import Observations
 from airflow_provider_stitch.replication.rules.preconditions import (
+    load_blocker,
     schedule_blocker,
     source_blocker,
-    why_no_load,
 )
 
 if TYPE_CHECKING:
@@ -139,8 +139,8 @@ class Waiter:
                     return outcome
         except StitchError as error:
             assessment = evaluate(self.goal, self.known)
-            result = result_of(self.goal, assessment)
-            return Outcome(self.goal.to_dict(), result, self._placed(error), assessment.extraction.over)
+            result = job_result(self.goal, assessment)
+            return Outcome(self.goal.to_dict(), result, self._placed(error), assessment.extraction.ended)
 
     async def _outcome_or_sleep(self, assessment: Evaluation) -> Outcome | None:
         """Return the outcome if there is one; if not, rest before the next look unless that is planned."""
@@ -151,7 +151,7 @@ class Waiter:
         if left <= 0:
             return await self._timed_out(assessment)
         self._log_heartbeat(assessment)
-        if self.poll_interval is not None or assessment.asks == (Need.CHECK,):
+        if self.poll_interval is not None or assessment.needs == (Need.CHECK,):
             await self._rest(min(self._pause(), left), assessment)
         return None
 
@@ -165,7 +165,7 @@ class Waiter:
 
     def _placed(self, error: StitchError) -> dict[str, Any]:
         """Return an error in plain values, with what was waited for if it does not name the source."""
-        plain = plain_error(error)
+        plain = error_to_dict(error)
         if f"{self.goal.source_name} ({self.goal.source_id})" not in plain["message"]:
             job = self.goal.job_name or "a job that is not listed yet"
             plain["message"] += f"\nThis was while waiting for {describe(self.goal)}: {job}."
@@ -196,11 +196,11 @@ class Waiter:
                 await self.reader.clock.sleep(PROGRESS_LOG.take())
             self._report(assessment)
             self._resolve_job(assessment)
-            question = _first_of(assessment.asks, asked)
+            question = _first_of(assessment.needs, asked)
             if question is None:
                 return assessment
             if self._source_check_due(assessment):
-                why_not = partial(self._find_blocker, extraction_over=assessment.extraction.over)
+                why_not = partial(self._find_blocker, extraction_ended=assessment.extraction.ended)
                 del assessment
                 self._take_source(*await self.reader.ask(why_not))
                 continue
@@ -216,11 +216,11 @@ class Waiter:
 
     def _until(self, assessment: Evaluation) -> float:
         """Return when a look has to end, for there is something else to see to."""
-        longest = CHECK_INTERVAL if Need.CHECK in assessment.asks else SOURCE_INTERVAL
+        longest = CHECK_INTERVAL if Need.CHECK in assessment.needs else SOURCE_INTERVAL
         return min(self.reader.clock.time() + longest, self._next_heartbeat_at)
 
     def _pause(self) -> float:
-        return self.poll_interval if self.poll_interval is not None else self.reader.budget.spacing
+        return self.poll_interval if self.poll_interval is not None else self.reader.budget.even_interval
 
     # --- Asking -----------------------------------------------------------------------------------------
 
@@ -274,7 +274,7 @@ class Waiter:
             log = told.value
         self._polls += 1
         self.known = replace(self.known, log=log or self.known.log)
-        if not log_is_final(log):
+        if not is_log_final(log):
             at = self.reader.client.latest_answer_at or datetime.now(timezone.utc)
             self.known = replace(self.known, log_missing_at=(*self.known.log_missing_at, at))
 
@@ -334,7 +334,7 @@ class Waiter:
     def _moment(self, told: QueryResult[Any] | None) -> EstimateContext:
         now = self.reader.clock.time()
         known_at = min(now, told.asked_at) if told is not None else None  # the clock may have been set back
-        return EstimateContext(now, known_at, self.reader.budget.spacing, self._clock_offset)
+        return EstimateContext(now, known_at, self.reader.budget.even_interval, self._clock_offset)
 
     async def _ask_for_check(self) -> None:
         client = self.reader.client
@@ -346,7 +346,7 @@ class Waiter:
 
     def _source_check_due(self, assessment: Evaluation) -> bool:
         """Return whether it is time to check again that the goal can still be reached."""
-        if assessment.extraction.over and self.goal.phase not in ("preparation", "loading"):
+        if assessment.extraction.ended and self.goal.phase not in ("preparation", "loading"):
             return False
         # A time in the future means that the clock was set back.
         return not 0 <= self.reader.clock.time() - self._source_asked_at < SOURCE_INTERVAL
@@ -360,7 +360,7 @@ class Waiter:
         if why_not is not None:
             raise why_not
 
-    def _find_blocker(self, *, extraction_over: bool) -> tuple[StitchError | None, datetime | None]:
+    def _find_blocker(self, *, extraction_ended: bool) -> tuple[StitchError | None, datetime | None]:
         """Return why the goal can never be reached, if so, and when Stitch's schedule starts the job.
 
         This sends requests, so it runs in a thread.
@@ -372,8 +372,8 @@ class Waiter:
         is_being_configured = self.goal.phase in ("connection_check", "structure_sync")
         if is_being_configured:
             return source_blocker(source), scheduled_start
-        if extraction_over:
-            return why_no_load(source, client.list_destinations()), scheduled_start
+        if extraction_ended:
+            return load_blocker(source, client.list_destinations()), scheduled_start
         if self.goal.started_after is not None:
             return schedule_blocker(source, client.list_destinations()), scheduled_start
         return source_blocker(source), scheduled_start
@@ -402,7 +402,7 @@ class Waiter:
         extraction = assessment.extraction
         if self.goal.job_name is None and extraction.job_name is not None:
             self._tell(f"The job is {extraction.job_name}")
-            self.goal = self.goal.for_job(extraction.job_name, extraction.began_at)
+            self.goal = self.goal.for_job(extraction.job_name, extraction.started_at)
 
     def _has_news(self, assessment: Evaluation) -> bool:
         lines = (*assessment.log_lines, *assessment.warnings)
@@ -431,12 +431,12 @@ class Waiter:
 
     def outcome(self, assessment: Evaluation) -> Outcome:
         """Return a verdict in plain values."""
-        return Outcome.of(self.goal, assessment, assessment.failure)
+        return Outcome.from_evaluation(self.goal, assessment, assessment.failure)
 
     async def _timed_out(self, assessment: Evaluation) -> Outcome:
         next_request_in = 0.0
         if self.reader.client.known_client_id is not None:
-            next_request_in = (await asyncio.to_thread(self.reader.budget.window)).free_in[0]
+            next_request_in = (await asyncio.to_thread(self.reader.budget.window)).available_in[0]
         error = PhaseTimedOut(
             timeout_message(
                 self.goal,
@@ -449,7 +449,7 @@ class Waiter:
             source_id=self.goal.source_id,
             job_name=self.goal.job_name,
         )
-        return Outcome.of(self.goal, assessment, error)
+        return Outcome.from_evaluation(self.goal, assessment, error)
 
 
 def _first_of(asks: Sequence[Need], asked: Container[Need]) -> Need | None:

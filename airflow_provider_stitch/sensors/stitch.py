@@ -168,7 +168,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 
     async def _goal(self, context: Context, reader: AccountSession) -> Goal:
         from airflow_provider_stitch.common.context import run_started_at
-        from airflow_provider_stitch.replication.rules.goal import sensor_goal
+        from airflow_provider_stitch.replication.rules.user_input import sensor_goal
 
         source = await reader.ask(lambda: self.hook.resolve_source(self.source))
         client_id = await reader.ask(lambda: reader.client.client_id)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_stitch.common.context import LINK_KEY, run_started_at
 from airflow_provider_stitch.connect.errors import InvalidArgument
 from airflow_provider_stitch.hooks.stitch import StitchHook, source_url
-from airflow_provider_stitch.replication.rules.goal import sensor_goal
+from airflow_provider_stitch.replication.rules.user_input import sensor_goal
 from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
 from airflow_provider_stitch.triggers.task_end import push_xcom
 

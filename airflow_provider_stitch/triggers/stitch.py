@@ -135,10 +135,10 @@ class StitchPhaseTrigger(BaseTrigger):
             try:
                 watch = self._current_watch = await self._watch()
             except StitchError as error:
-                outcome = Outcome.of_failed_start(self.goal, error)
+                outcome = Outcome.from_failed_start(self.goal, error)
             else:
                 outcome = await watch.wait()
-                while outcome.is_refused_token and await self._takes_new_token(watch):
+                while outcome.is_token_rejected and await self._takes_new_token(watch):
                     outcome = await watch.wait()
             if self.stop_at_deadline and outcome.error and outcome.error["kind"] == PhaseTimedOut.__name__:
                 stopped = await self._stop(self.goal)

@@ -53,7 +53,7 @@ class FixedSchedule:
     last_request_at: float = field(default=-math.inf, init=False)
 
     def __call__(self, candidates: Sequence[Candidate], window: Window, now: float) -> Request | float:
-        wait = max(window.free_in[0], self.last_request_at + self.interval - now)
+        wait = max(window.available_in[0], self.last_request_at + self.interval - now)
         useful = [each for each in candidates if each.certain(now) or each.delay(now) > 0]
         if not useful:
             return 1.0

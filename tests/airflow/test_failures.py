@@ -9,7 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_stitch.common.operator import fail_without_retry, permanent
-from airflow_provider_stitch.connect.errors import KINDS, InvalidProperties, NeverFinishes, StitchError
+from airflow_provider_stitch.connect.errors import KINDS, CannotFinish, InvalidProperties, StitchError
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 
 
@@ -32,7 +32,7 @@ def test_callback_gets_the_kind_and_attributes_of_a_permanent_error(airflow, sti
 
     assert ran.instances["replicate"].try_number == 1
     (error,) = caught
-    assert isinstance(error, NeverFinishes)
+    assert isinstance(error, CannotFinish)
     assert isinstance(error, AirflowFailException)
     assert error.source_id == github
 

@@ -388,7 +388,7 @@ def test_a_time_without_zone_is_not_guessed():
 
 
 @pytest.mark.parametrize(
-    ("name", "source_id", "mode", "began_at"),
+    ("name", "source_id", "mode", "started_at"),
     [
         pytest.param(
             samples.EXTRACTION_GOOD["job_name"], 310442, "sync", utc(2026, 8, 17, 6, 0, 2, 418000), id="a job"
@@ -403,15 +403,15 @@ def test_a_time_without_zone_is_not_guessed():
         pytest.param("1.2.check.9c6b1c3e-1f57-4a0e-9c57-0a3c5d7e9f11", 2, "check", None, id="a random uuid"),
     ],
 )
-def test_a_job_name_tells_its_source_and_start(name, source_id, mode, began_at):
+def test_a_job_name_tells_its_source_and_start(name, source_id, mode, started_at):
     job = JobName.parse(name)
 
     assert (job.full, job.source_id, job.mode) == (name, source_id, mode)
-    if began_at is None:
-        assert job.began_at is None
+    if started_at is None:
+        assert job.started_at is None
     else:
-        assert job.began_at is not None
-        assert job.began_at.replace(microsecond=0) == began_at.replace(microsecond=0)
+        assert job.started_at is not None
+        assert job.started_at.replace(microsecond=0) == started_at.replace(microsecond=0)
 
 
 @pytest.mark.parametrize(
@@ -474,7 +474,7 @@ def test_kinds_that_only_a_person_can_mend_are_not_retryable():
         "AmbiguousSource",
         "UnknownStream",
         "InvalidArgument",
-        "NeverFinishes",
+        "CannotFinish",
     }
     assert KINDS["StitchError"] is StitchError
     defined = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}

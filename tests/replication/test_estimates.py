@@ -34,7 +34,7 @@ def moment(now: str, known: str | None = None, *, ahead: float = 0.0) -> Estimat
     return EstimateContext(
         now=at(now).timestamp() - ahead,
         known_at=at(known).timestamp() - ahead if known else None,
-        spacing=20.0,
+        even_interval=20.0,
         clock_offset=ahead,
     )
 
@@ -69,7 +69,7 @@ def test_who_comes_late_is_served_at_once():
 
 @pytest.mark.parametrize(
     ("phase", "requests"),
-    [("structure_sync", 0), ("extraction", 0), ("end", 0), ("preparation", 2), ("loading", 2)],
+    [("structure_sync", 0), ("extraction", 0), ("extraction_end", 0), ("preparation", 2), ("loading", 2)],
 )
 def test_after_an_extraction_that_is_to_be_loaded_come_its_log_and_the_loads(phase, requests):
     assert estimate_extraction_end(goal(phase), moment("06:00:10"), None).then == requests
@@ -92,7 +92,9 @@ def test_an_instant_in_the_future_is_nothing_to_look_for_before_it():
 
 
 def test_of_a_job_that_was_running_nobody_knows_when_it_began():
-    prospect = estimate_extraction_end(goal("end", running_at=at("06:00:00")), moment("06:00:01"), USUAL)
+    prospect = estimate_extraction_end(
+        goal("extraction_end", running_at=at("06:00:00")), moment("06:00:01"), USUAL
+    )
 
     assert prospect.experience is None
     assert seconds(prospect.since, "06:00:00") == 0
@@ -150,7 +152,7 @@ KNOWN = Observations(
     extraction=extraction(),
     log=LOG,
     streams=(stream("commits"), stream("pulls"), stream("issues")),
-    earlier_seen_at=at("06:00:30"),
+    previous_job_polled_at=at("06:00:30"),
 )
 OVER = "06:04:51"
 

@@ -107,7 +107,7 @@ def waitings(draw, sources):
     return Waiting(
         source=source,
         job=draw(st.integers(0, len(sources[source]) - 1)),
-        phase="end" if told_by == "running" else phase,
+        phase="extraction_end" if told_by == "running" else phase,
         begins=draw(st.sampled_from([0.0, 0.0, 3.0, 61.0, 300.0, 2500.0])),
         told_by=told_by,
         poll_interval=draw(st.sampled_from([None] * 8 + [2.0, 45.0])),
@@ -221,7 +221,7 @@ class Verdict:
             )
             return
         assert ended >= self.truth.ends(self.index), "the extraction still ran"
-        if phase == "end":
+        if phase == "extraction_end":
             return
         assert not self.truth.fails(self.index), "the extraction failed"
         for batch in self.truth.of(self.index, self.waiting.streams):
@@ -243,15 +243,15 @@ class Verdict:
             "ExtractionFailed": self.truth.fails(self.index),
             "JobTerminated": self.job.plan.terminated or self.job.is_stopped,
             "StructureSyncFailed": self.job.plan.discovery_exit_status != 0,
-            "JobLost": self.truth.fails(self.index) or not self._has_log(),
+            "JobOutcomeUnknown": self.truth.fails(self.index) or not self._has_log(),
             "LoadingFailed": self.waiting.phase == "loading" and self._saw_load_error(),
             "StitchUnauthorized": self.waiting.token == 1 and "revoke" in happened,
-            "NeverFinishes": self.waiting.told_by == "instant" and self.truth.paused,
+            "CannotFinish": self.waiting.told_by == "instant" and self.truth.paused,
             "UnexpectedAnswer": bool({"down", "lists cut off", "lists garbled", "lists not JSON"} & happened),
             "StitchBadRequest": "pages refused" in happened,
         }
         assert reasons.get(kind), f"{kind}: {message}"
-        if kind not in ("StitchUnauthorized", "NeverFinishes", "UnexpectedAnswer", "StitchBadRequest"):
+        if kind not in ("StitchUnauthorized", "CannotFinish", "UnexpectedAnswer", "StitchBadRequest"):
             assert self.ending.ended >= self.truth.ends(self.index), f"{kind}, while the job ran"
 
     def _saw_load_error(self) -> bool:

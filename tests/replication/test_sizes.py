@@ -19,7 +19,7 @@ from airflow_provider_stitch.replication.rules.evaluate import evaluate
 from airflow_provider_stitch.replication.rules.goal import Goal
 from airflow_provider_stitch.replication.rules.loading import select_streams
 from airflow_provider_stitch.replication.rules.observations import Observations
-from airflow_provider_stitch.replication.rules.words import MAX_NAMES, listed
+from airflow_provider_stitch.replication.rules.streams import MAX_NAMES, join_names
 from tests.replication import sizes
 from tests.support.builders import OURS, SOURCE_ID, extraction
 from tests.support.large_lists import AT, load_of
@@ -129,8 +129,8 @@ def test_a_log_keeps_the_names_of_so_many_streams_and_says_if_there_were_more():
 
 
 def test_of_very_many_names_a_message_shows_the_first():
-    assert listed("abc") == "a, b, c"
-    assert listed(map(str, range(MAX_NAMES + 2)), "; ").endswith(f"; {MAX_NAMES - 1}; and 2 more")
+    assert join_names("abc") == "a, b, c"
+    assert join_names(map(str, range(MAX_NAMES + 2)), "; ").endswith(f"; {MAX_NAMES - 1}; and 2 more")
 
 
 def test_an_unknown_stream_of_a_source_of_10000_is_refused_in_few_words():

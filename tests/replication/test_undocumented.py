@@ -68,7 +68,7 @@ def test_wait_fails_if_an_undocumented_response_repeats(stitch, waiter, github, 
     outcome = waiter.wait(goal)
 
     assert outcome.error["kind"] in KINDS
-    assert outcome.error["kind"] not in ("PhaseTimedOut", "JobLost")
+    assert outcome.error["kind"] not in ("PhaseTimedOut", "JobOutcomeUnknown")
     assert str(PAGES[fault]["status"]) in outcome.error["message"]
     assert struck.hits == 5
 

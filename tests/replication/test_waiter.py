@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_stitch.connect.errors import (
+    CannotFinish,
     DeletedSource,
     ExtractionFailed,
-    JobLost,
+    JobOutcomeUnknown,
     LoadingFailed,
-    NeverFinishes,
     PhaseTimedOut,
     RateLimited,
     StitchUnauthorized,
@@ -73,7 +73,9 @@ def test_the_log_reads_like_a_report(waiter, github):
     ]
 
 
-@pytest.mark.parametrize("phase", ["structure_sync", "extraction", "preparation", "loading", "end"])
+@pytest.mark.parametrize(
+    "phase", ["structure_sync", "extraction", "preparation", "loading", "extraction_end"]
+)
 def test_each_phase_can_be_waited_for(waiter, github, phase):
     assert waiter.replicate(github, phase=phase).error is None
 
@@ -181,7 +183,7 @@ def test_a_job_overtaken_and_without_a_log_is_an_error_and_no_guess(stitch, wait
     ours = stitch.complete_job(github, seconds_ago=2000, log=LogPlan(available=False))
     stitch.complete_job(github, seconds_ago=1000)
 
-    with pytest.raises(JobLost, match="can't be told"):
+    with pytest.raises(JobOutcomeUnknown, match="can't be told"):
         waiter.wait(waiter.goal(github, ours.job_name, "extraction")).raise_for_error()
 
 
@@ -463,16 +465,14 @@ def test_a_misspelt_stream_fails_before_the_first_limited_request(stitch, waiter
     ("happens", "kind"),
     [
         pytest.param(lambda stitch, source: stitch.delete_source(source), DeletedSource, id="deleted"),
-        pytest.param(
-            lambda stitch, source: stitch.pause_source(source), NeverFinishes, id="paused by a user"
-        ),
+        pytest.param(lambda stitch, source: stitch.pause_source(source), CannotFinish, id="paused by a user"),
         pytest.param(
             lambda stitch, source: stitch.pause_source(source, by_stitch=True),
-            NeverFinishes,
+            CannotFinish,
             id="paused by Stitch",
         ),
         pytest.param(
-            lambda stitch, source: stitch.set_step(source, "form"), NeverFinishes, id="not configured"
+            lambda stitch, source: stitch.set_step(source, "form"), CannotFinish, id="not configured"
         ),
     ],
 )
@@ -532,8 +532,8 @@ def test_a_timeout_says_if_the_accounts_requests_are_used_up(stitch, waiter, git
 
     async def time_out() -> str:
         await reader.open(github)
-        while not reader.budget.take():
-            reader.budget.give_back()
+        while not reader.budget.acquire():
+            reader.budget.release()
         outcome = await watch._timed_out(evaluate(watch.goal, watch.known))
         return outcome.error["message"]
 
@@ -552,7 +552,7 @@ def test_rows_that_can_never_be_loaded_fail_the_wait(stitch, waiter, github, pha
 
     outcome = waiter.wait(waiter.goal(github, started.job_name, phase))
 
-    assert outcome.error["kind"] == "NeverFinishes"
+    assert outcome.error["kind"] == "CannotFinish"
     assert "no destination" in outcome.error["message"]
     assert stitch.now().timestamp() < deleted_at + 1800
 
@@ -687,8 +687,8 @@ def test_who_has_no_request_left_before_its_deadline_is_told_so(stitch, waiter, 
     asyncio.run(reader.open(github))
     budget = reader.budget
     for _ in range(budget.limit):
-        assert budget.take() == 0
-        budget.give_back()
+        assert budget.acquire() == 0
+        budget.release()
 
     with pytest.raises(PhaseTimedOut, match="all requests of these 10 minutes are used") as caught:
         asyncio.run(Waiter(reader, waiter.goal(github, job.job_name)).wait()).raise_for_error()

@@ -36,7 +36,7 @@ def hammer(folder: Path, limit: int, requests: int, clock: Any, results: Any) ->
     budget = SharedRequestBudget(limit, folder, ACCOUNT, monotonic=lambda: clock.value)
     counted = []
     for n in range(requests):
-        while budget.take():
+        while budget.acquire():
             with clock.get_lock():
                 clock.value += 10
         if n % 2:
@@ -44,12 +44,12 @@ def hammer(folder: Path, limit: int, requests: int, clock: Any, results: Any) ->
         time.sleep(0.0005)  # others move the time on meanwhile
         if not n % 2:
             counted.append(clock.value)
-        budget.give_back()
+        budget.release()
     results.put((counted, warnings))
 
 
 def take_and_hang(folder: Path, limit: int, taken: Any) -> None:
-    taken.put(SharedRequestBudget(limit, folder, ACCOUNT, monotonic=Time()).take())
+    taken.put(SharedRequestBudget(limit, folder, ACCOUNT, monotonic=Time()).acquire())
     time.sleep(60)
 
 
@@ -69,8 +69,8 @@ def take_for_ever(folder: Path, done: Any, number: int) -> None:
     time = Time()
     budget = SharedRequestBudget(30, folder, ACCOUNT, monotonic=time)
     while True:
-        budget.take()
-        budget.give_back()
+        budget.acquire()
+        budget.release()
         time.now += 20
         done[number] += 1
 
@@ -94,8 +94,8 @@ def _takes_of_two(folder: Path) -> list[float]:
     budget = SharedRequestBudget(2, folder, ACCOUNT, monotonic=Time())
     takes = []
     for _ in range(3):
-        takes.append(budget.take())
-        budget.give_back() if not takes[-1] else None
+        takes.append(budget.acquire())
+        budget.release() if not takes[-1] else None
     return takes
 
 

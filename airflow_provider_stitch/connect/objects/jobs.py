@@ -69,7 +69,7 @@ class JobName:
         return cls(value, int(client_id), int(source_id), mode.lower(), uuid.UUID(unique))
 
     @property
-    def began_at(self) -> datetime | None:
+    def started_at(self) -> datetime | None:
         """When the job began (UTC, to the microsecond); None if its uuid is not one that holds a time."""
         if self.uuid.version != 1:
             return None

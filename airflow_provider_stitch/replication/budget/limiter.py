@@ -16,7 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_stitch.replication.budget.store import BudgetStore
-from airflow_provider_stitch.replication.budget.window import DEFAULT_LIMIT, WINDOW, Window, free_in
+from airflow_provider_stitch.replication.budget.window import DEFAULT_LIMIT, WINDOW, Window, available_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ class RequestBudget:
         self._lock = threading.Lock()
 
     @property
-    def spacing(self) -> float:
+    def even_interval(self) -> float:
         """Seconds between two requests if they are spread evenly over a window."""
         return WINDOW / self.limit
 
@@ -66,7 +66,7 @@ class RequestBudget:
         with self._lock:
             return Window(self._free_in(), float(self.limit))
 
-    def take(self) -> float:
+    def acquire(self) -> float:
         """Take one request and return 0.0; or, if none is left, return the seconds until to ask again."""
         with self._lock:
             wait = self._free_in()[0]
@@ -74,7 +74,7 @@ class RequestBudget:
                 self._under_way += 1
             return wait
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Say that the answer to a taken request has come, or will not come."""
         with self._lock:
             self._under_way -= 1
@@ -92,7 +92,7 @@ class RequestBudget:
         counted_until = [answered + WINDOW for answered in self._answered]
         # What is under way is answered now at the earliest.
         counted_until += [now + WINDOW] * self._under_way
-        return free_in(self.limit, counted_until, now=now, blocked_until=self._blocked_until)
+        return available_in(self.limit, counted_until, now=now, blocked_until=self._blocked_until)
 
 
 class SharedRequestBudget(RequestBudget):
@@ -124,18 +124,18 @@ class SharedRequestBudget(RequestBudget):
 
     def window(self) -> Window:
         own = super().window()
-        limit = len(own.free_in)
+        limit = len(own.available_in)
         common = self._with_store(lambda: self._file.window(limit))
         if common is None:
             return own
-        return Window(tuple(map(max, own.free_in, common.free_in)), common.share)
+        return Window(tuple(map(max, own.available_in, common.available_in)), common.share)
 
-    def take(self) -> float:
-        if wait := super().window().free_in[0]:
+    def acquire(self) -> float:
+        if wait := super().window().available_in[0]:
             return wait
-        common = self._with_store(lambda: self._file.take(self.limit))
+        common = self._with_store(lambda: self._file.acquire(self.limit))
         if common is None:
-            return super().take()
+            return super().acquire()
         if common:
             return common
         with self._lock:
@@ -143,9 +143,9 @@ class SharedRequestBudget(RequestBudget):
         self._warned = False  # the file can be written, so that its next failure is news
         return 0.0
 
-    def give_back(self) -> None:
-        super().give_back()
-        self._with_store(self._file.give_back)
+    def release(self) -> None:
+        super().release()
+        self._with_store(self._file.release)
 
     def block(self, seconds: float) -> None:
         super().block(seconds)

@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_stitch.replication.budget.window import WINDOW, Window, fair_share, free_in
+from airflow_provider_stitch.replication.budget.window import WINDOW, Window, available_in, fair_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,10 +36,10 @@ With the default timeout Stitch's own part of an answer ends within 3 minutes, h
 is a log that comes from another host, when Stitch has long counted the request.
 """
 
-LONGEST_LOCK = 2.0
+LOCK_TIMEOUT = 2.0
 """Seconds to wait for other processes."""
 
-MOST_SKEW = 5.0
+MAX_CLOCK_SKEW = 5.0
 """Seconds by which an instant in the file may lie ahead (of one who had to wait for the lock, say). What lies
 further ahead was written by another clock."""
 
@@ -77,22 +77,22 @@ class BudgetStore:
         """Return what all processes together have left of `limit`, and this one's share of it."""
         return self._use(lambda db: self._window(db, limit))
 
-    def take(self, limit: int) -> float:
+    def acquire(self, limit: int) -> float:
         """Count one more request and return 0.0; or return the seconds until one of `limit` is free."""
 
-        def take(db: sqlite3.Connection) -> float:
+        def acquire(db: sqlite3.Connection) -> float:
             db.execute("BEGIN IMMEDIATE")
             # The clock is read under the lock, so that instants follow each other as transactions do.
-            wait = self._window(db, limit).free_in[0]
+            wait = self._window(db, limit).available_in[0]
             if not wait:
                 self._delete_old(db)
                 db.execute("INSERT INTO requests VALUES (:account, :process, :now, NULL)", self._values())
                 db.execute("COMMIT")
             return wait
 
-        return self._use(take)
+        return self._use(acquire)
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Note an answer. Which one does not matter to the count, so it is that of the oldest request."""
         self._use(
             lambda db: db.execute(
@@ -131,7 +131,9 @@ class BudgetStore:
             values,
         ).fetchone()
         return Window(
-            free_in(limit, [until for _, until in requests], now=values["now"], blocked_until=blocked_until),
+            available_in(
+                limit, [until for _, until in requests], now=values["now"], blocked_until=blocked_until
+            ),
             fair_share(limit, [process for process, _ in requests if process != values["process"]]),
         )
 
@@ -152,7 +154,7 @@ class BudgetStore:
             "now": self._monotonic(),
             "window": WINDOW,
             "longest": MAX_IN_FLIGHT_SECONDS,
-            "skew": MOST_SKEW,
+            "skew": MAX_CLOCK_SKEW,
         }
 
     def _use(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -172,7 +174,7 @@ class BudgetStore:
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self.path, timeout=LONGEST_LOCK, isolation_level=None)) as db:
+        with closing(sqlite3.connect(self.path, timeout=LOCK_TIMEOUT, isolation_level=None)) as db:
             if stat.S_IMODE(self.path.stat().st_mode) != 0o600:
                 # By its name: to close a file of one's own would release SQLite's locks in other threads.
                 self.path.chmod(0o600)

@@ -29,12 +29,12 @@ class Window:
     """What a budget allows in the coming 10 minutes."""
 
     #: Ascending: in how many seconds each request of the limit may be sent; 0.0 is now. As many as the limit.
-    free_in: tuple[float, ...]
+    available_in: tuple[float, ...]
     #: How many requests of a window are this process's fair share, from 1 to the limit.
     share: float
 
 
-def free_in(
+def available_in(
     limit: int, counted_until: Iterable[float], *, now: float, blocked_until: float
 ) -> tuple[float, ...]:
     """Return in how many seconds each request of the limit may be sent, ascending.

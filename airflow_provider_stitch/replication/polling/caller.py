@@ -16,7 +16,7 @@ from airflow_provider_stitch.connect.errors import (
     StitchError,
 )
 from airflow_provider_stitch.connect.transport import pause_before_retry
-from airflow_provider_stitch.replication.budget.gate import with_request_acquired
+from airflow_provider_stitch.replication.budget.client_limiter import run_with_acquired_request
 from airflow_provider_stitch.replication.budget.limiter import RequestBudget, shared_budget
 from airflow_provider_stitch.replication.polling.backoff import is_transient
 from airflow_provider_stitch.replication.polling.concurrency import places
@@ -196,15 +196,15 @@ class AccountSession:
     async def try_within_limit(self, call: Callable[[], T]) -> T:
         """Return the answer of one call that counts against Stitch's limit, or raise what it raised."""
         budget = self.budget
-        while wait := await asyncio.to_thread(budget.take):
+        while wait := await asyncio.to_thread(budget.acquire):
             await self.clock.sleep(wait)
         try:
-            return await asyncio.to_thread(with_request_acquired, call)
+            return await asyncio.to_thread(run_with_acquired_request, call)
         except RateLimited as error:
-            await asyncio.to_thread(budget.block, error.retry_after or budget.spacing)
+            await asyncio.to_thread(budget.block, error.retry_after or budget.even_interval)
             raise
         finally:
-            await asyncio.to_thread(budget.give_back)
+            await asyncio.to_thread(budget.release)
 
     # --- What is planned for all who wait ---------------------------------------------------------------
 
@@ -240,7 +240,7 @@ class AccountSession:
         if told is None and self.seconds_left() <= 0:
             if watch.trouble is not None:
                 raise watch.trouble
-            wait = (await asyncio.to_thread(self.budget.window)).free_in[0]
+            wait = (await asyncio.to_thread(self.budget.window)).available_in[0]
             if wait > 0 and not self._was_told:
                 raise _out_of_requests(wait)
         self._was_told = self._was_told or told is not None

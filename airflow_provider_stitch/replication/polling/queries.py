@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from airflow_provider_stitch.replication.polling.page_cache import CachedPage, PageCache, SourceKey, StreamKey
 from airflow_provider_stitch.replication.polling.scheduler import Request
-from airflow_provider_stitch.replication.rules.extraction import began_at
+from airflow_provider_stitch.replication.rules.extraction import exact_start_time
 
 if TYPE_CHECKING:
     import asyncio
@@ -179,7 +179,7 @@ def _for_extractions(page: int) -> tuple[Request]:
 
 def _newest(records: Sequence[Extraction]) -> Extraction:
     """Return the job that started last: the list has one record per source, so any other one is stale."""
-    return max(records, key=lambda record: began_at(record) or _LONG_AGO)
+    return max(records, key=lambda record: exact_start_time(record) or _LONG_AGO)
 
 
 def _told(looks: Sequence[CachedPage[Any]], value: T) -> QueryResult[T]:

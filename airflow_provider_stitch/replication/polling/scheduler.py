@@ -70,14 +70,14 @@ def next_request(candidates: Sequence[Candidate], window: Window, now: float) ->
     :param candidates: the requests that would serve somebody, and are not under way.
     :param now: seconds of the clock of the prospects.
     """
-    spacing = WINDOW / len(window.free_in)
-    soonest, latest = spacing * MIN_POLL_FRACTION, spacing * REPLAN_FRACTION
+    even_interval = WINDOW / len(window.available_in)
+    soonest, latest = even_interval * MIN_POLL_FRACTION, even_interval * REPLAN_FRACTION
     # What was asked in the future was asked before the clock was set back.
     ready = [each for each in candidates if not now - soonest < each.asked_at <= now or each.urgent]
     certain = [each for each in ready if each.certain(now)]
     if certain:
         first = max(certain, key=lambda each: each.delay(now))
-        return first.request if window.free_in[0] <= 0 else min(latest, window.free_in[0])
+        return first.request if window.available_in[0] <= 0 else min(latest, window.available_in[0])
     if not ready:
         return soonest
     best = max(ready, key=lambda each: each.delay(now))
@@ -85,7 +85,7 @@ def next_request(candidates: Sequence[Candidate], window: Window, now: float) ->
     if best.delay(now) <= price:  # both are 0 where nothing can have happened
         return min(latest, max(soonest / 6, _time_until(price, best, now)))
     kept = _reserve(candidates, window) if best.request.what == "extractions" else 0
-    free_in = window.free_in[kept]
+    free_in = window.available_in[kept]
     return best.request if free_in <= 0 else min(latest, free_in)
 
 
@@ -125,11 +125,11 @@ def delay_threshold(candidates: Sequence[Candidate], window: Window, now: float)
 def _free_within(seconds: float, window: Window) -> float:
     """Return how many requests may be sent within so many seconds, with a part of the next one: it would seem
     dear to ask now if none comes free for 10 s, and one after 11 s."""
-    number = bisect_left(window.free_in, seconds)
-    if number == len(window.free_in):
+    number = bisect_left(window.available_in, seconds)
+    if number == len(window.available_in):
         return float(number)
-    latest = window.free_in[number - 1] if number else 0.0
-    return number + (seconds - latest) / (window.free_in[number] - latest)
+    latest = window.available_in[number - 1] if number else 0.0
+    return number + (seconds - latest) / (window.available_in[number] - latest)
 
 
 def _time_until(price: float, candidate: Candidate, now: float) -> float:
@@ -146,4 +146,6 @@ def _reserve(candidates: Sequence[Candidate], window: Window) -> int:
     if len(candidates) > window.share / 3:
         return 0
     following = sum(prospect.then for each in candidates for prospect in each.prospects)
-    return min(following, int(min(window.share, MAX_BURST) / REQUESTS_PER_RESERVED), len(window.free_in) - 1)
+    return min(
+        following, int(min(window.share, MAX_BURST) / REQUESTS_PER_RESERVED), len(window.available_in) - 1
+    )

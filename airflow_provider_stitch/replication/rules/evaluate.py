@@ -24,8 +24,8 @@ from airflow_provider_stitch.replication.rules.extraction import (
     ExtractionStatus,
     State,
     evaluate_extraction,
-    log_given_up,
-    log_is_final,
+    is_log_final,
+    is_log_unavailable,
 )
 from airflow_provider_stitch.replication.rules.goal import job_start_time
 from airflow_provider_stitch.replication.rules.loading import (
@@ -35,7 +35,7 @@ from airflow_provider_stitch.replication.rules.loading import (
     may_overlap_previous_job,
     select_streams,
 )
-from airflow_provider_stitch.replication.rules.words import listed
+from airflow_provider_stitch.replication.rules.streams import join_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ class Evaluation:
     """A verdict on a goal; or, while it is running, the questions whose answers may bring one."""
 
     state: State
-    asks: tuple[Need, ...] = ()
+    needs: tuple[Need, ...] = ()
     failure: StitchError | None = None
     extraction: ExtractionStatus = field(default_factory=ExtractionStatus)
     streams: tuple[LoadStatus, ...] = ()
@@ -69,7 +69,7 @@ class Evaluation:
     def needs_several_polls(self, known: Observations) -> bool:
         """Say whether only several looks together will tell: of an old error, or of a log that may come."""
         doubtful = any(status.state == "waiting" and status.has_error for status in self.streams)
-        return doubtful or (Need.LOG in self.asks and bool(known.log_missing_at))
+        return doubtful or (Need.LOG in self.needs and bool(known.log_missing_at))
 
 
 def evaluate(goal: Goal, known: Observations) -> Evaluation:
@@ -95,8 +95,8 @@ def _ask_first(goal: Goal, known: Observations) -> Evaluation | None:
 
 def _assess_job(goal: Goal, known: Observations) -> Evaluation:
     verdict = evaluate_extraction(goal, known)
-    if goal.phase == "end":
-        return _finished(verdict) if verdict.over else _ask(Need.EXTRACTION, extraction=verdict)
+    if goal.phase == "extraction_end":
+        return _finished(verdict) if verdict.ended else _ask(Need.EXTRACTION, extraction=verdict)
     if goal.phase == "structure_sync":
         return _assess_structure_sync(goal, known, verdict)
     if verdict.state != "finished":
@@ -155,7 +155,7 @@ def _is_meant(goal: Goal, check: ConnectionCheck) -> bool:
         return True
     if goal.started_after is None and not _is_check(goal.job_name):
         return True  # only `started_after` makes a check too old
-    since = goal.started_after or goal.began_at
+    since = goal.started_after or goal.started_at
     began = job_start_time(check.name) or check.start_time  # of the two, the name is more exact
     return since is not None and began is not None and began >= since
 
@@ -186,7 +186,7 @@ def _assess_structure_sync(goal: Goal, known: Observations, verdict: ExtractionS
             "finished", log_lines=(f"Structure sync finished in the connection check {check.name}",)
         )
     unfinished = _unfinished(verdict)
-    if goal.started_after is not None and unfinished.asks == (Need.EXTRACTION,):
+    if goal.started_after is not None and unfinished.needs == (Need.EXTRACTION,):
         return _ask(Need.CHECK, Need.EXTRACTION, extraction=verdict)
     return unfinished
 
@@ -197,18 +197,18 @@ def _assess_structure_sync(goal: Goal, known: Observations, verdict: ExtractionS
 def _assess_streams(goal: Goal, known: Observations, extraction: ExtractionStatus) -> Evaluation:
     if known.streams is None:
         return _ask(Need.STREAMS, extraction=extraction)
-    if not log_is_final(known.log) and not log_given_up(known):
+    if not is_log_final(known.log) and not is_log_unavailable(known):
         return _ask(Need.LOG, extraction=extraction)
     job = _job_times(extraction, known)
     expected = expected_loads(known.log, known.streams, job)
-    if may_overlap_previous_job(known, job.began_at):
+    if may_overlap_previous_job(known, job.started_at):
         expected = tuple(replace(each, must_settle=True) for each in expected)
     rules = LoadRules(timedelta(seconds=goal.load_settle), timedelta(seconds=goal.quiet_period))
     statuses = evaluate_loads(expected, known, rules, job, _requested(goal, known))
     state = _sum_up(goal, statuses)
     return Evaluation(
         state=state,
-        asks=(Need.LOADS,) if state == "running" else (),
+        needs=(Need.LOADS,) if state == "running" else (),
         failure=_loading_failure(goal, extraction, statuses) if state == "failed" else None,
         extraction=extraction,
         streams=statuses,
@@ -220,11 +220,11 @@ def _assess_streams(goal: Goal, known: Observations, extraction: ExtractionStatu
 def _job_times(extraction: ExtractionStatus, known: Observations) -> JobTimes:
     """Return when the job began and ended; where nothing shows it, times that are certainly not too early."""
     ended_at = extraction.completed_at
-    latest = [extraction.began_at, ended_at, known.loads_at]
-    began_at = next(
+    latest = [extraction.started_at, ended_at, known.loads_at]
+    started_at = next(
         (instant for instant in latest if instant is not None), datetime.max.replace(tzinfo=timezone.utc)
     )
-    return JobTimes(began_at, ended_at or began_at)
+    return JobTimes(started_at, ended_at or started_at)
 
 
 def _requested(goal: Goal, known: Observations) -> frozenset[str] | None:
@@ -245,7 +245,7 @@ def _loading_failure(
     goal: Goal, extraction: ExtractionStatus, statuses: Sequence[LoadStatus]
 ) -> LoadingFailed:
     wrong = [status for status in statuses if status.state == "in_error"]
-    messages = listed(
+    messages = join_names(
         (f"  {status.expected.label}: {status.message or 'no message given'}" for status in wrong), "\n"
     )
     return LoadingFailed(
@@ -264,10 +264,10 @@ def _loading_failure(
 def _remark_on_extraction(extraction: ExtractionStatus) -> tuple[str, ...]:
     if extraction.job_name is None:
         return ()
-    if extraction.began_at is None or extraction.completed_at is None:
+    if extraction.started_at is None or extraction.completed_at is None:
         return (f"Extraction finished: {extraction.job_name}",)
     # Stitch cuts times to the second, and a job's name tells its start more exactly than that.
-    took = extraction.completed_at - extraction.began_at.replace(microsecond=0)
+    took = extraction.completed_at - extraction.started_at.replace(microsecond=0)
     seconds = round(took.total_seconds())
     at = format_time(extraction.completed_at)
     return (f"Extraction finished after {seconds} s, at {at}: {extraction.job_name}",)
@@ -275,11 +275,11 @@ def _remark_on_extraction(extraction: ExtractionStatus) -> tuple[str, ...]:
 
 def _remarks_on_streams(goal: Goal, statuses: Sequence[LoadStatus]) -> tuple[str, ...]:
     if not statuses and goal.streams is not None:
-        return (f"None of the requested streams had new rows: {listed(goal.streams)}",)
+        return (f"None of the requested streams had new rows: {join_names(goal.streams)}",)
     if not statuses:
         return ("No stream had new rows, so there is nothing to load",)
     certain = [each for each in statuses if each.expected.rows_confirmed]
-    named = listed(sorted(f"{each.expected.label} ({_rows(each)})" for each in certain))
+    named = join_names(sorted(f"{each.expected.label} ({_rows(each)})" for each in certain))
     heading = f"{_streams(len(certain))} to load: {named}" if certain else "No stream is known to have rows"
     loaded = sorted(
         (each.loaded_at, each.expected.label, each)
@@ -308,10 +308,10 @@ def _warnings_on_log(goal: Goal, known: Observations, statuses: Sequence[LoadSta
     if possible and known.log is None:
         warnings.append(_NO_LOG.format(_minutes(goal.quiet_period)))
     elif possible:
-        warnings.append(_INCOMPLETE_LOG.format(listed(possible), _minutes(goal.quiet_period)))
+        warnings.append(_INCOMPLETE_LOG.format(join_names(possible), _minutes(goal.quiet_period)))
     if unknown := unknown_names(expected):
         warnings.append(
-            f"The extraction's log shows rows of {listed(unknown)}, which the source does not list as "
+            f"The extraction's log shows rows of {join_names(unknown)}, which the source does not list as "
             "streams. Waiting for loads of these names."
         )
     return tuple(warnings)
@@ -330,15 +330,18 @@ def _warnings(known: Observations, statuses: Sequence[LoadStatus]) -> tuple[str,
         f"{name} ({history.message})" for name, history in known.load_errors.items() if name not in names
     )
     warnings = [
-        (no_rows, f"Saw no load of {listed(no_rows)}: assuming that there were no rows."),
-        (early, _EARLY.format(listed(early))),
+        (no_rows, f"Saw no load of {join_names(no_rows)}: assuming that there were no rows."),
+        (early, _EARLY.format(join_names(early))),
         (
             doubtful,
-            f"In a load error that may be older than this job, polling again: {listed(doubtful, '; ')}",
+            f"In a load error that may be older than this job, polling again: {join_names(doubtful, '; ')}",
         ),
         (
             others,
-            f"Not waited for, but in a load error, so that earlier rows are missing: {listed(others, '; ')}",
+            (
+                "Not waited for, but in a load error, so that earlier rows are missing: "
+                f"{join_names(others, '; ')}"
+            ),
         ),
     ]
     return tuple(warning for names_of_it, warning in warnings if names_of_it)

@@ -47,7 +47,7 @@ class ExpectedLoad:
 class JobTimes(NamedTuple):
     """When a job's extraction began and ended, by Stitch's clock."""
 
-    began_at: datetime
+    started_at: datetime
     ended_at: datetime
 
 
@@ -168,9 +168,9 @@ def _expected_load(entry: _Entry, names: StreamNames, log: ExtractionLog, job: J
 def _batch_times(logged: StreamLog, log: ExtractionLog, job: JobTimes) -> tuple[datetime, datetime | None]:
     """Return when the last batch was sent at the latest and, unless that is exact, at the earliest."""
     if logged.last_batch_at is None:
-        return job.ended_at, job.began_at
+        return job.ended_at, job.started_at
     if logged.has_marker:  # it may be written long after its rows were sent
-        return logged.last_batch_at, job.began_at
+        return logged.last_batch_at, job.started_at
     if not log.complete:  # there may be later batches, up to the end of the extraction
         return max(logged.last_batch_at, job.ended_at), logged.last_batch_at
     if logged.retried:  # a retried request arrives some time after its line
@@ -188,7 +188,7 @@ def _possible_loads(
                 load_names=load_names(stream),
                 # It may have had batches at any time of the job.
                 last_batch_at=job.ended_at,
-                earliest_batch_at=job.began_at,
+                earliest_batch_at=job.started_at,
                 must_settle=True,
                 rows_confirmed=False,
                 stream_ids=frozenset((stream.tap_stream_id,)),

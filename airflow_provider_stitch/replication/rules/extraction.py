@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from airflow_provider_stitch.connect._exit_line import PhaseExit, cause_of
 from airflow_provider_stitch.connect.errors import (
     ExtractionFailed,
-    JobLost,
+    JobOutcomeUnknown,
     JobTerminated,
     StitchError,
     StructureSyncFailed,
@@ -43,9 +43,9 @@ class ExtractionStatus:
 
     state: State = "running"
     job_name: str | None = None  #: None as long as it is not known which job is meant
-    began_at: datetime | None = None
+    started_at: datetime | None = None
     completed_at: datetime | None = None
-    over: bool = False  #: the extraction has ended, one way or another
+    ended: bool = False  #: the extraction has ended, one way or another
     structure_synced: bool = False
     failure: StitchError | None = None
     needs_log: bool = False  #: the verdict, or the words for it, can only come from the extraction's log
@@ -55,14 +55,14 @@ def evaluate_extraction(goal: Goal, known: Observations) -> ExtractionStatus:
     """Say how far the goal's job has come, from the listed job of its source and, where need be, its log."""
     listed = known.extraction
     if listed is None:
-        return ExtractionStatus(job_name=goal.job_name, began_at=goal.began_at)
+        return ExtractionStatus(job_name=goal.job_name, started_at=goal.started_at)
     if matches_goal(goal, listed):
         return _by_statuses(goal, listed, known)
     if goal.job_name is not None and _began_later(listed, goal):
         return _superseded(goal, goal.job_name, listed, known)
     if goal.running_at is not None and _began_after(listed, goal.running_at):
         return _unnamed_and_overtaken(goal, listed)
-    return ExtractionStatus(job_name=goal.job_name, began_at=goal.began_at)
+    return ExtractionStatus(job_name=goal.job_name, started_at=goal.started_at)
 
 
 def matches_goal(goal: Goal, listed: Extraction) -> bool:
@@ -70,23 +70,23 @@ def matches_goal(goal: Goal, listed: Extraction) -> bool:
     if goal.job_name is not None:
         return listed.job_name == goal.job_name
     if goal.started_after is not None:
-        began = began_at(listed)
+        began = exact_start_time(listed)
         return began is not None and began >= goal.started_after
     # The job that ran at an instant began no later than that and ended no earlier. The same second counts,
     # because Stitch's times are whole seconds and short jobs often end in the second in which they were seen.
     # A job that is listed as running proves nothing, because the page may be older than the instant.
-    seen, began, ended = goal.running_at, began_at(listed), listed.completion_time
+    seen, began, ended = goal.running_at, exact_start_time(listed), listed.completion_time
     if seen is None or ended is None:
         return False
     return ended >= _second(seen) and (began is None or _second(began) <= _second(seen))
 
 
-def began_at(listed: Extraction) -> datetime | None:
+def exact_start_time(listed: Extraction) -> datetime | None:
     """Return when a listed job began: by its name, which is more exact, or else by its `start_time`."""
     return job_start_time(listed.job_name) or listed.start_time
 
 
-def was_terminated(listed: Extraction) -> bool:
+def is_terminated(listed: Extraction) -> bool:
     """Return whether Stitch or a user ended the listed job before its phases had ended."""
     exits = _exits(listed)
     return (
@@ -98,7 +98,7 @@ def was_terminated(listed: Extraction) -> bool:
 
 def _began_later(listed: Extraction, goal: Goal) -> bool:
     """Say whether the listed job began after the goal's; if not, it is an earlier one and ours still runs."""
-    theirs, ours = began_at(listed), goal.began_at
+    theirs, ours = exact_start_time(listed), goal.started_at
     if theirs is None or ours is None:
         return False
     exact = job_start_time(listed.job_name) and job_start_time(goal.job_name or "")
@@ -106,19 +106,19 @@ def _began_later(listed: Extraction, goal: Goal) -> bool:
 
 
 def _began_after(listed: Extraction, seen_running_at: datetime) -> bool:
-    began = began_at(listed)
+    began = exact_start_time(listed)
     return began is not None and _second(began) > _second(seen_running_at)
 
 
 def _by_statuses(goal: Goal, listed: Extraction, known: Observations) -> ExtractionStatus:
     verdict = ExtractionStatus(
         job_name=listed.job_name,
-        began_at=began_at(listed),
+        started_at=exact_start_time(listed),
         completed_at=listed.completion_time,
-        over=listed.completion_time is not None,
+        ended=listed.completion_time is not None,
         structure_synced=listed.discovery_exit_status == 0,
     )
-    if not verdict.over:
+    if not verdict.ended:
         return verdict
     exits = _exits(listed)
     if {each.phase for each in exits} >= _HAS_ENDED and cause_of(exits) is None:
@@ -177,14 +177,14 @@ _ADVICE = {
 def _superseded(goal: Goal, job_name: str, later: Extraction, known: Observations) -> ExtractionStatus:
     """Judge a job that is over and no longer listed: only its log can still tell how it ended."""
     log = known.log
-    verdict = ExtractionStatus(job_name=job_name, began_at=goal.began_at, over=True)
+    verdict = ExtractionStatus(job_name=job_name, started_at=goal.started_at, ended=True)
     if log is None or log.succeeded is None:
-        if not log_given_up(known):
+        if not is_log_unavailable(known):
             return _replaced(verdict, needs_log=True)
         return _replaced(
             verdict,
             state="failed",
-            failure=JobLost(
+            failure=JobOutcomeUnknown(
                 f"Extraction of source {goal.source_name} ({goal.source_id}): job {job_name} is over, but "
                 f"how it ended can't be told: Stitch lists a later job of the source ({later.job_name}) "
                 "in its place, and has no complete log. Look at the job in Stitch, or run the task again.",
@@ -194,7 +194,9 @@ def _superseded(goal: Goal, job_name: str, later: Extraction, known: Observation
         )
     synced = any(part.phase == "Discovery" and not part.failed for part in log.exits)
     # A log without times still ended before the next job began.
-    verdict = _replaced(verdict, completed_at=log.exited_at or began_at(later), structure_synced=synced)
+    verdict = _replaced(
+        verdict, completed_at=log.exited_at or exact_start_time(later), structure_synced=synced
+    )
     if log.succeeded:
         return _replaced(verdict, state="finished", structure_synced=True)
     return _replaced(verdict, state="failed", failure=_failure(goal, job_name, log.cause, log))
@@ -205,8 +207,8 @@ def _unnamed_and_overtaken(goal: Goal, later: Extraction) -> ExtractionStatus:
     seen = f"{_second(goal.running_at):%Y-%m-%d %H:%M:%S} UTC" if goal.running_at else "an earlier time"
     return ExtractionStatus(
         state="failed",
-        over=True,
-        failure=JobLost(
+        ended=True,
+        failure=JobOutcomeUnknown(
             f"Extraction of source {goal.source_name} ({goal.source_id}): the job that was running at {seen} "
             f"has ended, but Stitch lists only a later job of the source ({later.job_name}), so its outcome "
             "can't be known. Check the source's extractions in Stitch, or run the task again.",
@@ -215,12 +217,12 @@ def _unnamed_and_overtaken(goal: Goal, later: Extraction) -> ExtractionStatus:
     )
 
 
-def log_is_final(log: ExtractionLog | None) -> bool:
+def is_log_final(log: ExtractionLog | None) -> bool:
     """Return whether a log can be used as it is: it has its exit line, or all lines of the target."""
     return log is not None and (log.complete or log.exit_line is not None)
 
 
-def log_given_up(known: Observations) -> bool:
+def is_log_unavailable(known: Observations) -> bool:
     """Say whether Stitch was asked for the log often and long enough to go on without it."""
     refusals = known.log_missing_at
     return len(refusals) >= LOG_ATTEMPTS and refusals[-1] - refusals[0] >= LOG_TIMEOUT

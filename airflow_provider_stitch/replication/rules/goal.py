@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_stitch.connect.errors import InvalidArgument
-from airflow_provider_stitch.connect.objects import JobName, Source, parse_time
+from airflow_provider_stitch.connect.objects import JobName, parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from datetime import datetime
 
-Phase = Literal["connection_check", "structure_sync", "extraction", "end", "preparation", "loading"]
+Phase = Literal[
+    "connection_check", "structure_sync", "extraction", "extraction_end", "preparation", "loading"
+]
 """The phases of Stitch, in their order. `end` is the end of an extraction, however it went."""
 
 PHASES: tuple[str, ...] = get_args(Phase)
@@ -21,7 +22,7 @@ PHASES: tuple[str, ...] = get_args(Phase)
 DEFAULT_LOAD_SETTLE = 120.0
 DEFAULT_QUIET_PERIOD = 900.0
 
-_INSTANTS = {"started_after", "running_at", "job_began_at"}
+_INSTANTS = {"started_after", "running_at", "job_started_at"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Goal:
     job_name: str | None = None
     started_after: datetime | None = None
     running_at: datetime | None = None
-    job_began_at: datetime | None = None  #: when the named job began, if its name does not tell
+    job_started_at: datetime | None = None  #: when the named job began, if its name does not tell
     streams: tuple[str, ...] | None = None  #: wait for these only, by stream name; None is all that had rows
     load_settle: float = DEFAULT_LOAD_SETTLE  #: seconds for which a stream's last load must have stood still
     #: Seconds after the source's last load after which a stream without a load is assumed to have had no
@@ -64,15 +65,17 @@ class Goal:
                 raise InvalidArgument(f"{name} is a number of seconds, 0 or more; it was {value}.")
 
     @property
-    def began_at(self) -> datetime | None:
+    def started_at(self) -> datetime | None:
         """When the named job began: from the version-1 UUID in its name, or else as told."""
         if self.job_name is None:
             return None
-        return job_start_time(self.job_name) or self.job_began_at
+        return job_start_time(self.job_name) or self.job_started_at
 
-    def for_job(self, job_name: str, began_at: datetime | None) -> Goal:
+    def for_job(self, job_name: str, started_at: datetime | None) -> Goal:
         """Return the same goal for the job that turned out to be meant."""
-        return replace(self, job_name=job_name, job_began_at=began_at, started_after=None, running_at=None)
+        return replace(
+            self, job_name=job_name, job_started_at=started_at, started_after=None, running_at=None
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, none of them None, for a trigger's stored arguments. None is a secret."""
@@ -95,77 +98,9 @@ class Goal:
         return cls(**fields)
 
 
-def sensor_goal(
-    phase: Phase,
-    source: Source,
-    client_id: int,
-    *,
-    by_job_name: bool,
-    job_name: object,
-    started_after: object,
-    run_started_at: datetime | None,
-    streams: Iterable[str] | None,
-    load_settle: float,
-    quiet_period: float = DEFAULT_QUIET_PERIOD,
-) -> Goal:
-    """Return what a sensor's user wants to wait for.
-
-    :param by_job_name: the user gave a `job_name`, whatever its template has come to.
-    :param started_after: what the user gave; None is `run_started_at`.
-    :raises InvalidArgument: what was given can't tell it.
-    """
-    since = run_started_at if started_after is None else started_after
-    return Goal(
-        *(phase, source.id, source.name, client_id),
-        job_name=check_job_name(job_name, source) if by_job_name else None,
-        started_after=None if by_job_name else parse_instant(since),
-        streams=None if streams is None else tuple(streams),
-        load_settle=load_settle,
-        quiet_period=quiet_period,
-    )
-
-
-def parse_instant(started_after: object) -> datetime:
-    """Return the instant that a user gave, a datetime or ISO 8601, as a plain datetime in UTC.
-
-    :raises InvalidArgument: it is none, or has no time zone.
-    """
-    instant = started_after
-    if isinstance(instant, str):
-        try:
-            instant = datetime.fromisoformat(instant.strip().replace("Z", "+00:00"))
-        except ValueError:
-            instant = None
-    if not isinstance(instant, datetime) or instant.tzinfo is None:
-        raise InvalidArgument(
-            "started_after must be an instant with a time zone, such as 2026-08-17T06:00:00Z; "
-            f"it was {started_after!r}."
-        )
-    # Airflow's own instants are Pendulum's, whose differences are not those of datetime.
-    return datetime.fromisoformat(instant.isoformat()).astimezone(timezone.utc)
-
-
-def check_job_name(job_name: object, source: Source) -> str:
-    """Return the job name that a user gave, if it can be one of this source's jobs.
-
-    :raises InvalidArgument: it is not a job's name, or that of another source's job.
-    """
-    if not isinstance(job_name, str) or not job_name:
-        raise InvalidArgument(
-            f"job_name must be the name of a Stitch job, but it is {job_name!r}. "
-            "If it comes from another task's XCom: did that task start a job?"
-        )
-    source_id = JobName.parse(job_name).source_id
-    if source_id != source.id:
-        raise InvalidArgument(
-            f"Job {job_name} belongs to source {source_id}, not to {source.label}. Name the job's own source."
-        )
-    return job_name
-
-
 def job_start_time(job_name: str) -> datetime | None:
     """Return when a job began, from the version-1 UUID in its name, or None if it tells no time."""
     try:
-        return JobName.parse(job_name).began_at
+        return JobName.parse(job_name).started_at
     except InvalidArgument:  # Stitch's own, of a form that is not documented
         return None

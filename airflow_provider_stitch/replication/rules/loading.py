@@ -72,11 +72,13 @@ class LoadStatus:
         )
 
 
-def may_overlap_previous_job(known: Observations, began_at: datetime) -> bool:
+def may_overlap_previous_job(known: Observations, started_at: datetime) -> bool:
     """Return whether rows of an earlier job may still be pending when this one sends its own."""
-    if known.earlier_seen_at is None or known.earlier_seen_at < began_at.replace(microsecond=0):
+    if known.previous_job_polled_at is None or known.previous_job_polled_at < started_at.replace(
+        microsecond=0
+    ):
         return True  # no poll showed when the previous job ended, or another one may have run since that poll
-    return known.earlier_ended_at is not None and began_at - known.earlier_ended_at < MAX_LOAD_LAG
+    return known.previous_job_ended_at is not None and started_at - known.previous_job_ended_at < MAX_LOAD_LAG
 
 
 def settle_period(expected: ExpectedLoad, rules: LoadRules) -> timedelta:
@@ -189,7 +191,7 @@ def _in_error(
     The record of a deleted source or of a deselected stream can share the name. As long as a record without
     an error is listed, an error that is not new is taken for such a record's.
     """
-    is_new = history.clear_at is not None and history.clear_at >= _second(poll.job.began_at)
+    is_new = history.clear_at is not None and history.clear_at >= _second(poll.job.started_at)
     if is_new:
         return LoadStatus(expected, "in_error", has_error=True, message=history.message)
     if record.error_state is None or history.records < expected.sharers.get(record.stream_name, 0):

@@ -40,8 +40,10 @@ class Observations:
     load_errors: Mapping[str, LoadErrorHistory] = field(default_factory=dict)  #: by stream name
     recovered: frozenset[str] = frozenset()  #: names of streams that an earlier poll showed in error
     check: ConnectionCheck | None = None
-    earlier_seen_at: datetime | None = None  #: the last poll of the list before the goal's job was in it
-    earlier_ended_at: datetime | None = None  #: when the job ended that was listed then, if one was
+    previous_job_polled_at: datetime | None = (
+        None  #: the last poll of the list before the goal's job was in it
+    )
+    previous_job_ended_at: datetime | None = None  #: when the job ended that was listed then, if one was
     needs_baseline: bool = True  #: whether a poll of the loads comes first, to tell old errors from new ones
 
     def with_extraction(self, listed: Extraction | None, at: datetime, *, is_ours: bool) -> Observations:
@@ -51,7 +53,7 @@ class Observations:
         ended = listed.completion_time if listed is not None else None
         # A previous job that is listed as running was not seen to end.
         seen_at = at if listed is None or ended is not None else None
-        return replace(self, extraction=listed, earlier_seen_at=seen_at, earlier_ended_at=ended)
+        return replace(self, extraction=listed, previous_job_polled_at=seen_at, previous_job_ended_at=ended)
 
     def with_loads(
         self, loads: Iterable[Load], at: datetime, looked_for: Collection[str] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_stitch.connect.errors import DeletedSource, NeverFinishes, StitchError
+from airflow_provider_stitch.connect.errors import CannotFinish, DeletedSource, StitchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ def schedule_blocker(source: Source, destinations: Sequence[Destination]) -> Sti
     return start_blocker(source, destinations)
 
 
-def why_no_load(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
+def load_blocker(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
     """Return why the rows of this source's jobs can't be loaded any more, or None."""
     return source_blocker(source) or _nowhere(source, destinations)
 
@@ -88,5 +88,5 @@ def _nowhere(source: Source, destinations: Sequence[Destination]) -> StitchError
     return _never(source, "its account has no destination", "Create a destination in Stitch first.")
 
 
-def _never(source: Source, why: str, advice: str) -> NeverFinishes:
-    return NeverFinishes(f"Source {source.label} can't replicate: {why}. {advice}", source_id=source.id)
+def _never(source: Source, why: str, advice: str) -> CannotFinish:
+    return CannotFinish(f"Source {source.label} can't replicate: {why}. {advice}", source_id=source.id)

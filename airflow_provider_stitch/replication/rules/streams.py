@@ -12,7 +12,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from airflow_provider_stitch.connect.errors import UnknownStream
-from airflow_provider_stitch.replication.rules.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -135,11 +134,12 @@ def _select_stream(name: str, by_id: Stream | None, index: StreamNames, streams:
     found = (by_id,) if by_id is not None else index.find(name)
     if not found:
         known = (
-            listed(sorted(index.label_of_selected(stream) for stream in streams if stream.selected)) or "none"
+            join_names(sorted(index.label_of_selected(stream) for stream in streams if stream.selected))
+            or "none"
         )
         raise UnknownStream(f"The source has no stream {name!r}. Its selected streams are: {known}.")
     if len(found) > 1:
-        ids = listed(stream.tap_stream_id for stream in found)
+        ids = join_names(stream.tap_stream_id for stream in found)
         raise UnknownStream(
             f"The source has {len(found)} streams named {name!r}. Name one of them by its id: {ids}."
         )
@@ -148,3 +148,14 @@ def _select_stream(name: str, by_id: Stream | None, index: StreamNames, streams:
             f"Stream {name!r} is not selected, so Stitch does not replicate it. Select it first."
         )
     return found[0]
+
+
+MAX_NAMES = 50  #: a source can have 10,000 streams, and a message travels through Airflow's database
+
+
+def join_names(names: Iterable[str], separator: str = ", ") -> str:
+    """Join names for a message: the first `MAX_NAMES` of them, and the number of the others."""
+    all_names = list(names)
+    others = len(all_names) - MAX_NAMES
+    more = f"{separator}and {others} more" if others > 0 else ""
+    return f"{separator.join(all_names[:MAX_NAMES])}{more}"

@@ -242,7 +242,7 @@ def test_another_process_counts_the_requests_of_the_hook(stitch, limit):
     hook.client.list_extractions()
 
     other = SharedRequestBudget(3, airflow_home(), (hook.client.base_url, hook.client.client_id))
-    assert sum(free_in > 0 for free_in in other.window().free_in) == 1
+    assert sum(free_in > 0 for free_in in other.window().available_in) == 1
 
 
 @pytest.mark.parametrize("numbers", [(2, 1, 3), (1, 3, 1), (3, 2, 3)])

@@ -370,7 +370,7 @@ def queue_behind_another_job(stitch, source_id, mocker, meanwhile):
     wait = Waiter.wait
 
     async def end_job_first(watch):
-        if watch.goal.phase == "end":
+        if watch.goal.phase == "extraction_end":
             meanwhile()
             stitch.advance(36_100)
         return await wait(watch)

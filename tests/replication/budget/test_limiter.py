@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_stitch.replication.budget.limiter import WINDOW, RequestBudget, shared_budget
-from airflow_provider_stitch.replication.budget.window import fair_share, free_in
+from airflow_provider_stitch.replication.budget.window import available_in, fair_share
 from tests.support.budget_worker import Time
 
 
@@ -15,11 +15,11 @@ def test_the_31st_request_waits_until_the_first_is_10_minutes_old():
     time = Time()
     budget = RequestBudget(30, monotonic=time)
     for _ in range(30):
-        assert budget.take() == 0
+        assert budget.acquire() == 0
         time.now += 1
-        budget.give_back()
+        budget.release()
 
-    assert budget.take() == WINDOW - 29  # the first answer came at 1 s, and now it is 30 s
+    assert budget.acquire() == WINDOW - 29  # the first answer came at 1 s, and now it is 30 s
 
 
 def test_a_refusal_by_stitch_holds_everybody_back():
@@ -27,9 +27,9 @@ def test_a_refusal_by_stitch_holds_everybody_back():
     budget = RequestBudget(30, monotonic=time)
     budget.block(90)
 
-    assert budget.take() == 90
+    assert budget.acquire() == 90
     time.now = 90
-    assert budget.take() == 0
+    assert budget.acquire() == 0
 
 
 def test_everybody_who_asks_about_an_account_shares_one_budget():
@@ -60,15 +60,15 @@ def test_next_request_uses_the_number_that_was_set_last():
     time = Time()
     budget = RequestBudget(2, monotonic=time)
     for _ in range(2):
-        assert budget.take() == 0
-        budget.give_back()
+        assert budget.acquire() == 0
+        budget.release()
 
-    assert budget.take() == WINDOW
+    assert budget.acquire() == WINDOW
     budget.set_limit("sales", 3)
-    assert budget.take() == 0
-    budget.give_back()
+    assert budget.acquire() == 0
+    budget.release()
     budget.set_limit("sales", 1)
-    assert budget.take() == WINDOW
+    assert budget.acquire() == WINDOW
 
 
 @given(
@@ -82,11 +82,11 @@ def test_stitch_never_counts_more_than_the_limit_in_any_window(limit, requests):
     counted: list[float] = []
     for pause, takes, at_once in requests:
         time.now += pause
-        while wait := budget.take():
+        while wait := budget.acquire():
             time.now += wait
         counted.append(time.now + (0 if at_once else takes))
         time.now += takes
-        budget.give_back()
+        budget.release()
 
     for first in counted:
         assert sum(first <= moment < first + WINDOW for moment in counted) <= limit
@@ -96,28 +96,28 @@ def test_the_window_tells_when_each_request_may_be_sent():
     time = Time()
     budget = RequestBudget(4, monotonic=time)
     for time.now in (0, 10):
-        budget.take()
-        budget.give_back()
-    budget.take()
+        budget.acquire()
+        budget.release()
+    budget.acquire()
     time.now = 100
 
-    assert budget.window().free_in == (0, WINDOW - 100, WINDOW - 90, WINDOW)  # the last one is under way
+    assert budget.window().available_in == (0, WINDOW - 100, WINDOW - 90, WINDOW)  # the last one is under way
     assert budget.window().share == 4
     budget.block(505)
-    assert budget.window().free_in == (505, 505, 510, WINDOW)
+    assert budget.window().available_in == (505, 505, 510, WINDOW)
 
 
 def test_with_all_requests_under_way_none_is_free_before_a_window_has_passed():
     time = Time()
     budget = RequestBudget(1, monotonic=time)
-    budget.take()
+    budget.acquire()
 
-    assert budget.take() == WINDOW
+    assert budget.acquire() == WINDOW
 
 
 @given(st.integers(1, 8), st.lists(st.integers(-50, 700), max_size=20), st.integers(-50, 900))
 def test_whoever_sends_when_the_window_says_so_keeps_the_limit(limit, counted_until, blocked_until):
-    free = free_in(limit, counted_until, now=0, blocked_until=blocked_until)
+    free = available_in(limit, counted_until, now=0, blocked_until=blocked_until)
 
     assert len(free) == limit
     assert list(free) == sorted(free)
@@ -138,17 +138,17 @@ def test_a_limit_above_stitch_s_own_lets_no_more_come_at_once_but_as_many_sooner
     counted = []
     for pause in pauses:
         time.now += pause
-        while wait := budget.take():
+        while wait := budget.acquire():
             time.now += wait
         counted.append(time.now)
-        budget.give_back()
+        budget.release()
 
     for span, most in (WINDOW, limit), (WINDOW * 30 / limit, 30):
         nearly = span * (1 - 1e-9)
         assert max(sum(first <= at < first + nearly for at in counted) for first in counted) <= most
     window = budget.window()
-    assert len(window.free_in) == limit
-    assert list(window.free_in) == sorted(window.free_in)
+    assert len(window.available_in) == limit
+    assert list(window.available_in) == sorted(window.available_in)
 
 
 @pytest.mark.parametrize(

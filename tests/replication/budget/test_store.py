@@ -40,8 +40,8 @@ def started(work: Any, *args: Any) -> Any:
 
 def ask(budget: SharedRequestBudget) -> float:
     """Send a request that is answered at once, if there is one left."""
-    if not (wait := budget.take()):
-        budget.give_back()
+    if not (wait := budget.acquire()):
+        budget.release()
     return wait
 
 
@@ -87,12 +87,12 @@ def test_stitch_never_counts_more_than_the_limit_in_any_window(limit, requests):
         counted: list[float] = []
         for who, pause, takes, at_once in requests:
             time.now += pause
-            while wait := budgets[who].take():
-                assert wait == budgets[who].window().free_in[0]
+            while wait := budgets[who].acquire():
+                assert wait == budgets[who].window().available_in[0]
                 time.now += wait
             counted.append(time.now + (0 if at_once else takes))
             time.now += takes
-            budgets[who].give_back()
+            budgets[who].release()
 
     assert most_in_a_window(counted) <= limit
 
@@ -109,13 +109,13 @@ def test_each_process_keeps_to_its_own_limit_over_the_common_count(tmp_path):
 def test_a_request_under_way_frees_its_place_no_sooner_than_a_window_from_now(tmp_path):
     time = Time()
     one, two = (SharedRequestBudget(3, tmp_path, ACCOUNT, monotonic=time) for _ in range(2))
-    one.take()
+    one.acquire()
     time.now = 100
 
-    assert two.window().free_in == (0, 0, WINDOW)
-    one.give_back()
+    assert two.window().available_in == (0, 0, WINDOW)
+    one.release()
     time.now = 150
-    assert two.window().free_in == (0, 0, WINDOW - 50)
+    assert two.window().available_in == (0, 0, WINDOW - 50)
 
 
 def test_a_refusal_by_stitch_holds_all_processes_back(tmp_path):
@@ -124,10 +124,10 @@ def test_a_refusal_by_stitch_holds_all_processes_back(tmp_path):
     one.block(90)
     one.block(30)  # does not shorten it
 
-    assert two.window().free_in == (90, 90, 90)
-    assert two.take() == 90
+    assert two.window().available_in == (90, 90, 90)
+    assert two.acquire() == 90
     time.now = 90
-    assert two.take() == 0
+    assert two.acquire() == 0
     assert rows(tmp_path, "blocks") == []
 
 
@@ -142,9 +142,9 @@ def test_accounts_do_not_count_each_others_requests(tmp_path):
 
 def test_an_answer_is_noted_for_the_account_it_came_from(tmp_path):
     one, two = (SharedRequestBudget(2, tmp_path, (ACCOUNT[0], number), monotonic=Time()) for number in (1, 2))
-    one.take()
-    two.take()
-    two.give_back()
+    one.acquire()
+    two.acquire()
+    two.release()
 
     assert [(account[-1], answered) for account, *_, answered in rows(tmp_path)] == [("1", None), ("2", 0)]
 
@@ -178,13 +178,13 @@ def in_a_fork(work: Any) -> int:
 
 def test_a_fork_counts_as_a_process_of_its_own(tmp_path):
     budget = shared_budget(ACCOUNT, 10, tmp_path)
-    assert budget.take() == 0  # and is under way when the process forks
+    assert budget.acquire() == 0  # and is under way when the process forks
 
     def in_the_child() -> int:
         own = shared_budget(ACCOUNT, 10, tmp_path)
         for _ in range(6):
-            assert own.take() == 0
-            own.give_back()
+            assert own.acquire() == 0
+            own.release()
         assert own is not budget
         assert own.window().share == 9
         return 7
@@ -197,10 +197,10 @@ def test_a_fork_counts_as_a_process_of_its_own(tmp_path):
 def test_an_answer_is_noted_for_the_process_that_it_came_to(tmp_path):
     budget = SharedRequestBudget(5, tmp_path, ACCOUNT)
     assert (
-        in_a_fork(lambda: SharedRequestBudget(5, tmp_path, ACCOUNT).take() + 7) == 7
+        in_a_fork(lambda: SharedRequestBudget(5, tmp_path, ACCOUNT).acquire() + 7) == 7
     )  # it ends before the answer
-    budget.take()
-    budget.give_back()
+    budget.acquire()
+    budget.release()
 
     assert [answered is None for *_, answered in rows(tmp_path)] == [True, False]
 
@@ -216,7 +216,7 @@ def test_what_others_sent_a_window_ago_does_not_lower_the_share(tmp_path):
 
 def test_a_lock_that_was_held_at_the_fork_holds_nobody_up(tmp_path):
     with budget_module._budgets_lock:
-        assert in_a_fork(lambda: shared_budget(ACCOUNT, 10, tmp_path).take() + 7) == 7
+        assert in_a_fork(lambda: shared_budget(ACCOUNT, 10, tmp_path).acquire() + 7) == 7
 
 
 def test_the_request_of_a_killed_process_stops_counting(tmp_path):
@@ -228,11 +228,11 @@ def test_the_request_of_a_killed_process_stops_counting(tmp_path):
 
     time = Time()
     budget = SharedRequestBudget(1, tmp_path, ACCOUNT, monotonic=time)
-    assert budget.take() == WINDOW
+    assert budget.acquire() == WINDOW
     time.now = MAX_IN_FLIGHT_SECONDS + 1
-    assert budget.take() == WINDOW - 1
+    assert budget.acquire() == WINDOW - 1
     time.now = MAX_IN_FLIGHT_SECONDS + WINDOW
-    assert budget.take() == 0
+    assert budget.acquire() == 0
     assert len(rows(tmp_path)) == 1
 
 
@@ -265,7 +265,7 @@ def test_processes_killed_at_any_moment_leave_a_sound_file(tmp_path, caplog):
     assert sum(done) >= 160
     with closing(sqlite3.connect(BudgetStore(tmp_path, ACCOUNT).path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    SharedRequestBudget(30, tmp_path, ACCOUNT, monotonic=Time()).take()
+    SharedRequestBudget(30, tmp_path, ACCOUNT, monotonic=Time()).acquire()
     assert caplog.messages == []
 
 
@@ -276,13 +276,13 @@ def test_what_another_clock_wrote_that_was_ahead_holds_nobody_back(tmp_path):
     earlier = Time()
     earlier.now = 1_000_000
     before = SharedRequestBudget(2, tmp_path, ACCOUNT, monotonic=earlier)
-    before.take()
+    before.acquire()
     ask(before)
     before.block(90)
 
     after = SharedRequestBudget(2, tmp_path, ACCOUNT, monotonic=Time())
-    assert after.window().free_in == (0, 0)
-    assert after.take() == 0
+    assert after.window().available_in == (0, 0)
+    assert after.acquire() == 0
     assert len(rows(tmp_path)) == 1
     assert rows(tmp_path, "blocks") == []
 
@@ -340,12 +340,12 @@ def test_old_requests_are_deleted(tmp_path):
 
 def test_a_deleted_file_is_begun_again_and_own_requests_still_count(tmp_path, caplog):
     budget = SharedRequestBudget(2, tmp_path, ACCOUNT, monotonic=Time())
-    assert budget.take() == 0
+    assert budget.acquire() == 0
     for path in tmp_path.iterdir():
         path.unlink()
 
     assert ask(budget) == 0
-    assert budget.window().free_in == (WINDOW, WINDOW)
+    assert budget.window().available_in == (WINDOW, WINDOW)
     assert ask(budget) == WINDOW
     assert len(rows(tmp_path)) == 1
     assert caplog.messages == []
@@ -393,7 +393,7 @@ def test_without_a_file_a_process_counts_for_itself_and_warns_once(tmp_path, cap
     time = Time()
     budget = SharedRequestBudget(2, arrange(tmp_path), ACCOUNT, monotonic=time)
 
-    assert budget.window().free_in == (0, 0)
+    assert budget.window().available_in == (0, 0)
     assert ask(budget) == 0
     time.now = STORE_RETRY_INTERVAL  # the file is tried again, in vain
     assert ask(budget) == 0
@@ -422,7 +422,7 @@ def test_neither_a_full_disk_nor_a_closed_folder_fails_a_task(work):
 
 
 def test_a_file_that_is_locked_too_long_is_left_alone_for_a_while(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(budget_file, "LONGEST_LOCK", 0.05)
+    monkeypatch.setattr(budget_file, "LOCK_TIMEOUT", 0.05)
     time = Time()
     budget = SharedRequestBudget(3, tmp_path, ACCOUNT, monotonic=time)
     assert ask(budget) == 0

@@ -377,7 +377,7 @@ def test_who_stops_a_job_goes_by_no_older_answer():
         github = stitch.add_source("github", streams={"commits": 1})
         client = StitchClient(stitch.access_token, base_url=stitch.url, client_id=stitch.client_id)
         ours = stitch.start_job(github)
-        goal = Goal("end", github, "github", stitch.client_id, job_name=ours.job_name)
+        goal = Goal("extraction_end", github, "github", stitch.client_id, job_name=ours.job_name)
 
         async def story():
             await AccountSession(client).extraction_of(github)
@@ -618,8 +618,8 @@ def test_who_comes_in_the_middle_of_an_outage_whose_time_ends_in_it_is_told_why(
 
 def test_who_gets_no_request_in_its_time_is_told_so(account):
     for _ in range(30):
-        account.budget.take()
-        account.budget.give_back()
+        account.budget.acquire()
+        account.budget.release()
 
     async def story():
         with pytest.raises(PhaseTimedOut, match="all requests of these 10 minutes are used"):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_stitch.replication.budget.window import WINDOW, Window, free_in
+from airflow_provider_stitch.replication.budget.window import WINDOW, Window, available_in
 from airflow_provider_stitch.replication.polling.completion import CompletionEstimate, DurationHistory
 from airflow_provider_stitch.replication.polling.scheduler import (
     MAX_SAMPLE,
@@ -28,7 +28,7 @@ NOW = 1_000_000.0
 def window(*used_ago: float, limit: int = 30, share: float | None = None) -> Window:
     """What is left when requests were answered so many seconds ago."""
     counted_until = [NOW - ago + WINDOW for ago in used_ago]
-    free = free_in(limit, counted_until, now=NOW, blocked_until=-math.inf)
+    free = available_in(limit, counted_until, now=NOW, blocked_until=-math.inf)
     return Window(free, float(limit) if share is None else share)
 
 
@@ -125,7 +125,7 @@ def test_one_who_waits_alone_is_served_some_seconds_after_the_last_look():
     looks, at, known = [], 0.0, 0.0
     while len(looks) < 10:
         candidate = Candidate(PAGE_1, [CompletionEstimate(known_at=known, since=0.0)], asked_at=known)
-        free = free_in(30, [look + WINDOW for look in looks], now=at, blocked_until=-math.inf)
+        free = available_in(30, [look + WINDOW for look in looks], now=at, blocked_until=-math.inf)
         step = next_request([candidate], Window(free, 30.0), at)
         if isinstance(step, Request):
             looks.append(at)
@@ -274,7 +274,7 @@ def any_window(draw):
     used = draw(st.integers(0, min(limit, 40)))
     ago = draw(st.lists(st.floats(0, 599), min_size=used, max_size=used))
     blocked_until = NOW + draw(st.just(-math.inf) | st.floats(0, 3_600))
-    free = free_in(limit, [NOW - each + WINDOW for each in ago], now=NOW, blocked_until=blocked_until)
+    free = available_in(limit, [NOW - each + WINDOW for each in ago], now=NOW, blocked_until=blocked_until)
     return Window(free, draw(st.floats(1, limit)))
 
 
@@ -283,20 +283,20 @@ def test_nothing_is_ever_asked_that_is_not_free_or_not_waited_for(candidates, fr
     step = next_request(candidates, free, NOW)
 
     if isinstance(step, Request):
-        assert free.free_in[0] <= 0
+        assert free.available_in[0] <= 0
         assert step in [candidate.request for candidate in candidates]
     else:
-        assert 0 < step <= WINDOW / len(free.free_in) * 0.25
+        assert 0 < step <= WINDOW / len(free.available_in) * 0.25
 
 
 @given(any_candidates(), any_window())
 def test_what_is_certain_or_urgent_and_may_be_asked_is_asked(candidates, free):
-    spacing = WINDOW / len(free.free_in)
-    due = [each for each in candidates if each.urgent or each.asked_at + spacing * 0.15 <= NOW]
+    even_interval = WINDOW / len(free.available_in)
+    due = [each for each in candidates if each.urgent or each.asked_at + even_interval * 0.15 <= NOW]
 
     step = next_request(due, free, NOW)
 
-    if free.free_in[0] <= 0 and any(each.certain(NOW) for each in due):
+    if free.available_in[0] <= 0 and any(each.certain(NOW) for each in due):
         assert isinstance(step, Request)
         assert next(each for each in due if each.request == step).certain(NOW)
 
@@ -327,7 +327,7 @@ def test_in_the_long_run_a_page_with_four_times_as_many_is_looked_at_twice_as_of
             Candidate(page, [CompletionEstimate(known[page], at - 1800)] * number, asked_at=known[page])
             for page, number in ((PAGE_1, 40), (PAGE_2, 10))
         ]
-        free = free_in(30, [each + WINDOW for each in sent[-30:]], now=at, blocked_until=-math.inf)
+        free = available_in(30, [each + WINDOW for each in sent[-30:]], now=at, blocked_until=-math.inf)
         step = next_request(candidates, Window(free, 30.0), at)
         if isinstance(step, Request):
             looks[step] += 1

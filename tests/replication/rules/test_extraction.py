@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_stitch.connect.errors import (
     ExtractionFailed,
-    JobLost,
+    JobOutcomeUnknown,
     JobTerminated,
     StructureSyncFailed,
 )
@@ -100,7 +100,7 @@ def test_a_failure_says_which_part_and_why_and_what_to_do(statuses, descriptions
 def test_a_failure_first_asks_for_the_log_which_has_the_words_for_it():
     known = Observations(extraction=extraction(statuses=(0, 1, 0), descriptions=(None, "boom", None)))
 
-    assert evaluate(goal(), known).asks == (Need.LOG,)
+    assert evaluate(goal(), known).needs == (Need.LOG,)
 
 
 def test_a_failure_quotes_errors_and_exit_line_of_the_log_and_no_other_line():
@@ -142,8 +142,10 @@ def test_a_failure_quotes_errors_and_exit_line_of_the_log_and_no_other_line():
         ),
         pytest.param(None, (), "running", None, id="its log was not asked for yet"),
         pytest.param(None, NO_LOG, "running", None, id="its log may still come"),
-        pytest.param(None, NO_LOG_FOR_LONG, "failed", JobLost, id="there is no log: an error, and no guess"),
-        pytest.param(log(ending=None), NO_LOG_FOR_LONG, "failed", JobLost, id="its log is cut off"),
+        pytest.param(
+            None, NO_LOG_FOR_LONG, "failed", JobOutcomeUnknown, id="there is no log: an error, and no guess"
+        ),
+        pytest.param(log(ending=None), NO_LOG_FOR_LONG, "failed", JobOutcomeUnknown, id="its log is cut off"),
     ],
 )
 def test_a_job_overtaken_by_a_later_one_is_judged_by_its_log(known_log, refused, state, kind):
@@ -153,15 +155,15 @@ def test_a_job_overtaken_by_a_later_one_is_judged_by_its_log(known_log, refused,
 
     assert verdict.state == state
     assert verdict.failure is None if kind is None else type(verdict.failure) is kind
-    assert verdict.over
+    assert verdict.ended
 
 
 def test_a_job_whose_name_tells_no_time_is_overtaken_by_the_time_that_its_start_was_answered():
     unnamed = "104857.310442.sync.7b2a8ee8-6a52-4a1e-8a6f-7b6f1d0a2c11"  # a random UUID
-    ours = goal(job_name=unnamed, job_began_at=at("06:00:02"))
+    ours = goal(job_name=unnamed, job_started_at=at("06:00:02"))
 
-    assert not evaluate_extraction(ours, Observations(extraction=EARLIER_JOB)).over
-    assert evaluate_extraction(ours, Observations(extraction=LATER_JOB)).over
+    assert not evaluate_extraction(ours, Observations(extraction=EARLIER_JOB)).ended
+    assert evaluate_extraction(ours, Observations(extraction=LATER_JOB)).ended
 
 
 @pytest.mark.parametrize(
@@ -193,8 +195,8 @@ def test_a_job_without_a_name_is_told_by_its_times(which, listed, meant):
 def test_a_running_job_of_unknown_name_is_lost_if_only_a_later_job_is_listed():
     verdict = evaluate_extraction(goal(running_at=at("05:30:00")), Observations(extraction=extraction()))
 
-    assert verdict.over
-    assert isinstance(verdict.failure, JobLost)
+    assert verdict.ended
+    assert isinstance(verdict.failure, JobOutcomeUnknown)
     for words in ("github (310442)", "2026-08-17 05:30:00", OURS, "run the task again"):
         assert words in str(verdict.failure)
 
@@ -240,11 +242,16 @@ def test_the_structure_sync_is_the_discovery_part(known, state):
 
 
 def test_the_end_of_a_job_is_its_end_however_it_went():
-    assert evaluate(goal("end"), Observations(extraction=extraction(statuses=(0, 1, 0)))).state == "finished"
-    assert evaluate(goal("end"), Observations(extraction=LATER_JOB)).state == "finished"
-    assert evaluate(goal("end"), Observations(extraction=EARLIER_JOB)).state == "running"
     assert (
-        evaluate(goal("end"), Observations(extraction=replace(extraction(), completion_time=None))).state
+        evaluate(goal("extraction_end"), Observations(extraction=extraction(statuses=(0, 1, 0)))).state
+        == "finished"
+    )
+    assert evaluate(goal("extraction_end"), Observations(extraction=LATER_JOB)).state == "finished"
+    assert evaluate(goal("extraction_end"), Observations(extraction=EARLIER_JOB)).state == "running"
+    assert (
+        evaluate(
+            goal("extraction_end"), Observations(extraction=replace(extraction(), completion_time=None))
+        ).state
         == "running"
     )
 
@@ -263,7 +270,7 @@ def test_a_log_without_times_still_ended_before_the_next_job_began():
 def test_a_listed_job_with_a_name_of_an_unknown_form_is_told_by_its_start():
     odd = extraction("new-form-of-name", start="07:00:02", end="07:03:00")
 
-    assert evaluate_extraction(goal(), Observations(extraction=odd)).over
+    assert evaluate_extraction(goal(), Observations(extraction=odd)).ended
     assert (
         evaluate_extraction(goal(started_after=at("07:00:00")), Observations(extraction=odd)).state
         == "finished"

@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from airflow_provider_stitch.connect.errors import (
     AmbiguousSource,
+    CannotFinish,
     DeletedSource,
     InvalidArgument,
-    NeverFinishes,
     UnknownSource,
 )
 from airflow_provider_stitch.connect.objects import Destination, Source
-from airflow_provider_stitch.replication.rules.goal import PHASES, Goal, check_job_name, parse_instant
+from airflow_provider_stitch.replication.rules.goal import PHASES, Goal
 from airflow_provider_stitch.replication.rules.preconditions import schedule_blocker, start_blocker
+from airflow_provider_stitch.replication.rules.user_input import parse_instant, validate_job_name
 from airflow_provider_stitch.replication.sources import find_source
 from tests.support.builders import OURS, at, goal
 
@@ -93,25 +94,25 @@ GONE = Destination.from_json({"id": 1, "name": "warehouse", "type": "postgres", 
         pytest.param(
             source(1, "a", step="field_selection"),
             [WAREHOUSE],
-            NeverFinishes,
+            CannotFinish,
             "Select at least one stream",
             id="no stream selected",
         ),
         pytest.param(
             source(1, "a", step="discover_schema"),
             [WAREHOUSE],
-            NeverFinishes,
+            CannotFinish,
             "connection check",
             id="the check has not succeeded",
         ),
         pytest.param(source(1, "a", step=None), [WAREHOUSE], None, "", id="an old source without a step"),
-        pytest.param(source(1, "a"), [], NeverFinishes, "no destination", id="no destination"),
-        pytest.param(source(1, "a"), [GONE], NeverFinishes, "no destination", id="a deleted destination"),
+        pytest.param(source(1, "a"), [], CannotFinish, "no destination", id="no destination"),
+        pytest.param(source(1, "a"), [GONE], CannotFinish, "no destination", id="a deleted destination"),
         pytest.param(
-            source(1, "a", type="import_api"), [WAREHOUSE], NeverFinishes, "no jobs to start", id="import api"
+            source(1, "a", type="import_api"), [WAREHOUSE], CannotFinish, "no jobs to start", id="import api"
         ),
         pytest.param(
-            source(1, "a", type="webhook.x"), [WAREHOUSE], NeverFinishes, "no jobs to start", id="webhook"
+            source(1, "a", type="webhook.x"), [WAREHOUSE], CannotFinish, "no jobs to start", id="webhook"
         ),
     ],
 )
@@ -124,8 +125,8 @@ def test_what_can_never_finish_is_not_started(the_source, destinations, kind, wo
 
 @pytest.mark.parametrize("how", [{"type": "import_api"}, {"step": "form"}])
 def test_nobody_waits_for_the_schedule_of_a_source_that_can_have_no_job(how):
-    assert isinstance(schedule_blocker(source(1, "a", **how), [WAREHOUSE]), NeverFinishes)
-    assert isinstance(schedule_blocker(source(1, "a"), []), NeverFinishes)
+    assert isinstance(schedule_blocker(source(1, "a", **how), [WAREHOUSE]), CannotFinish)
+    assert isinstance(schedule_blocker(source(1, "a"), []), CannotFinish)
 
 
 @pytest.mark.parametrize("by", ["paused_at", "system_paused_at"])
@@ -179,9 +180,9 @@ def test_a_goal_survives_a_triggers_stored_arguments(phase, streams, which):
     ],
 )
 def test_a_job_name_that_a_user_gives_is_checked(job_name, words):
-    assert check_job_name(OURS, source(310442, "github")) == OURS
+    assert validate_job_name(OURS, source(310442, "github")) == OURS
     with pytest.raises(InvalidArgument, match=words):
-        check_job_name(job_name, source(310442, "github"))
+        validate_job_name(job_name, source(310442, "github"))
 
 
 @pytest.mark.parametrize(

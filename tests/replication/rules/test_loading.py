@@ -41,7 +41,7 @@ def known(the_log=ONE_BATCH, *, streams=(COMMITS, ISSUES), polls=((), "06:03:00"
         "extraction": extraction(),
         "log": the_log,
         "streams": tuple(streams),
-        "earlier_seen_at": at("06:00:10"),
+        "previous_job_polled_at": at("06:00:10"),
     }
     result = Observations(**{**facts, **rest})
     for loads, clock in polls if isinstance(polls, list) else [polls]:
@@ -332,19 +332,19 @@ def test_markers_under_both_names_of_a_stream_are_counted_together():
 @pytest.mark.parametrize(
     ("earlier", "state"),
     [
-        pytest.param({"earlier_seen_at": at("06:00:10")}, "finished", id="no previous job"),
+        pytest.param({"previous_job_polled_at": at("06:00:10")}, "finished", id="no previous job"),
         pytest.param(
-            {"earlier_seen_at": at("06:00:10"), "earlier_ended_at": at("05:00:00")},
+            {"previous_job_polled_at": at("06:00:10"), "previous_job_ended_at": at("05:00:00")},
             "finished",
             id="it ended long ago",
         ),
         pytest.param(
-            {"earlier_seen_at": at("06:00:10"), "earlier_ended_at": at("05:59:00")},
+            {"previous_job_polled_at": at("06:00:10"), "previous_job_ended_at": at("05:59:00")},
             "running",
             id="it ended just before",
         ),
-        pytest.param({"earlier_seen_at": None}, "running", id="its end was never seen"),
-        pytest.param({"earlier_seen_at": at("05:59:59")}, "running", id="another may have run since"),
+        pytest.param({"previous_job_polled_at": None}, "running", id="its end was never seen"),
+        pytest.param({"previous_job_polled_at": at("05:59:59")}, "running", id="another may have run since"),
     ],
 )
 def test_a_load_settles_if_rows_of_the_previous_job_may_be_pending(earlier, state):
@@ -419,14 +419,14 @@ GONE = {"log_missing_at": (at("06:05:00"), at("06:05:30"), at("06:10:00"))}
 def test_a_missing_log_is_requested_again_before_it_is_given_up():
     refused_once = known(None, log_missing_at=(at("06:05:00"),))
 
-    assert evaluate(goal("loading"), refused_once).asks == (Need.LOG,)
-    assert evaluate(goal("loading"), known(None, **GONE)).asks == (Need.LOADS,)
+    assert evaluate(goal("loading"), refused_once).needs == (Need.LOG,)
+    assert evaluate(goal("loading"), known(None, **GONE)).needs == (Need.LOADS,)
 
 
 def test_a_log_that_is_cut_off_is_requested_again_before_it_is_given_up():
     cut_off = log(sent("06:04:00", "commits"), ending=None)
 
-    assert evaluate(goal("loading"), known(cut_off, log_missing_at=(at("06:05:00"),))).asks == (Need.LOG,)
+    assert evaluate(goal("loading"), known(cut_off, log_missing_at=(at("06:05:00"),))).needs == (Need.LOG,)
 
 
 def test_a_log_of_a_runner_that_crashed_after_the_target_ended_is_complete():
@@ -827,7 +827,7 @@ def test_no_stream_passes_by_a_load_older_than_its_last_batch(batches, loaded, p
     polled = max(polled, loaded)
     loads = [load("commits", f"{loaded:%H:%M:%S}")]
     base = Observations(
-        extraction=extraction(), log=the_log, streams=(COMMITS,), earlier_seen_at=at("06:00:10")
+        extraction=extraction(), log=the_log, streams=(COMMITS,), previous_job_polled_at=at("06:00:10")
     )
 
     now = evaluate(goal("loading", load_settle=settle), base.with_loads(loads, polled)).state

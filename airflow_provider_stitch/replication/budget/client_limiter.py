@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 _is_acquired: ContextVar[bool] = ContextVar("_is_acquired", default=False)
 
 
-def with_request_acquired(call: Callable[[], T]) -> T:
+def run_with_acquired_request(call: Callable[[], T]) -> T:
     """Return what a call returns whose request was acquired already."""
     token = _is_acquired.set(True)
     try:
@@ -40,7 +40,7 @@ def with_request_acquired(call: Callable[[], T]) -> T:
         _is_acquired.reset(token)
 
 
-class BudgetGate:
+class ClientLimiter:
     """Lets a client send a status request when the account's budget has a free one.
 
     :param client: its account and number of requests count.
@@ -84,10 +84,10 @@ class BudgetGate:
         try:
             yield
         except RateLimited as error:
-            budget.block(error.retry_after or budget.spacing)
+            budget.block(error.retry_after or budget.even_interval)
             raise
         finally:
-            budget.give_back()
+            budget.release()
 
     def _shared_budget(self) -> RequestBudget:
         client = self._client
@@ -101,7 +101,7 @@ class BudgetGate:
     def _acquire(self, budget: RequestBudget) -> None:
         gives_up_at = self._monotonic() + self._timeout
         has_logged = False
-        while wait := budget.take():
+        while wait := budget.acquire():
             left = gives_up_at - self._monotonic()
             if wait > left:
                 raise self._rate_limited(wait, budget.limit)

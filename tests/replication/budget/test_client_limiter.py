@@ -12,7 +12,7 @@ from airflow_provider_stitch.connect.errors import (
     RateLimited,
     StitchConfigurationError,
 )
-from airflow_provider_stitch.replication.budget.gate import BudgetGate
+from airflow_provider_stitch.replication.budget.client_limiter import ClientLimiter
 from airflow_provider_stitch.replication.budget.limiter import WINDOW, RequestBudget
 from airflow_provider_stitch.replication.polling.caller import AccountSession
 from tests.support.budget_worker import Time
@@ -37,12 +37,14 @@ def budget(time):
 
 @pytest.fixture
 def gate(waiter, time, budget):
-    waiter.client.request_budget = BudgetGate(waiter.client, budget=budget, sleep=time.sleep, monotonic=time)
+    waiter.client.request_budget = ClientLimiter(
+        waiter.client, budget=budget, sleep=time.sleep, monotonic=time
+    )
     return waiter.client
 
 
 def used(budget: RequestBudget) -> int:
-    return sum(free_in > 0 for free_in in budget.window().free_in)
+    return sum(available_in > 0 for available_in in budget.window().available_in)
 
 
 def test_client_acquires_each_extraction_page_load_page_and_log(stitch, gate, budget):
@@ -80,7 +82,7 @@ def test_call_waits_for_a_free_request_and_logs_it_once(gate, time, budget, capl
 
 def test_call_that_waits_too_long_raises_with_the_seconds_until_the_next_request(waiter, time, budget):
     client = waiter.client
-    client.request_budget = BudgetGate(client, budget=budget, timeout=60, sleep=time.sleep, monotonic=time)
+    client.request_budget = ClientLimiter(client, budget=budget, timeout=60, sleep=time.sleep, monotonic=time)
     for _ in range(3):
         client.list_loads()
     time.now = 100
@@ -107,7 +109,7 @@ def test_a_429_holds_back_all_who_share_the_budget(stitch, gate, budget):
     with pytest.raises(RateLimited):
         gate.list_loads()
 
-    assert budget.take() == 90
+    assert budget.acquire() == 90
 
 
 def test_each_try_of_a_repeated_call_is_acquired(stitch, gate, budget):
@@ -130,4 +132,4 @@ def test_request_of_a_waiting_task_is_acquired_once(gate, time, budget):
 
 def test_timeout_that_is_no_number_of_seconds_is_refused(waiter):
     with pytest.raises(StitchConfigurationError, match="budget_timeout"):
-        BudgetGate(waiter.client, timeout=-1)
+        ClientLimiter(waiter.client, timeout=-1)
