@@ -1,7 +1,7 @@
 """What large things cost: `python -m tests.replication.sizes` measures each in a process of its own.
 
-The figures of docs/sizes.md are from here. Time is virtual, Stitch is in memory; what waits is the real
-thing.
+The figures of docs/explanation/scalability.md are from here. Time is virtual and Stitch is in memory; the
+code that waits is real.
 """
 
 from __future__ import annotations
