@@ -13,8 +13,8 @@ from airflow_provider_stitch.hooks.stitch import StitchHook
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 from airflow_provider_stitch.replication.rules.goal import Goal
 from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
-from tests.support.leak_scan import files_in
-from tests.support.secret_encodings import TELLING_TOKEN, forms_in, secrets_of
+from tests.support.leak_scan import read_files
+from tests.support.secret_encodings import ENCODING_SENSITIVE_TOKEN, emulator_secrets, find_encodings
 
 JOB = "104857.310442.sync.e2fe2520-9a00-11f1-95a2-0a3c5d7e9f11"
 
@@ -27,12 +27,12 @@ def run(airflow, **options):
 
 def left_behind() -> bytes:
     """All files of Airflow's home: database, logs and rendered templates."""
-    return files_in(Path(os.environ["AIRFLOW_HOME"]))
+    return read_files(Path(os.environ["AIRFLOW_HOME"]))
 
 
 @pytest.fixture
 def stitch(monkeypatch):
-    with StitchEmulator(speed=600, access_token=TELLING_TOKEN) as stitch:
+    with StitchEmulator(speed=600, access_token=ENCODING_SENSITIVE_TOKEN) as stitch:
         monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", stitch.connection_json())
         yield stitch
 
@@ -56,9 +56,9 @@ def test_a_run_leaves_no_token_behind(airflow, stitch, github, deferrable, arran
     assert "replicate" in ran.output, "the output was looked at"
     remains = left_behind()
     assert b"replicate" in remains, "the database was looked at"
-    for secret in secrets_of(stitch):
-        assert forms_in(secret, ran.output.encode()) == []
-        assert forms_in(secret, remains) == []
+    for secret in emulator_secrets(stitch):
+        assert find_encodings(secret, ran.output.encode()) == []
+        assert find_encodings(secret, remains) == []
 
 
 def test_the_log_host_is_never_given_the_token(airflow, stitch, github):

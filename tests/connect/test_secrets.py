@@ -20,7 +20,7 @@ from airflow_provider_stitch.connect.errors import (
     UnexpectedAnswer,
 )
 from airflow_provider_stitch.connect.transport import Transport
-from tests.support.secret_encodings import forms_in
+from tests.support.secret_encodings import find_encodings
 
 from . import samples
 from .conftest import TOKEN
@@ -277,7 +277,7 @@ def test_a_proxy_of_the_environment_sees_the_name_of_the_host_and_no_more(
 
     [request] = other_host.requests
     assert (request.method, request.target) == ("CONNECT", "stitch.example:443")
-    assert forms_in(TOKEN, repr(request).encode()) == []
+    assert find_encodings(TOKEN, repr(request).encode()) == []
     assert "hunter2" not in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-"""A secrets backend for tests: connections as JSON files in a folder, which may become unreadable."""
+"""A secrets backend for tests that stores connections as JSON files. It can be made to fail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FOLDER = "STITCH_TEST_VAULT"
 
 
 class Vault:
-    """A folder, as the tests see it."""
+    """The folder of the connections, for use in tests."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,12 +33,15 @@ class Vault:
         return {file.name for file in self.folder.iterdir() if not file.name.startswith(".")}
 
     def seal(self) -> None:
-        """Let all lookups fail from now on."""
+        """Make all lookups fail from now on."""
         (self.folder / ".sealed").touch()
 
 
 class VaultBackend(BaseSecretsBackend):
-    """The same folder, as Airflow sees it. Airflow keeps the backend of one test for all later ones."""
+    """The secrets backend for Airflow, which reads the same folder.
+
+    It reads the folder's path at each lookup, because Airflow caches the backend across tests.
+    """
 
     def get_conn_value(self, conn_id: str, team_name: str | None = None) -> str | None:
         folder = os.environ.get(FOLDER)

@@ -1,4 +1,4 @@
-"""All that an Airflow has written."""
+"""Read everything that an Airflow has written to disk and to its database."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def files_in(folder: Path) -> bytes:
-    """What is in all files of a folder, one after the other."""
+def read_files(folder: Path) -> bytes:
+    """Return the concatenated contents of all files below a folder, except Airflow's configuration."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".cfg"]
-    # Not read by this process: closing a file of SQLite's ends the locks that its own connections have on it,
-    # and the next process that closes the database then deletes the journal that these go on writing to.
+    # A child process reads the files, because a process that closes a SQLite file loses all its locks on it.
+    # The next process to close the database would then delete the journal that is in use.
     read = subprocess.run(["cat", "--", *files], check=False, capture_output=True, env={"LC_ALL": "C"})
-    unread = [line for line in read.stderr.splitlines() if b"No such file" not in line]  # but gone meanwhile
-    assert not unread, unread
+    # A file may be removed between the listing and the reading.
+    errors = [line for line in read.stderr.splitlines() if b"No such file" not in line]
+    assert not errors, errors
     return read.stdout
 
 
-def rows_of(database: str, fernet_key: str) -> Iterator[bytes]:
-    """All values in the database of an Airflow, with the arguments of its triggers deciphered.
+def read_rows(database: str, fernet_key: str) -> Iterator[bytes]:
+    """Yield all values in Airflow's database, with the arguments of triggers decrypted.
 
-    (The files of a database do not show them: a long value lies there in pieces.)
+    Reading the database file would not be enough, because SQLite splits long values.
     """
     engine = sqlalchemy.create_engine(database)
     tables = sqlalchemy.inspect(engine).get_table_names()
     with engine.connect() as connection:
         for table in tables:
-            everything = sqlalchemy.select(sqlalchemy.text("*")).select_from(sqlalchemy.table(table))
-            for row in connection.execute(everything).mappings():
+            all_rows = sqlalchemy.select(sqlalchemy.text("*")).select_from(sqlalchemy.table(table))
+            for row in connection.execute(all_rows).mappings():
                 yield from map(_as_bytes, row.values())
-                # Airflow 2 enciphers them, Airflow 3 does not.
+                # Only Airflow 2 encrypts them.
                 if table == "trigger" and row["kwargs"].startswith("gAAAA"):
                     yield Fernet(fernet_key).decrypt(row["kwargs"].encode())
     engine.dispose()

@@ -1,4 +1,4 @@
-"""The secrets of a local Stitch, and the forms in which a secret can lie about."""
+"""List the secrets of a local Stitch, and find a secret in any encoding."""
 
 from __future__ import annotations
 
@@ -11,50 +11,52 @@ from urllib.parse import quote, quote_plus
 if TYPE_CHECKING:
     from airflow_provider_stitch.emulator import StitchEmulator
 
-#: A token that looks different in each form in which it may be written.
-TELLING_TOKEN = "ac_4b/e1+d5%f0\"q\\b&<x>'s0123456789"
+#: A token whose representation differs in every encoding.
+ENCODING_SENSITIVE_TOKEN = "ac_4b/e1+d5%f0\"q\\b&<x>'s0123456789"
 
 
-def secrets_of(stitch: StitchEmulator) -> list[str]:
-    """The token, and what opens logs on the other host."""
+def emulator_secrets(stitch: StitchEmulator) -> list[str]:
+    """Return the access token and the keys of pre-signed log URLs."""
     return [stitch.access_token, *stitch._world._log_keys]
 
 
-def forms_of(secret: str) -> dict[str, bytes]:
-    """Return what would have to be found if a secret was written in one of these forms.
+def encodings_of(secret: str) -> dict[str, bytes]:
+    """Return the representation of a secret in each encoding, by the name of the encoding.
 
-    What was written with it, before or after, does not matter; so base64 covers `Bearer <secret>`,
-    `user:<secret>`, `<secret>:` and whatever else it was joined to.
+    Each is independent of the text around the secret. So base64 also covers `Bearer <secret>`,
+    `user:<secret>`, `<secret>:` and the like.
     """
-    forms = {
-        "as it is": secret,
+    encodings = {
+        "plain": secret,
         "repr": repr(secret)[1:-1],
         "JSON": json.dumps(secret)[1:-1],
         "JSON in JSON": json.dumps(json.dumps(secret)[1:-1])[1:-1],
-        "in a URL": quote(secret, safe=""),
-        "in the path of a URL": quote(secret),
-        "in a form": quote_plus(secret),
-        "twice in a URL": quote(quote(secret, safe=""), safe=""),
+        "URL component": quote(secret, safe=""),
+        "URL path": quote(secret),
+        "form": quote_plus(secret),
+        "URL component, twice": quote(quote(secret, safe=""), safe=""),
         "HTML": html.escape(secret),
         "hexadecimal": secret.encode().hex(),
     }
-    found = {name: form.encode() for name, form in forms.items()}
-    found["UTF-16"] = secret.encode("utf-16-le")
-    for before in range(3):
-        found[f"base64, {before} bytes in"] = _of_base64(secret, before)
-        found[f"base64 for URLs, {before} bytes in"] = _of_base64(secret, before).translate(
-            bytes.maketrans(b"+/", b"-_")
-        )
-    return found
+    encoded = {name: text.encode() for name, text in encodings.items()}
+    encoded["UTF-16"] = secret.encode("utf-16-le")
+    for offset in range(3):
+        in_base64 = _base64_at(secret, offset)
+        encoded[f"base64 at offset {offset}"] = in_base64
+        encoded[f"URL-safe base64 at offset {offset}"] = in_base64.translate(bytes.maketrans(b"+/", b"-_"))
+    return encoded
 
 
-def forms_in(secret: str, content: bytes) -> list[str]:
-    """Return the names of the forms in which a secret is in some content."""
-    return [name for name, form in forms_of(secret).items() if form in content]
+def find_encodings(secret: str, content: bytes) -> list[str]:
+    """Return the names of the encodings in which the content contains a secret."""
+    return [name for name, encoded in encodings_of(secret).items() if encoded in content]
 
 
-def _of_base64(secret: str, before: int) -> bytes:
-    """Return the characters of base64 that tell of nothing but the secret, whatever stands around it."""
+def _base64_at(secret: str, offset: int) -> bytes:
+    """Return the base64 characters that depend on the secret only.
+
+    :param offset: number of bytes before the secret, modulo 3.
+    """
     content = secret.encode()
-    encoded = base64.b64encode(b"\0" * before + content)
-    return encoded[-(-before * 8 // 6) : (before + len(content)) * 8 // 6]
+    encoded = base64.b64encode(b"\0" * offset + content)
+    return encoded[-(-offset * 8 // 6) : (offset + len(content)) * 8 // 6]

@@ -1,4 +1,4 @@
-"""A search for secrets that finds none must be one that would find them."""
+"""The search for secrets finds a secret in every encoding that Airflow or a library may write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.secret_encodings import forms_in
+from tests.support.secret_encodings import find_encodings
 
 SECRET = "ac_4b/e1+d5%f0\"q\\b&<x>'s"
 
@@ -34,18 +34,18 @@ SECRET = "ac_4b/e1+d5%f0\"q\\b&<x>'s"
         pytest.param(SECRET.encode().hex(), id="hexadecimal"),
     ],
 )
-def test_a_secret_is_found_however_it_was_written(written):
-    assert forms_in(SECRET, f"before {written} after".encode())
+def test_secret_is_found_in_each_encoding(written):
+    assert find_encodings(SECRET, f"before {written} after".encode())
 
 
 printable = st.characters(min_codepoint=33, max_codepoint=126)
 
 
 @given(st.binary(max_size=8), st.text(printable, min_size=8), st.binary())
-def test_a_secret_is_found_in_base64_whatever_stands_around_it(before, secret, after):
-    assert forms_in(secret, base64.b64encode(before + secret.encode() + after))
+def test_secret_is_found_in_base64_with_any_surrounding_bytes(before, secret, after):
+    assert find_encodings(secret, base64.b64encode(before + secret.encode() + after))
 
 
 @given(st.binary())
-def test_nothing_is_found_where_nothing_is(content):
-    assert forms_in(SECRET, content) == []
+def test_nothing_is_found_in_content_without_the_secret(content):
+    assert find_encodings(SECRET, content) == []

@@ -1,4 +1,4 @@
-"""One Airflow and one local Stitch for all tests of this folder."""
+"""Share one Airflow and one local Stitch between all tests of this folder."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_stitch.emulator import JobPlan, JobRecord, StitchEmulator
-from tests.support.secret_encodings import TELLING_TOKEN
+from tests.support.secret_encodings import ENCODING_SENSITIVE_TOKEN
 from tests.system.harness import Airflow, Run, running_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Virtual seconds that a job takes: far more than pass in a test, unless it lets them pass.
-ENDLESS = 20 * 3600.0
+#: Duration of a job in virtual seconds: longer than any test, unless the test advances the clock.
+VERY_LONG = 20 * 3600.0
 
 
 @pytest.fixture(scope="session")
 def stitch() -> Iterator[StitchEmulator]:
-    with StitchEmulator(speed=60, access_token=TELLING_TOKEN) as stitch:
+    with StitchEmulator(speed=60, access_token=ENCODING_SENSITIVE_TOKEN) as stitch:
         yield stitch
 
 
@@ -34,46 +34,46 @@ _numbers = itertools.count(1)
 
 
 class Source:
-    """A source of a test's own, whose jobs run until the test ends them."""
+    """A source of one test. Its jobs run until the test finishes them."""
 
     def __init__(self, stitch: StitchEmulator, airflow: Airflow) -> None:
         self._stitch = stitch
         self._airflow = airflow
         self.name = f"source_{next(_numbers)}"
-        self.id = stitch.add_source(self.name, streams={"commits": 120}, job=JobPlan(tap_seconds=ENDLESS))
+        self.id = stitch.add_source(self.name, streams={"commits": 120}, job=JobPlan(tap_seconds=VERY_LONG))
 
     @property
     def jobs(self) -> list[JobRecord]:
-        """All jobs that there ever were of this source."""
+        """All jobs of this source, oldest first."""
         return self._stitch.jobs(self.id)
 
     def run(self, dag_id: str) -> Run:
         """Start a run of a DAG that replicates this source."""
         return self._airflow.run(dag_id, self.name)
 
-    def run_until_it_waits(self, dag_id: str) -> Run:
+    def run_until_waiting(self, dag_id: str) -> Run:
         """Start a run, and return it once its task waits for its job."""
         run = self.run(dag_id)
-        run.until_it_waits()
+        run.wait_until_waiting()
         return run
 
-    def until_job(self, number: int = 1) -> JobRecord:
-        """Wait until so many jobs have begun, and return the last."""
-        self._airflow.until(lambda: len(self.jobs) == number, f"job {number} of {self.name}")
+    def wait_until_job(self, number: int = 1) -> JobRecord:
+        """Wait until the source's job of this number has started, and return it."""
+        self._airflow.wait_until(lambda: len(self.jobs) == number, f"job {number} of {self.name}")
         return self.jobs[-1]
 
-    def until_stopped(self, job: JobRecord) -> None:
-        """Wait until somebody has stopped a job."""
+    def wait_until_stopped(self, job: JobRecord) -> None:
+        """Wait until a job was stopped."""
 
         def is_stopped() -> bool:
-            return next(now.stopped for now in self.jobs if now.job_name == job.job_name)
+            return next(each.stopped for each in self.jobs if each.job_name == job.job_name)
 
-        self._airflow.until(is_stopped, f"job {job.job_name} to be stopped")
+        self._airflow.wait_until(is_stopped, f"job {job.job_name} to be stopped")
 
-    def let_jobs_end(self) -> None:
-        """Let the time pass that the running job still needs, and later jobs be short."""
+    def finish_jobs(self) -> None:
+        """Advance the clock past the end of the running job, and make later jobs short."""
         self._stitch.plan_jobs(self.id, JobPlan())
-        self._stitch.advance(ENDLESS + 300)
+        self._stitch.advance(VERY_LONG + 300)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The connections in an Airflow's database, read and written as its own rows."""
+"""Read and write connections directly in Airflow's database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TABLE = sqlalchemy.table(
+CONNECTION_TABLE = sqlalchemy.table(
     "connection",
     *map(
         sqlalchemy.column,
@@ -26,8 +26,8 @@ TABLE = sqlalchemy.table(
 class Connections:
     """The connections of one Airflow.
 
-    :param database: its address.
-    :param key: with which Airflow encrypts passwords.
+    :param database: URL of its database.
+    :param key: the Fernet key with which Airflow encrypts passwords.
     """
 
     def __init__(self, database: str, key: str) -> None:
@@ -45,11 +45,11 @@ class Connections:
         if row.get("extra"):
             row["extra"] = json.dumps(row["extra"])
         with self._engine.begin() as connection:
-            connection.execute(sqlalchemy.insert(TABLE).values(row))
+            connection.execute(sqlalchemy.insert(CONNECTION_TABLE).values(row))
 
     def get(self, conn_id: str) -> dict[str, Any] | None:
-        """Return all fields of a connection, None if there is none."""
-        query = sqlalchemy.select(TABLE).where(TABLE.c.conn_id == conn_id)
+        """Return all fields of a connection, or None if it does not exist."""
+        query = sqlalchemy.select(CONNECTION_TABLE).where(CONNECTION_TABLE.c.conn_id == conn_id)
         with self._engine.connect() as connection:
             row = connection.execute(query).mappings().one_or_none()
         if row is None:
@@ -61,8 +61,8 @@ class Connections:
 
 
 @contextmanager
-def connections_of(database: str, key: str) -> Iterator[Connections]:
-    """Open the connections of one Airflow."""
+def open_connections(database: str, key: str) -> Iterator[Connections]:
+    """Access the connections of one Airflow within the context."""
     connections = Connections(database, key)
     try:
         yield connections

@@ -1,7 +1,6 @@
-"""What a user does in Airflow 2, done by Airflow's own functions on its database.
+"""Perform user actions in Airflow 2 by calling its own functions on its database.
 
-A web server with the REST API would take ten seconds and a third of this machine to do the same: its handlers
-call these functions and no more.
+The handlers of its REST API call the same functions, but a web server takes ten seconds to start.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ if TYPE_CHECKING:
 
 
 class AirflowDatabase:
-    """The same calls as those of `AirflowApi`."""
+    """Has the interface of `AirflowApi`."""
 
     def is_up(self) -> bool:
-        """Whether there is something to ask."""
+        """Return True, because there is no server to wait for."""
         return True
 
     def has_dag(self, dag_id: str) -> bool:
-        """Whether Airflow has read the DAG."""
+        """Return whether Airflow has parsed the DAG."""
         with create_session() as session:
             return all(session.get(model, dag_id) is not None for model in (DagModel, SerializedDagModel))
 
     def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None) -> bool:
-        """Start a run if Airflow has read the DAG, and return whether it did."""
+        """Start a run if Airflow has parsed the DAG. Return whether it was started."""
         if not self.has_dag(dag_id):
             return False
-        # With its microseconds, for two runs may begin in one second.
+        # Two runs may start in the same second, so their dates need microseconds.
         trigger_dag(dag_id, run_id=run_id, conf=dict(conf or {}), replace_microseconds=False)
         return True
 
@@ -52,30 +51,30 @@ class AirflowDatabase:
             return str(run.state)
 
     def states_of_tasks(self, dag_id: str, run_id: str) -> dict[str, str | None]:
-        """Return the state of each task of a run."""
+        """Return the state of each task of a run, by task id."""
         with create_session() as session:
             rows = session.query(TaskInstance.task_id, TaskInstance.state)
             return dict(rows.filter_by(dag_id=dag_id, run_id=run_id).all())
 
     def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
-        """Mark a task, as the handler of the REST API does."""
-        dag = _dag(dag_id)  # before: it closes the thread's session, whoever uses it
+        """Mark a task `failed` or `success`, as a user does."""
+        dag = _dag(dag_id)  # before `create_session`, because it closes the thread's shared session
         with create_session() as session:
             dag.set_task_instance_state(
                 task_id=task_id, run_id=run_id, state=TaskInstanceState(state), session=session
             )
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Clear a task."""
+        """Clear a task, as a user does, so that it runs again."""
         dag = _dag(dag_id)
         with create_session() as session:
             tasks = session.query(TaskInstance).filter_by(dag_id=dag_id, run_id=run_id, task_id=task_id).all()
             clear_task_instances(tasks, session, dag=dag)
 
     def add_connection(self, connection_id: str, connection: Mapping[str, Any]) -> None:
-        """Add a connection, given as its JSON has it."""
+        """Create a connection from its JSON representation."""
         added = Connection.from_json(json.dumps(dict(connection)), conn_id=connection_id)
-        # Airflow's processes have a Fernet key of their own, so they can't read what is encrypted here.
+        # The processes of Airflow use another Fernet key, so the values must be stored unencrypted.
         added._password, added.is_encrypted = connection["password"], False
         added._extra, added.is_extra_encrypted = json.dumps(connection["extra"]), False
         with create_session() as session:
@@ -87,7 +86,7 @@ class AirflowDatabase:
             session.query(Connection).filter_by(conn_id=connection_id).delete()
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
-        """Return what a task returned, or left under another key."""
+        """Return an XCom of a task, by default its return value."""
         with create_session() as session:
             run = session.query(DagRun).filter_by(dag_id=dag_id, run_id=run_id).one()
             return run.get_task_instance(task_id, session=session).xcom_pull(task_ids=task_id, key=key)

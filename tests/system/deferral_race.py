@@ -1,9 +1,9 @@
-"""How soon after a deferral may a trigger fire?
+"""Measure how soon after a deferral a trigger may fire.
 
-`python -m tests.system.deferral_race` runs mapped sensors whose jobs are loaded already, so each trigger
-could fire as soon as it begins. Airflow fails a task that is queued again before its scheduler has processed
-the end of the worker that deferred it. This prints how many tasks succeed, and how long after the start of
-their triggers the scheduler has processed that end. It needs Airflow 3.3.
+`python -m tests.system.deferral_race` runs mapped sensors. Their jobs are already loaded, so each trigger
+could fire immediately. Airflow fails a task that is queued again before the scheduler has processed the exit
+of the worker that deferred it. This command prints how many tasks succeed, and the delay from the start of
+each trigger until the scheduler has processed the exit of its worker. It needs Airflow 3.3.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TASKS = 40
 DAG_ID = "wait_for_loaded_mapped"
-# A scheduler writes it in its own log, with the time first.
+# In the log of the scheduler. Each line starts with the time.
 EXECUTOR_EVENT = re.compile(
     r"^(\S+) .*Received executor event with state success for task instance TaskInstanceKey\("
     rf"dag_id='{DAG_ID}', task_id='wait', run_id='(\w+)', try_number=\d+, map_index=(\d+)\)",
@@ -37,12 +37,12 @@ def measure(airflow: Airflow, stitch: StitchEmulator) -> tuple[list[str | None],
     for number in range(TASKS):
         account.complete_job(account.add_source(f"source_{number}", streams={"rows": 1}), seconds_ago=3600)
     connection = json.loads(stitch.connection_json(account))
-    connection["extra"] = {"requests_per_10_minutes": 1000}  # no trigger waits for a free request
+    connection["extra"] = {"requests_per_10_minutes": 1000}  # so that no trigger waits for the rate limit
     connection_id = f"stitch_{account.client_id}"
     airflow.add_connection(connection_id, connection)
     after = datetime.fromtimestamp(stitch.now().timestamp() - 86_400, timezone.utc).isoformat()
     run = airflow.run(DAG_ID, "", task_id="wait", stitch_conn_id=connection_id, started_after=after)
-    run.end(patience=20 * TASKS)
+    run.wait_until_finished(timeout=20 * TASKS)
     states = airflow.control.states_of_mapped_task(run.dag_id, run.run_id, run.task_id)
     return states, _lags(airflow, run)
 
@@ -58,8 +58,8 @@ def _lags(airflow: Airflow, run: Run) -> list[float]:
     for index, instant in processed.items():
         for file in folder.glob(f"task_id=wait/map_index={index}/*.trigger.*"):
             lines = (json.loads(line) for line in file.read_text().splitlines())
-            began = next(_instant(line["timestamp"]) for line in lines if "Waiting for" in line["event"])
-            lags.append((instant - began).total_seconds())
+            started_at = next(_instant(line["timestamp"]) for line in lines if "Waiting for" in line["event"])
+            lags.append((instant - started_at).total_seconds())
     return lags
 
 
@@ -68,13 +68,13 @@ def _instant(text: str) -> datetime:
 
 
 def main() -> int:
-    """Run all, print a line for each run, and return 1 if a task has failed."""
+    """Execute the runs and print the results. Return 1 if a task has failed, otherwise 0."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument(
-        "--parallelism", type=int, default=32, help="workers at a time; Airflow's default is 32"
+        "--parallelism", type=int, default=32, help="maximum number of workers; Airflow's default is 32"
     )
     options = parser.parse_args()
     runs, settings = options.runs, {"CORE__PARALLELISM": str(options.parallelism)}
@@ -83,17 +83,17 @@ def main() -> int:
         StitchEmulator(speed=60) as stitch,
         running_airflow(stitch.connection_json(), settings=settings) as airflow,
     ):
-        airflow.until(lambda: airflow.control.has_dag(DAG_ID), "Airflow to read the DAG")
+        airflow.wait_until(lambda: airflow.control.has_dag(DAG_ID), "Airflow to parse the DAG")
         for number in range(1, runs + 1):
             states, lags = measure(airflow, stitch)
-            good = states.count("success")
-            succeeded, all_lags = succeeded + good, [*all_lags, *lags]
-            print(f"run {number}: {good} of {TASKS} succeeded")
+            successes = states.count("success")
+            succeeded, all_lags = succeeded + successes, [*all_lags, *lags]
+            print(f"run {number}: {successes} of {TASKS} succeeded")
     lags = sorted(all_lags) or [float("nan")]
     print(f"{succeeded} of {runs * TASKS} succeeded")
     print(
-        f"seconds from a trigger's start until the scheduler knows its worker's end ({len(all_lags)} tasks): "
-        f"median {lags[len(lags) // 2]:.1f}, 95 % {lags[int(len(lags) * 0.95)]:.1f}, most {lags[-1]:.1f}"
+        f"seconds from the start of a trigger until its worker's exit is processed ({len(all_lags)} tasks): "
+        f"median {lags[len(lags) // 2]:.1f}, 95 % {lags[int(len(lags) * 0.95)]:.1f}, maximum {lags[-1]:.1f}"
     )
     return 0 if succeeded == runs * TASKS else 1
 

@@ -1,4 +1,4 @@
-"""An Airflow of several processes beside a local Stitch, and the runs in it that a test follows."""
+"""Run an Airflow of several processes against a local Stitch, and control its DAG runs from a test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sqlalchemy import create_engine, text
 
 from local_airflow.processes import IS_AIRFLOW_2, WORKER, LocalAirflow
 from local_airflow.waiting import Deadline, Interrupted, LocalAirflowFailed
-from tests.support.leak_scan import files_in, rows_of
+from tests.support.leak_scan import read_files, read_rows
 
 if IS_AIRFLOW_2:
     from tests.system.database import AirflowDatabase as Control
@@ -31,19 +31,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 DAGS_FOLDER = Path(__file__).parent / "dags"
-TASK = "replicate"
-OVER = ("success", "failed")
+TASK_ID = "replicate"
+LAST_DAG_ID = "timed_left_running_deferred"  #: of the file that Airflow parses last
+FINISHED_STATES = ("success", "failed")
 POSTGRES = os.environ.get("STITCH_TEST_POSTGRES")
 CELERY = os.environ.get("STITCH_TEST_CELERY")
 FERNET_KEY = base64.urlsafe_b64encode(os.urandom(32)).decode()
 
-#: Components that run tasks, beside the scheduler, which does so itself with a LocalExecutor.
+#: Names of the Celery workers. With a LocalExecutor the scheduler runs the tasks itself.
 WORKERS = ("first worker", "second worker") if CELERY else ()
 
-#: Seconds that a wait may take before the test fails, on however busy a machine.
-PATIENCE = 90.0
+#: Seconds after which a wait fails the test. Generous, because the machine may be busy.
+TIMEOUT = 90.0
 
-#: Airflow notices at once what it would notice in minutes.
+#: Short intervals, so that Airflow detects dead processes within seconds instead of minutes.
 SETTINGS = {
     "CORE__FERNET_KEY": FERNET_KEY,
     "CORE__PARALLELISM": "6",
@@ -61,45 +62,45 @@ SETTINGS = {
 
 
 class Airflow:
-    """A running Airflow: its processes, and what a user can do in it."""
+    """A running Airflow: its processes, and the actions of its users."""
 
     def __init__(
         self, processes: LocalAirflow, control: Control, deadline: Deadline, secrets: list[str]
     ) -> None:
         self.processes = processes
         self.control = control
-        self.secrets = secrets  #: what it must not write down
+        self.secrets = secrets  #: must not be written to disk or to the database
         self._deadline = deadline
-        # A database that is given may hold runs of earlier tests.
+        # An external database may contain runs of earlier tests.
         self._run_ids = (f"{uuid4().hex[:8]}_{number}" for number in itertools.count(1))
 
-    def new_run(self, dag_id: str, task_id: str = TASK) -> Run:
-        """A run that is still to begin."""
+    def new_run(self, dag_id: str, task_id: str = TASK_ID) -> Run:
+        """Return a run that has not been triggered yet."""
         return Run(self, dag_id, next(self._run_ids), task_id)
 
-    def run(self, dag_id: str, source: str, *, task_id: str = TASK, **conf: str) -> Run:
-        """Start a run of a DAG that replicates a source, or waits for it.
+    def run(self, dag_id: str, source: str, *, task_id: str = TASK_ID, **conf: str) -> Run:
+        """Start a run of a DAG that replicates a source or waits for it.
 
-        :param task_id: the task to follow; `*` follows the logs of all.
-        :param conf: what the run's configuration says beside the source.
+        :param task_id: the task that the returned run observes; `*` reads the logs of all tasks.
+        :param conf: added to the run's configuration.
         """
         run = self.new_run(dag_id, task_id)
-        run.begin(source, **conf)
+        run.trigger(source, **conf)
         return run
 
     def task_processes(self) -> list[psutil.Process]:
-        """The processes in which tasks run."""
+        """Return the processes that execute tasks."""
         return [process for process in self.processes.members() if _is_task(process)]
 
     def supervisor_of(self, task: psutil.Process) -> psutil.Process | None:
-        """The process that looks after a task's; None if it is gone."""
+        """Return the process that supervises a task's process, or None if it has exited."""
         with suppress(psutil.NoSuchProcess):
             parent = task.ppid()
             return next((process for process in self.processes.members() if process.pid == parent), None)
         return None
 
-    def hold_up(self, process: psutil.Process) -> None:
-        """Let a process stand still, but not in a transaction for which all others would have to wait."""
+    def suspend(self, process: psutil.Process) -> None:
+        """Suspend a process while it holds no lock of the database, which would block all other processes."""
         process.suspend()
         while self._database_is_locked():
             process.resume()
@@ -107,7 +108,7 @@ class Airflow:
             process.suspend()
 
     def _database_is_locked(self) -> bool:
-        """Say whether a transaction of SQLite's lasts longer than any of a process that runs."""
+        """Return whether a write lock of SQLite persists longer than any running process would hold it."""
         if POSTGRES:
             return False
         with closing(sqlite3.connect(self.processes.home / "airflow.db", timeout=3)) as database:
@@ -120,14 +121,14 @@ class Airflow:
             database.rollback()
         return False
 
-    def kill_the_task(self) -> None:
-        """Kill what runs tasks just now, without a warning."""
-        self.until(self.task_processes, "a task's process")
+    def kill_tasks(self) -> None:
+        """Kill all processes that execute tasks. Wait for one if there is none yet."""
+        self.wait_until(self.task_processes, "a task's process")
         for process in self.task_processes():
             process.kill()
 
     def add_connection(self, connection_id: str, connection: Mapping[str, Any]) -> None:
-        """Add a connection to the database, as a user does. Its token is a secret from then on."""
+        """Add a connection to the database, as a user does, and its token to `secrets`."""
         self.control.add_connection(connection_id, connection)
         self.secrets.append(connection["password"])
 
@@ -136,9 +137,9 @@ class Airflow:
         self.control.remove_connection(connection_id)
 
     def set_state_in_database(self, run: Run, state: str) -> None:
-        """Set the state of a run's task, as Airflow's own code does when it bypasses the scheduler."""
+        """Set the state of a run's task without the scheduler, as `dag.test()` does."""
         engine = create_engine(
-            POSTGRES or f"sqlite:///{self.processes.home}/airflow.db?timeout={PATIENCE:.0f}"
+            POSTGRES or f"sqlite:///{self.processes.home}/airflow.db?timeout={TIMEOUT:.0f}"
         )
         update = text(
             "UPDATE task_instance SET state = :state "
@@ -149,26 +150,26 @@ class Airflow:
             connection.execute(update, {"state": state, **key})
         engine.dispose()
 
-    def everything_written(self) -> bytes:
-        """All that Airflow has put on disk and into its database."""
-        rows = rows_of(POSTGRES or f"sqlite:///{self.processes.home}/airflow.db", FERNET_KEY)
-        return b"\n".join([files_in(self.processes.home), *rows])
+    def read_everything_written(self) -> bytes:
+        """Return the contents of all of Airflow's files and database rows."""
+        rows = read_rows(POSTGRES or f"sqlite:///{self.processes.home}/airflow.db", FERNET_KEY)
+        return b"\n".join([read_files(self.processes.home), *rows])
 
-    def heed(self) -> None:
-        """Fail the test if a process has died that nobody has ended, or a signal came."""
-        with _readable_end():
+    def check_health(self) -> None:
+        """Fail the test if a process exited unexpectedly, or if a signal arrived."""
+        with _reporting_failures():
             self._deadline.check()
 
-    def until(self, has_come: Callable[[], Any], what: str, patience: float = PATIENCE) -> None:
-        """Return when `has_come`; fail the test if that takes too long or a process has died."""
-        self._deadline.seconds = patience
+    def wait_until(self, is_met: Callable[[], Any], what: str, timeout: float = TIMEOUT) -> None:
+        """Wait until a condition is met. Fail the test after the timeout, or if a process has exited."""
+        self._deadline.seconds = timeout
         self._deadline.restart()
-        with _readable_end():
-            self._deadline.wait_until(lambda: bool(has_come()), what)
+        with _reporting_failures():
+            self._deadline.wait_until(lambda: bool(is_met()), what)
 
 
 class Run:
-    """A run of a DAG, and one task in it."""
+    """A run of a DAG, and the task in it that a test observes."""
 
     def __init__(self, airflow: Airflow, dag_id: str, run_id: str, task_id: str) -> None:
         self._airflow = airflow
@@ -176,55 +177,63 @@ class Run:
         self.run_id = run_id
         self.task_id = task_id
 
-    def begin(self, source: str, **conf: str) -> None:
-        """Begin.
+    def trigger(self, source: str, **conf: str) -> None:
+        """Start the run.
 
-        :param conf: what the run's configuration has beside its source.
+        :param conf: added to the run's configuration.
         """
-        control, whole = self._airflow.control, {"source": source, **conf}
-        self._airflow.until(lambda: control.trigger(self.dag_id, self.run_id, whole), "a run")
+        control, run_conf = self._airflow.control, {"source": source, **conf}
+        self._airflow.wait_until(
+            lambda: control.trigger(self.dag_id, self.run_id, run_conf), f"a new run of {self.dag_id}"
+        )
 
     @property
-    def waits(self) -> int:
-        """How often a wait for the task's job has begun: in each try, and in each triggerer."""
+    def waiter_count(self) -> int:
+        """The number of waiters that were started for the task: one per try and per triggerer."""
         return self.log().count("Waiting for loading")
 
     @property
     def task_state(self) -> str | None:
         return self._airflow.control.states_of_tasks(self.dag_id, self.run_id).get(self.task_id)
 
-    def until_task_is(self, state: str) -> None:
-        self._airflow.until(lambda: self.task_state == state, f"the task of {self.dag_id} to be {state}")
+    def wait_until_task_is(self, state: str) -> None:
+        self._airflow.wait_until(lambda: self.task_state == state, f"the task of {self.dag_id} to be {state}")
 
-    def end(self, patience: float = PATIENCE) -> str:
-        """Wait for the run's end, and return its state."""
+    def wait_until_finished(self, timeout: float = TIMEOUT) -> str:
+        """Wait until the run has finished, and return its state."""
         control, states = self._airflow.control, []
 
-        def is_over() -> bool:
+        def is_finished() -> bool:
             states.append(control.state_of_run(self.dag_id, self.run_id))
-            return states[-1] in OVER
+            return states[-1] in FINISHED_STATES
 
-        self._airflow.until(is_over, f"the end of {self.run_id} of {self.dag_id}", patience)
+        self._airflow.wait_until(is_finished, f"the end of {self.run_id} of {self.dag_id}", timeout)
         return states[-1]
 
-    def until_it_waits(self, times: int = 1) -> None:
-        """Wait until the task waits for its job, for the first time or a later one."""
-        self._airflow.until(lambda: self.waits == times, f"wait {times} of {self.run_id} of {self.dag_id}")
+    def wait_until_waiting(self, waiter: int = 1) -> None:
+        """Wait until the task waits for its job.
 
-    def until_logged(self, words: str) -> None:
-        self._airflow.until(lambda: words in self.log(), f"{words!r} in the log of {self.run_id}")
+        :param waiter: the number of the waiter: 2 after one retry or one restart of the triggerer.
+        """
+        self._airflow.wait_until(
+            lambda: self.waiter_count == waiter, f"waiter {waiter} of {self.run_id} of {self.dag_id}"
+        )
 
-    def until_let_go(self) -> None:
-        """Wait until no worker and no triggerer has anything to do with the task any more."""
-        self._airflow.until(self._is_let_go, f"Airflow to let go of {self.run_id} of {self.dag_id}")
+    def wait_until_logged(self, message: str) -> None:
+        """Wait until the log of the task contains a message."""
+        self._airflow.wait_until(lambda: message in self.log(), f"{message!r} in the log of {self.run_id}")
 
-    def _is_let_go(self) -> bool:
+    def wait_until_released(self) -> None:
+        """Wait until neither a worker nor a triggerer is executing the task."""
+        self._airflow.wait_until(self._is_released, f"Airflow to release {self.run_id} of {self.dag_id}")
+
+    def _is_released(self) -> bool:
         if not self.dag_id.endswith("deferred"):
             return not self._airflow.task_processes()
-        # In Airflow 3 this is in the task's log, in Airflow 2 in the triggerer's own.
-        triggerer = (self._airflow.processes.home / "triggerer.out").read_text()
-        in_triggerer = re.search(rf"trigger {self.dag_id}/{self.run_id}/.* completed", triggerer)
-        return "trigger completed" in self.log() or in_triggerer is not None
+        # Airflow 3 writes this line to the task's log, Airflow 2 to the log of the triggerer.
+        triggerer_log = (self._airflow.processes.home / "triggerer.out").read_text()
+        completed = re.search(rf"trigger {self.dag_id}/{self.run_id}/.* completed", triggerer_log)
+        return "trigger completed" in self.log() or completed is not None
 
     def mark(self, state: str) -> None:
         """Mark the task as a user does."""
@@ -238,11 +247,11 @@ class Run:
         return self._airflow.control.xcom(self.dag_id, self.run_id, self.task_id, key)
 
     def log(self) -> str:
-        """All that was logged of the task: by workers and triggerers, in all its tries."""
+        """Return the logs of all tries of the task, from workers and triggerers."""
         return "\n".join(file.read_text() for file in self._log_files())
 
     def tries_in_workers(self) -> list[str]:
-        """The names of the logs that workers wrote, one for each try. (A triggerer writes another.)"""
+        """Return the names of the log files that workers wrote, one per try."""
         return [file.name for file in self._log_files() if ".trigger." not in file.name]
 
     def _log_files(self) -> list[Path]:
@@ -255,7 +264,7 @@ def _is_task(process: psutil.Process) -> bool:
         title = " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return False
-    # Airflow 3 names it after the task's id, beside workers called LocalExecutor; Airflow 2 in words.
+    # Airflow 3 titles a task's process with an id, and an idle worker with "LocalExecutor".
     in_airflow_3 = title.startswith("airflow worker -- ") and "LocalExecutor" not in title
     return in_airflow_3 or title.startswith("airflow task runner")
 
@@ -264,14 +273,14 @@ def _is_task(process: psutil.Process) -> bool:
 def running_airflow(
     connection: str, *, home: Path | None = None, settings: Mapping[str, str] | None = None
 ) -> Iterator[Airflow]:
-    """An Airflow that has read the DAGs. What was started is ended with the context.
+    """Run an Airflow within the context. It has already parsed the DAG files.
 
-    :param connection: its connection to Stitch, as JSON.
-    :param home: Airflow's home, which then stays.
-    :param settings: further settings of Airflow.
+    :param connection: the connection to Stitch, as JSON.
+    :param home: Airflow's home, which is kept. None uses a temporary folder.
+    :param settings: additional Airflow settings.
     """
-    deadline = Deadline(PATIENCE)
-    # On Airflow 2 the tests look into its database themselves, so both have one home.
+    deadline = Deadline(TIMEOUT)
+    # On Airflow 2 the tests use its database directly, so both need the same home.
     home = Path(os.environ["AIRFLOW_HOME"]) if IS_AIRFLOW_2 else home
     settings = {**SETTINGS, **_database(home), **_executor(), **(settings or {})}
     with (
@@ -280,32 +289,32 @@ def running_airflow(
     ):
         control = Control() if IS_AIRFLOW_2 else Control(local.url)
         airflow = Airflow(local, control, deadline, [json.loads(connection)["password"]])
-        with _readable_end():
+        with _reporting_failures():
             local.start()
         for name in WORKERS:
             local.start_component(WORKER, name)
-        airflow.until(control.is_up, "Airflow to answer")
-        airflow.until(lambda: control.has_dag("timed_left_running_deferred"), "Airflow to read the DAGs")
+        airflow.wait_until(control.is_up, "Airflow to respond")
+        airflow.wait_until(lambda: control.has_dag(LAST_DAG_ID), "Airflow to parse the DAGs")
         yield airflow
 
 
 @contextmanager
-def _readable_end() -> Iterator[None]:
-    """Let a failure show the logs that tell why, and a signal end the tests in good order."""
+def _reporting_failures() -> Iterator[None]:
+    """Fail the test with the end of the relevant logs, and stop pytest cleanly after a signal."""
     try:
         yield
     except LocalAirflowFailed as failure:
         pytest.fail("\n".join([str(failure), *failure.log_end]), pytrace=False)
     except Interrupted as signal:
-        pytest.exit(f"{signal} came.")
+        pytest.exit(f"Received {signal}.")
 
 
 def _database(home: Path | None) -> dict[str, str]:
     if POSTGRES:
         return {"DATABASE__SQL_ALCHEMY_CONN": POSTGRES}
     if IS_AIRFLOW_2:
-        # Its processes end if they have to wait for SQLite at their start, by default for 5 s.
-        return {"DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout={PATIENCE:.0f}"}
+        # By default its processes exit if SQLite is locked for 5 s while they start.
+        return {"DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout={TIMEOUT:.0f}"}
     return {}
 
 
@@ -316,6 +325,6 @@ def _executor() -> dict[str, str]:
         "CORE__EXECUTOR": "CeleryExecutor",
         "CELERY__BROKER_URL": CELERY,
         "CELERY__RESULT_BACKEND": CELERY,
-        # A broker that is given may hold tasks of earlier tests.
+        # The broker may still contain tasks of earlier tests.
         "OPERATORS__DEFAULT_QUEUE": f"stitch-{os.getpid()}",
     }

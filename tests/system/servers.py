@@ -1,9 +1,9 @@
-"""`python -m tests.system.servers COMMAND` runs a command with a PostgreSQL and a Redis of its own.
+"""Run a command with temporary PostgreSQL and Redis servers: `python -m tests.system.servers COMMAND`.
 
-It is told of them by its environment: `STITCH_TEST_POSTGRES` is the URL of an empty database, and
-`STITCH_TEST_CELERY`, unless `--postgres-only` is given, that of a broker for Celery. Both servers listen on
-127.0.0.1 only, keep what they hold in a temporary folder, and end with the command. Debian's packages are
-`postgresql` and `redis-server`.
+The environment of the command contains `STITCH_TEST_POSTGRES`, the URL of an empty database, and (without
+`--postgres-only`) `STITCH_TEST_CELERY`, the URL of a broker for Celery. Both servers listen on 127.0.0.1,
+store their data in a temporary folder, and stop with the command. The Debian packages are `postgresql` and
+`redis-server`.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 #: PostgreSQL refuses to run as root.
 USER = "postgres" if os.geteuid() == 0 else None
 
-PATIENCE = 60.0  # seconds
+STARTUP_TIMEOUT = 60.0  # seconds
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command, and return its exit status."""
+    """Run a command with the servers, and return its exit status."""
     options = _parser().parse_args(arguments)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stitch-")))
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.postgres_only:
             settings["STITCH_TEST_CELERY"] = stack.enter_context(redis(folder))
         command = subprocess.Popen(options.command, env={**os.environ, **settings})
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the command, too
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command receives it too, and handles it
         signal.signal(signal.SIGTERM, lambda *_: command.terminate())
         return command.wait()
 
@@ -57,21 +57,27 @@ def _parser() -> argparse.ArgumentParser:
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """A PostgreSQL; yield the URL of a database in it."""
+    """Run a PostgreSQL server within the context. Yield the URL of an empty database."""
     if USER is not None:
         shutil.chown(folder, USER)
     data, port = folder / "postgres", free_port()
-    programs = _folder_of_postgres()
-    make = [str(programs / "initdb"), "--auth=trust", "--encoding=UTF8", "--username=postgres", str(data)]
-    subprocess.run(make, check=True, user=USER, cwd=folder, stdout=subprocess.DEVNULL)
+    programs = _postgres_folder()
+    initialize = [
+        str(programs / "initdb"),
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--username=postgres",
+        str(data),
+    ]
+    subprocess.run(initialize, check=True, user=USER, cwd=folder, stdout=subprocess.DEVNULL)
     settings = {
         "port": port,
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "",
         "max_connections": 300,
         "fsync": "off",
-        # The workers of a LocalExecutor inherit its scheduler's connections. If that is killed alone, they
-        # keep its transaction open, whose locks keep every later scheduler from starting a task.
+        # The workers of a LocalExecutor inherit the connections of the scheduler. If only the scheduler is
+        # killed, they keep its transaction open, and its locks prevent later schedulers from starting tasks.
         "idle_in_transaction_session_timeout": "10s",
     }
     serve = [str(programs / "postgres"), "-D", str(data)]
@@ -79,35 +85,35 @@ def postgres(folder: Path) -> Iterator[str]:
     url = f"postgresql+psycopg2://postgres@127.0.0.1:{port}/postgres"
     with _running(serve, signal.SIGINT, folder / "postgres.log", user=USER):
         engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
-        Deadline(PATIENCE).wait_until(lambda: _answers(engine), "PostgreSQL")
+        Deadline(STARTUP_TIMEOUT).wait_until(lambda: _responds(engine), "PostgreSQL")
         yield url
 
 
 @contextmanager
 def redis(folder: Path) -> Iterator[str]:
-    """A Redis that keeps nothing on disk; yield its URL."""
+    """Run a Redis server without persistence within the context. Yield its URL."""
     if shutil.which("redis-server") is None:
-        raise SystemExit("There is no Redis: install it (Debian's package is `redis-server`).")
+        raise SystemExit("Redis is not installed. Install it (Debian package: `redis-server`).")
     port = free_port()
     serve = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     with _running(serve, signal.SIGTERM, folder / "redis.log"):
-        Deadline(PATIENCE).wait_until(lambda: _is_open(port), "Redis")
+        Deadline(STARTUP_TIMEOUT).wait_until(lambda: _is_open(port), "Redis")
         yield f"redis://127.0.0.1:{port}/0"
 
 
-def _folder_of_postgres() -> Path:
-    """Return where its programs are. Debian keeps them out of the path."""
+def _postgres_folder() -> Path:
+    """Return the folder of its programs, which Debian does not add to PATH."""
     found = shutil.which("initdb") or max(
         map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), default=None
     )
     if found is None:
-        raise SystemExit("There is no PostgreSQL: install it (Debian's package is `postgresql`).")
+        raise SystemExit("PostgreSQL is not installed. Install it (Debian package: `postgresql`).")
     return Path(found).parent
 
 
 @contextmanager
 def _running(
-    command: Sequence[str], end: signal.Signals, log: Path, user: str | None = None
+    command: Sequence[str], stop_signal: signal.Signals, log: Path, user: str | None = None
 ) -> Iterator[None]:
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -115,12 +121,12 @@ def _running(
             user=user,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is not for it
+            start_new_session=True,  # not interrupted by Ctrl-C
         )
     try:
         yield
     finally:
-        process.send_signal(end)
+        process.send_signal(stop_signal)
         process.wait()
 
 
@@ -132,7 +138,7 @@ def _is_open(port: int) -> bool:
     return True
 
 
-def _answers(engine: sqlalchemy.Engine) -> bool:
+def _responds(engine: sqlalchemy.Engine) -> bool:
     try:
         engine.connect().close()
     except sqlalchemy.exc.OperationalError:

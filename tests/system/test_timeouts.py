@@ -1,4 +1,4 @@
-"""`execution_timeout` fails the task and stops the job, in a worker as well as deferred."""
+"""`execution_timeout` fails the task and stops the job, in a worker and in the triggerer."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def timed(new_source):
-    """Runs whose tasks have little time, all at once: each with a source of its own."""
+def timed_runs(new_source):
+    """Runs with a short `execution_timeout`, started together, one source each."""
     runs = {}
     for where in ("in_worker", "deferred"):
         for way in ("timed", "timed_left_running"):
@@ -16,17 +16,17 @@ def timed(new_source):
     return runs
 
 
-def test_execution_timeout_stops_the_job(timed, where):
-    run, source = timed["timed", where]
+def test_execution_timeout_stops_the_job(timed_runs, where):
+    run, source = timed_runs["timed", where]
 
-    assert run.end() == "failed"
+    assert run.wait_until_finished() == "failed"
     (job,) = source.jobs
     assert job.stopped
 
 
-def test_execution_timeout_leaves_the_job_running_if_told_so(timed, where):
-    run, source = timed["timed_left_running", where]
+def test_execution_timeout_leaves_job_running_without_stop_on_kill(timed_runs, where):
+    run, source = timed_runs["timed_left_running", where]
 
-    assert run.end() == "failed"
+    assert run.wait_until_finished() == "failed"
     (job,) = source.jobs
     assert not job.stopped

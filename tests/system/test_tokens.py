@@ -1,6 +1,6 @@
-"""No token is lost, and no other connection is touched, whatever happens while an account is created.
+"""Creating an account never loses a token or changes another connection, whichever step fails.
 
-`STITCH_TEST_TOKEN_RUNS=200` plays more seeds, `STITCH_TEST_TOKEN_SEED=7` others.
+`STITCH_TEST_TOKEN_RUNS=200` tests more seeds, `STITCH_TEST_TOKEN_SEED=7` starts at another one.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import pytest
 
 from airflow_provider_stitch.emulator import StitchEmulator
 from local_airflow.processes import IS_AIRFLOW_2
-from tests.system.connections import connections_of
-from tests.system.harness import FERNET_KEY, OVER, POSTGRES, running_airflow
-from tests.system.token_plans import EXISTING, FOREIGN, Attempt, Plan, may_lose_response, plan_of
+from tests.system.connections import open_connections
+from tests.system.harness import FERNET_KEY, FINISHED_STATES, POSTGRES, running_airflow
+from tests.system.token_plans import EXISTING, FOREIGN, Attempt, Plan, make_plan, may_lose_response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 RUNS = int(os.environ.get("STITCH_TEST_TOKEN_RUNS", "18"))
 SEED = int(os.environ.get("STITCH_TEST_TOKEN_SEED", "0"))
-WAVE = 20
+BATCH_SIZE = 20
 API_CONNECTION = "airflow_api_for_tests"
 
-#: Seconds that a wave may take, with the pauses between retries, on however busy a machine.
-PATIENCE = 600.0
+#: Seconds after which a batch fails the test. Generous, because the machine may be busy.
+TIMEOUT = 600.0
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +49,15 @@ def airflow(stitch):
     if not IS_AIRFLOW_2:
         settings["STITCH_TESTS__API_CONNECTION"] = API_CONNECTION
     with running_airflow(stitch.connection_json(), settings=settings) as airflow:
-        airflow.until(lambda: airflow.control.has_dag("create_account"), "Airflow to read the DAG")
+        airflow.wait_until(lambda: airflow.control.has_dag("create_account"), "Airflow to parse the DAG")
         yield airflow
 
 
 @pytest.fixture(scope="module")
 def connections(stitch, airflow):
-    database = POSTGRES or f"sqlite:///{airflow.processes.home}/airflow.db?timeout={PATIENCE:.0f}"
+    database = POSTGRES or f"sqlite:///{airflow.processes.home}/airflow.db?timeout={TIMEOUT:.0f}"
     partner = {"partner_id": stitch.partner_id, "partner_secret": stitch.partner_secret}
-    with connections_of(database, FERNET_KEY) as connections:
+    with open_connections(database, FERNET_KEY) as connections:
         connections.add("partner_for_tests", conn_type="stitch", host=stitch.url, extra=partner)
         connections.add(
             API_CONNECTION, conn_type="http", host=airflow.processes.url, password=api_token(airflow)
@@ -72,55 +72,55 @@ def api_token(airflow: Airflow) -> str:
     return authorization.removeprefix("Bearer ")
 
 
-@pytest.mark.parametrize("first", range(SEED, SEED + RUNS, WAVE))
-def test_no_token_is_lost_and_no_other_connection_is_touched(airflow, connections, stitch, first):
-    plans = [plan_of(seed) for seed in range(first, min(first + WAVE, SEED + RUNS))]
+@pytest.mark.parametrize("first", range(SEED, SEED + RUNS, BATCH_SIZE))
+def test_no_token_is_lost_and_no_other_connection_is_changed(airflow, connections, stitch, first):
+    plans = [make_plan(seed) for seed in range(first, min(first + BATCH_SIZE, SEED + RUNS))]
     before = {plan.seed: add_existing(connections, plan) for plan in plans}
 
     attempts = [(plan, attempt) for plan in plans for attempt in plan.attempts]
-    runs = play(airflow, attempts)
+    runs = run_all(airflow, attempts)
 
-    faults = []
+    errors = []
     unstored = []
     for plan in plans:
         after = connections.get(plan.connection_id)
         if plan.existing in FOREIGN and after != before[plan.seed]:
-            faults.append(f"{plan}: the existing connection was touched: {after}")
+            errors.append(f"{plan}: the existing connection was changed: {after}")
         for email in {attempt.email for attempt in plan.attempts}:
-            account = account_of(stitch, email)
+            account = find_account(stitch, email)
             if account is None or (after and after["password"] in account.tokens):
                 continue
             if plan.existing in FOREIGN or not may_lose_response(plan, email):
                 logs = [run.log() for run, (each, _) in zip(runs, attempts, strict=True) if each == plan]
-                faults.append(f"{plan}: lost the token of {email}: {after}\n{logs}")
+                errors.append(f"{plan}: lost the token of {email}: {after}\n{logs}")
             unstored.append((plan, Attempt(email, [])))
-    # A kill came before anything could be stored. The next run without a fault must say what to do.
-    for (plan, attempt), run in zip(unstored, play(airflow, unstored), strict=True):
+    # The task was killed before it could store the token. The next undisturbed run must say what to do.
+    for (plan, attempt), run in zip(unstored, run_all(airflow, unstored), strict=True):
         if "StitchAttachAccountOperator" not in run.log():
-            faults.append(f"{plan}: did not explain how to obtain a token of {attempt.email}: {run.log()}")
-    assert not faults, "\n".join(faults)
+            errors.append(f"{plan}: did not explain how to obtain a token of {attempt.email}: {run.log()}")
+    assert not errors, "\n".join(errors)
 
 
-def play(airflow: Airflow, attempts: Sequence[tuple[Plan, Attempt]]) -> list[Run]:
+def run_all(airflow: Airflow, attempts: Sequence[tuple[Plan, Attempt]]) -> list[Run]:
     """Start a run for each attempt, all at once, and return them when all have ended."""
-    runs = [begin(airflow, plan, attempt) for plan, attempt in attempts]
+    runs = [start(airflow, plan, attempt) for plan, attempt in attempts]
     control = airflow.control
-    airflow.until(
-        lambda: all(control.state_of_run(run.dag_id, run.run_id) in OVER for run in runs),
+    airflow.wait_until(
+        lambda: all(control.state_of_run(run.dag_id, run.run_id) in FINISHED_STATES for run in runs),
         "all runs to end",
-        PATIENCE,
+        TIMEOUT,
     )
     return runs
 
 
-def begin(airflow: Airflow, plan: Plan, attempt: Attempt) -> Run:
+def start(airflow: Airflow, plan: Plan, attempt: Attempt) -> Run:
     run = airflow.new_run("create_account", "create")
     conf = {"email": attempt.email, "connection_id": plan.connection_id, "faults": attempt.faults}
-    airflow.until(lambda: airflow.control.trigger(run.dag_id, run.run_id, conf), "a run")
+    airflow.wait_until(lambda: airflow.control.trigger(run.dag_id, run.run_id, conf), "a new run")
     return run
 
 
-def account_of(stitch: StitchEmulator, email: str) -> Any:
+def find_account(stitch: StitchEmulator, email: str) -> Any:
     return next((each for each in stitch._world.accounts.values() if each.email == email), None)
 
 

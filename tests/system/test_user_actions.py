@@ -1,4 +1,4 @@
-"""A user ends a task: its job is stopped in Stitch, unless the task is told to leave it."""
+"""If a user ends a task, its job is stopped in Stitch, unless `stop_on_kill` is false."""
 
 from __future__ import annotations
 
@@ -9,88 +9,88 @@ import pytest
 
 @pytest.mark.parametrize("state", ["failed", "success"])
 def test_marking_a_task_stops_its_job(airflow, source, where, state):
-    run = source.run_until_it_waits(f"plain_{where}")
+    run = source.run_until_waiting(f"plain_{where}")
     run.mark(state)
 
-    source.until_stopped(source.jobs[0])
-    assert run.end() == state
+    source.wait_until_stopped(source.jobs[0])
+    assert run.wait_until_finished() == state
     assert len(source.jobs) == 1
 
 
-def test_clearing_a_task_stops_its_job_and_the_next_try_starts_another(airflow, source, where):
-    run = source.run_until_it_waits(f"plain_{where}")
+def test_clearing_a_task_stops_its_job_and_starts_another(airflow, source, where):
+    run = source.run_until_waiting(f"plain_{where}")
     run.clear()
 
-    source.until_stopped(source.jobs[0])
-    second = source.until_job(2)
-    source.let_jobs_end()
-    assert run.end() == "success"
+    source.wait_until_stopped(source.jobs[0])
+    second = source.wait_until_job(2)
+    source.finish_jobs()
+    assert run.wait_until_finished() == "success"
     assert run.xcom()["job_name"] == second.job_name
     assert len(source.jobs) == 2
 
 
-def test_a_slow_stitch_does_not_keep_the_job_of_a_deferred_task_from_being_stopped(airflow, stitch, source):
-    run = source.run_until_it_waits("plain_deferred")
-    # Airflow cancels a trigger, and its `on_kill` with it, anew each second.
+def test_job_of_a_deferred_task_is_stopped_even_if_stitch_is_slow(airflow, stitch, source):
+    run = source.run_until_waiting("plain_deferred")
+    # Airflow repeats the cancellation of a trigger, and of its `on_kill`, every second.
     stitch.fail("DELETE", f"/sources/{source.id}/sync", delay=3)
     stitch.fail("GET", "/extractions", times=1, delay=1.5)
     run.mark("failed")
 
-    source.until_stopped(source.jobs[0])
+    source.wait_until_stopped(source.jobs[0])
 
 
-def test_a_task_that_is_told_to_leave_its_job_leaves_it(airflow, source, where):
-    run = source.run_until_it_waits(f"left_running_{where}")
+def test_task_without_stop_on_kill_leaves_its_job_running(airflow, source, where):
+    run = source.run_until_waiting(f"left_running_{where}")
     run.mark("failed")
 
-    assert run.end() == "failed"
-    run.until_let_go()
+    assert run.wait_until_finished() == "failed"
+    run.wait_until_released()
     assert not source.jobs[0].stopped
 
 
-def test_task_that_is_killed_while_its_start_is_in_flight_stops_its_job(airflow, stitch, source):
-    """The response arrives while Airflow ends the task."""
+def test_job_is_stopped_if_task_is_marked_during_its_start(airflow, stitch, source):
+    """The response to the start request arrives while Airflow ends the task."""
     stitch.fail("POST", f"/sources/{source.id}/sync", delay=3, after_effect=True)
     run = source.run("plain_in_worker")
-    job = source.until_job()
+    job = source.wait_until_job()
     run.mark("failed")
 
-    source.until_stopped(job)
-    assert run.end() == "failed"
+    source.wait_until_stopped(job)
+    assert run.wait_until_finished() == "failed"
     assert len(source.jobs) == 1
 
 
-def test_task_that_is_cleared_while_its_start_is_in_flight_stops_its_job(airflow, stitch, source):
+def test_job_is_stopped_if_task_is_cleared_during_its_start(airflow, stitch, source):
     stitch.fail("POST", f"/sources/{source.id}/sync", delay=3, after_effect=True)
     run = source.run("plain_in_worker")
-    first = source.until_job()
+    first = source.wait_until_job()
     run.clear()
 
-    source.until_stopped(first)
-    second = source.until_job(2)
-    source.let_jobs_end()
-    assert run.end() == "success"
+    source.wait_until_stopped(first)
+    second = source.wait_until_job(2)
+    source.finish_jobs()
+    assert run.wait_until_finished() == "success"
     assert run.xcom()["job_name"] == second.job_name
 
 
-def test_cleared_task_starts_another_job_although_it_left_the_first(airflow, source, where):
-    run = source.run_until_it_waits(f"left_running_{where}")
+def test_cleared_task_queues_behind_the_job_that_it_left_running(airflow, source, where):
+    run = source.run_until_waiting(f"left_running_{where}")
     run.clear()
-    run.until_logged("ours starts when it has ended")
-    source.let_jobs_end()
+    run.wait_until_logged("ours starts when it has ended")
+    source.finish_jobs()
 
-    assert run.end() == "success"
+    assert run.wait_until_finished() == "success"
     first, second = source.jobs
     assert not first.stopped
     assert run.xcom()["job_name"] == second.job_name
 
 
-def test_marking_a_deferred_task_stops_its_job_although_its_connection_is_gone(airflow, stitch, source):
+def test_job_of_a_deferred_task_is_stopped_without_its_connection(airflow, stitch, source):
     airflow.add_connection("stitch_removed", json.loads(stitch.connection_json()))
     run = airflow.run("plain_deferred", source.name, connection="stitch_removed")
-    run.until_it_waits()
-    run.until_task_is("deferred")
+    run.wait_until_waiting()
+    run.wait_until_task_is("deferred")
     airflow.remove_connection("stitch_removed")
     run.mark("failed")
 
-    source.until_stopped(source.jobs[0])
+    source.wait_until_stopped(source.jobs[0])

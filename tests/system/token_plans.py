@@ -1,4 +1,4 @@
-"""Seeded plans of what goes wrong while accounts are created."""
+"""Seeded plans of faults during the creation of accounts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-#: The steps of a task, and what can go wrong before or after each of them.
+#: A fault hits before or after a step of the task.
 FAULTS = [
     *[
         {"step": step, "when": when, "what": what}
@@ -22,16 +22,16 @@ FAULTS = [
     {"step": "fill", "when": "after", "what": "fail"},
 ]
 
-#: Connections that may have the wanted id already.
+#: Connections that may already use the requested id.
 EXISTING: dict[str, dict[str, Any]] = {
     "token": {"conn_type": "stitch", "login": "7", "password": "ac_of_another_tenant"},
-    "postgres": {"conn_type": "postgres", "host": "pg", "login": "stitch", "password": "pg_hush"},
+    "postgres": {"conn_type": "postgres", "host": "pg", "login": "stitch", "password": "pg_secret"},
     "partner": {"conn_type": "stitch", "extra": {"partner_id": "oc_1", "partner_secret": "oc_2"}},
     "account": {"conn_type": "stitch", "login": "7"},
     "by hand": {"conn_type": "stitch", "description": "Waits for its account"},
 }
 
-#: Of these nothing may change. A token may be written into the others.
+#: The task must not change these. It may store a token in the others.
 FOREIGN = ("token", "postgres", "partner", "account")
 
 
@@ -40,12 +40,12 @@ class Attempt:
     """One run of the DAG."""
 
     email: str
-    faults: list[dict[str, str] | None]  #: of each try; later tries have none
+    faults: list[dict[str, str] | None]  #: one per try; later tries are undisturbed
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One connection, and the runs that want to store a token in it at the same time."""
+    """One connection, and the runs that try to store a token in it at the same time."""
 
     seed: int
     existing: str | None
@@ -56,28 +56,28 @@ class Plan:
         return f"tenant_{self.seed}"
 
 
-def plan_of(seed: int) -> Plan:
-    """Return what happens with this seed."""
-    chance = random.Random(seed)
-    existing = chance.choice(list(EXISTING)) if chance.random() < 0.3 else None
+def make_plan(seed: int) -> Plan:
+    """Return the plan for a seed."""
+    rng = random.Random(seed)
+    existing = rng.choice(list(EXISTING)) if rng.random() < 0.3 else None
     emails = [f"ada_{seed}@acme.example"]
-    if existing is None and chance.random() < 0.4:
-        emails.append(chance.choice([emails[0], f"bob_{seed}@acme.example"]))
+    if existing is None and rng.random() < 0.4:
+        emails.append(rng.choice([emails[0], f"bob_{seed}@acme.example"]))
     attempts = []
     for email in emails:
-        first = FAULTS[seed % len(FAULTS)] if not attempts else chance.choice([None, *FAULTS])
-        attempts.append(Attempt(email, [first, chance.choice([None, None, *FAULTS])]))
+        first = FAULTS[seed % len(FAULTS)] if not attempts else rng.choice([None, *FAULTS])
+        attempts.append(Attempt(email, [first, rng.choice([None, None, *FAULTS])]))
     return Plan(seed, existing, attempts)
 
 
 def may_lose_response(plan: Plan, email: str) -> bool:
-    """Return whether a kill can hit between Stitch's creation of the account and the stored token.
+    """Return whether the plan kills a task between the creation of the account and the storage of its token.
 
-    Nothing can store a token then. But the next try must explain how to obtain a new one.
+    The token is lost then, and the next try must explain how to obtain a new one.
     """
-    lethal = [("create", "after"), ("fill", "before")]
+    fatal_moments = [("create", "after"), ("fill", "before")]
     return any(
-        fault is not None and fault["what"] == "kill" and (fault["step"], fault["when"]) in lethal
+        fault is not None and fault["what"] == "kill" and (fault["step"], fault["when"]) in fatal_moments
         for attempt in plan.attempts
         if attempt.email == email
         for fault in attempt.faults

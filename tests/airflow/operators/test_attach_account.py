@@ -13,13 +13,13 @@ from airflow_provider_stitch.operators import _token_storage as token_storage
 from airflow_provider_stitch.operators.stitch import StitchAttachAccountOperator
 from tests.airflow.test_secret_leaks import left_behind
 from tests.support.fake_vault import FOLDER, Vault
-from tests.support.secret_encodings import TELLING_TOKEN, forms_in
+from tests.support.secret_encodings import ENCODING_SENSITIVE_TOKEN, find_encodings
 
 
 @pytest.fixture
 def stitch(monkeypatch):
     # In real time, because a code works for five minutes.
-    with StitchEmulator(access_token=TELLING_TOKEN) as stitch:
+    with StitchEmulator(access_token=ENCODING_SENSITIVE_TOKEN) as stitch:
         extra = {"partner_id": stitch.partner_id, "partner_secret": stitch.partner_secret}
         partner = {"conn_type": "stitch", "host": stitch.url, "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_PARTNER", json.dumps(partner))
@@ -190,6 +190,6 @@ def leaves_no_trace(ran, *secrets):
     remains = left_behind()
     assert b"attach" in remains, "the database was looked at"
     for secret in secrets:
-        assert forms_in(secret, ran.output.encode()) == []
-        assert forms_in(secret, remains) == []
+        assert find_encodings(secret, ran.output.encode()) == []
+        assert find_encodings(secret, remains) == []
     return True

@@ -16,7 +16,7 @@ from tests.airflow.test_secret_leaks import left_behind
 from tests.connect import endpoint_samples
 from tests.connect.server import answer, running_server
 from tests.support.fake_vault import FOLDER, Vault
-from tests.support.secret_encodings import forms_in
+from tests.support.secret_encodings import find_encodings
 
 AIRFLOW_2 = version("apache-airflow").startswith("2.")
 ON_AIRFLOW_2 = pytest.mark.skipif(not AIRFLOW_2, reason="only Airflow 2 gives tasks its database")
@@ -118,8 +118,8 @@ def leaves_no_trace(ran):
     remains = left_behind()
     assert b"tenant_" in remains, "the database was looked at"
     for secret in (TOKEN, *PARTNER.values()):
-        assert forms_in(secret, ran.output.encode()) == []
-        assert forms_in(secret, remains) == []
+        assert find_encodings(secret, ran.output.encode()) == []
+        assert find_encodings(secret, remains) == []
     return True
 
 

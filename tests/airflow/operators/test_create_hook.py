@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_stitch.operators.stitch import StitchCreateHookOperator
 from tests.airflow.test_secret_leaks import left_behind
-from tests.support.secret_encodings import forms_in
+from tests.support.secret_encodings import find_encodings
 
 URL = "https://hooks.acme.example/stitch?key=hush%2Fhush+12345"
 
@@ -49,8 +49,8 @@ def test_a_hook_is_created_once(airflow, stitch):
     assert hook.url == URL
     assert len(created_hooks(stitch)) == 1
     for ran in (first, second):
-        assert forms_in(URL, ran.output.encode()) == []
-    assert forms_in(URL, left_behind()) == []
+        assert find_encodings(URL, ran.output.encode()) == []
+    assert find_encodings(URL, left_behind()) == []
 
 
 @pytest.mark.parametrize("shown", ["created", "top", "config"])

@@ -18,7 +18,7 @@ from airflow_provider_stitch.sensors.stitch import StitchConnectionCheckSensor, 
 from tests.airflow.conftest import load_dag
 from tests.airflow.test_example_dags import FOLDER
 from tests.airflow.test_secret_leaks import left_behind
-from tests.support.secret_encodings import forms_in
+from tests.support.secret_encodings import find_encodings
 
 GITHUB_TOKEN = 'ghp_tenant/hush+12345"67\\890'
 WAREHOUSE_PASSWORD = "warehouse&hush=<12345>67'890%2F"
@@ -121,8 +121,8 @@ def test_a_tenant_comes_from_nothing_to_loaded_rows(airflow, stitch, monkeypatch
     remains = left_behind()
     assert b"create_destination" in remains, "the database was looked at"
     for secret in secrets:
-        assert forms_in(secret, ran.output.encode()) == []
-        assert forms_in(secret, remains) == []
+        assert find_encodings(secret, ran.output.encode()) == []
+        assert find_encodings(secret, remains) == []
 
 
 def test_the_example_runs_again_and_changes_nothing(airflow, monkeypatch, stitch):

@@ -1,4 +1,4 @@
-"""Chaos: processes are killed and connections cut when a seed says so.
+"""Chaos tests: kill processes and cut connections at times that a seed determines.
 
-Each run has the jobs that are due, and its true end.
+Each run must end in its expected state, and Stitch must have run the expected number of jobs.
 """

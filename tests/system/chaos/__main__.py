@@ -1,4 +1,7 @@
-"""`python -m tests.system.chaos --runs 100 --seed 0`: many runs, many blows, and what became of them."""
+"""Run many DAG runs, inject faults, and report the results.
+
+`python -m tests.system.chaos --runs 100 --seed 0`
+"""
 
 from __future__ import annotations
 
@@ -10,52 +13,51 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tests.system.chaos.plan import waves
-from tests.system.chaos.report import blows_table, runs_table
-from tests.system.chaos.runner import Chaos, two_triggerers
+from tests.system.chaos.plan import plan_batches
+from tests.system.chaos.report import faults_table, runs_table
+from tests.system.chaos.runner import ChaosRunner, two_triggerers
 from tests.system.chaos.stitch_process import running_stitch
 from tests.system.harness import running_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.system.chaos.runner import Judged
+    from tests.system.chaos.runner import RunResult
 
-#: Room for every task of a wave, and for a second try of some while the first is held up.
+#: Enough for every task of a batch, and for the second try of some while the first is suspended.
 SETTINGS = {"CORE__PARALLELISM": "14"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Play the runs. 0: each had the jobs that were due and its true end; 1: one had not."""
+    """Execute the runs. Return 0 if all ended as expected, otherwise 1."""
     options = _parser().parse_args(arguments)
     console = Console(width=110, soft_wrap=True)
-    console.print(f"{options.runs} runs, from number {options.seed} on. Starting Stitch and Airflow ...")
-    judged: list[Judged] = []
+    console.print(f"{options.runs} runs, starting at number {options.seed}. Starting Stitch and Airflow ...")
+    results: list[RunResult] = []
     with (
         tempfile.TemporaryDirectory(prefix="stitch-") as folder,
         running_stitch(Path(folder) / "stitch") as stitch,
         running_airflow(stitch.connection, home=options.home, settings=SETTINGS) as airflow,
         two_triggerers(airflow),
     ):
-        chaos = Chaos(airflow, stitch)
-        for wave in waves(options.runs, options.seed):
-            judged += chaos.play(wave)
-            faulty = sum(bool(run.faults) for run in judged)
-            first = wave.runs[0].number
+        runner = ChaosRunner(airflow, stitch)
+        for batch in plan_batches(options.runs, options.seed):
+            results += runner.execute(batch)
+            wrong = sum(bool(result.errors) for result in results)
             console.print(
-                f"{len(judged)} runs have ended, {faulty} of them with faults. "
-                f"(The last ones again: RUNS={len(wave.runs)} SEED={first})"
+                f"{len(results)} runs finished, {wrong} of them with errors. "
+                f"(To repeat the last batch: RUNS={len(batch.runs)} SEED={batch.runs[0].number})"
             )
-    console.print(blows_table(judged))
-    console.print(runs_table(judged))
-    return 1 if any(run.faults for run in judged) else 0
+    console.print(faults_table(results))
+    console.print(runs_table(results))
+    return 1 if any(result.errors for result in results) else 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.system.chaos", description=__doc__)
     parser.add_argument("--runs", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0, help="the first run's number")
-    parser.add_argument("--home", type=Path, help="an empty folder in which to leave what Airflow writes")
+    parser.add_argument("--seed", type=int, default=0, help="number of the first run")
+    parser.add_argument("--home", type=Path, help="an empty folder for Airflow's files, which is kept")
     return parser
 
 

@@ -1,7 +1,7 @@
-"""What is done to a running Airflow, and to the Stitch that it talks to.
+"""Faults to inject into a running Airflow and into the Stitch that it talks to.
 
-Each blow is a generator that is asked for its next step after the real seconds that it yields. It calls `hit`
-when it strikes; one that never finds what it is meant for does not.
+Each fault is a generator. It yields the number of real seconds after which the runner resumes it, and calls
+`hit` when it has injected its fault. If its condition never occurs, it never calls `hit`.
 """
 
 from __future__ import annotations
@@ -14,158 +14,161 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from local_airflow.waiting import NotAvailableYet
-from tests.system.chaos.plan import BLOWS_WITHIN
+from tests.system.chaos.plan import FAULT_PERIOD
 from tests.system.harness import WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.system.chaos.plan import Blow
+    from tests.system.chaos.plan import FaultPlan
     from tests.system.chaos.stitch_process import StitchProcess
-    from tests.system.chaos.tasks import Tasks
+    from tests.system.chaos.tasks import TaskProcesses
     from tests.system.harness import Airflow, Run
 
 TRIGGERERS = ("triggerer", "second triggerer")
 
-#: Longer than Airflow waits for a worker's heartbeat. See the harness's settings.
-HELD_UP = 20.0
+#: Real seconds to suspend a process: longer than Airflow's timeout for heartbeats (see the harness).
+SUSPEND_SECONDS = 20.0
 
-#: Longer than it takes a triggerer to take over the triggers of one that is gone.
-TAKEN_OVER = 12.0
+#: Real seconds: longer than a triggerer needs to adopt the triggers of a killed triggerer.
+ADOPTION_SECONDS = 12.0
 
-#: Real seconds for which a busy account has no free request: longer than a killed task has.
-BUSY = 10.0
+#: Real seconds without a free request: longer than the grace period of a killed task.
+RATE_LIMIT_SECONDS = 10.0
 
-#: States of a task that can wait for its job.
-WAITING = ("running", "deferred")
+#: States in which a task can wait for its job.
+WAITING_STATES = ("running", "deferred")
 
-#: Real seconds after a task's begin in which it is struck. One that is deferred soon leaves its process.
-TASK_WITHIN = {"in_worker": 15.0, "deferred": 3.0}
+#: Period for a task fault, in real seconds from the start of the task's process, which a deferral ends soon.
+TASK_FAULT_PERIOD = {"in_worker": 15.0, "deferred": 3.0}
 
 
 @dataclass(frozen=True)
-class Scene:
-    """Where a blow falls."""
+class FaultContext:
+    """The plan of a fault, the processes that it can disturb, and a callback."""
 
     airflow: Airflow
     stitch: StitchProcess
-    blow: Blow
+    plan: FaultPlan
     hit: Callable[[], None]
 
-    def at_any_time(self) -> float:
-        return self.blow.at * BLOWS_WITHIN
+    @property
+    def delay(self) -> float:
+        """Real seconds from the start of the batch until the fault."""
+        return self.plan.moment * FAULT_PERIOD
 
 
 @dataclass(frozen=True)
-class Target:
-    """The task that is meant."""
+class TaskTarget:
+    """The task to disturb."""
 
-    tasks: Tasks
+    processes: TaskProcesses
     run: Run
     source_id: int
     where: str
 
     @property
     def process(self) -> psutil.Process | None:
-        """The process in which the task is just now."""
-        return self.tasks.process_of(self.run)
+        """The process that executes the task now, or None."""
+        return self.processes.find(self.run)
 
 
-# --- To one task ----------------------------------------------------------------------------------------
+# --- Faults of one task ---------------------------------------------------------------------------------
 
 
-def nothing(_: Scene, __: Target) -> Iterator[float]:
+def inject_nothing(_: FaultContext, __: TaskTarget) -> Iterator[float]:
     yield from ()
 
 
-def task(scene: Scene, target: Target) -> Iterator[float]:
-    yield from _until_it_runs(scene, target)
-    _kill_all(scene, target.process)
+def kill_task(context: FaultContext, target: TaskTarget) -> Iterator[float]:
+    yield from _wait_until_running(context, target)
+    _kill(context, target.process)
 
 
-def worker(scene: Scene, target: Target) -> Iterator[float]:
-    yield from _until_it_runs(scene, target)
+def kill_worker(context: FaultContext, target: TaskTarget) -> Iterator[float]:
+    yield from _wait_until_running(context, target)
     if (process := target.process) is not None:
-        _kill_all(scene, scene.airflow.supervisor_of(process), process)
+        _kill(context, context.airflow.supervisor_of(process), process)
 
 
-def held_up_worker(scene: Scene, target: Target) -> Iterator[float]:
-    yield from _until_it_runs(scene, target)
+def suspend_worker(context: FaultContext, target: TaskTarget) -> Iterator[float]:
+    yield from _wait_until_running(context, target)
     process = target.process
-    supervisor = scene.airflow.supervisor_of(process) if process is not None else None
+    supervisor = context.airflow.supervisor_of(process) if process is not None else None
     if supervisor is not None:
         with suppress(psutil.NoSuchProcess):
             supervisor.suspend()
-            scene.hit()
-            yield HELD_UP
+            context.hit()
+            yield SUSPEND_SECONDS
             supervisor.resume()
 
 
-def lost_answer(scene: Scene, target: Target) -> Iterator[float]:
-    scene.stitch.fail(**_start_of(target), cut=True)
-    scene.hit()
+def lose_start_response(context: FaultContext, target: TaskTarget) -> Iterator[float]:
+    context.stitch.fail(**_start_request(target), cut=True)
+    context.hit()
     yield from ()
 
 
-def task_in_its_start(scene: Scene, target: Target) -> Iterator[float]:
-    scene.stitch.fail(**_start_of(target), delay=30)
-    while not (scene.stitch.is_running and scene.stitch.call("jobs", source_id=target.source_id)):
+def kill_task_during_start(context: FaultContext, target: TaskTarget) -> Iterator[float]:
+    context.stitch.fail(**_start_request(target), delay=30)
+    while not (context.stitch.is_running and context.stitch.call("jobs", source_id=target.source_id)):
         yield 0.0
-    _kill_all(scene, target.process)
+    _kill(context, target.process)
 
 
-def task_in_a_busy_account(scene: Scene, target: Target) -> Iterator[float]:
-    """Kill the task while Stitch refuses every status request, so that nothing shows whether its job runs."""
-    yield from _until_it_runs(scene, target)
-    busy = {"status": 429, "headers": {"Retry-After": "3"}, "times": None}
-    fault = scene.stitch.fail(path_regex="/(extractions|loads)", **busy)
-    _kill_all(scene, target.process)
-    yield BUSY
-    scene.stitch.mend(fault)
+def kill_task_at_rate_limit(context: FaultContext, target: TaskTarget) -> Iterator[float]:
+    """Kill the task while Stitch rejects every status request, so that no poll can show if its job runs."""
+    yield from _wait_until_running(context, target)
+    limit_exceeded = {"status": 429, "headers": {"Retry-After": "3"}, "times": None}
+    fault = context.stitch.fail(path_regex="/(extractions|loads)", **limit_exceeded)
+    _kill(context, target.process)
+    yield RATE_LIMIT_SECONDS
+    context.stitch.cancel_fault(fault)
 
 
-def next_job(scene: Scene, target: Target) -> Iterator[float]:
-    """Start a job of another user as soon as a job of the task has ended, however it ended."""
-    while not _has_ended(scene, target):
+def start_another_job(context: FaultContext, target: TaskTarget) -> Iterator[float]:
+    """Start a job as another user, as soon as a job of the task has ended."""
+    while not _last_job_has_ended(context, target):
         yield 0.0
-    scene.stitch.call("start_other_job", source_id=target.source_id)
-    scene.hit()
+    context.stitch.call("start_other_job", source_id=target.source_id)
+    context.hit()
 
 
-def _has_ended(scene: Scene, target: Target) -> bool:
-    jobs = scene.stitch.call("jobs", source_id=target.source_id) if scene.stitch.is_running else []
+def _last_job_has_ended(context: FaultContext, target: TaskTarget) -> bool:
+    stitch = context.stitch
+    jobs = stitch.call("jobs", source_id=target.source_id) if stitch.is_running else []
     return bool(jobs) and jobs[-1]["completion_time"] is not None
 
 
-def _start_of(target: Target) -> dict[str, Any]:
+def _start_request(target: TaskTarget) -> dict[str, Any]:
     return {"method": "POST", "path_regex": f"/{target.source_id}/sync", "after_effect": True}
 
 
-def _until_it_runs(scene: Scene, target: Target) -> Iterator[float]:
-    """Wait for the task's process, and then for the moment."""
+def _wait_until_running(context: FaultContext, target: TaskTarget) -> Iterator[float]:
+    """Wait until the task's process exists, and then until the moment of the fault."""
     while target.process is None:
         yield 0.0
-    yield scene.blow.at * TASK_WITHIN[target.where]
+    yield context.plan.moment * TASK_FAULT_PERIOD[target.where]
 
 
-def _kill_all(scene: Scene, *processes: psutil.Process | None) -> None:
+def _kill(context: FaultContext, *processes: psutil.Process | None) -> None:
     for process in processes:
         if process is not None:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-                scene.hit()
+                context.hit()
 
 
-def user_fails_it(target: Target) -> Iterator[float]:
-    """Wait until all blows are over, and the task has waited undisturbed for a while."""
-    yield BLOWS_WITHIN + TAKEN_OVER
-    seen, quiet = None, 0
-    while quiet < HELD_UP + 5:
+def mark_task_failed(target: TaskTarget) -> Iterator[float]:
+    """Mark the task failed after all faults, once it has waited undisturbed for a while."""
+    yield FAULT_PERIOD + ADOPTION_SECONDS
+    previous, undisturbed_seconds = None, 0
+    while undisturbed_seconds < SUSPEND_SECONDS + 5:
         yield 1.0
         with suppress(NotAvailableYet):
-            now = (target.run.task_state, target.run.log().count("Waiting for "))
-            is_calm = now == seen and now[0] in WAITING and now[1] > 0
-            seen, quiet = now, quiet + 1 if is_calm else 0
+            state, waits = target.run.task_state, target.run.log().count("Waiting for ")
+            is_undisturbed = (state, waits) == previous and state in WAITING_STATES and waits > 0
+            previous, undisturbed_seconds = (state, waits), undisturbed_seconds + 1 if is_undisturbed else 0
     is_marked = False
     while not is_marked:
         with suppress(NotAvailableYet):
@@ -174,87 +177,87 @@ def user_fails_it(target: Target) -> Iterator[float]:
         yield 0.0
 
 
-# --- To all ---------------------------------------------------------------------------------------------
+# --- Faults of components -------------------------------------------------------------------------------
 
 
-def one_triggerer(scene: Scene) -> Iterator[float]:
-    yield scene.at_any_time()
-    name = TRIGGERERS[round(scene.blow.choice)]
-    yield from _restart(scene, (name,), scene.airflow.processes.kill, TAKEN_OVER)
+def kill_one_triggerer(context: FaultContext) -> Iterator[float]:
+    yield context.delay
+    name = TRIGGERERS[round(context.plan.choice)]
+    yield from _restart(context, (name,), context.airflow.processes.kill, ADOPTION_SECONDS)
 
 
-def both_triggerers(scene: Scene) -> Iterator[float]:
-    yield scene.at_any_time()
-    yield from _restart(scene, TRIGGERERS, scene.airflow.processes.kill, 3 * scene.blow.choice)
+def kill_both_triggerers(context: FaultContext) -> Iterator[float]:
+    yield context.delay
+    yield from _restart(context, TRIGGERERS, context.airflow.processes.kill, 3 * context.plan.choice)
 
 
-def triggerer_restart(scene: Scene) -> Iterator[float]:
-    yield scene.at_any_time()
-    name = TRIGGERERS[round(scene.blow.choice)]
-    yield from _restart(scene, (name,), scene.airflow.processes.terminate, 0.0)
+def restart_triggerer(context: FaultContext) -> Iterator[float]:
+    yield context.delay
+    name = TRIGGERERS[round(context.plan.choice)]
+    yield from _restart(context, (name,), context.airflow.processes.terminate, 0.0)
 
 
-def scheduler(scene: Scene) -> Iterator[float]:
-    yield scene.at_any_time()
+def kill_scheduler_and_workers(context: FaultContext) -> Iterator[float]:
+    yield context.delay
     names = ("scheduler", *WORKERS)
-    yield from _restart(scene, names, scene.airflow.processes.kill, 3 * scene.blow.choice)
+    yield from _restart(context, names, context.airflow.processes.kill, 3 * context.plan.choice)
 
 
-def scheduler_alone(scene: Scene) -> Iterator[float]:
-    yield scene.at_any_time()
-    kill_alone = partial(scene.airflow.processes.kill, leave_children=True)
-    yield from _restart(scene, ("scheduler",), kill_alone, 3 * scene.blow.choice)
+def kill_scheduler_only(context: FaultContext) -> Iterator[float]:
+    yield context.delay
+    kill = partial(context.airflow.processes.kill, leave_children=True)
+    yield from _restart(context, ("scheduler",), kill, 3 * context.plan.choice)
 
 
 def _restart(
-    scene: Scene, names: tuple[str, ...], end: Callable[[str], None], pause: float
+    context: FaultContext, names: tuple[str, ...], end: Callable[[str], None], pause: float
 ) -> Iterator[float]:
-    """Components end, and are started again after a pause."""
-    ended = [name for name in names if scene.airflow.processes.is_running(name)]
+    """End components, and start them again after a pause."""
+    ended = [name for name in names if context.airflow.processes.is_running(name)]
     for name in ended:
         end(name)
-        scene.hit()
+        context.hit()
     yield pause
     for name in ended:
-        scene.airflow.processes.start_component(name.rpartition(" ")[2], name)
+        context.airflow.processes.start_component(name.rpartition(" ")[2], name)
 
 
-def stitch(scene: Scene) -> Iterator[float]:
-    yield scene.at_any_time()
-    scene.stitch.kill()
-    scene.hit()
-    yield 1 + 4 * scene.blow.choice
-    scene.stitch.start()
+def kill_stitch(context: FaultContext) -> Iterator[float]:
+    yield context.delay
+    context.stitch.kill()
+    context.hit()
+    yield 1 + 4 * context.plan.choice
+    context.stitch.start()
 
 
-def network(scene: Scene) -> Iterator[float]:
-    yield scene.at_any_time()
-    # Requests may still come through, and only the answers be lost.
-    cut = {"times": None, "cut": True, "after_effect": scene.blow.choice < 0.5}
-    faults = [scene.stitch.fail(**cut, host=host) for host in ("api", "log")]
-    scene.hit()
-    yield 2 + 6 * scene.blow.choice
+def cut_network(context: FaultContext) -> Iterator[float]:
+    yield context.delay
+    # In half of the cases Stitch still receives the requests, and only the responses are lost.
+    cut = {"times": None, "cut": True, "after_effect": context.plan.choice < 0.5}
+    faults = [context.stitch.fail(**cut, host=host) for host in ("api", "log")]
+    context.hit()
+    yield 2 + 6 * context.plan.choice
     for fault in faults:
-        scene.stitch.mend(fault)
+        context.stitch.cancel_fault(fault)
 
 
-STRIKES_ON_A_TASK: dict[str, Callable[[Scene, Target], Iterator[float]]] = {
-    "nothing": nothing,
-    "task": task,
-    "worker": worker,
-    "held-up worker": held_up_worker,
-    "lost answer": lost_answer,
-    "task in its start": task_in_its_start,
-    "task in a busy account": task_in_a_busy_account,
-    "next job": next_job,
+TASK_FAULTS: dict[str, Callable[[FaultContext, TaskTarget], Iterator[float]]] = {
+    "none": inject_nothing,
+    "kill task": kill_task,
+    "kill worker": kill_worker,
+    "suspend worker": suspend_worker,
+    "lose start response": lose_start_response,
+    "kill task during start": kill_task_during_start,
+    "kill task at rate limit": kill_task_at_rate_limit,
+    "start another job": start_another_job,
 }
 
-STRIKES_ON_ALL: dict[str, Callable[[Scene], Iterator[float]]] = {
-    "one triggerer": one_triggerer,
-    "both triggerers": both_triggerers,
-    "triggerer restart": triggerer_restart,
-    "scheduler": scheduler,
-    "scheduler alone": scheduler_alone,
-    "stitch": stitch,
-    "network": network,
+COMPONENT_FAULTS: dict[str, Callable[[FaultContext], Iterator[float]]] = {
+    "kill one triggerer": kill_one_triggerer,
+    "kill both triggerers": kill_both_triggerers,
+    "restart triggerer": restart_triggerer,
+    "kill scheduler and workers": kill_scheduler_and_workers,
+    "kill scheduler only": kill_scheduler_only,
+    "kill Stitch": kill_stitch,
+    "cut network": cut_network,
 }

@@ -1,4 +1,4 @@
-"""What happens in which run and when: all of it follows from the runs' numbers."""
+"""Derive from the run numbers what happens in each run, and when."""
 
 from __future__ import annotations
 
@@ -9,116 +9,120 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: Runs that are under way together, so that one blow to a component strikes them all.
-RUNS_IN_A_WAVE = 10
+#: Runs that execute together, so that a fault of one component affects all of them.
+RUNS_PER_BATCH = 10
 
-#: Real seconds after a wave's begin in which components are struck.
-BLOWS_WITHIN = 25.0
+#: Real seconds from the start of a batch within which component faults are injected.
+FAULT_PERIOD = 25.0
 
-#: What strikes the task of one run, and how often beside the others.
-TO_A_TASK = {
-    "nothing": 4,
-    "task": 4,  # the process in which the task runs
-    "worker": 2,  # the executor's worker, with the task in it
-    "held-up worker": 2,  # Airflow gives the task up, and then it goes on
-    "lost answer": 2,  # Stitch starts a job, and the connection is cut
-    "task in its start": 2,  # Stitch starts a job, and the task is killed before the answer is there
-    "task in a busy account": 2,  # no status request is free when the task is killed, and for a while after
-    "next job": 2,  # a job of the same source starts right after ours has ended, started by another user
+#: Kinds of faults that hit the task of one run, with their relative frequencies.
+TASK_FAULT_WEIGHTS = {
+    "none": 4,
+    "kill task": 4,  # the process that executes the task
+    "kill worker": 2,  # the executor's worker and the task in it
+    "suspend worker": 2,  # Airflow declares the task dead, then the worker resumes
+    "lose start response": 2,  # Stitch starts a job, and the connection is cut
+    "kill task during start": 2,  # Stitch starts a job, and the task is killed before the response arrives
+    "kill task at rate limit": 2,  # Stitch rejects status requests when the task is killed
+    "start another job": 2,  # another user starts a job of the same source as soon as ours has ended
 }
 
-#: What strikes all that run.
-TO_ALL = (
-    "one triggerer",  # of two
-    "both triggerers",
-    "triggerer restart",  # an orderly one
-    "scheduler",  # with all workers
-    "scheduler alone",  # its workers live on
-    "stitch",
-    "network",  # every connection to Stitch is cut for some seconds
+#: Kinds of faults that hit all runs of a batch.
+COMPONENT_FAULT_KINDS = (
+    "kill one triggerer",  # of two
+    "kill both triggerers",
+    "restart triggerer",  # gracefully
+    "kill scheduler and workers",
+    "kill scheduler only",
+    "kill Stitch",
+    "cut network",  # every connection to Stitch is cut for a few seconds
 )
 
 
 @dataclass(frozen=True)
-class Fate:
-    """What becomes of a run's rows, and what must have become of the run then."""
+class ExpectedOutcome:
+    """The expected end of a run."""
 
     share: float  #: of all runs
     dag: str = "plain"
     state: str = "success"
     jobs: int = 1
-    is_stopped: bool = False  #: the job
+    is_stopped: bool = False  #: whether the job must have been stopped
 
 
 #: By name.
-FATES = {
-    "refused": Fate(0.1, dag="failing", state="failed"),  # by the destination, for good
-    "extracted again": Fate(0.1, jobs=2),  # the first extraction fails, the next try's does not
-    "given up": Fate(0.1, state="failed", is_stopped=True),  # a user fails the task once all is calm
-    "loaded": Fate(0.7),
+OUTCOMES = {
+    # The destination rejects all rows.
+    "refused": ExpectedOutcome(0.1, dag="failing", state="failed"),
+    # The first extraction fails, and the retry succeeds.
+    "extracted again": ExpectedOutcome(0.1, jobs=2),
+    # A user marks the task failed after all faults.
+    "given up": ExpectedOutcome(0.1, state="failed", is_stopped=True),
+    "loaded": ExpectedOutcome(0.7),
 }
 
 
 @dataclass(frozen=True)
-class Blow:
-    """Something that goes wrong."""
+class FaultPlan:
+    """A fault to inject."""
 
     kind: str
-    at: float  #: from 0 to 1: when
-    choice: float  #: from 0 to 1: which one of several is struck, or for how long
+    moment: float  #: when to inject it, as a fraction (0 to 1) of the period for its kind
+    choice: float  #: 0 to 1: selects the component or the duration
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """One run of a DAG, and what strikes its task."""
+    """One run of a DAG, and the fault that hits its task."""
 
     number: int
     where: str  #: `in_worker` or `deferred`
-    fate_name: str
-    tap_seconds: float  #: of Stitch's time
-    blow: Blow
+    outcome_name: str
+    tap_seconds: float  #: in Stitch's time
+    fault: FaultPlan
 
     @property
-    def fate(self) -> Fate:
-        return FATES[self.fate_name]
+    def expected(self) -> ExpectedOutcome:
+        return OUTCOMES[self.outcome_name]
 
     @property
     def dag_id(self) -> str:
-        return f"{self.fate.dag}_{self.where}"
+        return f"{self.expected.dag}_{self.where}"
 
 
 @dataclass(frozen=True)
-class Wave:
-    """Runs that begin together, and what strikes all of them."""
+class RunBatch:
+    """Runs that start together, and the faults that hit all of them."""
 
     runs: tuple[RunPlan, ...]
-    blows: tuple[Blow, ...]
+    faults: tuple[FaultPlan, ...]
 
 
-def waves(runs: int, seed: int) -> Iterator[Wave]:
-    """Plan so many runs, numbered from the seed on. The same numbers have the same plans."""
-    for first in range(seed, seed + runs, RUNS_IN_A_WAVE):
-        numbers = range(first, min(first + RUNS_IN_A_WAVE, seed + runs))
-        dice = random.Random(f"wave {first}")
-        kinds = dice.sample(TO_ALL, 3)
-        yield Wave(tuple(map(_run, numbers)), tuple(_blow(kind, dice) for kind in kinds))
+def plan_batches(runs: int, seed: int) -> Iterator[RunBatch]:
+    """Plan `runs` runs, numbered from `seed`. Equal numbers yield equal plans."""
+    for first in range(seed, seed + runs, RUNS_PER_BATCH):
+        numbers = range(first, min(first + RUNS_PER_BATCH, seed + runs))
+        # Part of the seed: another string would change the plans of all recorded seeds.
+        rng = random.Random(f"wave {first}")
+        kinds = rng.sample(COMPONENT_FAULT_KINDS, 3)
+        yield RunBatch(tuple(map(_plan_run, numbers)), tuple(_plan_fault(kind, rng) for kind in kinds))
 
 
-def _run(number: int) -> RunPlan:
-    dice = random.Random(f"run {number}")
+def _plan_run(number: int) -> RunPlan:
+    rng = random.Random(f"run {number}")
     return RunPlan(
         number=number,
-        where=dice.choice(["in_worker", "deferred"]),
-        fate_name=_one_of({name: fate.share for name, fate in FATES.items()}, dice),
-        tap_seconds=dice.uniform(60, 600),
-        blow=_blow(_one_of(TO_A_TASK, dice), dice),
+        where=rng.choice(["in_worker", "deferred"]),
+        outcome_name=_choose({name: outcome.share for name, outcome in OUTCOMES.items()}, rng),
+        tap_seconds=rng.uniform(60, 600),
+        fault=_plan_fault(_choose(TASK_FAULT_WEIGHTS, rng), rng),
     )
 
 
-def _one_of(weights: Mapping[str, float], dice: random.Random) -> str:
-    (kind,) = dice.choices(list(weights), list(weights.values()))
+def _choose(weights: Mapping[str, float], rng: random.Random) -> str:
+    (kind,) = rng.choices(list(weights), list(weights.values()))
     return kind
 
 
-def _blow(kind: str, dice: random.Random) -> Blow:
-    return Blow(kind, dice.random(), dice.random())
+def _plan_fault(kind: str, rng: random.Random) -> FaultPlan:
+    return FaultPlan(kind, rng.random(), rng.random())

@@ -1,4 +1,4 @@
-"""What became of the runs, as tables."""
+"""Summarize the results of the runs in tables."""
 
 from __future__ import annotations
 
@@ -6,56 +6,62 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from tests.system.chaos.plan import TO_A_TASK, TO_ALL
-from tests.system.chaos.runner import HANGS
+from tests.system.chaos.plan import COMPONENT_FAULT_KINDS, TASK_FAULT_WEIGHTS
+from tests.system.chaos.runner import UNFINISHED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.system.chaos.runner import Judged
+    from tests.system.chaos.runner import RunResult
 
 
-def blows_table(judged: Sequence[Judged]) -> Table:
-    """For each kind of blow: how many runs it struck, and what became of them."""
-    table = Table(title="What struck the runs", title_justify="left", show_footer=True)
-    table.add_column("blow", footer="all runs")
-    for title, count in _counts(judged).items():
+def faults_table(results: Sequence[RunResult]) -> Table:
+    """Return one row per kind of fault: how many runs it hit, and how they ended."""
+    table = Table(title="Results by injected fault", title_justify="left", show_footer=True)
+    table.add_column("fault", footer="all runs")
+    for title, count in _counts(results).items():
         table.add_column(title, justify="right", footer=str(count))
-    table.add_row(
-        "none", *(str(count) for count in _counts([run for run in judged if not run.struck]).values())
-    )
-    for kind in (*TO_A_TASK, *TO_ALL):
-        struck = [run for run in judged if kind in run.struck]
-        if kind != "nothing":
-            table.add_row(kind, *(str(count) for count in _counts(struck).values()))
+    rows = {"none": [result for result in results if not result.hit_by]}
+    for kind in (*TASK_FAULT_WEIGHTS, *COMPONENT_FAULT_KINDS):
+        rows.setdefault(kind, [result for result in results if kind in result.hit_by])
+    for kind, hit in rows.items():
+        table.add_row(kind, *map(str, _counts(hit).values()))
     return table
 
 
-def _counts(runs: Sequence[Judged]) -> dict[str, int]:
-    more_or_less = [run.jobs - run.plan.fate.jobs for run in runs]
+def _counts(results: Sequence[RunResult]) -> dict[str, int]:
+    surplus = [result.jobs - result.plan.expected.jobs for result in results]
     return {
-        "runs": len(runs),
-        "jobs as due": more_or_less.count(0),
-        "more": sum(number > 0 for number in more_or_less),
-        "fewer": sum(number < 0 for number in more_or_less),
-        "hang": sum(run.state == HANGS for run in runs),
-        "other faults": sum(
-            bool(run.faults) and number == 0 and run.state != HANGS
-            for run, number in zip(runs, more_or_less, strict=True)
+        "runs": len(results),
+        "jobs as expected": surplus.count(0),
+        "too many": sum(number > 0 for number in surplus),
+        "too few": sum(number < 0 for number in surplus),
+        "unfinished": sum(result.state == UNFINISHED for result in results),
+        "other errors": sum(
+            bool(result.errors) and number == 0 and result.state != UNFINISHED
+            for result, number in zip(results, surplus, strict=True)
         ),
     }
 
 
-def runs_table(judged: Sequence[Judged]) -> Table:
-    """Each run with a fault; or, if there is none, the one that took longest."""
-    faulty = [run for run in judged if run.faults]
-    shown = faulty or sorted(judged, key=lambda run: run.seconds)[-1:]
-    title = "Runs with faults" if faulty else "No run has a fault. The longest:"
+def runs_table(results: Sequence[RunResult]) -> Table:
+    """Return one row per run with errors, or the longest run if there are none."""
+    wrong = [result for result in results if result.errors]
+    shown = wrong or sorted(results, key=lambda result: result.seconds)[-1:]
+    title = "Runs with errors" if wrong else "No run has an error. The longest:"
     table = Table(title=title, title_justify="left")
-    for column in ("run", "DAG", "fate", "id", "struck by", "end", "jobs", "seconds", "faults"):
+    for column in ("run", "DAG", "expected", "id", "hit by", "state", "jobs", "seconds", "errors"):
         table.add_column(column)
-    for run in shown:
-        number, struck, faults = str(run.plan.number), ", ".join(run.struck), "; ".join(run.faults)
-        end = (run.state, str(run.jobs), f"{run.seconds:.0f}", faults)
-        table.add_row(number, run.plan.dag_id, run.plan.fate_name, run.run_id, struck, *end)
+    for result in shown:
+        table.add_row(
+            str(result.plan.number),
+            result.plan.dag_id,
+            result.plan.outcome_name,
+            result.run_id,
+            ", ".join(result.hit_by),
+            result.state,
+            str(result.jobs),
+            f"{result.seconds:.0f}",
+            "; ".join(result.errors),
+        )
     return table

@@ -1,4 +1,4 @@
-"""Plays a wave of runs and blows, and judges what has become of each run."""
+"""Execute batches of runs while injecting faults, and check how each run ended."""
 
 from __future__ import annotations
 
@@ -9,75 +9,75 @@ from typing import TYPE_CHECKING, Any
 
 from local_airflow.waiting import NotAvailableYet
 from tests.system.chaos.faults import (
-    STRIKES_ON_A_TASK,
-    STRIKES_ON_ALL,
+    COMPONENT_FAULTS,
+    TASK_FAULTS,
     TRIGGERERS,
-    Scene,
-    Target,
-    user_fails_it,
+    FaultContext,
+    TaskTarget,
+    mark_task_failed,
 )
 from tests.system.chaos.stitch_process import STREAM
-from tests.system.chaos.tasks import Tasks
-from tests.system.harness import OVER, PATIENCE
+from tests.system.chaos.tasks import TaskProcesses
+from tests.system.harness import FINISHED_STATES, TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.system.chaos.plan import Blow, RunPlan, Wave
+    from tests.system.chaos.plan import FaultPlan, RunBatch, RunPlan
     from tests.system.chaos.stitch_process import StitchProcess
     from tests.system.harness import Airflow, Run
 
-#: Real seconds after which a run that has not ended is said to hang.
-LONGEST_WAVE = 300.0
+#: Real seconds after which a run of a batch counts as unfinished.
+BATCH_TIMEOUT = 300.0
 
-#: Real seconds between two steps.
-PAUSE = 0.25
+#: Real seconds between two steps of the faults.
+STEP_INTERVAL = 0.25
 
-#: Real seconds between two looks at the runs' states.
-LOOK = 1.5
+#: Real seconds between two queries of the runs' states.
+STATE_INTERVAL = 1.5
 
-HANGS = "hangs"
+UNFINISHED = "unfinished"
 
 NEVER = float("inf")
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What has become of a run."""
+class RunResult:
+    """How a run ended."""
 
     plan: RunPlan
     run_id: str
-    struck: tuple[str, ...]  #: the kinds of blows that came before its end
-    state: str  #: at its end, or `HANGS`
-    jobs: int  #: in Stitch's record
-    seconds: float  #: real ones, from the wave's begin
-    faults: tuple[str, ...]  #: what is wrong; none if all is well
+    hit_by: tuple[str, ...]  #: the kinds of faults that were injected before its end
+    state: str  #: at its end, or `UNFINISHED`
+    jobs: int  #: that Stitch recorded
+    seconds: float  #: real seconds from the start of the batch
+    errors: tuple[str, ...]  #: differences from the expected outcome
 
 
 @dataclass
-class _Act:
-    """A run under way."""
+class _ActiveRun:
+    """A run of the current batch."""
 
     plan: RunPlan
     run: Run
     source_id: int
-    state: str = HANGS
-    seconds: float = LONGEST_WAVE
+    state: str = UNFINISHED
+    seconds: float = BATCH_TIMEOUT
 
 
 @dataclass
-class _Action:
-    """A blow under way."""
+class _ActiveFault:
+    """A fault that is waiting or was injected."""
 
     kind: str
-    of: _Act | None  #: the run whose task is meant; None: all
+    target: _ActiveRun | None  #: the run whose task it hits; None: all runs
     steps: Iterator[float]
-    hits: list[float]  #: when it struck
+    hits: list[float]  #: when it was injected
     due: float = 0.0
 
     @property
-    def strikes_on(self) -> bool:
-        """Whether it has struck and is not over."""
+    def is_open(self) -> bool:
+        """Whether it was injected and still has to be undone."""
         return bool(self.hits) and self.due != NEVER
 
     def advance(self, now: float) -> None:
@@ -86,163 +86,169 @@ class _Action:
             pause = next(self.steps, None)
             self.due = NEVER if pause is None else now + pause
 
-    def struck(self, act: _Act) -> bool:
-        """Whether it struck a run before its end."""
-        return self.of in (None, act) and any(hit <= act.seconds for hit in self.hits)
+    def has_hit(self, run: _ActiveRun) -> bool:
+        """Return whether it was injected before the end of a run that it can hit."""
+        return self.target in (None, run) and any(hit <= run.seconds for hit in self.hits)
 
 
-class Chaos:
-    """Plays waves in an Airflow with two triggerers, whose tasks talk to a Stitch that can be killed.
+class ChaosRunner:
+    """Executes batches in an Airflow with two triggerers, against a Stitch that can be killed.
 
-    :param conf: what each run's configuration has besides its source.
+    :param conf: added to the configuration of each run.
     """
 
     def __init__(self, airflow: Airflow, stitch: StitchProcess, conf: dict[str, str] | None = None) -> None:
         self._airflow = airflow
         self._stitch = stitch
-        self._tasks = Tasks(airflow)
+        self._task_processes = TaskProcesses(airflow)
         self._conf = conf or {}
-        self._began = 0.0
+        self._started_at = 0.0
 
-    def play(self, wave: Wave) -> list[Judged]:
-        """Start the runs, strike the blows, wait for all, and judge."""
-        acts = [_Act(plan, self._airflow.new_run(plan.dag_id), self._add_source(plan)) for plan in wave.runs]
-        self._began = time.monotonic()
-        actions = [self._against_all(blow) for blow in wave.blows]
-        for act in acts:
-            actions.append(self._against(act))
-            if act.plan.fate.is_stopped:
-                actions.append(self._user_of(act))
-        self._step(actions)  # what strikes the start of a job is arranged before it
-        for act in acts:
-            act.run.begin(_source(act.plan), **self._conf)
-        next_look = 0.0
-        while self._now() < LONGEST_WAVE and any(act.state == HANGS for act in acts):
-            self._step(actions)
-            if self._now() >= next_look:
-                self._note_ends(acts)
-                next_look = self._now() + LOOK
-        self._let_end(actions)
-        patience_until = self._now() + PATIENCE
-        return [self._judge(act, actions, patience_until) for act in acts]
+    def execute(self, batch: RunBatch) -> list[RunResult]:
+        """Start the runs, inject the faults, wait until all runs have finished, and check them."""
+        runs = [self._prepare(plan) for plan in batch.runs]
+        self._started_at = time.monotonic()
+        faults = [self._component_fault(plan) for plan in batch.faults]
+        for run in runs:
+            faults.append(self._task_fault(run))
+            if run.plan.expected.is_stopped:
+                faults.append(self._user_action(run))
+        self._step(faults)  # faults of a start request must be arranged before it is sent
+        for run in runs:
+            run.run.trigger(_source_name(run.plan), **self._conf)
+        next_query = 0.0
+        while self._now() < BATCH_TIMEOUT and any(run.state == UNFINISHED for run in runs):
+            self._step(faults)
+            if self._now() >= next_query:
+                self._record_finished(runs)
+                next_query = self._now() + STATE_INTERVAL
+        self._undo(faults)
+        stop_deadline = self._now() + TIMEOUT
+        return [self._check(run, faults, stop_deadline) for run in runs]
 
     # --- Runs -------------------------------------------------------------------------------------------
 
-    def _add_source(self, plan: RunPlan) -> int:
+    def _prepare(self, plan: RunPlan) -> _ActiveRun:
         source_id: int = self._stitch.call(
-            "add_source", name=_source(plan), tap_seconds=plan.tap_seconds, fate=plan.fate_name
+            "add_source", name=_source_name(plan), tap_seconds=plan.tap_seconds, outcome=plan.outcome_name
         )
-        return source_id
+        return _ActiveRun(plan, self._airflow.new_run(plan.dag_id), source_id)
 
-    def _note_ends(self, acts: list[_Act]) -> None:
-        with suppress(NotAvailableYet):  # the database may be locked; it is asked again
+    def _record_finished(self, runs: list[_ActiveRun]) -> None:
+        with suppress(NotAvailableYet):  # the database may be locked; the next query may succeed
             states = self._airflow.control.states_of_runs()
-            for act in acts:
-                state = states.get(act.run.run_id, "")
-                if act.state == HANGS and state in OVER:
-                    act.state, act.seconds = state, self._now()
+            for run in runs:
+                state = states.get(run.run.run_id, "")
+                if run.state == UNFINISHED and state in FINISHED_STATES:
+                    run.state, run.seconds = state, self._now()
 
-    # --- Blows ------------------------------------------------------------------------------------------
+    # --- Faults -----------------------------------------------------------------------------------------
 
-    def _against_all(self, blow: Blow) -> _Action:
+    def _component_fault(self, plan: FaultPlan) -> _ActiveFault:
         hits: list[float] = []
-        return _Action(blow.kind, None, STRIKES_ON_ALL[blow.kind](self._scene(blow, hits)), hits)
+        return _ActiveFault(plan.kind, None, COMPONENT_FAULTS[plan.kind](self._context(plan, hits)), hits)
 
-    def _against(self, act: _Act) -> _Action:
+    def _task_fault(self, run: _ActiveRun) -> _ActiveFault:
         hits: list[float] = []
-        blow = act.plan.blow
-        steps = STRIKES_ON_A_TASK[blow.kind](self._scene(blow, hits), self._target(act))
-        return _Action(blow.kind, act, steps, hits)
+        plan = run.plan.fault
+        steps = TASK_FAULTS[plan.kind](self._context(plan, hits), self._target(run))
+        return _ActiveFault(plan.kind, run, steps, hits)
 
-    def _user_of(self, act: _Act) -> _Action:
-        return _Action("user", act, user_fails_it(self._target(act)), [])
+    def _user_action(self, run: _ActiveRun) -> _ActiveFault:
+        return _ActiveFault("user", run, mark_task_failed(self._target(run)), [])
 
-    def _target(self, act: _Act) -> Target:
-        return Target(self._tasks, act.run, act.source_id, act.plan.where)
+    def _target(self, run: _ActiveRun) -> TaskTarget:
+        return TaskTarget(self._task_processes, run.run, run.source_id, run.plan.where)
 
-    def _scene(self, blow: Blow, hits: list[float]) -> Scene:
-        return Scene(self._airflow, self._stitch, blow, lambda: hits.append(self._now()))
+    def _context(self, plan: FaultPlan, hits: list[float]) -> FaultContext:
+        return FaultContext(self._airflow, self._stitch, plan, lambda: hits.append(self._now()))
 
-    def _step(self, actions: list[_Action]) -> None:
-        self._airflow.heed()
-        for action in actions:
-            action.advance(self._now())
-        time.sleep(PAUSE)
+    def _step(self, faults: list[_ActiveFault]) -> None:
+        self._airflow.check_health()
+        for fault in faults:
+            fault.advance(self._now())
+        time.sleep(STEP_INTERVAL)
 
-    def _let_end(self, actions: list[_Action]) -> None:
-        """Let come back what is down; what was still to come does not."""
-        begun = [action for action in actions if action.strikes_on]
-        while any(action.strikes_on for action in begun):
-            self._step(begun)
+    def _undo(self, faults: list[_ActiveFault]) -> None:
+        """Complete the faults that were injected, so that all components run again. Drop the others."""
+        injected = [fault for fault in faults if fault.is_open]
+        while any(fault.is_open for fault in injected):
+            self._step(injected)
         self._airflow.processes.kill_orphans()
 
     def _now(self) -> float:
-        return time.monotonic() - self._began
+        return time.monotonic() - self._started_at
 
-    # --- The judgement ----------------------------------------------------------------------------------
+    # --- Checks -----------------------------------------------------------------------------------------
 
-    def _judge(self, act: _Act, actions: list[_Action], patience_until: float) -> Judged:
-        all_jobs = self._jobs(act, patience_until)
+    def _check(self, run: _ActiveRun, faults: list[_ActiveFault], stop_deadline: float) -> RunResult:
+        all_jobs = self._jobs(run, stop_deadline)
         jobs = [job for job in all_jobs if job["started_by"] == "api"]
-        faults = list(_faults(act, jobs))
+        errors = list(_job_errors(run, jobs))
         if any(job["stopped"] for job in all_jobs if job not in jobs):
-            faults.append("another user's job was stopped")
-        if not faults and act.state == "success":
-            loaded_at = self._stitch.call("loaded_at", name=_source(act.plan))
-            faults += _faults_of_xcom(self._xcom(act), jobs[-1]["job_name"], loaded_at)
-        struck = tuple(action.kind for action in actions if action.struck(act))
-        return Judged(act.plan, act.run.run_id, struck, act.state, len(jobs), act.seconds, tuple(faults))
+            errors.append("another user's job was stopped")
+        if not errors and run.state == "success":
+            loaded_at = self._stitch.call("loaded_at", name=_source_name(run.plan))
+            errors += _xcom_errors(self._xcom(run), jobs[-1]["job_name"], loaded_at)
+        hit_by = tuple(fault.kind for fault in faults if fault.has_hit(run))
+        return RunResult(run.plan, run.run.run_id, hit_by, run.state, len(jobs), run.seconds, tuple(errors))
 
-    def _jobs(self, act: _Act, patience_until: float) -> list[dict[str, Any]]:
-        """Return the run's jobs, once there has been time to stop the one that nobody waits for any more."""
+    def _jobs(self, run: _ActiveRun, stop_deadline: float) -> list[dict[str, Any]]:
+        """Return the jobs of a run, once its job was stopped or the deadline for that has passed."""
         while True:
-            jobs: list[dict[str, Any]] = self._stitch.call("jobs", source_id=act.source_id)
-            awaits_a_stop = act.state != HANGS and _ends_with_a_stop(act)
+            jobs: list[dict[str, Any]] = self._stitch.call("jobs", source_id=run.source_id)
+            needs_stop = run.state != UNFINISHED and _must_stop_job(run)
             ours = [job for job in jobs if job["started_by"] == "api"]
-            if not awaits_a_stop or all(job["stopped"] for job in ours) or self._now() > patience_until:
+            if not needs_stop or all(job["stopped"] for job in ours) or self._now() > stop_deadline:
                 return jobs
             self._step([])
 
-    def _xcom(self, act: _Act) -> dict[str, Any]:
-        told: list[dict[str, Any]] = []
-        self._airflow.until(lambda: told.append(act.run.xcom()) or told, f"the XCom of {act.run.run_id}")
-        return told[0]
+    def _xcom(self, run: _ActiveRun) -> dict[str, Any]:
+        results: list[dict[str, Any]] = []
+        self._airflow.wait_until(
+            lambda: results.append(run.run.xcom()) or results, f"the XCom of {run.run.run_id}"
+        )
+        return results[0]
 
 
-def _source(plan: RunPlan) -> str:
+def _source_name(plan: RunPlan) -> str:
     return f"chaos_{plan.number}"
 
 
-def _faults(act: _Act, jobs: list[dict[str, Any]]) -> Iterator[str]:
-    fate = act.plan.fate
-    if act.state == HANGS:
-        yield HANGS
-    elif act.state != fate.state:
-        yield f"{act.state}, and should be {fate.state}"
-    if len(jobs) != fate.jobs:
-        yield f"jobs: {len(jobs)}, and should be {fate.jobs}"
-    if any(job["stopped"] for job in jobs) and not fate.is_stopped:
+def _job_errors(run: _ActiveRun, jobs: list[dict[str, Any]]) -> Iterator[str]:
+    expected = run.plan.expected
+    if run.state == UNFINISHED:
+        yield UNFINISHED
+    elif run.state != expected.state:
+        yield f"{run.state} instead of {expected.state}"
+    if len(jobs) != expected.jobs:
+        yield f"{len(jobs)} jobs instead of {expected.jobs}"
+    if any(job["stopped"] for job in jobs) and not expected.is_stopped:
         yield "a job was stopped"
-    if not all(job["stopped"] for job in jobs) and _ends_with_a_stop(act):
-        yield "its job goes on"
+    if not all(job["stopped"] for job in jobs) and _must_stop_job(run):
+        yield "its job is still running"
 
 
-def _ends_with_a_stop(act: _Act) -> bool:
-    """A job whose start had no answer has no name while it runs: nobody knows if it is the one to stop."""
-    return act.plan.fate.is_stopped and act.run.waits > 0
+def _must_stop_job(run: _ActiveRun) -> bool:
+    """Return whether the run must stop its job.
+
+    If the response to the start was lost and the task never began to wait, the job's name is unknown, so the
+    task cannot know whether the running job is its own.
+    """
+    return run.plan.expected.is_stopped and run.run.waiter_count > 0
 
 
-def _faults_of_xcom(xcom: dict[str, Any], job_name: str, loaded_at: str | None) -> Iterator[str]:
-    """Nobody but Stitch says when rows are loaded, and only afterwards: who knows it has waited for it."""
+def _xcom_errors(xcom: dict[str, Any], job_name: str, loaded_at: str | None) -> Iterator[str]:
+    """Compare the XCom with Stitch. Only a task that waited for the load knows the time of the load."""
     if xcom["job_name"] != job_name:
-        yield "another job's name"
+        yield "the name of another job"
     if xcom["streams"].get(STREAM, {}).get("loaded_at") != loaded_at:
         yield "not loaded"
 
 
 @contextmanager
 def two_triggerers(airflow: Airflow) -> Iterator[None]:
-    """Start the second one, and end it with the context."""
+    """Run a second triggerer within the context."""
     first, second = TRIGGERERS
     airflow.processes.start_component(first, second)
     try:

@@ -1,6 +1,6 @@
-"""A local Stitch in a process of its own, which can be killed and goes on where it was.
+"""Run a local Stitch in a separate process that can be killed and resumes with its saved state.
 
-As a program it serves, and does what it is told line by line, such as
+As a program, it serves the API and executes the calls that it reads from standard input, one per line:
 `{"call": "jobs", "arguments": {"source_id": 310442}}`.
 """
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from airflow_provider_stitch.emulator import JobPlan, LoadError, StitchEmulator
-from tests.support.secret_encodings import secrets_of
+from tests.support.secret_encodings import emulator_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,32 +27,32 @@ if TYPE_CHECKING:
 
 STREAM = "commits"
 
-#: Seconds of Stitch's time in a second: a job of ours takes from six to 24 seconds until it is loaded.
+#: Seconds of Stitch's time per real second. At this speed a job is loaded after 6 to 24 real seconds.
 SPEED = 30.0
 
-#: Seconds of Stitch's time that a job takes which somebody has to stop.
-ENDLESS = 20 * 3600.0
+#: Duration of a job that is meant to be stopped, in seconds of Stitch's time.
+VERY_LONG = 20 * 3600.0
 
 
 class StitchProcess:
-    """The process, as the one that strikes it sees it.
+    """A handle for the process: start it, kill it, and call the emulator in it.
 
-    :param state: the file in which the emulator keeps its state.
+    :param state_file: where the emulator saves its state.
     """
 
-    def __init__(self, state: Path) -> None:
-        self._command = [sys.executable, "-m", "tests.system.chaos.stitch_process", str(state)]
+    def __init__(self, state_file: Path) -> None:
+        self._command = [sys.executable, "-m", "tests.system.chaos.stitch_process", str(state_file)]
         self._port = 0
         self.start()
 
     def start(self) -> None:
-        """Start it, or start it again on the same port, and wait until it answers."""
+        """Start the process and wait until it serves. After a kill it uses the same port again."""
         self._process = subprocess.Popen(
             [*self._command, str(self._port)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # Ctrl-C is not for it
+            start_new_session=True,  # not interrupted by Ctrl-C
         )
         ready = self._read()
         self._port = ready["port"]
@@ -60,25 +60,25 @@ class StitchProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has been started and not been killed."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """End it without a warning."""
+        """Kill the process with SIGKILL."""
         self._process.kill()
         self._process.communicate()
 
     def fail(self, **arguments: Any) -> int:
-        """Arrange a fault, as `StitchEmulator.fail` does, and return its number. A killed Stitch has none."""
+        """Call `StitchEmulator.fail` and return the number of the fault, or 0 if Stitch is not running."""
         return int(self.call("fail", **arguments)) if self.is_running else 0
 
-    def mend(self, fault: int) -> None:
-        """Let a fault strike no more."""
+    def cancel_fault(self, number: int) -> None:
+        """Cancel a fault. Does nothing if Stitch is not running."""
         if self.is_running:
-            self.call("mend", fault=fault)
+            self.call("cancel_fault", number=number)
 
     def call(self, call: str, /, **arguments: Any) -> Any:
-        """Let the emulator do something, and return what it returned."""
+        """Call one of the functions in `CALLS` in the process, and return its result."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"call": call, "arguments": arguments}) + "\n")
         self._process.stdin.flush()
@@ -88,45 +88,45 @@ class StitchProcess:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"The local Stitch has ended with exit status {self._process.wait()}.")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+            raise RuntimeError(f"The local Stitch exited with status {self._process.wait()}.")
+        response: dict[str, Any] = json.loads(line)
+        return response
 
 
 @contextmanager
-def running_stitch(state: Path) -> Iterator[StitchProcess]:
-    """A process that ends with the context."""
-    stitch = StitchProcess(state)
+def running_stitch(state_file: Path) -> Iterator[StitchProcess]:
+    """Run a local Stitch in a separate process within the context."""
+    stitch = StitchProcess(state_file)
     try:
         yield stitch
     finally:
         stitch.kill()
 
 
-def main(state: str, port: str) -> None:
+def main(state_file: str, port: str) -> None:
     """Serve until standard input ends."""
-    with StitchEmulator(speed=SPEED, port=int(port), state_file=state) as stitch:
-        _say(port=int(stitch.url.rpartition(":")[2]), connection=stitch.connection_json())
+    with StitchEmulator(speed=SPEED, port=int(port), state_file=state_file) as stitch:
+        _write(port=int(stitch.url.rpartition(":")[2]), connection=stitch.connection_json())
         for line in sys.stdin:
-            told = json.loads(line)
-            _say(result=CALLS[told["call"]](stitch, **told["arguments"]))
+            command = json.loads(line)
+            _write(result=CALLS[command["call"]](stitch, **command["arguments"]))
 
 
-def add_source(stitch: StitchEmulator, *, name: str, tap_seconds: float, fate: str) -> int:
-    """Add a source, of which `fate` says how its jobs go."""
+def add_source(stitch: StitchEmulator, *, name: str, tap_seconds: float, outcome: str) -> int:
+    """Add a source whose jobs end as the expected outcome requires."""
     job = JobPlan(tap_seconds=tap_seconds)
-    if fate == "refused":
+    if outcome == "refused":
         job = replace(job, load_errors={STREAM: LoadError("disk full")})
-    if fate == "given up":
-        job = replace(job, tap_seconds=ENDLESS)
+    if outcome == "given up":
+        job = replace(job, tap_seconds=VERY_LONG)
     source_id = stitch.add_source(name, streams={STREAM: 120}, job=job)
-    if fate == "extracted again":
+    if outcome == "extracted again":
         stitch.plan_next_job(source_id, replace(job, tap_exit_status=1))
     return source_id
 
 
 def start_other_job(stitch: StitchEmulator, *, source_id: int) -> None:
-    """Start a job as another user would. It finds no rows, so that the last load stays ours."""
+    """Start a job as another user. It finds no rows, so our job remains the last to load rows."""
     if all(job.completion_time is not None for job in stitch.jobs(source_id)):
         stitch.start_job(source_id, JobPlan(tap_seconds=60, flushes={STREAM: []}))
 
@@ -136,15 +136,15 @@ def jobs(stitch: StitchEmulator, *, source_id: int) -> list[dict[str, Any]]:
 
 
 def loaded_at(stitch: StitchEmulator, *, name: str) -> str | None:
-    """When the rows of a source were loaded last, as Stitch tells everybody."""
+    """Return when the rows of a source were last loaded, as the API reports it."""
     for page in itertools.count(1):
-        answer = requests.get(
+        response = requests.get(
             f"{stitch.url}/v4/{stitch.client_id}/loads",
             params={"page": page},
             headers={"Authorization": f"Bearer {stitch.access_token}"},
             timeout=10,
         )
-        loads = answer.json()["data"]
+        loads = response.json()["data"]
         for load in loads:
             if load["source_name"] == name:
                 return str(load["last_batch_loaded_at"])
@@ -154,10 +154,10 @@ def loaded_at(stitch: StitchEmulator, *, name: str) -> str | None:
 
 
 def secrets(stitch: StitchEmulator) -> list[str]:
-    return secrets_of(stitch)
+    return emulator_secrets(stitch)
 
 
-_faults: dict[int, Fault] = {}
+_faults: dict[int, Fault] = {}  # by number
 
 
 def fail(stitch: StitchEmulator, **arguments: Any) -> int:
@@ -166,19 +166,20 @@ def fail(stitch: StitchEmulator, **arguments: Any) -> int:
     return number
 
 
-def mend(_: StitchEmulator, *, fault: int) -> None:
-    # One that was started again since has no faults.
-    if fault in _faults:
-        _faults[fault].cancel()
+def cancel_fault(_: StitchEmulator, *, number: int) -> None:
+    # A process that was restarted has lost the faults of the previous one.
+    if number in _faults:
+        _faults[number].cancel()
 
 
 CALLS: dict[str, Any] = {
-    call.__name__: call for call in (add_source, start_other_job, jobs, loaded_at, secrets, fail, mend)
+    call.__name__: call
+    for call in (add_source, start_other_job, jobs, loaded_at, secrets, fail, cancel_fault)
 }
 
 
-def _say(**words: Any) -> None:
-    sys.stdout.write(json.dumps(words, default=str) + "\n")
+def _write(**response: Any) -> None:
+    sys.stdout.write(json.dumps(response, default=str) + "\n")
     sys.stdout.flush()
 
 

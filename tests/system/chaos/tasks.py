@@ -1,4 +1,4 @@
-"""Which process runs the task of which run."""
+"""Find the process that executes the task of a run."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
 UUID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 
 
-class Tasks:
-    """Airflow 3 titles a task's process by the id of the try, which is another in each try."""
+class TaskProcesses:
+    """The processes of tasks in Airflow 3, which puts the id of the try into the process title."""
 
     def __init__(self, airflow: Airflow) -> None:
         self._airflow = airflow
-        self._runs: dict[str, str] = {}  # by the id of a try
+        self._run_ids: dict[str, str] = {}  # by the id of a try
 
-    def process_of(self, run: Run) -> psutil.Process | None:
-        """Return the process in which the task of a run is; of several, the last one."""
+    def find(self, run: Run) -> psutil.Process | None:
+        """Return the process that executes the task of a run; if there are several, the newest."""
         found = None
         for process in self._airflow.task_processes():
-            if self._run_of(process) == run.run_id:
+            if self._run_id(process) == run.run_id:
                 found = process
         return found
 
-    def _run_of(self, process: psutil.Process) -> str | None:
+    def _run_id(self, process: psutil.Process) -> str | None:
         try:
-            title = UUID.search(" ".join(process.cmdline()))
+            try_id = UUID.search(" ".join(process.cmdline()))
         except psutil.NoSuchProcess:
             return None
-        if title is None:
+        if try_id is None:
             return None
-        if title[0] not in self._runs:
+        if try_id[0] not in self._run_ids:
             with suppress(NotAvailableYet):
-                self._runs |= self._airflow.control.runs_of_tasks()
-        return self._runs.get(title[0])
+                self._run_ids |= self._airflow.control.runs_of_tasks()
+        return self._run_ids.get(try_id[0])

@@ -1,4 +1,4 @@
-"""A DAG that creates an account. A run's configuration says what goes wrong in each try."""
+"""A DAG that creates an account. The run's configuration contains the fault of each try."""
 
 import os
 import signal
@@ -11,10 +11,10 @@ from airflow_provider_stitch.operators.stitch import StitchCreateAccountOperator
 
 
 class FaultyCreateAccountOperator(StitchCreateAccountOperator):
-    """The operator, in a process in which one step of this try goes wrong."""
+    """The operator, with a fault in one step of the current try."""
 
     def set_up(self, context):
-        """Install the fault of this try, then do what the operator does."""
+        """Install the fault of this try, then continue as the operator does."""
         conf = context["dag_run"].conf
         fault = dict(enumerate(conf["faults"], start=1)).get(context["ti"].try_number)
         if fault is not None:
@@ -23,10 +23,10 @@ class FaultyCreateAccountOperator(StitchCreateAccountOperator):
 
 
 def install(fault):
-    """Replace the function of a step by one that is faulty.
+    """Replace the function of a step by a faulty one.
 
     :param fault: `step`, `when` (before or after it) and `what`: `kill` this process, `terminate` it as
-        Airflow does, `fail` twice, or be `blind`: find no connection, as Airflow does if a lookup fails.
+        Airflow does, `fail` two calls, or `blind`: find no connection, as Airflow does if a lookup fails.
     """
     from airflow_provider_stitch.connect.partner import StitchPartner
     from airflow_provider_stitch.operators import _token_storage as token_storage
@@ -46,7 +46,7 @@ def install(fault):
 
 
 def faulty(function, fault, step):
-    """Return a function that is faulty if this is the step of the fault."""
+    """Return the function, wrapped with the fault if the fault belongs to this step."""
     if fault["step"] != step:
         return function
     calls = []
@@ -55,19 +55,19 @@ def faulty(function, fault, step):
     def replacement(*arguments, **options):
         calls.append(arguments)
         if fault["when"] == "before":
-            go_wrong(fault["what"], len(calls))
+            cause_fault(fault["what"], len(calls))
         if fault["what"] == "blind":
             return None
         result = function(*arguments, **options)
         if fault["when"] == "after":
-            go_wrong(fault["what"], len(calls))
+            cause_fault(fault["what"], len(calls))
         return result
 
     return replacement
 
 
-def go_wrong(what, call):
-    """Do what a fault does at the given call of its step."""
+def cause_fault(what, call):
+    """Cause a fault at the given call of its step."""
     from airflow_provider_stitch.connect.errors import StitchUnavailable
 
     if what == "kill":
@@ -75,7 +75,7 @@ def go_wrong(what, call):
     if what == "terminate":
         os.kill(os.getpid(), signal.SIGTERM)
     if what == "fail" and call <= 2:
-        raise StitchUnavailable("This is a fault of the test.")
+        raise StitchUnavailable("Fault injected by the test.")
 
 
 with DAG("create_account", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):

@@ -1,4 +1,4 @@
-"""A DAG for each way in which a task is treated. A run's configuration says which source it replicates."""
+"""One DAG per variant of the task and place where it waits. The run's configuration names the source."""
 
 from datetime import datetime, timedelta, timezone
 
@@ -8,34 +8,34 @@ from airflow_provider_stitch.operators import job_checkpoint as kept_job
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 
 
-class Unanswered(StitchRunReplicationJobOperator):
-    """A task whose Airflow does not respond in time when the task is killed."""
+class SlowAirflowOperator(StitchRunReplicationJobOperator):
+    """An operator for which Airflow does not respond in time when the task is killed."""
 
     def on_kill(self):
         kept_job.ASK_PATIENCE = 0
         super().on_kill()
 
 
-# Long enough for a busy machine to start a job in.
-TIMED = timedelta(seconds=15)
+# Long enough to start a job on a busy machine.
+SHORT_TIMEOUT = timedelta(seconds=15)
 
-WAYS = {
+VARIANTS = {
     "plain": {},
     "unanswered": {},
     "failing": {"retries": 2},
     "left_running": {"stop_on_kill": False},
-    "timed": {"execution_timeout": TIMED, "retries": 0},
-    "timed_left_running": {"execution_timeout": TIMED, "retries": 0, "stop_on_kill": False},
+    "timed": {"execution_timeout": SHORT_TIMEOUT, "retries": 0},
+    "timed_left_running": {"execution_timeout": SHORT_TIMEOUT, "retries": 0, "stop_on_kill": False},
 }
 
-for way, options in WAYS.items():
+for variant, options in VARIANTS.items():
     for deferrable in (False, True):
         with DAG(
-            dag_id=f"{way}_{'deferred' if deferrable else 'in_worker'}",
+            dag_id=f"{variant}_{'deferred' if deferrable else 'in_worker'}",
             schedule=None,
             start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
         ):
-            operator = Unanswered if way == "unanswered" else StitchRunReplicationJobOperator
+            operator = SlowAirflowOperator if variant == "unanswered" else StitchRunReplicationJobOperator
             operator(
                 task_id="replicate",
                 source="{{ dag_run.conf['source'] }}",

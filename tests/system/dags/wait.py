@@ -1,4 +1,4 @@
-"""Sensors that begin and end in the triggerer. A run's configuration says what they wait for."""
+"""Sensors that start and end in the triggerer. The run's configuration names the source."""
 
 from datetime import datetime, timedelta, timezone
 
@@ -16,15 +16,15 @@ def dag(dag_id):
     return DAG(dag_id=dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc))
 
 
-WAYS = {
+VARIANTS = {
     "wait": {"retries": 0},
     "wait_twice": {"retries": 1, "retry_delay": timedelta(0)},
     "wait_softly": {"retries": 0, "soft_fail": True},
     "wait_briefly": {"retries": 0, "timeout": 5},
 }
 
-for way, options in WAYS.items():
-    with dag(way):
+for dag_id, options in VARIANTS.items():
+    with dag(dag_id):
         StitchLoadingSensor(
             task_id="wait", source=SOURCE, started_after=STARTED_AFTER, **IN_TRIGGERER, **options
         )
@@ -54,7 +54,7 @@ for count in (20, 200):
             source=[f"source_{number}" for number in range(count)]
         )
 
-# The jobs of these are loaded already: each trigger could fire as soon as it begins.
+# For tests.system.deferral_race: the jobs are already loaded, so each trigger could fire immediately.
 with dag("wait_for_loaded_mapped"):
     StitchLoadingSensor.partial(
         task_id="wait",
