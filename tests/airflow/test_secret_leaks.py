@@ -14,7 +14,7 @@ from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOper
 from airflow_provider_stitch.replication.rules.goal import Goal
 from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
 from tests.support.leak_scan import read_files
-from tests.support.secret_encodings import ENCODING_SENSITIVE_TOKEN, find_encodings, emulator_secrets
+from tests.support.secret_encodings import ENCODING_SENSITIVE_TOKEN, emulator_secrets, find_encodings
 
 JOB = "104857.310442.sync.e2fe2520-9a00-11f1-95a2-0a3c5d7e9f11"
 
