@@ -1,9 +1,9 @@
-# Everything here needs only Python (3.10 or later) and make. Environments live in ignored folders of this checkout.
+# All targets need only Python (3.10 or later) and make. Environments are created in ignored folders of the checkout.
 
 PYTHON ?= python3
 UV := .tools/bin/uv
 
-# The newest Airflow, and the oldest line that is supported. Their packages are pinned in requirements/.
+# The newest Airflow and the oldest supported version. Their packages are pinned in requirements/.
 AIRFLOW3 := .venv
 AIRFLOW2 := .venv-airflow2
 UI := .venv-ui
@@ -20,24 +20,24 @@ SECONDS ?= 60
 	test-ui chaos chaos-celery token-kills token-kills-airflow2 lint docs docs-links fault-table fuzz format bench simulation constraints clean
 
 help:
-	@echo "make demo           a local Stitch, a real Airflow, a DAG that waits until its rows are loaded"
-	@echo "make test           all tests on the newest Airflow 3"
-	@echo "make test-airflow2  the same on Airflow 2.11"
-	@echo "make test-system    jobs are never lost: an Airflow of several processes, which are killed"
-	@echo "make test-system-airflow2  the same on Airflow 2.11"
-	@echo "make test-system-celery  the same with PostgreSQL and a CeleryExecutor (needs PostgreSQL and Redis)"
-	@echo "make test-system-postgres  the same with PostgreSQL and a LocalExecutor"
-	@echo "make test-ui        Airflow's pages in a browser (needs Chromium); makes the pictures of the documentation"
-	@echo "make chaos RUNS=100  many jobs, and kills and cuts at moments that SEED=0 chooses: a table of what became of them"
-	@echo "make chaos-celery  the same with PostgreSQL and a CeleryExecutor"
-	@echo "make token-kills RUNS=200  accounts are created and tasks killed at each step: no token is ever lost"
-	@echo "make token-kills-airflow2  the same on Airflow 2.11"
-	@echo "make lint           ruff, mypy --strict, import-linter"
-	@echo "make docs           the documentation, in docs/_build/html; a warning is an error"
-	@echo "make docs-links     ask every other site that the documentation links to (needs the internet)"
-	@echo "make fault-table    try each fault of each request, and write docs/faults.md"
-	@echo "make fuzz           look for answers that break the client, for a minute (or SECONDS=600)"
-	@echo "make format         let ruff put the code in order"
+	@echo "make demo           run a DAG with a local Stitch and a real Airflow"
+	@echo "make test           run all tests on the newest Airflow 3"
+	@echo "make test-airflow2  run the same tests on Airflow 2.11"
+	@echo "make test-system    test an Airflow of several processes while they are killed"
+	@echo "make test-system-airflow2  run the same tests on Airflow 2.11"
+	@echo "make test-system-celery  run the same tests with a CeleryExecutor (needs PostgreSQL and Redis)"
+	@echo "make test-system-postgres  run the same tests with PostgreSQL and a LocalExecutor"
+	@echo "make test-ui        test Airflow's pages in a browser, and update screenshots (needs Chromium)"
+	@echo "make chaos RUNS=100  run jobs while processes are killed and connections cut, and print the outcomes (SEED=0)"
+	@echo "make chaos-celery   do the same with PostgreSQL and a CeleryExecutor"
+	@echo "make token-kills RUNS=200  kill tasks at each step of creating an account, and check that no token is lost"
+	@echo "make token-kills-airflow2  do the same on Airflow 2.11"
+	@echo "make lint           run ruff, mypy --strict, import-linter and the prose check"
+	@echo "make docs           build the documentation in docs/_build/html; a warning is an error"
+	@echo "make docs-links     check the external links of the documentation (needs the internet)"
+	@echo "make fault-table    try each fault of each request, and write docs/reference/failure-modes.md"
+	@echo "make fuzz           search for responses that crash the client, for a minute (or SECONDS=600)"
+	@echo "make format         format the code with ruff"
 	@echo "make bench          compare this provider with others, and draw the plots of the documentation"
 	@echo "make simulation     simulate days of an account, and draw how late a waiting task detects the end of a phase"
 	@echo "make simulation SOURCES=100 DAYS=7 SEED=7  the same for other accounts, without a plot"
@@ -88,6 +88,7 @@ lint: $(AIRFLOW3)/.installed
 	$(AIRFLOW3)/bin/ruff format --check .
 	$(AIRFLOW3)/bin/mypy
 	$(AIRFLOW3)/bin/lint-imports
+	$(AIRFLOW3)/bin/python -m tools.prose_check
 
 docs: $(AIRFLOW3)/.installed
 	$(SPHINX) -b html docs docs/_build/html
@@ -96,7 +97,7 @@ docs-links: $(AIRFLOW3)/.installed
 	$(SPHINX) -b linkcheck docs docs/_build/links
 
 fault-table: $(AIRFLOW3)/.installed
-	$(AIRFLOW3)/bin/python -m tests.airflow.fault_table
+	$(AIRFLOW3)/bin/python -m tools.fault_table
 
 fuzz: $(FUZZ)/.installed
 	$(FUZZ)/bin/python -m tests.fuzz --seconds $(SECONDS)

@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages: `make docs`. No other host is asked for anything."""
+"""Sphinx configuration of `make docs`. A build sends no requests to other hosts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 
 DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS / "extensions"))
+sys.path.insert(0, str(DOCS / "_extensions"))
 
-# The reference imports operators, and Airflow writes a configuration into its home when it is imported.
+# Autodoc imports the operators, and Airflow writes a configuration into its home when it is imported.
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
 os.environ["AIRFLOW_HOME"] = _HOME.name
 
@@ -23,7 +23,7 @@ copyright = "the airflow-provider-stitch maintainers, Apache License 2.0"  # noq
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx", "reference"]
 exclude_patterns = ["_build"]
 nitpicky = True
-# Short lists of texts, which the docstrings give.
+# Literal types; the docstrings list their values.
 nitpick_ignore = [
     ("py:class", name)
     for name in (
@@ -32,7 +32,7 @@ nitpick_ignore = [
 ]
 nitpick_ignore_regex = [("py:class", r".*\.T")]
 
-# Pages are Markdown; docstrings are reStructuredText, in which `this` is code.
+# Pages are Markdown. Docstrings are reStructuredText, where `this` is code.
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
 myst_url_schemes = ["https", "mailto"]
@@ -45,7 +45,7 @@ autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 
-# Inventories of the few names that these pages link to elsewhere; inventories.py wrote them.
+# The external names that these pages link to; tools/inventories.py wrote them.
 intersphinx_mapping = {
     "python": ("https://docs.python.org/3", "inventories/python.inv"),
     "airflow": ("https://airflow.apache.org/docs/apache-airflow/stable", "inventories/airflow.inv"),
@@ -57,4 +57,4 @@ html_title = f"airflow-provider-stitch {release}"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_show_sphinx = False
-# Furo's own fonts are those of the reader's system; nothing is fetched from elsewhere.
+# Furo uses the reader's system fonts, so a page loads nothing from other hosts.

@@ -1,4 +1,4 @@
-"""Replicate many sources side by side, by dynamic task mapping: one mapped task a source."""
+"""Replicate many sources in parallel with dynamic task mapping: one mapped task per source."""
 
 from datetime import datetime, timezone
 

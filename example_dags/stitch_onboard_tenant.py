@@ -1,7 +1,7 @@
-"""A new tenant, from nothing to loaded rows: destination, source, connection check, streams, first job.
+"""Onboard a tenant: create destination and source, select streams, and load the first rows.
 
-Each task finds what an earlier run has made and changes only what differs, so the DAG can run again. Secrets
-come from Airflow connections (`tenant_warehouse`, `tenant_github`) and are neither shown nor stored.
+Each task finds the objects of an earlier run and changes only what differs, so the DAG can run again. Secrets
+come from Airflow connections (`tenant_warehouse`, `tenant_github`) and are neither displayed nor stored.
 """
 
 from datetime import datetime, timezone

@@ -1,4 +1,4 @@
-"""Replicate one source every morning, and be sure that its rows are in the warehouse."""
+"""Replicate a source every morning, and succeed when its rows are in the warehouse."""
 
 from datetime import datetime, timezone
 

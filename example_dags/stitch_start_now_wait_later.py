@@ -1,4 +1,4 @@
-"""Start a job, do something else meanwhile, and wait for the rows only where they are needed."""
+"""Start a job, run another task, and then wait for the rows."""
 
 from datetime import datetime, timezone
 

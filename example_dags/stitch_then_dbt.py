@@ -1,4 +1,4 @@
-"""Replicate two sources side by side, and run dbt when the rows of both are in the warehouse."""
+"""Replicate two sources in parallel, and run dbt when the rows of both are in the warehouse."""
 
 from datetime import datetime, timezone
 
@@ -16,7 +16,7 @@ with DAG(
 
     @task.bash
     def dbt_build() -> str:
-        """Return the command to run; yours is without the echo."""
+        """Return the command to run. Remove the echo in your own DAG."""
         return "echo dbt build --select source:github+ source:shop_pg+"
 
     build = dbt_build()

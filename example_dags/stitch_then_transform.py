@@ -1,4 +1,4 @@
-"""Replicate a source, then work on the streams that had new rows: their names and numbers are in the XCom."""
+"""Replicate a source, then transform the streams with new rows, which the XCom lists."""
 
 from datetime import datetime, timezone
 from typing import Any

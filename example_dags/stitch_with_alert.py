@@ -1,4 +1,4 @@
-"""Say at once, in words that can be acted on, that a replication has failed."""
+"""Send an alert with the cause when a replication fails."""
 
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -9,7 +9,7 @@ from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOper
 
 
 def alert(context: dict[str, Any]) -> None:
-    """Tell whoever is on call. Send it where your team reads it; this prints it."""
+    """Print the error. Replace this with a message to your team."""
     print(f"{context['ti'].task_id}: {context['exception']}")
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.pages import blocks
+from tools import inventories, timeline
+from tools.doc_blocks import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +33,7 @@ def _load(path: Path) -> ModuleType:
     return module
 
 
-names = _load(DOCS / "extensions" / "public_names.py")
-inventories = _load(DOCS / "inventories.py")
+names = _load(DOCS / "_extensions" / "public_names.py")
 
 MODULE = '''
 class Documented:
@@ -130,7 +130,6 @@ def _lines(inventory: bytes) -> bytes:
 
 
 def test_the_timeline_shows_what_the_emulator_answers_now() -> None:
-    timeline = _load(DOCS / "timeline.py")
     assert timeline.drawn(list(timeline.rows(*timeline.watch_a_job()))) == timeline.DRAWING.read_text("utf-8")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from airflow_provider_stitch.connect.errors import (
@@ -27,6 +26,7 @@ from airflow_provider_stitch.replication.rules.observations import Observations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from airflow_provider_stitch.connect.objects import Source
     from airflow_provider_stitch.replication.polling.caller import AccountSession
@@ -107,8 +107,8 @@ def _send_start(
 
 
 def stitch_time(reader: AccountSession) -> datetime:
-    """Return Stitch's time as of its latest answer: no later than whatever is asked for next."""
-    return reader.client.latest_answer_at or datetime.now(timezone.utc)
+    """Return Stitch's time now, which is no later than that of the next response."""
+    return reader.stitch_time()
 
 
 async def _job_since(reader: AccountSession, source_id: int, instant: datetime) -> Started | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import replace
-from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,6 @@ from airflow_provider_stitch.replication.estimates import (
     next_scheduled_start,
 )
 from airflow_provider_stitch.replication.outcome import Outcome, error_to_dict, job_result
-from airflow_provider_stitch.replication.polling.caller import stitch_time
 from airflow_provider_stitch.replication.polling.log_throttle import HEARTBEAT_LOG, PROGRESS_LOG
 from airflow_provider_stitch.replication.polling.queries import (
     ANY_CACHED,
@@ -42,6 +40,7 @@ from airflow_provider_stitch.replication.polling.queries import (
 from airflow_provider_stitch.replication.progress import describe, progress_of, timeout_message
 from airflow_provider_stitch.replication.rules.evaluate import Evaluation, Need, evaluate
 from airflow_provider_stitch.replication.rules.extraction import is_log_final, matches_goal
+from airflow_provider_stitch.replication.rules.loading import MAX_LOAD_LAG
 from airflow_provider_stitch.replication.rules.observations import Observations
 from airflow_provider_stitch.replication.rules.preconditions import (
     load_blocker,
@@ -51,6 +50,7 @@ from airflow_provider_stitch.replication.rules.preconditions import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Coroutine, Sequence
+    from datetime import datetime
 
     from airflow_provider_stitch.connect.objects import Extraction, Load, Stream
     from airflow_provider_stitch.replication.polling.caller import AccountSession
@@ -259,7 +259,9 @@ class Waiter:
             self._polls += 1
             self._last_extraction = told
             is_ours = told.value is not None and matches_goal(self.goal, told.value)
-            self.known = self.known.with_extraction(told.value, stitch_time(told), is_ours=is_ours)
+            self.known = self.known.with_extraction(
+                told.value, self.reader.stitch_time(told), is_ours=is_ours
+            )
 
     async def _ask_for_log(self, job_name: str, until: float | None) -> None:
         prospect = estimate_log_ready(self.known, self._moment(None))
@@ -275,7 +277,7 @@ class Waiter:
         self._polls += 1
         self.known = replace(self.known, log=log or self.known.log)
         if not is_log_final(log):
-            at = self.reader.client.latest_answer_at or datetime.now(timezone.utc)
+            at = self.reader.stitch_time()
             self.known = replace(self.known, log_missing_at=(*self.known.log_missing_at, at))
 
     async def _fetch_baseline_loads(self, until: float | None) -> None:
@@ -294,7 +296,7 @@ class Waiter:
         streams = (each for each in self.known.streams or () if each.selected is not None)
         times = Counter(stream.stream_name for stream in streams)
         waiting = (status for status in assessment.streams if status.state == "waiting")
-        expected = [_expected_load(status, times) for status in waiting]
+        expected = [_expected_load(status, times, self.known) for status in waiting]
         experience = self.reader.watch.experience_of_loads()
         prospect = estimate_loads_done(
             self.goal, self.known, assessment, self._moment(self._last_loads), experience
@@ -329,7 +331,7 @@ class Waiter:
     ) -> None:
         self._polls += 1
         self._last_loads = told
-        self.known = self.known.with_loads(loads, stitch_time(told), looked_for)
+        self.known = self.known.with_loads(loads, self.reader.stitch_time(told), looked_for)
 
     def _moment(self, told: QueryResult[Any] | None) -> EstimateContext:
         now = self.reader.clock.time()
@@ -354,9 +356,7 @@ class Waiter:
     def _take_source(self, why_not: StitchError | None, scheduled_start: datetime | None) -> None:
         self._source_asked_at = self.reader.clock.time()
         self._scheduled_start = scheduled_start
-        if self.reader.client.latest_answer_at is not None:
-            ahead = self.reader.client.latest_answer_at.timestamp() - self.reader.clock.time()
-            self._clock_offset = ahead
+        self._clock_offset = self.reader.stitch_time().timestamp() - self.reader.clock.time()
         if why_not is not None:
             raise why_not
 
@@ -460,10 +460,20 @@ def _has_error(loads: Sequence[Load] | None) -> bool:
     return any(load.error_state is not None for load in loads or ())
 
 
-def _expected_load(status: LoadStatus, times: Counter[str]) -> tuple[tuple[str, ...], int]:
-    """Return the names of a stream's load, and how many streams' loads there may be by that name."""
+def _expected_load(
+    status: LoadStatus, times: Counter[str], known: Observations
+) -> tuple[tuple[str, ...], int]:
+    """Return the names of a stream's load, and how many loads may be listed by that name.
+
+    A deleted source of the same name may still have a load that is listed on another page. So if the load
+    that was found does not change for long, another one is searched for.
+    """
     names = status.expected.load_names
-    return names, max(1, *(times[name] for name in names))
+    number = max(1, *(times[name] for name in names))
+    listed = sum(len((known.loads or {}).get(name, ())) for name in set(names))
+    since = status.expected.last_batch_at
+    is_overdue = listed > 0 and known.loads_at is not None and known.loads_at - since >= MAX_LOAD_LAG
+    return names, max(number, listed + 1) if is_overdue else number
 
 
 def _start_result(stream: Stream) -> Stream:

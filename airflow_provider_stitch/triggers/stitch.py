@@ -51,7 +51,7 @@ KILL_TIMEOUT = 20.0
 
 # Seconds from the start of a trigger to its first event. If the task is queued again before the scheduler has
 # processed the end of the worker that deferred it, the scheduler fails the task: "the task instance's state
-# attribute is queued". The measurement is in docs/explanation/never-twice.md.
+# attribute is queued". The measurement is in docs/explanation/idempotency.md.
 EVENT_DELAY = 10.0
 
 

@@ -19,14 +19,14 @@ from unittest.mock import patch
 import pytest
 
 from tests.airflow.conftest import HOME, load_dag
-from tests.pages import ROOT, Block, blocks
+from tools.doc_blocks import ROOT, Block, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BIN = Path(sys.executable).parent
 BLOCKS = [block for block in blocks("python") if block.is_of_airflow]
-COMMANDS = [block for block in blocks("sh") if block.page != "docs/start.md"]
+COMMANDS = [block for block in blocks("sh") if block.page != "docs/tutorial/getting-started.md"]
 
 PIP = """
 import sys
@@ -164,7 +164,7 @@ def test_the_page_for_beginners_from_its_first_line_to_its_last(
     home = tmp_path / "airflow"
     (home / "dags").mkdir(parents=True)
     shutil.copy(ROOT / "example_dags" / "stitch_one_source.py", home / "dags")
-    commands = [block.code for block in blocks("sh") if block.page == "docs/start.md"]
+    commands = [block.code for block in blocks("sh") if block.page == "docs/tutorial/getting-started.md"]
     install, _serve, connect, run_it, connect_for_real = commands
     of_ours = {
         "AIRFLOW_HOME": str(home),

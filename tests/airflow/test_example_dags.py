@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_stitch.emulator import JobPlan, LoadError
 from tests.airflow.conftest import load_dag
-from tests.pages import blocks
+from tools.doc_blocks import blocks
 
 FOLDER = Path(__file__).parents[2] / "example_dags"
 # Begins with an empty account: test_onboarding.py runs it.

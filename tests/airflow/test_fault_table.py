@@ -1,6 +1,6 @@
 """Whatever goes wrong with a request, a task survives it, or says what, where and what to do, and soon.
 
-docs/faults.md shows what was found here, so this also tests that the page is true.
+docs/reference/failure-modes.md shows what was found here, so this also tests that the page is true.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_stitch.connect.errors import KINDS
-from tests.airflow.fault_table import (
+from tools.fault_table import (
     COMMAND,
     FAULTS,
     PAGE,
@@ -77,11 +77,11 @@ def test_the_page_says_the_same(found):
     fault, rows = found
 
     assert sections_in(PAGE.read_text()).get(fault.name, "").rstrip() == section_of(fault, rows).rstrip(), (
-        f"docs/faults.md is not what was found; `{COMMAND}` writes it anew."
+        f"{PAGE.name} differs from what was found; `{COMMAND}` writes it again."
     )
 
 
 def test_the_page_has_no_other_faults():
     assert list(sections_in(PAGE.read_text())) == [fault.name for fault in FAULTS], (
-        f"docs/faults.md is not what was found; `{COMMAND}` writes it anew."
+        f"{PAGE.name} differs from what was found; `{COMMAND}` writes it again."
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_stitch.emulator import Quirks
-from tests.pages import ROOT, Block, blocks
+from tools.doc_blocks import ROOT, Block, blocks
 
 from .conftest import run_pytest
 
@@ -27,7 +27,7 @@ def test_every_block_is_of_a_kind_that_is_tested() -> None:
 
 
 def test_the_page_tells_of_every_quirk_with_its_default() -> None:
-    page = (ROOT / "docs" / "emulator.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "emulator.md").read_text(encoding="utf-8")
     rows = {row[0]: row[1] for row in re.findall(r"^\| `(\w+)` \| (.*?) \| .* \|$", page, re.MULTILINE)}
     quirks = {field.name: field.default for field in dataclasses.fields(Quirks)}
     assert set(rows) == set(quirks)
@@ -36,7 +36,7 @@ def test_the_page_tells_of_every_quirk_with_its_default() -> None:
 
 
 def test_the_pages_are_found() -> None:
-    assert {"docs/emulator.md", "docs/reference/client.md"} <= {block.page for block in BLOCKS}
+    assert {"docs/how-to/emulator.md", "docs/reference/client.md"} <= {block.page for block in BLOCKS}
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)

@@ -14,7 +14,7 @@ from airflow_provider_stitch.emulator import StitchEmulator
 from local_airflow.processes import LocalAirflow
 from local_airflow.rest import AirflowApi
 from local_airflow.waiting import Deadline
-from tests.pages import ROOT
+from tools.doc_blocks import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

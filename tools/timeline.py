@@ -1,8 +1,8 @@
-"""Draw images/timeline.svg: a replication job against what Stitch's API answers meanwhile.
+"""Draw docs/images/timeline.svg: a replication job, and what Stitch's API returns while it runs.
 
-The answers are the emulator's, asked every few seconds while its usual job runs. Draw it anew with
+The responses are the emulator's, requested every few seconds while its default job runs. Draw it again with
 
-    python docs/timeline.py
+    python -m tools.timeline
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from airflow_provider_stitch.emulator import JobPlan, StitchEmulator
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DRAWING = Path(__file__).parent / "images" / "timeline.svg"
+DRAWING = Path(__file__).parents[1] / "docs" / "images" / "timeline.svg"
 START = datetime(2026, 8, 17, 6, 0, tzinfo=timezone.utc)
 STREAMS = {"commits": 120, "issues": 30, "teams": 0}
 STEP, LENGTH = 5, 260  # seconds
@@ -40,8 +40,8 @@ line { stroke: #7b8794; } circle { fill: #7b8794; }
 
 
 @dataclass(frozen=True)
-class CachedPage:
-    """What the API says at a second of the job."""
+class Snapshot:
+    """The responses of the API at one second of the job."""
 
     second: int
     listed: bool  #: the list of extractions shows the job
@@ -51,30 +51,30 @@ class CachedPage:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the drawing: what holds from one second to the next, and what happens at one."""
+    """A row of the drawing, with spans of time and marks at single instants."""
 
     name: str
     spans: tuple[tuple[float, float, str, str], ...] = ()  #: from, to, text, kind
     marks: tuple[tuple[float, str], ...] = ()
 
 
-def watch_a_job() -> tuple[list[CachedPage], dict[str, float]]:
-    """Run the emulator's usual job; return all looks at it, and when each stream's last batch was sent."""
+def watch_a_job() -> tuple[list[Snapshot], dict[str, float]]:
+    """Run the emulator's default job; return all snapshots, and the second of each stream's last batch."""
     with StitchEmulator(speed=1e-9, start=START) as stitch:
         github = stitch.add_source("github", streams=STREAMS)
         stitch.complete_job(github, seconds_ago=3600)
         with StitchClient(stitch.access_token, base_url=stitch.url) as client:
             job = client.start_replication_job(github).job_name
-            looks = []
+            snapshots = []
             for second in range(0, LENGTH + 1, STEP):
-                looks.append(_look(client, second, job))
+                snapshots.append(_snapshot(client, second, job))
                 stitch.advance(STEP)
             log = client.get_extraction_log(job)
     flushed = {name: _second(of.last_batch_at) for name, of in log.streams.items() if of.last_batch_at}
-    return looks, flushed
+    return snapshots, flushed
 
 
-def _look(client: StitchClient, second: int, job: str) -> CachedPage:
+def _snapshot(client: StitchClient, second: int, job: str) -> Snapshot:
     listed = any(each.job_name == job for each in client.list_extractions().records)
     try:
         has_log = client.get_extraction_log(job).exit_line is not None
@@ -84,21 +84,21 @@ def _look(client: StitchClient, second: int, job: str) -> CachedPage:
     loaded = {
         load.stream_name: _second(load.last_batch_loaded_at) for load in loads if load.last_batch_loaded_at
     }
-    return CachedPage(second, listed, has_log, loaded)
+    return Snapshot(second, listed, has_log, loaded)
 
 
 def _second(instant: datetime) -> float:
     return (instant - START).total_seconds()
 
 
-def rows(looks: list[CachedPage], flushed: dict[str, float]) -> Iterator[Row]:
+def rows(snapshots: list[Snapshot], flushed: dict[str, float]) -> Iterator[Row]:
     """Yield the lines, from the top."""
     plan = JobPlan()
     tap = plan.discovery_seconds + plan.tap_seconds
-    listed = next(look.second for look in looks if look.listed)
-    logged = next(look.second for look in looks if look.has_log)
-    # When a load is attempted, and so shown: the last time that is told of it.
-    loaded = {name: looks[-1].loaded[name] for name in flushed}
+    listed = next(snapshot.second for snapshot in snapshots if snapshot.listed)
+    logged = next(snapshot.second for snapshot in snapshots if snapshot.has_log)
+    # The API shows a load once it was attempted.
+    loaded = {name: snapshots[-1].loaded[name] for name in flushed}
     yield Row(
         "the job",
         (

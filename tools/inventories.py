@@ -1,9 +1,10 @@
-"""Write inventories/: the names of Python's and Airflow's own documentation that our pages link to.
+"""Write docs/inventories/: the names of Python's and Airflow's documentation that our pages link to.
 
-Sphinx reads such a list to turn a name into a link. The real ones are long, and a build asks no other host;
-so the names that are needed stand here. Add one when the build says that a reference is missing, then run
+Sphinx reads an inventory to turn a name into a link. The published inventories are long, and a build sends no
+requests, so this module lists the names that are needed. Add one if the build
+reports a missing reference, then run
 
-    python docs/inventories.py
+    python -m tools.inventories
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "inventories"
+FOLDER = Path(__file__).parents[1] / "docs" / "inventories"
 
 # name -> (role, page and anchor; "$" stands for the name)
 PYTHON = {
@@ -68,7 +69,7 @@ def inventory(project: str, names: dict[str, tuple[str, str]]) -> bytes:
 
 
 def main() -> None:
-    """Write all."""
+    """Write every inventory."""
     FOLDER.mkdir(exist_ok=True)
     for project, names in INVENTORIES.items():
         (FOLDER / f"{project}.inv").write_bytes(inventory(project, names))

@@ -1,4 +1,4 @@
-"""What the reference needs beyond autodoc: tables made of the code, links by short names, checks."""
+"""Extend autodoc: tables generated from the code, links by short names, and checks of completeness."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Names that annotations use without saying where they are from.
+# Names that annotations use without their module.
 SHORT = {
     "Any": "typing.Any",
     "Callable": "collections.abc.Callable",
@@ -33,7 +33,7 @@ SHORT = {
 
 
 class Table(SphinxDirective):
-    """A table of two or three columns, whose rows are reStructuredText made of the code."""
+    """A table of two or three columns with rows of reStructuredText generated from the code."""
 
     columns: ClassVar[tuple[str, ...]]
 
@@ -46,12 +46,12 @@ class Table(SphinxDirective):
             for number, cell in enumerate(row):
                 lines.append(f"   {'* -' if number == 0 else '  -'} {cell}")
         holder = nodes.container()
-        self.state.nested_parse(StringList(lines, source="made of the code"), self.content_offset, holder)
+        self.state.nested_parse(StringList(lines, source="generated"), self.content_offset, holder)
         return holder.children
 
 
 class Endpoints(Table):
-    """Every endpoint that the clients ask, with the method that does."""
+    """Every endpoint that the clients use, with its method."""
 
     columns = ("endpoint", "method", "counts against the 30 requests")
 
@@ -62,13 +62,13 @@ class Endpoints(Table):
         owners = {True: "client.StitchClient", False: "partner.StitchPartner"}
         for name, endpoint in ENDPOINTS.items():
             owner = f"airflow_provider_stitch.connect.{owners[hasattr(StitchClient, name)]}"
-            asked = f"``{endpoint.method} {endpoint.path}``"
+            request = f"``{endpoint.method} {endpoint.path}``"
             limited = "{stitch_client_id}" in endpoint.path
             for method in _methods_of(name):
-                yield asked, f":py:meth:`~{owner}.{method}`", "yes" if limited else ""
+                yield request, f":py:meth:`~{owner}.{method}`", "yes" if limited else ""
 
 
-# Endpoints that are asked by methods of another name.
+# Endpoints with methods of another name.
 _METHODS = {
     "update_custom_email": ("disable_custom_email", "enable_custom_email"),
     "update_post_load_hook": ("disable_post_load_hook", "enable_post_load_hook"),
@@ -80,9 +80,9 @@ def _methods_of(endpoint: str) -> tuple[str, ...]:
 
 
 class Errors(Table):
-    """Every kind of error, with what a retry of the task can do about it."""
+    """Every kind of error, and whether a retry of the task may succeed."""
 
-    columns = ("error", "is a", "a retry may mend it")
+    columns = ("error", "is a", "a retry may succeed")
 
     def rows(self) -> Iterator[tuple[str, ...]]:
         from airflow_provider_stitch.connect import errors
@@ -94,7 +94,7 @@ class Errors(Table):
 
 
 class EmulatorHelp(SphinxDirective):
-    """What `stitch-emulator --help` prints."""
+    """The output of `stitch-emulator --help`."""
 
     def run(self) -> list[nodes.Node]:
         from airflow_provider_stitch.emulator.cli import _parser
@@ -104,7 +104,7 @@ class EmulatorHelp(SphinxDirective):
 
 
 def name_in_full(app: Sphinx, env: BuildEnvironment, node: nodes.Element, contnode: nodes.Node) -> Any:
-    """Find what an annotation means by a short name; Sphinx then looks it up once more."""
+    """Resolve a short name of an annotation to its full name, so that Sphinx can link it."""
     if node.get("refdomain") != "py":
         return None
     target = str(node.get("reftarget", ""))
@@ -126,12 +126,12 @@ def show_factories(
     signature: str | None,
     result: str | None,
 ) -> tuple[str | None, str | None]:
-    """Write defaults that a dataclass makes anew each time as Python that Sphinx can read."""
+    """Replace `<factory>` defaults of dataclasses with Python that Sphinx can parse."""
     return (signature and signature.replace("<factory>", "..."), result)
 
 
 def check(_: Sphinx, env: BuildEnvironment) -> None:
-    """Warn, and so fail, about what is missing in the reference."""
+    """Warn about everything that is missing in the reference; a warning fails the build."""
     modules = public_names.public_modules()
     documented = set(env.domains.python_domain.objects)
     for name in sorted(public_names.public_names(modules) - documented):

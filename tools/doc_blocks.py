@@ -1,4 +1,4 @@
-"""The code in the documentation: README.md, CONTRIBUTING.md and all of docs/, as it is printed."""
+"""The code blocks of the documentation: README.md, CONTRIBUTING.md and docs/. Tests run them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _BLOCK = re.compile(
 class Block:
     """A fenced block of a page."""
 
-    page: str  #: from the root of the checkout: `docs/start.md`
-    number: int  #: counted from 1 in its page
+    page: str  #: relative to the root of the checkout: `docs/tutorial/getting-started.md`
+    number: int  #: position in the page, counted from 1
     language: str
     code: str
 
@@ -38,7 +38,7 @@ class Block:
 
     @property
     def is_of_airflow(self) -> bool:
-        """Whether it imports Airflow, or what imports Airflow."""
+        """Whether the block imports Airflow, or a module that imports Airflow."""
         return bool(
             re.search(
                 r"^(from|import) (airflow\.|airflow_provider_stitch\.(hooks|operators|sensors|triggers))",
@@ -53,7 +53,7 @@ class Block:
 
 
 def blocks(language: str | None = None) -> list[Block]:
-    """Return the blocks of all pages, or those in a language. What Sphinx makes of a directive is none."""
+    """Return the blocks of all pages, or those in one language. Directives of Sphinx are left out."""
     found = [
         Block(str(page.relative_to(ROOT)), number, match["language"].strip(), match["code"])
         for page in PAGES

@@ -1,7 +1,7 @@
-"""What becomes of a task when a request goes wrong: found by trying, and written to docs/faults.md.
+"""Try each fault with each request of a task, and write docs/reference/failure-modes.md.
 
-`make fault-table` writes the page anew. A real operator replicates a source of the emulator over real HTTP,
-and time passes only while somebody waits.
+`make fault-table` writes the page again. A real operator replicates a source of the emulator over real HTTP,
+and time passes only while the task waits.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
 
-import tests.conftest  # noqa: F401 - it gives Airflow a home of its own before anything imports Airflow
+import tests.conftest  # noqa: F401 - sets a temporary AIRFLOW_HOME before Airflow is imported
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.connect.errors import StitchError
 from airflow_provider_stitch.emulator import JobPlan, StitchEmulator
@@ -32,11 +31,14 @@ from airflow_provider_stitch.replication.budget.limiter import RequestBudget
 from airflow_provider_stitch.replication.polling.caller import AccountSession
 from tests.replication.conftest import EmulatedClock
 
-PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "failure-modes.md"
 COMMAND = "make fault-table"
 
 TIMEOUT = 600  #: seconds that the task may wait
-FOR_EVER = 300  #: more tries than pauses of a minute leave room for
+MAX_ATTEMPTS = 300  #: more attempts than fit into the timeout with pauses of a minute
 
 QUICK = JobPlan(discovery_seconds=2, tap_seconds=4, target_seconds=2, prepare_seconds=2, load_seconds=2)
 ROWS = {"commits": 120, "issues": 0, "pulls": 7}
@@ -44,23 +46,23 @@ ROWS = {"commits": 120, "issues": 0, "pulls": 7}
 
 @dataclass(frozen=True)
 class Step:
-    """A request that the task makes."""
+    """A request that the task sends."""
 
     name: str
     request: str  #: a regular expression of method, path and query
-    first: int = 1  #: the fault strikes it from so many such requests on
-    is_done: bool = False  #: Stitch does what is asked, and only its answer goes wrong
+    first: int = 1  #: number of the first such request that fails
+    is_done: bool = False  #: the request takes effect, and only its response is lost
     host: Any = "api"
 
 
 STEPS = (
     Step("list of sources", r"GET /v4/sources$"),
     Step("list of destinations", r"GET /v4/destinations$"),
-    Step("streams, before the start", r"GET /v4/sources/\d+/streams$"),
-    Step("start that Stitch has not seen", r"POST /v4/sources/\d+/sync$"),
-    Step("start that Stitch has carried out", r"POST /v4/sources/\d+/sync$", is_done=True),
+    Step("streams before the start", r"GET /v4/sources/\d+/streams$"),
+    Step("start that had no effect", r"POST /v4/sources/\d+/sync$"),
+    Step("start that took effect", r"POST /v4/sources/\d+/sync$", is_done=True),
     Step("source", r"GET /v4/sources/\d+$"),
-    Step("streams, during the wait", r"GET /v4/sources/\d+/streams$", first=2),
+    Step("streams during the wait", r"GET /v4/sources/\d+/streams$", first=2),
     Step("extractions", r"GET /v4/\d+/extractions\?page=1$"),
     Step("link to the extraction log", r"GET /v4/\d+/extractions/[^?]+$"),
     Step("extraction log", r"GET /[\d.]+\.sync\.[^?]+\?", host="log"),
@@ -70,18 +72,18 @@ STEPS = (
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong with a request.
+    """A way in which a request fails.
 
-    :param answer: from the request's URL, what the emulator is to `fail` with; or else
-    :param strike: answers in Stitch's place on a bare socket.
+    :param answer: returns the emulator's `fail` options for the URL of a request; or else
+    :param strike: responds instead of Stitch on a plain socket.
     """
 
     name: str
     answer: Callable[[str], dict[str, Any]] | None = None
     strike: Callable[[socket.socket, StitchEmulator], None] | None = None
-    is_silent: bool = False  #: nothing will come, so that nobody needs to wait for it in earnest
-    drips: bool = False  #: a second passes whenever the client looks whether it takes too long
-    precludes_work: bool = False  #: it says that Stitch has not done what was asked
+    is_silent: bool = False  #: no response follows, so the client need not wait for it in real time
+    drips: bool = False  #: a second passes each time the client checks its deadline
+    precludes_work: bool = False  #: it shows that the request had no effect
 
 
 def _status(status: int, **options: Any) -> Callable[[str], dict[str, Any]]:
@@ -95,24 +97,24 @@ def _reset(connection: socket.socket, _: StitchEmulator) -> None:
 
 def _hang(connection: socket.socket, stitch: StitchEmulator) -> None:
     stitch.advance(30)
-    while connection.recv(4096):  # until the client has gone
+    while connection.recv(4096):  # until the client disconnects
         continue
 
 
 def _drip(connection: socket.socket, _: StitchEmulator) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    while True:  # until the client has gone
+    while True:  # until the client disconnects
         connection.sendall(b" ")
-        time.sleep(0.0003)  # so that they come one by one, more or less
+        time.sleep(0.0003)  # so that the client receives them one by one, more or less
 
 
 ELSEWHERE = "http://127.0.0.1:{port}/elsewhere"  #: a host that must never see the token
 
 FAULTS = (
     Fault("Connection refused", precludes_work=True),
-    Fault("Connection reset within the body", strike=_reset),
-    Fault("No answer within `request_timeout`", strike=_hang, is_silent=True),
-    Fault("A byte a second", strike=_drip, drips=True),
+    Fault("Connection reset in the body", strike=_reset),
+    Fault("No response within `request_timeout`", strike=_hang, is_silent=True),
+    Fault("One byte per second", strike=_drip, drips=True),
     Fault(
         "429 with `Retry-After: 120`", _status(429, headers={"Retry-After": "120"}), precludes_work=True
     ),
@@ -127,49 +129,49 @@ FAULTS = (
         precludes_work=True,
     ),
     Fault("400 with an empty body", _status(400), precludes_work=True),
-    Fault("JSON that is cut off", _status(200, body=b'[{"id": 310442, "name": "gi')),
+    Fault("Truncated JSON", _status(200, body=b'[{"id": 310442, "name": "gi')),
     Fault("JSON of another type", _status(200, body=json.dumps("github").encode())),
     Fault("200 with an empty body", _status(200, body=b"")),
-    Fault("A body that is not the gzip it is said to be", _status(
+    Fault("Body that is not gzip, as its header claims", _status(
         200, body=b"this is none", headers={"Content-Encoding": "gzip"}
     )),
-    Fault("A redirect to itself", lambda url: {"status": 302, "headers": {"Location": url}}),
-    Fault("A redirect to another host", lambda _: {"status": 302, "headers": {"Location": ELSEWHERE}}),
-    Fault("10 MB of another body", _status(200, body=b'{"data": "' + b"x" * 10_000_000 + b'"}')),
+    Fault("Redirect to itself", lambda url: {"status": 302, "headers": {"Location": url}}),
+    Fault("Redirect to another host", lambda _: {"status": 302, "headers": {"Location": ELSEWHERE}}),
+    Fault("Unrelated body of 10 MB", _status(200, body=b'{"data": "' + b"x" * 10_000_000 + b'"}')),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What became of the task."""
+    """The outcome of a task."""
 
-    kind: str | None  #: the error's class; None: it has succeeded
+    kind: str | None  #: the error's class, or None if the task succeeded
     message: str
-    tries: int  #: of the request, that the fault struck
-    seconds: float  #: from the task's begin to its end
-    jobs: int  #: that Stitch has started for it
+    tries: int  #: attempts of the request that failed
+    seconds: float  #: from the start of the task to its end
+    jobs: int  #: started by Stitch for this task
 
     @property
     def outcome(self) -> str:
         if self.kind is None:
-            return "goes on"
-        if self.seconds > TIMEOUT * 3 / 4:  # there was no time left for another pause
+            return "succeeds"
+        if self.seconds > TIMEOUT * 3 / 4:  # another pause would not have fitted in
             when = "at the timeout"
         else:
             when = "at once" if self.tries == 1 else "after 5 tries"
         return f"`{self.kind}` {when}"
 
 
-class Bench:
-    """A Stitch, a socket that answers in its place, and a host that must not be told any secret."""
+class Trial:
+    """An emulator, a socket that responds instead of it, and a host that must not receive any secret."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
-        self.told_elsewhere = b""
+        self.sent_elsewhere = b""
         self._ports: dict[str, int] = {}
 
     @contextmanager
-    def set_up(self) -> Iterator[Bench]:
+    def set_up(self) -> Iterator[Trial]:
         with ExitStack() as stack:
             self.stitch = stack.enter_context(StitchEmulator(speed=1e-6))
             self.clock = EmulatedClock(self.stitch)
@@ -182,26 +184,26 @@ class Bench:
                 stack.enter_context(mock.patch(f"airflow_provider_stitch.{module}.time", self.clock))
             yield self
 
-    def _answer_elsewhere(self, connection: socket.socket, asked: bytes) -> None:
-        self.told_elsewhere += asked
+    def _answer_elsewhere(self, connection: socket.socket, request: bytes) -> None:
+        self.sent_elsewhere += request
         connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
     def try_out(self, step: Step, *, lasts: bool) -> Cell:
-        """Run a task whose request goes wrong once, or always."""
+        """Run a task with a request that fails once, or always."""
         account = self.stitch.add_account()
         source = account.add_source("github", streams=ROWS)
         account.plan_jobs(source, QUICK)
-        began, line = self.clock.time(), Line(self, step, lasts=lasts)
+        started_at, transport = self.clock.time(), FaultyTransport(self, step, lasts=lasts)
         with (
             StitchClient(account.access_token, base_url=self.stitch.url, monotonic=self._monotonic) as client,
-            mock.patch.object(HTTPAdapter, "send", line.send),
+            mock.patch.object(HTTPAdapter, "send", transport.send),
         ):
             kind, message = _run(client, self.clock)
         assert account.access_token not in message
-        assert account.access_token.encode() not in self.told_elsewhere
-        assert line.struck
-        told = _in_general_terms(message, self.stitch, account.client_id, source)
-        return Cell(kind, told, line.struck, self.clock.time() - began, len(account.jobs(source)))
+        assert account.access_token.encode() not in self.sent_elsewhere
+        assert transport.struck
+        text = _in_general_terms(message, self.stitch, account.client_id, source)
+        return Cell(kind, text, transport.struck, self.clock.time() - started_at, len(account.jobs(source)))
 
     def _monotonic(self) -> float:
         if self.fault.drips:
@@ -209,7 +211,7 @@ class Bench:
         return self.clock.time()
 
     def strikes(self, url: str, step: Step, method: str) -> int | None:
-        """Arrange the fault for the coming request. Return the port to which it goes, if not to Stitch's."""
+        """Arrange the fault for the next request; return its port if it is not the emulator's."""
         if self.fault.answer is None:
             return self._ports["raw" if self.fault.strike else "refused"]
         options = self.fault.answer(url)
@@ -225,10 +227,10 @@ class Bench:
 
 
 @dataclass
-class Line:
-    """The way to Stitch, on which a request goes wrong."""
+class FaultyTransport:
+    """The connection to Stitch, where one request fails."""
 
-    bench: Bench
+    trial: Trial
     step: Step
     lasts: bool
     seen: int = 0
@@ -237,18 +239,18 @@ class Line:
 
     @property
     def send(self) -> Callable[..., Any]:
-        """What stands in for `HTTPAdapter.send`."""
+        """The replacement of `HTTPAdapter.send`."""
 
         def send(adapter: HTTPAdapter, request: Any, **options: Any) -> Any:
             if not self._strikes(request):
                 return self.original(adapter, request, **options)
-            port = self.bench.strikes(request.url, self.step, request.method)
+            port = self.trial.strikes(request.url, self.step, request.method)
             if port is None:
                 return self.original(adapter, request, **options)
             if self.step.is_done:
                 self.original(adapter, request, **options).close()
             request.url = urlsplit(request.url)._replace(netloc=f"127.0.0.1:{port}").geturl()
-            if self.bench.fault.is_silent:
+            if self.trial.fault.is_silent:
                 options["timeout"] = (30, 0.01)
             return self.original(adapter, request, **options)
 
@@ -263,8 +265,8 @@ class Line:
         if self.seen < self.step.first or (self.struck and not self.lasts):
             return False
         self.struck += 1
-        if self.struck > FOR_EVER:
-            raise KeyboardInterrupt("The task goes on for ever.")
+        if self.struck > MAX_ATTEMPTS:
+            raise KeyboardInterrupt("The task does not end.")
         return True
 
 
@@ -277,7 +279,7 @@ class _TaskInstance:
 
 
 def _run(client: StitchClient, clock: EmulatedClock) -> tuple[str | None, str]:
-    """Run the task; return the kind and the text of its error."""
+    """Run the task; return the class name and the message of its error."""
     budget = RequestBudget(30, monotonic=clock.time)
 
     class InVirtualTime(StitchRunReplicationJobOperator):
@@ -301,7 +303,7 @@ def _run(client: StitchClient, clock: EmulatedClock) -> tuple[str | None, str]:
 
 @contextmanager
 def _listening(converse: Callable[[socket.socket, bytes], None]) -> Iterator[int]:
-    """Answer each connection on a port by what is given, with the request as its argument."""
+    """Listen on a free port, and call `converse` with each connection and its first request."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -317,7 +319,7 @@ def _listening(converse: Callable[[socket.socket, bytes], None]) -> Iterator[int
                 try:
                     converse(connection, connection.recv(65536))
                 except OSError:
-                    return  # the client has gone
+                    return  # the client has disconnected
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -327,13 +329,13 @@ def _listening(converse: Callable[[socket.socket, bytes], None]) -> Iterator[int
 
 
 def _in_general_terms(message: str, stitch: StitchEmulator, client_id: int, source: int) -> str:
-    """Replace what is another in each run."""
+    """Replace the values that differ between runs."""
     text = re.sub(rf"{client_id}\.{source}\.sync\.[0-9a-f-]+", "JOB", message)
     for ours, general in {
         stitch.url: "https://api.stitchdata.com",
         "log at 127.0.0.1": "log at HOST",
         "'127.0.0.1'": "'HOST'",
-        "(IncompleteRead)": "(Connection reset by peer)",  # as a slow reader sees it
+        "(IncompleteRead)": "(Connection reset by peer)",  # the same failure, if the client reads slowly
         str(client_id): "104857",
         str(source): "310442",
     }.items():
@@ -347,22 +349,22 @@ Row = tuple[Step, Cell, Cell]
 
 
 def rows_of(fault: Fault) -> list[Row]:
-    """Try a fault with each request: passing, and lasting."""
-    with Bench(fault).set_up() as bench:
+    """Try a fault with each request, once and permanently."""
+    with Trial(fault).set_up() as trial:
         return [
-            (step, bench.try_out(step, lasts=False), bench.try_out(step, lasts=True))
+            (step, trial.try_out(step, lasts=False), trial.try_out(step, lasts=True))
             for step in STEPS
             if not (step.is_done and fault.precludes_work)
         ]
 
 
 def section_of(fault: Fault, rows: list[Row]) -> str:
-    """Return what the page says of a fault: requests with the same outcome on a line, then the messages."""
+    """Return the page's section on a fault: a row per outcome with its requests, and then the messages."""
     messages: dict[str, int] = {}
     groups: dict[tuple[str, str], list[str]] = {}
     for step, passing, lasting in rows:
         groups.setdefault((_shown(passing, messages), _shown(lasting, messages)), []).append(step.name)
-    lines = ["| request | the fault passes | the fault stays |", "| --- | --- | --- |"]
+    lines = ["| request | the fault occurs once | the fault is permanent |", "| --- | --- | --- |"]
     for (once, always), names in groups.items():
         lines.append(f"| {'; '.join(names)} | {once} | {always} |")
     said = [f"{number}. {_as_code(message)}" for message, number in messages.items()]
@@ -372,9 +374,9 @@ def section_of(fault: Fault, rows: list[Row]) -> str:
 def _shown(cell: Cell, messages: dict[str, int]) -> str:
     if cell.kind is None:
         return cell.outcome
-    told = re.sub(r"(GET|POST) https:[^ :]*", "REQUEST", cell.message.replace("\n", " "))
-    told = re.sub("x{9,}", "x...", told)
-    return f"{cell.outcome} ({messages.setdefault(told, len(messages) + 1)})"
+    text = re.sub(r"(GET|POST) https:[^ :]*", "REQUEST", cell.message.replace("\n", " "))
+    text = re.sub("x{9,}", "x...", text)
+    return f"{cell.outcome} ({messages.setdefault(text, len(messages) + 1)})"
 
 
 def _as_code(message: str) -> str:
@@ -382,7 +384,7 @@ def _as_code(message: str) -> str:
 
 
 def sections_in(page: str) -> dict[str, str]:
-    """Return the sections of the page by the names of their faults."""
+    """Return the sections of the page, by the names of their faults."""
     return {part.partition("\n")[0]: f"## {part}" for part in re.split(r"(?m)^## ", page)[1:]}
 
 

@@ -1,7 +1,7 @@
-"""What has to be in the reference: every public name of the package, and an example on every page.
+"""What the reference must contain: every public name of the package, and an example on every page.
 
-The public names are what a module names in `__all__`, or else its public classes; and of the classes their
-public methods and properties. What overrides a name of Airflow's is Airflow's to document: it is left out.
+Public names are the names in a module's `__all__`, or else its public classes, and the public methods and
+properties of those classes. Overrides of Airflow's methods are left out, because Airflow documents them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import importlib
 import inspect
 import re
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch import get_provider_info
@@ -27,14 +28,17 @@ LIBRARY = (
     "connect.errors",
     "emulator",
 )
-# How the client makes objects of Stitch's answers, which the module's docstring tells of all.
+# How the client builds objects from responses; the module's docstring describes it once for all classes.
 NOT_FOR_USERS = frozenset({"from_json", "from_creation", "from_list", "within"})
+
+# Pages of the reference that list facts instead of names.
+WITHOUT_CODE = frozenset({"failure-modes", "glossary"})
 
 _EXAMPLE = re.compile(r"^(`{3,}python$|(`{3,}|:{3,})\{literalinclude\})", re.MULTILINE)
 
 
 def public_modules() -> list[str]:
-    """Return the modules that Airflow is told of, and those of the library."""
+    """Return the modules that the provider registers with Airflow, and those of the library."""
     info = get_provider_info()
     parts = [info[kind] for kind in ("hooks", "operators", "sensors", "triggers")]
     return [
@@ -44,9 +48,9 @@ def public_modules() -> list[str]:
 
 
 def public_names(modules: Iterable[str]) -> set[str]:
-    """Return the full names of what these modules offer: classes, functions, methods and properties.
+    """Return the full names of the public classes, functions, methods and properties of these modules.
 
-    What a class has from another public one is a name of that one.
+    A name that a class inherits from another public class belongs to that class.
     """
     by_path = dict(each for path in modules for each in offered(path))
     classes = {value for value in by_path.values() if inspect.isclass(value)}
@@ -60,12 +64,12 @@ def public_names(modules: Iterable[str]) -> set[str]:
 
 
 def without_docstring(modules: Iterable[str]) -> set[str]:
-    """Return those of the public names that have no docstring."""
+    """Return the public names that have no docstring."""
     return {name for name in public_names(modules) if not inspect.getdoc(found(name))}
 
 
 def offered(module: str) -> Iterator[tuple[str, Any]]:
-    """Yield what a module offers, by its full name: what `__all__` names, or else its public classes."""
+    """Yield full name and value of the names in `__all__`, or else of the module's public classes."""
     of = importlib.import_module(module)
     names = getattr(of, "__all__", None)
     if names is not None:
@@ -77,7 +81,7 @@ def offered(module: str) -> Iterator[tuple[str, Any]]:
 
 
 def undescribed_arguments(modules: Iterable[str]) -> set[str]:
-    """Return the arguments of Airflow's tasks that no docstring of their class or its bases describes."""
+    """Return the arguments of operators and sensors that no docstring of the class or its bases describes."""
     return {
         f"{path}.{kind.__name__}({argument})"
         for path in modules
@@ -88,12 +92,19 @@ def undescribed_arguments(modules: Iterable[str]) -> set[str]:
 
 
 def pages_without_example(pages: Mapping[str, str]) -> set[str]:
-    """Return those of the pages, given by name, whose text has neither Python code nor a file of it."""
-    return {name for name, text in pages.items() if not _EXAMPLE.search(text)}
+    """Return the names of the pages whose text contains neither Python code nor an included Python file.
+
+    :param pages: text by page name, with or without folder and suffix
+    """
+    return {
+        name
+        for name, text in pages.items()
+        if Path(name).stem not in WITHOUT_CODE and not _EXAMPLE.search(text)
+    }
 
 
 def _members(kind: type, others: set[type]) -> set[str]:
-    # A task's methods are called by Airflow, and what tasks share is in a module that is not public.
+    # Airflow calls a task's methods, and the code that tasks share is in a private module.
     if any(base.__name__ in ("BaseOperator", "BaseTrigger") for base in kind.__mro__):
         return set()
     foreign = [base for base in kind.__mro__ if not base.__module__.startswith(PACKAGE)]
@@ -114,9 +125,9 @@ def _is_method(value: object) -> bool:
 
 
 def found(name: str) -> Any:
-    """Return what has this full name.
+    """Return the object with this full name.
 
-    :raises LookupError: nothing has.
+    :raises LookupError: if there is none.
     """
     parts = name.split(".")
     for cut in range(len(parts), 0, -1):

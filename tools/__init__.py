@@ -1,0 +1,1 @@
+"""Commands for maintainers: they check prose, and draw and write parts of the documentation."""

@@ -1,0 +1,323 @@
+"""Count habits of English that make text hard to read, and fail if an area has too many of them.
+
+`make lint` runs this module as `python -m tools.prose_check`. It reads the areas and their limits from
+`[tool.prose]` in pyproject.toml, and counts habits per 1,000 words of docstrings, comments, messages, test
+names and Markdown pages. Code in backquotes and code blocks do not count.
+
+`python -m tools.prose_check --list PATH ...` prints each occurrence instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import io
+import re
+import sys
+import tokenize
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+ROOT = Path(__file__).parents[1]
+
+#: Folders with files that are generated or installed.
+SKIPPED_FOLDERS = frozenset({"_build", "__pycache__", ".venv"})
+
+#: A string with fewer words is a name or a key, not a message.
+MIN_MESSAGE_WORDS = 4
+#: A string with more lines is a script or a sample document.
+MAX_MESSAGE_LINES = 3
+
+
+@dataclass(frozen=True)
+class Habit:
+    """A habit of writing, and how to write instead."""
+
+    name: str
+    pattern: re.Pattern[str]
+    instead: str
+
+
+def _habit(name: str, pattern: str, instead: str) -> Habit:
+    # A line may break at any space of a phrase.
+    return Habit(name, re.compile(pattern.replace(" ", r"\s"), re.MULTILINE), instead)
+
+
+# The start of a sentence: of a passage or line, or after a sentence, colon or semicolon.
+_START = r"(?:^|(?<=[.:;!?] ))"
+
+# Things that act in this project. None of them is a person.
+_THING = (
+    r"(?:account|client|emulator|hook|job|list|log|operator|page|poller|process|request|sensor|source|stream|"
+    r"task|trigger|triggerer|waiter|worker)s?"
+)
+
+HABITS = (
+    # Objects act in this project. A pronoun for a person hides which one: the task, the poller, the worker?
+    # "Users who ..." is fine, and so is the question "Who ...?".
+    _habit(
+        "a person for a thing",
+        r"\b(?:[Ww]hoever|[Nn]obody|[Ss]omebody|[Aa]nybody|[Ee]verybody)\b"
+        rf"|\b(?:all|many|others|those|{_THING}) who\b|{_START}Who\b(?![^.?]*\?)",
+        "name the object that acts: the task, the poller, Stitch",
+    ),
+    # A log contains a line and a response has a status; neither speaks. "Tell Airflow ..." is an instruction.
+    _habit(
+        "things that `tell`",
+        r"\b(?:[Tt]old|[Tt]ells?|[Tt]elling)\b(?! (?:Airflow|Stitch)\b)",
+        "contains, returns, reports, records, logs",
+    ),
+    # Long relative clauses make a reader go back to the noun. Two sentences are easier.
+    _habit(
+        "`of which`, `whose`",
+        r"\b(?:about|at|by|for|from|in|of|on|to|with) (?:which|whom)\b|\b[Ww]hose\b",
+        "two sentences, or `that`, or `its`",
+    ),
+    # `Of two streams of one name ...` puts the topic before the subject.
+    _habit("fronted `Of`", rf"{_START}Of (?!course\b)", "if two streams share a name ..."),
+    # `What fails alone must not ...` has a clause as its subject. Questions are fine.
+    _habit(
+        "a clause as subject",
+        rf"{_START}(?:What|Whatever|Whichever) (?![^.?]*\?)",
+        "start with a noun: a request that fails",
+    ),
+    # A number is a number. "So long that ..." and "so long as" are ordinary English.
+    _habit(
+        "`so many`",
+        r"\b[Ss]o (?:few|large|long|many|much|often)\b(?! (?:as|that)\b)",
+        "this number of, up to n, n seconds",
+    ),
+    # Adverbs that today's technical English does not use, or that add nothing.
+    _habit(
+        "`anew`, `meanwhile`",
+        r"\b(?:[Aa]new|[Mm]eanwhile|[Tt]hereby|[Ii]n vain|[Aa]ll the same|[Bb]y (?:itself|themselves)|"
+        r"of (?:its|their) own)\b",
+        "again, separate, automatically; or leave it out",
+    ),
+    # `For` as a conjunction reads as a preposition until the verb follows.
+    _habit(
+        "`for` as because",
+        r"[,;] for (?:it|they|he|she|we|there|this|these|nobody|nothing|otherwise|then|only|such|no \w+)\b"
+        r"|[,;] for (?:a|an|each|its|one|our|some|the|their|those) (?:[\w-]+ ){1,2}"
+        r"(?:are|can|cannot|do|does|has|have|is|may|must|was|were|will)\b",
+        "because",
+    ),
+    # `A log that can't be had` is a log that is not available.
+    _habit("`can be had`", r"\b(?:be|is|are) had\b", "is available, can be read"),
+    # A status request has a name: a poll. "Looks like" and "look up" are ordinary English.
+    _habit(
+        "`look` for poll",
+        r"\b[Ll]ook(?:s|ed|ing)?\b(?! (?:like|up)\b)",
+        "poll, check, read, see",
+    ),
+    # People `mend` clothes, and fix defects.
+    _habit("`mend`", r"\b[Mm]end(?:s|ed|ing)?\b", "fix, resolve"),
+    # `The time is that of the job`: repeat the noun, or use the possessive.
+    _habit("`that of`", r"\b(?:[Tt]hat|[Tt]hose) of\b", "the job's, or repeat the noun"),
+    # `A response that is none`, `it is no job`: state the defect.
+    _habit(
+        "`is none`, `is no`",
+        r"\b(?:am|are|be|been|is|was|were) (?:no|none)\b(?! (?:longer|more)\b)",
+        "is not a, is missing, has no",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A text that people read, and its place."""
+
+    path: Path
+    line: int
+    text: str
+
+    def words(self) -> int:
+        return len(self.text.split())
+
+    def hits(self) -> Iterator[tuple[Habit, re.Match[str]]]:
+        """Yield each occurrence of a habit."""
+        for habit in HABITS:
+            for match in habit.pattern.finditer(self.text):
+                yield habit, match
+
+
+@dataclass(frozen=True)
+class Area:
+    """A part of the project with a common limit, from `[tool.prose]`."""
+
+    name: str
+    paths: tuple[Path, ...]
+    limit: float  #: habits per 1,000 words
+
+
+@dataclass(frozen=True)
+class Count:
+    """The number of words of an area, and how often each habit occurs in them."""
+
+    words: int
+    habits: Counter[str]
+
+    @property
+    def per_thousand(self) -> float:
+        return 1000 * sum(self.habits.values()) / max(self.words, 1)
+
+
+def areas_in(pyproject: Path) -> list[Area]:
+    """Return the areas that a pyproject.toml lists, with paths relative to its folder."""
+    table: dict[str, dict[str, Any]] = tomllib.loads(pyproject.read_text(encoding="utf-8"))["tool"]["prose"]
+    return [
+        Area(name, tuple(pyproject.parent / path for path in entry["paths"]), float(entry["limit"]))
+        for name, entry in table.items()
+    ]
+
+
+def count(paths: Iterable[Path]) -> Count:
+    """Count words and habits in files and folders."""
+    words, habits = 0, Counter[str]()
+    for passage in passages(paths):
+        words += passage.words()
+        habits.update(habit.name for habit, _ in passage.hits())
+    return Count(words, habits)
+
+
+def passages(paths: Iterable[Path]) -> Iterator[Passage]:
+    """Yield the passages of all Python modules and Markdown pages in files and folders.
+
+    :raises FileNotFoundError: if a path does not exist, so that a renamed folder is not left out by accident.
+    """
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(f"{path} does not exist. Fix the path, or the area in [tool.prose].")
+        found = sorted([*path.rglob("*.py"), *path.rglob("*.md")]) if path.is_dir() else [path]
+        for file in found:
+            if not SKIPPED_FOLDERS & set(file.parts):
+                yield from _page(file) if file.suffix == ".md" else _module(file)
+
+
+def _page(path: Path) -> Iterator[Passage]:
+    return _paragraphs(path, _lines_outside_blocks(path.read_text(encoding="utf-8")))
+
+
+def _lines_outside_blocks(text: str) -> Iterator[tuple[int, str]]:
+    """Yield number and text of the lines with prose: not blank, and outside of code blocks and directives."""
+    fence = ""  # of the block around the current line
+    for number, line in enumerate(text.splitlines(), 1):
+        mark = re.match(r"\s*(`{3,}|:{3,})", line)
+        if mark and (not fence or mark[1] == fence):
+            fence = "" if fence else mark[1]
+        elif not fence and line.strip():
+            yield number, line
+
+
+def _paragraphs(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[Passage]:
+    """Yield lines with consecutive numbers as one passage, so that a sentence stays whole."""
+    first, texts = 0, list[str]()
+    for number, text in lines:
+        if texts and number != first + len(texts):
+            yield Passage(path, first, _without_code("\n".join(texts)))
+            texts = []
+        first = first if texts else number
+        texts.append(text)
+    if texts:
+        yield Passage(path, first, _without_code("\n".join(texts)))
+
+
+def _module(path: Path) -> Iterator[Passage]:
+    source = path.read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    yield from _docstrings(path, tree)
+    yield from _paragraphs(path, _comments(source))
+    yield from _messages(path, tree)
+    yield from _test_names(path, tree)
+
+
+def _docstrings(path: Path, tree: ast.Module) -> Iterator[Passage]:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            text = ast.get_docstring(node)
+            if text:
+                yield Passage(path, node.body[0].lineno, _without_code(text))
+
+
+def _comments(source: str) -> Iterator[tuple[int, str]]:
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string.lstrip("#: ")
+
+
+def _messages(path: Path, tree: ast.Module) -> Iterator[Passage]:
+    """Yield the strings that may be messages, with `{}` for each value that an f-string inserts."""
+    skipped = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            skipped |= {id(part) for part in node.values}
+            parts = [str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values]
+            text = "".join(parts)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
+            text = node.value
+        else:
+            continue
+        if len(text.split()) >= MIN_MESSAGE_WORDS and len(text.splitlines()) <= MAX_MESSAGE_LINES:
+            yield Passage(path, node.lineno, _without_code(text))
+
+
+def _test_names(path: Path, tree: ast.Module) -> Iterator[Passage]:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_"):
+            yield Passage(path, node.lineno, node.name.removeprefix("test_").replace("_", " ").capitalize())
+
+
+def _without_code(text: str) -> str:
+    return re.sub(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", _placeholder, text, flags=re.DOTALL)
+
+
+def _placeholder(code: re.Match[str]) -> str:
+    return "code" + "\n" * code[0].count("\n")
+
+
+def check(areas: Iterable[Area]) -> list[str]:
+    """Print the figure of each area, and return a message for each area above its limit."""
+    messages = []
+    for area in areas:
+        found = count(area.paths)
+        most = ", ".join(f"{name} {number}" for name, number in found.habits.most_common(4))
+        figures = f"{found.per_thousand:.1f} habits per 1,000 words (limit {area.limit})"
+        print(f"{area.name}: {figures}{f': {most}' if most else ''}")
+        if found.per_thousand > area.limit:
+            paths = " ".join(str(path.relative_to(ROOT)) for path in area.paths if path.is_relative_to(ROOT))
+            messages.append(
+                f"{area.name} has {figures}. Rewrite the sentences that "
+                f"`python -m tools.prose_check --list {paths}` prints; do not raise the limit."
+            )
+    return messages
+
+
+def main(arguments: Sequence[str] | None = None, pyproject: Path = ROOT / "pyproject.toml") -> int:
+    """Check all areas, or list the habits in some files; return the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--list", nargs="+", type=Path, metavar="PATH", help="print each habit in PATH")
+    options = parser.parse_args(arguments)
+    if options.list:
+        for passage in passages(options.list):
+            for habit, match in passage.hits():
+                line = passage.line + passage.text.count("\n", 0, match.start())
+                print(f"{passage.path}:{line}: {match[0].strip()!r} ({habit.name}): {habit.instead}")
+        return 0
+    messages = check(areas_in(pyproject))
+    for message in messages:
+        print(message, file=sys.stderr)
+    return 1 if messages else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
