@@ -17,7 +17,7 @@ from airflow_provider_stitch.connect.errors import (
 )
 from airflow_provider_stitch.connect.transport import pause_before_retry
 from airflow_provider_stitch.replication.budget.client_limiter import run_with_acquired_request
-from airflow_provider_stitch.replication.budget.limiter import RequestBudget, shared_budget
+from airflow_provider_stitch.replication.budget.limiter import RequestBudget, account_budget
 from airflow_provider_stitch.replication.polling.backoff import is_transient
 from airflow_provider_stitch.replication.polling.concurrency import places
 from airflow_provider_stitch.replication.polling.log_throttle import PROGRESS_LOG
@@ -137,7 +137,7 @@ class AccountSession:
         """The budget of this account, shared by all its readers, once this is open."""
         # A client with a new token may have another number of requests, too.
         if self._budget is None or self._budget_client not in (None, self.client):
-            self._budget = shared_budget(
+            self._budget = account_budget(
                 self.account,
                 self.client.requests_per_10_minutes,
                 self._budget_folder,
