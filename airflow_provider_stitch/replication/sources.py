@@ -60,7 +60,7 @@ def _candidates(sources: Sequence[Source], name: str) -> str:
         candidates = {source.id: source for source in sorted(sources, key=lambda source: source.id)}
     shown = list(candidates.values())[:MAX_CANDIDATES]
     others = len(sources) - len(shown)
-    return f"Its sources are: {_describe(shown)}{f' and {others} more' if others else ''}."
+    return f"It has: {_describe(shown)}{f' and {others} more' if others else ''}."
 
 
 def _describe(sources: Sequence[Source]) -> str:
