@@ -119,8 +119,8 @@ class JobStart(StitchTask):
             )
 
     async def _check_that_it_can_start(self, source: Source, reader: AccountSession) -> None:
-        from airflow_provider_stitch.replication.rules.loading import select_streams
         from airflow_provider_stitch.replication.rules.preconditions import start_blocker
+        from airflow_provider_stitch.replication.rules.streams import select_streams
 
         client = reader.client
         why_not = start_blocker(source, await reader.ask(client.list_destinations))

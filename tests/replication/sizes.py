@@ -29,9 +29,9 @@ from airflow_provider_stitch.replication.rules.evaluate import evaluate
 from airflow_provider_stitch.replication.rules.goal import Goal
 from airflow_provider_stitch.replication.rules.observations import Observations
 from airflow_provider_stitch.replication.waiter import Outcome, Waiter
+from simulated_stitch.large_account import AT, LargeAccount, extraction_of, load_of, loads_by_stream_name
 from simulated_stitch.virtual_time import START, VirtualClock, VirtualLoop, run
 from tests.support.builders import OURS, SOURCE_ID, extraction, job_name
-from tests.support.large_lists import AT, LongLists, extraction_of, load_of, loads_by_stream_name
 
 DAY = 86_400.0
 SCRIPTS = {
@@ -87,7 +87,7 @@ class Account:
         return run(self.loop, story())
 
 
-class Jobs(LongLists):
+class Jobs(LargeAccount):
     """Each source has one job, which is listed when it has ended."""
 
     def __init__(self, ends: dict[int, float]) -> None:
@@ -209,7 +209,7 @@ def load_among_many(number: int = 100_000) -> dict[str, Any]:
     """The loads of one source, searched in a list of as many."""
     sources = [f"source_{each:05d}" for each in range(number // 100)]
     listed = loads_by_stream_name(sources, [f"stream_{each:02d}" for each in range(100)])
-    account = Account(LongLists(loads=listed))
+    account = Account(LargeAccount(loads=listed))
     wanted = [((f"stream_{each:02d}",), 1) for each in (7, 42, 99)]
 
     async def story() -> Any:
@@ -218,7 +218,7 @@ def load_among_many(number: int = 100_000) -> dict[str, Any]:
         return await reader.told(want, until=None)
 
     told = account.run(story)
-    return {"found": len(told.value), "limited_requests": len(account.client.asked)}
+    return {"found": len(told.value), "limited_requests": len(account.client.requests)}
 
 
 def streams(number: int = 10_000) -> dict[str, Any]:

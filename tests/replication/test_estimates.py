@@ -224,7 +224,7 @@ def test_an_old_load_error_is_looked_at_twice_within_five_minutes():
     """Half-way, and when it has lasted for as long as decides. Before that it may clear at any time."""
     broken = load("commits", None, error="disk full")
     known = KNOWN.with_loads([broken], at("06:00:10"))
-    known = replace(known, load_errors={"commits": replace(known.load_errors["commits"], clear_at=None)})
+    known = replace(known, load_errors={"commits": replace(known.load_errors["commits"], last_clear_at=None)})
     the_goal = goal("loading", streams=("commits",))
 
     def done_by(known: Observations) -> float:

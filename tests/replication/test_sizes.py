@@ -17,12 +17,11 @@ from airflow_provider_stitch.connect.objects import Load, Page, Stream
 from airflow_provider_stitch.emulator import EmulatedStream, Flush, JobPlan, LoadError
 from airflow_provider_stitch.replication.rules.evaluate import evaluate
 from airflow_provider_stitch.replication.rules.goal import Goal
-from airflow_provider_stitch.replication.rules.loading import select_streams
 from airflow_provider_stitch.replication.rules.observations import Observations
-from airflow_provider_stitch.replication.rules.streams import MAX_NAMES, join_names
+from airflow_provider_stitch.replication.rules.streams import MAX_NAMES, join_names, select_streams
+from simulated_stitch.large_account import AT, load_of
 from tests.replication import sizes
 from tests.support.builders import OURS, SOURCE_ID, extraction
-from tests.support.large_lists import AT, load_of
 
 #: Characters that the text of an error may have: it travels through Airflow's database.
 LONGEST_MESSAGE = 100_000

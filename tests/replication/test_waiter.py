@@ -183,7 +183,7 @@ def test_a_job_overtaken_and_without_a_log_is_an_error_and_no_guess(stitch, wait
     ours = stitch.complete_job(github, seconds_ago=2000, log=LogPlan(available=False))
     stitch.complete_job(github, seconds_ago=1000)
 
-    with pytest.raises(JobOutcomeUnknown, match="can't be told"):
+    with pytest.raises(JobOutcomeUnknown, match="is unknown"):
         waiter.wait(waiter.goal(github, ours.job_name, "extraction")).raise_for_error()
 
 
@@ -340,8 +340,8 @@ def test_without_a_log_the_selected_streams_are_waited_for(stitch, waiter, githu
         "commits": None,
         "pulls": None,
     }
-    assert any("not known which streams had rows" in line for line in waiter.warned)
-    assert any("Saw no load of issues" in line for line in waiter.warned)
+    assert any("streams that had rows are unknown" in line for line in waiter.warned)
+    assert any("Found no load of issues" in line for line in waiter.warned)
 
 
 def test_a_stream_is_not_mistaken_for_a_deselected_one_of_its_name_on_another_page(stitch, waiter):
@@ -692,7 +692,7 @@ def test_a_log_host_that_never_hands_out_the_log_is_given_up(stitch, waiter, git
     outcome = waiter.replicate(github)
 
     assert outcome.error is None
-    assert any("not known which streams had rows" in line for line in waiter.warned)
+    assert any("streams that had rows are unknown" in line for line in waiter.warned)
     assert stitch.busiest_window() <= 30
 
 

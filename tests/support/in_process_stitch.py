@@ -1,7 +1,7 @@
-"""The emulated Stitch in an event loop's virtual time, with nothing but the socket left out.
+"""The emulator in the virtual time of an event loop, without sockets.
 
-Requests are made by the real client and answered by the emulator's HTTP application. They go straight in, so
-that thousands take seconds, and take as long as the story wants them to.
+The real client calls the emulator's HTTP application directly, so thousands of requests take seconds. The
+scenario determines their latency in virtual time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ API, LOGS = 8001, 8002
 
 
 class InProcessStitch(StitchEmulator):
-    """A Stitch whose time is an event loop's, to be asked in that loop only."""
+    """An emulator with the time of an event loop. It accepts requests from that loop only."""
 
     def __init__(self, loop: VirtualLoop, quirks: Quirks) -> None:
         super().__init__(start=START, quirks=quirks)
@@ -37,18 +37,18 @@ class InProcessStitch(StitchEmulator):
         self._world.clock = Clock(START, 1.0, loop.time)
         self._front.log_port = LOGS
         self._front.log_url = f"http://127.0.0.1:{LOGS}"
-        self.latency: Callable[[], float] = lambda: 0.0  #: seconds that each next request takes
+        self.latency: Callable[[], float] = lambda: 0.0  #: called per request; returns its virtual seconds
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{API}"
 
     def patch_transport(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Let all clients of this process ask this Stitch."""
+        """Redirect the requests of all clients in this process to this emulator."""
         monkeypatch.setattr(_sessions.Session, "get_adapter", lambda session, url: _InProcessAdapter(self))
 
-    def answer(self, request: requests.PreparedRequest) -> HTTPResponse | None:
-        """Answer a request; None: the connection is cut before an answer."""
+    def respond(self, request: requests.PreparedRequest) -> HTTPResponse | None:
+        """Return the response to a request, or None if the connection is cut before it."""
         self._loop.latency = self.latency()
         url = urlsplit(str(request.url))
         body = request.body.encode() if isinstance(request.body, str) else request.body or b""
@@ -65,16 +65,16 @@ class InProcessStitch(StitchEmulator):
             "server": ("127.0.0.1", url.port),
             "state": {"transport": _Transport()},
         }
-        came = [{"type": "http.request", "body": body, "more_body": False}]
+        messages = [{"type": "http.request", "body": body, "more_body": False}]
         sent: list[dict[str, Any]] = []
 
         async def receive() -> dict[str, Any]:
-            return came.pop(0) if came else {"type": "http.disconnect"}
+            return messages.pop(0) if messages else {"type": "http.disconnect"}
 
         async def send(message: dict[str, Any]) -> None:
             sent.append(message)
 
-        _run_at_once(self._front(scope, receive, send))
+        _run_synchronously(self._front(scope, receive, send))
         if not sent:
             return None
         headers = HTTPHeaderDict((name.decode(), value.decode()) for name, value in sent[0]["headers"])
@@ -94,10 +94,10 @@ class _InProcessAdapter(HTTPAdapter):
         self._stitch = stitch
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
-        answer = self._stitch.answer(request)
-        if answer is None:
+        response = self._stitch.respond(request)
+        if response is None:
             raise requests.ConnectionError("The connection was cut.", request=request)
-        return self.build_response(request, answer)
+        return self.build_response(request, response)
 
 
 class _Transport(asyncio.Transport):
@@ -105,10 +105,10 @@ class _Transport(asyncio.Transport):
         return
 
 
-def _run_at_once(work: Coroutine[Any, Any, None]) -> None:
-    """Run what never waits for anything but its turn."""
+def _run_synchronously(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine that never waits for I/O or time."""
     try:
         while True:
-            work.send(None)
+            coroutine.send(None)
     except StopIteration:
         return

@@ -1,6 +1,6 @@
-"""Stories of an account: what runs in it, what comes in between, and who waits for what.
+"""Scenarios of an account: its jobs, the waiters, and the events that disturb them.
 
-A story is plain data; `tell` lets it happen, in virtual time, and returns what became of each who waited.
+A scenario is plain data. `run_scenario` executes it in virtual time and returns the result of each waiter.
 """
 
 from __future__ import annotations
@@ -27,151 +27,158 @@ if TYPE_CHECKING:
     import pytest
 
 STREAMS = ("alpha", "beta", "gamma")
-"""Every source has these. What a job flushes of each is in its plan."""
+"""The streams of every source. The plan of a job determines what it flushes of each."""
 
 SIXTY_DAYS = 60 * 86_400.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a source. It begins so many seconds after the one before has ended."""
+    """A job of a source. It starts `delay` seconds after the previous job has ended."""
 
-    after: float
+    delay: float
     plan: JobPlan
-    stopped_after: float | None = None  #: seconds after which another user stops it, if it still runs
+    stopped_after: float | None = None  #: seconds after which another user stops it if it is still running
 
     @property
-    def whole(self) -> float:
-        """For how many seconds it runs if nobody stops it."""
-        whole = self.plan.discovery_seconds
+    def full_duration(self) -> float:
+        """Its duration in seconds, if it is not stopped."""
+        seconds = self.plan.discovery_seconds
         if not self.plan.discovery_exit_status or self.plan.terminated:
-            whole += self.plan.tap_seconds + self.plan.target_seconds
-        return whole
+            seconds += self.plan.tap_seconds + self.plan.target_seconds
+        return seconds
 
     @property
-    def lasts(self) -> float:
-        """For how many seconds it runs."""
-        return self.whole if self.stopped_after is None else min(self.whole, self.stopped_after)
+    def duration(self) -> float:
+        """Its duration in seconds."""
+        if self.stopped_after is None:
+            return self.full_duration
+        return min(self.full_duration, self.stopped_after)
 
     @property
     def is_stopped(self) -> bool:
-        return self.stopped_after is not None and self.stopped_after < self.whole
+        return self.stopped_after is not None and self.stopped_after < self.full_duration
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """Somebody waits for a phase of a source's job."""
+class WaiterPlan:
+    """A task that waits for a phase of a source's job."""
 
     source: int
     job: int
     phase: Any
-    begins: float = 0.0  #: seconds after the job's beginning
-    told_by: str = "name"  #: how the job is told: or by an `instant`, or as the one `running`
+    delay: float = 0.0  #: seconds from the start of the job to the start of the wait
+    identified_by: str = (
+        "name"  #: how the goal identifies the job: by `name`, by an `instant`, or as `running`
+    )
     poll_interval: float | None = None
     streams: tuple[str, ...] | None = None
-    restarts: tuple[float, ...] = ()  #: each so many seconds later it is cancelled and begun anew
+    restarts: tuple[float, ...] = ()  #: seconds after which the wait is cancelled and started again, in turn
     token: int = 0
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that comes in between."""
+    """A disturbance. `_ScenarioRunner.apply` lists the kinds."""
 
-    at: float  #: seconds after the story's beginning
-    what: str  #: see `_Teller.happen`
-    lasts: float = 0.0
-    number: float = 0.0
+    at: float  #: seconds from the start of the scenario
+    kind: str
+    duration: float = 0.0
+    value: float = 0.0
     source: int = 0
 
 
 @dataclass(frozen=True)
-class Story:
+class Scenario:
     sources: tuple[tuple[Job, ...], ...]
-    waitings: tuple[Waiting, ...]
+    waiters: tuple[WaiterPlan, ...]
     events: tuple[Event, ...] = ()
-    others: int = 0  #: sources that ran before, so that the lists are long
+    other_sources: int = 0  #: sources with earlier jobs, which make the lists long
     quirks: Quirks = field(default_factory=Quirks)
-    enforced: bool = False  #: Stitch refuses what is beyond the limit
-    latency: float = 0.0  #: seconds that a request takes at most
+    enforce_limit: bool = False  #: whether Stitch rejects requests beyond the rate limit
+    max_latency: float = 0.0  #: seconds
     seed: int = 0
 
 
 @dataclass
-class TaskEndOptions:
-    """What became of somebody who waited. Times are seconds after the story's beginning."""
+class WaiterResult:
+    """The result of one waiter. Times are seconds from the start of the scenario."""
 
-    waiting: Waiting
+    plan: WaiterPlan
     goal: Goal
-    began: float
-    ended: float
-    outcome: Outcome | None  #: None: it still waits
+    started_at: float
+    ended_at: float
+    outcome: Outcome | None  #: None while it is waiting
 
 
 @dataclass
-class QueryResult:
-    """A story that was told."""
+class ScenarioResult:
+    """The result of a scenario."""
 
-    story: Story
+    scenario: Scenario
     stitch: InProcessStitch
-    ids: list[int]
-    began: list[list[float]]  #: of each source's jobs
-    endings: list[TaskEndOptions]
+    source_ids: list[int]
+    job_starts: list[list[float]]  #: by source, then by job
+    waiters: list[WaiterResult]
 
 
-def tell(story: Story, monkeypatch: pytest.MonkeyPatch, *, patience: float) -> QueryResult:
-    """Let a story happen, until nobody waits any more or, when all is over, for so many seconds."""
+def run_scenario(scenario: Scenario, monkeypatch: pytest.MonkeyPatch, *, timeout: float) -> ScenarioResult:
+    """Execute a scenario until all waiters have finished.
+
+    :param timeout: seconds after the last job and event at which the scenario ends in any case.
+    """
     loop = VirtualLoop()
-    random.seed(story.seed)  # what waits pauses by chance
-    teller = _Teller(story, loop, monkeypatch)
-    run(loop, teller.tell(patience))
-    return QueryResult(story, teller.stitch, teller.ids, teller.began, teller.endings)
+    random.seed(scenario.seed)  # for the jitter of retries
+    runner = _ScenarioRunner(scenario, loop, monkeypatch)
+    run(loop, runner.run(timeout))
+    return ScenarioResult(scenario, runner.stitch, runner.source_ids, runner.job_starts, runner.results)
 
 
-class _Teller:
-    def __init__(self, story: Story, loop: VirtualLoop, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.story = story
+class _ScenarioRunner:
+    def __init__(self, scenario: Scenario, loop: VirtualLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.scenario = scenario
         self.loop = loop
         self.clock = VirtualClock(loop)
-        self.stitch = InProcessStitch(loop, replace(story.quirks))
+        self.stitch = InProcessStitch(loop, replace(scenario.quirks))
         self.stitch.patch_transport(monkeypatch)
-        self.stitch.enforce_limit(story.enforced)
+        self.stitch.enforce_limit(scenario.enforce_limit)
         self.stitch.add_token("ac_other")
-        chance = random.Random(story.seed)
-        self.stitch.latency = lambda: chance.uniform(0, story.latency)
+        rng = random.Random(scenario.seed)
+        self.stitch.latency = lambda: rng.uniform(0, scenario.max_latency)
         self.budget = RequestBudget(monotonic=loop.time)
         self.clients = [
             StitchClient(token, base_url=self.stitch.url, client_id=self.stitch.client_id)
             for token in (self.stitch.access_token, "ac_other")
         ]
-        self.ids = [310_000 + 100 * number for number in range(len(story.sources))]
-        self.began: list[list[float]] = [[] for _ in story.sources]
-        self.endings: list[TaskEndOptions] = []
+        self.source_ids = [310_000 + 100 * number for number in range(len(scenario.sources))]
+        self.job_starts: list[list[float]] = [[] for _ in scenario.sources]
+        self.results: list[WaiterResult] = []
         self.restarted = asyncio.Event()
 
-    async def tell(self, patience: float) -> None:
-        self._add_others(self.story.others, seconds_ago=7200.0)
-        for event in self.story.events:
-            if event.what == "go":
-                self._add_others(int(event.number), seconds_ago=SIXTY_DAYS - event.at)
-        for number, source_id in enumerate(self.ids):
+    async def run(self, timeout: float) -> None:
+        self._add_other_sources(self.scenario.other_sources, seconds_ago=7200.0)
+        for event in self.scenario.events:
+            if event.kind == "records expire":
+                self._add_other_sources(int(event.value), seconds_ago=SIXTY_DAYS - event.at)
+        for number, source_id in enumerate(self.source_ids):
             self.stitch.add_source(
                 f"shop_{number}", streams=dict.fromkeys(STREAMS, EmulatedStream(rows=1)), source_id=source_id
             )
-        jobs = [self._run_jobs(number, jobs) for number, jobs in enumerate(self.story.sources)]
-        events = [self._happens(event) for event in self.story.events]
-        waiters = [asyncio.ensure_future(self._wait(each)) for each in self.story.waitings]
+        jobs = [self._run_jobs(number, jobs) for number, jobs in enumerate(self.scenario.sources)]
+        events = [self._run_event(event) for event in self.scenario.events]
+        waiters = [asyncio.ensure_future(self._wait(plan)) for plan in self.scenario.waiters]
         await asyncio.gather(*jobs, *events)
-        await asyncio.wait(waiters, timeout=patience)
+        await asyncio.wait(waiters, timeout=timeout)
         for waiter in waiters:
             if waiter.done():
                 waiter.result()
 
     # --- The account ------------------------------------------------------------------------------------
 
-    def _add_others(self, number: int, *, seconds_ago: float) -> None:
-        """Add sources before, between and after those of the story."""
-        known = len(self.stitch._account.sources)
-        for index in range(known, known + number):
+    def _add_other_sources(self, number: int, *, seconds_ago: float) -> None:
+        """Add sources with ids before, between and after those of the scenario."""
+        existing = len(self.stitch._account.sources)
+        for index in range(existing, existing + number):
             source_id = (300_000 if index % 2 else 310_001 + index // 400 * 100) + index
             streams = dict.fromkeys(("aardvarks", *STREAMS)[index % 3 : index % 3 + 2], 1)
             self.stitch.add_source(f"other_{index * 7919 % 10_007}", streams=streams, source_id=source_id)
@@ -179,97 +186,98 @@ class _Teller:
 
     async def _run_jobs(self, number: int, jobs: tuple[Job, ...]) -> None:
         for job in jobs:
-            await asyncio.sleep(job.after)
-            self.stitch.start_job(self.ids[number], job.plan)
-            self.began[number].append(self.loop.time())
-            await asyncio.sleep(job.lasts)
+            await asyncio.sleep(job.delay)
+            self.stitch.start_job(self.source_ids[number], job.plan)
+            self.job_starts[number].append(self.loop.time())
+            await asyncio.sleep(job.duration)
             if job.is_stopped:
-                self.stitch.stop_job(self.ids[number])
+                self.stitch.stop_job(self.source_ids[number])
 
-    async def _happens(self, event: Event) -> None:
+    async def _run_event(self, event: Event) -> None:
         await asyncio.sleep(event.at)
-        end = self.happen(event)
-        if end is not None:
-            await asyncio.sleep(event.lasts)
-            end()
+        undo = self.apply(event)
+        if undo is not None:
+            await asyncio.sleep(event.duration)
+            undo()
 
-    def happen(self, event: Event) -> Callable[[], None] | None:
-        """Let an event happen; return what ends it."""
-        stitch, source_id = self.stitch, self.ids[event.source % len(self.ids)]
-        if event.what in FAULTS:
-            return stitch.fail(times=None, **FAULTS[event.what]).cancel
-        if event.what == "too many":
-            stitch.fail(path_regex=LIMITED, status=429, headers={"Retry-After": str(int(event.lasts))})
-        elif event.what == "clock":
-            self.clock.offset += event.number
-        elif event.what == "come":
-            self._add_others(int(event.number), seconds_ago=60.0)
-        elif event.what == "restart":
+    def apply(self, event: Event) -> Callable[[], None] | None:
+        """Apply an event. Return a function that undoes it, or None."""
+        stitch, source_id = self.stitch, self.source_ids[event.source % len(self.source_ids)]
+        if event.kind in FAULTS:
+            return stitch.fail(times=None, **FAULTS[event.kind]).cancel
+        if event.kind == "rate limit":
+            stitch.fail(path_regex=LIMITED, status=429, headers={"Retry-After": str(int(event.duration))})
+        elif event.kind == "set clock":
+            self.clock.offset += event.value
+        elif event.kind == "add sources":
+            self._add_other_sources(int(event.value), seconds_ago=60.0)
+        elif event.kind == "restart process":
             account_module._watches.pop(self.loop, None)
             self.restarted.set()
             self.restarted = asyncio.Event()
-        elif event.what == "revoke":
+        elif event.kind == "revoke token":
             stitch.disable_token("ac_other")
-        elif event.what == "pause":
+        elif event.kind == "pause source":
             stitch.pause_source(source_id)
             return lambda: stitch.unpause_source(source_id)
-        elif event.what == "load error":
-            stream = STREAMS[int(event.number) % len(STREAMS)]
+        elif event.kind == "load error":
+            stream = STREAMS[int(event.value) % len(STREAMS)]
             stitch.set_load_error(source_id, stream)
             return lambda: stitch.clear_load_error(source_id, stream)
         return None
 
-    # --- Who waits --------------------------------------------------------------------------------------
+    # --- The waiters ------------------------------------------------------------------------------------
 
-    async def _wait(self, waiting: Waiting) -> None:
-        goal = await self._goal(waiting)
-        ending = TaskEndOptions(waiting, goal, self.loop.time(), float("inf"), None)
-        self.endings.append(ending)
-        restarts = list(waiting.restarts)
-        while ending.outcome is None:
-            ending.outcome = await self._wait_once(waiting, goal, restarts.pop(0) if restarts else None)
-        ending.ended = self.loop.time()
+    async def _wait(self, plan: WaiterPlan) -> None:
+        goal = await self._goal(plan)
+        result = WaiterResult(plan, goal, self.loop.time(), float("inf"), None)
+        self.results.append(result)
+        restarts = list(plan.restarts)
+        while result.outcome is None:
+            result.outcome = await self._wait_once(plan, goal, restarts.pop(0) if restarts else None)
+        result.ended_at = self.loop.time()
 
-    async def _wait_once(self, waiting: Waiting, goal: Goal, restart_after: float | None) -> Outcome | None:
-        """Wait as a task does; None: it was cancelled meanwhile."""
-        reader = AccountSession(self.clients[waiting.token], clock=self.clock, budget=self.budget)
-        watch = asyncio.ensure_future(Waiter(reader, goal, poll_interval=waiting.poll_interval).wait())
+    async def _wait_once(self, plan: WaiterPlan, goal: Goal, restart_after: float | None) -> Outcome | None:
+        """Wait as a task does. Return None if the wait was cancelled."""
+        session = AccountSession(self.clients[plan.token], clock=self.clock, budget=self.budget)
+        wait = asyncio.ensure_future(Waiter(session, goal, poll_interval=plan.poll_interval).wait())
         restart = asyncio.ensure_future(self.restarted.wait())
-        done, left = await asyncio.wait(
-            {watch, restart}, timeout=restart_after, return_when=asyncio.FIRST_COMPLETED
+        done, pending = await asyncio.wait(
+            {wait, restart}, timeout=restart_after, return_when=asyncio.FIRST_COMPLETED
         )
-        for each in left:
-            each.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        return watch.result() if watch in done else None
+        for future in pending:
+            future.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        return wait.result() if wait in done else None
 
-    async def _goal(self, waiting: Waiting) -> Goal:
-        """Return the goal of somebody who waits, once it is time to begin."""
-        source_id = self.ids[waiting.source]
-        if waiting.told_by == "instant":
-            # It is told before its job begins, and after the one before has begun.
-            while len(self.began[waiting.source]) < waiting.job:  # noqa: ASYNC110 - time is virtual
+    async def _goal(self, plan: WaiterPlan) -> Goal:
+        """Return the goal of a waiter when it is time to start the wait."""
+        source_id, starts = self.source_ids[plan.source], self.job_starts[plan.source]
+        if plan.identified_by == "instant":
+            # An instant before the start of the job and after the start of the previous job.
+            while len(starts) < plan.job:  # noqa: ASYNC110 - time is virtual
                 await asyncio.sleep(0.5)
-            await asyncio.sleep(0.25 if waiting.job else 0)
-            which: dict[str, Any] = {"started_after": self._instant(self.loop.time())}
+            await asyncio.sleep(0.25 if plan.job else 0)
+            identity: dict[str, Any] = {"started_after": _instant(self.loop.time())}
         else:
-            while len(self.began[waiting.source]) <= waiting.job:  # noqa: ASYNC110 - the same
+            while len(starts) <= plan.job:  # noqa: ASYNC110 - time is virtual
                 await asyncio.sleep(1)
-            which = {"job_name": self.stitch.jobs(source_id)[waiting.job].job_name}
-            if waiting.told_by == "running":
-                which = {"running_at": self._instant(self.began[waiting.source][waiting.job] + 1)}
-        await asyncio.sleep(waiting.begins)
+            identity = {"job_name": self.stitch.jobs(source_id)[plan.job].job_name}
+            if plan.identified_by == "running":
+                identity = {"running_at": _instant(starts[plan.job] + 1)}
+        await asyncio.sleep(plan.delay)
         return Goal(
-            waiting.phase,
+            plan.phase,
             source_id,
-            f"shop_{waiting.source}",
+            f"shop_{plan.source}",
             self.stitch.client_id,
-            streams=waiting.streams,
-            **which,
+            streams=plan.streams,
+            **identity,
         )
 
-    def _instant(self, seconds: float) -> datetime:
-        return START + timedelta(seconds=seconds)
+
+def _instant(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
 
 
 LIMITED = "extractions|loads"
@@ -291,4 +299,4 @@ FAULTS: dict[str, dict[str, Any]] = {
     "log host cut off": {"host": "log", "cut": "mid-body"},
     "log address expired": {"host": "log", "status": 403},
 }
-"""What goes wrong as long as an event of this name lasts."""
+"""Arguments of `StitchEmulator.fail`, by the kind of the event."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.replication.rules.loading import load_names
+from airflow_provider_stitch.replication.rules.streams import load_names
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

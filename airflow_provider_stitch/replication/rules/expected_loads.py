@@ -1,8 +1,8 @@
-"""Which streams must be loaded after a job, and since when a load counts. Pure functions.
+"""Determine which loads a job requires, and since when a load counts. Pure functions.
 
-The extraction's log decides it. A complete log lists every stream that had rows. Otherwise the streams with
-evidence of rows are expected, and every other selected stream is possible: it may have had rows. Source of
-the rules: Stitch's extraction logs; the source code of target-stitch.
+They follow from the extraction's log. A complete log lists every stream that had rows. Otherwise the streams
+with evidence of rows are expected, and every other selected stream is possible: it may have had rows. Source
+of the rules: Stitch's extraction logs; the source code of target-stitch.
 """
 
 from __future__ import annotations
@@ -19,33 +19,30 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.extraction_log import ExtractionLog, StreamLog
     from airflow_provider_stitch.connect.objects import Stream
 
-_NO_TIME = timedelta(0)
-
 
 @dataclass(frozen=True, slots=True)
 class ExpectedLoad:
-    """A load that must come before the job's rows of one stream are in the warehouse.
+    """A load that is required before the job's rows of one stream are in the warehouse.
 
-    If nothing tells several streams apart, one expected load stands for all of them.
+    If several streams cannot be told apart, one expected load stands for all of them.
     """
 
-    label: str  #: its `stream_name`, or the `tap_stream_id` if the source selects the name twice
-    load_names: tuple[str, ...]  #: the names under which the load may be listed, the likeliest first
-    last_batch_at: datetime  #: a load at or after this time has the last batch
+    label: str  #: the `stream_name`, or the `tap_stream_id` if another selected stream has the name too
+    load_names: tuple[str, ...]  #: names under which the load may be listed, the most likely first
+    last_batch_at: datetime  #: a load at or after this time contains the last batch
     rows: int | None = None
-    must_settle: bool = False  #: a load just after `last_batch_at` may still carry only earlier batches
-    settle: timedelta = _NO_TIME  #: the longest gap between two batches of the stream
-    #: If `last_batch_at` may be too late: the last batch was sent at this time or later.
+    must_settle: bool = False  #: a load just after `last_batch_at` may contain only earlier batches
+    settle: timedelta = timedelta(0)  #: the longest gap between two batches of the stream
+    #: If `last_batch_at` may be too late: the earliest time at which the last batch can have been sent.
     earliest_batch_at: datetime | None = None
     rows_confirmed: bool = True  #: False: the stream may have had no rows
-    #: The `tap_stream_id` of each stream; empty: no stream of the source has the name.
-    stream_ids: frozenset[str] = frozenset()
-    #: Of `load_names`, those under which further streams may be listed, and the number of all these streams.
-    sharers: Mapping[str, int] = field(default_factory=dict)
+    stream_ids: frozenset[str] = frozenset()  #: `tap_stream_id`s; empty if no stream has the logged name
+    #: Each of `load_names` that further streams' loads may have, with the number of all these streams.
+    shared_names: Mapping[str, int] = field(default_factory=dict)
 
 
 class JobTimes(NamedTuple):
-    """When a job's extraction began and ended, by Stitch's clock."""
+    """The start and end of a job's extraction, in Stitch's time."""
 
     started_at: datetime
     ended_at: datetime
@@ -69,68 +66,69 @@ def expected_loads(
 def is_requested(expected: ExpectedLoad, requested: frozenset[str] | None) -> bool:
     """Return whether a load stands for a requested stream, or may do so because no stream has its name.
 
-    :param requested: each stream's `tap_stream_id`; None requests all.
+    :param requested: the `tap_stream_id` of each requested stream; None requests all.
     """
     return requested is None or not expected.stream_ids or not requested.isdisjoint(expected.stream_ids)
 
 
 def unknown_names(expected: Iterable[ExpectedLoad]) -> list[str]:
-    """Return the names in the log that no stream of the source has."""
+    """Return the logged names that no stream of the source has."""
     return sorted(each.label for each in expected if not each.stream_ids)
 
 
 class _Entry(NamedTuple):
-    """What a log proves about the streams that share a name."""
+    """The evidence in a log for the streams that share a name."""
 
     streams: tuple[Stream, ...]
     log: StreamLog
 
 
 def _entries(log: ExtractionLog, names: StreamNames) -> list[_Entry]:
-    """Match the log's names to streams, and merge the names of one stream."""
+    """Match the names in a log to streams, and merge the evidence if a stream has several names."""
     merged: dict[frozenset[str] | str, _Entry] = {}
     covered: set[str] = set()
-    # Batches first, because a tap can count the same rows under another name.
-    for entry in sorted(log.streams.values(), key=lambda entry: not entry.batches):
-        streams = names.find_all(entry.name)
+    # Batches come first, because a tap can count the same rows under another name.
+    for logged in sorted(log.streams.values(), key=lambda logged: not logged.batches):
+        streams = names.find_all(logged.name)
         ids = frozenset(stream.tap_stream_id for stream in streams)
-        if not entry.batches and (covered & ids or not any(stream.selected for stream in streams)):
+        if not logged.batches and (covered & ids or not any(stream.selected for stream in streams)):
             continue  # taps also count endpoints and parents that are never loaded
-        key = ids or entry.name
-        before = merged.get(key)
-        merged[key] = _Entry(streams, _merge(before.log, entry) if before else entry)
+        key = ids or logged.name
+        previous = merged.get(key)
+        merged[key] = _Entry(streams, _merge(previous.log, logged) if previous else logged)
         covered |= ids
-    tap_rows = _rows_by_stream(log, names)
+    tap_rows = _tap_rows_by_id(log, names)
     return [_Entry(entry.streams, _with_tap_rows(entry, tap_rows)) for entry in merged.values()]
 
 
-def _rows_by_stream(log: ExtractionLog, names: StreamNames) -> dict[str, int]:
-    """Return the rows that the tap counted, by `tap_stream_id`, where its name stands for one stream."""
-    rows: dict[str, int] = {}
-    for name, counted in log.tap_rows.items():
-        found = names.find_all(name)
-        if counted and len(found) == 1:
-            rows[found[0].tap_stream_id] = rows.get(found[0].tap_stream_id, 0) + counted
-    return rows
+def _tap_rows_by_id(log: ExtractionLog, names: StreamNames) -> dict[str, int]:
+    """Return the tap's row counts by `tap_stream_id`, for the names that refer to exactly one stream."""
+    rows_by_id: dict[str, int] = {}
+    for name, rows in log.tap_rows.items():
+        streams = names.find_all(name)
+        if rows and len(streams) == 1:
+            stream_id = streams[0].tap_stream_id
+            rows_by_id[stream_id] = rows_by_id.get(stream_id, 0) + rows
+    return rows_by_id
 
 
 def _with_tap_rows(entry: _Entry, tap_rows: dict[str, int]) -> StreamLog:
-    """Add what the tap's counters prove under its own names: rows, and with the Avro target their number."""
-    counted = [tap_rows.get(stream.tap_stream_id) for stream in entry.streams]
-    known = [rows for rows in counted if rows is not None]
+    """Add the evidence of the tap's counters: that there were rows, and with the Avro target how many."""
+    counts = [tap_rows.get(stream.tap_stream_id) for stream in entry.streams]
+    known = [rows for rows in counts if rows is not None]
     logged = replace(entry.log, certain=entry.log.certain or bool(known))
-    if logged.has_marker and logged.rows is None and known and len(known) == len(counted):
+    if logged.has_marker and logged.rows is None and known and len(known) == len(counts):
         return replace(logged, rows=sum(known))
     return logged
 
 
 def _merge(one: StreamLog, other: StreamLog) -> StreamLog:
-    """Combine what a log proves about one stream under two names."""
+    """Combine the evidence for one stream under two names."""
     last_batch_at, gap = None, timedelta(0)
     if one.last_batch_at is not None and other.last_batch_at is not None:
         last_batch_at = max(one.last_batch_at, other.last_batch_at)
         gap = abs(one.last_batch_at - other.last_batch_at)
-    proofs = [at for at in (one.persisted_by, other.persisted_by) if at is not None]
+    persisted_by = [time for time in (one.persisted_by, other.persisted_by) if time is not None]
     return replace(
         one,
         rows=None if one.rows is None or other.rows is None else one.rows + other.rows,
@@ -141,37 +139,38 @@ def _merge(one: StreamLog, other: StreamLog) -> StreamLog:
         has_marker=one.has_marker or other.has_marker,
         longest_gap=max(one.longest_gap, other.longest_gap, gap),
         retried=one.retried or other.retried,
-        persisted_by=max(proofs, default=None),
+        persisted_by=max(persisted_by, default=None),
     )
 
 
 def _expected_load(entry: _Entry, names: StreamNames, log: ExtractionLog, job: JobTimes) -> ExpectedLoad:
     streams, logged = entry
     last_batch_at, earliest_batch_at = _batch_times(logged, log, job)
-    # If several selected streams share the name, a load may be another stream's.
-    is_only = len(streams) == 1 and not names.are_shared_by(streams[0])
-    load_names = _load_names(streams, logged)
+    # If several selected streams share the name, a load may belong to another of them.
+    is_unique = len(streams) == 1 and not names.has_namesake(streams[0])
+    is_single_batch = log.complete and logged.one_request and is_unique and earliest_batch_at is None
+    load_names = _logged_load_names(streams, logged)
     return ExpectedLoad(
         label=_label(streams, logged.name, names),
         load_names=load_names,
         last_batch_at=last_batch_at,
         rows=logged.rows,
-        must_settle=not (log.complete and logged.one_request and is_only) or earliest_batch_at is not None,
+        must_settle=not is_single_batch,
         settle=logged.longest_gap,
         earliest_batch_at=earliest_batch_at,
         rows_confirmed=logged.certain,
         stream_ids=frozenset(stream.tap_stream_id for stream in streams),
-        sharers=_sharers(load_names, streams, names),
+        shared_names=_shared_names(load_names, streams, names),
     )
 
 
 def _batch_times(logged: StreamLog, log: ExtractionLog, job: JobTimes) -> tuple[datetime, datetime | None]:
-    """Return when the last batch was sent at the latest and, unless that is exact, at the earliest."""
+    """Return the latest time of the last batch and, unless that time is exact, its earliest time."""
     if logged.last_batch_at is None:
         return job.ended_at, job.started_at
     if logged.has_marker:  # it may be written long after its rows were sent
         return logged.last_batch_at, job.started_at
-    if not log.complete:  # there may be later batches, up to the end of the extraction
+    if not log.complete:  # there may be later batches, until the end of the extraction
         return max(logged.last_batch_at, job.ended_at), logged.last_batch_at
     if logged.retried:  # a retried request arrives some time after its line
         return max(logged.last_batch_at, logged.persisted_by or job.ended_at), logged.last_batch_at
@@ -181,36 +180,38 @@ def _batch_times(logged: StreamLog, log: ExtractionLog, job: JobTimes) -> tuple[
 def _possible_loads(
     streams: Sequence[Stream], names: StreamNames, covered: set[str], job: JobTimes
 ) -> Iterator[ExpectedLoad]:
+    """Yield a load for each selected stream without evidence: it may have had batches at any time of the job."""
     for stream in streams:
         if stream.selected and stream.tap_stream_id not in covered:
             yield ExpectedLoad(
-                label=names.label_of_selected(stream),
+                label=names.label(stream),
                 load_names=load_names(stream),
-                # It may have had batches at any time of the job.
                 last_batch_at=job.ended_at,
                 earliest_batch_at=job.started_at,
                 must_settle=True,
                 rows_confirmed=False,
                 stream_ids=frozenset((stream.tap_stream_id,)),
-                sharers=_sharers(load_names(stream), (stream,), names),
+                shared_names=_shared_names(load_names(stream), (stream,), names),
             )
 
 
-def _sharers(load_names: tuple[str, ...], streams: tuple[Stream, ...], names: StreamNames) -> dict[str, int]:
-    """Return of how many streams a load may be listed under each name that further streams have, too."""
-    counts = {name: names.streams_named(name) for name in load_names}
+def _shared_names(
+    load_names: tuple[str, ...], streams: tuple[Stream, ...], names: StreamNames
+) -> dict[str, int]:
+    """Return the number of streams per load name, for the names that further streams have too."""
+    counts = {name: names.count_by_load_name(name) for name in load_names}
     return {name: count for name, count in counts.items() if count > len(streams)}
 
 
 def _label(streams: tuple[Stream, ...], logged_name: str, names: StreamNames) -> str:
     if len(streams) == 1:
-        return names.label_of_selected(streams[0])
-    shared = {stream.stream_name for stream in streams}
-    return shared.pop() if len(shared) == 1 else logged_name
+        return names.label(streams[0])
+    stream_names = {stream.stream_name for stream in streams}
+    return stream_names.pop() if len(stream_names) == 1 else logged_name
 
 
-def _load_names(streams: tuple[Stream, ...], logged: StreamLog) -> tuple[str, ...]:
-    """Return the names of a load, first the name that the target sends: Stitch has no other to go by."""
+def _logged_load_names(streams: tuple[Stream, ...], logged: StreamLog) -> tuple[str, ...]:
+    """Return the names that a load may have, starting with the name that the target sent to Stitch."""
     sent = (logged.name,) if logged.batches or not streams else ()
     if len(streams) == 1:
         return tuple(dict.fromkeys((*sent, *load_names(streams[0]))))

@@ -1,4 +1,4 @@
-"""When is a stream loaded, or at least prepared? Pure functions.
+"""Evaluate the loads that a job requires: is each stream loaded, or at least prepared? Pure functions.
 
 Stitch reports loads by stream and not by job. So a job's rows are in the warehouse once the stream's
 `last_batch_loaded_at` has passed the time of the job's last batch of that stream. Source of the rules: Stitch
@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from airflow_provider_stitch.replication.rules.expected_loads import is_requested
-from airflow_provider_stitch.replication.rules.streams import load_names, select_streams
+from airflow_provider_stitch.replication.rules.goal import whole_seconds
+from airflow_provider_stitch.replication.rules.streams import load_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,235 +23,227 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.expected_loads import ExpectedLoad, JobTimes
     from airflow_provider_stitch.replication.rules.observations import LoadErrorHistory, Observations
 
-__all__ = [
-    "LoadRules",
-    "LoadStatus",
-    "evaluate_loads",
-    "load_names",
-    "may_overlap_previous_job",
-    "select_streams",
-]
-
-# An error that may be older than the job counts only if two later polls still show it, the last of them at
-# least five minutes after the first: the destination retries, so an old error is often over soon.
+# An error that may be older than the job counts only if this number of later polls still show it, the last of
+# them at least this long after the first. The destination retries, so an old error often clears soon.
 STALE_ERROR_POLLS = 2
 STALE_ERROR_TIMEOUT = timedelta(minutes=5)
 
-# Rows of a job that ended this long before the next one began are assumed to be loaded when that one sends
-# its own.
+# If the previous job ended this long before a job started, its rows are assumed to be loaded by then.
 MAX_LOAD_LAG = timedelta(minutes=30)
 
-# Batches of a stream can be five minutes apart, and more if the source is slow. Waiting for the next one ends
-# here.
+# Two batches of a stream can be five minutes apart, or more if the source is slow.
 MAX_SETTLE = timedelta(minutes=15)
 
 
 class LoadRules(NamedTuple):
-    """The periods that a user can choose. Source of the defaults: design of this package."""
+    """The periods that a user can choose."""
 
     load_settle: timedelta  #: how long a load that must settle may not change; zero turns settling off
-    quiet_period: timedelta  #: how long after the source's last load a stream without a load had no rows
+    quiet_period: timedelta  #: time after the source's last load until a possible stream had no rows
 
 
 @dataclass(frozen=True, slots=True)
 class LoadStatus:
-    """What has become of one expected load."""
+    """The status of one expected load."""
 
     expected: ExpectedLoad
     state: Literal["waiting", "loaded", "in_error", "no_rows"]
     loaded_at: datetime | None = None
-    has_error: bool = False  #: its load is in an error state, which may be older than the job
-    message: str | None = None  #: the destination's own message
+    has_error: bool = False  #: the load is in an error state, which may be older than the job
+    message: str | None = None  #: the destination's message
 
     @property
-    def is_early(self) -> bool:
-        """Whether it counts as loaded by a load from before the last batch as far as the log shows it."""
+    def is_before_last_batch(self) -> bool:
+        """Whether the stream counts as loaded although its load is older than its last logged batch."""
         return (
             self.state == "loaded"
             and self.loaded_at is not None
-            and self.loaded_at < _second(self.expected.last_batch_at)
+            and self.loaded_at < whole_seconds(self.expected.last_batch_at)
         )
 
 
-def may_overlap_previous_job(known: Observations, started_at: datetime) -> bool:
-    """Return whether rows of an earlier job may still be pending when this one sends its own."""
-    if known.previous_job_polled_at is None or known.previous_job_polled_at < started_at.replace(
-        microsecond=0
-    ):
-        return True  # no poll showed when the previous job ended, or another one may have run since that poll
-    return known.previous_job_ended_at is not None and started_at - known.previous_job_ended_at < MAX_LOAD_LAG
+def may_overlap_previous_job(observations: Observations, started_at: datetime) -> bool:
+    """Return whether rows of the previous job may still be pending when this job sends its own."""
+    polled_at, ended_at = observations.previous_job_polled_at, observations.previous_job_ended_at
+    if polled_at is None or polled_at < whole_seconds(started_at):
+        return True  # no poll showed the end of the previous job, or another job may have run since that poll
+    return ended_at is not None and started_at - ended_at < MAX_LOAD_LAG
 
 
 def settle_period(expected: ExpectedLoad, rules: LoadRules) -> timedelta:
-    """Return how long the last load must not change before it counts as the last one.
+    """Return how long a load must not change before it counts as the last one.
 
-    If two batches were sent with a gap, their loads come with a similar gap. Half of `load_settle` covers the
-    difference in how long the two loads take.
+    If two batches were sent with a gap, they are loaded with a similar gap. Half of `load_settle` is added,
+    because the two loads may take different times.
     """
     if not rules.load_settle:
         return rules.load_settle
     return max(rules.load_settle, min(expected.settle + rules.load_settle / 2, MAX_SETTLE))
 
 
+def has_stale_error(history: LoadErrorHistory) -> bool:
+    """Return whether an error that may be older than the job has lasted long enough to count."""
+    duration = history.last_seen_at - history.first_seen_at
+    return history.repeats >= STALE_ERROR_POLLS and duration >= STALE_ERROR_TIMEOUT
+
+
+def error_history_of(expected: ExpectedLoad, observations: Observations) -> LoadErrorHistory | None:
+    """Return the error history of an expected load under the first of its names that has one."""
+    histories = (observations.load_errors.get(name) for name in expected.load_names)
+    return next((history for history in histories if history is not None), None)
+
+
 def evaluate_loads(
     expected: Sequence[ExpectedLoad],
-    known: Observations,
+    observations: Observations,
     rules: LoadRules,
     job: JobTimes,
     requested: frozenset[str] | None = None,
 ) -> tuple[LoadStatus, ...]:
-    """Evaluate the expected loads of the requested streams as of the last poll of the source's loads.
+    """Return the status of each requested load as of the last poll of the source's loads.
 
-    :param expected: all loads that the job requires. The load of a stream that was not requested may have the
-        same name.
-    :param requested: each stream's `tap_stream_id`; None requests all.
+    :param expected: all loads that the job requires, because a load that was not requested can share its name
+        with one that was.
+    :param requested: the `tap_stream_id` of each requested stream; None requests all.
     """
     wanted = [each for each in expected if is_requested(each, requested)]
-    if known.loads is None or known.loads_at is None:
+    if observations.loads is None or observations.loads_at is None:
         return tuple(LoadStatus(each, "waiting") for each in wanted)
-    poll = _Poll(known, known.loads_at, rules, job, quiet=_is_quiet(known, rules, job))
-    records = _Records(known)
-    found = {id(each): records.take(each) for each in _latest_first(expected)}
-    confirmed = [_evaluate(each, found[id(each)], poll) for each in wanted if each.rows_confirmed]
-    # While a load is missing, the destination lags, and a stream without a load may still get one.
-    lags = any(each.state == "waiting" for each in confirmed)
-    poll = poll._replace(quiet=poll.quiet and not lags)
-    possible = [_evaluate(each, found[id(each)], poll) for each in wanted if not each.rows_confirmed]
+    poll = _Poll(
+        observations, observations.loads_at, rules, job, is_quiet=_is_quiet(observations, rules, job)
+    )
+    records = _Records(observations)
+    matches = {id(each): records.match(each) for each in _latest_batch_first(expected)}
+    confirmed = [_evaluate(each, matches[id(each)], poll) for each in wanted if each.rows_confirmed]
+    # A missing load shows that the destination lags, so a stream without a load may still get one.
+    is_lagging = any(status.state == "waiting" for status in confirmed)
+    poll = poll._replace(is_quiet=poll.is_quiet and not is_lagging)
+    possible = [_evaluate(each, matches[id(each)], poll) for each in wanted if not each.rows_confirmed]
     return (*confirmed, *possible)
 
 
-def has_stale_error(history: LoadErrorHistory) -> bool:
-    """Return whether an error that may be older than the job has lasted long enough to count."""
-    lasted = history.last_seen_at - history.first_seen_at
-    return history.repeats >= STALE_ERROR_POLLS and lasted >= STALE_ERROR_TIMEOUT
-
-
-def error_history_of(expected: ExpectedLoad, known: Observations) -> LoadErrorHistory | None:
-    """Return the error of a load, under whichever of its names it is listed."""
-    return next((known.load_errors[name] for name in expected.load_names if name in known.load_errors), None)
-
-
 class _Poll(NamedTuple):
-    """What all expected loads are compared with."""
+    """The last poll of the loads, with which each expected load is compared."""
 
-    known: Observations
+    observations: Observations
     at: datetime
     rules: LoadRules
     job: JobTimes
-    quiet: bool  # the source has had no load for the quiet period
+    is_quiet: bool  # the source has shown no load for the quiet period
 
 
-def _is_quiet(known: Observations, rules: LoadRules, job: JobTimes) -> bool:
-    records = (record for rows in (known.loads or {}).values() for record in rows)
-    loaded = [record.last_batch_loaded_at for record in records]
-    latest = max([job.ended_at, *(at for at in loaded if at is not None)])
-    return known.loads_at is not None and known.loads_at - latest >= rules.quiet_period
+def _is_quiet(observations: Observations, rules: LoadRules, job: JobTimes) -> bool:
+    records = (record for same_name in (observations.loads or {}).values() for record in same_name)
+    loaded_at = [record.last_batch_loaded_at for record in records]
+    latest = max([job.ended_at, *(time for time in loaded_at if time is not None)])
+    return observations.loads_at is not None and observations.loads_at - latest >= rules.quiet_period
 
 
-class _Found(NamedTuple):
-    """The listed load of an expected load."""
+class _Match(NamedTuple):
+    """The listed record that is taken for an expected load."""
 
-    record: Load | None  # None: none is listed
-    is_shared: bool = False  # it serves for another expected load too, or resembles the name only
+    record: Load | None  # None: no record of its name is listed
+    is_shared: bool = False  # another expected load has the record too, or only the names are similar
 
 
-def _evaluate(expected: ExpectedLoad, found: _Found, poll: _Poll) -> LoadStatus:
-    record = found.record
+def _evaluate(expected: ExpectedLoad, match: _Match, poll: _Poll) -> LoadStatus:
+    record = match.record
     loaded_at = record.last_batch_loaded_at if record is not None else None
-    # Load times are whole seconds, so a load in the second of the last batch may have come before it.
-    if loaded_at is not None and loaded_at >= _second(expected.last_batch_at):
-        return _loaded_or_settling(expected, found, loaded_at, poll)
-    if record is not None and (history := poll.known.load_errors.get(record.stream_name)) is not None:
-        status = _in_error(expected, record, history, poll)
+    # Load times are whole seconds, so a load in the second of the last batch may be older than the batch.
+    if loaded_at is not None and loaded_at >= whole_seconds(expected.last_batch_at):
+        return _loaded_or_settling(expected, match, loaded_at, poll)
+    if record is not None and (history := poll.observations.load_errors.get(record.stream_name)) is not None:
+        status = _error_status(expected, record, history, poll)
         if status is not None:
             return status
     earliest = expected.earliest_batch_at
-    if poll.quiet and loaded_at is not None and earliest is not None and loaded_at >= _second(earliest):
+    if (
+        poll.is_quiet
+        and loaded_at is not None
+        and earliest is not None
+        and loaded_at >= whole_seconds(earliest)
+    ):
         return LoadStatus(expected, "loaded", loaded_at)
-    if not expected.rows_confirmed and poll.quiet:
+    if poll.is_quiet and not expected.rows_confirmed:
         return LoadStatus(expected, "no_rows")
     return LoadStatus(expected, "waiting")
 
 
 def _loaded_or_settling(
-    expected: ExpectedLoad, found: _Found, loaded_at: datetime, poll: _Poll
+    expected: ExpectedLoad, match: _Match, loaded_at: datetime, poll: _Poll
 ) -> LoadStatus:
-    # The first load after an error may carry only rows that earlier jobs had left.
-    recovered = not poll.known.recovered.isdisjoint(expected.load_names)
-    must_settle = expected.must_settle or recovered or found.is_shared
-    is_exact = loaded_at >= expected.last_batch_at and not must_settle
+    # The first load after an error may contain only rows that earlier jobs had left.
+    has_recovered = not poll.observations.recovered.isdisjoint(expected.load_names)
+    must_settle = expected.must_settle or has_recovered or match.is_shared
+    is_conclusive = loaded_at >= expected.last_batch_at and not must_settle
     is_settled = poll.at - loaded_at >= settle_period(expected, poll.rules)
-    return LoadStatus(expected, "loaded" if is_exact or is_settled else "waiting", loaded_at)
+    return LoadStatus(expected, "loaded" if is_conclusive or is_settled else "waiting", loaded_at)
 
 
-def _in_error(
+def _error_status(
     expected: ExpectedLoad, record: Load, history: LoadErrorHistory, poll: _Poll
 ) -> LoadStatus | None:
-    """Return the status of a load in error, or None if the error may be another record's.
+    """Return the status of a load in error, or None if the error may belong to another record.
 
-    The record of a deleted source or of a deselected stream can share the name. As long as a record without
-    an error is listed, an error that is not new is taken for such a record's.
+    The record of a deleted source or of a deselected stream can have the same name. So an old error is
+    ignored while a record of the name without an error is listed.
     """
-    is_new = history.clear_at is not None and history.clear_at >= _second(poll.job.started_at)
-    if is_new:
+    clear_at = history.last_clear_at
+    if clear_at is not None and clear_at >= whole_seconds(poll.job.started_at):  # a new error
         return LoadStatus(expected, "in_error", has_error=True, message=history.message)
-    if record.error_state is None or history.records < expected.sharers.get(record.stream_name, 0):
+    if record.error_state is None or history.records < expected.shared_names.get(record.stream_name, 0):
         return None
     state: Literal["in_error", "waiting"] = "in_error" if has_stale_error(history) else "waiting"
     return LoadStatus(expected, state, has_error=True, message=history.message)
 
 
 class _Records:
-    """The listed loads, each of which is given to one expected load as long as there are enough.
+    """The listed loads, each matched to one expected load while there are enough of them.
 
-    Streams of one name in two schemas have loads that nothing tells apart. All are loaded when the latest
-    load has passed the latest batch, the next load the next batch, and so on: so they are paired in that
-    order.
+    The loads of two streams that share a name in two schemas cannot be told apart. Both are loaded once the
+    latest load has passed the latest batch, and the second-latest load the second-latest batch. So the loads
+    are matched in that order.
     """
 
-    def __init__(self, known: Observations) -> None:
-        self._loads = known.loads or {}
-        self._streams = known.streams or ()
-        self._taken: set[int] = set()
+    def __init__(self, observations: Observations) -> None:
+        self._loads = observations.loads or {}
+        self._streams = observations.streams or ()
+        self._matched: set[int] = set()
         self._unclaimed: dict[str, list[str]] | None = None
 
-    def take(self, expected: ExpectedLoad) -> _Found:
-        """Return the latest record that no other expected load has taken, if one is listed."""
-        exact = [name for name in expected.load_names if name in self._loads]
-        names = exact or self._similar(expected)
+    def match(self, expected: ExpectedLoad) -> _Match:
+        """Return the latest record of an expected load's names that is not matched to another one."""
+        listed_names = [name for name in expected.load_names if name in self._loads]
+        names = listed_names or self._similar_names(expected)
         records = sorted((record for name in names for record in self._loads[name]), key=_latest_load_first)
-        free = next((each for each in records if id(each) not in self._taken), None)
+        free = next((record for record in records if id(record) not in self._matched), None)
         if free is not None:
-            self._taken.add(id(free))
-            return _Found(free, is_shared=not exact)
-        return _Found(records[-1] if records else None, is_shared=True)
+            self._matched.add(id(free))
+            return _Match(free, is_shared=not listed_names)
+        return _Match(records[-1] if records else None, is_shared=True)
 
-    def _similar(self, expected: ExpectedLoad) -> list[str]:
-        """Return the listed names of the same table in a destination that changes case and punctuation.
+    def _similar_names(self, expected: ExpectedLoad) -> list[str]:
+        """Return the listed names that differ from an expected load's names in case or punctuation only.
 
-        Whether a load shows the name that the target sends, or the table's, is not documented. A name that a
-        stream of the source has is that stream's.
+        Stitch does not document whether a load has the name that the target sends, or the name of the
+        destination's table. Names of other streams of the source are excluded.
         """
         if self._unclaimed is None:
-            claimed = {name for stream in self._streams for name in load_names(stream)}
+            stream_names = {name for stream in self._streams for name in load_names(stream)}
             self._unclaimed = {}
-            for name in self._loads.keys() - claimed:
+            for name in self._loads.keys() - stream_names:
                 self._unclaimed.setdefault(_table_name(name), []).append(name)
-        similar = dict.fromkeys(_table_name(name) for name in expected.load_names)
-        return [name for each in similar for name in self._unclaimed.get(each, ())]
+        table_names = dict.fromkeys(_table_name(name) for name in expected.load_names)
+        return [name for table in table_names for name in self._unclaimed.get(table, ())]
 
 
 def _table_name(name: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "_", name.casefold())
 
 
-def _latest_first(expected: Sequence[ExpectedLoad]) -> list[ExpectedLoad]:
+def _latest_batch_first(expected: Sequence[ExpectedLoad]) -> list[ExpectedLoad]:
     return sorted(expected, key=lambda each: each.last_batch_at, reverse=True)
 
 
 def _latest_load_first(load: Load) -> float:
     return -load.last_batch_loaded_at.timestamp() if load.last_batch_loaded_at else 0.0
-
-
-def _second(instant: datetime) -> datetime:
-    return instant.replace(microsecond=0)

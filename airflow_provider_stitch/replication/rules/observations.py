@@ -1,4 +1,4 @@
-"""What Stitch has returned so far about one source: plain values, replaced and never changed."""
+"""Everything a waiter has observed of one source: immutable values that are replaced after each poll."""
 
 from __future__ import annotations
 
@@ -15,93 +15,106 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadErrorHistory:
-    """The error state of a stream's load, followed over several polls of the list of loads."""
+    """The error state of one stream's load over several polls. Times are Stitch's."""
 
-    first_seen_at: datetime  #: Stitch's time of the first poll that showed it
-    last_seen_at: datetime  #: and of the last
-    repeats: int  #: later polls that still showed it
-    #: An earlier poll that showed the stream with fewer records in error; None: no poll did. A stream that
-    #: was not listed was not seen without an error.
-    clear_at: datetime | None
-    records: int = 1  #: how many records of this name are in error; a deleted source's may be among them
-    message: str | None = None  #: the destination's own message
+    first_seen_at: datetime  #: the first poll that showed the error
+    last_seen_at: datetime  #: the last poll that showed it
+    repeats: int  #: number of later polls that showed it again
+    #: The last poll that listed the stream with fewer records in error, or None. A stream that was not listed
+    #: was not seen without an error.
+    last_clear_at: datetime | None
+    records: int = 1  #: number of records of this name in error; one may belong to a deleted source
+    message: str | None = None  #: the destination's message
 
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """All responses about one source that matter to one goal. Instants are Stitch's own, UTC."""
+    """The parts of Stitch's responses about one source that the rules read. Times are Stitch's, in UTC."""
 
-    extraction: Extraction | None = None  #: the listed job: the source's last completed one
+    extraction: Extraction | None = None  #: the listed job, which is the source's last completed one
     log: ExtractionLog | None = None
-    log_missing_at: tuple[datetime, ...] = ()  #: when Stitch had no log, or one that is cut off
+    log_missing_at: tuple[datetime, ...] = ()  #: when Stitch returned no log, or a truncated one
     streams: tuple[Stream, ...] | None = None
-    loads: Mapping[str, tuple[Load, ...]] | None = None  #: by stream name, which need not be unique
-    loads_at: datetime | None = None
+    loads: Mapping[str, tuple[Load, ...]] | None = None  #: by stream name; several loads can share a name
+    loads_at: datetime | None = None  #: the last poll of the loads
     load_errors: Mapping[str, LoadErrorHistory] = field(default_factory=dict)  #: by stream name
-    recovered: frozenset[str] = frozenset()  #: names of streams that an earlier poll showed in error
+    recovered: frozenset[str] = frozenset()  #: names of streams whose load was in error in an earlier poll
     check: ConnectionCheck | None = None
-    previous_job_polled_at: datetime | None = (
-        None  #: the last poll of the list before the goal's job was in it
-    )
-    previous_job_ended_at: datetime | None = None  #: when the job ended that was listed then, if one was
-    needs_baseline: bool = True  #: whether a poll of the loads comes first, to tell old errors from new ones
+    #: The last poll that listed another job, or none, before the goal's job was listed. None if there was no
+    #: such poll, or the other job was still running.
+    previous_job_polled_at: datetime | None = None
+    previous_job_ended_at: datetime | None = None  #: when that other job ended
+    needs_baseline: bool = True  #: poll the loads before the job ends, to recognize old errors later
 
     def with_extraction(self, listed: Extraction | None, at: datetime, *, is_ours: bool) -> Observations:
-        """Return what is known after a poll of the list, which shows the source's last completed job."""
+        """Return the observations after a poll of the list of extractions.
+
+        :param listed: the source's last completed job.
+        :param at: Stitch's time of the poll.
+        :param is_ours: whether `listed` is the goal's job.
+        """
         if is_ours:
             return replace(self, extraction=listed)
-        ended = listed.completion_time if listed is not None else None
-        # A previous job that is listed as running was not seen to end.
-        seen_at = at if listed is None or ended is not None else None
-        return replace(self, extraction=listed, previous_job_polled_at=seen_at, previous_job_ended_at=ended)
-
-    def with_loads(
-        self, loads: Iterable[Load], at: datetime, looked_for: Collection[str] | None = None
-    ) -> Observations:
-        """Return what is known after a poll of the source's loads at Stitch's time `at`.
-
-        :param looked_for: the stream names whose loads would have been found; None is all of the source. The
-            loads of others stay known as they were, unless they were found as well.
-        """
-        by_name: dict[str, tuple[Load, ...]] = {}
-        for load in loads:
-            by_name[load.stream_name] = (*by_name.get(load.stream_name, ()), load)
-        kept = {
-            name: rows
-            for name, rows in (self.loads or {}).items()
-            if looked_for is not None and name not in looked_for and len(by_name.get(name, ())) < len(rows)
-        }
-        errors = {
-            name: self._follow(name, wrong, at)
-            for name, rows in by_name.items()
-            if name not in kept and (wrong := [row for row in rows if row.error_state is not None])
-        }
-        # A record that is not found may just have moved to another page.
-        unseen = {
-            name: each for name, each in self.load_errors.items() if name in kept or name not in by_name
-        }
-        recovered = self.recovered | (self.load_errors.keys() - errors.keys() - unseen.keys())
+        ended_at = listed.completion_time if listed is not None else None
+        is_running = listed is not None and ended_at is None
         return replace(
             self,
-            loads={**by_name, **kept},
+            extraction=listed,
+            previous_job_polled_at=None if is_running else at,
+            previous_job_ended_at=ended_at,
+        )
+
+    def with_loads(
+        self, loads: Iterable[Load], at: datetime, polled_names: Collection[str] | None = None
+    ) -> Observations:
+        """Return the observations after a poll of the source's loads.
+
+        :param at: Stitch's time of the poll.
+        :param polled_names: the stream names that the poll covered; None: all of the source. Loads of other
+            names are kept, unless the poll returned them as well.
+        """
+        polled: dict[str, tuple[Load, ...]] = {}
+        for load in loads:
+            polled[load.stream_name] = (*polled.get(load.stream_name, ()), load)
+        kept = {
+            name: records
+            for name, records in (self.loads or {}).items()
+            if polled_names is not None
+            and name not in polled_names
+            and len(polled.get(name, ())) < len(records)
+        }
+        errors = {
+            name: self._updated_history(name, failed, at)
+            for name, records in polled.items()
+            if name not in kept and (failed := [load for load in records if load.error_state is not None])
+        }
+        # A record that the poll did not return may have moved to another page.
+        kept_errors = {
+            name: history for name, history in self.load_errors.items() if name in kept or name not in polled
+        }
+        recovered = self.recovered | (self.load_errors.keys() - errors.keys() - kept_errors.keys())
+        return replace(
+            self,
+            loads={**polled, **kept},
             loads_at=at,
-            load_errors={**errors, **unseen},
+            load_errors={**errors, **kept_errors},
             recovered=frozenset(recovered),
         )
 
-    def _follow(self, name: str, wrong: Sequence[Load], at: datetime) -> LoadErrorHistory:
-        before = self.load_errors.get(name)
-        message = next((row.error for row in wrong if row.error is not None), None)
-        if before is not None and len(wrong) <= before.records:
+    def _updated_history(self, name: str, failed: Sequence[Load], at: datetime) -> LoadErrorHistory:
+        """Return the error history of a name after a poll that showed `failed` loads of it."""
+        history = self.load_errors.get(name)
+        message = next((load.error for load in failed if load.error is not None), None)
+        if history is not None and len(failed) <= history.records:
             return replace(
-                before, last_seen_at=at, repeats=before.repeats + 1, records=len(wrong), message=message
+                history, last_seen_at=at, repeats=history.repeats + 1, records=len(failed), message=message
             )
         was_listed = name in (self.loads or {})
         return LoadErrorHistory(
             first_seen_at=at,
             last_seen_at=at,
             repeats=0,
-            clear_at=self.loads_at if was_listed else None,
-            records=len(wrong),
+            last_clear_at=self.loads_at if was_listed else None,
+            records=len(failed),
             message=message,
         )

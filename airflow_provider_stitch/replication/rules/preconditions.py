@@ -1,4 +1,4 @@
-"""What can never finish, so that nobody waits for it. Pure functions."""
+"""Find the reason why a wait for a source can never finish. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,82 +11,79 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.connect.objects import Destination, Source
 
-_WITHOUT_JOBS = ("import_api", "webhook.")
-
-
-def start_blocker(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
-    """Return why a replication job of this source can't be started and finish, or None."""
-    return source_blocker(source) or _unconfigured(source) or _nowhere(source, destinations)
-
-
-def schedule_blocker(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
-    """Return why Stitch's schedule will start no job of this source, or none that can finish, or None."""
-    stopped = [
-        ("by a user", source.paused_at),
-        (
-            "by Stitch (trial over, no rows for 40 days, destination gone, or plan changed)",
-            source.system_paused_at,
-        ),
-    ]
-    for by_whom, since in stopped:
-        if since is not None:
-            return _never(
-                source,
-                f"it is paused {by_whom} since {since:%Y-%m-%d %H:%M} UTC, so Stitch starts no job of it",
-                "Unpause it, or start its jobs with StitchRunReplicationJobOperator.",
-            )
-    return start_blocker(source, destinations)
-
-
-def load_blocker(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
-    """Return why the rows of this source's jobs can't be loaded any more, or None."""
-    return source_blocker(source) or _nowhere(source, destinations)
-
-
-def source_blocker(source: Source) -> StitchError | None:
-    """Return why no job or check of this source can end as it should, or None."""
-    if source.deleted_at is not None:
-        return DeletedSource(
-            f"Source {source.label} was deleted at {source.deleted_at:%Y-%m-%d %H:%M} UTC. Name another.",
-            source_id=source.id,
-        )
-    return _pushed_to(source)
-
-
-def _pushed_to(source: Source) -> StitchError | None:
-    if source.type is None or not source.type.startswith(_WITHOUT_JOBS):
-        return None
-    return _never(
-        source,
-        f"its type is {source.type}, whose rows are pushed to Stitch: it has no jobs to start or wait for",
-        "Leave out this task, or name another source.",
-    )
-
-
-def _unconfigured(source: Source) -> StitchError | None:
-    if source.current_step not in (None, "fully_configured"):
-        return _never(
-            source,
-            f"it is not fully configured: it stands at the step {source.current_step!r}",
-            _STEP_ADVICE.get(source.current_step or "", "Finish its configuration in Stitch."),
-        )
-    return None
-
+_TYPES_WITHOUT_JOBS = ("import_api", "webhook.")  # prefixes
 
 _STEP_ADVICE = {
     "form": "Fill in its connection settings in Stitch.",
     "oauth": "Authorize it in Stitch.",
     "profile": "Choose its profile in Stitch.",
-    "discover_schema": "Its connection check has not succeeded yet: see its error in Stitch.",
+    "discover_schema": "Its connection check has not succeeded yet. Check its error in Stitch.",
     "field_selection": "Select at least one stream and one field of it.",
 }
 
 
-def _nowhere(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
+def start_blocker(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
+    """Return why a job of this source cannot be started or cannot finish, or None."""
+    return source_blocker(source) or _setup_blocker(source) or _destination_blocker(source, destinations)
+
+
+def schedule_blocker(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
+    """Return why Stitch's schedule starts no job of this source that can finish, or None."""
+    if source.paused_at is not None:
+        return _cannot_finish(
+            source,
+            f"a user paused it at {source.paused_at:%Y-%m-%d %H:%M} UTC, so Stitch starts no job of it",
+            "Unpause the source, or start its jobs with StitchRunReplicationJobOperator.",
+        )
+    if source.system_paused_at is not None:
+        return _cannot_finish(
+            source,
+            f"Stitch paused it at {source.system_paused_at:%Y-%m-%d %H:%M} UTC and starts no job of it (the "
+            "trial ended, the source had no rows for 40 days, its destination was deleted, or the plan "
+            "changed)",
+            "Fix the cause, then unpause the source in the Stitch app.",
+        )
+    return start_blocker(source, destinations)
+
+
+def load_blocker(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
+    """Return why the rows of an extracted job can no longer be loaded, or None."""
+    return source_blocker(source) or _destination_blocker(source, destinations)
+
+
+def source_blocker(source: Source) -> StitchError | None:
+    """Return why no job or connection check of this source can finish, or None."""
+    if source.deleted_at is not None:
+        return DeletedSource(
+            f"Source {source.label} was deleted at {source.deleted_at:%Y-%m-%d %H:%M} UTC. "
+            "Set the task's source to another one, or remove the task.",
+            source_id=source.id,
+        )
+    if source.type is not None and source.type.startswith(_TYPES_WITHOUT_JOBS):
+        return _cannot_finish(
+            source,
+            f"rows of its type ({source.type}) are pushed to Stitch, so it has no jobs to start or wait for",
+            "Remove this task, or set its source to another one.",
+        )
+    return None
+
+
+def _setup_blocker(source: Source) -> StitchError | None:
+    step = source.current_step
+    if step is None or step == "fully_configured":  # Stitch returns no step for some old sources
+        return None
+    return _cannot_finish(
+        source,
+        f"it is not fully configured (its next step is {step!r})",
+        _STEP_ADVICE.get(step, "Finish its configuration in Stitch."),
+    )
+
+
+def _destination_blocker(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
     if any(destination.deleted_at is None for destination in destinations):
         return None
-    return _never(source, "its account has no destination", "Create a destination in Stitch first.")
+    return _cannot_finish(source, "its account has no destination", "Create a destination in Stitch first.")
 
 
-def _never(source: Source, why: str, advice: str) -> CannotFinish:
-    return CannotFinish(f"Source {source.label} can't replicate: {why}. {advice}", source_id=source.id)
+def _cannot_finish(source: Source, reason: str, advice: str) -> CannotFinish:
+    return CannotFinish(f"Source {source.label} can't replicate: {reason}. {advice}", source_id=source.id)

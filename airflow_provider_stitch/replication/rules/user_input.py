@@ -1,4 +1,4 @@
-"""Parse the arguments by which a sensor's user names a job."""
+"""Parse the arguments with which a sensor's user identifies a job."""
 
 from __future__ import annotations
 
@@ -29,17 +29,20 @@ def sensor_goal(
     load_settle: float,
     quiet_period: float = DEFAULT_QUIET_PERIOD,
 ) -> Goal:
-    """Return what a sensor's user wants to wait for.
+    """Return the goal of a sensor.
 
-    :param by_job_name: the user gave a `job_name`, whatever its template has come to.
-    :param started_after: what the user gave; None is `run_started_at`.
-    :raises InvalidArgument: what was given can't tell it.
+    :param by_job_name: the user passed a `job_name`, even if its template rendered to nothing.
+    :param started_after: the user's argument; None stands for `run_started_at`.
+    :raises InvalidArgument: if the arguments do not identify a job.
     """
-    since = run_started_at if started_after is None else started_after
+    instant = run_started_at if started_after is None else started_after
     return Goal(
-        *(phase, source.id, source.name, client_id),
+        phase=phase,
+        source_id=source.id,
+        source_name=source.name,
+        client_id=client_id,
         job_name=validate_job_name(job_name, source) if by_job_name else None,
-        started_after=None if by_job_name else parse_instant(since),
+        started_after=None if by_job_name else parse_instant(instant),
         streams=None if streams is None else tuple(streams),
         load_settle=load_settle,
         quiet_period=quiet_period,
@@ -47,9 +50,9 @@ def sensor_goal(
 
 
 def parse_instant(started_after: object) -> datetime:
-    """Return the instant that a user gave, a datetime or ISO 8601, as a plain datetime in UTC.
+    """Return a user's `started_after`, a datetime or an ISO 8601 string, as a plain datetime in UTC.
 
-    :raises InvalidArgument: it is none, or has no time zone.
+    :raises InvalidArgument: if it is neither, or has no time zone.
     """
     instant = started_after
     if isinstance(instant, str):
@@ -59,26 +62,27 @@ def parse_instant(started_after: object) -> datetime:
             instant = None
     if not isinstance(instant, datetime) or instant.tzinfo is None:
         raise InvalidArgument(
-            "started_after must be an instant with a time zone, such as 2026-08-17T06:00:00Z; "
-            f"it was {started_after!r}."
+            "started_after must be a time with a time zone, such as 2026-08-17T06:00:00Z; "
+            f"it is {started_after!r}."
         )
-    # Airflow's own instants are Pendulum's, whose differences are not those of datetime.
+    # Airflow passes Pendulum objects, and their differences are not timedeltas but Pendulum's own class.
     return datetime.fromisoformat(instant.isoformat()).astimezone(timezone.utc)
 
 
 def validate_job_name(job_name: object, source: Source) -> str:
-    """Return the job name that a user gave, if it can be one of this source's jobs.
+    """Return a user's job name if it can belong to a job of this source.
 
-    :raises InvalidArgument: it is not a job's name, or that of another source's job.
+    :raises InvalidArgument: if it is not a job name, or belongs to another source.
     """
     if not isinstance(job_name, str) or not job_name:
         raise InvalidArgument(
-            f"job_name must be the name of a Stitch job, but it is {job_name!r}. "
-            "If it comes from another task's XCom: did that task start a job?"
+            f"job_name must be the name of a Stitch job; it is {job_name!r}. "
+            "If it comes from another task's XCom, check that the task started a job."
         )
     source_id = JobName.parse(job_name).source_id
     if source_id != source.id:
         raise InvalidArgument(
-            f"Job {job_name} belongs to source {source_id}, not to {source.label}. Name the job's own source."
+            f"Job {job_name} belongs to source {source_id}, not to {source.label}. Set source "
+            f"to {source_id}, or job_name to a job of source {source.id}."
         )
     return job_name

@@ -344,7 +344,7 @@ def test_a_job_name_that_came_to_nothing_stops_no_job(airflow, stitch, github):
     ran = airflow.run(dag)
 
     assert ran.state == "failed"
-    assert "did that task start a job?" in ran.output
+    assert "check that the task started a job" in ran.output
     assert not stitch.jobs(github)[0].stopped
 
 

@@ -9,8 +9,8 @@ import pytest
 from airflow_provider_stitch.connect.errors import StitchUnavailable
 from airflow_provider_stitch.replication.polling.caller import AccountSession
 from airflow_provider_stitch.replication.polling.concurrency import PLACES
+from simulated_stitch.large_account import LargeAccount
 from simulated_stitch.virtual_time import VirtualClock, VirtualLoop, run
-from tests.support.large_lists import LongLists
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ class Asking:
 
     def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
-        self.reader = AccountSession(LongLists(), clock=VirtualClock(loop))
+        self.reader = AccountSession(LargeAccount(), clock=VirtualClock(loop))
         self.begun: list[float] = []
 
     def ask(self) -> asyncio.Task[None]:

@@ -17,8 +17,8 @@ from airflow_provider_stitch.connect.errors import (
     UnexpectedAnswer,
     UnknownSource,
 )
+from simulated_stitch.large_account import LargeAccount, load_of, sources_with
 from tests.replication.polling.test_poller import Account, loads_of
-from tests.support.large_lists import LongLists, load_of, sources_with
 
 STREAMS = [f"stream_{number}" for number in range(8)]
 
@@ -53,7 +53,7 @@ def account_with(
     elif order == "stream_name":
         rows.sort(key=lambda row: (row[2], row[1]))
     loads = [load_of(source, stream) for _, source, stream in rows]
-    return Account(LongLists(loads=loads, sources=sources), limit=1_500), -(-len(loads) // 100)
+    return Account(LargeAccount(loads=loads, sources=sources), limit=1_500), -(-len(loads) // 100)
 
 
 def search(account: Account, *searches: tuple[str, list[str]]) -> list[tuple[set[str], Counter[Any]]]:
@@ -63,14 +63,14 @@ def search(account: Account, *searches: tuple[str, list[str]]) -> list[tuple[set
     async def story() -> list[tuple[set[str], Counter[Any]]]:
         results = []
         for source_name, streams in searches:
-            before = len(client.asked)
+            before = len(client.requests)
 
             def ends(before: int = before) -> None:
-                assert len(client.asked) - before <= 200, "The search has no end."
+                assert len(client.requests) - before <= 200, "The search has no end."
 
             client.before_each = ends
             told = await loads_of(account.reader(), source_name, streams, anew=True)
-            results.append(({load.stream_name for load in told.value}, Counter(client.asked[before:])))
+            results.append(({load.stream_name for load in told.value}, Counter(client.requests[before:])))
         return results
 
     return account.run(story)

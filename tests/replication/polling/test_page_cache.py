@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_stitch.replication.polling import page_cache as listing
 from airflow_provider_stitch.replication.polling.page_cache import CachedPage, PageCache, SourceKey, StreamKey
-from tests.support.large_lists import (
+from simulated_stitch.large_account import (
     RECORDS_PER_PAGE,
     extraction_of,
     load_of,

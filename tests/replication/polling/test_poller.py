@@ -34,14 +34,14 @@ from airflow_provider_stitch.replication.polling.queries import (
 from airflow_provider_stitch.replication.rules.goal import Goal
 from airflow_provider_stitch.replication.waiter import Waiter
 from simulated_stitch.account import SimulatedAccount
-from simulated_stitch.virtual_time import VirtualClock, VirtualLoop, run
-from tests.support.large_lists import (
-    LongLists,
+from simulated_stitch.large_account import (
+    LargeAccount,
     extraction_of,
     loads_by_stream_id,
     loads_by_stream_name,
     sources_with,
 )
+from simulated_stitch.virtual_time import VirtualClock, VirtualLoop, run
 
 SOURCES = list(range(310_000, 310_250))
 """250 sources, 3 pages of extractions."""
@@ -53,7 +53,7 @@ class Account:
     def __init__(self, client: Any = None, limit: int = 30) -> None:
         self.loop = VirtualLoop()
         self.clock = VirtualClock(self.loop)
-        self.client = client or LongLists(extractions=[extraction_of(each) for each in SOURCES])
+        self.client = client or LargeAccount(extractions=[extraction_of(each) for each in SOURCES])
         self.budget = RequestBudget(limit, monotonic=self.loop.time)
         self.warned: list[str] = []
 
@@ -124,9 +124,9 @@ def account():
     return Account()
 
 
-def failing(error: Exception, times: float = math.inf) -> LongLists:
+def failing(error: Exception, times: float = math.inf) -> LargeAccount:
     """A client to which Stitch answers with an error, so often."""
-    client = LongLists(extractions=[extraction_of(each) for each in SOURCES])
+    client = LargeAccount(extractions=[extraction_of(each) for each in SOURCES])
     failures = 0
 
     def fail() -> None:
@@ -193,7 +193,7 @@ def test_the_newest_of_two_records_of_a_source_on_one_page_counts(account):
     newest = extraction_of(SOURCES[0], f"104857.{SOURCES[0]}.sync.{uuid_at(2)}")
     others = [extraction_of(each) for each in SOURCES[1:]]
     for records in ([stale, newest, *others], [newest, stale, *others]):
-        account = Account(LongLists(extractions=records))
+        account = Account(LargeAccount(extractions=records))
         told = account.run(lambda account=account: account.reader().extraction_of(SOURCES[0]))
         assert told.value == newest
 
@@ -209,17 +209,17 @@ def test_the_newest_of_two_records_across_a_page_boundary_counts(newest_first, p
         [extraction_of(each) for each in part] for part in (SOURCES[:place], SOURCES[place + 1 :])
     )
     listed = [newest, stale] if newest_first else [stale, newest]
-    client = LongLists(extractions=[*before, *listed, *after])
+    client = LargeAccount(extractions=[*before, *listed, *after])
     account = Account(client)
 
     async def story():
         if asks_again:
             await account.reader().extraction_of(source_id)
-            client.asked.clear()
+            client.requests.clear()
         return await account.reader().extraction_of(source_id)
 
     assert account.run(story).value == newest
-    assert len(client.asked) <= 3
+    assert len(client.requests) <= 3
 
 
 def test_a_source_at_the_end_of_a_page_takes_two_requests_per_answer(account):
@@ -231,7 +231,7 @@ def test_a_source_at_the_end_of_a_page_takes_two_requests_per_answer(account):
         return told.value.source_id
 
     assert account.run(story) == SOURCES[99]
-    assert len(account.client.asked) <= 10
+    assert len(account.client.requests) <= 10
 
 
 def uuid_at(number: int) -> str:
@@ -248,7 +248,7 @@ def test_all_who_want_the_same_page_cost_one_request(account):
 
     told = account.run(story)
 
-    assert account.client.asked == [("extractions", 1)]
+    assert account.client.requests == [("extractions", 1)]
     assert [each.value.source_id for each in told] == SOURCES[:99] * 10
 
 
@@ -260,7 +260,7 @@ def test_who_knows_the_latest_answer_is_told_a_newer_one(account):
         return same.serial - first.serial, newer.serial - first.serial
 
     assert account.run(story) == (0, 1)
-    assert len(account.client.asked) == 2
+    assert len(account.client.requests) == 2
 
 
 def test_an_answer_to_a_request_that_was_under_way_when_the_wish_came_does_not_count(account):
@@ -311,7 +311,7 @@ def test_who_is_cancelled_leaves_the_answer_to_the_others(account):
         return (await second).value.source_id, first.cancelled()
 
     assert account.run(story) == (SOURCES[0], True)
-    assert len(account.client.asked) == 1
+    assert len(account.client.requests) == 1
 
 
 def test_whoever_is_cancelled_none_of_the_others_waits_for_ever(account):
@@ -347,7 +347,7 @@ def test_who_goes_while_the_plan_is_made_takes_nobody_along(account, mocker):
 
     account.run(story)
 
-    assert [what for what, _ in account.client.asked] == ["log"]
+    assert [what for what, _ in account.client.requests] == ["log"]
 
 
 def test_a_refusal_is_the_same_for_all_who_share_a_token():
@@ -360,7 +360,7 @@ def test_a_refusal_is_the_same_for_all_who_share_a_token():
     told = account.run(story)
 
     assert {type(each) for each in told} == {StitchUnauthorized}
-    assert len(account.client.asked) == 1
+    assert len(account.client.requests) == 1
 
 
 def test_who_has_another_connection_to_the_account_goes_on_with_its_own_token(account):
@@ -375,7 +375,7 @@ def test_who_has_another_connection_to_the_account_goes_on_with_its_own_token(ac
 
     assert [type(each) for each in told[:3]] == [StitchUnauthorized] * 3
     assert [each.value.source_id for each in told[3:]] == [SOURCES[0]] * 3
-    assert (len(revoked.asked), len(account.client.asked)) == (1, 1)
+    assert (len(revoked.asked), len(account.client.requests)) == (1, 1)
 
 
 def test_who_has_more_time_goes_on_when_another_s_time_is_over():
@@ -398,11 +398,11 @@ def test_who_wants_it_at_once_is_served_before_all_who_wait(account):
     async def story():
         waiting = [asyncio.ensure_future(account.planned(source_id)) for source_id in SOURCES]
         await asyncio.sleep(1)
-        asked = len(account.client.asked)
+        asked = len(account.client.requests)
         await loads_of(account.reader(), "github")
         for each in waiting:
             each.cancel()
-        return account.client.asked[asked:]
+        return account.client.requests[asked:]
 
     assert account.run(story)[0] == ("loads", 1)
 
@@ -459,9 +459,9 @@ def test_the_watch_ends_with_the_last_waiter(account):
         await asyncio.gather(*waiting)
         await asyncio.sleep(60)
         after = asyncio.all_tasks() - before
-        asked = len(account.client.asked)
+        asked = len(account.client.requests)
         await asyncio.sleep(3600)
-        return len(during) > 0, len(after), len(account.client.asked) - asked
+        return len(during) > 0, len(after), len(account.client.requests) - asked
 
     assert account.run(story) == (True, 0, 0)
 
@@ -531,7 +531,7 @@ def test_who_is_not_told_in_time_is_told_nothing(account):
 
     assert told is None
     assert took == pytest.approx(300, abs=1)
-    assert account.client.asked == []
+    assert account.client.requests == []
 
 
 # --- Outages --------------------------------------------------------------------------------------------
@@ -559,19 +559,19 @@ def test_an_outage_pushes_the_whole_watch_back_and_each_waiter_is_told_of_it_onc
 
     assert [each.value.source_id for each in told] == SOURCES[::10]
     assert warned == dict.fromkeys(range(0, 250, 10), 1)
-    assert len(account.client.asked) <= 8 + 3, "one request at a time asks whether it is over"
+    assert len(account.client.requests) <= 8 + 3, "one request at a time asks whether it is over"
 
 
 def job_of(source_id: int) -> str:
     return f"104857.{source_id}.sync.00000000-0000-1000-8000-000000000000"
 
 
-def failing_logs(error: Exception) -> LongLists:
+def failing_logs(error: Exception) -> LargeAccount:
     """A client to which Stitch answers lists, but no log."""
-    client = LongLists(extractions=[extraction_of(each) for each in SOURCES])
+    client = LargeAccount(extractions=[extraction_of(each) for each in SOURCES])
 
     def fail() -> None:
-        if client.asked[-1][0] == "log":
+        if client.requests[-1][0] == "log":
             raise error
 
     client.before_each = fail
@@ -604,9 +604,9 @@ def test_what_fails_is_not_asked_for_any_more_once_nobody_wants_it():
         log = asyncio.ensure_future(log_of(account.reader(), job_of(SOURCES[0])))
         await asyncio.sleep(100)
         log.cancel()
-        asked = len(account.client.asked)
+        asked = len(account.client.requests)
         await asyncio.sleep(3600)
-        return len(account.client.asked) - asked
+        return len(account.client.requests) - asked
 
     assert account.run(story) <= 1
 
@@ -630,7 +630,7 @@ def test_a_retry_after_pushes_the_whole_watch_back():
     async def story():
         began = account.loop.time()
         told = await asyncio.gather(*(account.planned(source_id) for source_id in SOURCES[::50]))
-        return told, account.loop.time() - began, account.client.asked
+        return told, account.loop.time() - began, account.client.requests
 
     told, took, asked = account.run(story)
 
@@ -687,15 +687,15 @@ def many_loads():
 
 
 def test_one_of_10_000_sources_is_found_with_a_logarithm_of_requests(many_extractions):
-    account = Account(LongLists(extractions=many_extractions), limit=1_500)
+    account = Account(LargeAccount(extractions=many_extractions), limit=1_500)
 
     async def story():
         costs = []
         for source_id in (MANY[7_777], MANY[7_850], MANY[7_777], MANY[0], MANY[-1]):
-            before = len(account.client.asked)
+            before = len(account.client.requests)
             told = await account.reader().extraction_of(source_id)
             assert told.value.source_id == source_id
-            costs.append(len(account.client.asked) - before)
+            costs.append(len(account.client.requests) - before)
         return costs
 
     first, neighbour, again, *others = account.run(story)
@@ -709,17 +709,17 @@ class Costs:
     """How many requests it takes to find a source's loads, one search after the other."""
 
     def __init__(self, **lists: Any) -> None:
-        self.client = LongLists(**lists)
+        self.client = LargeAccount(**lists)
         self.account = Account(self.client, limit=1_500)
 
     def of(self, *searches: tuple[str, list[str]]) -> list[int]:
         async def story():
             costs = []
             for source_name, streams in searches:
-                before = len(self.client.asked)
+                before = len(self.client.requests)
                 told = await loads_of(self.account.reader(), source_name, streams, anew=True)
                 assert {load.stream_name for load in told.value} >= set(streams)
-                costs.append(len(self.client.asked) - before)
+                costs.append(len(self.client.requests) - before)
             return costs
 
         return self.account.run(story)
@@ -755,12 +755,12 @@ def test_a_load_is_found_with_a_logarithm_of_requests_if_they_are_by_stream_id()
     assert again == 1
     assert all_streams <= 2
     assert all_again <= 2
-    assert costs.client.streams_asked_for <= 4 * len(costs.client.asked)
+    assert costs.client.stream_requests <= 4 * len(costs.client.requests)
 
 
 def test_a_source_that_is_one_of_10_000_waits_for_its_loads_for_minutes_and_not_for_hours(many_loads):
     """With Stitch's own limit."""
-    account = Account(LongLists(loads=many_loads))
+    account = Account(LargeAccount(loads=many_loads))
 
     async def story():
         began = account.loop.time()
@@ -774,14 +774,14 @@ def test_a_search_keeps_all_its_pages_until_it_ends_however_many_they_are():
     """In a list that is in no order what is not there is found missing after a look at each page."""
     loads = loads_by_stream_name((f"source_{number}" for number in range(100)), [f"t{n}" for n in range(40)])
     random.Random(3).shuffle(loads)
-    account = Account(LongLists(loads=loads))
+    account = Account(LargeAccount(loads=loads))
 
     def still_ends() -> None:
-        assert len(account.client.asked) < 100
+        assert len(account.client.requests) < 100
 
     account.client.before_each = still_ends
 
     told = account.run(lambda: loads_of(account.reader(), "source_7", ["no such stream"]))
 
     assert {load.source_name for load in told.value} == {"source_7"}
-    assert len(account.client.asked) == 40
+    assert len(account.client.requests) == 40

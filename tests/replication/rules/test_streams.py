@@ -36,7 +36,7 @@ def test_select_streams_finds_a_stream_under_each_of_its_names(name, found):
     [
         pytest.param(
             ["orders"],
-            "Name one of them by its id: shopdb-public-orders, shopdb-archive-orders",
+            "Use the id of one of them: shopdb-public-orders, shopdb-archive-orders",
             id="a name of two selected streams",
         ),
         pytest.param(["carts"], "not selected", id="a stream that is not selected"),

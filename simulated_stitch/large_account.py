@@ -1,4 +1,4 @@
-"""An account of any size in memory, that answers pages of its lists as Stitch does."""
+"""An account of any size in memory. It returns pages of its lists as Stitch does."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ AT = datetime(2026, 8, 17, 6, tzinfo=timezone.utc)
 
 
 def page_of(records: Sequence[Any], number: int, at: datetime = AT) -> Page[Any]:
-    """A page of a list. Beyond the last page there is an empty one."""
-    begins = (number - 1) * RECORDS_PER_PAGE
-    is_last = begins + RECORDS_PER_PAGE >= len(records)
+    """Return one page of a list, or an empty page beyond the end."""
+    first = (number - 1) * RECORDS_PER_PAGE
+    is_last = first + RECORDS_PER_PAGE >= len(records)
     return Page(
-        records=tuple(records[begins : begins + RECORDS_PER_PAGE]),
+        records=tuple(records[first : first + RECORDS_PER_PAGE]),
         number=number,
         total=len(records),
         answered_at=at,
@@ -58,33 +58,33 @@ def by_stream_name(load: Load) -> tuple[str, str]:
 
 
 @dataclass
-class LongLists:
-    """What a client asks about the lists of an account. Which pages were asked for is kept."""
+class LargeAccount:
+    """Has the methods of `StitchClient` that a waiter calls, and records the requests."""
 
     extractions: Sequence[Extraction] = ()
     loads: Sequence[Load] = ()
-    #: By name, by id. An error is raised instead of the streams.
+    #: The streams of each source, by name, in the order of the ids. An exception is raised instead.
     sources: Mapping[str, Sequence[Stream] | Exception] = field(default_factory=dict)
     requests_per_10_minutes: int = 30
-    before_each: Callable[[], None] = lambda: None
+    before_each: Callable[[], None] = lambda: None  #: called before each response
 
     base_url = "https://stitch.example"
     client_id = known_client_id = 104857
     stitch_time = AT
 
     def __post_init__(self) -> None:
-        self.asked: list[tuple[str, int | str]] = []
-        self.streams_asked_for = 0
+        self.requests: list[tuple[str, int | str]] = []  #: kind, and page or job name
+        self.stream_requests = 0
         self._lock = threading.Lock()
 
     def learn_past(self, moment: datetime) -> None:
         """Ignore it, because each response of this account has a time."""
 
     def list_extractions(self, page: int = 1) -> Page[Extraction]:
-        return self._answer("extractions", page, self.extractions)
+        return self._respond("extractions", page, self.extractions)
 
     def list_loads(self, page: int = 1) -> Page[Load]:
-        return self._answer("loads", page, self.loads)
+        return self._respond("loads", page, self.loads)
 
     def list_sources(self) -> list[Source]:
         return [
@@ -93,33 +93,33 @@ class LongLists:
         ]
 
     def list_streams(self, source_id: int) -> list[Stream]:
-        self.streams_asked_for += 1
+        self.stream_requests += 1
         streams = list(self.sources.values())[source_id]
         if isinstance(streams, Exception):
             raise streams
         return list(streams)
 
-    def get_extraction_log(self, job_name: str, *, given_up: Callable[[], bool]) -> ExtractionLog:
+    def get_extraction_log(self, job_name: str, *, given_up: Callable[[], bool]) -> ExtractionLog:  # noqa: ARG002 - the log is empty
         with self._lock:
-            self.asked.append(("log", job_name))
+            self.requests.append(("log", job_name))
         self.before_each()
         return parse_extraction_log([])
 
-    def _answer(self, what: str, page: int, records: Sequence[Any]) -> Page[Any]:
+    def _respond(self, kind: str, page: int, records: Sequence[Any]) -> Page[Any]:
         with self._lock:
-            self.asked.append((what, page))
+            self.requests.append((kind, page))
         self.before_each()
         return page_of(records, page)
 
 
 def loads_by_stream_name(sources: Iterable[str], streams: Sequence[str]) -> list[Load]:
-    """Every source has the same streams, as sources of one type have."""
+    """Return the loads of sources that all have the same streams, as sources of one type do."""
     names = list(sources)
     return sorted((load_of(source, stream) for source in names for stream in streams), key=by_stream_name)
 
 
 def sources_with(streams: Sequence[str], sources: Iterable[str]) -> dict[str, list[Stream]]:
-    """Streams have ids in the order in which they came, source by source."""
+    """Return the streams of each source, with ascending ids."""
     ids = itertools.count(5_000_000, 3)
     return {
         source: [
