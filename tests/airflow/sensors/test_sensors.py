@@ -198,9 +198,9 @@ def test_pokes_take_no_more_than_a_fair_share(stitch, github, monkeypatch, mode,
 
 SENDS_REQUESTS = """
 from pathlib import Path
-from airflow_provider_stitch.replication.budget.store import BudgetFile
-file = BudgetFile(Path({!r}), {!r})
-assert not any(file.take(30) for _ in range({}))
+from airflow_provider_stitch.replication.budget.store import BudgetStore
+file = BudgetStore(Path({!r}), {!r})
+assert not any(file.acquire(30) for _ in range({}))
 """
 
 
