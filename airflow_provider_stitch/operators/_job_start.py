@@ -55,10 +55,9 @@ class JobStart(StitchTask):
         from airflow_provider_stitch.replication.jobs import SourceBusy
 
         self._own_job, self._nothing_to_stop = None, False
+        reader = self.reader(deadline.at, deadline.time_limit)
         try:
-            source, answer = run(
-                self._try_to_start(context, self.reader(deadline.at), known, first_attempt_at)
-            )
+            source, answer = run(self._try_to_start(context, reader, known, first_attempt_at))
         except BaseException:
             # Airflow 2 interrupts a killed task that waits for the response to its start. The response has
             # arrived by now, since the event loop waits for its threads.
@@ -160,7 +159,7 @@ class JobStart(StitchTask):
             return self._join(end)
         if self.if_running == "restart":
             self.log.warning("Stopping the job of source %s that is running", source.label)
-            reader = self.reader(deadline.at)
+            reader = self.reader(deadline.at, deadline.time_limit)
             run(reader.ask(lambda: reader.client.stop_replication_job(source.id)))
         else:
             self.log.info(
@@ -172,8 +171,11 @@ class JobStart(StitchTask):
         self.log.info("A job of source %s is running already; it counts as ours", end.source_name)
         if self.wait_for is None:
             return brief(end, None)
-        goal = replace(end, phase=self.wait_for, streams=self._streams_for(self.wait_for))
-        return WaitReason(goal, "joined")
+        if self.wait_for in ("structure_sync", "extraction"):
+            return WaitReason(replace(end, phase=self.wait_for), "joined")
+        # Stitch names the job only after its extraction. The name is stored then, and a second wait is for
+        # the loads, because a restarted triggerer or a next try knows only what is stored.
+        return WaitReason(replace(end, phase="extraction"), "joining")
 
     def _goal(self, phase: Any, source: Source, **job: Any) -> Goal:
         from airflow_provider_stitch.replication.rules.goal import Goal

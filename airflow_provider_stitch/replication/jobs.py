@@ -11,11 +11,9 @@ from airflow_provider_stitch.connect.errors import (
     JobNotStarted,
     PhaseTimedOut,
     StitchError,
-    StitchUnavailable,
-    UnexpectedAnswer,
 )
 from airflow_provider_stitch.connect.transport import pause_before_retry
-from airflow_provider_stitch.replication.polling.backoff import MAX_MALFORMED_RESPONSES, is_transient
+from airflow_provider_stitch.replication.polling.backoff import Attempts, is_transient
 from airflow_provider_stitch.replication.rules.extraction import (
     evaluate_extraction,
     exact_start_time,
@@ -61,6 +59,8 @@ async def start_job(
 ) -> Started | SourceBusy:
     """Start a replication job, asking again for as long as the reader has time if Stitch can't be reached.
 
+    A response that Stitch does not document counts as lost until it has come several times in a row.
+
     A start is not idempotent: after a lost answer the job may run. It is then asked for again, since Stitch
     runs one job per source at a time and refuses another; but first the list is looked at, in case the job is
     over.
@@ -71,27 +71,28 @@ async def start_job(
         interrupted learns the job's name this way, because the thread still receives the response.
     :raises StitchError: the source is unknown or deleted, Stitch refused, or time is up.
     """
-    attempt = 0
+    attempts = Attempts()
     while True:
         if first_attempt_at is not None:
             try:
                 started = await _job_since(reader, source.id, first_attempt_at)
-            except StitchUnavailable as error:
+            except StitchError as error:
                 raise _given_up(source, error, may_run=True) from error
             if started is not None:
                 return started
-        attempt += 1
         sent_at = stitch_time(reader)
         try:
             return await asyncio.to_thread(_send_start, reader, source, sent_at, on_started)
         except JobAlreadyRunning as refusal:
             return SourceBusy(refusal.answered_at or sent_at, first_attempt_at)
-        except (StitchUnavailable, UnexpectedAnswer) as error:
+        except StitchError as error:
+            if not is_transient(error):
+                raise
             if getattr(error, "maybe_received", True):
                 first_attempt_at = first_attempt_at or sent_at
-            pause = pause_before_retry(attempt, getattr(error, "retry_after", None))
-            garbage = isinstance(error, UnexpectedAnswer) and attempt >= MAX_MALFORMED_RESPONSES
-            if garbage or pause > reader.seconds_left():
+            may_go_on = attempts.may_go_on(error)
+            pause = pause_before_retry(attempts.number, getattr(error, "retry_after", None))
+            if not may_go_on or pause > reader.seconds_left():
                 raise _given_up(source, error, may_run=first_attempt_at is not None) from error
             warn(f"{error} Asking again in {pause:.0f} s.")
             await reader.clock.sleep(pause)
@@ -149,17 +150,17 @@ async def stop_job(
     """
     if known is not None and evaluate_extraction(goal, known).ended:
         return False
-    attempt, maybe_sent = 0, False
+    attempts, maybe_sent = Attempts(), False
     while True:
         is_running = await _is_running(reader, goal, needs_poll=needs_poll or maybe_sent)
         if not is_running:
             return maybe_sent
-        attempt += 1
         try:
             await asyncio.to_thread(reader.client.stop_replication_job, goal.source_id)
-        except (StitchUnavailable, UnexpectedAnswer) as error:
-            pause = pause_before_retry(attempt, getattr(error, "retry_after", None))
-            if not is_transient(error, attempt) or pause > reader.seconds_left():
+        except StitchError as error:
+            may_go_on = attempts.may_go_on(error)
+            pause = pause_before_retry(attempts.number, getattr(error, "retry_after", None))
+            if not may_go_on or pause > reader.seconds_left():
                 raise
             maybe_sent = maybe_sent or getattr(error, "maybe_received", True)
             await reader.clock.sleep(pause)
@@ -175,7 +176,8 @@ async def _is_running(reader: AccountSession, goal: Goal, *, needs_poll: bool) -
             raise PhaseTimedOut(
                 f"Source {goal.source_name} ({goal.source_id}): Stitch did not list the source's extractions "
                 f"in time, so whether job {goal.job_name} still runs is not known. No stop was sent, because "
-                "it could end a later job. Raise the task's timeout, or check the source's page in Stitch.",
+                f"it could end a later job. Raise the {reader.time_limit}, or check the source's page in "
+                "Stitch.",
                 source_id=goal.source_id,
                 job_name=goal.job_name,
             )

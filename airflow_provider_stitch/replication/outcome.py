@@ -1,4 +1,4 @@
-"""How the waiting for a goal ended, in plain values."""
+"""The outcome of a wait, as JSON-serializable values."""
 
 from __future__ import annotations
 
@@ -19,68 +19,72 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the waiting for a goal ended, in plain JSON values: it travels from the triggerer to a worker."""
+    """The outcome of a wait. It is JSON-serializable, because the triggerer sends it to a worker."""
 
-    goal: dict[str, Any]
-    result: dict[str, Any]  #: what is known of the job: `job_name`, `source_id` ... (see `job_result`)
-    error: dict[str, Any] | None = None  #: `kind`, `message`, `source_id`, `job_name`
-    extraction_ended: bool = False  #: the job was seen to end, so there is nothing left to stop
+    goal: dict[str, Any]  #: see `Goal.to_dict`
+    result: dict[str, Any]  #: the job as far as it is known; see `job_result`
+    error: dict[str, Any] | None = None  #: see `error_to_dict`; None if the goal was reached
+    extraction_ended: bool = False  #: the job has been seen to end, so it need not be stopped
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    @classmethod
+    def from_evaluation(cls, goal: Goal, evaluation: Evaluation, error: StitchError | None) -> Outcome:
+        """Return the outcome of a wait that ended with an evaluation and, if it failed, an error."""
+        return cls(
+            goal=goal.to_dict(),
+            result=job_result(goal, evaluation),
+            error=error_to_dict(error) if error else None,
+            extraction_ended=evaluation.extraction.ended,
+        )
+
+    @classmethod
+    def from_failed_start(cls, goal: Goal, error: StitchError) -> Outcome:
+        """Return the outcome of a wait that could not start."""
+        return cls.from_evaluation(goal, evaluate(goal, Observations()), error)
 
     @property
     def is_token_rejected(self) -> bool:
-        """Stitch refused the access token."""
+        """Whether the wait failed because Stitch rejected the access token."""
         return self.error is not None and self.error["kind"] == StitchUnauthorized.__name__
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the outcome as JSON values."""
+        return asdict(self)
+
     def raise_for_error(self) -> None:
-        """Raise the error that the waiting ended with, if it did."""
+        """Raise the error with which the wait ended, if there is one."""
         if self.error is not None:
             kind = KINDS.get(self.error["kind"], StitchError)
             raise kind(
                 self.error["message"], source_id=self.error["source_id"], job_name=self.error["job_name"]
             )
 
-    @classmethod
-    def from_evaluation(cls, goal: Goal, assessment: Evaluation, error: StitchError | None) -> Outcome:
-        """Return what a verdict on a goal has come to, with the error that it ended with, if it did."""
-        return cls(
-            goal.to_dict(),
-            job_result(goal, assessment),
-            error_to_dict(error) if error else None,
-            assessment.extraction.ended,
-        )
 
-    @classmethod
-    def from_failed_start(cls, goal: Goal, error: StitchError) -> Outcome:
-        """Return the outcome of a waiting that could not begin."""
-        return cls.from_evaluation(goal, evaluate(goal, Observations()), error)
-
-
-def job_result(goal: Goal, assessment: Evaluation) -> dict[str, Any]:
-    """Return what is known of a job, in plain JSON values; instants are ISO 8601, UTC."""
-    extraction = assessment.extraction
-    latest = max((verdict.loaded_at for verdict in assessment.streams if verdict.loaded_at), default=None)
-    all_loaded = assessment.state == "finished" and goal.phase == "loading"
+def job_result(goal: Goal, evaluation: Evaluation) -> dict[str, Any]:
+    """Return a job's result, as far as it is known, as JSON values. Times are ISO 8601 in UTC."""
+    extraction = evaluation.extraction
+    loaded_at = max((status.loaded_at for status in evaluation.streams if status.loaded_at), default=None)
+    is_loaded = goal.phase == "loading" and evaluation.state == "finished"
     return {
         "job_name": extraction.job_name or goal.job_name,
         "source_id": goal.source_id,
         "source_name": goal.source_name,
         "client_id": goal.client_id,
-        "started_at": _text(extraction.started_at or goal.started_at),
-        "extraction_completed_at": _text(extraction.completed_at),
-        "loaded_at": _text(latest) if all_loaded else None,
+        "started_at": _format_time(extraction.started_at or goal.started_at),
+        "extraction_completed_at": _format_time(extraction.completed_at),
+        "loaded_at": _format_time(loaded_at) if is_loaded else None,
         "streams": {
-            status.expected.label: {"rows": status.expected.rows, "loaded_at": _text(status.loaded_at)}
-            for status in sorted(assessment.streams, key=lambda status: status.expected.label)
+            status.expected.label: {
+                "rows": status.expected.rows,
+                "loaded_at": _format_time(status.loaded_at),
+            }
+            for status in sorted(evaluation.streams, key=lambda status: status.expected.label)
             if status.state != "no_rows"
         },
     }
 
 
 def error_to_dict(error: StitchError) -> dict[str, Any]:
-    """Return an error in plain JSON values."""
+    """Return an error as JSON values."""
     return {
         "kind": type(error).__name__,
         "message": str(error),
@@ -89,5 +93,5 @@ def error_to_dict(error: StitchError) -> dict[str, Any]:
     }
 
 
-def _text(instant: datetime | None) -> str | None:
-    return format_time(instant) if instant is not None else None
+def _format_time(time: datetime | None) -> str | None:
+    return format_time(time) if time is not None else None

@@ -20,6 +20,7 @@ from airflow_provider_stitch.connect.errors import (
     StitchNotFound,
     UnexpectedAnswer,
 )
+from airflow_provider_stitch.replication.budget.limiter import WINDOW
 from airflow_provider_stitch.replication.estimates import (
     EstimateContext,
     estimate_baseline,
@@ -37,7 +38,7 @@ from airflow_provider_stitch.replication.polling.queries import (
     LoadsQuery,
     LogQuery,
 )
-from airflow_provider_stitch.replication.progress import describe, progress_of, timeout_message
+from airflow_provider_stitch.replication.progress import describe, job_of, progress_of, timeout_message
 from airflow_provider_stitch.replication.rules.evaluate import Evaluation, Need, evaluate
 from airflow_provider_stitch.replication.rules.extraction import is_log_final, matches_goal
 from airflow_provider_stitch.replication.rules.loading import MAX_LOAD_LAG
@@ -82,7 +83,6 @@ class Waiter:
     :param poll_interval: seconds between two polls at least; they are more if the task's fair share of the
         budget is smaller. None polls as often as that share allows.
     :param forgetful: this watch is gone before the job has ended, as that of a rescheduled sensor is.
-    :param time_limit: which of the task's limits sets the reader's deadline, as error messages name it.
     :param tell: given each line for the task's log, once.
     :param warn: given each warning, once.
     """
@@ -98,7 +98,7 @@ class Waiter:
             "_next_heartbeat_at",
             "_source_asked_at",
         ),
-        *("_polls", "_clock_offset", "_tell", "_time_limit", "_told", "_warn"),
+        *("polls", "_clock_offset", "_tell", "_told", "_warn"),
     )
 
     def __init__(
@@ -108,7 +108,6 @@ class Waiter:
         *,
         poll_interval: float | None = None,
         stateless: bool = False,
-        time_limit: str = "timeout",
         tell: Callable[[str], None] = lambda _: None,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -116,8 +115,7 @@ class Waiter:
         self.goal = goal
         self.poll_interval = poll_interval
         self.known = Observations(needs_baseline=not stateless)
-        self._time_limit = time_limit
-        self._polls = 0
+        self.polls = 0
         self._tell = tell
         self._warn = warn
         self._told: dict[str, None] = {}  # lines: an empty set would take four times as much
@@ -167,7 +165,7 @@ class Waiter:
         """Return an error in plain values, with what was waited for if it does not name the source."""
         plain = error_to_dict(error)
         if f"{self.goal.source_name} ({self.goal.source_id})" not in plain["message"]:
-            job = self.goal.job_name or "a job that is not listed yet"
+            job = job_of(self.goal)
             plain["message"] += f"\nThis was while waiting for {describe(self.goal)}: {job}."
         return plain
 
@@ -219,6 +217,15 @@ class Waiter:
         longest = CHECK_INTERVAL if Need.CHECK in assessment.needs else SOURCE_INTERVAL
         return min(self.reader.clock.time() + longest, self._next_heartbeat_at)
 
+    def fair_pause(self, polls: int) -> float:
+        """Return the seconds in which this process's fair share of the budget has so many requests.
+
+        This may read the budget's file.
+        """
+        if self.reader.client.known_client_id is None:
+            return 0.0
+        return WINDOW / self.reader.budget.window().share * polls
+
     def _pause(self) -> float:
         return self.poll_interval if self.poll_interval is not None else self.reader.budget.even_interval
 
@@ -256,7 +263,7 @@ class Waiter:
 
     def _record_extraction(self, told: QueryResult[Extraction | None] | None) -> None:
         if told is not None:
-            self._polls += 1
+            self.polls += 1
             self._last_extraction = told
             is_ours = told.value is not None and matches_goal(self.goal, told.value)
             self.known = self.known.with_extraction(
@@ -274,7 +281,7 @@ class Waiter:
             if told is None:
                 return
             log = told.value
-        self._polls += 1
+        self.polls += 1
         self.known = replace(self.known, log=log or self.known.log)
         if not is_log_final(log):
             at = self.reader.stitch_time()
@@ -329,7 +336,7 @@ class Waiter:
     def _take_loads(
         self, told: QueryResult[Any], loads: list[Load], looked_for: set[str] | None = None
     ) -> None:
-        self._polls += 1
+        self.polls += 1
         self._last_loads = told
         self.known = self.known.with_loads(loads, self.reader.stitch_time(told), looked_for)
 
@@ -434,22 +441,26 @@ class Waiter:
         return Outcome.from_evaluation(self.goal, assessment, assessment.failure)
 
     async def _timed_out(self, assessment: Evaluation) -> Outcome:
+        error = await asyncio.to_thread(self.timeout_error, assessment, self.reader.time_limit)
+        return Outcome.from_evaluation(self.goal, assessment, error)
+
+    def timeout_error(self, assessment: Evaluation, time_limit: str) -> PhaseTimedOut:
+        """Return the error of a wait that a limit of the task ended. This may read the budget's file."""
         next_request_in = 0.0
         if self.reader.client.known_client_id is not None:
-            next_request_in = (await asyncio.to_thread(self.reader.budget.window)).available_in[0]
-        error = PhaseTimedOut(
+            next_request_in = self.reader.budget.window().available_in[0]
+        return PhaseTimedOut(
             timeout_message(
                 self.goal,
                 assessment,
                 self.known,
-                time_limit=self._time_limit,
-                polls=self._polls,
+                time_limit=time_limit,
+                polls=self.polls,
                 next_request_in=next_request_in,
             ),
             source_id=self.goal.source_id,
             job_name=self.goal.job_name,
         )
-        return Outcome.from_evaluation(self.goal, assessment, error)
 
 
 def _first_of(asks: Sequence[Need], asked: Container[Need]) -> Need | None:

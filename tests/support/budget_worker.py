@@ -55,10 +55,10 @@ def take_and_hang(folder: Path, limit: int, taken: Any) -> None:
 
 def hang_in_a_transaction(folder: Path, begun: Any) -> None:
     file = BudgetStore(folder, ACCOUNT)
-    with file._opened() as db:
+    with file._connection() as db:
         db.execute("PRAGMA cache_size = 1")  # so that half of it is in the file already
         db.execute("BEGIN EXCLUSIVE")
-        db.execute("UPDATE requests SET answered_at = NULL, process = hex(zeroblob(100000))")
+        db.execute("UPDATE requests SET responded_at = NULL, process = hex(zeroblob(100000))")
         db.executemany("INSERT INTO requests VALUES (?, 'p', 0, 0)", [(file._account,)] * 1000)
         begun.put(True)
         time.sleep(60)

@@ -1,1 +1,1 @@
-"""The count of status requests that all processes of a host share."""
+"""The request budget: the count of status requests that an account's tasks share."""

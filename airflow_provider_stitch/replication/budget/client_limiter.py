@@ -1,7 +1,7 @@
-"""Acquires each status request that a client sends by itself from the account's shared budget.
+"""Limit the status requests of a `StitchClient` in a user's own code.
 
-What waits for a job acquires its requests in its event loop (see `reader`). This module is for a client in a
-user's own code, which waits in its own thread.
+Tasks that wait for a job acquire their requests in an event loop (see `polling`). A client in a user's code
+has no event loop, so it waits for a free request in its own thread.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_stitch.connect.errors import RateLimited, StitchConfigurationError
-from airflow_provider_stitch.replication.budget.limiter import RequestBudget, shared_budget
+from airflow_provider_stitch.replication.budget.limiter import RequestBudget, account_budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_BUDGET_TIMEOUT = 600.0
-"""Seconds for which a call waits for a free request: one window, after which one is usually free."""
+"""Seconds to wait for a free request: one window, after which a request is usually free."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _is_acquired: ContextVar[bool] = ContextVar("_is_acquired", default=False)
 
 
 def run_with_acquired_request(call: Callable[[], T]) -> T:
-    """Return what a call returns whose request was acquired already."""
+    """Run a call whose status request has been acquired already, so that no limiter acquires it again."""
     token = _is_acquired.set(True)
     try:
         return call()
@@ -41,11 +41,11 @@ def run_with_acquired_request(call: Callable[[], T]) -> T:
 
 
 class ClientLimiter:
-    """Lets a client send a status request when the account's budget has a free one.
+    """Acquires each status request of a client from the account's budget, and waits until one is free.
 
-    :param client: its account and number of requests count.
-    :param folder: where the processes of this host share the budget.
-    :param budget: None is that of the account.
+    :param client: the client; its account and limit determine the budget.
+    :param folder: the folder in which the processes of this host share the budget.
+    :param budget: the budget to use instead of the account's.
     :param timeout: seconds for which a call waits for a free request; 0 never waits.
     """
 
@@ -72,14 +72,14 @@ class ClientLimiter:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """Acquire a request, and release it when Stitch has responded.
+        """Acquire a request for the body of a `with` statement, and release it afterwards.
 
-        :raises RateLimited: if none becomes free in time.
+        :raises RateLimited: if no request becomes free in time.
         """
         if _is_acquired.get():
             yield
             return
-        budget = self._budget or self._shared_budget()
+        budget = self._budget or self._account_budget()
         self._acquire(budget)
         try:
             yield
@@ -89,9 +89,9 @@ class ClientLimiter:
         finally:
             budget.release()
 
-    def _shared_budget(self) -> RequestBudget:
+    def _account_budget(self) -> RequestBudget:
         client = self._client
-        return shared_budget(
+        return account_budget(
             (client.base_url, client.client_id),
             client.requests_per_10_minutes,
             self._folder,
@@ -99,17 +99,16 @@ class ClientLimiter:
         )
 
     def _acquire(self, budget: RequestBudget) -> None:
-        gives_up_at = self._monotonic() + self._timeout
+        deadline = self._monotonic() + self._timeout
         has_logged = False
         while wait := budget.acquire():
-            left = gives_up_at - self._monotonic()
-            if wait > left:
+            if wait > deadline - self._monotonic():
                 raise self._rate_limited(wait, budget.limit)
             if not has_logged:
                 has_logged = True
                 _log.info(
-                    "Waiting for a free status request of Stitch account %s: %d in 10 minutes are used. The "
-                    "next one is free in %.0f s; this call waits for at most %.0f s.",
+                    "Waiting for a free status request of Stitch account %s, because the limit of %d in 10 "
+                    "minutes is reached. The next one is free in %.0f s; this call waits for at most %.0f s.",
                     self._client.client_id,
                     budget.limit,
                     wait,
@@ -119,10 +118,10 @@ class ClientLimiter:
 
     def _rate_limited(self, wait: float, limit: int) -> RateLimited:
         return RateLimited(
-            f"No status request of Stitch account {self._client.client_id} is free: {limit} in 10 minutes "
-            f"are used, or Stitch asked for a pause. The next one is free in {wait:.0f} s, and this call "
-            f"waits for at most {self._timeout:g} s. Try again later, send fewer requests for extractions, "
-            "loads and logs, or raise the hook's budget_timeout.",
+            f"Stitch account {self._client.client_id} has no free status request: the limit of {limit} in 10 "
+            f"minutes is reached, or Stitch requested a pause. The next one is free in {wait:.0f} s, but "
+            f"this call waits for at most {self._timeout:g} s. Try again later, send fewer requests for "
+            "extractions, loads and logs, or increase the hook's budget_timeout.",
             retry_after=wait,
             maybe_received=False,
         )

@@ -1,8 +1,8 @@
-"""30 status requests in any 10 minutes: the limit that one account's programs share, kept by a sliding
-window.
+"""The rate limiter of one account: 30 status requests in any 10 minutes.
 
-Source: Stitch Connect API, "Rate limits". Stitch need not enforce it, and may block who passes it repeatedly,
-so the client keeps it by itself: for this process, or through a file for all processes of this host.
+Source: Stitch Connect API, "Rate limits". Stitch may block the status requests of an account that exceeds the
+limit repeatedly, whether or not it enforces the limit. So the requests are counted here: for one process, or
+in a file for all processes of a host.
 """
 
 from __future__ import annotations
@@ -22,89 +22,90 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["DEFAULT_LIMIT", "WINDOW", "RequestBudget", "SharedRequestBudget", "Window", "shared_budget"]
+__all__ = ["DEFAULT_LIMIT", "WINDOW", "RequestBudget", "SharedRequestBudget", "Window", "account_budget"]
 
 T = TypeVar("T")
 
 STORE_RETRY_INTERVAL = 60.0
-"""Seconds for which a file that could not be used is left alone."""
+"""Seconds until a store that could not be used is tried again."""
 
 _log = logging.getLogger(__name__)
 
 
 class RequestBudget:
-    """What is left of one account's requests in this process.
+    """The status requests of one account, as counted in this process.
 
-    A request counts from when it is sent until a window after its answer has come: Stitch counts it somewhere
-    in between, so that however long the way, Stitch never counts more than `limit` in any window.
+    A request counts from the time it is sent until one window after its response. Stitch counts it at some
+    time in between, so Stitch never counts more than `limit` requests in any window, whatever the latency.
     """
 
     def __init__(
         self, limit: int = DEFAULT_LIMIT, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self.limit = limit
-        self._limits: dict[str, int] = {}  # by the id of the connection
+        self._limits: dict[str, int] = {}  # by connection id
         self._monotonic = monotonic
-        self._answered: deque[float] = deque()
-        self._under_way = 0
+        self._response_times: deque[float] = deque()
+        self._in_flight = 0
         self._blocked_until = float("-inf")
         self._lock = threading.Lock()
 
     @property
     def even_interval(self) -> float:
-        """Seconds between two requests if they are spread evenly over a window."""
+        """Seconds between two requests that are spread evenly over a window."""
         return WINDOW / self.limit
 
     def set_limit(self, connection_id: str, limit: int) -> None:
-        """Set the number of a connection. The smallest number of all connections is the limit."""
+        """Set the limit of one connection. The lowest limit of all connections applies."""
         with self._lock:
             self._limits[connection_id] = limit
             self.limit = min(self._limits.values())
 
     def window(self) -> Window:
-        """Return when each request of the limit may be sent, and how many of them are this process's."""
+        """Return when each request of the limit may be sent, and this process's share of them."""
         with self._lock:
-            return Window(self._free_in(), float(self.limit))
+            return Window(self._available_in(), float(self.limit))
 
     def acquire(self) -> float:
-        """Take one request and return 0.0; or, if none is left, return the seconds until to ask again."""
+        """Acquire one request and return 0.0, or return the seconds until the next one is available."""
         with self._lock:
-            wait = self._free_in()[0]
+            wait = self._available_in()[0]
             if not wait:
-                self._under_way += 1
+                self._in_flight += 1
             return wait
 
     def release(self) -> None:
-        """Say that the answer to a taken request has come, or will not come."""
+        """Record that an acquired request has its response, or will have none."""
         with self._lock:
-            self._under_way -= 1
-            self._answered.append(self._monotonic())
+            self._in_flight -= 1
+            self._response_times.append(self._monotonic())
 
     def block(self, seconds: float) -> None:
-        """Ask nothing for so many seconds: Stitch has said that it was too much."""
+        """Allow no request for this number of seconds, because Stitch has rejected one with a 429."""
         with self._lock:
             self._blocked_until = max(self._blocked_until, self._monotonic() + seconds)
 
-    def _free_in(self) -> tuple[float, ...]:
+    def _available_in(self) -> tuple[float, ...]:
         now = self._monotonic()
-        while self._answered and self._answered[0] <= now - WINDOW:
-            self._answered.popleft()
-        counted_until = [answered + WINDOW for answered in self._answered]
-        # What is under way is answered now at the earliest.
-        counted_until += [now + WINDOW] * self._under_way
+        while self._response_times and self._response_times[0] <= now - WINDOW:
+            self._response_times.popleft()
+        counted_until = [response_time + WINDOW for response_time in self._response_times]
+        # The response to a request in flight arrives now at the earliest.
+        counted_until += [now + WINDOW] * self._in_flight
         return available_in(self.limit, counted_until, now=now, blocked_until=self._blocked_until)
 
 
 class SharedRequestBudget(RequestBudget):
-    """What is left of one account's requests on this host, by a file that its processes share.
+    """The status requests of one account, as counted in a file for all processes of this host.
 
-    What this process has sent is counted here as well. So there is a budget to keep when the file cannot be
-    used (no task fails for that), and a file that had to be begun anew does not forgive what was sent before.
+    The requests of this process are counted in memory too. So if the file cannot be used, no task fails and
+    the process still respects the limit, and a file that had to be replaced does not reset the count of this
+    process.
 
-    Each method may take as long as the file is locked by others, up to about two seconds; without them, less
+    Each method may block for about two seconds while other processes lock the file. Otherwise it takes less
     than a millisecond.
 
-    :param folder: where the file is, or is to be.
+    :param folder: the folder of the file, which is created if necessary.
     :param account: base URL and client ID.
     """
 
@@ -118,65 +119,64 @@ class SharedRequestBudget(RequestBudget):
     ) -> None:
         super().__init__(limit, monotonic=monotonic)
         self._account = account
-        self._file = BudgetStore(folder, account, monotonic=monotonic)
-        self._alone_until = float("-inf")
-        self._warned = False
+        self._store = BudgetStore(folder, account, monotonic=monotonic)
+        self._store_retry_at = float("-inf")
+        self._has_warned = False
 
     def window(self) -> Window:
         own = super().window()
         limit = len(own.available_in)
-        common = self._with_store(lambda: self._file.window(limit))
-        if common is None:
+        shared = self._with_store(lambda: self._store.window(limit))
+        if shared is None:
             return own
-        return Window(tuple(map(max, own.available_in, common.available_in)), common.share)
+        return Window(tuple(map(max, own.available_in, shared.available_in)), shared.share)
 
     def acquire(self) -> float:
         if wait := super().window().available_in[0]:
             return wait
-        common = self._with_store(lambda: self._file.acquire(self.limit))
-        if common is None:
+        shared_wait = self._with_store(lambda: self._store.acquire(self.limit))
+        if shared_wait is None:
             return super().acquire()
-        if common:
-            return common
+        if shared_wait:
+            return shared_wait
         with self._lock:
-            self._under_way += 1
-        self._warned = False  # the file can be written, so that its next failure is news
+            self._in_flight += 1
+        self._has_warned = False  # the store works, so its next failure deserves a warning
         return 0.0
 
     def release(self) -> None:
         super().release()
-        self._with_store(self._file.release)
+        self._with_store(self._store.release)
 
     def block(self, seconds: float) -> None:
         super().block(seconds)
-        self._with_store(lambda: self._file.block(seconds))
+        self._with_store(lambda: self._store.block(seconds))
 
-    def _with_store(self, ask: Callable[[], T]) -> T | None:
-        """Return what the file says, or None as long as it cannot be used."""
-        if self._monotonic() < self._alone_until:
+    def _with_store(self, operation: Callable[[], T]) -> T | None:
+        """Return the result of an operation on the store, or None while the store cannot be used."""
+        if self._monotonic() < self._store_retry_at:
             return None
         try:
-            return ask()
+            return operation()
         except (OSError, sqlite3.Error) as error:
-            self._alone_until = self._monotonic() + STORE_RETRY_INTERVAL
-            if not self._warned:
+            self._store_retry_at = self._monotonic() + STORE_RETRY_INTERVAL
+            if not self._has_warned:
                 self._warn(error)
             return None
 
     def _warn(self, error: Exception) -> None:
-        self._warned = True
+        self._has_warned = True
         base_url, client_id = self._account
         _log.warning(
-            "The file in which this host's processes share the request budget of Stitch account %s (%s) "
-            "cannot be used: %s (%s). The task goes on, but until the file can be used this process counts "
-            "its own requests only. With others beside it, Stitch may be asked more often than it allows, "
-            "and may then block the account's status requests. Make the file and its folder readable and "
-            "writable for the user that Airflow runs as, or divide requests_per_10_minutes among the "
-            "processes.",
+            "Cannot use the file in which this host's processes share the request budget of Stitch account "
+            "%s (%s): %s (%s). The task continues, but this process counts only its own requests until the "
+            "file can be used. With other processes, Stitch may receive more requests than it allows, and "
+            "may then block the account's status requests. Make the file and its folder readable and "
+            "writable for the user that runs Airflow, or divide requests_per_10_minutes among the processes.",
             client_id,
             base_url,
             error,
-            self._file.path,
+            self._store.path,
         )
 
 
@@ -184,17 +184,17 @@ _budgets: dict[tuple[tuple[str, int], Path | None], RequestBudget] = {}
 _budgets_lock = threading.Lock()
 
 
-def shared_budget(
+def account_budget(
     account: tuple[str, int], limit: int, folder: Path | None = None, *, connection_id: str = ""
 ) -> RequestBudget:
-    """Return the budget that everybody in this process who asks about `account` shares.
+    """Return the budget of an account, which is shared by all of this process.
 
-    Where two connections to one account allow different numbers of requests, the smaller holds for both. If
-    the number of one connection changes, its latest number holds. With a `folder`, all processes of this host
-    that name it share one count, each up to its own limit.
+    If two connections to one account have different limits, the lower one applies to both. If the limit of a
+    connection changes, its latest value applies. With a `folder`, all processes of this host that use it
+    share one count, each up to its own limit.
 
     :param account: base URL and client ID.
-    :param folder: where to keep the file of the count; None counts in this process alone.
+    :param folder: the folder of the shared count's file; None counts in this process only.
     """
     with _budgets_lock:
         if (budget := _budgets.get((account, folder))) is None:
@@ -204,12 +204,15 @@ def shared_budget(
         return budget
 
 
-def _forget_parent() -> None:
-    """A forked process begins with budgets of its own: its parent's requests are never given back in it, and
-    a lock that another thread of the parent held would never be released."""
-    global _budgets_lock  # noqa: PLW0603 - the lock may be held, so it has to be another
+def _reset_after_fork() -> None:
+    """Discard the budgets that a forked process inherits.
+
+    The parent's requests in flight would never be released in the child, and neither would a lock that
+    another thread of the parent held during the fork.
+    """
+    global _budgets_lock  # noqa: PLW0603 - the inherited lock may be held, so it must be replaced
     _budgets_lock = threading.Lock()
     _budgets.clear()
 
 
-os.register_at_fork(after_in_child=_forget_parent)
+os.register_at_fork(after_in_child=_reset_after_fork)

@@ -1,10 +1,9 @@
-"""The file by which the processes of one host count their requests together.
+"""The file in which the processes of one host count their requests together.
 
-SQLite does the locking: a transaction is all or nothing, and the lock of a process that is killed is gone
-with it. A connection is opened for each call and closed after it. So none is ever carried over a fork or
-among threads, and a file that was deleted meanwhile is simply begun again. With 30 requests in the file a
-call takes 0.3 to 0.4 ms so; a connection that is kept would save half of it, where a request to Stitch takes
-hundreds.
+SQLite provides the locking: a transaction is atomic, and the lock of a killed process disappears with it.
+Each call opens and closes its own connection. So no connection is shared by threads or inherited by a fork,
+and a deleted file is simply created again. A call takes 0.3 to 0.4 ms with 30 requests in the file. A
+permanent connection would save half of that, but a request to Stitch takes hundreds of milliseconds.
 """
 
 from __future__ import annotations
@@ -30,25 +29,25 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_IN_FLIGHT_SECONDS = 600.0
-"""Seconds after which a request without an answer counts as answered: its process must have been killed.
+"""Seconds after which a request without a response counts as responded to, because its process was killed.
 
-With the default timeout Stitch's own part of an answer ends within 3 minutes, however slow. What takes longer
-is a log that comes from another host, when Stitch has long counted the request.
+With the default timeout, a response of Stitch's API is complete within 3 minutes. Only the download of a log
+takes longer. It comes from another host, and Stitch has counted its request long before.
 """
 
 LOCK_TIMEOUT = 2.0
-"""Seconds to wait for other processes."""
+"""Seconds to wait while other processes lock the file."""
 
 MAX_CLOCK_SKEW = 5.0
-"""Seconds by which an instant in the file may lie ahead (of one who had to wait for the lock, say). What lies
-further ahead was written by another clock."""
+"""Seconds by which a time in the file may be in the future, for example after a wait for the lock. A time
+further ahead was written by another clock and is ignored."""
 
 UNUSED_FILE_RETENTION = 86_400.0
-"""Seconds after which the file of an earlier boot, or of another host, is deleted."""
+"""Seconds until the unused file of an earlier boot, or of another host, is deleted."""
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS requests (
-        account TEXT NOT NULL, process TEXT NOT NULL, sent_at REAL NOT NULL, answered_at REAL
+        account TEXT NOT NULL, process TEXT NOT NULL, sent_at REAL NOT NULL, responded_at REAL
     )""",
     """CREATE TABLE IF NOT EXISTS blocks (
         account TEXT PRIMARY KEY, blocked_at REAL NOT NULL, blocked_until REAL NOT NULL
@@ -61,190 +60,197 @@ _log = logging.getLogger(__name__)
 class BudgetStore:
     """The requests of one account that this host's processes have sent. Each method is one transaction.
 
-    Every method raises OSError or sqlite3.Error when the file cannot be used. A damaged file is replaced.
+    A damaged file is replaced. If the file cannot be used, each method raises OSError or sqlite3.Error.
 
-    :param account: base URL and client ID; both stand in the file, and no secret does.
+    :param account: base URL and client ID. The file contains both, but no secret.
     """
 
     def __init__(
         self, folder: Path, account: tuple[str, int], *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self.path = folder / f"{_prefix()}{hashlib.sha256(_clock_name().encode()).hexdigest()[:12]}.sqlite"
+        self.path = folder / f"{_file_prefix()}{hashlib.sha256(_clock_id().encode()).hexdigest()[:12]}.sqlite"
         self._account = " ".join(map(str, account))
         self._monotonic = monotonic
 
     def window(self, limit: int) -> Window:
-        """Return what all processes together have left of `limit`, and this one's share of it."""
-        return self._use(lambda db: self._window(db, limit))
+        """Return the requests of `limit` that all processes together have left, and this process's share."""
+        return self._run(lambda db: self._window(db, limit))
 
     def acquire(self, limit: int) -> float:
-        """Count one more request and return 0.0; or return the seconds until one of `limit` is free."""
+        """Record one request and return 0.0, or return the seconds until one of `limit` is available."""
 
         def acquire(db: sqlite3.Connection) -> float:
             db.execute("BEGIN IMMEDIATE")
-            # The clock is read under the lock, so that instants follow each other as transactions do.
+            # The clock is read under the lock, so that times have the same order as transactions.
             wait = self._window(db, limit).available_in[0]
             if not wait:
-                self._delete_old(db)
-                db.execute("INSERT INTO requests VALUES (:account, :process, :now, NULL)", self._values())
+                self._delete_expired(db)
+                db.execute("INSERT INTO requests VALUES (:account, :process, :now, NULL)", self._parameters())
                 db.execute("COMMIT")
             return wait
 
-        return self._use(acquire)
+        return self._run(acquire)
 
     def release(self) -> None:
-        """Note an answer. Which one does not matter to the count, so it is that of the oldest request."""
-        self._use(
+        """Record a response. The count is the same for any request, so the oldest one is updated."""
+        self._run(
             lambda db: db.execute(
-                "UPDATE requests SET answered_at = :now WHERE rowid = (SELECT rowid FROM requests WHERE "
-                "account = :account AND process = :process AND answered_at IS NULL ORDER BY sent_at LIMIT 1)",
-                self._values(),
+                "UPDATE requests SET responded_at = :now WHERE rowid = (SELECT rowid FROM requests WHERE "
+                "account = :account AND process = :process AND responded_at IS NULL "
+                "ORDER BY sent_at LIMIT 1)",
+                self._parameters(),
             )
         )
 
     def block(self, seconds: float) -> None:
-        """Let no process send anything for so many seconds."""
+        """Allow no process to send a request for this number of seconds."""
 
         def block(db: sqlite3.Connection) -> None:
             db.execute("BEGIN IMMEDIATE")
-            self._delete_old(db)
+            self._delete_expired(db)
             db.execute(
                 "INSERT INTO blocks VALUES (:account, :now, :now + :seconds) ON CONFLICT (account) DO UPDATE "
                 "SET blocked_at = :now, blocked_until = MAX(blocked_until, excluded.blocked_until)",
-                {**self._values(), "seconds": seconds},
+                {**self._parameters(), "seconds": seconds},
             )
             db.execute("COMMIT")
 
-        self._use(block)
+        self._run(block)
 
     def _window(self, db: sqlite3.Connection, limit: int) -> Window:
-        values = self._values()
+        parameters = self._parameters()
         requests = db.execute(
-            "SELECT process, COALESCE(answered_at, MIN(:now, sent_at + :longest)) + :window FROM requests "
-            "WHERE account = :account AND COALESCE(answered_at, sent_at + :longest) + :window > :now "
-            "AND MAX(sent_at, COALESCE(answered_at, sent_at)) <= :now + :skew",
-            values,
+            "SELECT process, COALESCE(responded_at, MIN(:now, sent_at + :max_in_flight)) + :window "
+            "FROM requests WHERE account = :account "
+            "AND COALESCE(responded_at, sent_at + :max_in_flight) + :window > :now "
+            "AND MAX(sent_at, COALESCE(responded_at, sent_at)) <= :now + :max_skew",
+            parameters,
         ).fetchall()
         (blocked_until,) = db.execute(
             "SELECT COALESCE(MAX(blocked_until), :now) + 0.0 FROM blocks "
-            "WHERE account = :account AND blocked_at <= :now + :skew",
-            values,
+            "WHERE account = :account AND blocked_at <= :now + :max_skew",
+            parameters,
         ).fetchone()
+        counted_until = [until for _, until in requests]
+        others = [process for process, _ in requests if process != parameters["process"]]
         return Window(
-            available_in(
-                limit, [until for _, until in requests], now=values["now"], blocked_until=blocked_until
-            ),
-            fair_share(limit, [process for process, _ in requests if process != values["process"]]),
+            available_in(limit, counted_until, now=parameters["now"], blocked_until=blocked_until),
+            fair_share(limit, others),
         )
 
-    def _delete_old(self, db: sqlite3.Connection) -> None:
-        """Delete, of all accounts, what does not count any more and what another clock has written."""
-        values = self._values()
+    def _delete_expired(self, db: sqlite3.Connection) -> None:
+        """Delete the rows of all accounts that no longer count, or that another clock has written."""
+        parameters = self._parameters()
         db.execute(
-            "DELETE FROM requests WHERE COALESCE(answered_at, sent_at + :longest) + :window <= :now "
-            "OR MAX(sent_at, COALESCE(answered_at, sent_at)) > :now + :skew",
-            values,
+            "DELETE FROM requests WHERE COALESCE(responded_at, sent_at + :max_in_flight) + :window <= :now "
+            "OR MAX(sent_at, COALESCE(responded_at, sent_at)) > :now + :max_skew",
+            parameters,
         )
-        db.execute("DELETE FROM blocks WHERE blocked_until <= :now OR blocked_at > :now + :skew", values)
+        db.execute(
+            "DELETE FROM blocks WHERE blocked_until <= :now OR blocked_at > :now + :max_skew", parameters
+        )
 
-    def _values(self) -> dict[str, Any]:
+    def _parameters(self) -> dict[str, Any]:
         return {
             "account": self._account,
-            "process": _process_name(os.getpid()),
+            "process": _process_id(os.getpid()),
             "now": self._monotonic(),
             "window": WINDOW,
-            "longest": MAX_IN_FLIGHT_SECONDS,
-            "skew": MAX_CLOCK_SKEW,
+            "max_in_flight": MAX_IN_FLIGHT_SECONDS,
+            "max_skew": MAX_CLOCK_SKEW,
         }
 
-    def _use(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        found = self._state()
-        if found is None:
+    def _run(self, transaction: Callable[[sqlite3.Connection], T]) -> T:
+        """Return the result of a transaction. If the file is damaged, replace it and try once more."""
+        version = self._file_version()
+        if version is None:
             self._delete_unused()
         try:
-            with self._opened() as db:
-                return work(db)
+            with self._connection() as db:
+                return transaction(db)
         except sqlite3.DatabaseError as error:
-            # This very class says that the file is damaged or no database; the others are its subclasses.
+            # SQLite raises this class for a damaged file, and subclasses of it for everything else.
             if type(error) is not sqlite3.DatabaseError:
                 raise
-            self._delete_damaged(found, error)
-        with self._opened() as db:
-            return work(db)
+            self._delete_damaged(version, error)
+        with self._connection() as db:
+            return transaction(db)
 
     @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
+    def _connection(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self.path, timeout=LOCK_TIMEOUT, isolation_level=None)) as db:
             if stat.S_IMODE(self.path.stat().st_mode) != 0o600:
-                # By its name: to close a file of one's own would release SQLite's locks in other threads.
+                # By path, because closing a file descriptor would release SQLite's locks in other threads.
                 self.path.chmod(0o600)
-            # A killed process leaves a journal that the next one rolls back. Only a power cut can do damage,
-            # and after one the count begins anew anyway: so nothing is worth waiting for the disk.
+            # If a process is killed, the next one rolls its journal back. Only a power failure can damage
+            # the file, and a reboot resets the count anyway. So there is no need to wait for the disk.
             db.execute("PRAGMA synchronous = OFF")
-            db.execute("PRAGMA journal_mode = PERSIST")  # the cheapest where each call opens and closes
+            db.execute("PRAGMA journal_mode = PERSIST")  # the fastest mode if each call opens a connection
             for statement in _SCHEMA:
                 db.execute(statement)
             yield db
 
-    def _state(self) -> tuple[int, int] | None:
-        """Return what tells this file from one that replaces it, or None where there is none."""
+    def _file_version(self) -> tuple[int, int] | None:
+        """Return a value that changes if the file is replaced, or None if there is no file."""
         try:
             status = self.path.stat()
         except FileNotFoundError:
             return None
         return status.st_ino, status.st_mtime_ns
 
-    def _delete_damaged(self, found: tuple[int, int] | None, error: sqlite3.DatabaseError) -> None:
-        if self._state() != found:
-            return  # another process has been faster
+    def _delete_damaged(self, version: tuple[int, int] | None, error: sqlite3.DatabaseError) -> None:
+        if self._file_version() != version:
+            return  # another process has already replaced it
         _log.warning(
-            "The file in which this host's processes share their request budgets for Stitch is damaged (%s), "
-            "so it is begun anew: %s. For ten minutes Stitch may be asked more often than it allows.",
+            "Replacing the file in which this host's processes share their Stitch request budgets, because "
+            "it is damaged (%s): %s. For ten minutes, Stitch may receive more requests than it allows.",
             error,
             self.path,
         )
-        self.path.unlink(missing_ok=True)  # and SQLite does not roll an old journal back into a new file
+        self.path.unlink(missing_ok=True)  # SQLite does not roll an old journal back into a new file
 
     def _delete_unused(self) -> None:
-        """Delete what earlier boots of this host have left, each of which had a file of its own."""
-        for path in self.path.parent.glob(f"{_prefix()}*"):
-            # Only tidiness: what cannot be deleted, or is gone already, harms nobody.
+        """Delete the files of earlier boots of this host, because each boot has its own file."""
+        for path in self.path.parent.glob(f"{_file_prefix()}*"):
+            # Only cleanup: a file that cannot be deleted, or was deleted by another process, does no harm.
             with suppress(OSError):
                 if path.stat().st_mtime < time.time() - UNUSED_FILE_RETENTION:
                     path.unlink()
 
 
-def _prefix() -> str:
-    # A file belongs to one user, since only that user may read it.
+def _file_prefix() -> str:
+    # Each user has a file, because only its owner may read it.
     return f"stitch-requests-{os.geteuid()}-"
 
 
 @cache
-def _process_name(pid: int) -> str:
-    """Name this process as no other is named. A forked one has another pid, and so another name.
+def _process_id(pid: int) -> str:
+    """Return a unique id of this process. A forked process has another pid, and so another id.
 
-    The pid alone is not enough: containers that share a folder each count theirs from 1.
+    The pid alone is not enough, because containers that share a folder each count their pids from 1.
     """
     return f"{pid}-{uuid.uuid4().hex}"
 
 
-def _clock_name() -> str:
-    """Name the clock by which instants in the file can be compared: that of a running kernel.
+def _clock_id() -> str:
+    """Return an id of the monotonic clock, which is the same for all processes that can share times.
 
-    The monotonic clock is the same for all processes and containers of a host, never jumps, and stands still
-    while the host sleeps (a request counts longer then, never shorter). It begins anew when the host boots.
-    The wall clock would go on, but it can be set: forward, and a full window is forgotten; back, and nobody
-    may ask for hours. So the file is named by the boot. Hosts that share a folder over the network thereby
-    have one file each, since locks there need not hold among hosts; and containers of one host that share a
-    folder share the file, whatever their host names.
+    All processes and containers on a running kernel have the same monotonic clock. It never jumps, and it
+    stops while the host sleeps, so a request may count longer but never shorter. It restarts at each boot, so
+    the id includes the boot. The wall clock is unsuitable, because it can be set: forward, and a full window
+    is forgotten; back, and all requests are blocked for hours.
+
+    Because of the boot id, hosts that share a folder over the network have one file each. This is intended,
+    since file locks are unreliable between hosts. Containers of one host share the file of a shared folder,
+    whatever their host names.
     """
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except OSError:
-        # Not Linux. What an earlier boot has written lies ahead of the clock, or counts for a window at most.
+        # Not Linux. Times of an earlier boot are in the future, or count for one window at most.
         return socket.gethostname()
     try:
-        # A container may have a monotonic clock of its own, though hardly one does.
-        return f"{boot} {Path('/proc/self/ns/time').readlink()}"
+        # A container can have its own monotonic clock, although this is rare.
+        return f"{boot_id} {Path('/proc/self/ns/time').readlink()}"
     except OSError:
-        return boot  # an old kernel, that has one such clock
+        return boot_id  # a kernel without time namespaces, which has one monotonic clock

@@ -1,7 +1,7 @@
-"""The rule of a budget: so many requests in any 10 minutes, whoever sends them. Pure functions of times.
+"""The rule of the budget: at most `limit` requests in any 10 minutes. Pure functions of times in seconds.
 
-Source: Stitch Connect API, "Rate limits". It does not say whether Stitch's window slides; keeping to a
-sliding one keeps to any other.
+Source: Stitch Connect API, "Rate limits". It does not document whether Stitch's window slides. A program that
+respects a sliding window respects every other window too.
 """
 
 from __future__ import annotations
@@ -14,63 +14,69 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
 WINDOW = 600.0
-"""Seconds over which requests are counted."""
+"""Seconds in which at most `limit` requests may be sent."""
 
 DEFAULT_LIMIT = 30
 """Requests that Stitch allows in a window."""
 
 MAX_BURST = DEFAULT_LIMIT
-"""Requests of a greater limit that may come at once: it may be that of a Stitch whose time runs faster, and
-whose window is over as much sooner."""
+"""Requests that may be sent at once, even if the limit is higher. A higher limit may belong to an emulator
+with a faster clock, which allows 30 requests in a window that is shorter by the same factor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What a budget allows in the coming 10 minutes."""
+    """The requests that a budget allows in the next 10 minutes."""
 
-    #: Ascending: in how many seconds each request of the limit may be sent; 0.0 is now. As many as the limit.
+    #: Seconds until each of the `limit` requests may be sent, in ascending order; 0.0 is now.
     available_in: tuple[float, ...]
-    #: How many requests of a window are this process's fair share, from 1 to the limit.
+    #: This process's fair share of the requests in a window, from 1 to the limit.
     share: float
 
 
 def available_in(
     limit: int, counted_until: Iterable[float], *, now: float, blocked_until: float
 ) -> tuple[float, ...]:
-    """Return in how many seconds each request of the limit may be sent, ascending.
+    """Return the seconds until each request of the limit may be sent, in ascending order.
 
-    :param counted_until: the instant until which each request that has been sent counts. They may be more
-        than the limit, where others keep to a greater one.
+    :param counted_until: the time until which each sent request counts. There may be more of them than
+        `limit`, if other processes have a higher limit.
     """
     latest = sorted(counted_until)[-limit:]
-    free = _spread(limit, latest, now=now, blocked_until=blocked_until)
-    for number, until in enumerate(latest, limit - len(latest)):
-        after = free[number - MAX_BURST] + _pause(limit) if number >= MAX_BURST else free[number]
-        free[number] = max(until, after)
-    return tuple(instant - now for instant in accumulate(free, max))  # what rounding puts out of order
+    times = _times_without_burst(limit, latest, now=now, blocked_until=blocked_until)
+    for index, until in enumerate(latest, limit - len(latest)):
+        follows_burst = index >= MAX_BURST
+        earliest = times[index - MAX_BURST] + _burst_interval(limit) if follows_burst else times[index]
+        times[index] = max(until, earliest)
+    # Rounding errors can leave two times in the wrong order, which the running maximum fixes.
+    return tuple(time - now for time in accumulate(times, max))
 
 
-def _spread(limit: int, latest: Sequence[float], *, now: float, blocked_until: float) -> list[float]:
-    """Return the instants at which each request may be sent if no more than `MAX_BURST` come in a pause."""
-    at_once, pause = min(limit, MAX_BURST), _pause(limit)
-    sooner = WINDOW - pause
-    first = [now] * at_once + [until - sooner for until in latest[-at_once:]]
-    first = [max(instant, blocked_until, now) for instant in first[-at_once:]]
-    return [instant + number * pause for number in range(-(-limit // at_once)) for instant in first][:limit]
+def _times_without_burst(
+    limit: int, latest: Sequence[float], *, now: float, blocked_until: float
+) -> list[float]:
+    """Return the time of each request if at most `MAX_BURST` requests are sent in a burst interval."""
+    burst, interval = min(limit, MAX_BURST), _burst_interval(limit)
+    # If a request counts until t, its response arrived at t - WINDOW. It leaves its burst an interval later.
+    first = [now] * burst + [until - (WINDOW - interval) for until in latest[-burst:]]
+    first = [max(time, blocked_until, now) for time in first[-burst:]]
+    bursts = -(-limit // burst)  # rounded up
+    return [time + number * interval for number in range(bursts) for time in first][:limit]
 
 
-def _pause(limit: int) -> float:
-    """Return the seconds in which no more than `MAX_BURST` requests are sent."""
+def _burst_interval(limit: int) -> float:
+    """Return the seconds in which at most `MAX_BURST` requests may be sent."""
     return WINDOW * min(1.0, MAX_BURST / limit)
 
 
 def fair_share(limit: int, requests_of_others: Collection[str]) -> float:
-    """Return how many requests of a window one process may call its own.
+    """Return this process's fair share of the requests in a window.
 
-    What the others leave, but no less than an equal part: who came first does not keep the rest out.
+    It is the number that the other processes leave, but at least an equal part, so that the process that
+    starts first does not keep the others from sending.
 
-    :param requests_of_others: for each request in the window that another process has sent, which process.
+    :param requests_of_others: the sending process of each request in the window, except this process's own.
     """
     processes = 1 + len(set(requests_of_others))
-    left = limit - len(requests_of_others)
-    return float(min(limit, max(1.0, left, limit / processes)))
+    remaining = limit - len(requests_of_others)
+    return float(min(limit, max(1.0, remaining, limit / processes)))

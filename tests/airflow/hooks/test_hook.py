@@ -228,7 +228,7 @@ def test_client_of_the_hook_counts_in_the_budget_of_the_account(stitch, limit):
     StitchHook().client.list_extractions()
     StitchHook(budget_timeout=0).client.list_loads()
 
-    with pytest.raises(RateLimited, match="2 in 10 minutes are used") as caught:
+    with pytest.raises(RateLimited, match="2 in 10 minutes is reached") as caught:
         StitchHook(budget_timeout=0).client.list_extractions()
 
     assert 0 < caught.value.retry_after <= 600
@@ -253,7 +253,7 @@ def test_budget_follows_the_connection_up_and_down(stitch, limit, numbers):
         left = number - len(stitch.limited_requests)
         for _ in range(max(0, left)):
             hook.client.list_loads()
-        with pytest.raises(RateLimited, match=f"{number} in 10 minutes are used"):
+        with pytest.raises(RateLimited, match=f"{number} in 10 minutes is reached"):
             hook.client.list_loads()
 
 

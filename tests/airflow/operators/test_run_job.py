@@ -234,7 +234,7 @@ def _ambiguous(stitch):
         pytest.param(
             None, {"source": "githob"}, "It has: github (", id="unknown source: candidates are listed"
         ),
-        pytest.param(_ambiguous, {"source": "Twins"}, "2 sources of this account go by", id="ambiguous name"),
+        pytest.param(_ambiguous, {"source": "Twins"}, "2 sources of this Stitch account match", id="ambiguous name"),
         pytest.param(_deleted, {"source": "gone"}, "was deleted", id="deleted source"),
         pytest.param(None, {"streams": ["comits"]}, "no stream 'comits'", id="unknown stream"),
         pytest.param(None, {"streams": []}, "streams is empty", id="no streams"),
@@ -281,8 +281,8 @@ def time_is_up_once_the_task_waits(mocker):
     """Let the deadline of a task pass when it begins to wait, however long its start has taken."""
     wait, defer_until = StitchTask.wait, StitchTask.defer_until
 
-    def wait_no_longer(task, goal, deadline):
-        return wait(task, goal, time.time())
+    def wait_no_longer(task, goal, deadline, **options):
+        return wait(task, goal, time.time(), **options)
 
     def defer_no_longer(task, goal, deadline, **options):
         return defer_until(task, goal, time.time(), **options)
@@ -308,6 +308,8 @@ def test_execution_timeout_stops_the_job_unless_told_otherwise(
 
     assert ran.state == "failed"
     assert stitch.jobs(github)[0].stopped is stop_on_kill
+    assert "took longer than the task's execution_timeout" in ran.output
+    assert "Raise the execution_timeout" in ran.output
 
 
 def test_on_kill_leaves_a_job_that_is_over(airflow, stitch, github):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_stitch.replication.budget.limiter import WINDOW, RequestBudget, shared_budget
+from airflow_provider_stitch.replication.budget.limiter import WINDOW, RequestBudget, account_budget
 from airflow_provider_stitch.replication.budget.window import available_in, fair_share
 from tests.support.budget_worker import Time
 
@@ -33,20 +33,20 @@ def test_a_refusal_by_stitch_holds_everybody_back():
 
 
 def test_everybody_who_asks_about_an_account_shares_one_budget():
-    assert shared_budget(("stitch", 1), 30) is shared_budget(("stitch", 1), 30)
-    assert shared_budget(("stitch", 1), 30) is not shared_budget(("stitch", 2), 30)
+    assert account_budget(("stitch", 1), 30) is account_budget(("stitch", 1), 30)
+    assert account_budget(("stitch", 1), 30) is not account_budget(("stitch", 2), 30)
 
 
 def test_of_two_shares_of_one_account_the_smaller_holds():
-    first = shared_budget(("stitch", 3), 30)
+    first = account_budget(("stitch", 3), 30)
 
-    assert shared_budget(("stitch", 3), 10, connection_id="another") is first
+    assert account_budget(("stitch", 3), 10, connection_id="another") is first
     assert first.limit == 10
 
 
 def test_budget_follows_the_latest_number_of_each_connection():
     def limit(connection_id: str, number: int) -> int:
-        return shared_budget(("stitch", 4), number, connection_id=connection_id).limit
+        return account_budget(("stitch", 4), number, connection_id=connection_id).limit
 
     assert limit("sales", 30) == 30
     assert limit("sales", 10) == 10

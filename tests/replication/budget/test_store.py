@@ -23,7 +23,7 @@ from airflow_provider_stitch.replication.budget.limiter import (
     STORE_RETRY_INTERVAL,
     WINDOW,
     SharedRequestBudget,
-    shared_budget,
+    account_budget,
 )
 from airflow_provider_stitch.replication.budget.store import MAX_IN_FLIGHT_SECONDS, BudgetStore
 from tests.support import budget_worker as other
@@ -150,12 +150,12 @@ def test_an_answer_is_noted_for_the_account_it_came_from(tmp_path):
 
 
 def test_a_folder_gives_a_budget_that_other_processes_share(tmp_path):
-    budget = shared_budget(ACCOUNT, 30, tmp_path)
+    budget = account_budget(ACCOUNT, 30, tmp_path)
 
-    assert shared_budget(ACCOUNT, 20, tmp_path) is budget
+    assert account_budget(ACCOUNT, 20, tmp_path) is budget
     assert budget.limit == 20
-    assert shared_budget(ACCOUNT, 30, tmp_path / "other") is not budget
-    assert shared_budget(ACCOUNT, 30) is not budget
+    assert account_budget(ACCOUNT, 30, tmp_path / "other") is not budget
+    assert account_budget(ACCOUNT, 30) is not budget
     assert ask(budget) == 0
     assert len(rows(tmp_path)) == 1
 
@@ -177,11 +177,11 @@ def in_a_fork(work: Any) -> int:
 
 
 def test_a_fork_counts_as_a_process_of_its_own(tmp_path):
-    budget = shared_budget(ACCOUNT, 10, tmp_path)
+    budget = account_budget(ACCOUNT, 10, tmp_path)
     assert budget.acquire() == 0  # and is under way when the process forks
 
     def in_the_child() -> int:
-        own = shared_budget(ACCOUNT, 10, tmp_path)
+        own = account_budget(ACCOUNT, 10, tmp_path)
         for _ in range(6):
             assert own.acquire() == 0
             own.release()
@@ -216,7 +216,7 @@ def test_what_others_sent_a_window_ago_does_not_lower_the_share(tmp_path):
 
 def test_a_lock_that_was_held_at_the_fork_holds_nobody_up(tmp_path):
     with budget_module._budgets_lock:
-        assert in_a_fork(lambda: shared_budget(ACCOUNT, 10, tmp_path).acquire() + 7) == 7
+        assert in_a_fork(lambda: account_budget(ACCOUNT, 10, tmp_path).acquire() + 7) == 7
 
 
 def test_the_request_of_a_killed_process_stops_counting(tmp_path):
@@ -291,7 +291,7 @@ def test_each_boot_and_each_host_has_a_file_of_its_own(tmp_path, monkeypatch):
     this = BudgetStore(tmp_path, ACCOUNT).path
     assert BudgetStore(tmp_path, ACCOUNT).path == this
 
-    monkeypatch.setattr(budget_file, "_clock_name", lambda: "another boot")
+    monkeypatch.setattr(budget_file, "_clock_id", lambda: "another boot")
     assert BudgetStore(tmp_path, ACCOUNT).path != this
     assert BudgetStore(tmp_path, ACCOUNT).path.parent == tmp_path
 
@@ -299,7 +299,11 @@ def test_each_boot_and_each_host_has_a_file_of_its_own(tmp_path, monkeypatch):
 def test_files_of_earlier_boots_are_deleted_when_they_are_a_day_old(tmp_path):
     old, young, foreign = (
         tmp_path / f"{prefix}{name}.sqlite"
-        for prefix, name in ((budget_file._prefix(), "old"), (budget_file._prefix(), "young"), ("my-", "old"))
+        for prefix, name in (
+            (budget_file._file_prefix(), "old"),
+            (budget_file._file_prefix(), "young"),
+            ("my-", "old"),
+        )
     )
     for path in (old, young, foreign):
         path.touch()
@@ -418,7 +422,7 @@ def test_neither_a_full_disk_nor_a_closed_folder_fails_a_task(work):
 
     assert takes == [0, 0, WINDOW]
     assert len(warnings) == 1
-    assert "cannot be used" in warnings[0]
+    assert "Cannot use the file" in warnings[0]
 
 
 def test_a_file_that_is_locked_too_long_is_left_alone_for_a_while(tmp_path, caplog, monkeypatch):
