@@ -180,7 +180,7 @@ def _batch_times(logged: StreamLog, log: ExtractionLog, job: JobTimes) -> tuple[
 def _possible_loads(
     streams: Sequence[Stream], names: StreamNames, covered: set[str], job: JobTimes
 ) -> Iterator[ExpectedLoad]:
-    """Yield a load for each selected stream without evidence: it may have had batches at any time of the job."""
+    """Yield a load for each selected stream without evidence, dated from the start to the end of the job."""
     for stream in streams:
         if stream.selected and stream.tap_stream_id not in covered:
             yield ExpectedLoad(

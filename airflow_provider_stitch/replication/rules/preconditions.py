@@ -51,6 +51,14 @@ def load_blocker(source: Source, destinations: Sequence[Destination]) -> StitchE
     return source_blocker(source) or _destination_blocker(source, destinations)
 
 
+def check_blocker(source: Source) -> StitchError | None:
+    """Return why no connection check of this source can start, or None.
+
+    Stitch starts the check as soon as the source reaches the step `discover_schema`.
+    """
+    return source_blocker(source) or _incomplete_setup_blocker(source)
+
+
 def source_blocker(source: Source) -> StitchError | None:
     """Return why no job or connection check of this source can finish, or None."""
     if source.deleted_at is not None:
@@ -66,6 +74,21 @@ def source_blocker(source: Source) -> StitchError | None:
             "Remove this task, or set its source to another one.",
         )
     return None
+
+
+def _incomplete_setup_blocker(source: Source) -> StitchError | None:
+    card = source.report_card
+    missing = {} if card is None else card.missing_by_step
+    if source.current_step not in ("form", "oauth", "profile") or not missing:
+        return None
+    steps = "; ".join(f"step {step}: {', '.join(names)}" for step, names in missing.items())
+    return CannotFinish(
+        f"Stitch can't check the connection of source {source.label}, because its configuration is not "
+        f"complete: it is at the step {source.current_step!r}. Missing properties: {steps}. Add them to the "
+        "properties or credentials of the task that creates the source, or complete it in Stitch; then run "
+        "this task again.",
+        source_id=source.id,
+    )
 
 
 def _setup_blocker(source: Source) -> StitchError | None:
