@@ -1,4 +1,4 @@
-"""Waiting for loading over HTTP, with the logs of every target: never early, and no later than needed."""
+"""A wait for loading over HTTP ends neither early nor late with the logs of each target."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 from airflow_provider_stitch.replication.jobs import Started
 from tests.support.log_scenarios import SCENARIOS
 
-#: Seconds that a task may take to notice, at 30 status requests in 10 minutes.
-SLACK = 120.0
+#: Maximum delay in seconds, at 30 status requests in 10 minutes.
+MAX_DELAY = 120.0
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -21,7 +21,7 @@ def test_loading_finishes_when_the_last_rows_are_loaded(stitch, waiter, name):
 
     outcome = waiter.wait(waiter.goal(source, started.job_name, streams=scenario.requested))
 
-    took = (stitch.now() - stitch.jobs(source)[-1].start_time).total_seconds()
+    duration = (stitch.now() - stitch.jobs(source)[-1].start_time).total_seconds()
     if scenario.error is not None:
         assert outcome.error is not None
         assert outcome.error["kind"] == scenario.error
@@ -30,4 +30,4 @@ def test_loading_finishes_when_the_last_rows_are_loaded(stitch, waiter, name):
     assert outcome.error is None
     rows = {stream: each["rows"] for stream, each in outcome.result["streams"].items()}
     assert rows == scenario.expected
-    assert scenario.loaded <= took <= max(scenario.loaded, 150) + scenario.waits_longer + SLACK
+    assert scenario.loaded <= duration <= max(scenario.loaded, 150) + scenario.waits_longer + MAX_DELAY
