@@ -131,7 +131,7 @@ class Airflow:
         return False
 
     def kill_tasks(self) -> None:
-        """Kill all processes that execute tasks. Wait for one if there is none yet."""
+        """Kill all processes that execute tasks. Wait until at least one is running."""
         self.wait_until(self.task_processes, "a task's process")
         for process in self.task_processes():
             process.kill()
