@@ -98,7 +98,7 @@ def acquire_without_rights(folder: Path, results: Any) -> None:
 
 
 def _waits_with_a_limit_of_two(folder: Path) -> list[float]:
-    """Return the waits for three requests, of which only two are available."""
+    """Return the waits for three requests, although only two are available."""
     budget = SharedRequestBudget(2, folder, ACCOUNT, monotonic=Time())
     waits = []
     for _ in range(3):
@@ -109,7 +109,7 @@ def _waits_with_a_limit_of_two(folder: Path) -> list[float]:
 
 
 def record_warnings() -> list[str]:
-    """Return a list to which the warnings of this process are added."""
+    """Record the warnings of this process, and return the list of them."""
     messages: list[str] = []
 
     class Recorder(logging.Handler):

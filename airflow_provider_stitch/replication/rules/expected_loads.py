@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class ExpectedLoad:
     """A load that is required before the job's rows of one stream are in the warehouse.
 
-    If several streams cannot be told apart, one expected load stands for all of them.
+    One expected load can stand for several streams that Stitch does not distinguish.
     """
 
     label: str  #: the `stream_name`, or the `tap_stream_id` if another selected stream has the name too
@@ -33,7 +33,7 @@ class ExpectedLoad:
     rows: int | None = None
     must_settle: bool = False  #: a load just after `last_batch_at` may contain only earlier batches
     settle: timedelta = timedelta(0)  #: the longest gap between two batches of the stream
-    #: If `last_batch_at` may be too late: the earliest time at which the last batch can have been sent.
+    #: The earliest possible time of the last batch, if `last_batch_at` may be too late.
     earliest_batch_at: datetime | None = None
     rows_confirmed: bool = True  #: False: the stream may have had no rows
     stream_ids: frozenset[str] = frozenset()  #: `tap_stream_id`s; empty if no stream has the logged name
@@ -102,7 +102,7 @@ def _entries(log: ExtractionLog, names: StreamNames) -> list[_Entry]:
 
 
 def _tap_rows_by_id(log: ExtractionLog, names: StreamNames) -> dict[str, int]:
-    """Return the tap's row counts by `tap_stream_id`, for the names that refer to exactly one stream."""
+    """Return the tap's row counts by `tap_stream_id`, if a name refers to exactly one stream."""
     rows_by_id: dict[str, int] = {}
     for name, rows in log.tap_rows.items():
         streams = names.find_all(name)
@@ -198,7 +198,7 @@ def _possible_loads(
 def _shared_names(
     load_names: tuple[str, ...], streams: tuple[Stream, ...], names: StreamNames
 ) -> dict[str, int]:
-    """Return the number of streams per load name, for the names that further streams have too."""
+    """Return the number of streams per load name, except names that only these streams have."""
     counts = {name: names.count_by_load_name(name) for name in load_names}
     return {name: count for name, count in counts.items() if count > len(streams)}
 

@@ -79,7 +79,7 @@ def matches_goal(goal: Goal, listed: Extraction) -> bool:
     # A job that is listed as running proves nothing, because the page may be older than `running_at`.
     if goal.running_at is None or ended_at is None:
         return False
-    # Stitch truncates times to seconds, and a short job often ends in the second in which it is seen running.
+    # Stitch truncates times to seconds, and a short job is often seen running in the second of its end.
     seen_at = whole_seconds(goal.running_at)
     return ended_at >= seen_at and (started_at is None or whole_seconds(started_at) <= seen_at)
 
@@ -101,7 +101,7 @@ def is_log_final(log: ExtractionLog | None) -> bool:
 
 
 def is_log_unavailable(observations: Observations) -> bool:
-    """Return whether the log was missing so often, and for so long, that the rules do without it."""
+    """Return whether enough requests for the log have failed for the rules to do without it."""
     missing_at = observations.log_missing_at
     return len(missing_at) >= LOG_ATTEMPTS and missing_at[-1] - missing_at[0] >= LOG_TIMEOUT
 

@@ -123,7 +123,7 @@ def evaluate_loads(
 
 
 class _Poll(NamedTuple):
-    """The last poll of the loads, with which each expected load is compared."""
+    """The last poll of the loads, which each expected load is compared with."""
 
     observations: Observations
     at: datetime
@@ -200,9 +200,9 @@ def _error_status(
 class _Records:
     """The listed loads, each matched to one expected load while there are enough of them.
 
-    The loads of two streams that share a name in two schemas cannot be told apart. Both are loaded once the
-    latest load has passed the latest batch, and the second-latest load the second-latest batch. So the loads
-    are matched in that order.
+    Stitch does not distinguish the loads of two streams that share a name in two schemas. Both are loaded
+    once the latest load has passed the latest batch, and the second-latest load the second-latest batch. So
+    the loads are matched in that order.
     """
 
     def __init__(self, observations: Observations) -> None:

@@ -1,4 +1,4 @@
-"""Tests of the file in which the processes of one host count their requests together."""
+"""Tests of the budget file that the processes of one host share."""
 
 from __future__ import annotations
 
@@ -425,7 +425,7 @@ def test_full_disk_or_read_only_folder_fails_no_task(work):
 
     assert waits == [0, 0, WINDOW]
     assert len(warnings) == 1
-    assert "Cannot use the file" in warnings[0]
+    assert "Cannot use the budget file" in warnings[0]
 
 
 def test_locked_file_is_not_tried_again_for_a_minute(tmp_path, caplog, monkeypatch):
