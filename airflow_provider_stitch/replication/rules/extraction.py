@@ -215,12 +215,11 @@ def _failure(goal: Goal, job_name: str, cause: PhaseExit | None, log: Extraction
     part = cause.phase.lower() if cause else "job"
     if cause is None:
         kind = JobTerminated
-        reason = (
-            "it ended without an exit status of each phase, so it was terminated, by a user or after 24 hours"
-        )
+        reason = "it ended with a missing exit status, so it was terminated: by a user, or after 24 hours"
     else:
         kind = StructureSyncFailed if part == "discovery" else ExtractionFailed
-        reason = f"the {part} ended with exit status {cause.code}"
+        subject = part if part == "discovery" else f"the {part}"
+        reason = f"{subject} ended with exit status {cause.code}"
         reason += f": {_shorten(cause.message)}" if cause.message else ""
     phase = "Structure sync" if kind is StructureSyncFailed else "Extraction"
     return kind(
