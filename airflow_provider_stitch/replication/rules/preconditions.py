@@ -83,10 +83,10 @@ def _incomplete_setup_blocker(source: Source) -> StitchError | None:
         return None
     steps = "; ".join(f"step {step}: {', '.join(names)}" for step, names in missing.items())
     return CannotFinish(
-        f"Stitch can't check the connection of source {source.label}, because its configuration is not "
-        f"complete: it is at the step {source.current_step!r}. Missing properties: {steps}. Add them to the "
-        "properties or credentials of the task that creates the source, or complete it in Stitch; then run "
-        "this task again.",
+        f"Stitch can't check the connection of source {source.label}, because it is not fully configured "
+        f"(its next step is {source.current_step!r}). Missing properties: {steps}. Add them to the "
+        "properties or credentials of the task that creates the source, or in Stitch. Then run this task "
+        "again.",
         source_id=source.id,
     )
 
