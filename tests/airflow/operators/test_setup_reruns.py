@@ -439,3 +439,14 @@ def test_name_in_use_by_another_source_is_rejected(airflow, stitch):
 
     assert dag_run.state == "failed"
     assert "NameInUse" in dag_run.output
+
+
+def test_names_that_native_rendering_turns_into_numbers_are_strings(airflow, stitch):
+    stitch.delete_destinations()
+
+    warehouse = create_destination(airflow, native=True, name="{{ 2024 }}", description="{{ 7 }}")
+    again = create_destination(airflow, native=True, name="{{ 2024 }}")
+    shop = create_source(airflow, native=True, display_name="s_{{ 1 }}", destination="{{ 2024 }}")
+
+    assert [dag_run.state for dag_run in (warehouse, again, shop)] == ["success"] * 3
+    assert (warehouse.xcom["task"]["destination_name"], again.xcom["task"]["created"]) == ("2024", False)
