@@ -1,6 +1,6 @@
-"""When is a phase of a replication job finished? Pure rules, and the one way to wait.
+"""When is a phase of a replication job finished, and how to wait for it.
 
-Nothing here imports Airflow. Read in this order: `goals` (what somebody waits for), `known` (what Stitch has
-told so far), `phases` (the verdict, from the two), `watch` (asking until there is a verdict), `start`
-(starting a job once and only once).
+Nothing here imports Airflow. Read in this order: `rules.goal` (what a task waits for), `rules.observations`
+(what Stitch has returned so far), `rules.evaluate` (whether the goal is reached), `waiter` (which polls until
+it is), `session` and `polling` (how it polls), and `jobs` (how to start and stop a job safely).
 """
