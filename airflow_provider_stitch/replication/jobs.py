@@ -177,8 +177,8 @@ async def _is_running(session: AccountSession, goal: Goal, *, needs_poll: bool) 
             raise PhaseTimedOut(
                 f"Source {goal.source_name} ({goal.source_id}): Stitch did not list the source's extractions "
                 f"in time, so whether job {goal.job_name} is still running is unknown. No stop was sent, "
-                f"because it could end a later job. Raise the {session.time_limit}, or check the source's page "
-                "in Stitch.",
+                f"because it could end a later job. Raise the {session.time_limit}, or check the source's "
+                "page in Stitch.",
                 source_id=goal.source_id,
                 job_name=goal.job_name,
             )

@@ -164,7 +164,7 @@ class AccountSession:
 
 def _out_of_requests(wait: float, time_limit: str) -> PhaseTimedOut:
     return PhaseTimedOut(
-        f"The task's {time_limit} has passed, and Stitch answered none of its status requests: the account has "
-        "used up its requests of these 10 minutes, or Stitch asked for a pause. The next request is free in "
+        f"The task's {time_limit} has passed, and Stitch answered none of its status requests: the account "
+        "has used up its requests of these 10 minutes, or Stitch asked for a pause. The next one is free in "
         f"{wait:.0f} s. Raise the {time_limit}, or let fewer tasks wait at the same time."
     )

@@ -138,7 +138,7 @@ class Waiter:
             self._log.log_heartbeat(self.goal, evaluation, self.observations)
 
     def _with_wait_context(self, error: StitchError) -> dict[str, Any]:
-        """Return an error, JSON-serializable; add the goal to its message if that does not name the source."""
+        """Return an error, JSON-serializable, and add the goal if the message does not name the source."""
         fields = error_to_dict(error)
         if f"{self.goal.source_name} ({self.goal.source_id})" not in fields["message"]:
             job = describe_job(self.goal)

@@ -1,4 +1,4 @@
-"""Tests of finding the source to which a user refers."""
+"""Tests of finding the source that a user refers to."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ class Airflow:
         return False
 
     def kill_tasks(self) -> None:
-        """Kill all processes that execute tasks. Wait for one if there is none yet."""
+        """Kill all processes that execute tasks. Wait until at least one is running."""
         self.wait_until(self.task_processes, "a task's process")
         for process in self.task_processes():
             process.kill()
@@ -288,7 +288,7 @@ def running_airflow(
     :param home: Airflow's home, which is kept. None uses a temporary folder.
     :param settings: additional Airflow settings.
     """
-    deadline = Deadline(TIMEOUT)
+    deadline = Deadline(TIMEOUT, poll_interval=0.2)
     # On Airflow 2 the tests use its database directly, so both need the same home.
     home = Path(os.environ["AIRFLOW_HOME"]) if IS_AIRFLOW_2 else home
     settings = {**SETTINGS, **_database(home), **_executor(), **(settings or {})}

@@ -1,8 +1,8 @@
 """Find the page of a list that contains a record. Pure functions.
 
 A page has 100 records and costs one of 30 requests in 10 minutes. So a record of a sorted list is found by
-bisection, and its page is remembered. Records shift between pages as others are added and removed, so a record
-that is missing from its page is searched on the adjacent pages first.
+bisection, and its page is remembered. Records shift between pages as others are added and removed. So if a
+record is missing from its page, the adjacent pages are searched first.
 
 Source: Stitch Connect API, "Pagination".
 """

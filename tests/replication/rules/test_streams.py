@@ -1,4 +1,4 @@
-"""Tests of the streams to which a user's name, or a logged name, refers."""
+"""Tests of finding the streams that a user's name, or a logged name, refers to."""
 
 from __future__ import annotations
 

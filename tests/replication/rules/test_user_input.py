@@ -1,4 +1,4 @@
-"""Tests of the arguments with which a user identifies a job."""
+"""Tests of the arguments that identify a sensor's job."""
 
 from __future__ import annotations
 
