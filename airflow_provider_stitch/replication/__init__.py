@@ -1,6 +1,6 @@
-"""When is a phase of a replication job finished, and how to wait for it.
+"""Evaluate when a phase of a replication job is finished, and wait for it. Nothing here imports Airflow.
 
-Nothing here imports Airflow. Read in this order: `rules.goal` (what a task waits for), `rules.observations`
-(what Stitch has returned so far), `rules.evaluate` (whether the goal is reached), `waiter` (which polls until
-it is), `session` and `polling` (how it polls), and `jobs` (how to start and stop a job safely).
+`rules` evaluates the phases in pure functions. `polling` polls Stitch for all waiters of an account, and
+`budget` limits its requests. `waiter` waits for one phase of one job through a `session` of its task, and
+`jobs` starts and stops jobs.
 """

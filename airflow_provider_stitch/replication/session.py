@@ -40,7 +40,7 @@ class AccountSession:
         time_limit: str = "timeout",
         on_warning: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._caller = caller
+        self.caller = caller
         self.deadline = deadline
         self.time_limit = time_limit
         self._on_warning = on_warning
@@ -50,34 +50,34 @@ class AccountSession:
     @property
     def client(self) -> StitchClient:
         """The client of the connection; assign another one after its token has changed."""
-        return self._caller.client
+        return self.caller.client
 
     @client.setter
     def client(self, client: StitchClient) -> None:
-        self._caller.client = client
+        self.caller.client = client
 
     @property
     def clock(self) -> Clock:
-        return self._caller.clock
+        return self.caller.clock
 
     @property
     def account(self) -> tuple[str, int]:
         """The base URL and client ID of the account, after `resolve_account`."""
-        return self._caller.account
+        return self.caller.account
 
     @property
     def budget(self) -> RequestBudget:
         """The request budget that all sessions of the account share, after `resolve_account`."""
-        return self._caller.budget
+        return self.caller.budget
 
     @property
     def poller(self) -> AccountPoller:
         """The poller that all sessions of the account share in this event loop, after `resolve_account`."""
-        return account_poller(self._caller)
+        return account_poller(self.caller)
 
     def seconds_left(self) -> float:
         """Return the seconds until the deadline, or infinity without one."""
-        return self._caller.seconds_until(self.deadline)
+        return self.caller.seconds_until(self.deadline)
 
     def stitch_time(self, result: QueryResult[Any] | None = None) -> datetime:
         """Return Stitch's time: that of a result, or now.
@@ -105,14 +105,14 @@ class AccountSession:
 
         :raises StitchError: the error of the client. A transient one is retried until the deadline.
         """
-        return await self._caller.call(function, deadline=self.deadline, on_outage=self._log_warning)
+        return await self.caller.call(function, deadline=self.deadline, on_outage=self._log_warning)
 
     async def list_sources(self) -> list[Source]:
         """Return the account's sources; concurrent sessions in this event loop share one request.
 
         :raises StitchError: as `call` does.
         """
-        return await self._caller.list_sources(deadline=self.deadline, on_outage=self._log_warning)
+        return await self.caller.list_sources(deadline=self.deadline, on_outage=self._log_warning)
 
     async def query_extraction(self, source_id: int) -> QueryResult[Extraction | None] | None:
         """Poll the source's last completed extraction immediately; see `query`."""
@@ -164,7 +164,7 @@ class AccountSession:
 
 def _out_of_requests(wait: float, time_limit: str) -> PhaseTimedOut:
     return PhaseTimedOut(
-        f"The task's {time_limit} has passed, and Stitch answered none of its status requests: the account "
-        "has used up its requests of these 10 minutes, or Stitch asked for a pause. The next one is free in "
+        f"The task's {time_limit} has passed, and Stitch answered none of its status requests. The account's "
+        "requests of these 10 minutes are used up, or Stitch asked for a pause. The next one is free in "
         f"{wait:.0f} s. Raise the {time_limit}, or let fewer tasks wait at the same time."
     )

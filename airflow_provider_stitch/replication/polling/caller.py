@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from airflow_provider_stitch.connect.errors import RateLimited, StitchError
 from airflow_provider_stitch.replication.budget.client_limiter import run_with_acquired_request
-from airflow_provider_stitch.replication.budget.limiter import RequestBudget, shared_budget
+from airflow_provider_stitch.replication.budget.limiter import RequestBudget, account_budget
 from airflow_provider_stitch.replication.polling.backoff import Attempts
 from airflow_provider_stitch.replication.polling.concurrency import SingleFlight, request_slots
 
@@ -98,7 +98,7 @@ class StitchCaller:
         """The account's request budget; it requires that the client ID is resolved."""
         # A client with a new token may also have a different number of requests.
         if self._budget is None or self._budget_client not in (None, self.client):
-            self._budget = shared_budget(
+            self._budget = account_budget(
                 self.account,
                 self.client.requests_per_10_minutes,
                 self._budget_folder,

@@ -32,19 +32,19 @@ MAX_SHIFTED = 50
 RECENT_PAGES = 10
 MAX_VIOLATIONS = 2
 
-# Pairs of adjacent records in the expected order that prove an order which Stitch does not guarantee. A single
-# pair is in order by chance with probability 1/2.
+# Adjacent records in the expected order that prove an order which Stitch does not guarantee. A single pair of
+# records is in order by chance with probability 1/2.
 MIN_EVIDENCE = 16
 
-# Records at each end of a page that are kept after the page is dropped. More than one, because the sort key of
-# a record may be unknown.
+# Records at each end of a page that are kept after the page is dropped. One is not enough, because the sort
+# key of a record may be unknown.
 ENDS_KEPT = 3
 
 # Requests after which a cached page is dropped. Its ends are enough to find it again.
 PAGES_KEPT = 30
 
-# Requests per page of the list after which a search of all pages for further records of a key is repeated. With
-# 10, such searches take at most a tenth of all requests.
+# Requests per page of the list after which a search of all pages for further records of a key is repeated.
+# Such searches then take at most a tenth of all requests.
 COUNT_KEPT = 10
 
 # Sources whose streams are requested at most, to learn the stream id at one position of a page.

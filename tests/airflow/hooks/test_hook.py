@@ -13,7 +13,8 @@ from airflow_provider_stitch.connect.errors import (
 )
 from airflow_provider_stitch.hooks.stitch import StitchHook, airflow_home
 from airflow_provider_stitch.replication.budget.limiter import SharedRequestBudget
-from airflow_provider_stitch.replication.polling.caller import AccountSession
+from airflow_provider_stitch.replication.polling.caller import StitchCaller
+from airflow_provider_stitch.replication.session import AccountSession
 
 
 @pytest.fixture
@@ -271,7 +272,7 @@ def test_spellings_of_a_host_share_one_budget(connect):
     budgets = set()
     for spelling in spellings:
         client = connect(host=spelling, login="104857").client
-        reader = AccountSession(client, budget_folder=airflow_home())
-        budgets.add(id(reader.budget))
+        session = AccountSession(StitchCaller(client, budget_folder=airflow_home()))
+        budgets.add(id(session.budget))
 
     assert len(budgets) == 1

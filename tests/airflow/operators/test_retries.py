@@ -562,10 +562,10 @@ def test_response_that_arrives_while_a_killed_task_ends_is_used(stitch, github, 
 
     stitch_time = start.stitch_time
 
-    def note_loop(reader):
+    def note_loop(session):
         nonlocal loop
         loop = asyncio.get_running_loop()
-        return stitch_time(reader)
+        return stitch_time(session)
 
     loop = None
     mocker.patch.object(start, "stitch_time", note_loop)

@@ -42,7 +42,7 @@ def github(_database, stitch):
 @pytest.fixture
 def busy_account(stitch, monkeypatch):
     """Let each poll of the extractions take longer than the poll before a stop may."""
-    monkeypatch.setattr(start, "LOOK_PATIENCE", 0.1)
+    monkeypatch.setattr(start, "STOP_POLL_TIMEOUT", 0.1)
     return lambda: stitch.fail("GET", "/extractions", delay=1, times=None)
 
 
@@ -57,7 +57,7 @@ def test_killed_task_leaves_next_job_alone_if_it_saw_its_own_end(stitch, github,
 
     async def kill_after_extraction(watch):
         stitch.advance(3600)
-        await watch.look()
+        await watch.poll_once()
         stitch.start_job(github, tap_seconds=80_000)
         busy_account()
         task.on_kill()
@@ -77,7 +77,7 @@ def test_trigger_leaves_next_job_alone_if_it_saw_its_own_end(stitch, github, bus
 
     async def look_once(watch):
         stitch.advance(3600)
-        await watch.look()
+        await watch.poll_once()
         seen_over.set()
         await asyncio.Event().wait()
 

@@ -188,8 +188,8 @@ def test_pokes_take_no_more_than_a_fair_share(stitch, github, monkeypatch, mode,
     sensor.started_after = stitch.now().isoformat()
 
     assert not sensor.poke({"ti": TaskInstance(), "dag_run": SimpleNamespace(queued_at=pendulum.now("UTC"))})
-    reader = sensor._watch.reader
-    sends = SENDS_REQUESTS.format(str(airflow_home()), reader.account, others)
+    session = sensor._watch.session
+    sends = SENDS_REQUESTS.format(str(airflow_home()), session.account, others)
     subprocess.run([sys.executable, "-c", sends], check=True)
 
     pause = sensor._get_next_poke_interval(0, lambda: 1, 1)
