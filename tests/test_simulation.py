@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from airflow_provider_stitch.replication.budget.limiter import WINDOW
+from airflow_provider_stitch.replication.budget.window import WINDOW
 from benchmarks.simulation import benchmark, run_case
 from benchmarks.simulation.baseline_schedulers import fixed_schedules
 from benchmarks.simulation.run_case import PROVIDER, Case, CaseResult, busiest_window, simulate

@@ -19,7 +19,7 @@ from airflow_provider_stitch.connect.errors import (
     StitchNotFound,
     UnexpectedAnswer,
 )
-from airflow_provider_stitch.replication.budget.limiter import WINDOW
+from airflow_provider_stitch.replication.budget.window import WINDOW
 from airflow_provider_stitch.replication.estimates import (
     EstimateContext,
     estimate_baseline,

@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.connect.objects import Source
-from airflow_provider_stitch.replication.budget.limiter import WINDOW, RequestBudget
+from airflow_provider_stitch.replication.budget.limiter import RequestBudget
+from airflow_provider_stitch.replication.budget.window import WINDOW
 from airflow_provider_stitch.replication.polling.caller import StitchCaller
 from airflow_provider_stitch.replication.rules.goal import Goal
 from airflow_provider_stitch.replication.session import AccountSession

@@ -69,9 +69,7 @@ class WaiterPlan:
     job: int
     phase: Any
     delay: float = 0.0  #: seconds from the start of the job to the start of the wait
-    identified_by: str = (
-        "name"  #: how the goal identifies the job: by `name`, by an `instant`, or as `running`
-    )
+    identified_by: str = "name"  #: how the goal identifies the job: `name`, `instant` or `running`
     poll_interval: float | None = None
     streams: tuple[str, ...] | None = None
     restarts: tuple[float, ...] = ()  #: seconds after which the wait is cancelled and started again, in turn

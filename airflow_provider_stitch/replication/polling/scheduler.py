@@ -30,14 +30,13 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_stitch.replication.budget.limiter import WINDOW
-from airflow_provider_stitch.replication.budget.window import MAX_BURST
+from airflow_provider_stitch.replication.budget.window import MAX_BURST, WINDOW
 from airflow_provider_stitch.replication.polling.limited_requests import LimitedRequest, RequestKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from airflow_provider_stitch.replication.budget.limiter import Window
+    from airflow_provider_stitch.replication.budget.window import Window
     from airflow_provider_stitch.replication.polling.completion import CompletionEstimate
 
 # The ends of the forecast's steps, in seconds from now.

@@ -13,7 +13,8 @@ from airflow_provider_stitch.connect.errors import (
     StitchConfigurationError,
 )
 from airflow_provider_stitch.replication.budget.client_limiter import ClientLimiter
-from airflow_provider_stitch.replication.budget.limiter import WINDOW, RequestBudget
+from airflow_provider_stitch.replication.budget.limiter import RequestBudget
+from airflow_provider_stitch.replication.budget.window import WINDOW
 from airflow_provider_stitch.replication.polling.caller import StitchCaller
 from tests.support.budget_worker import Time
 
