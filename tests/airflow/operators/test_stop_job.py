@@ -35,7 +35,7 @@ def github(airflow_database, stitch):
 @pytest.fixture
 def delay_polls(stitch, monkeypatch):
     """Return a function that delays each poll of extractions beyond the timeout of the poll before a stop."""
-    monkeypatch.setattr(start, "LOOK_PATIENCE", 0.1)
+    monkeypatch.setattr(start, "STOP_POLL_TIMEOUT", 0.1)
     return lambda: stitch.fail("GET", "/extractions", delay=1, times=None)
 
 
@@ -50,7 +50,7 @@ def test_killed_task_does_not_stop_next_job_if_its_own_has_ended(stitch, github,
 
     async def kill_after_extraction(watch):
         stitch.advance(3600)
-        await watch.look()
+        await watch.poll_once()
         stitch.start_job(github, tap_seconds=80_000)
         delay_polls()
         task.on_kill()
@@ -70,7 +70,7 @@ def test_trigger_does_not_stop_next_job_if_its_own_has_ended(stitch, github, del
 
     async def poll_once(watch):
         stitch.advance(3600)
-        await watch.look()
+        await watch.poll_once()
         own_job_has_ended.set()
         await asyncio.Event().wait()
 
