@@ -38,7 +38,8 @@ assert sys.argv[1] == "install", sys.argv
 for text in sys.argv[2:]:
     requirement = Requirement("airflow-provider-stitch" + text[1:] if text.startswith(".") else text)
     package = metadata(requirement.name)  # fails if it is not installed
-    assert requirement.extras <= {canonicalize_name(each) for each in package.get_all("Provides-Extra") or []}, text
+    extras = {canonicalize_name(each) for each in package.get_all("Provides-Extra") or []}
+    assert requirement.extras <= extras, text
 """
 STITCH_EMULATOR = """
 import subprocess, sys
