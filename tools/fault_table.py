@@ -283,9 +283,14 @@ def _run(client: StitchClient, clock: EmulatedClock) -> tuple[str | None, str]:
     budget = RequestBudget(30, monotonic=clock.time)
 
     class InVirtualTime(StitchRunReplicationJobOperator):
-        def reader(self, deadline: float | None) -> AccountSession:
+        def reader(self, deadline: float | None, time_limit: str = "timeout") -> AccountSession:
             return AccountSession(
-                client, deadline=deadline, clock=clock, budget=budget, warn=self.log.warning
+                client,
+                deadline=deadline,
+                clock=clock,
+                budget=budget,
+                time_limit=time_limit,
+                warn=self.log.warning,
             )
 
     task = InVirtualTime(

@@ -12,7 +12,7 @@ from airflow_provider_stitch.connect.errors import (
     PhaseTimedOut,
     StitchError,
 )
-from airflow_provider_stitch.connect.transport import pause_before_retry
+from airflow_provider_stitch.connect.transport.retry import seconds_before_retry
 from airflow_provider_stitch.replication.polling.backoff import Attempts, is_transient
 from airflow_provider_stitch.replication.rules.extraction import (
     evaluate_extraction,
@@ -84,14 +84,14 @@ async def start_job(
         try:
             return await asyncio.to_thread(_send_start, reader, source, sent_at, on_started)
         except JobAlreadyRunning as refusal:
-            return SourceBusy(refusal.answered_at or sent_at, first_attempt_at)
+            return SourceBusy(refusal.responded_at or sent_at, first_attempt_at)
         except StitchError as error:
             if not is_transient(error):
                 raise
             if getattr(error, "maybe_received", True):
                 first_attempt_at = first_attempt_at or sent_at
             may_go_on = attempts.may_go_on(error)
-            pause = pause_before_retry(attempts.number, getattr(error, "retry_after", None))
+            pause = seconds_before_retry(attempts.number, getattr(error, "retry_after", None))
             if not may_go_on or pause > reader.seconds_left():
                 raise _given_up(source, error, may_run=first_attempt_at is not None) from error
             warn(f"{error} Asking again in {pause:.0f} s.")
@@ -102,7 +102,7 @@ def _send_start(
     reader: AccountSession, source: Source, sent_at: datetime, on_started: Callable[[Started], None]
 ) -> Started:
     job = reader.client.start_replication_job(source.id)
-    started = Started(job.job_name, job_start_time(job.job_name) or job.answered_at or sent_at)
+    started = Started(job.job_name, job_start_time(job.job_name) or job.responded_at or sent_at)
     on_started(started)
     return started
 
@@ -159,7 +159,7 @@ async def stop_job(
             await asyncio.to_thread(reader.client.stop_replication_job, goal.source_id)
         except StitchError as error:
             may_go_on = attempts.may_go_on(error)
-            pause = pause_before_retry(attempts.number, getattr(error, "retry_after", None))
+            pause = seconds_before_retry(attempts.number, getattr(error, "retry_after", None))
             if not may_go_on or pause > reader.seconds_left():
                 raise
             maybe_sent = maybe_sent or getattr(error, "maybe_received", True)

@@ -18,7 +18,7 @@ from airflow_provider_stitch.connect.errors import (
     PhaseTimedOut,
     StitchError,
     StitchNotFound,
-    UnexpectedAnswer,
+    UnexpectedResponse,
 )
 from airflow_provider_stitch.replication.budget.limiter import WINDOW
 from airflow_provider_stitch.replication.estimates import (
@@ -275,7 +275,7 @@ class Waiter:
         prospect = estimate_log_ready(self.known, self._moment(None))
         try:
             told = await self.reader.told(LogQuery(self.reader.client, prospect, ANY_CACHED, job_name), until)
-        except (ExtractionLogNotFound, ExtractionLogUnavailable, UnexpectedAnswer) as error:
+        except (ExtractionLogNotFound, ExtractionLogUnavailable, UnexpectedResponse) as error:
             self._warn_once(str(error))
             log = None
         else:

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_stitch.connect.errors import KINDS, JobNotStarted, StitchError, StitchUnauthorized
+from airflow_provider_stitch.connect.errors import (
+    ERROR_CLASSES,
+    JobNotStarted,
+    StitchError,
+    StitchUnauthorized,
+)
 from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.replication.jobs import SourceBusy, Started
 from airflow_provider_stitch.replication.rules.goal import Goal
@@ -68,7 +73,7 @@ def test_wait_fails_if_an_undocumented_response_repeats(stitch, waiter, github, 
 
     outcome = waiter.wait(goal)
 
-    assert outcome.error["kind"] in KINDS
+    assert outcome.error["kind"] in ERROR_CLASSES
     assert outcome.error["kind"] not in ("PhaseTimedOut", "JobOutcomeUnknown")
     assert str(PAGES[fault]["status"]) in outcome.error["message"]
     assert struck.hits == 5
@@ -120,7 +125,7 @@ def test_wait_survives_malformed_records_of_other_sources(stitch, waiter, github
 
     def with_malformed(*args: Any, **options: Any) -> Any:
         answer = page_of(*args, **options)
-        if f"/{what}" in answer.asked:
+        if f"/{what}" in answer.request_line:
             answer.body["data"][:0] = MALFORMED[what]
         return answer
 
@@ -141,7 +146,7 @@ def test_wait_fails_only_if_its_own_record_stays_malformed(stitch, waiter, githu
     if times == 1:
         assert outcome.error is None
     else:
-        assert "`job_name` should be text" in outcome.error["message"]
+        assert "`job_name` should be a string" in outcome.error["message"]
         assert struck.hits == 5
 
 

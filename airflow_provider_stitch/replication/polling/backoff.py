@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from airflow_provider_stitch.connect.errors import (
     ExtractionLogUnavailable,
     StitchUnavailable,
-    UnexpectedAnswer,
+    UnexpectedResponse,
 )
-from airflow_provider_stitch.connect.transport import pause_before_retry
+from airflow_provider_stitch.connect.transport.retry import seconds_before_retry
 from airflow_provider_stitch.replication.budget.limiter import WINDOW
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ MAX_MALFORMED_RESPONSES = 5
 
 def is_undocumented(error: StitchError) -> bool:
     """Return whether an error stands for a response that Stitch does not document."""
-    return isinstance(error, UnexpectedAnswer) or error.is_doubtful
+    return isinstance(error, UnexpectedResponse) or error.needs_confirmation
 
 
 def is_transient(error: StitchError) -> bool:
@@ -93,9 +93,9 @@ class Backoff:
         self._in_a_row += 1
         # All others have their turn in between, or one that is wanted at once would always be the first.
         asked_for: float = getattr(error, "retry_after", None) or 0.0
-        pause = pause_before_retry(self._in_a_row, None)
+        pause = seconds_before_retry(self._in_a_row, None)
         self._all_again_at = now + max(pause * SHARED_BACKOFF_RATIO, asked_for)
-        pause = max(pause, pause_before_retry(attempts.number, None))
+        pause = max(pause, seconds_before_retry(attempts.number, None))
         again_at = now + max(pause, asked_for + pause * (1 - SHARED_BACKOFF_RATIO))
         self._setbacks = {**recent, request: _FailureRecord(attempts, alone, self._answers, again_at)}
         return attempts.number, may_go_on

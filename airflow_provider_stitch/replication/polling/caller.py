@@ -15,7 +15,7 @@ from airflow_provider_stitch.connect.errors import (
     RateLimited,
     StitchError,
 )
-from airflow_provider_stitch.connect.transport import pause_before_retry
+from airflow_provider_stitch.connect.transport.retry import seconds_before_retry
 from airflow_provider_stitch.replication.budget.client_limiter import run_with_acquired_request
 from airflow_provider_stitch.replication.budget.limiter import RequestBudget, account_budget
 from airflow_provider_stitch.replication.polling.backoff import Attempts
@@ -126,7 +126,7 @@ class AccountSession:
     async def open(self, source_id: int) -> None:
         """Find out, by way of a source, which account it is: for all that needs its budget, or its watch."""
         if self.client.known_client_id is None:
-            await self.ask(lambda: self.client.client_id_by_way_of(source_id))
+            await self.ask(lambda: self.client.client_id_from_source(source_id))
 
     @property
     def account(self) -> tuple[str, int]:
@@ -196,7 +196,7 @@ class AccountSession:
                 return await attempt()
             except StitchError as error:
                 may_go_on = attempts.may_go_on(error)
-                pause = pause_before_retry(attempts.number, getattr(error, "retry_after", None))
+                pause = seconds_before_retry(attempts.number, getattr(error, "retry_after", None))
                 if not may_go_on or pause > self.seconds_left():
                     raise
                 if attempts.number == 1:

@@ -220,12 +220,12 @@ class PageCache(Generic[T]):
             for number, other in self.looks.items()
             if number != look.page.number and other.serial >= order.comparable_since and other.page.records
         }
-        is_doubtful = any(
+        needs_confirmation = any(
             _misplaced(keys, ends, is_later=look.page.number > other) > MOST_SHIFTED
             for other, ends in _all_ends(others, order.key_of).items()
         )
-        order.doubts.append(is_doubtful)
-        if is_doubtful:
+        order.doubts.append(needs_confirmation)
+        if needs_confirmation:
             order.comparable_since = look.serial
 
 

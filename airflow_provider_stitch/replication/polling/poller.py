@@ -22,7 +22,7 @@ from airflow_provider_stitch.connect.errors import (
     StitchError,
     StitchNotFound,
     StitchUnavailable,
-    UnexpectedAnswer,
+    UnexpectedResponse,
     UnknownSource,
 )
 from airflow_provider_stitch.connect.objects import Page
@@ -254,11 +254,11 @@ class AccountPoller:
     ) -> None:
         if request.what == "extractions":
             self._record_durations(page)
-        client.learn_past(_newest_time(page))
-        if page.answered_at is None:
-            page = replace(page, answered_at=client.stitch_time)
+        client.record_past_time(_newest_time(page))
+        if page.responded_at is None:
+            page = replace(page, responded_at=client.stitch_time)
         if page.number != request.key:
-            self._note(request, _empty_page(request, page.answered_at), serial, asked_at)
+            self._note(request, _empty_page(request, page.responded_at), serial, asked_at)
         self._note(request, page, serial, asked_at)
         if request.what == "loads" and self._loads.unlisted_sort_key is not None:
             await self._load_stream_ids(self._loads.unlisted_sort_key, client, page)
@@ -352,16 +352,16 @@ async def _in_batches(wants: Iterable[Query[T]]) -> AsyncIterator[Query[T]]:
 
 
 def _call(
-    client: StitchClient, request: Request, given_up: Callable[[], bool]
+    client: StitchClient, request: Request, should_abort: Callable[[], bool]
 ) -> Page[Extraction] | Page[Load] | ExtractionLog:
     if request.what == "extractions":
         return client.list_extractions(int(request.key))
     if request.what == "loads":
         return client.list_loads(int(request.key))
-    return client.get_extraction_log(str(request.key), given_up=given_up)
+    return client.get_extraction_log(str(request.key), should_abort=should_abort)
 
 
-def _error_for(want: Query[Any], page: Page[Any]) -> UnexpectedAnswer | None:
+def _error_for(want: Query[Any], page: Page[Any]) -> UnexpectedResponse | None:
     """Return why a page does not contain what is wanted in a form that can be read; None if it may."""
     return next((each.error for each in page.malformed if want.concerns(each.source)), None)
 
@@ -384,7 +384,7 @@ def _is_no_page(request: Request, error: Exception) -> bool:
 
 def _empty_page(request: Request, at: datetime | None) -> Page[Any]:
     number = int(request.key)
-    return Page(records=(), number=number, total=100 * (number - 1), answered_at=at, next_page=None)
+    return Page(records=(), number=number, total=100 * (number - 1), responded_at=at, next_page=None)
 
 
 def _newest_time(page: Page[Any]) -> datetime:

@@ -227,7 +227,7 @@ def _newest(records: Sequence[Extraction]) -> Extraction:
 
 
 def _told(looks: Sequence[CachedPage[Any]], value: T) -> QueryResult[T]:
-    times = [look.page.answered_at for look in looks]
+    times = [look.page.responded_at for look in looks]
     return QueryResult(
         value,
         # The time of a page that is not dated may be before that of all others.

@@ -14,7 +14,7 @@ from airflow_provider_stitch.operators._connections import store as connection_s
 from airflow_provider_stitch.operators.stitch import StitchCreateAccountOperator
 from tests.airflow.test_secret_leaks import left_behind
 from tests.connect import endpoint_samples
-from tests.connect.server import answer, running_server
+from tests.connect.scripted_server import http_response, running_server
 from tests.support.fake_vault import FOLDER, Vault
 from tests.support.secret_encodings import find_encodings
 
@@ -24,7 +24,7 @@ ON_AIRFLOW_3 = pytest.mark.skipif(AIRFLOW_2, reason="the REST API that takes con
 
 TOKEN = "at_9f8e7d6c5b4a-the-new-one"
 PARTNER = {"partner_id": "oc_id_of_partner", "partner_secret": "oc_secret_of_partner"}
-CREATED = answer({**endpoint_samples.ACCOUNT, "access_token": TOKEN})
+CREATED = http_response({**endpoint_samples.ACCOUNT, "access_token": TOKEN})
 CUSTOMER = {
     "company": "Acme",
     "user_email": "ada@acme.example",
@@ -138,9 +138,9 @@ def test_on_airflow_2_the_token_is_stored_by_the_task(airflow, stitch, new_id):
 
 
 REFUSALS = {
-    "bad request": answer({"code": "BadRequest", "message": "Invalid form data.", "errors": {}}, 400),
-    "e-mail in use": answer({"code": "ExistingUser", "message": "in use"}, 400),
-    "problem": answer({}, 500),
+    "bad request": http_response({"code": "BadRequest", "message": "Invalid form data.", "errors": {}}, 400),
+    "e-mail in use": http_response({"code": "ExistingUser", "message": "in use"}, 400),
+    "problem": http_response({}, 500),
 }
 
 
@@ -419,7 +419,7 @@ def api(api_server, monkeypatch):
 
 @ON_AIRFLOW_3
 def test_the_token_is_stored_by_airflows_api_once(airflow, stitch, api, new_id):
-    stitch.script(answer({"code": "ExistingUser", "message": "in use"}, 400), CREATED)
+    stitch.script(http_response({"code": "ExistingUser", "message": "in use"}, 400), CREATED)
     refused = run(airflow, connection_id=new_id, airflow_api_conn_id=api)
     left = stored(new_id)
     first = run(airflow, connection_id=new_id, airflow_api_conn_id=api)

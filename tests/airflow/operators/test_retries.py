@@ -14,8 +14,8 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.connect.errors import (
     JobAlreadyRunning,
-    JobLost,
     JobNotStarted,
+    JobOutcomeUnknown,
     JobTerminated,
     PhaseTimedOut,
     StitchConfigurationError,
@@ -653,7 +653,7 @@ def test_joined_job_is_lost_if_only_a_later_one_is_listed(stitch, github, contex
 
     mocker.patch.object(Waiter, "wait", end_both_first)
 
-    with pytest.raises(JobLost):
+    with pytest.raises(JobOutcomeUnknown):
         operator(if_running="join", wait_for=wait_for).execute(context)
 
     assert context["task_state_store"] == {}

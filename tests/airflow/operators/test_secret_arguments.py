@@ -8,7 +8,7 @@ import pytest
 from airflow.providers.common.compat.sdk import task
 
 from airflow_provider_stitch.operators.stitch import StitchCreateDestinationOperator
-from tests.connect.server import answer, running_server
+from tests.connect.scripted_server import http_response, running_server
 
 TEMPLATE = "{{ conn.warehouse.password }}"
 WAREHOUSE = {"destination_type": "postgres", "name": "Warehouse", "properties": {"host": "pg"}}
@@ -27,7 +27,7 @@ def rendered(monkeypatch):
 @pytest.fixture
 def stitch(monkeypatch):
     with running_server() as server:
-        server.script(answer([]))
+        server.script(http_response([]))
         fields = {"conn_type": "stitch", "host": server.url, "password": "ac_1", "login": "104857"}
         monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps(fields))
         yield server

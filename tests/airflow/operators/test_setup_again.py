@@ -309,7 +309,7 @@ def test_change_of_an_immutable_property_is_refused_and_others_are_sent(airflow,
     changed = destination(airflow, properties={**WAREHOUSE, "host": "new.acme.example"})
 
     assert refused.state == "failed"
-    assert "cannot be changed after they are set: database" in refused.output
+    assert "cannot be changed once they are set: database" in refused.output
     assert changed.xcom["task"]["changed"] == ["host", "password", "port", "username"]
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_stitch.connect._sessions import Session
 from airflow_provider_stitch.connect.client import StitchClient
+from airflow_provider_stitch.connect.transport.session import Session
 from airflow_provider_stitch.emulator import StitchEmulator
 from airflow_provider_stitch.operators.stitch import (
     StitchCreateDestinationOperator,
