@@ -22,7 +22,8 @@ os.environ.update(
 )
 
 # No deadline, because a busy machine must not fail a test. `pytest --hypothesis-profile=thorough` generates
-# 20 times as many examples.
+# 20 times as many examples. `make test-airflow2` uses `smoke`, because no property depends on Airflow.
+settings.register_profile("smoke", deadline=None, max_examples=10)
 settings.register_profile("quick", deadline=None, max_examples=50)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("quick")

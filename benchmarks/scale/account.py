@@ -10,9 +10,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.connect.objects import Source
-from airflow_provider_stitch.replication.budget.limiter import WINDOW, RequestBudget
-from airflow_provider_stitch.replication.polling.caller import AccountSession
+from airflow_provider_stitch.replication.budget.limiter import RequestBudget
+from airflow_provider_stitch.replication.budget.window import WINDOW
+from airflow_provider_stitch.replication.polling.caller import StitchCaller
 from airflow_provider_stitch.replication.rules.goal import Goal
+from airflow_provider_stitch.replication.session import AccountSession
 from airflow_provider_stitch.replication.waiter import Waiter
 from simulated_stitch.large_account import AT, LargeAccount, extraction_of
 from simulated_stitch.virtual_time import START, VirtualClock, VirtualLoop, run
@@ -53,7 +55,9 @@ class VirtualAccount:
         self.budget = RequestBudget(30, monotonic=self.loop.time)
 
     def session(self, *, deadline: float | None = None) -> AccountSession:
-        return AccountSession(self.client, deadline=deadline, clock=self.clock, budget=self.budget)
+        return AccountSession(
+            StitchCaller(self.client, clock=self.clock, budget=self.budget), deadline=deadline
+        )
 
     def run(self, main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         return run(self.loop, main())

@@ -59,7 +59,7 @@ def test_cost_of_evaluation_is_linear_in_streams():
 
 
 def test_cost_of_reading_all_loads_is_linear_in_pages():
-    def reader_of(pages: int) -> Callable[[], object]:
+    def session_of(pages: int) -> Callable[[], object]:
         def list_loads(page: int) -> Page[Load]:
             records = tuple(load_of(f"source_{page}", f"stream_{index}") for index in range(100))
             return Page(records, page, 100 * pages, AT, page + 1 if page < pages else None)
@@ -68,7 +68,7 @@ def test_cost_of_reading_all_loads_is_linear_in_pages():
         client.list_loads = list_loads
         return client.all_loads
 
-    assert count_calls(reader_of(40)) < 12 * count_calls(reader_of(4))
+    assert count_calls(session_of(40)) < 12 * count_calls(session_of(4))
 
 
 def test_memory_is_linear_in_waiters_and_the_rate_limit_holds():

@@ -17,8 +17,9 @@ from airflow_provider_stitch.emulator import EmulatedStream, JobPlan, Quirks
 from airflow_provider_stitch.replication.budget.limiter import RequestBudget
 from airflow_provider_stitch.replication.outcome import Outcome
 from airflow_provider_stitch.replication.polling import poller as account_module
-from airflow_provider_stitch.replication.polling.caller import AccountSession
+from airflow_provider_stitch.replication.polling.caller import StitchCaller
 from airflow_provider_stitch.replication.rules.goal import Goal
+from airflow_provider_stitch.replication.session import AccountSession
 from airflow_provider_stitch.replication.waiter import Waiter
 from simulated_stitch.virtual_time import START, VirtualClock, VirtualLoop, run
 from tests.support.in_process_stitch import InProcessStitch
@@ -68,9 +69,7 @@ class WaiterPlan:
     job: int
     phase: Any
     delay: float = 0.0  #: seconds from the start of the job to the start of the wait
-    identified_by: str = (
-        "name"  #: how the goal identifies the job: by `name`, by an `instant`, or as `running`
-    )
+    identified_by: str = "name"  #: how the goal identifies the job: `name`, `instant` or `running`
     poll_interval: float | None = None
     streams: tuple[str, ...] | None = None
     restarts: tuple[float, ...] = ()  #: seconds after which the wait is cancelled and started again, in turn
@@ -125,7 +124,7 @@ class ScenarioResult:
 def run_scenario(scenario: Scenario, monkeypatch: pytest.MonkeyPatch, *, timeout: float) -> ScenarioResult:
     """Execute a scenario until all waiters have finished.
 
-    :param timeout: seconds after the last job and event at which the scenario ends in any case.
+    :param timeout: maximum number of seconds to wait after the last job and event.
     """
     loop = VirtualLoop()
     random.seed(scenario.seed)  # for the jitter of retries
@@ -176,7 +175,7 @@ class _ScenarioRunner:
     # --- The account ------------------------------------------------------------------------------------
 
     def _add_other_sources(self, number: int, *, seconds_ago: float) -> None:
-        """Add sources whose ids are lower, between and higher than the ids in the scenario."""
+        """Add sources. Their ids are lower, between and higher than the ids in the scenario."""
         existing = len(self.stitch._account.sources)
         for index in range(existing, existing + number):
             source_id = (300_000 if index % 2 else 310_001 + index // 400 * 100) + index
@@ -212,7 +211,7 @@ class _ScenarioRunner:
         elif event.kind == "add sources":
             self._add_other_sources(int(event.value), seconds_ago=60.0)
         elif event.kind == "restart process":
-            account_module._watches.pop(self.loop, None)
+            account_module._pollers.pop(self.loop, None)
             self.restarted.set()
             self.restarted = asyncio.Event()
         elif event.kind == "revoke token":
@@ -239,7 +238,7 @@ class _ScenarioRunner:
 
     async def _wait_once(self, plan: WaiterPlan, goal: Goal, restart_after: float | None) -> Outcome | None:
         """Wait as a task does. Return None if the wait was cancelled."""
-        session = AccountSession(self.clients[plan.token], clock=self.clock, budget=self.budget)
+        session = AccountSession(StitchCaller(self.clients[plan.token], clock=self.clock, budget=self.budget))
         wait = asyncio.ensure_future(Waiter(session, goal, poll_interval=plan.poll_interval).wait())
         restart = asyncio.ensure_future(self.restarted.wait())
         done, pending = await asyncio.wait(

@@ -288,7 +288,7 @@ def running_airflow(
     :param home: Airflow's home, which is kept. None uses a temporary folder.
     :param settings: additional Airflow settings.
     """
-    deadline = Deadline(TIMEOUT)
+    deadline = Deadline(TIMEOUT, poll_interval=0.2)
     # On Airflow 2 the tests use its database directly, so both need the same home.
     home = Path(os.environ["AIRFLOW_HOME"]) if IS_AIRFLOW_2 else home
     settings = {**SETTINGS, **_database(home), **_executor(), **(settings or {})}

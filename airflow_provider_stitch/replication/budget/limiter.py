@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["DEFAULT_LIMIT", "WINDOW", "RequestBudget", "SharedRequestBudget", "Window", "account_budget"]
-
 T = TypeVar("T")
 
 STORE_RETRY_INTERVAL = 60.0

@@ -1,6 +1,6 @@
-"""Determine which loads a job requires, and since when a load counts. Pure functions.
+"""Determine the loads that a job requires, from the extraction's log. Pure functions.
 
-They follow from the extraction's log. A complete log lists every stream that had rows. Otherwise the streams
+A complete log lists every stream that had rows. Otherwise the streams
 with evidence of rows are expected, and every other selected stream is possible: it may have had rows. Source
 of the rules: Stitch's extraction logs; the source code of target-stitch.
 """
@@ -32,7 +32,7 @@ class ExpectedLoad:
     last_batch_at: datetime  #: a load at or after this time contains the last batch
     rows: int | None = None
     must_settle: bool = False  #: a load just after `last_batch_at` may contain only earlier batches
-    settle: timedelta = timedelta(0)  #: the longest gap between two batches of the stream
+    longest_gap: timedelta = timedelta(0)  #: between two batches of the stream
     #: The earliest possible time of the last batch, if `last_batch_at` may be too late.
     earliest_batch_at: datetime | None = None
     rows_confirmed: bool = True  #: False: the stream may have had no rows
@@ -156,7 +156,7 @@ def _expected_load(entry: _Entry, names: StreamNames, log: ExtractionLog, job: J
         last_batch_at=last_batch_at,
         rows=logged.rows,
         must_settle=not is_single_batch,
-        settle=logged.longest_gap,
+        longest_gap=logged.longest_gap,
         earliest_batch_at=earliest_batch_at,
         rows_confirmed=logged.certain,
         stream_ids=frozenset(stream.tap_stream_id for stream in streams),

@@ -38,9 +38,7 @@ class Observations:
     loads: Mapping[str, tuple[Load, ...]] | None = None  #: by stream name; several loads can share a name
     loads_at: datetime | None = None  #: the last poll of the loads
     load_errors: Mapping[str, LoadErrorHistory] = field(default_factory=dict)  #: by stream name
-    recovered: frozenset[str] = (
-        frozenset()
-    )  #: stream names that had an error in one poll and none in a later one
+    recovered: frozenset[str] = frozenset()  #: stream names with an error that has cleared since
     check: ConnectionCheck | None = None
     #: The last poll before the goal's job was listed. None if there has been no such poll, or if it listed
     #: another job as running.

@@ -124,7 +124,7 @@ def select_streams(streams: Sequence[Stream], names: Sequence[str]) -> tuple[Str
     """
     if not names:
         raise UnknownStream(
-            "streams is empty, so there is nothing to wait for. Omit it to wait for all streams."
+            "streams is empty, so there is nothing to wait for. Omit it to wait for all streams with rows."
         )
     index = StreamNames(streams)
     by_id = {stream.tap_stream_id: stream for stream in reversed(streams)}

@@ -298,9 +298,9 @@ def test_without_a_triggerer_the_task_is_what_it_is_otherwise(airflow, stitch, g
     with airflow.dag() as dag:
         StitchExtractionSensor(task_id="wait", source="github", job_name=job.job_name, **IN_TRIGGERER)
 
-    ran = airflow.run(dag)
+    dag_run = airflow.run(dag)
 
-    assert ran.states == {"wait": "failed" if status else "success"}
-    assert ("no such table" in ran.output) == bool(status)
-    assert status or ran.xcom["wait"]["job_name"] == job.job_name
-    assert "start_from_trigger: not in the triggerer" in ran.output
+    assert dag_run.states == {"wait": "failed" if status else "success"}
+    assert ("no such table" in dag_run.output) == bool(status)
+    assert status or dag_run.xcom["wait"]["job_name"] == job.job_name
+    assert "start_from_trigger: not in the triggerer" in dag_run.output

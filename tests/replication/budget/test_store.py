@@ -21,11 +21,11 @@ from airflow_provider_stitch.replication.budget import limiter as budget_limiter
 from airflow_provider_stitch.replication.budget import store as budget_store
 from airflow_provider_stitch.replication.budget.limiter import (
     STORE_RETRY_INTERVAL,
-    WINDOW,
     SharedRequestBudget,
     account_budget,
 )
 from airflow_provider_stitch.replication.budget.store import MAX_IN_FLIGHT_SECONDS, BudgetStore
+from airflow_provider_stitch.replication.budget.window import WINDOW
 from tests.support import budget_worker
 from tests.support.budget_worker import ACCOUNT, Time
 

@@ -69,7 +69,7 @@ def search(account: Account, *searches: tuple[str, list[str]]) -> list[tuple[set
                 assert len(client.requests) - before <= 200, "The search has no end."
 
             client.before_each = ends
-            told = await loads_of(account.reader(), source_name, streams, anew=True)
+            told = await loads_of(account.session(), source_name, streams, anew=True)
             results.append(({load.stream_name for load in told.value}, Counter(client.requests[before:])))
         return results
 

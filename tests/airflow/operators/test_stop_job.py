@@ -35,14 +35,14 @@ CONTEXT = {"ti": TaskInstance()}
 
 
 @pytest.fixture
-def github(_database, stitch):
+def github(airflow_database, stitch):
     return stitch.add_source("github", streams={"commits": 120}, job=NEVER_LOADED)
 
 
 @pytest.fixture
 def busy_account(stitch, monkeypatch):
     """Let each poll of the extractions take longer than the poll before a stop may."""
-    monkeypatch.setattr(start, "LOOK_PATIENCE", 0.1)
+    monkeypatch.setattr(start, "STOP_POLL_TIMEOUT", 0.1)
     return lambda: stitch.fail("GET", "/extractions", delay=1, times=None)
 
 
@@ -57,7 +57,7 @@ def test_killed_task_leaves_next_job_alone_if_it_saw_its_own_end(stitch, github,
 
     async def kill_after_extraction(watch):
         stitch.advance(3600)
-        await watch.look()
+        await watch.poll_once()
         stitch.start_job(github, tap_seconds=80_000)
         busy_account()
         task.on_kill()
@@ -77,7 +77,7 @@ def test_trigger_leaves_next_job_alone_if_it_saw_its_own_end(stitch, github, bus
 
     async def look_once(watch):
         stitch.advance(3600)
-        await watch.look()
+        await watch.poll_once()
         seen_over.set()
         await asyncio.Event().wait()
 
@@ -144,10 +144,10 @@ def test_stop_operator_does_not_claim_to_have_stopped_an_idle_source(airflow, gi
     with airflow.dag() as dag:
         StitchStopReplicationJobOperator(task_id="stop", source="github")
 
-    ran = airflow.run(dag)
+    dag_run = airflow.run(dag)
 
-    assert f"Sent a stop to source github ({github}). Stitch does not report whether a job" in ran.output
-    assert "stopped whichever job was running" not in ran.output
+    assert f"Sent a stop to source github ({github}). Stitch does not report whether a job" in dag_run.output
+    assert "stopped whichever job was running" not in dag_run.output
 
 
 # --- Does the task of a cancelled trigger still need its job? -------------------------------------------
