@@ -83,7 +83,7 @@ async def start_job(
         try:
             return await asyncio.to_thread(_send_start, session, source, sent_at, on_started)
         except JobAlreadyRunning as refusal:
-            return SourceBusy(refusal.answered_at or sent_at, first_attempt_at)
+            return SourceBusy(refusal.responded_at or sent_at, first_attempt_at)
         except StitchError as error:
             if not is_transient(error):
                 raise
@@ -100,7 +100,7 @@ def _send_start(
     session: AccountSession, source: Source, sent_at: datetime, on_started: Callable[[Started], None]
 ) -> Started:
     job = session.client.start_replication_job(source.id)
-    started = Started(job.job_name, job_start_time(job.job_name) or job.answered_at or sent_at)
+    started = Started(job.job_name, job_start_time(job.job_name) or job.responded_at or sent_at)
     on_started(started)
     return started
 

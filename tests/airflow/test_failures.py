@@ -9,7 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_stitch.common.operator import fail_without_retry, permanent
-from airflow_provider_stitch.connect.errors import KINDS, CannotFinish, InvalidProperties, StitchError
+from airflow_provider_stitch.connect.errors import ERROR_CLASSES, CannotFinish, InvalidProperties, StitchError
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 
 
@@ -37,7 +37,7 @@ def test_failure_callback_receives_the_permanent_error(airflow, stitch, github, 
     assert error.source_id == github
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if not kind.retryable])
+@pytest.mark.parametrize("kind", [kind for kind in ERROR_CLASSES.values() if not kind.retryable])
 def test_permanent_error_keeps_its_class_when_copied_or_pickled(kind):
     error = kind("Something happened.", source_id=7, job_name="a job")
 

@@ -21,7 +21,7 @@ from airflow_provider_stitch.connect.errors import (
     StitchError,
     StitchNotFound,
     StitchUnavailable,
-    UnexpectedAnswer,
+    UnexpectedResponse,
     UnknownSource,
 )
 from airflow_provider_stitch.connect.objects import Page
@@ -228,7 +228,9 @@ class AccountPoller:
         """Send a request and resolve its queries, or schedule a retry."""
         ended = threading.Event()
         try:
-            response = await self._caller.call_limited(partial(send, client, request, given_up=ended.is_set))
+            response = await self._caller.call_limited(
+                partial(send, client, request, should_abort=ended.is_set)
+            )
             if isinstance(response, Page):
                 _raise_if_useless(response, list(self._queries_for(request)))
             self.outage_error = None
@@ -263,11 +265,11 @@ class AccountPoller:
         if request.kind is RequestKind.EXTRACTIONS:
             wanted = {query.source_id for query in self._pending if isinstance(query, ExtractionQuery)}
             self.durations.record_jobs(each for each in page.records if each.source_id in wanted)
-        client.learn_past(_newest_time(page))
-        if page.answered_at is None:
-            page = replace(page, answered_at=client.stitch_time)
+        client.record_past_time(_newest_time(page))
+        if page.responded_at is None:
+            page = replace(page, responded_at=client.stitch_time)
         if page.number != request.key:
-            self._cache_page(request, empty_page(request, page.answered_at), sequence, requested_at)
+            self._cache_page(request, empty_page(request, page.responded_at), sequence, requested_at)
         self._cache_page(request, page, sequence, requested_at)
         if request.kind is RequestKind.LOADS and self._loads.unlisted_sort_key is not None:
             await self._load_stream_ids(self._loads.unlisted_sort_key, client, page)
@@ -370,7 +372,7 @@ async def _in_batches(queries: Iterable[Query[T]]) -> AsyncIterator[Query[T]]:
             await asyncio.sleep(0)
 
 
-def _malformed_record_error(query: Query[Any], page: Page[Any]) -> UnexpectedAnswer | None:
+def _malformed_record_error(query: Query[Any], page: Page[Any]) -> UnexpectedResponse | None:
     """Return the error of a malformed record that concerns a query, or None if there is none."""
     return next((each.error for each in page.malformed if query.concerns(each.source)), None)
 

@@ -234,7 +234,7 @@ def _newest(records: Sequence[Extraction]) -> Extraction:
 
 
 def _result(pages: Sequence[CachedPage[Any]], value: T) -> QueryResult[T]:
-    times = [cached.page.answered_at for cached in pages]
+    times = [cached.page.responded_at for cached in pages]
     return QueryResult(
         value,
         # A page without a time may be older than all others.

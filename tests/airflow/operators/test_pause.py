@@ -104,7 +104,7 @@ def test_pause_is_retried_after_one_response_of_a_firewall(airflow, stitch, gith
 
 @pytest.mark.parametrize("endpoint", ["GET /sources", "PUT /sources"])
 def test_pause_fails_after_five_responses_of_a_firewall(airflow, stitch, github, endpoint, monkeypatch):
-    monkeypatch.setattr(backoff, "pause_before_retry", lambda attempt, retry_after: 0.01)
+    monkeypatch.setattr(backoff, "seconds_before_retry", lambda attempt, retry_after: 0.01)
     fault = stitch.fail(*endpoint.split(), times=None, **FIREWALL)
 
     dag_run = run(airflow, StitchPauseSourceOperator, timeout=60)
