@@ -123,7 +123,7 @@ def test_a_sensor_that_finds_no_request_left_times_out_as_sensors_do(
     dag_run = airflow.run(dag)
 
     assert dag_run.states == {"first": "success", "wait": "failed"}
-    assert "all requests of these 10 minutes are used" in dag_run.output
+    assert "requests of these 10 minutes are used up" in dag_run.output
 
 
 @pytest.mark.parametrize("soft_fail", [False, True])

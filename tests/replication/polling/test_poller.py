@@ -375,7 +375,7 @@ def test_who_has_another_connection_to_the_account_goes_on_with_its_own_token(ac
 
     assert [type(each) for each in told[:3]] == [StitchUnauthorized] * 3
     assert [each.value.source_id for each in told[3:]] == [SOURCES[0]] * 3
-    assert (len(revoked.asked), len(account.client.requests)) == (1, 1)
+    assert (len(revoked.requests), len(account.client.requests)) == (1, 1)
 
 
 def test_who_has_more_time_goes_on_when_another_s_time_is_over():
