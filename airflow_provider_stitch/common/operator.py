@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.errors import StitchError
     from airflow_provider_stitch.hooks.stitch import StitchHook
     from airflow_provider_stitch.replication.outcome import Outcome
-    from airflow_provider_stitch.replication.polling.caller import AccountSession
     from airflow_provider_stitch.replication.rules.goal import Goal
+    from airflow_provider_stitch.replication.session import AccountSession
     from airflow_provider_stitch.replication.waiter import Waiter
 
 T = TypeVar("T")
@@ -63,20 +63,20 @@ class StitchTask:
 
         return StitchHook(self.stitch_conn_id)
 
-    def reader(self, deadline: float | None, time_limit: str = "timeout") -> AccountSession:
-        """Return a reader of the account that asks an unavailable Stitch again until `deadline`.
+    def session(self, deadline: float | None, time_limit: str = "timeout") -> AccountSession:
+        """Return a session of the account that asks an unavailable Stitch again until `deadline`.
 
         :param time_limit: which of the task's limits sets the deadline, as error messages name it.
         """
         from airflow_provider_stitch.hooks.stitch import airflow_home
-        from airflow_provider_stitch.replication.polling.caller import AccountSession
+        from airflow_provider_stitch.replication.polling.caller import StitchCaller
+        from airflow_provider_stitch.replication.session import AccountSession
 
         return AccountSession(
-            self.hook.client,
+            StitchCaller(self.hook.client, budget_folder=airflow_home()),
             deadline=deadline,
-            budget_folder=airflow_home(),
             time_limit=time_limit,
-            warn=self.log.warning,
+            on_warning=self.log.warning,
         )
 
     def watch(
@@ -86,12 +86,12 @@ class StitchTask:
         from airflow_provider_stitch.replication.waiter import Waiter
 
         return Waiter(
-            self.reader(deadline, time_limit),
+            self.session(deadline, time_limit),
             goal,
             poll_interval=self.poll_interval,
             stateless=stateless,
-            tell=self.log.info,
-            warn=self.log.warning,
+            log_info=self.log.info,
+            log_warning=self.log.warning,
         )
 
     def wait(self, goal: Goal, deadline: float | None, *, time_limit: str = "timeout") -> Outcome:
@@ -109,7 +109,7 @@ class StitchTask:
         if not self.hook.has_changed():
             return False
         del self.hook  # it is made anew
-        watch.reader.client = self.hook.client
+        watch.session.client = self.hook.client
         self.log.info(token_changed(self.stitch_conn_id))
         return True
 

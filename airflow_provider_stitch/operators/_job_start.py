@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.objects import Source
     from airflow_provider_stitch.operators.job_checkpoint import SavedJob
     from airflow_provider_stitch.replication.jobs import SourceBusy, Started
-    from airflow_provider_stitch.replication.polling.caller import AccountSession
     from airflow_provider_stitch.replication.rules.goal import Goal
+    from airflow_provider_stitch.replication.session import AccountSession
 
 
 class JobStart(StitchTask):
@@ -55,9 +55,9 @@ class JobStart(StitchTask):
         from airflow_provider_stitch.replication.jobs import SourceBusy
 
         self._own_job, self._nothing_to_stop = None, False
-        reader = self.reader(deadline.at, deadline.time_limit)
+        session = self.session(deadline.at, deadline.time_limit)
         try:
-            source, answer = run(self._try_to_start(context, reader, known, first_attempt_at))
+            source, answer = run(self._try_to_start(context, session, known, first_attempt_at))
         except BaseException:
             # Airflow 2 interrupts a killed task that waits for the response to its start. The response has
             # arrived by now, since the event loop waits for its threads.
@@ -86,7 +86,7 @@ class JobStart(StitchTask):
     async def _try_to_start(
         self,
         context: Context,
-        reader: AccountSession,
+        session: AccountSession,
         known: SavedJob | Goal | None,
         first_attempt_at: datetime | None,
     ) -> tuple[Source, Started | SourceBusy]:
@@ -97,13 +97,13 @@ class JobStart(StitchTask):
 
         with naming(self.source):
             if known is None:
-                source = await find(self.hook, reader, self.source)
+                source = await find(self.hook, session, self.source)
             else:
-                source = await find_again(self.hook, reader, known.source_id, known.client_id)
-            await self._check_that_it_can_start(source, reader)
+                source = await find_again(self.hook, session, known.source_id, known.client_id)
+            await self._check_that_it_can_start(source, session)
             if self._killed:  # Airflow lets a task that it has told to end go on for 5 s
                 raise JobNotStarted(f"Source {source.label}: this task was killed, so it started no job.")
-            started_at, account = first_attempt_at or stitch_time(reader), self.hook.client.client_id
+            started_at, account = first_attempt_at or stitch_time(session), self.hook.client.client_id
             if not JobCheckpoint(context).save_intent(source, str(self.source), account, started_at):
                 raise JobNotStarted(
                     f"Source {source.label}: Airflow ended this try of the task, so it started no job. The "
@@ -115,19 +115,23 @@ class JobStart(StitchTask):
                 self._own_job = self._goal(self.wait_for or "extraction_end", source, **job)
 
             return source, await start_job(
-                reader, source, first_attempt_at=first_attempt_at, on_started=take, warn=self.log.warning
+                session,
+                source,
+                first_attempt_at=first_attempt_at,
+                on_started=take,
+                log_warning=self.log.warning,
             )
 
-    async def _check_that_it_can_start(self, source: Source, reader: AccountSession) -> None:
+    async def _check_that_it_can_start(self, source: Source, session: AccountSession) -> None:
         from airflow_provider_stitch.replication.rules.preconditions import start_blocker
         from airflow_provider_stitch.replication.rules.streams import select_streams
 
-        client = reader.client
-        why_not = start_blocker(source, await reader.ask(client.list_destinations))
+        client = session.client
+        why_not = start_blocker(source, await session.call(client.list_destinations))
         if why_not is not None:
             raise why_not
         if self.streams is not None:
-            select_streams(await reader.ask(lambda: client.list_streams(source.id)), self.streams)
+            select_streams(await session.call(lambda: client.list_streams(source.id)), self.streams)
         if source.paused_at is not None or source.system_paused_at is not None:
             self.log.info(
                 "Source %s is paused: that holds back Stitch's schedule, not this task", source.label
@@ -159,8 +163,8 @@ class JobStart(StitchTask):
             return self._join(end)
         if self.if_running == "restart":
             self.log.warning("Stopping the job of source %s that is running", source.label)
-            reader = self.reader(deadline.at, deadline.time_limit)
-            run(reader.ask(lambda: reader.client.stop_replication_job(source.id)))
+            session = self.session(deadline.at, deadline.time_limit)
+            run(session.call(lambda: session.client.stop_replication_job(source.id)))
         else:
             self.log.info(
                 "A job of source %s is running already; ours starts when it has ended", source.label

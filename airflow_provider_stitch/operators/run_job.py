@@ -173,11 +173,11 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         from airflow_provider_stitch.replication.jobs import stop_job
 
         self._nothing_to_stop = True
-        known = self.current_waiter.known if self.current_waiter is not None else None
+        known = self.current_waiter.observations if self.current_waiter is not None else None
         # Airflow may call this inside a signal handler, above an event loop that is at work in this thread.
-        reader = self.reader(time.time() + KILL_TIMEOUT)
+        session = self.session(time.time() + KILL_TIMEOUT)
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            stopped = pool.submit(run, stop_job(reader, self._own_job, known=known)).result()
+            stopped = pool.submit(run, stop_job(session, self._own_job, observations=known)).result()
         self.log.info(
             "Stopped job %s in Stitch" if stopped else "Job %s is over already", self._own_job.job_name
         )
@@ -208,11 +208,11 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         kept = JobCheckpoint(context).recall()
         if kept is None or kept.source not in (None, str(self.source)):
             return self._start(context, deadline)
-        reader = self.reader(deadline.at, deadline.time_limit)
+        session = self.session(deadline.at, deadline.time_limit)
         if kept.job is None:
             self.log.info("An earlier try of this task was killed while it started a job: looking for it")
             return self._start(context, deadline, kept, kept.starting_at)
-        source = run(find_again(self.hook, reader, kept.source_id, kept.client_id))
+        source = run(find_again(self.hook, session, kept.source_id, kept.client_id))
         job = {"job_name": kept.job.job_name, "job_started_at": kept.job.job_started_at}
         goal = self._goal(self.wait_for or "extraction_end", source, **job)
         self._remember(context, goal, is_joined=kept.is_joined)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_stitch.connect.objects import Source
-    from airflow_provider_stitch.replication.polling.caller import AccountSession
+    from airflow_provider_stitch.replication.session import AccountSession
 
 
 class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
@@ -62,8 +62,8 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
         """Stop the job."""
         with fail_without_retry():
             deadline = Deadline.of(context, self.timeout, self.execution_timeout)
-            reader = self.reader(deadline.at, deadline.time_limit)
-            source, stopped = run(self._stop(context, reader))
+            session = self.session(deadline.at, deadline.time_limit)
+            source, stopped = run(self._stop(context, session))
             self._report(source, stopped)
             return {
                 "source_id": source.id,
@@ -82,18 +82,18 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
         else:
             self.log.info("Job %s of source %s has ended already; sent no stop", self.job_name, source.label)
 
-    async def _stop(self, context: Context, reader: AccountSession) -> tuple[Source, bool]:
+    async def _stop(self, context: Context, session: AccountSession) -> tuple[Source, bool]:
         from airflow_provider_stitch.replication.jobs import stop_job
         from airflow_provider_stitch.replication.rules.goal import Goal
         from airflow_provider_stitch.replication.rules.user_input import validate_job_name
 
-        source = await reader.ask(lambda: self.hook.resolve_source(self.source))
-        client_id = await reader.ask(lambda: reader.client.client_id)
+        source = await session.call(lambda: self.hook.resolve_source(self.source))
+        client_id = await session.call(lambda: session.client.client_id)
         if not self.stops_whatever_runs:
             # A template that came to nothing must not stop somebody else's job.
             name = validate_job_name(self.job_name, source)
             goal = Goal("extraction_end", source.id, source.name, client_id, job_name=name)
             self.push_source_link(context, goal)
-            return source, await stop_job(reader, goal, needs_poll=True)
-        await reader.ask(lambda: reader.client.stop_replication_job(source.id))
+            return source, await stop_job(session, goal, needs_poll=True)
+        await session.call(lambda: session.client.stop_replication_job(source.id))
         return source, True

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_stitch.replication.outcome import Outcome
-    from airflow_provider_stitch.replication.polling.caller import AccountSession
     from airflow_provider_stitch.replication.rules.evaluate import Evaluation
     from airflow_provider_stitch.replication.rules.goal import Goal, Phase
+    from airflow_provider_stitch.replication.session import AccountSession
     from airflow_provider_stitch.replication.waiter import Waiter
 
 
@@ -123,7 +123,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 
     def _defer(self, context: Context, deadline: Deadline) -> None:
         with self._failing(), fail_without_retry():
-            goal = run(self._goal(context, self.reader(deadline.at, deadline.time_limit)))
+            goal = run(self._goal(context, self.session(deadline.at, deadline.time_limit)))
             self.push_source_link(context, goal)
             self.defer_until(
                 goal,
@@ -180,12 +180,12 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         if self._watch is None:
             # Airflow counts from a little later, so that this limit passes first.
             deadline = (self._started_at or time.time()) + self.timeout
-            goal = run(self._goal(context, self.reader(deadline)))
+            goal = run(self._goal(context, self.session(deadline)))
             self.push_source_link(context, goal)
             self._watch = self.watch(goal, deadline, stateless=self.reschedule)
         polls = self._watch.polls
         try:
-            assessment = run(self._watch.poke() if self.reschedule else self._watch.look())
+            assessment = run(self._watch.poke() if self.reschedule else self._watch.poll_once())
         except PhaseTimedOut as error:  # no request was left in this sensor's time
             raise AirflowSensorTimeout(str(error)) from None
         except StitchUnauthorized:
@@ -204,12 +204,12 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 
     # --- Which job --------------------------------------------------------------------------------------
 
-    async def _goal(self, context: Context, reader: AccountSession) -> Goal:
+    async def _goal(self, context: Context, session: AccountSession) -> Goal:
         from airflow_provider_stitch.common.context import run_started_at
         from airflow_provider_stitch.replication.rules.user_input import sensor_goal
 
-        source = await reader.ask(lambda: self.hook.resolve_source(self.source))
-        client_id = await reader.ask(lambda: reader.client.client_id)
+        source = await session.call(lambda: self.hook.resolve_source(self.source))
+        client_id = await session.call(lambda: session.client.client_id)
         return sensor_goal(
             *(self.phase, source, client_id),
             by_job_name=self.waits_for_job,

@@ -129,10 +129,10 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         task_instance: Any = self.task_instance
         if task_instance.map_index >= 0:
             raise InvalidArgument("What a mapped task is to take from others is told only there.")
-        reader = await self._reader(self.deadline)
-        client = reader.client
-        sources = await reader.sources()
-        client_id = await reader.ask(lambda: client.client_id)
+        session = await self._session(self.deadline)
+        client = session.client
+        sources = await session.list_sources()
+        client_id = await session.call(lambda: client.client_id)
         hook = StitchHook(self.stitch_conn_id)
         source = await asyncio.to_thread(hook.resolve_source, self.source, client=client, sources=sources)
         goal = sensor_goal(

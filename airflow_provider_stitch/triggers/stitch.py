@@ -28,9 +28,10 @@ from airflow_provider_stitch.hooks.stitch import (
 )
 from airflow_provider_stitch.replication.jobs import stop_job
 from airflow_provider_stitch.replication.outcome import Outcome
-from airflow_provider_stitch.replication.polling.caller import SYSTEM_CLOCK, AccountSession
-from airflow_provider_stitch.replication.polling.single_flight import SingleFlight
+from airflow_provider_stitch.replication.polling.caller import SYSTEM_CLOCK, StitchCaller
+from airflow_provider_stitch.replication.polling.concurrency import SingleFlight
 from airflow_provider_stitch.replication.rules.goal import Goal
+from airflow_provider_stitch.replication.session import AccountSession
 from airflow_provider_stitch.replication.waiter import Waiter
 from airflow_provider_stitch.triggers.cancellation import (
     AIRFLOW_CALLS_ON_KILL,
@@ -180,8 +181,10 @@ class StitchPhaseTrigger(BaseTrigger):
         return TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
 
     async def _watch(self) -> Waiter:
-        reader = await self._reader(self.deadline)
-        return Waiter(reader, self.goal, poll_interval=self.poll_interval, tell=_tell, warn=_warn)
+        session = await self._session(self.deadline)
+        return Waiter(
+            session, self.goal, poll_interval=self.poll_interval, log_info=_log_info, log_warning=_log_warning
+        )
 
     async def _takes_new_token(self, watch: Waiter) -> bool:
         """Give a watch whose token is refused the one that the connection has now. False: it is the same."""
@@ -189,18 +192,18 @@ class StitchPhaseTrigger(BaseTrigger):
             client = await _shared_client(self.stitch_conn_id)
         except (AirflowNotFoundException, StitchConfigurationError):
             return False
-        if client is watch.reader.client:
+        if client is watch.session.client:
             return False
-        watch.reader.client = client
-        _tell(token_changed(self.stitch_conn_id))
+        watch.session.client = client
+        _log_info(token_changed(self.stitch_conn_id))
         return True
 
-    async def _reader(self, deadline: float | None) -> AccountSession:
+    async def _session(self, deadline: float | None) -> AccountSession:
         try:
             client = await _shared_client(self.stitch_conn_id)
         except AirflowNotFoundException as error:
             raise StitchConfigurationError(str(error)) from error
-        return _reader_of(client, deadline, self.time_limit)
+        return _session_for(client, deadline, self.time_limit)
 
     async def on_kill(self) -> None:
         """Stop the job, if this task started it and a user has failed, cleared or marked the deferred task.
@@ -243,11 +246,11 @@ class StitchPhaseTrigger(BaseTrigger):
         deadline = time.time() + KILL_TIMEOUT  # Airflow gives this 30 s
         try:
             if watch is None:
-                reader, known = await self._reader(deadline), None
+                session, known = await self._session(deadline), None
             else:
                 # The connection may be gone by now, and the client that the watch has is still good.
-                reader, known = _reader_of(watch.reader.client, deadline), watch.known
-            stopped = await stop_job(reader, goal, known=known)
+                session, known = _session_for(watch.session.client, deadline), watch.observations
+            stopped = await stop_job(session, goal, observations=known)
         except StitchError as error:
             self.log.warning("Job %s could not be stopped: %s", goal.job_name, error)
             return False
@@ -267,18 +270,21 @@ def _goal_of(plain: dict[str, Any]) -> Goal:
         raise TypeError(str(error)) from error
 
 
-def _reader_of(client: StitchClient, deadline: float | None, time_limit: str = "timeout") -> AccountSession:
+def _session_for(client: StitchClient, deadline: float | None, time_limit: str = "timeout") -> AccountSession:
     return AccountSession(
-        client, deadline=deadline, budget_folder=airflow_home(), time_limit=time_limit, warn=_warn
+        StitchCaller(client, budget_folder=airflow_home()),
+        deadline=deadline,
+        time_limit=time_limit,
+        on_warning=_log_warning,
     )
 
 
-def _tell(line: str) -> None:
+def _log_info(line: str) -> None:
     # All triggers write by the class's logger: one of its own would cost each that waits a kilobyte.
     StitchPhaseTrigger.logger().info(line)
 
 
-def _warn(line: str) -> None:
+def _log_warning(line: str) -> None:
     StitchPhaseTrigger.logger().warning(line)
 
 
@@ -290,7 +296,7 @@ def _shared_client(stitch_conn_id: str) -> asyncio.Future[StitchClient]:
     shared = _shared_clients.setdefault(asyncio.get_running_loop(), {})
     if stitch_conn_id not in shared:
         shared[stitch_conn_id] = SingleFlight(sync_to_async(partial(_client, stitch_conn_id)))
-    return shared[stitch_conn_id].answer()
+    return shared[stitch_conn_id].result()
 
 
 def _client(stitch_conn_id: str) -> StitchClient:
