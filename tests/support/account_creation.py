@@ -10,7 +10,7 @@ from tests.connect.server import answer
 
 TOKEN = "at_9f8e7d6c5b4a-the-new-one"
 PARTNER = {"partner_id": "oc_id_of_partner", "partner_secret": "oc_secret_of_partner"}
-#: What must be neither in Airflow's output nor in its database.
+#: Values that must not appear in Airflow's output or database.
 SECRETS = (TOKEN, *PARTNER.values())
 
 ACCOUNT_CREATED = answer({**endpoint_samples.ACCOUNT, "access_token": TOKEN})
@@ -30,7 +30,7 @@ CUSTOMER = {
 
 
 def create_account(airflow: Any, **options: Any) -> Any:
-    """Run a DAG whose only task, `create`, creates an account for the customer."""
+    """Run a DAG with one task, `create`, that creates an account for the customer."""
     with airflow.dag() as dag:
         StitchCreateAccountOperator(
             task_id="create", stitch_conn_id="partner", retries=0, **{**CUSTOMER, **options}

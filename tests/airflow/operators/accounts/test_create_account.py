@@ -57,9 +57,8 @@ def test_email_in_use_error_names_the_attach_operator(airflow, stitch, new_id, s
     assert "StitchAttachAccountOperator" in dag_run.output
 
 
-@pytest.mark.parametrize(
-    "signal_number", [signal.SIGINT, signal.SIGALRM]
-)  # Airflow replaces SIGTERM's handler
+# Without SIGTERM, because Airflow replaces its handler.
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGALRM])
 def test_signal_is_handled_after_the_token_is_stored(airflow, stitch, new_id, storage, signal_number):
     stored_at_signal = []
     previous_handler = signal.signal(
@@ -130,17 +129,17 @@ def test_token_is_stored_once_through_airflows_rest_api(airflow, stitch, api_con
 
 
 def test_store_function_receives_probe_and_then_token(airflow, stitch, vault, new_id):
-    stores = []
+    writes = []
 
     def store(conn_id, text):
-        stores.append((conn_id, json.loads(text)))
+        writes.append((conn_id, json.loads(text)))
         vault.write(conn_id, text)
 
     dag_run = create_account(airflow, connection_id=new_id, store=store)
 
     assert dag_run.state == "success"
-    assert [conn_id for conn_id, _ in stores] == [f"{new_id}__probe", new_id]
-    probe, filled = (fields for _, fields in stores)
+    assert [conn_id for conn_id, _ in writes] == [f"{new_id}__probe", new_id]
+    probe, filled = (fields for _, fields in writes)
     assert "password" not in probe
     assert (filled["login"], filled["password"], filled["host"]) == ("104857", TOKEN, stitch.url)
     assert_no_secrets_left(dag_run, *SECRETS, marker="tenant_")
