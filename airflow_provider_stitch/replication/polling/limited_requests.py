@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RequestKind(Enum):
-    """What a rate-limited request reads."""
+    """The kind of a rate-limited request."""
 
     EXTRACTIONS = "extractions"
     LOADS = "loads"
@@ -33,17 +33,17 @@ class LimitedRequest(NamedTuple):
 
 
 def send(
-    client: StitchClient, request: LimitedRequest, *, given_up: Callable[[], bool]
+    client: StitchClient, request: LimitedRequest, *, should_abort: Callable[[], bool]
 ) -> Page[Extraction] | Page[Load] | ExtractionLog:
     """Send a request and return its page or log.
 
-    :param given_up: returns whether to stop the download of a log.
+    :param should_abort: returns whether to stop the download of a log.
     """
     if request.kind is RequestKind.EXTRACTIONS:
         return client.list_extractions(int(request.key))
     if request.kind is RequestKind.LOADS:
         return client.list_loads(int(request.key))
-    return client.get_extraction_log(str(request.key), given_up=given_up)
+    return client.get_extraction_log(str(request.key), given_up=should_abort)
 
 
 def is_missing_page(request: LimitedRequest, error: Exception) -> bool:
