@@ -62,7 +62,7 @@ async def start_job(
     An undocumented response counts as lost until it has been repeated several times in a row.
 
     A start is not idempotent: if its response was lost, the job may have started. So before another attempt,
-    the list is polled, in case the job has already ended. If it is still running, Stitch refuses a second job.
+    the list is polled, in case the job has already ended. If it is still running, Stitch refuses another one.
 
     :param first_attempt_at: Stitch's time of an earlier start, by a worker that died before the response.
     :param on_started: called with the started job, in the thread of the request. It gives a caller that is
@@ -79,7 +79,7 @@ async def start_job(
         try:
             return await asyncio.to_thread(_send_start, session, source, sent_at, on_started)
         except JobAlreadyRunning as refusal:
-            return SourceBusy(refusal.answered_at or sent_at, first_attempt_at)
+            return SourceBusy(refusal.responded_at or sent_at, first_attempt_at)
         except StitchError as error:
             if not is_transient(error):
                 raise
@@ -96,7 +96,7 @@ def _send_start(
     session: AccountSession, source: Source, sent_at: datetime, on_started: Callable[[Started], None]
 ) -> Started:
     job = session.client.start_replication_job(source.id)
-    started = Started(job.job_name, job_start_time(job.job_name) or job.answered_at or sent_at)
+    started = Started(job.job_name, job_start_time(job.job_name) or job.responded_at or sent_at)
     on_started(started)
     return started
 

@@ -98,7 +98,7 @@ class AccountSession:
         The budget and the poller require it.
         """
         if self.client.known_client_id is None:
-            await self.call(lambda: self.client.client_id_by_way_of(source_id))
+            await self.call(lambda: self.client.client_id_from_source(source_id))
 
     async def call(self, function: Callable[[], T]) -> T:
         """Run a function that sends requests in a thread, and return its result.

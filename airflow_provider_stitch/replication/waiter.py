@@ -17,7 +17,7 @@ from airflow_provider_stitch.connect.errors import (
     PhaseTimedOut,
     StitchError,
     StitchNotFound,
-    UnexpectedAnswer,
+    UnexpectedResponse,
 )
 from airflow_provider_stitch.replication.budget.window import WINDOW
 from airflow_provider_stitch.replication.estimates import (
@@ -284,7 +284,7 @@ class Waiter:
         query = LogQuery(self.session.client, estimate, ANY_CACHED, job_name)
         try:
             result = await self.session.query(query, until)
-        except (ExtractionLogNotFound, ExtractionLogUnavailable, UnexpectedAnswer) as error:
+        except (ExtractionLogNotFound, ExtractionLogUnavailable, UnexpectedResponse) as error:
             self._log.warn(str(error))
             log = None
         else:

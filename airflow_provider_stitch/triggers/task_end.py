@@ -10,7 +10,7 @@ from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccess
 from asgiref.sync import sync_to_async
 
 from airflow_provider_stitch.common.versions import RETRIES_FROM_TRIGGERER
-from airflow_provider_stitch.connect.errors import KINDS, PhaseTimedOut, StitchError
+from airflow_provider_stitch.connect.errors import ERROR_CLASSES, PhaseTimedOut, StitchError
 
 if TYPE_CHECKING:
     from airflow.triggers.base import BaseTaskEndEvent
@@ -47,7 +47,7 @@ def end_event(
 
 
 def _is_retried(error: dict[str, Any]) -> bool:
-    kind = KINDS.get(error["kind"], StitchError)
+    kind = ERROR_CLASSES.get(error["kind"], StitchError)
     # The end of a sensor's `timeout` is final, that of its `execution_timeout` is not: a worker knows.
     return kind.retryable and kind is not PhaseTimedOut
 

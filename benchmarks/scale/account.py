@@ -77,14 +77,14 @@ class TimedJobs(LargeAccount):
         self.request_times: list[float] = []  #: of the lists, which count against the rate limit
 
     @property
-    def latest_answer_at(self) -> datetime:  # type: ignore[override]
+    def latest_response_at(self) -> datetime:  # type: ignore[override]
         return START + timedelta(seconds=self.now())
 
     def list_extractions(self, page: int = 1) -> Page[Extraction]:
         now = self.now()
         self.request_times.append(now)
         self.extractions = _LazyExtractions(self.ends, now)
-        return replace(super().list_extractions(page), answered_at=self.latest_answer_at)
+        return replace(super().list_extractions(page), responded_at=self.latest_response_at)
 
     def get_source(self, source_id: int) -> Source:
         self.source_requests += 1

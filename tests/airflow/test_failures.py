@@ -9,7 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_stitch.common.operator import fail_without_retry, permanent
-from airflow_provider_stitch.connect.errors import KINDS, CannotFinish, InvalidProperties, StitchError
+from airflow_provider_stitch.connect.errors import ERROR_CLASSES, CannotFinish, InvalidProperties, StitchError
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 
 
@@ -37,7 +37,7 @@ def test_callback_gets_the_kind_and_attributes_of_a_permanent_error(airflow, sti
     assert error.source_id == github
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if not kind.retryable])
+@pytest.mark.parametrize("kind", [kind for kind in ERROR_CLASSES.values() if not kind.retryable])
 def test_permanent_error_is_of_its_kind_and_can_be_copied(kind):
     error = kind("Something happened.", source_id=7, job_name="a job")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_stitch.connect.errors import KINDS
+from airflow_provider_stitch.connect.errors import ERROR_CLASSES
 from tools.fault_table import (
     COMMAND,
     FAULTS,
@@ -46,7 +46,7 @@ def cells(rows) -> Iterator[tuple[str, Cell]]:
 def test_a_task_survives_a_fault_or_says_what_where_and_what_to_do(found):
     for name, cell in cells(found[1]):
         if cell.kind is not None:
-            assert cell.kind in KINDS, name
+            assert cell.kind in ERROR_CLASSES, name
             assert WHAT.search(cell.message), f"{name}: {cell.message}"
             assert WHERE.search(cell.message) or cell.kind == "PhaseTimedOut", f"{name}: {cell.message}"
             assert WHAT_TO_DO.search(cell.message), f"{name}: {cell.message}"

@@ -7,11 +7,11 @@ import tracemalloc
 from collections.abc import Callable
 
 import pytest
+from airflow_provider_stitch.connect._log_streams import MAX_NAMES_SIZE, MAX_STREAMS
 
 from airflow_provider_stitch.connect import _pages
-from airflow_provider_stitch.connect._log_streams import MAX_NAMES_SIZE, MAX_STREAMS
 from airflow_provider_stitch.connect.client import StitchClient
-from airflow_provider_stitch.connect.errors import UnexpectedAnswer, UnknownStream
+from airflow_provider_stitch.connect.errors import UnexpectedResponse, UnknownStream
 from airflow_provider_stitch.connect.objects import Load, Page
 from airflow_provider_stitch.emulator import EmulatedStream, Flush, JobPlan, LoadError
 from airflow_provider_stitch.replication.rules.evaluate import evaluate
@@ -89,11 +89,11 @@ def test_memory_is_linear_in_waiters_and_the_rate_limit_holds():
 
 
 def test_list_with_too_many_pages_is_rejected(monkeypatch):
-    monkeypatch.setattr(_pages, "MOST_PAGES", 3)
+    monkeypatch.setattr(_pages, "MAX_PAGES", 3)
     client = StitchClient("ac_token", client_id=104857)
     client.list_loads = lambda page: Page((load_of("a", str(page)),), page, 10**9, AT, page + 1)
 
-    with pytest.raises(UnexpectedAnswer, match="more than 3 pages"):
+    with pytest.raises(UnexpectedResponse, match="more than 3 pages"):
         client.all_loads()
 
 

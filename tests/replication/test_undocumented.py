@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_stitch.connect.errors import KINDS, JobNotStarted, StitchError, StitchUnauthorized
+from airflow_provider_stitch.connect.errors import (
+    ERROR_CLASSES,
+    JobNotStarted,
+    StitchError,
+    StitchUnauthorized,
+)
 from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.replication.jobs import SourceBusy, Started
 from airflow_provider_stitch.replication.rules.goal import Goal
@@ -68,7 +73,7 @@ def test_wait_fails_if_an_undocumented_response_repeats(stitch, waiter, github, 
 
     outcome = waiter.wait(goal)
 
-    assert outcome.error["kind"] in KINDS
+    assert outcome.error["kind"] in ERROR_CLASSES
     assert outcome.error["kind"] not in ("PhaseTimedOut", "JobOutcomeUnknown")
     assert str(PAGES[fault]["status"]) in outcome.error["message"]
     assert injected.hits == 5

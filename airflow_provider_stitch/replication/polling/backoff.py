@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from airflow_provider_stitch.connect.errors import (
     ExtractionLogUnavailable,
     StitchUnavailable,
-    UnexpectedAnswer,
+    UnexpectedResponse,
 )
-from airflow_provider_stitch.connect.transport import pause_before_retry
+from airflow_provider_stitch.connect.transport.retry import seconds_before_retry
 from airflow_provider_stitch.replication.budget.window import WINDOW
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ MAX_MALFORMED_RESPONSES = 5
 
 def is_undocumented(error: StitchError) -> bool:
     """Return whether an error stands for a response that Stitch does not document."""
-    return isinstance(error, UnexpectedAnswer) or error.is_doubtful
+    return isinstance(error, UnexpectedResponse) or error.needs_confirmation
 
 
 def is_transient(error: StitchError) -> bool:
@@ -62,7 +62,7 @@ class Attempts:
         :param seconds_left: until the deadline; a longer pause gives up.
         """
         may_retry = self.may_retry(error)
-        pause = pause_before_retry(self.number, getattr(error, "retry_after", None))
+        pause = seconds_before_retry(self.number, getattr(error, "retry_after", None))
         return pause if may_retry and pause <= seconds_left else None
 
 
@@ -100,10 +100,10 @@ class Backoff:
         )
         self._consecutive_failures += 1
         requested_pause: float = getattr(error, "retry_after", None) or 0.0
-        pause = pause_before_retry(self._consecutive_failures, None)
+        pause = seconds_before_retry(self._consecutive_failures, None)
         self._account_retry_at = now + max(pause * SHARED_BACKOFF_RATIO, requested_pause)
         # Other requests are sent before this one; otherwise an immediate request would always be the first.
-        pause = max(pause, pause_before_retry(attempts.number, None))
+        pause = max(pause, seconds_before_retry(attempts.number, None))
         retry_at = now + max(pause, requested_pause + pause * (1 - SHARED_BACKOFF_RATIO))
         self._failures = {**recent, request: _FailureRecord(attempts, isolated, self._successes, retry_at)}
         return attempts.number, may_retry

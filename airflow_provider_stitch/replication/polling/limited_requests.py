@@ -43,7 +43,7 @@ def send(
         return client.list_extractions(int(request.key))
     if request.kind is RequestKind.LOADS:
         return client.list_loads(int(request.key))
-    return client.get_extraction_log(str(request.key), given_up=should_abort)
+    return client.get_extraction_log(str(request.key), should_abort=should_abort)
 
 
 def is_missing_page(request: LimitedRequest, error: Exception) -> bool:
@@ -55,7 +55,9 @@ def is_missing_page(request: LimitedRequest, error: Exception) -> bool:
     return is_missing and request.kind is not RequestKind.LOG and request.key != 1
 
 
-def empty_page(request: LimitedRequest, answered_at: datetime | None) -> Page[Any]:
+def empty_page(request: LimitedRequest, responded_at: datetime | None) -> Page[Any]:
     """Return the page that stands for a page beyond the last."""
     number = int(request.key)
-    return Page(records=(), number=number, total=100 * (number - 1), answered_at=answered_at, next_page=None)
+    return Page(
+        records=(), number=number, total=100 * (number - 1), responded_at=responded_at, next_page=None
+    )

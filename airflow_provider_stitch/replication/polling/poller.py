@@ -266,11 +266,11 @@ class AccountPoller:
         if request.kind is RequestKind.EXTRACTIONS:
             wanted = {query.source_id for query in self._pending if isinstance(query, ExtractionQuery)}
             self.durations.record_jobs(each for each in page.records if each.source_id in wanted)
-        client.learn_past(_newest_time(page))
-        if page.answered_at is None:
-            page = replace(page, answered_at=client.stitch_time)
+        client.record_past_time(_newest_time(page))
+        if page.responded_at is None:
+            page = replace(page, responded_at=client.stitch_time)
         if page.number != request.key:
-            self._cache_page(request, empty_page(request, page.answered_at), sequence, requested_at)
+            self._cache_page(request, empty_page(request, page.responded_at), sequence, requested_at)
         self._cache_page(request, page, sequence, requested_at)
         if request.kind is RequestKind.LOADS and self._loads.unlisted_sort_key is not None:
             await self._load_stream_ids(self._loads.unlisted_sort_key, client, page)

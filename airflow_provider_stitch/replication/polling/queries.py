@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from airflow_provider_stitch.connect.client import StitchClient
-    from airflow_provider_stitch.connect.errors import UnexpectedAnswer
+    from airflow_provider_stitch.connect.errors import UnexpectedResponse
     from airflow_provider_stitch.connect.objects import Extraction, Load, Page
     from airflow_provider_stitch.replication.polling.completion import CompletionEstimate
 
@@ -229,7 +229,7 @@ class LogQuery(Query[Any]):
         self.requests = (LimitedRequest(RequestKind.LOG, self.job_name),)
 
 
-def malformed_record_error(query: Query[Any], page: Page[Any]) -> UnexpectedAnswer | None:
+def malformed_record_error(query: Query[Any], page: Page[Any]) -> UnexpectedResponse | None:
     """Return the error of a malformed record that concerns a query, or None."""
     return next((each.error for each in page.malformed if query.concerns(each.source)), None)
 
@@ -247,7 +247,7 @@ def _newest(records: Sequence[Extraction]) -> Extraction:
 
 
 def _result(pages: Sequence[CachedPage[Any]], value: T) -> QueryResult[T]:
-    times = [cached.page.answered_at for cached in pages]
+    times = [cached.page.responded_at for cached in pages]
     return QueryResult(
         value,
         # A page without a time may be older than all others.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_stitch.connect.errors import StitchUnavailable, UnexpectedAnswer
+from airflow_provider_stitch.connect.errors import StitchUnavailable, UnexpectedResponse
 from airflow_provider_stitch.replication.polling.backoff import ISOLATED_AFTER, Backoff
 from airflow_provider_stitch.replication.polling.limited_requests import LimitedRequest, RequestKind
 
@@ -68,7 +68,7 @@ def test_whatever_was_to_be_waited_for_by_a_clock_that_was_set_back_is_not():
 
 def test_undocumented_response_after_an_outage_is_no_repeated_one():
     backoff = Backoff()
-    page_of_proxy = UnexpectedAnswer("The response is a page of HTML.")
+    page_of_proxy = UnexpectedResponse("The response is a page of HTML.")
     for _ in range(10):
         backoff.record_failure(PAGE, OUTAGE, now=0.0)
 

@@ -14,7 +14,7 @@ from airflow_provider_stitch.connect.errors import (
     StitchBadRequest,
     StitchNotFound,
     StitchUnavailable,
-    UnexpectedAnswer,
+    UnexpectedResponse,
     UnknownSource,
 )
 from simulated_stitch.large_account import LargeAccount, load_of, sources_with
@@ -26,7 +26,7 @@ REFUSALS = {
     "400": UnknownSource("There is no such source."),
     "404": StitchNotFound("There is no such thing."),
     "bad request": StitchBadRequest("Stitch rejects the request."),
-    "garbage": UnexpectedAnswer("The answer is not JSON."),
+    "garbage": UnexpectedResponse("The answer is not JSON."),
     "500": StitchUnavailable("Stitch has a problem."),
     "pushed": (),
 }
