@@ -214,7 +214,7 @@ def test_lost_start_response_creates_exactly_one_job(airflow, stitch, github, de
     assert not job.stopped
 
 
-# --- Invalid input ------------------------------------------------------------------------------------------
+# --- Invalid input --------------------------------------------------------------------------------------
 
 
 def _delete_source(stitch):

@@ -57,7 +57,7 @@ async def events_of(trigger):
     return [event.payload async for event in trigger.run()]
 
 
-# --- In the DAG file -----------------------------------------------------------------------------
+# --- In the DAG file ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("argument", ["start_from_trigger", "end_from_trigger"])
@@ -319,7 +319,7 @@ def test_200_sensors_in_one_triggerer_share_the_request_budget(stitch, limit_req
     assert len(lists) < 20, "sensors that start at the same time share one list of sources"
 
 
-# --- In `dag.test()`, without a triggerer -------------------------------------------------------
+# --- In `dag.test()`, without a triggerer ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("exit_status", [0, 1])

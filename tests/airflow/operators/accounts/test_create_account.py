@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_stitch.operators import _token_storage as token_storage
 from airflow_provider_stitch.operators._connections import store as connection_store
 from airflow_provider_stitch.operators.stitch import StitchCreateAccountOperator
-from tests.connect.server import answer
+from tests.connect.scripted_server import http_response
 from tests.support.account_creation import (
     ACCOUNT_CREATED,
     CUSTOMER,
@@ -109,7 +109,7 @@ def test_no_account_is_created_without_token_storage_on_airflow_3(airflow, stitc
 
 @ON_AIRFLOW_3
 def test_token_is_stored_once_through_airflows_rest_api(airflow, stitch, api_connection, new_id):
-    stitch.script(answer({"code": "ExistingUser", "message": "in use"}, 400), ACCOUNT_CREATED)
+    stitch.script(http_response({"code": "ExistingUser", "message": "in use"}, 400), ACCOUNT_CREATED)
     rejected = create_account(airflow, connection_id=new_id, airflow_api_conn_id=api_connection)
     reserved = stored_connection(new_id)
     first = create_account(airflow, connection_id=new_id, airflow_api_conn_id=api_connection)
