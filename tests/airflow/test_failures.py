@@ -8,7 +8,7 @@ import pickle
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_stitch.common.operator import fail_without_retry, permanent
+from airflow_provider_stitch.common.failures import fail_without_retry, permanent_error
 from airflow_provider_stitch.connect.errors import KINDS, CannotFinish, InvalidProperties, StitchError
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 
@@ -52,7 +52,7 @@ def test_permanent_error_is_of_its_kind_and_can_be_copied(kind):
 
 
 def test_permanent_error_keeps_attributes_of_its_own_kind():
-    assert permanent(InvalidProperties("No.", bad_properties=("host",))).bad_properties == ("host",)
+    assert permanent_error(InvalidProperties("No.", bad_properties=("host",))).bad_properties == ("host",)
 
 
 def test_error_that_a_retry_may_fix_stays_as_it_is():

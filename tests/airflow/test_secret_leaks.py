@@ -107,6 +107,6 @@ def test_a_trigger_stores_no_more_than_the_id_of_its_connection():
         "resume_state": {},
         "stop_on_kill": False,
         "stop_at_deadline": False,
-        "ending": None,
+        "end_options": None,
     }
     assert StitchPhaseTrigger(**arguments).serialize() == (path, arguments)

@@ -121,7 +121,7 @@ def end_job_once_it_is_awaited(stitch, mocker):
 
 def killed_before_it_hears_of_its_job(mocker, context, **options):
     """Run a try whose worker dies between Stitch's start of the job and the answer."""
-    mocker.patch.object(StitchRunReplicationJobOperator, "_remember", side_effect=KeyboardInterrupt)
+    mocker.patch.object(StitchRunReplicationJobOperator, "_save_job", side_effect=KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         operator(**options).execute(context)
     mocker.stopall()
@@ -325,7 +325,7 @@ def test_a_try_that_is_killed_leaves_the_job_to_a_later_one(
 def test_an_airflow_that_does_not_answer_a_killed_task_does_not_hold_it_up(stitch, github, context, mocker):
     stitch.plan_next_job(github, JobPlan(tap_seconds=36_000))
     mocker.patch.object(StitchRunReplicationJobOperator, "_wait", side_effect=KeyboardInterrupt)
-    mocker.patch("airflow_provider_stitch.operators.job_checkpoint.ASK_PATIENCE", 0.1)
+    mocker.patch("airflow_provider_stitch.operators.job_checkpoint.RESPONSE_TIMEOUT", 0.1)
     task = operator()
     with pytest.raises(KeyboardInterrupt):
         task.execute(context)
@@ -415,7 +415,7 @@ def test_queued_task_starts_nothing_in_another_account(stitch, displayed, contex
     event = asyncio.run(deferred.value.trigger.run().__anext__())
     repoint_connection()
 
-    with pytest.raises(StitchConfigurationError, match=f"leads to Stitch account {other.client_id} now"):
+    with pytest.raises(StitchConfigurationError, match=f"now belongs to Stitch account {other.client_id}"):
         operator(source="GitHub").execute_complete(context, event.payload)
     assert len(stitch.jobs(displayed)) == 1
 
@@ -673,5 +673,5 @@ if tuple(int(part) for part in version("apache-airflow").split(".")[:2]) >= (3, 
 
         (job,) = stitch.jobs(github)
         assert ran.state == "success"
-        assert f"An earlier try of this task started job {job.job_name}: going on with it" in ran.output
+        assert f"Resuming job {job.job_name}, which an earlier try of this task started" in ran.output
         assert ran.xcom["replicate"]["job_name"] == job.job_name

@@ -234,7 +234,9 @@ def _ambiguous(stitch):
         pytest.param(
             None, {"source": "githob"}, "It has: github (", id="unknown source: candidates are listed"
         ),
-        pytest.param(_ambiguous, {"source": "Twins"}, "2 sources of this Stitch account match", id="ambiguous name"),
+        pytest.param(
+            _ambiguous, {"source": "Twins"}, "2 sources of this Stitch account match", id="ambiguous name"
+        ),
         pytest.param(_deleted, {"source": "gone"}, "was deleted", id="deleted source"),
         pytest.param(None, {"streams": ["comits"]}, "no stream 'comits'", id="unknown stream"),
         pytest.param(None, {"streams": []}, "streams is empty", id="no streams"),

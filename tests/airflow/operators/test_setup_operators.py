@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_stitch.common.context import LINK_KEY
 from airflow_provider_stitch.emulator import CheckPlan, EmulatedStream
 from airflow_provider_stitch.operators.stitch import (
     StitchPauseSourceOperator,
@@ -12,6 +11,7 @@ from airflow_provider_stitch.operators.stitch import (
     StitchUnpauseSourceOperator,
 )
 from airflow_provider_stitch.replication.polling import caller as reader
+from airflow_provider_stitch.triggers.task_context import LINK_KEY
 from tests.airflow.conftest import xcom_of
 
 

@@ -102,7 +102,7 @@ def test_trigger_leaves_next_job_alone_if_it_saw_its_own_end(stitch, github, bus
 def test_execution_timeout_sends_one_stop_from_trigger_and_none_from_worker(stitch, github, busy_account):
     stitch.plan_next_job(github, JobPlan(tap_seconds=36_000))
     job = stitch.start_job(github)
-    resume_state = {"awaited": "ours", "deadline": [time.time(), True], "first_attempt_at": None}
+    resume_state = {"reason": "own", "deadline": [time.time(), True], "first_attempt_at": None}
     trigger = trigger_of(stitch, job, deadline=time.time(), stop_at_deadline=True, resume_state=resume_state)
     event = asyncio.run(trigger.run().__anext__())
     stitch.start_job(github, tap_seconds=80_000)

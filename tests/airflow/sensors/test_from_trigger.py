@@ -10,14 +10,15 @@ from types import SimpleNamespace
 import pytest
 from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 
-from airflow_provider_stitch.common.versions import RENDERS_IN_TRIGGERER
 from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 from airflow_provider_stitch.replication.outcome import Outcome
-from airflow_provider_stitch.sensors._trigger_start import why_in_worker
+from airflow_provider_stitch.sensors._trigger_start import worker_reason
 from airflow_provider_stitch.sensors.stitch import StitchExtractionSensor, StitchLoadingSensor
 from airflow_provider_stitch.triggers.sensor import StitchSensorTrigger
-from airflow_provider_stitch.triggers.task_end import TaskEndOptions, end_event
+from airflow_provider_stitch.triggers.task_context import TaskEndOptions
+from airflow_provider_stitch.triggers.task_end import end_event
+from airflow_provider_stitch.triggers.versions import RENDERS_IN_TRIGGERER
 
 IN_TRIGGERER = {"deferrable": True, "start_from_trigger": True, "end_from_trigger": True}
 needs_templates = pytest.mark.skipif(
@@ -74,10 +75,10 @@ def test_airflow_stores_the_arguments_of_the_sensor_and_no_more():
         "load_settle": 0.0,
         "quiet_period": 900.0,
         "poll_interval": None,
-        "spare": 60.0,
+        "grace_seconds": 60.0,
         "time_limit": "timeout",
         "resume_state": {"is_execution_timeout": False},
-        "ending": {"soft_fail": True, "has_retries": True, "do_xcom_push": True},
+        "end_options": {"soft_fail": True, "has_retries": True, "do_xcom_push": True},
     }
     assert task.start_trigger_args.timeout == timedelta(seconds=150)
     path, again = trigger_of(task).serialize()
@@ -122,17 +123,19 @@ class Reference(str):
         pytest.param({"source": 3}, (False, False), "before 3.3", id="nothing starts there"),
         pytest.param({"source": "{{ a }}"}, (True, True), None, id="template"),
         pytest.param({"source": "{% if a %}b{% endif %}"}, (True, False), "renders no templates", id="block"),
-        pytest.param({"streams": ["{{ a }}"]}, (True, False), "streams is one", id="template in a list"),
-        pytest.param({"source": Reference("{{ a }}")}, (True, True), None, id="reference"),
-        pytest.param({"source": Reference("a()")}, (True, True), "can't follow", id="computed reference"),
         pytest.param(
-            {"streams": Reference("{{ a }}")}, (True, True), "can't follow", id="list of another task"
+            {"streams": ["{{ a }}"]}, (True, False), "streams is a template", id="template in a list"
+        ),
+        pytest.param({"source": Reference("{{ a }}")}, (True, True), None, id="reference"),
+        pytest.param({"source": Reference("a()")}, (True, True), "cannot resolve", id="computed reference"),
+        pytest.param(
+            {"streams": Reference("{{ a }}")}, (True, True), "cannot resolve", id="list of another task"
         ),
     ],
 )
 def test_whether_a_sensor_can_begin_in_the_triggerer(arguments, abilities, words):
     starts, renders = abilities
-    why = why_in_worker(arguments, starts=starts, renders=renders)
+    why = worker_reason(arguments, starts=starts, renders=renders)
 
     assert why is None if words is None else words in why
 
@@ -167,7 +170,7 @@ def test_the_trigger_gives_up_when_the_sensor_would_however_often_it_is_restarte
 
     (event,) = asyncio.run(events_of(trigger))
 
-    assert event["begin_by"] == began.timestamp() + seconds_after_start
+    assert event["start_by"] == began.timestamp() + seconds_after_start
     assert event["resume_state"] == {"is_execution_timeout": seconds_after_start == 290}
 
 
@@ -203,7 +206,7 @@ def test_what_the_triggerer_can_not_render_a_worker_does(monkeypatch, arguments,
     monkeypatch.setattr(trigger.log, "warning", lambda line, *values: said.append(line % values))
     (event,) = asyncio.run(events_of(trigger))
 
-    assert event == {"begin_by": AT.timestamp() - 60, "resume_state": {"is_execution_timeout": False}}
+    assert event == {"start_by": AT.timestamp() - 60, "resume_state": {"is_execution_timeout": False}}
     assert words in said[0]
 
 
@@ -213,7 +216,7 @@ TIMED_OUT = {**FAILED, "kind": "PhaseTimedOut"}
 
 
 @pytest.mark.parametrize(
-    ("error", "ending", "retries", "event"),
+    ("error", "options", "retries", "event"),
     [
         pytest.param(None, {}, True, TaskSuccessEvent, id="success"),
         pytest.param(FAILED, {}, True, TaskFailedEvent, id="failure without retries"),
@@ -226,8 +229,8 @@ TIMED_OUT = {**FAILED, "kind": "PhaseTimedOut"}
         pytest.param(DELETED, {"has_retries": True, "soft_fail": True}, True, TaskSkippedEvent, id="skipped"),
     ],
 )
-def test_a_task_ends_in_the_triggerer_only_as_it_would_in_a_worker(error, ending, retries, event):
-    plain = {"soft_fail": False, "has_retries": False, "do_xcom_push": True, **ending}
+def test_a_task_ends_in_the_triggerer_only_as_it_would_in_a_worker(error, options, retries, event):
+    plain = {"soft_fail": False, "has_retries": False, "do_xcom_push": True, **options}
 
     ended = end_event(Outcome({}, {}, error), TaskEndOptions(**plain), retries=retries)
 
@@ -239,11 +242,11 @@ def test_outlets_are_left_to_a_worker():
 
     task = sensor(outlets=[Asset("stitch://github")])
 
-    assert task.start_trigger_args.trigger_kwargs["ending"] is None
+    assert task.start_trigger_args.trigger_kwargs["end_options"] is None
 
 
 def test_an_xcom_for_each_value_is_left_to_a_worker():
-    assert sensor(multiple_outputs=True).start_trigger_args.trigger_kwargs["ending"] is None
+    assert sensor(multiple_outputs=True).start_trigger_args.trigger_kwargs["end_options"] is None
 
 
 @needs_templates
@@ -303,4 +306,4 @@ def test_without_a_triggerer_the_task_is_what_it_is_otherwise(airflow, stitch, g
     assert ran.states == {"wait": "failed" if status else "success"}
     assert ("no such table" in ran.output) == bool(status)
     assert status or ran.xcom["wait"]["job_name"] == job.job_name
-    assert "start_from_trigger: not in the triggerer" in ran.output
+    assert "Starting in a worker despite start_from_trigger" in ran.output

@@ -187,7 +187,7 @@ def test_pokes_take_no_more_than_a_fair_share(stitch, github, monkeypatch, mode,
     sensor.started_after = stitch.now().isoformat()
 
     assert not sensor.poke({"ti": TaskInstance(), "dag_run": SimpleNamespace(queued_at=pendulum.now("UTC"))})
-    reader = sensor._watch.reader
+    reader = sensor._waiter.reader
     sends = SENDS_REQUESTS.format(str(airflow_home()), reader.account, others)
     subprocess.run([sys.executable, "-c", sends], check=True)
 
