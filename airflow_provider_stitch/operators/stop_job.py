@@ -28,9 +28,9 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: stop this job only, even if another one runs; None stops any running job. (templated)
-    :param timeout: seconds (or a timedelta) to keep retrying while Stitch is unavailable and, with `job_name`,
-        to wait until the rate limit permits a request. If the task cannot read the current list of
-        extractions by then, it stops nothing and fails.
+    :param timeout: seconds (or a timedelta) to keep retrying while Stitch is unavailable, and to wait until
+        the rate limit permits a request. With `job_name`, the task needs the current list of extractions. If
+        it cannot read the list in time, it stops nothing and fails.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 

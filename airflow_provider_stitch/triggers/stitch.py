@@ -261,8 +261,8 @@ class StitchPhaseTrigger(BaseTrigger):
 def _parse_goal(fields: dict[str, Any]) -> Goal:
     """Return a goal that this or another version of the provider has stored.
 
-    :raises TypeError: if this version cannot read it. A triggerer then fails the task, whereas any other error
-        would stop the triggerer.
+    :raises TypeError: if this version cannot read it. This error fails the task; any other would stop the
+        triggerer.
     """
     try:
         return Goal.from_dict(fields)
