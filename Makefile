@@ -51,7 +51,7 @@ test: $(AIRFLOW3)/.installed
 	$(AIRFLOW3)/bin/python -m pytest -n 4 --dist worksteal
 
 test-airflow2: $(AIRFLOW2)/.installed
-	$(AIRFLOW2)/bin/python -m pytest -n 4 --dist worksteal
+	$(AIRFLOW2)/bin/python -m pytest -n 4 --dist worksteal --hypothesis-profile=smoke
 
 test-system: $(AIRFLOW3)/.installed
 	$(AIRFLOW3)/bin/python -m pytest tests/system

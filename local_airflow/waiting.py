@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-POLL_INTERVAL = 0.5  #: seconds between two checks of a condition
+POLL_INTERVAL = 0.5  #: default number of seconds between two checks of a condition
 
 
 class LocalAirflowFailed(Exception):  # noqa: N818 - the name states what happened
@@ -42,10 +42,12 @@ class Deadline:
     start of a process and the moment its id is recorded, nor interrupt a cleanup.
 
     :param seconds: the limit for all waits together, from now on.
+    :param poll_interval: seconds between two checks of a condition.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, poll_interval: float = POLL_INTERVAL) -> None:
         self.seconds = seconds
+        self._poll_interval = poll_interval
         self.check_health: Callable[[], None] = lambda: None  #: raises an error if waiting has become useless
         self.collect_log_ends: Callable[[], Sequence[str]] = tuple  #: the lines to show after a timeout
         self._ends_at = time.monotonic() + seconds
@@ -85,13 +87,13 @@ class Deadline:
                 raise LocalAirflowFailed(
                     f"Gave up waiting for {what} after {self.seconds:.0f} s.", self.collect_log_ends()
                 )
-            time.sleep(POLL_INTERVAL)
+            time.sleep(self._poll_interval)
 
     def wait_for_signal(self) -> None:
         """Wait until a signal arrives, without a time limit."""
         while not self._signals:
             self.check_health()
-            time.sleep(POLL_INTERVAL)
+            time.sleep(self._poll_interval)
 
     def check(self) -> None:
         """Raise an error if it is useless to wait any longer.

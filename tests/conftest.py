@@ -1,4 +1,4 @@
-"""Every Airflow of these tests lives in a home of its own, that is gone with the run."""
+"""Give Airflow a temporary home, and choose how many examples hypothesis generates."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import tempfile
 
 from hypothesis import settings
 
-# Airflow reads these when it is first imported, which may be while tests are collected.
+# Airflow reads these variables when it is first imported, which may be during the collection of tests.
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
 os.environ.update(
     AIRFLOW_HOME=_HOME.name,
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
-    # Without a key Airflow stores passwords of connections in the clear.
+    # Without a key, Airflow stores the passwords of connections unencrypted.
     AIRFLOW__CORE__FERNET_KEY=base64.urlsafe_b64encode(os.urandom(32)).decode(),
     AIRFLOW__CORE__DAGS_FOLDER=_HOME.name,
     AIRFLOW__CORE__UNIT_TEST_MODE="False",
@@ -21,6 +21,9 @@ os.environ.update(
     AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
 )
 
-# Nothing here asserts how long something takes, hypothesis neither.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# No deadline, because a busy machine must not fail a test. `pytest --hypothesis-profile=thorough` generates
+# 20 times as many examples. `make test-airflow2` uses `smoke`, because no property depends on Airflow.
+settings.register_profile("smoke", deadline=None, max_examples=10)
+settings.register_profile("quick", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.load_profile("quick")

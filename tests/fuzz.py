@@ -1,4 +1,4 @@
-"""`make fuzz`: atheris looks for bytes of others that break `connect`, at each entry point in turn."""
+"""Fuzz each entry point of `connect` for bytes from outside with atheris (`make fuzz`)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-LONGEST_INPUT = 4096  #: bytes
+MAX_INPUT_SIZE = 4096  #: bytes
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=60, help="for all entry points together")
-    parser.add_argument("--only", help="one entry point")
-    parser.add_argument("--input", help="with --only: run this input that was found, in base64")
-    parser.add_argument("--corpus", type=Path, help="with --only: a folder for the inputs")
+    parser.add_argument("--seconds", type=int, default=60, help="total time for all entry points")
+    parser.add_argument("--only", help="fuzz only this entry point")
+    parser.add_argument("--input", help="with --only: reproduce a finding with this input, in base64")
+    parser.add_argument(
+        "--corpus", type=Path, help="with --only: fuzz in this process, with this folder of inputs"
+    )
     options = parser.parse_args()
     if options.input:
         _entry_points()[options.only](base64.b64decode(options.input))
@@ -25,16 +27,16 @@ def main() -> int:
     if options.corpus:
         _fuzz(options.only, options.seconds, options.corpus)
     names = list(_entry_points())
-    each = max(1, options.seconds // len(names))
-    return max(_in_process(name, each) for name in names)
+    seconds = max(1, options.seconds // len(names))
+    return max(_fuzz_in_child(name, seconds) for name in names)
 
 
-def _in_process(name: str, seconds: int) -> int:
-    """Fuzz one entry point. The fuzzer ends the process in which it runs."""
+def _fuzz_in_child(name: str, seconds: int) -> int:
+    """Fuzz one entry point in a child process, because the fuzzer exits its process. Return the exit code."""
     print(f"{name}, {seconds} s", flush=True)
     with tempfile.TemporaryDirectory(prefix="corpus-") as corpus:
         options = ["--only", name, "--seconds", str(seconds), "--corpus", corpus]
-        done = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, "-m", "tests.fuzz", *options],
             check=False,
             stdout=subprocess.PIPE,
@@ -43,22 +45,22 @@ def _in_process(name: str, seconds: int) -> int:
             errors="replace",
             timeout=seconds + 120,
         )
-    lines = [line for line in done.stdout.splitlines() if line and not line.startswith("#")]
-    print("\n".join(lines[-40:] if done.returncode else lines[-1:]), flush=True)
-    if done.returncode:
-        print(f"Found something. Try it again: {sys.executable} -m tests.fuzz --only {name} --input BASE64")
-    return done.returncode
+    lines = [line for line in completed.stdout.splitlines() if line and not line.startswith("#")]
+    print("\n".join(lines[-40:] if completed.returncode else lines[-1:]), flush=True)
+    if completed.returncode:
+        print(f"Found an error. To reproduce it: {sys.executable} -m tests.fuzz --only {name} --input BASE64")
+    return completed.returncode
 
 
 def _fuzz(name: str, seconds: int, corpus: Path) -> None:
-    """Fuzz one entry point, and end this process."""
+    """Fuzz one entry point and exit this process."""
     import atheris
 
     with atheris.instrument_imports(include=["airflow_provider_stitch.connect"]):
         from tests.connect import fuzzing
     for number, seed in enumerate(fuzzing.seeds(name)):
         (corpus / f"seed-{number}").write_bytes(seed)
-    limits = [f"-max_total_time={seconds}", f"-max_len={LONGEST_INPUT}", "-timeout=20"]
+    limits = [f"-max_total_time={seconds}", f"-max_len={MAX_INPUT_SIZE}", "-timeout=20"]
     arguments = [sys.argv[0], *limits, f"-artifact_prefix={corpus}/", str(corpus)]
     atheris.Setup(arguments, fuzzing.ENTRY_POINTS[name])
     atheris.Fuzz()

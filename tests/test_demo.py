@@ -1,4 +1,4 @@
-"""The parts of the demo that decide how it ends. The whole is in tests/system."""
+"""The parts of the demo. tests/system runs the complete demo."""
 
 from __future__ import annotations
 
@@ -38,35 +38,35 @@ REPLICATED: dict[str, Any] = {
 }
 
 
-def shown(table: Table) -> str:
+def render(table: Table) -> str:
     console = Console(file=io.StringIO(), width=200)
     console.print(table)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     return " ".join(text.replace("│", " ").replace("┃", " ").split())
 
 
-def test_the_table_of_phases_says_how_long_each_took() -> None:
-    text = shown(phases_table(REPLICATED))
+def test_phases_table_shows_the_duration_of_each_phase() -> None:
+    text = render(phases_table(REPLICATED))
 
     assert "structure sync and extraction 06:00:00 UTC 06:02:30 UTC 150 s" in text
     assert "preparation and loading 06:02:30 UTC 06:03:25 UTC 55 s" in text
 
 
-def test_the_table_of_streams_shows_rows_and_load_times() -> None:
-    text = shown(streams_table(REPLICATED))
+def test_streams_table_shows_rows_and_load_times() -> None:
+    text = render(streams_table(REPLICATED))
 
     assert "commits 412 06:02:05 UTC 125 s" in text
     assert "issues not counted 06:03:25 UTC 205 s" in text
 
 
-def test_a_job_without_new_rows_can_be_shown() -> None:
+def test_tables_show_a_job_without_new_rows() -> None:
     replicated = {**REPLICATED, "loaded_at": None, "streams": {}}
 
-    assert "0 streams" in shown(streams_table(replicated))
-    assert "150 s" in shown(phases_table(replicated))
+    assert "0 streams" in render(streams_table(replicated))
+    assert "150 s" in render(phases_table(replicated))
 
 
-def test_the_log_of_a_task_is_read_as_it_grows_and_only_lines_of_this_provider(tmp_path: Path) -> None:
+def test_task_log_returns_new_lines_of_this_provider_only(tmp_path: Path) -> None:
     log, worker = TaskLog(tmp_path), tmp_path / "attempt=1.log"
     assert log.new_lines() == []
 
@@ -82,7 +82,7 @@ def test_the_log_of_a_task_is_read_as_it_grows_and_only_lines_of_this_provider(t
     assert log.new_lines() == []
 
 
-def test_the_end_of_a_failed_tasks_log_says_what_was_raised(tmp_path: Path) -> None:
+def test_readable_end_contains_the_exception(tmp_path: Path) -> None:
     raised = {"error_detail": [{"exc_type": "ExtractionFailed", "exc_value": "Bad credentials"}]}
     (tmp_path / "attempt=1.log").write_text(
         record("1", "::group::Pre Execute", "task")
@@ -99,7 +99,7 @@ def record(timestamp: str, event: str, logger: str, **further: Any) -> str:
     )
 
 
-def test_waiting_is_given_up_when_its_time_is_over() -> None:
+def test_wait_fails_at_the_deadline() -> None:
     deadline = Deadline(0.0)
     deadline.collect_log_ends = lambda: ["the last line"]
 
@@ -108,7 +108,7 @@ def test_waiting_is_given_up_when_its_time_is_over() -> None:
     assert failure.value.log_end == ["the last line"]
 
 
-def test_a_dead_process_ends_the_waiting() -> None:
+def test_wait_fails_when_a_process_has_exited() -> None:
     deadline = Deadline(60.0)
 
     def died() -> None:
@@ -119,22 +119,22 @@ def test_a_dead_process_ends_the_waiting() -> None:
         deadline.wait_until(lambda: False, "rain")
 
 
-def test_a_wait_asks_again_when_airflow_can_not_answer() -> None:
-    looks = 0
+def test_wait_retries_when_airflow_is_not_available() -> None:
+    attempts = 0
 
-    def look() -> bool:
-        nonlocal looks
-        looks += 1
-        if looks == 1:
+    def respond_at_second_attempt() -> bool:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
             raise NotAvailableYet("database is locked")
         return True
 
-    Deadline(60.0).wait_until(look, "an answer")
-    assert looks == 2
+    Deadline(60.0).wait_until(respond_at_second_attempt, "a response")
+    assert attempts == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_waiting_and_nothing_else(number: int) -> None:
+def test_signal_interrupts_only_the_wait(number: int) -> None:
     deadline = Deadline(60.0)
     with deadline.deferring_signals():
         os.kill(os.getpid(), number)
@@ -143,7 +143,7 @@ def test_a_signal_ends_the_waiting_and_nothing_else(number: int) -> None:
     assert interrupted.value.signal == number
 
 
-# A leader that ignores SIGTERM, with a child in a process group of its own, as Airflow's tasks have.
+# A session leader that ignores SIGTERM, with a child in another process group, as Airflow's tasks are.
 STUBBORN = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -153,7 +153,7 @@ time.sleep(60)
 """
 
 
-def test_nothing_is_left_of_a_process_that_does_not_want_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_kills_a_session_that_ignores_sigterm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("local_airflow.processes.STOP_TIMEOUT", 0.5)
     leader = subprocess.Popen(
         [sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, start_new_session=True
@@ -165,8 +165,8 @@ def test_nothing_is_left_of_a_process_that_does_not_want_to_end(monkeypatch: pyt
     leader.stdout.close()
 
     assert leader.returncode == -signal.SIGKILL
-    until = time.monotonic() + 10
-    while is_alive(child) and time.monotonic() < until:
+    deadline = time.monotonic() + 10
+    while is_alive(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not is_alive(child)
 

@@ -1,4 +1,4 @@
-"""The checks of `make docs` see what is missing, and nothing is."""
+"""The checks of `make docs` find omissions, and the documentation has none."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _load(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where a dataclass looks for its module
+    sys.modules[spec.name] = module  # because dataclasses look up their module there
     spec.loader.exec_module(module)
     return module
 
@@ -37,7 +37,7 @@ names = _load(DOCS / "_extensions" / "public_names.py")
 
 MODULE = '''
 class Documented:
-    """It is."""
+    """Documented."""
 
     def method(self): ...
 
@@ -48,22 +48,22 @@ class _Hidden: ...
 
 
 class Child(Documented):
-    """It is, too."""
+    """Documented."""
 
     @property
-    def own(self): "It is."
+    def own(self): "Documented."
 '''
 
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    made = ModuleType("airflow_provider_stitch.made")
-    exec(MODULE, vars(made))
-    monkeypatch.setitem(sys.modules, made.__name__, made)
-    return made
+    module = ModuleType("airflow_provider_stitch.made")
+    exec(MODULE, vars(module))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module
 
 
-def test_public_names_are_those_that_a_user_can_type(module: ModuleType) -> None:
+def test_public_names_exclude_private_classes_and_methods(module: ModuleType) -> None:
     prefix = f"{module.__name__}."
     assert names.public_names([module.__name__]) == {
         prefix + "Documented",
@@ -73,17 +73,17 @@ def test_public_names_are_those_that_a_user_can_type(module: ModuleType) -> None
     }
 
 
-def test_only_what_all_names_is_public(module: ModuleType) -> None:
+def test_only_names_in_all_are_public(module: ModuleType) -> None:
     module.__all__ = ["Child"]  # type: ignore[attr-defined]
     prefix = f"{module.__name__}.Child"
     assert names.public_names([module.__name__]) == {prefix, f"{prefix}.own", f"{prefix}.method"}
 
 
-def test_a_missing_docstring_is_seen(module: ModuleType) -> None:
+def test_missing_docstring_is_found(module: ModuleType) -> None:
     assert names.without_docstring([module.__name__]) == {f"{module.__name__}.Documented.method"}
 
 
-def test_an_argument_that_no_docstring_describes_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undescribed_argument_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_stitch.sensors.stitch import StitchLoadingSensor
 
     monkeypatch.setattr(StitchLoadingSensor, "__doc__", "Describes :param quiet_period: only.")
@@ -100,7 +100,7 @@ def test_an_argument_that_no_docstring_describes_is_seen(monkeypatch: pytest.Mon
         ("Only words, such as `python`.", False),
     ],
 )
-def test_a_page_without_example_is_seen(text: str, has_example: bool) -> None:
+def test_page_without_example_is_found(text: str, has_example: bool) -> None:
     assert names.pages_without_example({"page": text}) == (set() if has_example else {"page"})
 
 
@@ -119,29 +119,29 @@ def test_every_page_of_the_reference_has_an_example() -> None:
 
 
 @pytest.mark.parametrize("project", inventories.INVENTORIES)
-def test_the_inventories_are_what_their_script_writes(project: str) -> None:
+def test_inventories_are_up_to_date(project: str) -> None:
     written = (DOCS / "inventories" / f"{project}.inv").read_bytes()
     assert _lines(written) == _lines(inventories.inventory(project, inventories.INVENTORIES[project]))
 
 
 def _lines(inventory: bytes) -> bytes:
     *head, body = inventory.split(b"\n", 4)
-    return b"\n".join([*head, zlib.decompress(body)])  # another zlib may compress it otherwise
+    return b"\n".join([*head, zlib.decompress(body)])  # the compression depends on the version of zlib
 
 
-def test_the_timeline_shows_what_the_emulator_answers_now() -> None:
+def test_timeline_shows_the_current_responses_of_the_emulator() -> None:
     assert timeline.drawn(list(timeline.rows(*timeline.watch_a_job()))) == timeline.DRAWING.read_text("utf-8")
 
 
-def test_links_within_the_checkout_lead_to_files() -> None:
+def test_relative_links_lead_to_files() -> None:
     root = DOCS.parent
     for page in (root / "README.md", root / "CONTRIBUTING.md"):
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (root / link).exists(), f"{page.name}: {link}"
 
 
-def test_the_reference_has_every_public_name() -> None:
-    """The build asks Sphinx the same; this asks the pages, also where there is no Sphinx."""
+def test_reference_contains_every_public_name() -> None:
+    """The build checks this with Sphinx. This test checks the pages, so it needs no Sphinx."""
     entries = [entry for page in (DOCS / "reference").glob("*.md") for entry in _entries(page)]
     documented = {name for entry in entries for name in entry.names()}
 
@@ -150,7 +150,7 @@ def test_the_reference_has_every_public_name() -> None:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A directive of autodoc: what it documents, with its options."""
+    """A directive of autodoc."""
 
     kind: str
     path: str
@@ -158,24 +158,24 @@ class _Entry:
 
     def names(self) -> set[str]:
         if self.kind == "automodule":
-            return self._names_of_module()
+            return self._module_names()
         members = self.options.get("members")
         if members is None:
             return {self.path}
-        kind = names.found(self.path)
-        bases = kind.__mro__ if "inherited-members" in self.options else (kind,)
-        every = {name for base in bases for name in vars(base) if not name.startswith("_")}
-        return {self.path, *(f"{self.path}.{name}" for name in _listed(members) or every)}
+        cls = names.found(self.path)
+        bases = cls.__mro__ if "inherited-members" in self.options else (cls,)
+        all_names = {name for base in bases for name in vars(base) if not name.startswith("_")}
+        return {self.path, *(f"{self.path}.{name}" for name in _listed(members) or all_names)}
 
-    def _names_of_module(self) -> set[str]:
+    def _module_names(self) -> set[str]:
         if "members" not in self.options:
             return set()
-        left_out = _listed(self.options.get("exclude-members", ""))
+        excluded = _listed(self.options.get("exclude-members", ""))
         found = set()
         for path, value in names.offered(self.path):
-            if path.rpartition(".")[2] in left_out:
+            if path.rpartition(".")[2] in excluded:
                 continue
-            found |= {path, *(f"{path}.{name}" for name in set(vars(value)) - left_out if name[0] != "_")}
+            found |= {path, *(f"{path}.{name}" for name in set(vars(value)) - excluded if name[0] != "_")}
         return found
 
 
@@ -189,7 +189,7 @@ def _listed(option: str) -> set[str]:
     return {name.strip() for name in option.split(",")} - {""}
 
 
-def test_what_the_documentation_imports_is_public() -> None:
+def test_examples_import_public_names_only() -> None:
     public = names.public_names(names.public_modules())
     examples = [path.read_text(encoding="utf-8") for path in (DOCS.parent / "example_dags").glob("*.py")]
     imported = {

@@ -1,4 +1,4 @@
-"""What a DAG file pays for importing our operators and sensors: in modules, as time is not the same twice."""
+"""The cost of importing our operators and sensors in a DAG file, in modules, because times vary."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 AIRFLOW_2 = version("apache-airflow").startswith("2.")
 
-# On Airflow 2 its own sensors, with what they bring, come on top: there only our own modules are few.
-MOST_MODULES = 15
+# On Airflow 2 our sensors import Airflow's own with many modules, so only our modules are counted.
+MAX_MODULES = 15
 OURS = ("airflow_provider_stitch",) if AIRFLOW_2 else ("",)
 
 AIRFLOW = "from airflow.models import DAG, BaseOperator" if AIRFLOW_2 else "from airflow.sdk import DAG"
@@ -32,27 +32,27 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 
 
 @pytest.fixture(scope="module")
-def added(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The modules that our import adds to what Airflow has imported by then."""
+def added_modules(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The modules that our imports add to those that Airflow has imported."""
     home: Path = tmp_path_factory.mktemp("airflow")
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", IMPORTS],
         env={**os.environ, "AIRFLOW_HOME": str(home)},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    names = json.loads(done.stdout.splitlines()[-1])
+    names = json.loads(completed.stdout.splitlines()[-1])
     assert {"airflow_provider_stitch.operators.run_job", "airflow_provider_stitch.sensors.stitch"} <= set(
         names
     )
     return names
 
 
-def test_importing_operators_and_sensors_adds_few_modules(added: list[str]) -> None:
-    counted = [name for name in added if name.startswith(OURS)]
+def test_importing_operators_and_sensors_adds_few_modules(added_modules: list[str]) -> None:
+    counted = [name for name in added_modules if name.startswith(OURS)]
 
-    assert 0 < len(counted) <= MOST_MODULES, counted
+    assert 0 < len(counted) <= MAX_MODULES, counted
 
 
 @pytest.mark.parametrize(
@@ -67,19 +67,19 @@ def test_importing_operators_and_sensors_adds_few_modules(added: list[str]) -> N
         "airflow_provider_stitch.replication",
     ],
 )
-def test_importing_operators_and_sensors_does_not_bring(package: str, added: list[str]) -> None:
-    assert [name for name in added if name == package or name.startswith(f"{package}.")] == []
+def test_importing_operators_and_sensors_does_not_import(package: str, added_modules: list[str]) -> None:
+    assert [name for name in added_modules if name == package or name.startswith(f"{package}.")] == []
 
 
-def test_an_operator_is_paid_for_by_who_imports_it(added: list[str]) -> None:
-    ours = [name for name in added if name.startswith("airflow_provider_stitch.operators.")]
+def test_importing_one_operator_does_not_import_the_others(added_modules: list[str]) -> None:
+    ours = [name for name in added_modules if name.startswith("airflow_provider_stitch.operators.")]
 
     assert not {
         f"airflow_provider_stitch.operators.{name}" for name in ("create_account", "select_streams", "_setup")
     } & set(ours)
 
 
-def test_every_operator_has_its_place_in_one_module() -> None:
+def test_stitch_module_offers_every_operator() -> None:
     from airflow_provider_stitch.operators import stitch
 
     for name in stitch.__all__:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from airflow_provider_stitch.replication.budget.limiter import WINDOW
+from airflow_provider_stitch.replication.budget.window import WINDOW
 from benchmarks.simulation import benchmark, run_case
 from benchmarks.simulation.baseline_schedulers import fixed_schedules
 from benchmarks.simulation.run_case import PROVIDER, Case, CaseResult, busiest_window, simulate
@@ -17,7 +17,7 @@ from simulated_stitch.virtual_time import START, VirtualLoop
 @pytest.mark.parametrize("phase", ["extraction", "loading"])
 @pytest.mark.parametrize("plan", [PROVIDER, *fixed_schedules()])
 def test_tasks_never_finish_early_and_the_rate_limit_is_kept(phase, plan):
-    found = simulate(Case(sources=4, phase=phase, days=0.1, every=1.0), plan)
+    found = simulate(Case(sources=4, phase=phase, days=0.06, every=1.0), plan)
 
     assert found.delays
     assert min(found.delays) >= 0

@@ -1,6 +1,5 @@
-"""When is a phase of a replication job finished? Pure rules, and the one way to wait.
+"""Evaluate when a phase of a replication job is finished, and wait for it. Nothing here imports Airflow.
 
-Nothing here imports Airflow. Read in this order: `goals` (what somebody waits for), `known` (what Stitch has
-told so far), `phases` (the verdict, from the two), `watch` (asking until there is a verdict), `start`
-(starting a job once and only once).
+`rules` evaluates the phases in pure functions. `polling` polls Stitch for all waiters of an account, and
+`budget` limits its requests. `waiter` waits for one phase of one job, and `jobs` starts and stops jobs.
 """

@@ -51,7 +51,7 @@ class Outcome:
         return asdict(self)
 
     def raise_for_error(self) -> None:
-        """Raise the error with which the wait ended, if there is one."""
+        """Raise the error that ended the wait, if there is one."""
         if self.error is not None:
             kind = KINDS.get(self.error["kind"], StitchError)
             raise kind(

@@ -1,4 +1,4 @@
-"""Find the source to which a user refers. Pure functions."""
+"""Find the source that a user refers to. Pure functions."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from airflow_provider_stitch.connect.errors import (
     StitchNotFound,
     UnexpectedAnswer,
 )
-from airflow_provider_stitch.replication.budget.limiter import WINDOW
+from airflow_provider_stitch.replication.budget.window import WINDOW
 from airflow_provider_stitch.replication.estimates import (
     EstimateContext,
     estimate_baseline,
@@ -44,6 +44,7 @@ from airflow_provider_stitch.replication.rules.extraction import is_log_final, m
 from airflow_provider_stitch.replication.rules.loading import MAX_LOAD_LAG
 from airflow_provider_stitch.replication.rules.observations import Observations
 from airflow_provider_stitch.replication.rules.preconditions import (
+    check_blocker,
     load_blocker,
     schedule_blocker,
     source_blocker,
@@ -378,7 +379,7 @@ class Waiter:
         # A check, and the structure sync in it, are steps of the configuration itself.
         is_being_configured = self.goal.phase in ("connection_check", "structure_sync")
         if is_being_configured:
-            return source_blocker(source), scheduled_start
+            return check_blocker(source), scheduled_start
         if extraction_ended:
             return load_blocker(source, client.list_destinations()), scheduled_start
         if self.goal.started_after is not None:

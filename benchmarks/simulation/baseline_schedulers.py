@@ -11,12 +11,12 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_stitch.replication.budget.limiter import DEFAULT_LIMIT, WINDOW
+from airflow_provider_stitch.replication.budget.window import DEFAULT_LIMIT, WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from airflow_provider_stitch.replication.budget.limiter import Window
+    from airflow_provider_stitch.replication.budget.window import Window
     from airflow_provider_stitch.replication.polling.scheduler import Candidate, Request
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 from rich.table import Table
 
-from airflow_provider_stitch.replication.budget.limiter import DEFAULT_LIMIT
+from airflow_provider_stitch.replication.budget.window import DEFAULT_LIMIT
 from benchmarks.results import Result
 from benchmarks.simulation.baseline_schedulers import fixed_schedules
 from benchmarks.simulation.run_case import (

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from unittest import mock
 
-from airflow_provider_stitch.replication.budget.limiter import DEFAULT_LIMIT, WINDOW, RequestBudget
+from airflow_provider_stitch.replication.budget.limiter import RequestBudget
+from airflow_provider_stitch.replication.budget.window import DEFAULT_LIMIT, WINDOW
 from airflow_provider_stitch.replication.polling import poller as polling
 from airflow_provider_stitch.replication.polling.caller import AccountSession
 from airflow_provider_stitch.replication.polling.scheduler import next_request

@@ -165,7 +165,7 @@ def _wait_for_endings(
     :param ends: of the jobs, in Stitch's time (epoch).
     :param started_at: the start of the rate limit's measurement, in Stitch's time (epoch).
     """
-    began, statistics = time.time(), stitch.call("statistics")
+    started_at, statistics = time.time(), stitch.call("statistics")
     timeout = (max(ends) - statistics["now"] + MAX_ENDING_DELAY) / SPEED
     deadline = time.monotonic() + timeout
     while triggerer.count_deferred() and time.monotonic() < deadline:
@@ -181,7 +181,7 @@ def _wait_for_endings(
         missing=MANY - len(events),
         failed=len(errors),
         errors=errors[:3],
-        stall=longest_stall(triggerer.samples(), began, time.time()),
+        stall=longest_stall(triggerer.samples(), started_at, time.time()),
         # The task with index 0 is the probe.
         delays=[at - ends[each["index"] - 1] for at, each in zip(finished_at, events, strict=True)],
     )
@@ -226,9 +226,9 @@ def _measure_few(home: AirflowHome, subject: Subject, stitch: WorkerProcess | No
 
 def _measure_ending(triggerer: Triggerer, stitch: WorkerProcess) -> Stall:
     """End all jobs at once, in real time. Return the longest stall until all tasks have finished."""
-    began = time.time()
+    started_at = time.time()
     stitch.call("start_jobs", first=0, durations=[MIN_JOB_SECONDS] * FEW)
     triggerer.wait_until(
         lambda: triggerer.count_deferred() == 0, f"{FEW} tasks to finish", timeout_seconds=ENDING_TIMEOUT
     )
-    return longest_stall(triggerer.samples(), began, time.time())
+    return longest_stall(triggerer.samples(), started_at, time.time())

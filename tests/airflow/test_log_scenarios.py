@@ -34,12 +34,12 @@ def test_a_task_reports_the_rows_of_its_job(airflow, stitch, deferrable, name):
 
     ran = airflow.run(dag)
 
-    took = (stitch.now() - stitch.jobs(source)[-1].start_time).total_seconds()
+    elapsed = (stitch.now() - stitch.jobs(source)[-1].start_time).total_seconds()
     if scenario.error is not None:
         assert ran.state == "failed"
         assert scenario.message in ran.output[ran.output.rindex(scenario.error) :]
         return
     assert ran.state == "success"
     result = ran.xcom["replicate"]
-    assert {stream: each["rows"] for stream, each in result["streams"].items()} == scenario.expected
-    assert took >= scenario.loaded
+    assert {stream: each["rows"] for stream, each in result["streams"].items()} == scenario.expected_rows
+    assert elapsed >= scenario.loaded_after

@@ -28,14 +28,12 @@ def test_what_the_samples_hold_is_read(name):
 
 @names
 @given(data=st.binary(max_size=400))
-@settings(max_examples=100)
 def test_any_bytes(name, data):
     fuzzing.ENTRY_POINTS[name](data)
 
 
 @names
 @given(draw=st.data())
-@settings(max_examples=150)
 def test_bytes_that_are_almost_right(name, draw):
     data = bytearray(draw.draw(st.sampled_from(fuzzing.seeds(name))))
     for at in draw.draw(st.lists(st.integers(0, len(data)), max_size=4)):
@@ -47,7 +45,7 @@ JSON_SEEDS = [(seed[:3], seed[3:]) for seed in fuzzing.seeds("answer") if seed[3
 
 
 @given(draw=st.data(), seed=st.sampled_from(JSON_SEEDS), status=st.sampled_from([0, 1, 3]))
-@settings(max_examples=300)
+@settings(max_examples=2 * settings.default.max_examples)
 def test_json_in_which_something_is_of_another_kind(draw, seed, status):
     head, body = seed
     changed = _with_a_change(draw, json.loads(body))

@@ -311,7 +311,7 @@ EXAMPLES = int(os.environ.get("SCENARIOS", "0"))
 
 
 @settings(
-    max_examples=EXAMPLES or 50,
+    max_examples=EXAMPLES or settings.default.max_examples // 2,
     derandomize=not EXAMPLES,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

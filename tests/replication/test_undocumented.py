@@ -1,4 +1,4 @@
-"""A response that Stitch does not document fails no wait before it repeats."""
+"""A response that Stitch does not document fails a wait only if it repeats."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def github(stitch):
 def test_wait_survives_one_undocumented_response(stitch, waiter, github, read, fault):
     job = waiter.start(github)
     goal = waiter.goal(github, job.job_name)
-    struck = arrange(stitch, read, PAGES[fault], times=1)
+    injected = arrange(stitch, read, PAGES[fault], times=1)
 
     outcome = waiter.wait(goal)
 
     assert outcome.error is None
-    assert struck.hits == 1
+    assert injected.hits == 1
 
 
 @pytest.mark.parametrize("read", ["source", "extractions", "loads"])
@@ -64,25 +64,25 @@ def test_wait_survives_one_undocumented_response(stitch, waiter, github, read, f
 def test_wait_fails_if_an_undocumented_response_repeats(stitch, waiter, github, read, fault):
     job = waiter.start(github)
     goal = waiter.goal(github, job.job_name)
-    struck = arrange(stitch, read, PAGES[fault], times=None)
+    injected = arrange(stitch, read, PAGES[fault], times=None)
 
     outcome = waiter.wait(goal)
 
     assert outcome.error["kind"] in KINDS
     assert outcome.error["kind"] not in ("PhaseTimedOut", "JobOutcomeUnknown")
     assert str(PAGES[fault]["status"]) in outcome.error["message"]
-    assert struck.hits == 5
+    assert injected.hits == 5
 
 
 def test_wait_fails_at_once_if_the_token_is_rejected(stitch, waiter, github):
     """Stitch documents a 401 without a body."""
     goal = waiter.goal(github, waiter.start(github).job_name)
-    struck = stitch.fail("GET", "/extractions", status=401, times=None)
+    injected = stitch.fail("GET", "/extractions", status=401, times=None)
 
     outcome = waiter.wait(goal)
 
     assert outcome.error["kind"] == StitchUnauthorized.__name__
-    assert struck.hits == 1
+    assert injected.hits == 1
 
 
 def test_twenty_waits_survive_a_page_of_a_firewall(stitch, waiter):
@@ -98,7 +98,7 @@ def test_twenty_waits_survive_a_page_of_a_firewall(stitch, waiter):
 
 
 @pytest.mark.parametrize("status", [200, 400, 404, 409, 422])
-def test_start_is_refused_by_a_running_job_whatever_the_status(stitch, waiter, github, status):
+def test_start_is_refused_by_a_running_job_with_any_status(stitch, waiter, github, status):
     refusal = {"error": {"type": "already_running", "message": "Did not create job because one exists"}}
     stitch.fail("POST", "/sync", status=status, body=refusal, times=1)
 
@@ -111,17 +111,17 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize("what", MALFORMED)
-def test_wait_survives_malformed_records_of_other_sources(stitch, waiter, github, what):
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_wait_survives_malformed_records_of_other_sources(stitch, waiter, github, kind):
     """Such records stay on the page for as long as 60 days."""
     goal = waiter.goal(github, waiter.start(github).job_name)
-    list_page = getattr(type(waiter.client), f"list_{what}")
+    list_page = getattr(type(waiter.client), f"list_{kind}")
     page_of = waiter.client._transport.request
 
     def with_malformed(*args: Any, **options: Any) -> Any:
         answer = page_of(*args, **options)
-        if f"/{what}" in answer.asked:
-            answer.body["data"][:0] = MALFORMED[what]
+        if f"/{kind}" in answer.asked:
+            answer.body["data"][:0] = MALFORMED[kind]
         return answer
 
     waiter.client._transport.request = with_malformed
@@ -134,7 +134,7 @@ def test_wait_survives_malformed_records_of_other_sources(stitch, waiter, github
 def test_wait_fails_only_if_its_own_record_stays_malformed(stitch, waiter, github, times):
     goal = waiter.goal(github, waiter.start(github).job_name)
     page = {"data": [{"source_id": github, "job_name": 3}], "page": 1, "total": 1, "links": {}}
-    struck = stitch.fail("GET", "/extractions", status=200, body=page, times=times)
+    injected = stitch.fail("GET", "/extractions", status=200, body=page, times=times)
 
     outcome = waiter.wait(goal)
 
@@ -142,7 +142,7 @@ def test_wait_fails_only_if_its_own_record_stays_malformed(stitch, waiter, githu
         assert outcome.error is None
     else:
         assert "`job_name` should be text" in outcome.error["message"]
-        assert struck.hits == 5
+        assert injected.hits == 5
 
 
 # --- Requests that change something ---------------------------------------------------------------------
@@ -150,13 +150,13 @@ def test_wait_fails_only_if_its_own_record_stays_malformed(stitch, waiter, githu
 
 @pytest.mark.parametrize("fault", PAGES)
 def test_start_survives_one_undocumented_response(stitch, waiter, github, fault):
-    struck = stitch.fail("POST", "/sync$", times=1, **PAGES[fault])
+    injected = stitch.fail("POST", "/sync$", times=1, **PAGES[fault])
 
     started = waiter.start(github)
 
     assert isinstance(started, Started)
     assert [job.job_name for job in stitch.jobs(github)] == [started.job_name]
-    assert struck.hits == 1
+    assert injected.hits == 1
 
 
 @pytest.mark.parametrize("fault", PAGES)
@@ -173,58 +173,58 @@ def test_start_finds_its_job_after_an_undocumented_response(stitch, waiter, gith
 
 @pytest.mark.parametrize("fault", PAGES)
 def test_start_fails_if_an_undocumented_response_repeats(stitch, waiter, github, fault):
-    struck = stitch.fail("POST", "/sync$", times=None, **PAGES[fault])
+    injected = stitch.fail("POST", "/sync$", times=None, **PAGES[fault])
 
     with pytest.raises(JobNotStarted, match=str(PAGES[fault]["status"])):
         waiter.start(github)
 
-    assert struck.hits == 5
+    assert injected.hits == 5
 
 
 def test_start_fails_at_once_if_the_token_is_rejected(stitch, waiter, github):
-    struck = stitch.fail("POST", "/sync$", times=None, status=401)
+    injected = stitch.fail("POST", "/sync$", times=None, status=401)
 
     with pytest.raises(StitchUnauthorized):
         waiter.start(github)
 
-    assert struck.hits == 1
+    assert injected.hits == 1
 
 
 @pytest.mark.parametrize("fault", PAGES)
 def test_stop_survives_one_undocumented_response(stitch, waiter, github, fault):
     goal = waiter.goal(github, waiter.start(github).job_name)
-    struck = stitch.fail("DELETE", "/sync$", times=1, **PAGES[fault])
+    injected = stitch.fail("DELETE", "/sync$", times=1, **PAGES[fault])
 
     assert waiter.stop(goal)
     assert [job.stopped for job in stitch.jobs(github)] == [True]
-    assert struck.hits == 1
+    assert injected.hits == 1
 
 
 @pytest.mark.parametrize("fault", PAGES)
 def test_stop_fails_if_an_undocumented_response_repeats(stitch, waiter, github, fault):
     goal = waiter.goal(github, waiter.start(github).job_name)
-    struck = stitch.fail("DELETE", "/sync$", times=None, **PAGES[fault])
+    injected = stitch.fail("DELETE", "/sync$", times=None, **PAGES[fault])
 
     with pytest.raises(StitchError, match=str(PAGES[fault]["status"])):
         waiter.stop(goal)
 
-    assert struck.hits == 5
+    assert injected.hits == 5
 
 
 @pytest.mark.parametrize("read", ["source", "extractions", "loads"])
 def test_wait_survives_a_page_of_a_firewall_after_an_outage(stitch, waiter, github, read):
-    """The attempts that the outage failed are no repetitions of the page."""
+    """Attempts that fail during an outage do not count as repetitions of the page."""
     goal = waiter.goal(github, waiter.start(github).job_name)
     arrange(stitch, read, {"status": 502}, times=8)
-    struck = arrange(stitch, read, PAGES["firewall"], times=1)
+    injected = arrange(stitch, read, PAGES["firewall"], times=1)
 
     assert waiter.wait(goal).error is None
-    assert struck.hits == 1
+    assert injected.hits == 1
 
 
 def test_start_survives_a_page_of_a_firewall_after_an_outage(stitch, waiter, github):
     stitch.fail("POST", "/sync$", status=502, times=8)
-    struck = stitch.fail("POST", "/sync$", times=1, **PAGES["firewall"])
+    injected = stitch.fail("POST", "/sync$", times=1, **PAGES["firewall"])
 
     assert isinstance(waiter.start(github), Started)
-    assert struck.hits == 1
+    assert injected.hits == 1

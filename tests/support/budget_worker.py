@@ -1,4 +1,4 @@
-"""What other processes do to a budget in the tests. Without pytest, so that they start quickly."""
+"""Processes that use a request budget in the tests. It does not import pytest, so that they start quickly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_stitch.replication.budget import store as budget_file
+from airflow_provider_stitch.replication.budget import store as budget_store
 from airflow_provider_stitch.replication.budget.limiter import SharedRequestBudget
 from airflow_provider_stitch.replication.budget.store import BudgetStore
 
@@ -19,6 +19,8 @@ ACCOUNT = ("https://api.stitchdata.com", 104857)
 
 
 class Time:
+    """A clock that stands still until `now` is set."""
+
     now: float = 0
 
     def __call__(self) -> float:
@@ -26,46 +28,51 @@ class Time:
 
 
 def hammer(folder: Path, limit: int, requests: int, clock: Any, results: Any) -> None:
-    """Send so many requests, and tell when Stitch counted each: sometimes at once, sometimes at the end.
+    """Send requests as fast as possible, and report when Stitch counts each of them.
 
-    Time passes only while somebody is refused.
+    Every other request is counted at its start, and the rest at its end. Time passes only while a process
+    waits for a request.
     """
-    warnings = warnings_kept()
-    # A process that has to wait for a processor some milliseconds is not dead, though minutes pass here.
-    budget_file.MAX_IN_FLIGHT_SECONDS = math.inf
+    warnings = record_warnings()
+    # Minutes of the clock pass while a process waits some milliseconds for a processor.
+    budget_store.MAX_IN_FLIGHT_SECONDS = math.inf
     budget = SharedRequestBudget(limit, folder, ACCOUNT, monotonic=lambda: clock.value)
     counted = []
-    for n in range(requests):
+    for number in range(requests):
         while budget.acquire():
             with clock.get_lock():
                 clock.value += 10
-        if n % 2:
+        counts_at_start = number % 2
+        if counts_at_start:
             counted.append(clock.value)
-        time.sleep(0.0005)  # others move the time on meanwhile
-        if not n % 2:
+        time.sleep(0.0005)  # the other processes advance the clock
+        if not counts_at_start:
             counted.append(clock.value)
         budget.release()
     results.put((counted, warnings))
 
 
-def take_and_hang(folder: Path, limit: int, taken: Any) -> None:
-    taken.put(SharedRequestBudget(limit, folder, ACCOUNT, monotonic=Time()).acquire())
+def acquire_and_hang(folder: Path, limit: int, acquired: Any) -> None:
+    acquired.put(SharedRequestBudget(limit, folder, ACCOUNT, monotonic=Time()).acquire())
     time.sleep(60)
 
 
-def hang_in_a_transaction(folder: Path, begun: Any) -> None:
-    file = BudgetStore(folder, ACCOUNT)
-    with file._connection() as db:
-        db.execute("PRAGMA cache_size = 1")  # so that half of it is in the file already
+def hang_in_a_transaction(folder: Path, started: Any) -> None:
+    store = BudgetStore(folder, ACCOUNT)
+    with store._connection() as db:
+        db.execute("PRAGMA cache_size = 1")  # so that half of the transaction is already in the file
         db.execute("BEGIN EXCLUSIVE")
         db.execute("UPDATE requests SET responded_at = NULL, process = hex(zeroblob(100000))")
-        db.executemany("INSERT INTO requests VALUES (?, 'p', 0, 0)", [(file._account,)] * 1000)
-        begun.put(True)
+        db.executemany("INSERT INTO requests VALUES (?, 'p', 0, 0)", [(store._account,)] * 1000)
+        started.put(True)
         time.sleep(60)
 
 
-def take_for_ever(folder: Path, done: Any, number: int) -> None:
-    """Count what is done in a place of its own: who is killed would never give back a common lock."""
+def acquire_forever(folder: Path, done: Any, number: int) -> None:
+    """Acquire requests until the process is killed, and count them in an array element without a lock.
+
+    A killed process would never release a lock.
+    """
     time = Time()
     budget = SharedRequestBudget(30, folder, ACCOUNT, monotonic=time)
     while True:
@@ -75,37 +82,39 @@ def take_for_ever(folder: Path, done: Any, number: int) -> None:
         done[number] += 1
 
 
-def take_without_space(folder: Path, results: Any) -> None:
-    warnings = warnings_kept()
+def acquire_without_space(folder: Path, results: Any) -> None:
+    warnings = record_warnings()
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    results.put((_takes_of_two(folder), warnings))
+    results.put((_waits_with_a_limit_of_two(folder), warnings))
 
 
-def take_without_rights(folder: Path, results: Any) -> None:
-    warnings = warnings_kept()
-    with tempfile.TemporaryDirectory() as elsewhere:
-        _takes_of_two(Path(elsewhere))  # whatever is imported when it is first needed
+def acquire_without_rights(folder: Path, results: Any) -> None:
+    warnings = record_warnings()
+    with tempfile.TemporaryDirectory() as other_folder:
+        _waits_with_a_limit_of_two(Path(other_folder))  # so that all modules are imported
     if os.geteuid() == 0:
-        os.seteuid(65534)  # nothing is closed to root
-    results.put((_takes_of_two(folder), warnings))
+        os.seteuid(65534)  # root may write to every folder
+    results.put((_waits_with_a_limit_of_two(folder), warnings))
 
 
-def _takes_of_two(folder: Path) -> list[float]:
+def _waits_with_a_limit_of_two(folder: Path) -> list[float]:
+    """Return the waits for three requests, although only two are available."""
     budget = SharedRequestBudget(2, folder, ACCOUNT, monotonic=Time())
-    takes = []
+    waits = []
     for _ in range(3):
-        takes.append(budget.acquire())
-        budget.release() if not takes[-1] else None
-    return takes
+        waits.append(budget.acquire())
+        if not waits[-1]:
+            budget.release()
+    return waits
 
 
-def warnings_kept() -> list[str]:
-    """Return a list that will hold what this process warns of."""
-    kept: list[str] = []
+def record_warnings() -> list[str]:
+    """Record the warnings of this process, and return the list of them."""
+    messages: list[str] = []
 
-    class Keep(logging.Handler):
+    class Recorder(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            kept.append(record.getMessage())
+            messages.append(record.getMessage())
 
-    logging.getLogger("airflow_provider_stitch").addHandler(Keep(logging.WARNING))
-    return kept
+    logging.getLogger("airflow_provider_stitch").addHandler(Recorder(logging.WARNING))
+    return messages

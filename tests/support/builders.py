@@ -1,4 +1,4 @@
-"""Short ways to say what Stitch tells, for tables of cases."""
+"""Builders of Stitch's objects and logs, for tables of test cases."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from airflow_provider_stitch.connect.extraction_log import ExtractionLog, parse_extraction_log
-from airflow_provider_stitch.connect.objects import Extraction, Load, Stream, format_time
+from airflow_provider_stitch.connect.objects import Extraction, Load, Source, Stream, format_time
 from airflow_provider_stitch.replication.rules.goal import Goal
 
 SOURCE_ID = 310442
 _UUID_EPOCH = datetime(1582, 10, 15, tzinfo=timezone.utc)
 
 
-def at(clock: str) -> datetime:
-    """`06:04:51` or `06:04:51.118`, of one day in August."""
-    return datetime.fromisoformat(f"2026-08-17T{clock}+00:00")
+def at(time: str) -> datetime:
+    """Return a time on one day in August, given as `06:04:51` or `06:04:51.118`."""
+    return datetime.fromisoformat(f"2026-08-17T{time}+00:00")
 
 
-def job_name(began: datetime, source_id: int = SOURCE_ID) -> str:
-    """A job's name as Stitch makes it: the version-1 UUID tells when it began."""
-    ticks = (began - _UUID_EPOCH) // timedelta(microseconds=1) * 10
+def job_name(started_at: datetime, source_id: int = SOURCE_ID) -> str:
+    """Return a job's name in Stitch's form: its version-1 UUID contains the start time."""
+    ticks = (started_at - _UUID_EPOCH) // timedelta(microseconds=1) * 10
     version_1 = uuid.UUID(
         fields=(ticks & 0xFFFFFFFF, (ticks >> 32) & 0xFFFF, (ticks >> 48) & 0x0FFF | 0x1000, 0x92, 0xA9, 0xA)
     )
@@ -33,9 +33,10 @@ EARLIER = job_name(at("05:00:02"))
 LATER = job_name(at("07:00:02"))
 
 
-def goal(phase: Any = "extraction", **changes: Any) -> Goal:
-    which = {} if {"started_after", "running_at"} & changes.keys() else {"job_name": OURS}
-    return Goal(phase, SOURCE_ID, "github", 104857, **{**which, **changes})
+def goal(phase: Any = "extraction", **fields: Any) -> Goal:
+    """Return a goal of one source; its job is `OURS`, unless the fields identify another one."""
+    job = {} if {"started_after", "running_at"} & fields.keys() else {"job_name": OURS}
+    return Goal(phase, SOURCE_ID, "github", 104857, **{**job, **fields})
 
 
 def extraction(
@@ -46,6 +47,7 @@ def extraction(
     statuses: tuple[int | None, int | None, int | None] = (0, 0, 0),
     descriptions: tuple[str | None, str | None, str | None] = (None, None, None),
 ) -> Extraction:
+    """Return an extraction with the status and description of discovery, tap and target."""
     parts = ("discovery", "tap", "target")
     return Extraction.from_json(
         {
@@ -54,7 +56,7 @@ def extraction(
             "start_time": format_time(at(start)),
             "completion_time": format_time(at(end)) if end else None,
             **{f"{part}_exit_status": status for part, status in zip(parts, statuses, strict=True)},
-            **{f"{part}_description": said for part, said in zip(parts, descriptions, strict=True)},
+            **{f"{part}_description": text for part, text in zip(parts, descriptions, strict=True)},
         }
     )
 
@@ -64,9 +66,9 @@ _ENDING = f"06:04:51 main INFO {SUCCEEDED}"
 
 
 def log(*lines: str, ending: str | None = _ENDING) -> ExtractionLog:
-    """Return the log of target-stitch 4.0, complete unless `ending` is None.
+    """Return a log of target-stitch 4.0, which is complete unless `ending` is None.
 
-    Each line is written as `06:04:40.118 target INFO text`.
+    :param lines: lines of the form `06:04:40.118 target INFO text`.
     """
     return parsed_log(
         "06:00:02 main INFO Running tap-github version 3.1.2 and target-stitch version 4.0.3",
@@ -77,24 +79,24 @@ def log(*lines: str, ending: str | None = _ENDING) -> ExtractionLog:
 
 
 def avro_log(*lines: str, ending: str | None = _ENDING) -> ExtractionLog:
-    """Return the log of the Avro target. It has no line of its own at its start or end."""
+    """Return a log of the Avro target, which writes no first and last lines."""
     running = "06:00:02 main INFO Running tap-hp-postgres version 2.4.0 and target-stitch-avro version 1.9.0"
     return parsed_log(running, *lines, *([ending] if ending else []))
 
 
 def parsed_log(*lines: str) -> ExtractionLog:
-    """Return the log that consists of these lines only."""
+    """Return the log that consists of exactly these lines."""
     return parse_extraction_log([_line(part).encode() for line in lines for part in line.split("\n")])
 
 
 def _line(line: str) -> str:
-    clock, location, level, text = line.split(" ", 3)
-    clock, _, millis = clock.partition(".")
-    return f"2026-08-17 {clock},{millis or '000'}Z {location:>6} - {level} {text}\n"
+    time, program, level, text = line.split(" ", 3)
+    time, _, millis = time.partition(".")
+    return f"2026-08-17 {time},{millis or '000'}Z {program:>6} - {level} {text}\n"
 
 
-def sent(clock: str, stream: str, rows: int = 1, messages: int | None = None) -> str:
-    """Return the lines of one batch of target-stitch 4.0 in one request."""
+def sent(time: str, stream: str, rows: int = 1, messages: int | None = None) -> str:
+    """Return the lines of a batch that target-stitch 4.0 sends in one request."""
     tags = f'{{"endpoint": "{stream}", "num_bytes": 255}}'
     counter = f'{{"type": "counter", "metric": "record_count", "value": {rows}, "tags": {tags}}}'
     texts = (
@@ -102,26 +104,26 @@ def sent(clock: str, stream: str, rows: int = 1, messages: int | None = None) ->
         "Sending batch of 255 bytes to https://import.example/v2/import/batch",
         f"METRIC: {counter}",
     )
-    return "\n".join(f"{clock} target INFO {text}" for text in texts)
+    return "\n".join(f"{time} target INFO {text}" for text in texts)
 
 
-def sent_uncounted(clock: str, stream: str, messages: int) -> str:
-    """Return the line of one batch of target-stitch before 3.0.2, which counts messages only."""
+def sent_uncounted(time: str, stream: str, messages: int) -> str:
+    """Return the line of a batch of target-stitch before 3.0.2, which counts only messages."""
     return (
-        f"{clock} target INFO Sending batch with {messages} messages for table {stream} "
+        f"{time} target INFO Sending batch with {messages} messages for table {stream} "
         "to https://import.example/v2/import/batch"
     )
 
 
-def marker(clock: str, stream: str) -> str:
-    """Return the marker of the Avro target for a stream with rows."""
+def marker(time: str, stream: str) -> str:
+    """Return the line that the Avro target writes for a stream with rows."""
     logger = "com.stitchdata.target-stitch-avro.flush-pipeline"
-    return f"{clock} target INFO {logger} - send-stream-record-count-impl {stream}"
+    return f"{time} target INFO {logger} - send-stream-record-count-impl {stream}"
 
 
-def replicated(clock: str, stream: str, rows: int) -> str:
-    """Return a counter of the tap."""
-    return f'{clock} tap INFO replicated {rows} records from "{stream}" endpoint'
+def replicated(time: str, stream: str, rows: int) -> str:
+    """Return a line of a tap that counts its rows."""
+    return f'{time} tap INFO replicated {rows} records from "{stream}" endpoint'
 
 
 def stream(
@@ -132,6 +134,7 @@ def stream(
     schema: str = "",
     database: str = "",
 ) -> Stream:
+    """Return a stream; its `tap_stream_id` is its name unless another one is given."""
     return Stream.from_json(
         {
             "stream_id": 1,
@@ -146,6 +149,7 @@ def stream(
 
 
 def load(stream_name: str, loaded: str | None, error: str | None = None) -> Load:
+    """Return a load; `loaded` is the time of its last batch, and `error` the destination's message."""
     return Load.from_json(
         {
             "stitch_client_id": 104857,
@@ -155,3 +159,23 @@ def load(stream_name: str, loaded: str | None, error: str | None = None) -> Load
             "error_state": {"notification_data": {"message": error}} if error else None,
         }
     )
+
+
+def source(
+    source_id: int,
+    name: str,
+    display_name: str | None = None,
+    *,
+    step: str | None = "fully_configured",
+    **fields: Any,
+) -> Source:
+    """Return a source; `step` is the current step of its configuration."""
+    defaults = {
+        "id": source_id,
+        "name": name,
+        "display_name": display_name or name,
+        "type": "platform.github",
+        "stitch_client_id": 104857,
+        "report_card": {"current_step_type": step},
+    }
+    return Source.from_json({**defaults, **fields})

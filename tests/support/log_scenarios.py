@@ -1,4 +1,7 @@
-"""Jobs whose logs differ, and when their rows are really loaded, in seconds from the job's start."""
+"""Jobs with different kinds of logs, and the result that a task must report for each.
+
+Times are seconds from the start of the job.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +19,22 @@ QUIET_PERIOD = 900
 
 
 @dataclass(frozen=True)
-class Scenario:
-    """A source, the plan of its job, and what a task that waits for loading must report."""
+class LogScenario:
+    """A source, the plan of its job, and the result of a task that waits for loading."""
 
     streams: Mapping[str, Any]
     plan: JobPlan
-    loaded: float  #: when the last row is loaded; without rows, when the extraction has finished
-    expected: Mapping[str, int | None]  #: rows by stream, as the task reports them
+    loaded_after: float  #: when the last row is loaded; without rows, when the extraction has finished
+    expected_rows: Mapping[str, int | None]  #: rows by stream in the task's result
     type: str = "platform.github"
     properties: Mapping[str, Any] = field(default_factory=dict)
     requested: tuple[str, ...] | None = None  #: the task's `streams`
-    waits_longer: float = 0.0  #: seconds after `loaded` that the task needs before it can be sure
-    error: str | None = None  #: the kind of the task's error
-    message: str = ""  #: and a part of its message
+    extra_wait: float = 0.0  #: seconds after `loaded_after` that the rules require, such as `load_settle`
+    error: str | None = None  #: the class of the task's error
+    message: str = ""  #: a part of the error's message
 
     def add_to(self, stitch: StitchEmulator) -> int:
-        """Add the source, with a job of long ago, and plan its next jobs."""
+        """Add the source, with a job that ended a day ago, and plan its next jobs. Return its id."""
         source = stitch.add_source("shop", type=self.type, streams=self.streams, properties=self.properties)
         stitch.complete_job(source, JobPlan(), seconds_ago=86_400)
         stitch.plan_jobs(source, self.plan)
@@ -56,63 +59,65 @@ _TABLES = {
         5, "shop-archive-orders", "orders", schema_name="archive", database_name="shop"
     ),
 }
-_EXTRACTED = 150.0
+_EXTRACTION_END = 150.0
 
-SCENARIOS: Mapping[str, Scenario] = {
-    "a selected stream had no rows": Scenario(
+SCENARIOS: Mapping[str, LogScenario] = {
+    "a selected stream without rows": LogScenario(
         streams={"commits": 10, "issues": 0},
         plan=_plan({"commits": [_flush(100)]}),
-        loaded=160,
-        expected={"commits": 10},
+        loaded_after=160,
+        expected_rows={"commits": 10},
     ),
-    "no stream had rows": Scenario(streams=_NO_ROWS, plan=_plan({}), loaded=_EXTRACTED, expected={}),
-    "rows only in a child that the tap does not count": Scenario(
+    "no stream with rows": LogScenario(
+        streams=_NO_ROWS, plan=_plan({}), loaded_after=_EXTRACTION_END, expected_rows={}
+    ),
+    "rows only in a child stream that the tap does not count": LogScenario(
         streams={"tickets": 0, "ticket_comments": 41},
         plan=_plan(
             {"tickets": [], "ticket_comments": [_flush(140, 41, lag=4200)]},
             log=LogPlan(tap_counters="parents", counted_streams=("tickets",)),
         ),
-        loaded=4340,
-        expected={"ticket_comments": 41},
+        loaded_after=4340,
+        expected_rows={"ticket_comments": 41},
         type="platform.zendesk",
     ),
-    "tap and target count alike": Scenario(
+    "the same counters of tap and target": LogScenario(
         streams={"commits": 10},
         plan=_plan(
             {"commits": [_flush(100)]},
             log=LogPlan(tap_counter_form="sentence", target_counter_form="sentence"),
         ),
-        loaded=160,
-        expected={"commits": 10},
+        loaded_after=160,
+        expected_rows={"commits": 10},
     ),
-    "counters written as points": Scenario(
+    "counters in the form of points": LogScenario(
         streams={"commits": 10},
         plan=_plan(
             {"commits": [_flush(100)]}, log=LogPlan(tap_counter_form="point", target_counter_form="point")
         ),
-        loaded=160,
-        expected={"commits": 10},
+        loaded_after=160,
+        expected_rows={"commits": 10},
     ),
-    "full-table streams with version messages only": Scenario(
+    "full-table streams with version messages only": LogScenario(
         streams={"commits": 10, "labels": EmulatedStream(0, replication_method="FULL_TABLE")},
         plan=_plan({"commits": [_flush(100)]}),
-        loaded=160,
-        expected={"commits": 10},
+        loaded_after=160,
+        expected_rows={"commits": 10},
     ),
-    "version messages of a target without counters": Scenario(
+    "version messages of a target without counters": LogScenario(
         streams={"commits": 10, "labels": EmulatedStream(0, replication_method="FULL_TABLE")},
         plan=_plan({"commits": [_flush(100)]}, log=LogPlan(target_version="1.8")),
-        loaded=160,
-        expected={"commits": None},
-        waits_longer=QUIET_PERIOD,
+        loaded_after=160,
+        expected_rows={"commits": None},
+        extra_wait=QUIET_PERIOD,
     ),
-    "the tap counts an endpoint that is no stream": Scenario(
+    "a tap counter of an endpoint that is not a stream": LogScenario(
         streams={"commits": 10},
         plan=_plan({"commits": [_flush(100)]}, log=LogPlan(other_counters={"limits": 7})),
-        loaded=160,
-        expected={"commits": 10},
+        loaded_after=160,
+        expected_rows={"commits": 10},
     ),
-    "a requested table with its schema in the log": Scenario(
+    "a requested table with its schema in the log": LogScenario(
         streams={**_TABLES, "customers": EmulatedStream(3, schema_name="public")},
         plan=_plan(
             {
@@ -121,109 +126,109 @@ SCENARIOS: Mapping[str, Scenario] = {
                 "customers": [_flush(100, 3, lag=7200)],
             }
         ),
-        loaded=160,
-        expected={"shop-public-orders": 10},
+        loaded_after=160,
+        expected_rows={"shop-public-orders": 10},
         type="platform.postgres",
         properties=_SCHEMAS,
         requested=("public_orders",),
-        waits_longer=120,  # another selected table has the same name
+        extra_wait=120,  # another selected table has the same name
     ),
-    "a table of MSSQL with its schema in the log": Scenario(
+    "a table of MSSQL with its schema in the log": LogScenario(
         streams={
             "orders": EmulatedStream(10, "shop_dbo_orders", "orders", schema_name="dbo", database_name="shop")
         },
         plan=_plan({"orders": [_flush(100)]}),
-        loaded=160,
-        expected={"orders": 10},
+        loaded_after=160,
+        expected_rows={"orders": 10},
         type="platform.mssql",
         properties=_SCHEMAS,
         requested=("orders",),
     ),
-    "one table name in two schemas": Scenario(
+    "one table name in two schemas": LogScenario(
         streams=_TABLES,
         plan=_plan({"public_orders": [_flush(60)], "archive_orders": [_flush(100, 5)]}),
-        loaded=160,
-        expected={"orders": 15},
+        loaded_after=160,
+        expected_rows={"orders": 15},
         type="platform.mysql",
-        waits_longer=120,
+        extra_wait=120,
     ),
-    "four batches five minutes apart": Scenario(
+    "four batches five minutes apart": LogScenario(
         streams={"commits": 40},
         plan=_plan({"commits": [_flush(at, lag=400) for at in (60, 360, 660, 960)]}, tap_seconds=1000),
-        loaded=1360,
-        expected={"commits": 40},
-        waits_longer=360,
+        loaded_after=1360,
+        expected_rows={"commits": 40},
+        extra_wait=360,
     ),
-    "a destination that lags by 70 minutes": Scenario(
+    "a destination that lags by 70 minutes": LogScenario(
         streams={"commits": 10, "issues": 0, "pulls": 4},
         plan=_plan({"commits": [_flush(60, lag=4200)], "pulls": [_flush(100, 4, lag=60)]}),
-        loaded=4260,
-        expected={"commits": 10, "pulls": 4},
+        loaded_after=4260,
+        expected_rows={"commits": 10, "pulls": 4},
     ),
-    "a batch in several requests, of which the last is retried": Scenario(
+    "a batch in several requests with a retry": LogScenario(
         streams={"commits": 10},
         plan=_plan({"commits": [_flush(100, requests=3, retries=2)]}),
-        loaded=160,
-        expected={"commits": 10},
-        waits_longer=QUIET_PERIOD,
+        loaded_after=160,
+        expected_rows={"commits": 10},
+        extra_wait=QUIET_PERIOD,
     ),
-    "the Avro target": Scenario(
+    "an Avro marker for each batch": LogScenario(
         streams={"orders": 10, "customers": 0},
         plan=_plan({"orders": [_flush(60), _flush(100)]}),
-        loaded=160,
-        expected={"orders": 20},
+        loaded_after=160,
+        expected_rows={"orders": 20},
         type="platform.hp-postgres",
-        waits_longer=120,
+        extra_wait=120,
     ),
-    "an Avro marker that stands for two batches": Scenario(
+    "one Avro marker for two batches": LogScenario(
         streams={"orders": 10},
         plan=_plan(
             {"orders": [_flush(60, lag=100), _flush(100, lag=150)]}, log=LogPlan(flush_markers="last")
         ),
-        loaded=250,
-        expected={"orders": 20},
+        loaded_after=250,
+        expected_rows={"orders": 20},
         type="platform.hp-postgres",
-        waits_longer=120,
+        extra_wait=120,
     ),
-    "a tap without discovery": Scenario(
+    "a tap without discovery": LogScenario(
         streams={"commits": 10},
         plan=_plan({"commits": [_flush(100)]}, has_discovery=False),
-        loaded=160,
-        expected={"commits": 10},
+        loaded_after=160,
+        expected_rows={"commits": 10},
     ),
-    "a log without its exit line": Scenario(
+    "a log without its exit line": LogScenario(
         streams={"commits": 10, "issues": 0},
         plan=_plan({"commits": [_flush(100)]}, log=LogPlan(exit_line=False)),
-        loaded=160,
-        expected={"commits": 10},
+        loaded_after=160,
+        expected_rows={"commits": 10},
     ),
-    "a runner that crashed": Scenario(
+    "a log of a runner that crashed": LogScenario(
         streams={"commits": 10, "issues": 0},
         plan=_plan({"commits": [_flush(100, lag=3000)]}, log=LogPlan(runner_crashes=True)),
-        loaded=3100,
-        expected={"commits": 10},
-        waits_longer=QUIET_PERIOD,
+        loaded_after=3100,
+        expected_rows={"commits": 10},
+        extra_wait=QUIET_PERIOD,
     ),
-    "a log that is never available": Scenario(
+    "a log that is never available": LogScenario(
         streams={"commits": 10, "issues": 0},
         plan=_plan({"commits": [_flush(100)]}, log=LogPlan(available=False)),
-        loaded=160,
-        expected={"commits": None},
-        waits_longer=QUIET_PERIOD,
+        loaded_after=160,
+        expected_rows={"commits": None},
+        extra_wait=QUIET_PERIOD,
     ),
-    "a batch that the Import API refuses": Scenario(
+    "a batch that the Import API rejects": LogScenario(
         streams={"commits": 10},
         plan=_plan({"commits": [_flush(100)]}, refused_stream="commits", target_exit_status=1),
-        loaded=0,
-        expected={},
+        loaded_after=0,
+        expected_rows={},
         error="ExtractionFailed",
         message="Error persisting data",
     ),
-    "a load that the destination refuses": Scenario(
+    "a load that the destination rejects": LogScenario(
         streams={"commits": 10},
         plan=_plan({"commits": [_flush(100, error=LoadError("relation is locked"))]}),
-        loaded=0,
-        expected={},
+        loaded_after=0,
+        expected_rows={},
         error="LoadingFailed",
         message="commits: relation is locked",
     ),

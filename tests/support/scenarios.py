@@ -68,9 +68,7 @@ class WaiterPlan:
     job: int
     phase: Any
     delay: float = 0.0  #: seconds from the start of the job to the start of the wait
-    identified_by: str = (
-        "name"  #: how the goal identifies the job: by `name`, by an `instant`, or as `running`
-    )
+    identified_by: str = "name"  #: how the goal identifies the job: `name`, `instant` or `running`
     poll_interval: float | None = None
     streams: tuple[str, ...] | None = None
     restarts: tuple[float, ...] = ()  #: seconds after which the wait is cancelled and started again, in turn
@@ -176,7 +174,7 @@ class _ScenarioRunner:
     # --- The account ------------------------------------------------------------------------------------
 
     def _add_other_sources(self, number: int, *, seconds_ago: float) -> None:
-        """Add sources with ids before, between and after those of the scenario."""
+        """Add sources whose ids are lower, between and higher than the ids in the scenario."""
         existing = len(self.stitch._account.sources)
         for index in range(existing, existing + number):
             source_id = (300_000 if index % 2 else 310_001 + index // 400 * 100) + index

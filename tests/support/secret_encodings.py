@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 if TYPE_CHECKING:
     from airflow_provider_stitch.emulator import StitchEmulator
 
-#: A token whose representation differs in every encoding.
+#: A token with a different representation in every encoding.
 ENCODING_SENSITIVE_TOKEN = "ac_4b/e1+d5%f0\"q\\b&<x>'s0123456789"
 
 

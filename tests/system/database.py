@@ -28,7 +28,7 @@ class AirflowDatabase:
     """Has the interface of `AirflowApi`."""
 
     def is_up(self) -> bool:
-        """Return True, because there is no server to wait for."""
+        """Return True, because the database needs no server."""
         return True
 
     def has_dag(self, dag_id: str) -> bool:

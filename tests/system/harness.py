@@ -44,6 +44,9 @@ WORKERS = ("first worker", "second worker") if CELERY else ()
 #: Seconds after which a wait fails the test. Generous, because the machine may be busy.
 TIMEOUT = 90.0
 
+#: Seconds for which Airflow's processes wait for SQLite. On a busy machine 90 are too few for 20 runs.
+SQLITE_TIMEOUT = 600
+
 #: Short intervals, so that Airflow detects dead processes within seconds instead of minutes.
 SETTINGS = {
     "CORE__FERNET_KEY": FERNET_KEY,
@@ -58,6 +61,12 @@ SETTINGS = {
     "TRIGGERER__JOB_HEARTBEAT_SEC": "1",
     "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
     "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    # A busy machine parses a DAG slowly, and must not lose it for that. (The names of Airflow 3 and 2.)
+    "CORE__DAGBAG_IMPORT_TIMEOUT": "600",
+    "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "600",
+    "CORE__DAG_FILE_PROCESSOR_TIMEOUT": "600",
+    "DAG_PROCESSOR__STALE_DAG_THRESHOLD": "3600",
+    "SCHEDULER__STALE_DAG_THRESHOLD": "3600",
 }
 
 
@@ -122,7 +131,7 @@ class Airflow:
         return False
 
     def kill_tasks(self) -> None:
-        """Kill all processes that execute tasks. Wait for one if there is none yet."""
+        """Kill all processes that execute tasks. Wait until at least one is running."""
         self.wait_until(self.task_processes, "a task's process")
         for process in self.task_processes():
             process.kill()
@@ -279,7 +288,7 @@ def running_airflow(
     :param home: Airflow's home, which is kept. None uses a temporary folder.
     :param settings: additional Airflow settings.
     """
-    deadline = Deadline(TIMEOUT)
+    deadline = Deadline(TIMEOUT, poll_interval=0.2)
     # On Airflow 2 the tests use its database directly, so both need the same home.
     home = Path(os.environ["AIRFLOW_HOME"]) if IS_AIRFLOW_2 else home
     settings = {**SETTINGS, **_database(home), **_executor(), **(settings or {})}
@@ -312,10 +321,10 @@ def _reporting_failures() -> Iterator[None]:
 def _database(home: Path | None) -> dict[str, str]:
     if POSTGRES:
         return {"DATABASE__SQL_ALCHEMY_CONN": POSTGRES}
-    if IS_AIRFLOW_2:
-        # By default its processes exit if SQLite is locked for 5 s while they start.
-        return {"DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout={TIMEOUT:.0f}"}
-    return {}
+    # Airflow's processes exit if they have to wait for SQLite longer than this, by default for 5 s, which a
+    # busy machine exceeds. Airflow replaces the variable if the home is not known yet.
+    folder = "$AIRFLOW_HOME" if home is None else home
+    return {"DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db?timeout={SQLITE_TIMEOUT}"}
 
 
 def _executor() -> dict[str, str]:

@@ -7,14 +7,40 @@ import json
 import pytest
 
 
+@pytest.fixture(scope="module")
+def waiting_runs(new_source):
+    """Waiting runs and their sources, started together to save time. Each test ends one of them.
+
+    The tests that use them come first, because `finish_jobs` advances the clock for all sources.
+    """
+    variants = [("plain", "failed"), ("plain", "success"), ("left_running", "failed")]
+    runs = {}
+    for where in ("in_worker", "deferred"):
+        for variant, state in variants:
+            source = new_source()
+            runs[variant, where, state] = source.run(f"{variant}_{where}"), source
+    for run, _ in runs.values():
+        run.wait_until_waiting()
+    return runs
+
+
 @pytest.mark.parametrize("state", ["failed", "success"])
-def test_marking_a_task_stops_its_job(airflow, source, where, state):
-    run = source.run_until_waiting(f"plain_{where}")
+def test_marking_a_task_stops_its_job(waiting_runs, where, state):
+    run, source = waiting_runs["plain", where, state]
     run.mark(state)
 
     source.wait_until_stopped(source.jobs[0])
     assert run.wait_until_finished() == state
     assert len(source.jobs) == 1
+
+
+def test_task_without_stop_on_kill_leaves_its_job_running(waiting_runs, where):
+    run, source = waiting_runs["left_running", where, "failed"]
+    run.mark("failed")
+
+    assert run.wait_until_finished() == "failed"
+    run.wait_until_released()
+    assert not source.jobs[0].stopped
 
 
 def test_clearing_a_task_stops_its_job_and_starts_another(airflow, source, where):
@@ -37,15 +63,6 @@ def test_job_of_a_deferred_task_is_stopped_even_if_stitch_is_slow(airflow, stitc
     run.mark("failed")
 
     source.wait_until_stopped(source.jobs[0])
-
-
-def test_task_without_stop_on_kill_leaves_its_job_running(airflow, source, where):
-    run = source.run_until_waiting(f"left_running_{where}")
-    run.mark("failed")
-
-    assert run.wait_until_finished() == "failed"
-    run.wait_until_released()
-    assert not source.jobs[0].stopped
 
 
 def test_job_is_stopped_if_task_is_marked_during_its_start(airflow, stitch, source):

@@ -1,1 +1,1 @@
-"""What a person sees: Airflow's pages in a real browser. `make test-ui` runs these tests."""
+"""Test Airflow's pages in a real browser (`make test-ui`)."""

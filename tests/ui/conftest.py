@@ -1,4 +1,4 @@
-"""One local Stitch, one Airflow with one example DAG, and one browser for all tests of this folder."""
+"""Share one local Stitch, one Airflow with an example DAG, and one browser between all tests here."""
 
 from __future__ import annotations
 
@@ -20,34 +20,38 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 EXAMPLE = "stitch_then_transform"
-PICTURES = ROOT / "docs" / "images"
+SCREENSHOTS_FOLDER = ROOT / "docs" / "images"
 
-#: Debian's package and what other systems call it.
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+#: Names of the executable: in Debian, then elsewhere.
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
-#: Seconds that a wait may take before the test fails, on however busy a machine.
-PATIENCE = 180.0
+#: Seconds after which a wait fails the test. Generous, because the machine may be busy.
+TIMEOUT = 180.0
 expect.set_options(timeout=60_000)
 
 
 def pytest_configure() -> None:
     if chromium() is None:
         pytest.exit(
-            "These tests need the browser Chromium. On Debian and its like: apt-get install chromium. "
-            "Or name its program in STITCH_TEST_CHROMIUM.",
+            "These tests need the browser Chromium. Install it (Debian: apt-get install chromium), "
+            "or set STITCH_TEST_CHROMIUM to its executable.",
             returncode=pytest.ExitCode.USAGE_ERROR,
         )
 
 
 def chromium() -> str | None:
-    """The path of the browser's program, or None if there is none."""
-    named = os.environ.get("STITCH_TEST_CHROMIUM")
-    return shutil.which(named) if named else next(filter(None, map(shutil.which, PROGRAMS)), None)
+    """Return the path of the browser's executable, or None if it is not installed."""
+    configured = os.environ.get("STITCH_TEST_CHROMIUM")
+    return (
+        shutil.which(configured)
+        if configured
+        else next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    )
 
 
 @pytest.fixture(scope="session")
 def stitch() -> Iterator[StitchEmulator]:
-    # As fast as in the demo: a job that is over sooner can overtake the scheduler's note that its task waits.
+    # The speed of the demo. A faster job could end before the scheduler has recorded the deferral.
     with StitchEmulator(speed=20) as stitch:
         stitch.add_source("github", streams={"commits": 412, "issues": 100, "teams": 0})
         stitch.add_source("shop_pg", streams={"orders": 37})
@@ -59,7 +63,7 @@ def stitch() -> Iterator[StitchEmulator]:
 def airflow(stitch: StitchEmulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     dags = tmp_path_factory.mktemp("dags")
     shutil.copy(ROOT / "example_dags" / f"{EXAMPLE}.py", dags)
-    deadline = Deadline(PATIENCE)
+    deadline = Deadline(TIMEOUT)
     settings = {"CORE__TEST_CONNECTION": "Enabled"}
     with (
         deadline.deferring_signals(),
@@ -72,13 +76,13 @@ def airflow(stitch: StitchEmulator, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def api(airflow: LocalAirflow) -> AirflowApi:
     api = AirflowApi(airflow.url)
-    Deadline(PATIENCE).wait_until(api.is_up, "Airflow's API server to answer")
+    Deadline(TIMEOUT).wait_until(api.is_up, "Airflow's API server to respond")
     return api
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    # The sandbox of Chromium does not work for root, and here it loads pages of this machine only.
+    # The sandbox of Chromium does not work as root. Here it only loads local pages.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=arguments)
@@ -88,19 +92,19 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, airflow: LocalAirflow, api: AirflowApi) -> Iterator[Page]:
-    """A page of a browser that has seen nothing yet; `goto("/connections")` goes to one of Airflow's."""
+    """A page in a new browser context. `goto("/connections")` opens a page of Airflow."""
     context = browser.new_context(base_url=airflow.url, viewport={"width": 1100, "height": 860})
-    context.set_default_timeout(PATIENCE * 1000)
+    context.set_default_timeout(TIMEOUT * 1000)
     yield context.new_page()
     context.close()
 
 
 @pytest.fixture
-def picture(page: Page) -> Callable[[str], None]:
-    """Takes a picture for the documentation."""
-    PICTURES.mkdir(exist_ok=True)
+def screenshot(page: Page) -> Callable[[str], None]:
+    """A function that takes a screenshot for the documentation."""
+    SCREENSHOTS_FOLDER.mkdir(exist_ok=True)
 
     def take(name: str) -> None:
-        page.screenshot(path=Path(PICTURES) / f"{name}.png", animations="disabled")
+        page.screenshot(path=Path(SCREENSHOTS_FOLDER) / f"{name}.png", animations="disabled")
 
     return take

@@ -26,25 +26,25 @@ def form(page: Page) -> Locator:
     return form
 
 
-def test_it_has_our_fields_and_labels_and_no_others(form: Locator, page: Page, picture) -> None:
+def test_form_shows_exactly_our_fields_and_labels(form: Locator, page: Page, screenshot) -> None:
     form.get_by_label("Connection ID").fill("stitch_default")
-    picture("connection")
+    screenshot("connection")
     standard = _labels(form)
 
     form.get_by_role("button", name="Extra Fields", exact=True).click()
     expect(form.locator("#element_partner_id")).to_be_visible()
-    expect(form.get_by_label("API access token")).to_be_hidden()  # one section folds as another unfolds
+    expect(form.get_by_label("API access token")).to_be_hidden()  # opening one section closes the other
 
-    always = ["Connection ID", "Connection Type"]
+    common = ["Connection ID", "Connection Type"]
     assert standard == [
-        *always,
+        *common,
         "Description",
         "API base URL (optional)",
         "Client ID (optional)",
         "API access token",
     ]
     assert _labels(form) == [
-        *always,
+        *common,
         "Partner ID",
         "Partner secret",
         "Request timeout (s)",
@@ -63,8 +63,8 @@ def test_secrets_are_masked(form: Locator) -> None:
         expect(form.locator(f"#element_{name}")).to_have_attribute("type", "password")
 
 
-def test_what_airflow_shows_whatever_a_provider_hides(form: Locator) -> None:
-    """The documentation says so: connection.md."""
+def test_airflow_always_shows_the_extra_as_json(form: Locator) -> None:
+    """The page connection.md documents this."""
     expect(form.get_by_role("button", name="Extra Fields JSON")).to_be_visible()
 
 
@@ -72,7 +72,7 @@ UNREACHABLE = "http://127.0.0.1:9"
 
 
 @pytest.mark.parametrize(
-    ("token", "host", "title", "said"),
+    ("token", "host", "title", "message"),
     [
         pytest.param(
             None,
@@ -87,32 +87,40 @@ UNREACHABLE = "http://127.0.0.1:9"
             None,
             "Test Connection Failed",
             "begins with oc_, so it is a partner credential",
-            id="a partner's credential",
+            id="a partner credential",
         ),
         pytest.param(None, UNREACHABLE, "Test Connection Failed", UNREACHABLE, id="an unreachable host"),
     ],
 )
-def test_the_test_button_says(
-    token, host, title, said, form: Locator, page: Page, stitch: StitchEmulator, api: AirflowApi, picture
+def test_test_button_shows_the_result(
+    token,
+    host,
+    title,
+    message,
+    form: Locator,
+    page: Page,
+    stitch: StitchEmulator,
+    api: AirflowApi,
+    screenshot,
 ) -> None:
     name = _add(form, host or stitch.url, token or stitch.access_token)
-    api.set_port(name, 443)  # see test_airflow_tests_no_connection_without_a_port
+    api.set_port(name, 443)  # see test_airflow_cannot_test_a_connection_without_a_port
     page.reload()
 
-    answer = _test(page, name)
+    result = _test(page, name)
 
-    expect(answer).to_contain_text(title)
-    expect(answer).to_contain_text(said)
+    expect(result).to_contain_text(title)
+    expect(result).to_contain_text(message)
     if token is None and host is None:
-        picture("connection_test")
+        screenshot("connection_test")
 
 
-def test_airflow_tests_no_connection_without_a_port(
+def test_airflow_cannot_test_a_connection_without_a_port(
     form: Locator, page: Page, stitch: StitchEmulator
 ) -> None:
-    """Airflow 3.3.1 and 3.3.2 send port 0 for none, and take that for another host: connection.md says so.
+    """Airflow 3.3.1 and 3.3.2 send port 0 for a missing port, and then see another host (see connection.md).
 
-    When this fails, Airflow is mended: `set_port` and the remark in the documentation can go.
+    If this test fails, Airflow has fixed that: remove `set_port` and the note in the documentation.
     """
     name = _add(form, stitch.url, stitch.access_token)
 
@@ -120,7 +128,7 @@ def test_airflow_tests_no_connection_without_a_port(
 
 
 def _add(form: Locator, host: str, token: str) -> str:
-    """Save the form; return the id of the connection."""
+    """Fill in and save the form. Return the id of the connection."""
     name = f"stitch_{next(_numbers)}"
     form.get_by_label("Connection ID").fill(name)
     form.get_by_label("API base URL (optional)").fill(host)
@@ -131,7 +139,7 @@ def _add(form: Locator, host: str, token: str) -> str:
 
 
 def _test(page: Page, name: str) -> Locator:
-    """Press the Test button of a connection; return what Airflow then shows."""
+    """Press the Test button of a connection. Return the result that Airflow shows."""
     row = page.get_by_role("row").filter(has_text=name)
     row.get_by_role("button", name="Test Connection").click()
     return page.get_by_role("status").filter(has_text="Test Connection")

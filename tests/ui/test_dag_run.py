@@ -1,4 +1,4 @@
-"""An example DAG in Airflow's pages, and the way from there to Stitch's."""
+"""An example DAG in Airflow's pages, and the link from a task to Stitch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from local_airflow.processes import last_lines
 from local_airflow.waiting import Deadline
 
-from .conftest import EXAMPLE, PATIENCE
+from .conftest import EXAMPLE, TIMEOUT
 
 if TYPE_CHECKING:
     from local_airflow.processes import LocalAirflow
@@ -21,15 +21,15 @@ logger = logging.getLogger(__name__)
 STITCH_PAGE = "https://app.stitchdata.com/client/104857/pipeline/v2/sources/310442/summary"
 
 
-def test_the_button_of_a_task_leads_to_its_source(
-    page: Page, airflow: LocalAirflow, api: AirflowApi, picture
+def test_button_of_a_task_opens_its_source_in_stitch(
+    page: Page, airflow: LocalAirflow, api: AirflowApi, screenshot
 ) -> None:
-    run_id = _run_to_its_end(airflow, api)
+    run_id = _wait_until_run_finished(airflow, api)
     page.goto(f"/dags/{EXAMPLE}/runs/{run_id}/tasks/replicate/details")
     button = page.get_by_role("link", name="Source in Stitch")
     expect(button).to_be_visible()
-    picture("task")
-    # Stitch itself can't be reached from a test.
+    screenshot("task")
+    # Tests cannot access Stitch itself.
     page.context.route("https://app.stitchdata.com/**", lambda route: route.fulfill(body="Stitch's page"))
     with page.context.expect_page() as opened:
         button.click()
@@ -37,20 +37,20 @@ def test_the_button_of_a_task_leads_to_its_source(
     assert opened.value.url == STITCH_PAGE
 
 
-def _run_to_its_end(airflow: LocalAirflow, api: AirflowApi) -> str:
-    """Wait for the run that the DAG's schedule begins as soon as Airflow knows the DAG."""
-    deadline = Deadline(PATIENCE)
-    deadline.wait_until(lambda: api.has_dag(EXAMPLE), f"Airflow to read the DAG {EXAMPLE}")
+def _wait_until_run_finished(airflow: LocalAirflow, api: AirflowApi) -> str:
+    """Wait for the run that Airflow schedules when it has parsed the DAG. Return its id."""
+    deadline = Deadline(TIMEOUT)
+    deadline.wait_until(lambda: api.has_dag(EXAMPLE), f"Airflow to parse the DAG {EXAMPLE}")
     deadline.wait_until(lambda: bool(api.runs(EXAMPLE)), "its run")
     (run_id,) = api.runs(EXAMPLE)
     states: dict[str, str | None] = {}
 
-    def is_over() -> bool:
+    def is_finished() -> bool:
         states.update(api.states_of_tasks(EXAMPLE, run_id))
         return not {None, "scheduled", "queued", "running", "deferred"} & set(states.values())
 
     try:
-        deadline.wait_until(is_over, "the end of its run")
+        deadline.wait_until(is_finished, "the end of its run")
     finally:
         for log in sorted(airflow.logs_folder.rglob(f"dag_id={EXAMPLE}/**/*.log")):
             logger.warning("%s ends with\n%s", log, "\n".join(last_lines(log, 5)))

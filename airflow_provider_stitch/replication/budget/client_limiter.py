@@ -32,7 +32,7 @@ _is_acquired: ContextVar[bool] = ContextVar("_is_acquired", default=False)
 
 
 def run_with_acquired_request(call: Callable[[], T]) -> T:
-    """Run a call whose status request has been acquired already, so that no limiter acquires it again."""
+    """Run a call after its status request was acquired, so that no limiter acquires it again."""
     token = _is_acquired.set(True)
     try:
         return call()
@@ -44,9 +44,9 @@ class ClientLimiter:
     """Acquires each status request of a client from the account's budget, and waits until one is free.
 
     :param client: the client; its account and limit determine the budget.
-    :param folder: the folder in which the processes of this host share the budget.
+    :param folder: the folder of the budget file that the processes of this host share.
     :param budget: the budget to use instead of the account's.
-    :param timeout: seconds for which a call waits for a free request; 0 never waits.
+    :param timeout: maximum wait of a call for a free request, in seconds; 0 never waits.
     """
 
     def __init__(

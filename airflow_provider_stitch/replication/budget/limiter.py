@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["DEFAULT_LIMIT", "WINDOW", "RequestBudget", "SharedRequestBudget", "Window", "account_budget"]
-
 T = TypeVar("T")
 
 STORE_RETRY_INTERVAL = 60.0
@@ -168,8 +166,8 @@ class SharedRequestBudget(RequestBudget):
         self._has_warned = True
         base_url, client_id = self._account
         _log.warning(
-            "Cannot use the file in which this host's processes share the request budget of Stitch account "
-            "%s (%s): %s (%s). The task continues, but this process counts only its own requests until the "
+            "Cannot use the budget file that this host's processes share for Stitch account %s (%s): "
+            "%s (%s). The task continues, but this process counts only its own requests until the "
             "file can be used. With other processes, Stitch may receive more requests than it allows, and "
             "may then block the account's status requests. Make the file and its folder readable and "
             "writable for the user that runs Airflow, or divide requests_per_10_minutes among the processes.",

@@ -1,4 +1,4 @@
-"""The file in which the processes of one host count their requests together.
+"""The budget file: the common count of requests of all processes on one host.
 
 SQLite provides the locking: a transaction is atomic, and the lock of a killed process disappears with it.
 Each call opens and closes its own connection. So no connection is shared by threads or inherited by a fork,
@@ -183,7 +183,7 @@ class BudgetStore:
                 # By path, because closing a file descriptor would release SQLite's locks in other threads.
                 self.path.chmod(0o600)
             # If a process is killed, the next one rolls its journal back. Only a power failure can damage
-            # the file, and a reboot resets the count anyway. So there is no need to wait for the disk.
+            # the file, and a reboot resets the count anyway. So waiting for the disk is unnecessary.
             db.execute("PRAGMA synchronous = OFF")
             db.execute("PRAGMA journal_mode = PERSIST")  # the fastest mode if each call opens a connection
             for statement in _SCHEMA:
@@ -191,7 +191,7 @@ class BudgetStore:
             yield db
 
     def _file_version(self) -> tuple[int, int] | None:
-        """Return a value that changes if the file is replaced, or None if there is no file."""
+        """Return a value that changes if the file is replaced, or None if the file does not exist."""
         try:
             status = self.path.stat()
         except FileNotFoundError:
@@ -202,8 +202,8 @@ class BudgetStore:
         if self._file_version() != version:
             return  # another process has already replaced it
         _log.warning(
-            "Replacing the file in which this host's processes share their Stitch request budgets, because "
-            "it is damaged (%s): %s. For ten minutes, Stitch may receive more requests than it allows.",
+            "Replacing the file of this host's Stitch request budgets, because it is damaged (%s): %s. For "
+            "ten minutes, Stitch may receive more requests than it allows.",
             error,
             self.path,
         )

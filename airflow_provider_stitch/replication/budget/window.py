@@ -65,7 +65,7 @@ def _times_without_burst(
 
 
 def _burst_interval(limit: int) -> float:
-    """Return the seconds in which at most `MAX_BURST` requests may be sent."""
+    """Return the length of a period with at most `MAX_BURST` requests, in seconds."""
     return WINDOW * min(1.0, MAX_BURST / limit)
 
 

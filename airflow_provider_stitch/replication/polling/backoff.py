@@ -15,7 +15,7 @@ from airflow_provider_stitch.connect.errors import (
     UnexpectedAnswer,
 )
 from airflow_provider_stitch.connect.transport import pause_before_retry
-from airflow_provider_stitch.replication.budget.limiter import WINDOW
+from airflow_provider_stitch.replication.budget.window import WINDOW
 
 if TYPE_CHECKING:
     from airflow_provider_stitch.connect.errors import StitchError

@@ -26,7 +26,7 @@ from airflow_provider_stitch.connect.errors import (
     UnknownSource,
 )
 from airflow_provider_stitch.connect.objects import Page
-from airflow_provider_stitch.replication.budget.limiter import WINDOW
+from airflow_provider_stitch.replication.budget.window import WINDOW
 from airflow_provider_stitch.replication.polling import page_cache as listing
 from airflow_provider_stitch.replication.polling.backoff import Backoff, is_transient
 from airflow_provider_stitch.replication.polling.completion import DurationHistory

@@ -15,13 +15,12 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from airflow_provider_stitch.replication.budget.limiter import WINDOW
-from airflow_provider_stitch.replication.budget.window import MAX_BURST
+from airflow_provider_stitch.replication.budget.window import MAX_BURST, WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_provider_stitch.replication.budget.limiter import Window
+    from airflow_provider_stitch.replication.budget.window import Window
     from airflow_provider_stitch.replication.polling.completion import CompletionEstimate
 
 # Ends of the stretches, in seconds from now, in which the coming 10 minutes are looked ahead.

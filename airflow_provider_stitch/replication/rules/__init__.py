@@ -1,1 +1,1 @@
-"""When is a phase finished? Pure functions, without I/O."""
+"""The rules that determine when a phase is finished, as pure functions without I/O."""

@@ -148,7 +148,7 @@ def _is_check_name(job_name: str | None) -> bool:
 def _evaluate_structure_sync(
     goal: Goal, observations: Observations, extraction: ExtractionStatus
 ) -> Evaluation:
-    """Evaluate discovery, the first part of an extraction and, for a new source, of the connection check."""
+    """Evaluate discovery: the first part of an extraction, and of the connection check of a new source."""
     if extraction.structure_synced:
         line = f"Structure sync of source {goal.source_name} ({goal.source_id}) finished"
         return Evaluation("finished", extraction=extraction, log_lines=(line,))

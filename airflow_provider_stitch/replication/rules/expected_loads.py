@@ -1,6 +1,6 @@
-"""Determine which loads a job requires, and since when a load counts. Pure functions.
+"""Determine the loads that a job requires, from the extraction's log. Pure functions.
 
-They follow from the extraction's log. A complete log lists every stream that had rows. Otherwise the streams
+A complete log lists every stream that had rows. Otherwise the streams
 with evidence of rows are expected, and every other selected stream is possible: it may have had rows. Source
 of the rules: Stitch's extraction logs; the source code of target-stitch.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class ExpectedLoad:
     """A load that is required before the job's rows of one stream are in the warehouse.
 
-    If several streams cannot be told apart, one expected load stands for all of them.
+    One expected load can stand for several streams that Stitch does not distinguish.
     """
 
     label: str  #: the `stream_name`, or the `tap_stream_id` if another selected stream has the name too
@@ -32,8 +32,8 @@ class ExpectedLoad:
     last_batch_at: datetime  #: a load at or after this time contains the last batch
     rows: int | None = None
     must_settle: bool = False  #: a load just after `last_batch_at` may contain only earlier batches
-    settle: timedelta = timedelta(0)  #: the longest gap between two batches of the stream
-    #: If `last_batch_at` may be too late: the earliest time at which the last batch can have been sent.
+    longest_gap: timedelta = timedelta(0)  #: between two batches of the stream
+    #: The earliest possible time of the last batch, if `last_batch_at` may be too late.
     earliest_batch_at: datetime | None = None
     rows_confirmed: bool = True  #: False: the stream may have had no rows
     stream_ids: frozenset[str] = frozenset()  #: `tap_stream_id`s; empty if no stream has the logged name
@@ -102,7 +102,7 @@ def _entries(log: ExtractionLog, names: StreamNames) -> list[_Entry]:
 
 
 def _tap_rows_by_id(log: ExtractionLog, names: StreamNames) -> dict[str, int]:
-    """Return the tap's row counts by `tap_stream_id`, for the names that refer to exactly one stream."""
+    """Return the tap's row counts by `tap_stream_id`, if a name refers to exactly one stream."""
     rows_by_id: dict[str, int] = {}
     for name, rows in log.tap_rows.items():
         streams = names.find_all(name)
@@ -156,7 +156,7 @@ def _expected_load(entry: _Entry, names: StreamNames, log: ExtractionLog, job: J
         last_batch_at=last_batch_at,
         rows=logged.rows,
         must_settle=not is_single_batch,
-        settle=logged.longest_gap,
+        longest_gap=logged.longest_gap,
         earliest_batch_at=earliest_batch_at,
         rows_confirmed=logged.certain,
         stream_ids=frozenset(stream.tap_stream_id for stream in streams),
@@ -180,7 +180,7 @@ def _batch_times(logged: StreamLog, log: ExtractionLog, job: JobTimes) -> tuple[
 def _possible_loads(
     streams: Sequence[Stream], names: StreamNames, covered: set[str], job: JobTimes
 ) -> Iterator[ExpectedLoad]:
-    """Yield a load for each selected stream without evidence: it may have had batches at any time of the job."""
+    """Yield a load for each selected stream without evidence, dated from the start to the end of the job."""
     for stream in streams:
         if stream.selected and stream.tap_stream_id not in covered:
             yield ExpectedLoad(
@@ -198,7 +198,7 @@ def _possible_loads(
 def _shared_names(
     load_names: tuple[str, ...], streams: tuple[Stream, ...], names: StreamNames
 ) -> dict[str, int]:
-    """Return the number of streams per load name, for the names that further streams have too."""
+    """Return the number of streams per load name, except names that only these streams have."""
     counts = {name: names.count_by_load_name(name) for name in load_names}
     return {name: count for name, count in counts.items() if count > len(streams)}
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 State = Literal["running", "finished", "failed"]
 
-# Stitch does not document how soon after its end a job's log is available, so a missing log is requested
-# again. It is given up after this number of attempts and this time.
+# Stitch does not document how soon after the end of a job its log is available. So a missing log is requested
+# again, until both this number of attempts and this time have been reached.
 LOG_ATTEMPTS = 3
 LOG_TIMEOUT = timedelta(minutes=5)
 
@@ -62,7 +62,7 @@ def evaluate_extraction(goal: Goal, observations: Observations) -> ExtractionSta
     if listed is not None:
         if matches_goal(goal, listed):
             return _evaluate_listed(goal, listed, observations)
-        if goal.job_name is not None and _started_later(listed, goal):
+        if goal.job_name is not None and _is_later_job(listed, goal):
             return _evaluate_superseded(goal, goal.job_name, listed, observations)
         if goal.running_at is not None and _started_after(listed, goal.running_at):
             return _superseded_before_identified(goal, goal.running_at, listed)
@@ -79,7 +79,7 @@ def matches_goal(goal: Goal, listed: Extraction) -> bool:
     # A job that is listed as running proves nothing, because the page may be older than `running_at`.
     if goal.running_at is None or ended_at is None:
         return False
-    # Stitch truncates times to seconds, and a short job often ends in the second in which it is seen running.
+    # Stitch truncates times to seconds, and a short job is often seen running in the second of its end.
     seen_at = whole_seconds(goal.running_at)
     return ended_at >= seen_at and (started_at is None or whole_seconds(started_at) <= seen_at)
 
@@ -101,13 +101,13 @@ def is_log_final(log: ExtractionLog | None) -> bool:
 
 
 def is_log_unavailable(observations: Observations) -> bool:
-    """Return whether the log was missing so often, and for so long, that the rules do without it."""
+    """Return whether enough requests for the log have failed for the rules to do without it."""
     missing_at = observations.log_missing_at
     return len(missing_at) >= LOG_ATTEMPTS and missing_at[-1] - missing_at[0] >= LOG_TIMEOUT
 
 
-def _started_later(listed: Extraction, goal: Goal) -> bool:
-    """Return whether the listed job started after the goal's. If not, the goal's job is still running."""
+def _is_later_job(listed: Extraction, goal: Goal) -> bool:
+    """Return whether the listed job started after the goal's job. If so, the goal's job has ended."""
     theirs, ours = exact_start_time(listed), goal.started_at
     if theirs is None or ours is None:
         return False
@@ -215,12 +215,11 @@ def _failure(goal: Goal, job_name: str, cause: PhaseExit | None, log: Extraction
     part = cause.phase.lower() if cause else "job"
     if cause is None:
         kind = JobTerminated
-        reason = (
-            "it ended without an exit status of each phase, so it was terminated, by a user or after 24 hours"
-        )
+        reason = "the job ended with a missing exit status, so it was terminated by a user or after 24 hours"
     else:
         kind = StructureSyncFailed if part == "discovery" else ExtractionFailed
-        reason = f"the {part} ended with exit status {cause.code}"
+        subject = part if part == "discovery" else f"the {part}"
+        reason = f"{subject} ended with exit status {cause.code}"
         reason += f": {_shorten(cause.message)}" if cause.message else ""
     phase = "Structure sync" if kind is StructureSyncFailed else "Extraction"
     return kind(

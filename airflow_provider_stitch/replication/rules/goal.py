@@ -43,7 +43,7 @@ class Goal:
     running_at: datetime | None = None
     job_started_at: datetime | None = None  #: start time of the named job, if its name contains none
     streams: tuple[str, ...] | None = None  #: `stream_name`s to wait for; None: every stream with rows
-    load_settle: float = DEFAULT_LOAD_SETTLE  #: seconds for which a stream's last load must not change
+    load_settle: float = DEFAULT_LOAD_SETTLE  #: seconds without a change of a stream's last load
     #: Seconds after the source's last load until a stream without a load is assumed to have had no rows.
     quiet_period: float = DEFAULT_QUIET_PERIOD
 
@@ -73,7 +73,7 @@ class Goal:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the goal as JSON values, without None, for a trigger's arguments. It contains no secret."""
+        """Return the goal as JSON values without None, to be stored with a trigger. It contains no secret."""
         fields = {name: value for name, value in asdict(self).items() if value is not None}
         for name in _TIME_FIELDS & fields.keys():
             fields[name] = fields[name].isoformat()

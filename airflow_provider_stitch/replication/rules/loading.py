@@ -39,7 +39,7 @@ class LoadRules(NamedTuple):
     """The periods that a user can choose."""
 
     load_settle: timedelta  #: how long a load that must settle may not change; zero turns settling off
-    quiet_period: timedelta  #: time after the source's last load until a possible stream had no rows
+    quiet_period: timedelta  #: time after the source's last load until a stream is assumed to have no rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def may_overlap_previous_job(observations: Observations, started_at: datetime) -
     """Return whether rows of the previous job may still be pending when this job sends its own."""
     polled_at, ended_at = observations.previous_job_polled_at, observations.previous_job_ended_at
     if polled_at is None or polled_at < whole_seconds(started_at):
-        return True  # no poll showed the end of the previous job, or another job may have run since that poll
+        return True  # no poll showed the end of the previous job, or another job may have run since
     return ended_at is not None and started_at - ended_at < MAX_LOAD_LAG
 
 
@@ -78,7 +78,7 @@ def settle_period(expected: ExpectedLoad, rules: LoadRules) -> timedelta:
     """
     if not rules.load_settle:
         return rules.load_settle
-    return max(rules.load_settle, min(expected.settle + rules.load_settle / 2, MAX_SETTLE))
+    return max(rules.load_settle, min(expected.longest_gap + rules.load_settle / 2, MAX_SETTLE))
 
 
 def has_stale_error(history: LoadErrorHistory) -> bool:
@@ -123,7 +123,7 @@ def evaluate_loads(
 
 
 class _Poll(NamedTuple):
-    """The last poll of the loads, with which each expected load is compared."""
+    """The last poll of the loads, which each expected load is compared with."""
 
     observations: Observations
     at: datetime
@@ -133,7 +133,7 @@ class _Poll(NamedTuple):
 
 
 def _is_quiet(observations: Observations, rules: LoadRules, job: JobTimes) -> bool:
-    records = (record for same_name in (observations.loads or {}).values() for record in same_name)
+    records = (record for records in (observations.loads or {}).values() for record in records)
     loaded_at = [record.last_batch_loaded_at for record in records]
     latest = max([job.ended_at, *(time for time in loaded_at if time is not None)])
     return observations.loads_at is not None and observations.loads_at - latest >= rules.quiet_period
@@ -200,9 +200,9 @@ def _error_status(
 class _Records:
     """The listed loads, each matched to one expected load while there are enough of them.
 
-    The loads of two streams that share a name in two schemas cannot be told apart. Both are loaded once the
-    latest load has passed the latest batch, and the second-latest load the second-latest batch. So the loads
-    are matched in that order.
+    Stitch does not distinguish the loads of two streams that share a name in two schemas. Both are loaded
+    once the latest load has passed the latest batch, and the second-latest load the second-latest batch. So
+    the loads are matched in that order.
     """
 
     def __init__(self, observations: Observations) -> None:
@@ -212,7 +212,7 @@ class _Records:
         self._unclaimed: dict[str, list[str]] | None = None
 
     def match(self, expected: ExpectedLoad) -> _Match:
-        """Return the latest record of an expected load's names that is not matched to another one."""
+        """Return the latest unmatched record under one of an expected load's names."""
         listed_names = [name for name in expected.load_names if name in self._loads]
         names = listed_names or self._similar_names(expected)
         records = sorted((record for name in names for record in self._loads[name]), key=_latest_load_first)

@@ -135,16 +135,18 @@ def _warnings_about_log(
     return tuple(warnings)
 
 
-_NO_LOAD = "Found no load of {}. Assuming that there were no rows."
+_NO_LOAD = "Found no load of {}; assuming that there were no new rows."
 
 _BEFORE_LAST_BATCH = (
     "The extraction's log does not show exactly when the last rows of {} were sent. The last load is older "
     "than the log line about them, and there was none since. Assuming that it contained all rows."
 )
 
-_DOUBTFUL_ERROR = "In a load error that may be older than this job; polling again: {}"
+_DOUBTFUL_ERROR = "These streams are in a load error that may be older than this job; polling again: {}"
 
-_OTHER_ERROR = "In a load error, so rows of earlier jobs are missing; not waiting for these streams: {}"
+_OTHER_ERROR = (
+    "These streams are in a load error, so rows of earlier jobs are missing; not waiting for them: {}"
+)
 
 
 def _warnings_about_loads(observations: Observations, statuses: Sequence[LoadStatus]) -> tuple[str, ...]:

@@ -38,12 +38,12 @@ class Observations:
     loads: Mapping[str, tuple[Load, ...]] | None = None  #: by stream name; several loads can share a name
     loads_at: datetime | None = None  #: the last poll of the loads
     load_errors: Mapping[str, LoadErrorHistory] = field(default_factory=dict)  #: by stream name
-    recovered: frozenset[str] = frozenset()  #: names of streams whose load was in error in an earlier poll
+    recovered: frozenset[str] = frozenset()  #: stream names with an error that has cleared since
     check: ConnectionCheck | None = None
-    #: The last poll that listed another job, or none, before the goal's job was listed. None if there was no
-    #: such poll, or the other job was still running.
+    #: The last poll before the goal's job was listed. None if there has been no such poll, or if it listed
+    #: another job as running.
     previous_job_polled_at: datetime | None = None
-    previous_job_ended_at: datetime | None = None  #: when that other job ended
+    previous_job_ended_at: datetime | None = None  #: when the job ended that this poll listed
     needs_baseline: bool = True  #: poll the loads before the job ends, to recognize old errors later
 
     def with_extraction(self, listed: Extraction | None, at: datetime, *, is_ours: bool) -> Observations:

@@ -8,6 +8,7 @@ from airflow_provider_stitch.connect.errors import CannotFinish, DeletedSource, 
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from airflow_provider_stitch.connect.objects import Destination, Source
 
@@ -32,16 +33,15 @@ def schedule_blocker(source: Source, destinations: Sequence[Destination]) -> Sti
     if source.paused_at is not None:
         return _cannot_finish(
             source,
-            f"a user paused it at {source.paused_at:%Y-%m-%d %H:%M} UTC, so Stitch starts no job of it",
+            f"a user paused it at {_to_minute(source.paused_at)}, so Stitch starts no job of it",
             "Unpause the source, or start its jobs with StitchRunReplicationJobOperator.",
         )
     if source.system_paused_at is not None:
         return _cannot_finish(
             source,
-            f"Stitch paused it at {source.system_paused_at:%Y-%m-%d %H:%M} UTC and starts no job of it (the "
-            "trial ended, the source had no rows for 40 days, its destination was deleted, or the plan "
-            "changed)",
-            "Fix the cause, then unpause the source in the Stitch app.",
+            f"Stitch paused it at {_to_minute(source.system_paused_at)}, so Stitch starts no job of it",
+            "Possible causes: the trial ended, the source had no rows for 40 days, its destination was "
+            "deleted, or the plan changed. Fix the cause, then unpause the source in the Stitch app.",
         )
     return start_blocker(source, destinations)
 
@@ -51,11 +51,19 @@ def load_blocker(source: Source, destinations: Sequence[Destination]) -> StitchE
     return source_blocker(source) or _destination_blocker(source, destinations)
 
 
+def check_blocker(source: Source) -> StitchError | None:
+    """Return why no connection check of this source can start, or None.
+
+    Stitch starts the check as soon as the source reaches the step `discover_schema`.
+    """
+    return source_blocker(source) or _incomplete_setup_blocker(source)
+
+
 def source_blocker(source: Source) -> StitchError | None:
     """Return why no job or connection check of this source can finish, or None."""
     if source.deleted_at is not None:
         return DeletedSource(
-            f"Source {source.label} was deleted at {source.deleted_at:%Y-%m-%d %H:%M} UTC. "
+            f"Source {source.label} was deleted at {_to_minute(source.deleted_at)}. "
             "Set the task's source to another one, or remove the task.",
             source_id=source.id,
         )
@@ -66,6 +74,21 @@ def source_blocker(source: Source) -> StitchError | None:
             "Remove this task, or set its source to another one.",
         )
     return None
+
+
+def _incomplete_setup_blocker(source: Source) -> StitchError | None:
+    card = source.report_card
+    missing = {} if card is None else card.missing_by_step
+    if source.current_step not in ("form", "oauth", "profile") or not missing:
+        return None
+    steps = "; ".join(f"step {step}: {', '.join(names)}" for step, names in missing.items())
+    return CannotFinish(
+        f"Stitch can't check the connection of source {source.label}, because it is not fully configured "
+        f"(its next step is {source.current_step!r}). Missing properties: {steps}. Add them to the "
+        "properties or credentials of the task that creates the source, or in Stitch. Then run this task "
+        "again.",
+        source_id=source.id,
+    )
 
 
 def _setup_blocker(source: Source) -> StitchError | None:
@@ -87,3 +110,7 @@ def _destination_blocker(source: Source, destinations: Sequence[Destination]) ->
 
 def _cannot_finish(source: Source, reason: str, advice: str) -> CannotFinish:
     return CannotFinish(f"Source {source.label} can't replicate: {reason}. {advice}", source_id=source.id)
+
+
+def _to_minute(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC"

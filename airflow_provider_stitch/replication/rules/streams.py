@@ -59,7 +59,7 @@ class StreamNames:
         return stream.tap_stream_id if self.has_namesake(stream) else stream.stream_name
 
     def find(self, name: str) -> tuple[Stream, ...]:
-        """Return the stream to which a user's name refers; several streams if the name is ambiguous.
+        """Return the stream that a user's name refers to; several streams if the name is ambiguous.
 
         Selected streams are searched first, because only they have rows: by `stream_name`, then by
         `tap_stream_id`, then by a name that is prefixed with the schema or database.
@@ -71,9 +71,9 @@ class StreamNames:
         return ()
 
     def find_all(self, name: str) -> tuple[Stream, ...]:
-        """Return every selected stream whose rows a log may show under a name, in any form.
+        """Return every selected stream that a log may call by a name, in any form.
 
-        If there is none, return the streams of that name that are not, or no longer, selected.
+        If no selected stream has the name, return the deselected ones.
         """
         for selected in (True, False):
             matches = (self._index(form, selected=selected).get(name, []) for form in range(len(_NAME_FORMS)))
@@ -82,7 +82,7 @@ class StreamNames:
         return ()
 
     def count_by_load_name(self, name: str) -> int:
-        """Return the number of streams, selected now or before, whose load may have a name."""
+        """Return the number of streams, selected now or before, that may have loads of this name."""
         if self._load_name_counts is None:
             ever_selected = (stream for stream in self._streams if stream.selected is not None)
             self._load_name_counts = Counter(name for stream in ever_selected for name in load_names(stream))
@@ -124,7 +124,7 @@ def select_streams(streams: Sequence[Stream], names: Sequence[str]) -> tuple[Str
     """
     if not names:
         raise UnknownStream(
-            "streams is empty, so there is nothing to wait for. Omit it to wait for all streams."
+            "streams is empty, so there is nothing to wait for. Omit it to wait for all streams with rows."
         )
     index = StreamNames(streams)
     by_id = {stream.tap_stream_id: stream for stream in reversed(streams)}

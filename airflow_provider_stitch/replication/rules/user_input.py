@@ -1,4 +1,4 @@
-"""Parse the arguments with which a sensor's user identifies a job."""
+"""Parse the arguments that identify a sensor's job."""
 
 from __future__ import annotations
 

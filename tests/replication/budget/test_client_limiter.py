@@ -1,4 +1,4 @@
-"""A client in a user's own code acquires its status requests from the shared budget."""
+"""Tests of the limiter of a client in a user's own code."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from airflow_provider_stitch.connect.errors import (
     StitchConfigurationError,
 )
 from airflow_provider_stitch.replication.budget.client_limiter import ClientLimiter
-from airflow_provider_stitch.replication.budget.limiter import WINDOW, RequestBudget
+from airflow_provider_stitch.replication.budget.limiter import RequestBudget
+from airflow_provider_stitch.replication.budget.window import WINDOW
 from airflow_provider_stitch.replication.polling.caller import AccountSession
 from tests.support.budget_worker import Time
 
 
 class Sleeper(Time):
-    """A clock that only sleeping moves."""
+    """A clock that only `sleep` advances."""
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -36,7 +37,7 @@ def budget(time):
 
 
 @pytest.fixture
-def gate(waiter, time, budget):
+def client(waiter, time, budget):
     waiter.client.request_budget = ClientLimiter(
         waiter.client, budget=budget, sleep=time.sleep, monotonic=time
     )
@@ -44,34 +45,34 @@ def gate(waiter, time, budget):
 
 
 def used(budget: RequestBudget) -> int:
-    return sum(available_in > 0 for available_in in budget.window().available_in)
+    return sum(wait > 0 for wait in budget.window().available_in)
 
 
-def test_client_acquires_each_extraction_page_load_page_and_log(stitch, gate, budget):
-    gate.list_extractions()
-    gate.list_loads()
+def test_client_acquires_each_extraction_page_load_page_and_log(stitch, client, budget):
+    client.list_extractions()
+    client.list_loads()
     with pytest.raises(ExtractionLogNotFound):
-        gate.get_extraction_log("104857.1.sync.00000000-0000-1000-8000-000000000000")
+        client.get_extraction_log("104857.1.sync.00000000-0000-1000-8000-000000000000")
 
     assert used(budget) == 3
     assert len(stitch.limited_requests) == 3
 
 
-def test_client_acquires_nothing_for_other_requests(stitch, gate, budget):
+def test_client_acquires_no_other_requests(stitch, client, budget):
     source_id = stitch.add_source("github", streams={"commits": 1})
-    gate.list_sources()
-    gate.list_streams(source_id)
-    gate.start_replication_job(source_id)
+    client.list_sources()
+    client.list_streams(source_id)
+    client.start_replication_job(source_id)
 
     assert used(budget) == 0
 
 
-def test_call_waits_for_a_free_request_and_logs_it_once(gate, time, budget, caplog):
+def test_call_waits_for_a_free_request_and_logs_it_once(client, time, budget, caplog):
     caplog.set_level(logging.INFO)
     for _ in range(3):
-        gate.list_loads()
+        client.list_loads()
 
-    gate.list_loads()
+    client.list_loads()
 
     assert time.now == WINDOW
     lines = [each.getMessage() for each in caplog.records if "Waiting for a free" in each.getMessage()]
@@ -80,7 +81,7 @@ def test_call_waits_for_a_free_request_and_logs_it_once(gate, time, budget, capl
     assert "600 s" in lines[0]
 
 
-def test_call_that_waits_too_long_raises_with_the_seconds_until_the_next_request(waiter, time, budget):
+def test_call_that_would_wait_too_long_raises_rate_limited(waiter, time, budget):
     client = waiter.client
     client.request_budget = ClientLimiter(client, budget=budget, timeout=60, sleep=time.sleep, monotonic=time)
     for _ in range(3):
@@ -95,41 +96,41 @@ def test_call_that_waits_too_long_raises_with_the_seconds_until_the_next_request
     assert time.now == 100
 
 
-def test_many_calls_stay_within_the_limit(stitch, gate, time):
+def test_many_calls_stay_within_the_limit(stitch, client, time):
     for _ in range(12):
-        gate.list_extractions()
+        client.list_extractions()
 
     assert len(stitch.limited_requests) == 12
     assert time.now == 3 * WINDOW
 
 
-def test_a_429_holds_back_all_who_share_the_budget(stitch, gate, budget):
+def test_rejection_with_429_blocks_the_budget(stitch, client, budget):
     stitch.fail("GET", "/loads", status=429, headers={"Retry-After": "90"})
 
     with pytest.raises(RateLimited):
-        gate.list_loads()
+        client.list_loads()
 
     assert budget.acquire() == 90
 
 
-def test_each_try_of_a_repeated_call_is_acquired(stitch, gate, budget):
+def test_each_attempt_of_a_retried_call_is_acquired(stitch, client, budget):
     stitch.fail("GET", "/loads", status=500, times=1)
 
-    gate._transport._sleep = lambda _: None
-    gate.with_retries(60).list_loads()
+    client._transport._sleep = lambda _: None
+    client.with_retries(60).list_loads()
 
     assert used(budget) == 2
 
 
-def test_request_of_a_waiting_task_is_acquired_once(gate, time, budget):
-    """Operators wait with the hook's client, but acquire in their event loop."""
-    reader = AccountSession(gate, budget=budget)
+def test_request_of_a_waiting_task_is_acquired_once(client, time, budget):
+    """Operators wait with the hook's client, but acquire requests in their event loop."""
+    reader = AccountSession(client, budget=budget)
 
-    asyncio.run(reader.try_within_limit(gate.list_loads))
+    asyncio.run(reader.try_within_limit(client.list_loads))
 
     assert used(budget) == 1
 
 
-def test_timeout_that_is_no_number_of_seconds_is_refused(waiter):
+def test_negative_timeout_is_rejected(waiter):
     with pytest.raises(StitchConfigurationError, match="budget_timeout"):
         ClientLimiter(waiter.client, timeout=-1)

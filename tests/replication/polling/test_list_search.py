@@ -88,7 +88,7 @@ def test_search_ends_if_a_source_without_streams_fills_pages(order, refusal):
     assert len(reads) <= pages
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(
     order=st.sampled_from(["stream_name", "stream_id", "none"]),
     living=st.integers(1, 60),

@@ -11,17 +11,17 @@ import pytest
 from airflow_provider_stitch.connect.errors import StitchUnavailable
 from airflow_provider_stitch.replication.polling.log_throttle import HEARTBEAT_LOG, PROGRESS_LOG
 from airflow_provider_stitch.replication.waiter import HEARTBEAT_INTERVAL, Waiter
-from tests.replication import sizes
+from benchmarks.scale.account import TimedJobs, VirtualAccount, extraction_goal
 
 LONG = 1800.0
-MANY = 150
+MANY = 60
 MAX_BURST = 20
 
 
 @pytest.mark.parametrize("poll_interval", [None, 60.0], ids=["planned", "at an interval"])
 def test_of_many_who_begin_to_wait_at_once_one_a_second_says_that_it_still_does(poll_interval):
     never = float("inf")
-    account = sizes.Account(sizes.Jobs(dict.fromkeys(range(310_000, 310_000 + MANY), never)))
+    account = VirtualAccount(TimedJobs(dict.fromkeys(range(310_000, 310_000 + MANY), never)))
     account.client.now = account.loop.time
     said: list[tuple[float, int]] = []
 
@@ -30,8 +30,8 @@ def test_of_many_who_begin_to_wait_at_once_one_a_second_says_that_it_still_does(
             if line.startswith("Still waiting"):
                 said.append((account.loop.time(), source_id))
 
-        reader = account.reader(deadline=account.clock.time() + LONG)
-        await Waiter(reader, sizes.goal_of(source_id), poll_interval=poll_interval, tell=tell).wait()
+        reader = account.session(deadline=account.clock.time() + LONG)
+        await Waiter(reader, extraction_goal(source_id), poll_interval=poll_interval, tell=tell).wait()
 
     async def story() -> None:
         await asyncio.gather(*map(wait, account.client.ends))
@@ -53,7 +53,7 @@ class Said:
 
     def __init__(self) -> None:
         jobs = dict.fromkeys(range(310_000, 310_000 + MANY), 100.0)
-        self.account = sizes.Account(sizes.Jobs(jobs))
+        self.account = VirtualAccount(TimedJobs(jobs))
         self.account.client.now = self.account.loop.time
         self.times: dict[int, list[float]] = {}
 
@@ -68,9 +68,9 @@ class Said:
             if not line.startswith("Waiting"):
                 self.times.setdefault(source_id, []).append(self.account.loop.time())
 
-        reader = self.account.reader()
+        reader = self.account.session()
         reader._warn = say
-        await Waiter(reader, sizes.goal_of(source_id), tell=say).wait()
+        await Waiter(reader, extraction_goal(source_id), tell=say).wait()
 
     def most_within(self, seconds: float) -> int:
         """How many tasks said something for the first time within so many seconds."""

@@ -1,4 +1,4 @@
-"""The verdict on an extraction, as tables of what Stitch may list."""
+"""Tests of the status of an extraction, by the job that Stitch lists and its log."""
 
 from __future__ import annotations
 
@@ -20,34 +20,45 @@ from tests.support.builders import EARLIER, LATER, OURS, at, extraction, goal, l
 
 EARLIER_JOB = extraction(EARLIER, start="05:00:02", end="05:03:00")
 LATER_JOB = extraction(LATER, start="07:00:02", end="07:03:00")
-NO_LOG = (at("06:05:00"),)
-NO_LOG_FOR_LONG = (at("06:05:00"), at("06:05:30"), at("06:10:00"))
+LOG_MISSING_ONCE = (at("06:05:00"),)
+LOG_UNAVAILABLE = (at("06:05:00"), at("06:05:30"), at("06:10:00"))
 
 
 @pytest.mark.parametrize(
     ("listed", "state"),
     [
-        pytest.param(None, "running", id="no job of a new source is listed"),
-        pytest.param(EARLIER_JOB, "running", id="an earlier job is listed as long as ours runs"),
-        pytest.param(extraction(), "finished", id="all three statuses are 0"),
-        pytest.param(extraction(end=None, statuses=(0, None, None)), "running", id="the tap still reads"),
-        pytest.param(extraction(end=None, statuses=(0, 1, None)), "running", id="the target still writes"),
-        pytest.param(extraction(statuses=(0, 1, 0)), "failed", id="the tap failed while the target is 0"),
+        pytest.param(None, "running", id="no job of the source is listed"),
+        pytest.param(EARLIER_JOB, "running", id="an earlier job is listed while ours runs"),
+        pytest.param(extraction(), "finished", id="all statuses are 0"),
+        pytest.param(
+            extraction(end=None, statuses=(0, None, None)), "running", id="the tap is still reading"
+        ),
+        pytest.param(
+            extraction(end=None, statuses=(0, 1, None)), "running", id="the target is still writing"
+        ),
+        pytest.param(extraction(statuses=(0, 1, 0)), "failed", id="the tap failed and the target did not"),
         pytest.param(extraction(statuses=(1, None, None)), "failed", id="discovery failed"),
         pytest.param(extraction(statuses=(0, 0, 1)), "failed", id="the target failed"),
-        pytest.param(extraction(statuses=(None, None, None)), "failed", id="terminated: all null, yet over"),
-        pytest.param(extraction(statuses=(0, 0, None)), "failed", id="the target's status is null, yet over"),
+        pytest.param(
+            extraction(statuses=(None, None, None)), "failed", id="terminated: ended with all statuses null"
+        ),
+        pytest.param(
+            extraction(statuses=(0, 0, None)), "failed", id="terminated: ended with a null target status"
+        ),
         pytest.param(extraction(statuses=(None, 0, 0)), "finished", id="a tap without discovery"),
         pytest.param(extraction(statuses=(None, 1, 0)), "failed", id="a tap without discovery failed"),
         pytest.param(extraction(statuses=(0, -9, 0)), "failed", id="the tap was killed"),
     ],
 )
-def test_the_listed_job_decides(listed, state):
-    assert evaluate_extraction(goal(), Observations(extraction=listed, log_missing_at=NO_LOG)).state == state
+def test_evaluate_extraction_uses_the_statuses_of_the_listed_job(listed, state):
+    assert (
+        evaluate_extraction(goal(), Observations(extraction=listed, log_missing_at=LOG_MISSING_ONCE)).state
+        == state
+    )
 
 
 @pytest.mark.parametrize(
-    ("statuses", "descriptions", "kind", "words"),
+    ("statuses", "descriptions", "kind", "phrases"),
     [
         pytest.param(
             (1, None, None),
@@ -68,14 +79,14 @@ def test_the_listed_job_decides(listed, state):
             (None, None, "400: bad schema"),
             ExtractionFailed,
             ["the target ended", "bad schema"],
-            id="the target died and the tap was stopped for it",
+            id="the target failed, so the runner stopped the tap",
         ),
         pytest.param(
             (0, -9, 1),
             (None, "Killed", "x"),
             ExtractionFailed,
             ["the tap ended", "-9"],
-            id="the tap was killed and the target failed after it",
+            id="the tap was killed, then the target failed",
         ),
         pytest.param(
             (None, None, None),
@@ -86,49 +97,51 @@ def test_the_listed_job_decides(listed, state):
         ),
     ],
 )
-def test_a_failure_says_which_part_and_why_and_what_to_do(statuses, descriptions, kind, words):
+def test_failure_names_part_reason_and_next_step(statuses, descriptions, kind, phrases):
     listed = extraction(statuses=statuses, descriptions=descriptions)
 
-    failure = evaluate_extraction(goal(), Observations(extraction=listed, log_missing_at=NO_LOG)).failure
+    failure = evaluate_extraction(
+        goal(), Observations(extraction=listed, log_missing_at=LOG_MISSING_ONCE)
+    ).failure
 
     assert type(failure) is kind
     assert failure.job_name == OURS
-    for word in [*words, "github (310442)", OURS, "run the task again"]:
-        assert word in str(failure)
+    for phrase in [*phrases, "github (310442)", OURS, "run the task again"]:
+        assert phrase in str(failure)
 
 
-def test_a_failure_first_asks_for_the_log_which_has_the_words_for_it():
-    known = Observations(extraction=extraction(statuses=(0, 1, 0), descriptions=(None, "boom", None)))
+def test_failed_extraction_needs_its_log_for_the_error_message():
+    observations = Observations(extraction=extraction(statuses=(0, 1, 0), descriptions=(None, "boom", None)))
 
-    assert evaluate(goal(), known).needs == (Need.LOG,)
+    assert evaluate(goal(), observations).needs == (Need.LOG,)
 
 
-def test_a_failure_quotes_errors_and_exit_line_of_the_log_and_no_other_line():
+def test_failure_quotes_only_errors_and_exit_line_of_the_log():
     ending = (
         "06:30:08 main INFO Exit status is: Discovery succeeded. Tap failed with code 1. Target succeeded."
     )
     failed_log = log(
         "06:30:07 tap INFO row of a customer", "06:30:08 tap CRITICAL 401 Unauthorized", ending=ending
     )
-    known = Observations(extraction=extraction(statuses=(0, 1, 0)), log=failed_log)
+    observations = Observations(extraction=extraction(statuses=(0, 1, 0)), log=failed_log)
 
-    said = str(evaluate(goal(), known).failure)
+    message = str(evaluate(goal(), observations).failure)
 
-    assert "CRITICAL 401 Unauthorized" in said
-    assert "Tap failed with code 1." in said
-    assert "customer" not in said
+    assert "CRITICAL 401 Unauthorized" in message
+    assert "Tap failed with code 1." in message
+    assert "customer" not in message
 
 
 @pytest.mark.parametrize(
-    ("known_log", "refused", "state", "kind"),
+    ("the_log", "log_missing_at", "state", "kind"),
     [
-        pytest.param(log(), (), "finished", None, id="its log says that it succeeded"),
+        pytest.param(log(), (), "finished", None, id="the log shows success"),
         pytest.param(
             log(ending="06:01:00 main INFO Exit status is: Discovery failed with code 1."),
             (),
             "failed",
             StructureSyncFailed,
-            id="its log says that discovery failed",
+            id="the log shows that discovery failed",
         ),
         pytest.param(
             log(
@@ -138,27 +151,27 @@ def test_a_failure_quotes_errors_and_exit_line_of_the_log_and_no_other_line():
             (),
             "failed",
             ExtractionFailed,
-            id="its log says that the tap failed",
+            id="the log shows that the tap failed",
         ),
-        pytest.param(None, (), "running", None, id="its log was not asked for yet"),
-        pytest.param(None, NO_LOG, "running", None, id="its log may still come"),
+        pytest.param(None, (), "running", None, id="the log was not requested yet"),
+        pytest.param(None, LOG_MISSING_ONCE, "running", None, id="the log may still become available"),
+        pytest.param(None, LOG_UNAVAILABLE, "failed", JobOutcomeUnknown, id="there is no log"),
         pytest.param(
-            None, NO_LOG_FOR_LONG, "failed", JobOutcomeUnknown, id="there is no log: an error, and no guess"
+            log(ending=None), LOG_UNAVAILABLE, "failed", JobOutcomeUnknown, id="the log is truncated"
         ),
-        pytest.param(log(ending=None), NO_LOG_FOR_LONG, "failed", JobOutcomeUnknown, id="its log is cut off"),
     ],
 )
-def test_a_job_overtaken_by_a_later_one_is_judged_by_its_log(known_log, refused, state, kind):
-    verdict = evaluate_extraction(
-        goal(), Observations(extraction=LATER_JOB, log=known_log, log_missing_at=refused)
+def test_superseded_job_is_evaluated_by_its_log(the_log, log_missing_at, state, kind):
+    status = evaluate_extraction(
+        goal(), Observations(extraction=LATER_JOB, log=the_log, log_missing_at=log_missing_at)
     )
 
-    assert verdict.state == state
-    assert verdict.failure is None if kind is None else type(verdict.failure) is kind
-    assert verdict.ended
+    assert status.state == state
+    assert status.failure is None if kind is None else type(status.failure) is kind
+    assert status.ended
 
 
-def test_a_job_whose_name_tells_no_time_is_overtaken_by_the_time_that_its_start_was_answered():
+def test_job_start_time_replaces_a_name_without_time():
     unnamed = "104857.310442.sync.7b2a8ee8-6a52-4a1e-8a6f-7b6f1d0a2c11"  # a random UUID
     ours = goal(job_name=unnamed, job_started_at=at("06:00:02"))
 
@@ -167,59 +180,60 @@ def test_a_job_whose_name_tells_no_time_is_overtaken_by_the_time_that_its_start_
 
 
 @pytest.mark.parametrize(
-    ("which", "listed", "meant"),
+    ("identified_by", "listed", "matches"),
     [
-        pytest.param({"started_after": at("06:00:00")}, extraction(), True, id="began after the instant"),
-        pytest.param({"started_after": at("06:00:02")}, extraction(), True, id="began at the instant"),
-        pytest.param({"started_after": at("06:00:03")}, extraction(), False, id="began before the instant"),
-        pytest.param({"running_at": at("06:02:00")}, extraction(), True, id="ran at the instant"),
-        pytest.param({"running_at": at("06:04:51.900")}, extraction(), True, id="ended in the very second"),
-        pytest.param({"running_at": at("06:04:52")}, extraction(), False, id="had ended before the instant"),
+        pytest.param({"started_after": at("06:00:00")}, extraction(), True, id="started after the time"),
+        pytest.param({"started_after": at("06:00:02")}, extraction(), True, id="started at the time"),
+        pytest.param({"started_after": at("06:00:03")}, extraction(), False, id="started before the time"),
+        pytest.param({"running_at": at("06:02:00")}, extraction(), True, id="was running at the time"),
+        pytest.param({"running_at": at("06:04:51.900")}, extraction(), True, id="ended in the same second"),
+        pytest.param({"running_at": at("06:04:52")}, extraction(), False, id="had ended before"),
         pytest.param(
-            {"running_at": at("06:02:00")}, extraction(end=None), False, id="was running on an older page"
+            {"running_at": at("06:02:00")},
+            extraction(end=None),
+            False,
+            id="listed as running, perhaps on an older page",
         ),
-        pytest.param({"running_at": at("06:00:02")}, extraction(), True, id="began in the very second"),
-        pytest.param({"running_at": at("06:00:01")}, extraction(), False, id="began after the instant"),
-        pytest.param(
-            {"running_at": at("05:30:00")}, extraction(), False, id="is a later job, the next to end"
-        ),
+        pytest.param({"running_at": at("06:00:02")}, extraction(), True, id="started in the same second"),
+        pytest.param({"running_at": at("06:00:01")}, extraction(), False, id="started after the time"),
+        pytest.param({"running_at": at("05:30:00")}, extraction(), False, id="a later job that ended first"),
     ],
 )
-def test_a_job_without_a_name_is_told_by_its_times(which, listed, meant):
-    verdict = evaluate_extraction(goal(**which), Observations(extraction=listed))
+def test_job_without_name_is_identified_by_its_times(identified_by, listed, matches):
+    status = evaluate_extraction(goal(**identified_by), Observations(extraction=listed))
 
-    assert (verdict.job_name == OURS) is meant
-    assert (verdict.state == "finished") is meant
-
-
-def test_a_running_job_of_unknown_name_is_lost_if_only_a_later_job_is_listed():
-    verdict = evaluate_extraction(goal(running_at=at("05:30:00")), Observations(extraction=extraction()))
-
-    assert verdict.ended
-    assert isinstance(verdict.failure, JobOutcomeUnknown)
-    for words in ("github (310442)", "2026-08-17 05:30:00", OURS, "run the task again"):
-        assert words in str(verdict.failure)
+    assert (status.job_name == OURS) is matches
+    assert (status.state == "finished") is matches
 
 
-def test_the_structure_sync_of_a_tap_without_discovery_is_finished_with_its_job():
-    known = Observations(extraction=extraction(statuses=(None, 0, 0)))
+def test_outcome_of_unnamed_job_is_unknown_once_a_later_job_is_listed():
+    status = evaluate_extraction(goal(running_at=at("05:30:00")), Observations(extraction=extraction()))
 
-    assert evaluate(goal("structure_sync"), known).state == "finished"
+    assert status.ended
+    assert isinstance(status.failure, JobOutcomeUnknown)
+    for phrase in ("github (310442)", "2026-08-17 05:30:00", OURS, "run the task again"):
+        assert phrase in str(status.failure)
+
+
+def test_structure_sync_without_discovery_finishes_with_the_job():
+    observations = Observations(extraction=extraction(statuses=(None, 0, 0)))
+
+    assert evaluate(goal("structure_sync"), observations).state == "finished"
 
 
 @pytest.mark.parametrize(
-    ("known", "state"),
+    ("observations", "state"),
     [
         pytest.param(
             Observations(extraction=extraction(end=None, statuses=(0, None, None))),
             "finished",
-            id="the rest runs",
+            id="tap and target are running",
         ),
         pytest.param(
-            Observations(extraction=extraction(statuses=(0, 1, 0))), "finished", id="the rest failed"
+            Observations(extraction=extraction(statuses=(0, 1, 0))), "finished", id="the tap failed"
         ),
         pytest.param(
-            Observations(extraction=extraction(statuses=(1, None, None)), log_missing_at=NO_LOG),
+            Observations(extraction=extraction(statuses=(1, None, None)), log_missing_at=LOG_MISSING_ONCE),
             "failed",
             id="discovery failed",
         ),
@@ -233,15 +247,15 @@ def test_the_structure_sync_of_a_tap_without_discovery_is_finished_with_its_job(
                 ),
             ),
             "finished",
-            id="overtaken, and the log says that discovery succeeded",
+            id="superseded, and the log shows that discovery succeeded",
         ),
     ],
 )
-def test_the_structure_sync_is_the_discovery_part(known, state):
-    assert evaluate(goal("structure_sync"), known).state == state
+def test_structure_sync_is_the_discovery_of_the_extraction(observations, state):
+    assert evaluate(goal("structure_sync"), observations).state == state
 
 
-def test_the_end_of_a_job_is_its_end_however_it_went():
+def test_extraction_end_finishes_even_if_the_job_failed():
     assert (
         evaluate(goal("extraction_end"), Observations(extraction=extraction(statuses=(0, 1, 0)))).state
         == "finished"
@@ -256,18 +270,18 @@ def test_the_end_of_a_job_is_its_end_however_it_went():
     )
 
 
-def test_a_log_without_times_still_ended_before_the_next_job_began():
+def test_completion_time_is_the_next_start_if_the_log_has_no_times():
     timeless = parse_extraction_log(
         [b"main - INFO Exit status is: Discovery succeeded. Tap succeeded. Target succeeded."]
     )
 
-    verdict = evaluate_extraction(goal(), Observations(extraction=LATER_JOB, log=timeless))
+    status = evaluate_extraction(goal(), Observations(extraction=LATER_JOB, log=timeless))
 
-    assert verdict.state == "finished"
-    assert verdict.completed_at == at("07:00:02")
+    assert status.state == "finished"
+    assert status.completed_at == at("07:00:02")
 
 
-def test_a_listed_job_with_a_name_of_an_unknown_form_is_told_by_its_start():
+def test_listed_job_with_undocumented_name_is_compared_by_start_time():
     odd = extraction("new-form-of-name", start="07:00:02", end="07:03:00")
 
     assert evaluate_extraction(goal(), Observations(extraction=odd)).ended

@@ -1,4 +1,4 @@
-"""Which loads a job requires, and when they are there: tables of logs and loads."""
+"""Tests of the loads that a job requires, and of when they are finished, by logs and listed loads."""
 
 from __future__ import annotations
 
@@ -35,101 +35,120 @@ ONE_BATCH = log(replicated("06:02:33", "commits", 412), sent("06:04:40.118", "co
 TWO_BATCHES = log(sent("06:01:00", "commits"), sent("06:04:40", "commits"))
 
 
-def known(the_log=ONE_BATCH, *, streams=(COMMITS, ISSUES), polls=((), "06:03:00"), **rest) -> Observations:
-    """Return what is known once the extraction is over; each poll is the loads and Stitch's time."""
-    facts = {
+def observed(
+    the_log=ONE_BATCH, *, streams=(COMMITS, ISSUES), polls=((), "06:03:00"), **fields
+) -> Observations:
+    """Return the observations after an extraction; each poll is the listed loads and Stitch's time."""
+    defaults = {
         "extraction": extraction(),
         "log": the_log,
         "streams": tuple(streams),
         "previous_job_polled_at": at("06:00:10"),
     }
-    result = Observations(**{**facts, **rest})
-    for loads, clock in polls if isinstance(polls, list) else [polls]:
-        result = result.with_loads(loads, at(clock))
-    return result
+    observations = Observations(**{**defaults, **fields})
+    for loads, time in polls if isinstance(polls, list) else [polls]:
+        observations = observations.with_loads(loads, at(time))
+    return observations
 
 
-def state_of(the_log, loads, clock, *, streams=(COMMITS, ISSUES), **changes) -> str:
-    """Return the state of loading when a poll at this time returns these loads."""
-    return evaluate(goal("loading", **changes), known(the_log, streams=streams, polls=(loads, clock))).state
+def state_of(the_log, loads, polled_at, *, streams=(COMMITS, ISSUES), **fields) -> str:
+    """Return the state of a loading goal after a poll that listed these loads."""
+    observations = observed(the_log, streams=streams, polls=(loads, polled_at))
+    return evaluate(goal("loading", **fields), observations).state
 
 
 # --- The time of a load ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("the_log", "loads", "polled", "state"),
+    ("the_log", "loads", "polled_at", "state"),
     [
         pytest.param(ONE_BATCH, [], "06:10:00", "running", id="no load is listed"),
-        pytest.param(ONE_BATCH, [load("commits", "06:04:39")], "06:10:00", "running", id="before the batch"),
-        pytest.param(ONE_BATCH, [load("commits", "06:04:39")], "09:00:00", "running", id="hours before"),
-        pytest.param(ONE_BATCH, [load("commits", "06:04:41")], "06:04:42", "finished", id="after one batch"),
-        pytest.param(ONE_BATCH, [load("commits", "06:09:47")], "06:09:48", "finished", id="minutes after"),
+        pytest.param(
+            ONE_BATCH, [load("commits", "06:04:39")], "06:10:00", "running", id="a load before the batch"
+        ),
+        pytest.param(
+            ONE_BATCH,
+            [load("commits", "06:04:39")],
+            "09:00:00",
+            "running",
+            id="a load before the batch, hours ago",
+        ),
+        pytest.param(
+            ONE_BATCH, [load("commits", "06:04:41")], "06:04:42", "finished", id="a load just after the batch"
+        ),
+        pytest.param(
+            ONE_BATCH,
+            [load("commits", "06:09:47")],
+            "06:09:48",
+            "finished",
+            id="a load minutes after the batch",
+        ),
         pytest.param(
             ONE_BATCH,
             [load("commits", "06:04:40")],
             "06:05:00",
             "running",
-            id="in the second of the batch, so before or after it",
+            id="a load in the second of the batch, not settled",
         ),
         pytest.param(
             ONE_BATCH,
             [load("commits", "06:04:40")],
             "06:06:40",
             "finished",
-            id="in the second of the batch, and settled",
+            id="a load in the second of the batch, settled",
         ),
         pytest.param(
             TWO_BATCHES,
             [load("commits", "06:05:00")],
             "06:09:39",
             "running",
-            id="two batches: the second may come as much later as it was sent later",
+            id="two batches; the second load may follow with the same gap",
         ),
         pytest.param(
             log(sent("06:04:30", "commits"), sent("06:04:40", "commits")),
             [load("commits", "06:05:00")],
             "06:07:00",
             "finished",
-            id="two batches, and the load has not changed for load_settle",
+            id="two batches; the load has settled",
         ),
-        pytest.param(log(), [], "06:05:00", "finished", id="no batch, so nothing to wait for"),
+        pytest.param(log(), [], "06:05:00", "finished", id="no batch"),
         pytest.param(
             log(sent("06:04:40", "issues"), replicated("06:02:33", "commits", 7)),
             [load("issues", "06:05:00")],
             "06:05:01",
             "finished",
-            id="rows that the tap counted and the target never sent",
+            id="rows counted by the tap but not sent by the target",
         ),
         pytest.param(
             log(sent("06:04:40", "commits", rows=0)),
             [],
             "06:05:00",
             "finished",
-            id="a version message alone is not a row",
+            id="only a version message",
         ),
         pytest.param(
             log(sent("06:04:40", "commits"), sent("06:04:50", "commits", rows=0)),
             [load("commits", "06:04:45")],
             "06:08:00",
             "finished",
-            id="the last batch with rows decides",
+            id="a version message after the last batch with rows",
         ),
     ],
 )
-def test_loading_finishes_once_each_load_has_passed_the_last_batch(the_log, loads, polled, state):
-    assert state_of(the_log, loads, polled) == state
+def test_loading_finishes_once_each_load_has_passed_its_last_batch(the_log, loads, polled_at, state):
+    assert state_of(the_log, loads, polled_at) == state
 
 
-def test_loading_counts_a_load_that_came_before_the_job_ended():
+def test_loading_accepts_a_load_before_the_end_of_the_job():
     assert state_of(log(sent("06:00:30", "commits")), [load("commits", "06:02:00")], "06:05:00") == "finished"
 
 
-def test_load_settle_0_trusts_the_first_load():
+def test_load_settle_zero_accepts_the_first_load():
     assert state_of(TWO_BATCHES, [load("commits", "06:05:00")], "06:05:00", load_settle=0) == "finished"
 
 
-def test_settling_lasts_at_most_15_minutes():
+def test_settle_period_is_at_most_15_minutes():
     far_apart = log(sent("06:00:10", "commits"), sent("06:04:40", "commits"))
     hours = log(sent("06:04:40", "commits"), sent("08:04:40", "commits"))
 
@@ -139,8 +158,8 @@ def test_settling_lasts_at_most_15_minutes():
     assert state_of(hours, [load("commits", "08:05:00")], "08:20:00") == "finished"
 
 
-def test_four_batches_five_minutes_apart_do_not_finish_with_the_third_load():
-    """Each load comes six minutes after its batch, so the third one comes after the fourth batch was sent."""
+def test_third_load_of_four_batches_does_not_finish_loading():
+    """Each batch is loaded after six minutes, so the third load is later than the fourth batch."""
     batches = log(*(sent(f"06:{minute:02d}:00", "commits") for minute in (0, 5, 10, 15)))
 
     assert state_of(batches, [load("commits", "06:16:00")], "06:20:59") == "running"
@@ -148,7 +167,7 @@ def test_four_batches_five_minutes_apart_do_not_finish_with_the_third_load():
     assert state_of(batches, [load("commits", "06:21:00")], "06:27:00") == "finished"
 
 
-def test_a_batch_in_two_requests_settles():
+def test_batch_in_two_requests_must_settle():
     request = sent("06:04:40", "commits").split("\n", 1)[1]
     two_requests = log(sent("06:04:40", "commits"), request)
 
@@ -163,18 +182,18 @@ def test_a_batch_in_two_requests_settles():
         pytest.param("Backing off post_coroutine(...) for 4.2s (StitchClientResponseError)", id="later"),
     ],
 )
-def test_a_retry_delays_the_last_batch_until_a_state_update_proves_it(retry):
+def test_retried_batch_counts_as_sent_at_the_next_state_update(retry):
     update = '06:03:20 main INFO State update: adding bookmarks.commits.at = "2026-08-17T05:57:13Z"'
     retried = log(sent("06:03:00", "commits"), f"06:03:01 target INFO {retry}", update)
-    proved_first = log(sent("06:03:00", "commits"), update, f"06:03:21 target INFO {retry}")
+    update_before_retry = log(sent("06:03:00", "commits"), update, f"06:03:21 target INFO {retry}")
 
     assert state_of(retried, [load("commits", "06:03:19")], "06:09:00") == "running"
     assert state_of(retried, [load("commits", "06:03:20")], "06:09:00") == "finished"
-    assert state_of(proved_first, [load("commits", "06:03:01")], "06:03:30") == "finished"
+    assert state_of(update_before_retry, [load("commits", "06:03:01")], "06:03:30") == "finished"
 
 
-def test_a_load_between_a_retry_and_its_proof_counts_once_the_source_is_quiet():
-    """If the state did not change, the proof is the target's last line, long after the load."""
+def test_load_after_a_retry_counts_once_the_source_is_quiet():
+    """Without a state update, the target's last line dates the batch, which is long after the load."""
     retry = "06:01:01 target INFO Backing off post_coroutine(...) for 4.2s (StitchClientResponseError)"
     retried = log(sent("06:01:00", "commits"), retry)
 
@@ -183,8 +202,8 @@ def test_a_load_between_a_retry_and_its_proof_counts_once_the_source_is_quiet():
     assert state_of(retried, [load("commits", "06:00:59")], "08:00:00") == "running"
 
 
-def test_the_result_holds_rows_and_load_time_of_each_stream():
-    finished = evaluate(goal("loading"), known(polls=([load("commits", "06:09:47")], "06:10:00")))
+def test_evaluation_contains_rows_and_load_time_of_each_stream():
+    finished = evaluate(goal("loading"), observed(polls=([load("commits", "06:09:47")], "06:10:00")))
 
     assert [(each.expected.label, each.expected.rows, each.loaded_at) for each in finished.streams] == [
         ("commits", 412, at("06:09:47"))
@@ -197,25 +216,27 @@ def test_rows_of_tap_and_target_are_never_added():
     avro = avro_log(replicated("06:02:00", "commits", 5), marker("06:02:01", "commits"))
 
     for the_log in (both, avro):
-        loading = evaluate(goal("loading"), known(the_log, polls=([load("commits", "06:05:00")], "06:30:00")))
-        assert [each.expected.rows for each in loading.streams] == [5]
+        evaluation = evaluate(
+            goal("loading"), observed(the_log, polls=([load("commits", "06:05:00")], "06:30:00"))
+        )
+        assert [each.expected.rows for each in evaluation.streams] == [5]
 
 
-def test_a_load_after_the_last_batch_causes_no_warning():
+def test_load_after_the_last_batch_causes_no_warning():
     after = ([load("commits", "06:09:47")], "06:20:00")
 
-    assert evaluate(goal("loading"), known(ONE_BATCH, polls=after)).warnings == ()
+    assert evaluate(goal("loading"), observed(ONE_BATCH, polls=after)).warnings == ()
 
 
 # --- Names ----------------------------------------------------------------------------------------------
 
 
-def test_only_the_requested_streams_are_waited_for():
+def test_loading_waits_for_requested_streams_only():
     both = log(sent("06:04:40", "commits"), sent("06:04:40", "issues"))
     loads = [load("issues", "06:05:00")]
 
     assert state_of(both, loads, "06:10:00", streams=(COMMITS, ISSUES)) == "running"
-    requested = evaluate(goal("loading", streams=("issues",)), known(both, polls=(loads, "06:10:00")))
+    requested = evaluate(goal("loading", streams=("issues",)), observed(both, polls=(loads, "06:10:00")))
     assert requested.state == "finished"
 
 
@@ -231,73 +252,77 @@ SHOP = (ORDERS, ARCHIVED, CUSTOMERS, stream("carts", "shopdb-public-carts", sele
         pytest.param("customers", "customers", id="the table"),
         pytest.param("shopdb-public-customers", "customers", id="the tap_stream_id"),
         pytest.param("public_customers", "public_customers", id="PostgreSQL: schema and table"),
-        pytest.param("public_customers", "public__customers", id="the destination's table with its schema"),
-        pytest.param("public_customers", "customers", id="the table, though the target sends its schema"),
+        pytest.param("public_customers", "public__customers", id="the destination's table, with its schema"),
+        pytest.param("public_customers", "customers", id="the table, although the target sends its schema"),
         pytest.param("shopdb_customers", "shopdb_customers", id="MongoDB: database and collection"),
-        pytest.param("shopdb_public_customers", "shopdb_public_customers", id="MSSQL: all three"),
-        pytest.param("Shopdb Customers", "shopdb_customers", id="a name that the destination changed"),
+        pytest.param(
+            "shopdb_public_customers", "shopdb_public_customers", id="MSSQL: database, schema and table"
+        ),
+        pytest.param("Shopdb Customers", "shopdb_customers", id="a name that the destination changes"),
     ],
 )
-def test_a_load_is_found_under_each_name_of_its_table(logged, listed):
+def test_load_is_found_under_each_name_of_its_table(logged, listed):
     the_log, loads = log(sent("06:04:40", logged, 3)), [load(listed, "06:05:00")]
 
     for requested in (None, ("customers",)):
-        facts = known(the_log, streams=SHOP, polls=(loads, "06:08:01"))
-        finished = evaluate(goal("loading", streams=requested), facts)
+        observations = observed(the_log, streams=SHOP, polls=(loads, "06:08:01"))
+        finished = evaluate(goal("loading", streams=requested), observations)
         assert finished.state == "finished"
         assert [each.expected.rows for each in finished.streams] == [3]
     if logged != "Shopdb Customers":
         assert [each.expected.label for each in finished.streams] == ["customers"]
 
 
-def test_a_requested_stream_is_found_under_the_name_with_its_schema():
+def test_requested_stream_is_found_under_its_name_with_schema():
     orders = log(sent("06:04:40", "public_orders"), sent("06:04:40", "archive_orders"))
-    facts = known(orders, streams=SHOP, polls=([load("public_orders", "06:05:00")], "06:08:00"))
+    observations = observed(orders, streams=SHOP, polls=([load("public_orders", "06:05:00")], "06:08:00"))
 
     for requested in ("shopdb-public-orders", "public_orders"):
-        loading = evaluate(goal("loading", streams=(requested,)), facts)
-        assert [each.expected.label for each in loading.streams] == ["shopdb-public-orders"]
-        assert loading.state == "finished"
-    assert evaluate(goal("loading"), facts).state == "running"
+        evaluation = evaluate(goal("loading", streams=(requested,)), observations)
+        assert [each.expected.label for each in evaluation.streams] == ["shopdb-public-orders"]
+        assert evaluation.state == "finished"
+    assert evaluate(goal("loading"), observations).state == "running"
 
 
-def test_a_name_that_no_stream_has_keeps_its_own_load_and_is_reported():
-    strange = log(sent("06:04:40", "data_extension.New leads", 8))
-    facts = known(strange, polls=([], "06:30:00"))
+def test_unknown_logged_name_is_expected_as_a_load_and_reported():
+    unknown_name = log(sent("06:04:40", "data_extension.New leads", 8))
+    observations = observed(unknown_name, polls=([], "06:30:00"))
 
     for requested in (None, ("commits",)):
-        loading = evaluate(goal("loading", streams=requested), facts)
-        assert loading.state == "running"
-        assert [each.expected.label for each in loading.streams] == ["data_extension.New leads"]
-        assert any("data_extension.New leads" in warning for warning in loading.warnings)
+        evaluation = evaluate(goal("loading", streams=requested), observations)
+        assert evaluation.state == "running"
+        assert [each.expected.label for each in evaluation.streams] == ["data_extension.New leads"]
+        assert any("data_extension.New leads" in warning for warning in evaluation.warnings)
     loads = [load("data_extension.New leads", "06:05:00")]
-    assert state_of(strange, loads, "06:30:00") == "finished"
+    assert state_of(unknown_name, loads, "06:30:00") == "finished"
 
 
-def test_tables_of_one_name_in_two_schemas_are_one_load_that_settles():
+def test_tables_of_one_name_in_two_schemas_are_one_settling_load():
     both = log(sent("06:03:00", "orders", 300), sent("06:04:40", "orders", 20))
     one = log(sent("06:04:40", "orders", 20))
 
     for the_log, rows in ((both, 320), (one, 20)):
-        facts = known(the_log, streams=SHOP, polls=([load("orders", "06:05:00")], "06:06:59"))
-        loading = evaluate(goal("loading", streams=("shopdb-archive-orders",)), facts)
-        assert loading.state == "running"
-        assert [(each.expected.label, each.expected.rows) for each in loading.streams] == [("orders", rows)]
-        facts = facts.with_loads([load("orders", "06:05:00")], at("06:12:00"))
-        assert evaluate(goal("loading"), facts).state == "finished"
+        observations = observed(the_log, streams=SHOP, polls=([load("orders", "06:05:00")], "06:06:59"))
+        evaluation = evaluate(goal("loading", streams=("shopdb-archive-orders",)), observations)
+        assert evaluation.state == "running"
+        assert [(each.expected.label, each.expected.rows) for each in evaluation.streams] == [
+            ("orders", rows)
+        ]
+        observations = observations.with_loads([load("orders", "06:05:00")], at("06:12:00"))
+        assert evaluate(goal("loading"), observations).state == "finished"
 
 
-def test_a_deselected_namesake_shares_nothing_with_the_selected_stream():
+def test_deselected_namesake_does_not_affect_the_selected_stream():
     streams = (ORDERS, stream("orders", "shopdb-archive-orders", schema="archive", selected=False))
-    loading = evaluate(
+    evaluation = evaluate(
         goal("loading", streams=("orders",)),
-        known(
+        observed(
             log(sent("06:04:40", "orders")), streams=streams, polls=([load("orders", "06:05:00")], "06:05:01")
         ),
     )
 
-    assert loading.state == "finished"
-    assert [each.expected.label for each in loading.streams] == ["orders"]
+    assert evaluation.state == "finished"
+    assert [each.expected.label for each in evaluation.streams] == ["orders"]
 
 
 A_USERS, B_USERS = stream("users", "a-users", schema="a"), stream("users", "b-users", schema="b")
@@ -305,7 +330,7 @@ BOTH_USERS = avro_log(marker("06:01:00", "a-users"), marker("06:04:00", "b-users
 
 
 @pytest.mark.parametrize(
-    ("the_log", "loads", "polled", "state"),
+    ("the_log", "loads", "polled_at", "state"),
     [
         (avro_log(marker("06:04:00", "a-users")), [load("users", "06:04:30")], "06:04:31", "running"),
         (avro_log(marker("06:04:00", "a-users")), [load("users", "06:04:30")], "06:06:30", "finished"),
@@ -313,72 +338,78 @@ BOTH_USERS = avro_log(marker("06:01:00", "a-users"), marker("06:04:00", "b-users
         (BOTH_USERS, [load("users", "05:59:00"), load("users", "06:04:30")], "06:20:00", "running"),
     ],
 )
-def test_loads_of_namesakes_are_paired_with_their_batches(the_log, loads, polled, state):
-    assert state_of(the_log, loads, polled, streams=(COMMITS, A_USERS, B_USERS)) == state
+def test_loads_of_one_name_are_matched_to_batches_by_time(the_log, loads, polled_at, state):
+    assert state_of(the_log, loads, polled_at, streams=(COMMITS, A_USERS, B_USERS)) == state
 
 
-def test_markers_under_both_names_of_a_stream_are_counted_together():
+def test_markers_under_two_names_of_a_stream_are_merged():
     both = avro_log(marker("06:04:00", "a-users"), marker("06:04:10", "users"))
-    facts = known(both, streams=(A_USERS,), polls=([load("users", "06:04:30")], "06:08:00"))
+    observations = observed(both, streams=(A_USERS,), polls=([load("users", "06:04:30")], "06:08:00"))
 
-    loading = evaluate(goal("loading"), facts)
-    assert (loading.state, len(loading.streams)) == ("finished", 1)
-    assert loading.streams[0].expected.last_batch_at == at("06:04:10")
+    evaluation = evaluate(goal("loading"), observations)
+    assert (evaluation.state, len(evaluation.streams)) == ("finished", 1)
+    assert evaluation.streams[0].expected.last_batch_at == at("06:04:10")
 
 
-# --- What may still be pending --------------------------------------------------------------------------
+# --- The previous job, and observations over several polls ----------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("earlier", "state"),
+    ("previous_job", "state"),
     [
         pytest.param({"previous_job_polled_at": at("06:00:10")}, "finished", id="no previous job"),
         pytest.param(
             {"previous_job_polled_at": at("06:00:10"), "previous_job_ended_at": at("05:00:00")},
             "finished",
-            id="it ended long ago",
+            id="it ended an hour before",
         ),
         pytest.param(
             {"previous_job_polled_at": at("06:00:10"), "previous_job_ended_at": at("05:59:00")},
             "running",
-            id="it ended just before",
+            id="it ended a minute before",
         ),
-        pytest.param({"previous_job_polled_at": None}, "running", id="its end was never seen"),
-        pytest.param({"previous_job_polled_at": at("05:59:59")}, "running", id="another may have run since"),
+        pytest.param({"previous_job_polled_at": None}, "running", id="its end was not seen"),
+        pytest.param(
+            {"previous_job_polled_at": at("05:59:59")},
+            "running",
+            id="another job may have run since the poll",
+        ),
     ],
 )
-def test_a_load_settles_if_rows_of_the_previous_job_may_be_pending(earlier, state):
-    facts = known(polls=([load("commits", "06:05:00")], "06:05:30"), **earlier)
+def test_load_settles_if_rows_of_the_previous_job_may_be_pending(previous_job, state):
+    observations = observed(polls=([load("commits", "06:05:00")], "06:05:30"), **previous_job)
 
-    assert evaluate(goal("loading"), facts).state == state
-    later = facts.with_loads([load("commits", "06:05:00")], at("06:07:00"))
+    assert evaluate(goal("loading"), observations).state == state
+    later = observations.with_loads([load("commits", "06:05:00")], at("06:07:00"))
     assert evaluate(goal("loading"), later).state == "finished"
 
 
-def test_a_poll_for_one_load_keeps_what_is_known_of_the_others():
-    """The loads of one source are on several pages, and only the pages that are waited for are polled."""
+def test_poll_for_one_load_keeps_the_other_loads():
+    """The loads of a source are on several pages, and only pages with expected loads are polled."""
     both = log(sent("06:04:30", "commits"), sent("06:04:40", "issues"))
-    facts = known(both, polls=([load("commits", "06:05:00"), load("issues", None, "locked")], "06:06:00"))
-    facts = facts.with_loads([load("issues", "06:06:10")], at("06:08:10"), {"issues"})
+    observations = observed(
+        both, polls=([load("commits", "06:05:00"), load("issues", None, "locked")], "06:06:00")
+    )
+    observations = observations.with_loads([load("issues", "06:06:10")], at("06:08:10"), {"issues"})
 
-    assert evaluate(goal("loading"), facts).state == "finished"
-
-
-def test_a_load_that_a_poll_no_longer_finds_is_forgotten():
-    facts = known(polls=([load("commits", "06:04:39")], "06:06:00"))
-
-    assert facts.with_loads([], at("06:06:20"), {"commits"}).loads == {}
-    assert facts.with_loads([], at("06:06:20"), {"issues"}).loads == facts.loads
+    assert evaluate(goal("loading"), observations).state == "finished"
 
 
-# --- The Avro target, and lines without a time ----------------------------------------------------------
+def test_load_that_a_poll_no_longer_lists_is_dropped():
+    observations = observed(polls=([load("commits", "06:04:39")], "06:06:00"))
+
+    assert observations.with_loads([], at("06:06:20"), {"commits"}).loads == {}
+    assert observations.with_loads([], at("06:06:20"), {"issues"}).loads == observations.loads
+
+
+# --- Markers of the Avro target, and lines without a time -----------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("loads", "polled", "state"),
+    ("loads", "polled_at", "state"),
     [
         pytest.param(
-            [load("commits", "06:05:00")], "06:05:30", "running", id="the marker says: at least once"
+            [load("commits", "06:05:00")], "06:05:30", "running", id="a marker stands for one or more batches"
         ),
         pytest.param([load("commits", "06:05:00")], "06:07:00", "finished", id="settled"),
         pytest.param([load("commits", "06:03:10")], "06:19:50", "running", id="a load before the marker"),
@@ -386,18 +417,20 @@ def test_a_load_that_a_poll_no_longer_finds_is_forgotten():
         pytest.param([load("commits", "05:59:10")], "06:20:00", "running", id="a load before the job"),
     ],
 )
-def test_an_avro_marker_may_be_written_long_after_its_rows_were_sent(loads, polled, state):
-    assert state_of(avro_log(marker("06:04:40", "commits")), loads, polled) == state
+def test_avro_marker_may_be_later_than_its_rows(loads, polled_at, state):
+    assert state_of(avro_log(marker("06:04:40", "commits")), loads, polled_at) == state
 
 
-def test_a_load_before_the_marker_causes_a_warning():
-    facts = known(avro_log(marker("06:04:40", "commits")), polls=([load("commits", "06:03:10")], "06:20:00"))
+def test_load_before_the_marker_causes_a_warning():
+    observations = observed(
+        avro_log(marker("06:04:40", "commits")), polls=([load("commits", "06:03:10")], "06:20:00")
+    )
 
-    (warning,) = evaluate(goal("loading"), facts).warnings
+    (warning,) = evaluate(goal("loading"), observations).warnings
     assert warning.startswith("The extraction's log does not show exactly when the last rows of commits")
 
 
-def test_a_batch_without_a_time_counts_loads_since_the_job_began_once_the_source_is_quiet():
+def test_load_of_batch_without_time_counts_once_the_source_is_quiet():
     lines = (
         "target - INFO Using Stitch import URL https://import.example",
         "target - INFO Sending batch with 9 messages for table commits to https://import.example",
@@ -413,23 +446,25 @@ def test_a_batch_without_a_time_counts_loads_since_the_job_began_once_the_source
 
 # --- Without a complete log -----------------------------------------------------------------------------
 
-GONE = {"log_missing_at": (at("06:05:00"), at("06:05:30"), at("06:10:00"))}
+LOG_UNAVAILABLE = {"log_missing_at": (at("06:05:00"), at("06:05:30"), at("06:10:00"))}
 
 
-def test_a_missing_log_is_requested_again_before_it_is_given_up():
-    refused_once = known(None, log_missing_at=(at("06:05:00"),))
+def test_missing_log_is_requested_again_before_it_is_given_up():
+    missing_once = observed(None, log_missing_at=(at("06:05:00"),))
 
-    assert evaluate(goal("loading"), refused_once).needs == (Need.LOG,)
-    assert evaluate(goal("loading"), known(None, **GONE)).needs == (Need.LOADS,)
-
-
-def test_a_log_that_is_cut_off_is_requested_again_before_it_is_given_up():
-    cut_off = log(sent("06:04:00", "commits"), ending=None)
-
-    assert evaluate(goal("loading"), known(cut_off, log_missing_at=(at("06:05:00"),))).needs == (Need.LOG,)
+    assert evaluate(goal("loading"), missing_once).needs == (Need.LOG,)
+    assert evaluate(goal("loading"), observed(None, **LOG_UNAVAILABLE)).needs == (Need.LOADS,)
 
 
-def test_a_log_of_a_runner_that_crashed_after_the_target_ended_is_complete():
+def test_truncated_log_is_requested_again_before_it_is_given_up():
+    truncated = log(sent("06:04:00", "commits"), ending=None)
+
+    assert evaluate(goal("loading"), observed(truncated, log_missing_at=(at("06:05:00"),))).needs == (
+        Need.LOG,
+    )
+
+
+def test_log_is_complete_if_only_the_runner_crashed():
     crashed = log(
         sent("06:04:00", "commits"), "06:04:10 target INFO Requests complete, stopping loop", ending=None
     )
@@ -447,82 +482,94 @@ UNCOUNTED = (
 
 
 @pytest.mark.parametrize(
-    ("the_log", "loads", "polled", "state"),
+    ("the_log", "loads", "polled_at", "state"),
     [
-        pytest.param(None, [load("commits", "06:05:00")], "06:19:00", "running", id="the other may come"),
-        pytest.param(None, [load("commits", "06:05:00")], "06:20:00", "finished", id="the source is quiet"),
-        pytest.param(None, [load("commits", "05:59:00")], "06:19:00", "running", id="no load since the job"),
-        pytest.param(None, [], "06:19:51", "finished", id="quiet since the end of the extraction"),
+        pytest.param(
+            None,
+            [load("commits", "06:05:00")],
+            "06:19:00",
+            "running",
+            id="no log, and the source is not quiet",
+        ),
+        pytest.param(
+            None, [load("commits", "06:05:00")], "06:20:00", "finished", id="no log, and the source is quiet"
+        ),
+        pytest.param(
+            None, [load("commits", "05:59:00")], "06:19:00", "running", id="no log, and no load since the job"
+        ),
+        pytest.param(None, [], "06:19:51", "finished", id="no log, and quiet since the extraction"),
         pytest.param(
             log(sent("06:04:40", "commits"), ending=None),
             [],
             "09:00:00",
             "running",
-            id="batches of a cut log",
+            id="batches of a truncated log",
         ),
         pytest.param(
             log(sent("06:04:40", "commits"), ending=None),
             [load("commits", "07:14:00")],
             "07:29:00",
             "finished",
-            id="the destination lags, and then the source is quiet",
+            id="a truncated log, and the destination lags",
         ),
         pytest.param(
             parsed_log(replicated("06:02:33", "commits", 5), f"06:04:51 main INFO {SUCCEEDED}"),
             [],
             "09:00:00",
             "running",
-            id="a tap's counter above 0 proves rows",
+            id="a tap counter above 0 proves rows",
         ),
         pytest.param(
             parsed_log(replicated("06:02:33", "commits", 0), f"06:04:51 main INFO {SUCCEEDED}"),
             [],
             "06:19:50",
             "running",
-            id="a tap's counter of 0 proves nothing",
+            id="a tap counter of 0 proves nothing",
         ),
-        pytest.param(parsed_log(*UNCOUNTED), [], "09:00:00", "running", id="messages that must be rows"),
+        pytest.param(parsed_log(*UNCOUNTED), [], "09:00:00", "running", id="three or more messages are rows"),
         pytest.param(
             parsed_log(*UNCOUNTED),
             [load("commits", "07:14:00")],
             "07:28:59",
             "running",
-            id="two messages may be rows, and the destination lags",
+            id="two messages may be rows",
         ),
         pytest.param(
             parsed_log(*UNCOUNTED),
             [load("commits", "07:14:00")],
             "07:29:00",
             "finished",
-            id="two messages without a load were no rows",
+            id="two messages without a load were not rows",
         ),
         pytest.param(
             parsed_log(*UNCOUNTED),
             [load("commits", "06:05:00"), load("issues", "06:05:30")],
             "06:07:30",
             "finished",
-            id="two messages that were loaded",
+            id="two messages with a load were rows",
         ),
     ],
 )
-def test_possible_streams_are_waited_for_until_the_source_is_quiet(the_log, loads, polled, state):
+def test_loading_waits_for_possible_streams_until_the_source_is_quiet(the_log, loads, polled_at, state):
     streams = (COMMITS, ISSUES, stream("forks", selected=False))
 
-    loading = evaluate(goal("loading"), known(the_log, streams=streams, polls=(loads, polled), **GONE))
+    evaluation = evaluate(
+        goal("loading"), observed(the_log, streams=streams, polls=(loads, polled_at), **LOG_UNAVAILABLE)
+    )
 
-    assert loading.state == state
-    assert {each.expected.label for each in loading.streams} == {"commits", "issues"}
+    assert evaluation.state == state
+    assert {each.expected.label for each in evaluation.streams} == {"commits", "issues"}
 
 
-def test_the_quiet_period_can_be_chosen():
-    facts = known(None, polls=([load("commits", "06:05:00")], "06:10:00"), **GONE)
+def test_quiet_period_of_the_goal_is_used():
+    observations = observed(None, polls=([load("commits", "06:05:00")], "06:10:00"), **LOG_UNAVAILABLE)
 
-    assert evaluate(goal("loading"), facts).state == "running"
-    assert evaluate(goal("loading", quiet_period=300.0), facts).state == "finished"
+    assert evaluate(goal("loading"), observations).state == "running"
+    assert evaluate(goal("loading", quiet_period=300.0), observations).state == "finished"
 
 
 @pytest.mark.parametrize(
-    ("the_log", "words"),
+    ("the_log", "phrase"),
     [
         (None, "Stitch has no log of the extraction"),
         (
@@ -531,12 +578,12 @@ def test_the_quiet_period_can_be_chosen():
         ),
     ],
 )
-def test_what_a_log_does_not_show_is_a_warning(the_log, words):
-    facts = known(the_log, polls=([load("commits", "06:05:00")], "06:20:00"), **GONE)
+def test_missing_evidence_causes_a_warning(the_log, phrase):
+    observations = observed(the_log, polls=([load("commits", "06:05:00")], "06:20:00"), **LOG_UNAVAILABLE)
 
-    warnings = evaluate(goal("loading"), facts).warnings
+    warnings = evaluate(goal("loading"), observations).warnings
 
-    assert any(words in warning and "15 minutes" in warning for warning in warnings)
+    assert any(phrase in warning and "15 minutes" in warning for warning in warnings)
     assert any("Found no load of issues" in warning for warning in warnings)
 
 
@@ -544,29 +591,29 @@ def test_what_a_log_does_not_show_is_a_warning(the_log, words):
     ("counted", "expected"),
     [
         pytest.param("commits", {"commits"}, id="a selected stream"),
-        pytest.param("forks", set(), id="a parent that is not selected"),
-        pytest.param("limits", set(), id="an endpoint that is no stream"),
+        pytest.param("forks", set(), id="a deselected parent"),
+        pytest.param("limits", set(), id="an endpoint that is not a stream"),
     ],
 )
-def test_a_tap_counter_counts_for_selected_streams_only(counted, expected):
+def test_tap_counter_confirms_rows_of_selected_streams_only(counted, expected):
     counter = parsed_log(replicated("06:02:33", counted, 5), f"06:04:51 main INFO {SUCCEEDED}")
     streams = (COMMITS, ISSUES, stream("forks", selected=False))
 
-    loading = evaluate(goal("loading"), known(counter, streams=streams, polls=([], "06:05:00")))
+    evaluation = evaluate(goal("loading"), observed(counter, streams=streams, polls=([], "06:05:00")))
 
-    assert {each.expected.label for each in loading.streams if each.expected.rows_confirmed} == expected
-
-
-# --- What a log does not prove ---------------------------------------------------------------------------
+    assert {each.expected.label for each in evaluation.streams if each.expected.rows_confirmed} == expected
 
 
-def test_a_log_that_was_cut_off_does_not_show_which_batch_was_the_last():
-    cut = log(sent("06:01:00", "commits", 60), ending=None)
-    long = {"extraction": extraction(end="06:50:00"), **GONE}
+# --- Weak evidence in logs ------------------------------------------------------------------------------
 
-    def state(loads, polled):
-        facts = known(cut, polls=(loads, polled), **long)
-        return evaluate(goal("loading", streams=("commits",)), facts).state
+
+def test_truncated_log_does_not_show_the_last_batch():
+    truncated = log(sent("06:01:00", "commits", 60), ending=None)
+    long_job = {"extraction": extraction(end="06:50:00"), **LOG_UNAVAILABLE}
+
+    def state(loads, polled_at):
+        observations = observed(truncated, polls=(loads, polled_at), **long_job)
+        return evaluate(goal("loading", streams=("commits",)), observations).state
 
     assert state([load("commits", "06:01:30")], "06:55:30") == "running"
     assert state([load("commits", "06:01:30")], "07:04:59") == "running"
@@ -574,9 +621,11 @@ def test_a_log_that_was_cut_off_does_not_show_which_batch_was_the_last():
     assert state([load("commits", "06:50:30")], "06:52:30") == "finished"
 
 
-def test_without_a_log_a_load_before_the_end_of_the_job_may_be_an_early_batch():
-    facts = known(None, streams=(COMMITS,), extraction=extraction(end="06:50:00"), **GONE)
-    early = facts.with_loads([load("commits", "06:01:30")], at("06:55:30"))
+def test_load_during_the_job_is_not_conclusive_without_a_log():
+    observations = observed(
+        None, streams=(COMMITS,), extraction=extraction(end="06:50:00"), **LOG_UNAVAILABLE
+    )
+    early = observations.with_loads([load("commits", "06:01:30")], at("06:55:30"))
 
     assert evaluate(goal("loading"), early).state == "running"
     assert (
@@ -585,7 +634,7 @@ def test_without_a_log_a_load_before_the_end_of_the_job_may_be_an_early_batch():
     )
 
 
-def test_a_target_that_logs_no_requests_may_have_sent_several():
+def test_batch_settles_if_the_target_logs_no_requests():
     old = parsed_log(
         "06:00:05 target INFO Using Stitch import URL https://import.example/v2/import/batch",
         sent_uncounted("06:02:00", "commits", 20000),
@@ -597,18 +646,18 @@ def test_a_target_that_logs_no_requests_may_have_sent_several():
     assert state_of(old, [load("commits", "06:02:30")], "06:04:30") == "finished"
 
 
-def test_a_requested_stream_is_kept_if_another_table_has_the_logged_name():
+def test_requested_stream_is_expected_if_its_logged_name_is_ambiguous():
     orders = stream("orders", "shop-public-orders", schema="public")
     namesake = stream("public_orders", "shop-archive-public_orders", schema="archive")
     the_log = log(sent("06:04:40", "public_orders", 7))
-    facts = known(the_log, streams=(orders, namesake), polls=([], "06:10:00"))
+    observations = observed(the_log, streams=(orders, namesake), polls=([], "06:10:00"))
 
-    assert evaluate(goal("loading", streams=("orders",)), facts).state == "running"
-    loaded = facts.with_loads([load("public_orders", "06:05:00")], at("06:08:00"))
+    assert evaluate(goal("loading", streams=("orders",)), observations).state == "running"
+    loaded = observations.with_loads([load("public_orders", "06:05:00")], at("06:08:00"))
     assert evaluate(goal("loading", streams=("orders",)), loaded).state == "finished"
 
 
-def test_a_load_that_serves_for_two_streams_settles():
+def test_load_that_matches_two_streams_settles():
     streams = (stream("a.x"), stream("a x"))
     the_log = log(sent("06:04:00", "a.x"), sent("06:04:40", "a x"))
 
@@ -616,22 +665,22 @@ def test_a_load_that_serves_for_two_streams_settles():
     assert state_of(the_log, [load("a_x", "06:05:00")], "06:07:00", streams=streams) == "finished"
 
 
-def test_a_previous_job_that_was_listed_as_running_was_not_seen_to_end():
-    facts = known(polls=([load("commits", "06:04:41")], "06:04:42"))
-    facts = facts.with_extraction(extraction(EARLIER, end=None), at("06:00:10"), is_ours=False)
-    facts = facts.with_extraction(extraction(), at("06:05:00"), is_ours=True)
+def test_end_of_previous_job_is_unknown_if_it_was_listed_as_running():
+    observations = observed(polls=([load("commits", "06:04:41")], "06:04:42"))
+    observations = observations.with_extraction(extraction(EARLIER, end=None), at("06:00:10"), is_ours=False)
+    observations = observations.with_extraction(extraction(), at("06:05:00"), is_ours=True)
 
-    assert evaluate(goal("loading"), facts).state == "running"
+    assert evaluate(goal("loading"), observations).state == "running"
 
 
-def test_the_gap_between_batches_under_two_names_counts():
+def test_gap_between_batches_under_two_names_extends_settling():
     the_log = log(sent("06:01:00", "orders"), sent("06:04:40", "public_orders"))
 
     assert state_of(the_log, [load("orders", "06:05:00")], "06:07:01", streams=(ORDERS,)) == "running"
     assert state_of(the_log, [load("orders", "06:05:00")], "06:09:40", streams=(ORDERS,)) == "finished"
 
 
-def test_a_counter_of_the_tap_counts_under_the_taps_own_name():
+def test_tap_counter_is_matched_by_tap_stream_id():
     counted = replicated("06:02:00", "shopdb-public-orders", 2)
     few = (
         "06:00:05 target INFO Using Stitch import URL https://import.example/v2/import/batch",
@@ -643,108 +692,128 @@ def test_a_counter_of_the_tap_counts_under_the_taps_own_name():
 
     assert state_of(parsed_log(*few), [], "06:20:00", streams=(ORDERS,)) == "finished"
     assert state_of(parsed_log(counted, *few), [], "06:20:00", streams=(ORDERS,)) == "running"
-    loading = evaluate(goal("loading"), known(avro, streams=(ORDERS,), polls=([], "06:05:00")))
-    assert [each.expected.rows for each in loading.streams] == [2]
+    evaluation = evaluate(goal("loading"), observed(avro, streams=(ORDERS,), polls=([], "06:05:00")))
+    assert [each.expected.rows for each in evaluation.streams] == [2]
 
 
-def test_a_possible_requested_stream_does_not_wait_for_another_stream():
-    cut = log(sent("06:04:00", "commits"), ending=None)
-    facts = known(cut, polls=([load("issues", "06:05:00")], "06:20:00"), **GONE)
+def test_possible_requested_stream_ignores_other_streams():
+    truncated = log(sent("06:04:00", "commits"), ending=None)
+    observations = observed(truncated, polls=([load("issues", "06:05:00")], "06:20:00"), **LOG_UNAVAILABLE)
 
-    assert evaluate(goal("loading", streams=("issues",)), facts).state == "finished"
-    assert evaluate(goal("loading"), facts).state == "running"
+    assert evaluate(goal("loading", streams=("issues",)), observations).state == "finished"
+    assert evaluate(goal("loading"), observations).state == "running"
 
 
 # --- Load errors ----------------------------------------------------------------------------------------
 
-BAD = load("commits", None, error="relation is locked")
-GOOD = load("commits", "05:00:00")
+IN_ERROR = load("commits", None, error="relation is locked")
+WITHOUT_ERROR = load("commits", "05:00:00")
 LOADED = load("commits", "06:09:47")
 
 
 @pytest.mark.parametrize(
     ("polls", "state"),
     [
-        pytest.param([([GOOD], "06:00:10"), ([BAD], "06:06:00")], "failed", id="new: it was well before"),
         pytest.param(
-            [([], "06:00:10"), ([BAD], "06:06:00")], "running", id="perhaps old: it was not listed before"
-        ),
-        pytest.param(
-            [([], "06:00:10"), ([BAD], "06:01:00"), ([BAD], "06:02:00"), ([BAD], "06:06:00")],
+            [([WITHOUT_ERROR], "06:00:10"), ([IN_ERROR], "06:06:00")],
             "failed",
-            id="not listed before, and still there on two later polls, the last 5 minutes after the first",
+            id="new: the load had no error before",
         ),
-        pytest.param([([BAD], "06:00:10"), ([BAD], "06:01:00")], "running", id="old: one later poll"),
         pytest.param(
-            [([BAD], "06:00:10"), ([BAD], "06:01:00"), ([BAD], "06:05:09")],
+            [([], "06:00:10"), ([IN_ERROR], "06:06:00")],
             "running",
-            id="old: two later polls within 5 minutes",
+            id="perhaps old: the load was not listed before",
         ),
         pytest.param(
-            [([BAD], "06:00:10"), ([BAD], "06:30:00")], "running", id="old: after long, yet one poll only"
-        ),
-        pytest.param(
-            [([BAD], "06:00:10"), ([BAD], "06:01:00"), ([BAD], "06:05:10")],
+            [([], "06:00:10"), ([IN_ERROR], "06:01:00"), ([IN_ERROR], "06:02:00"), ([IN_ERROR], "06:06:00")],
             "failed",
-            id="old: still there on two later polls, the last 5 minutes after the first",
+            id="not listed before, then in two later polls, the last after 5 minutes",
         ),
         pytest.param(
-            [([BAD], "06:00:10"), ([], "06:01:00"), ([BAD], "06:02:00")],
+            [([IN_ERROR], "06:00:10"), ([IN_ERROR], "06:01:00")], "running", id="old: in one later poll"
+        ),
+        pytest.param(
+            [([IN_ERROR], "06:00:10"), ([IN_ERROR], "06:01:00"), ([IN_ERROR], "06:05:09")],
             "running",
-            id="old: one poll did not find it, because it had moved to another page",
+            id="old: in two later polls within less than 5 minutes",
         ),
         pytest.param(
-            [([GOOD], "05:30:00"), ([BAD], "06:06:00")],
+            [([IN_ERROR], "06:00:10"), ([IN_ERROR], "06:30:00")],
             "running",
-            id="perhaps old: it was well before the job began",
+            id="old: in one later poll after a long time",
         ),
         pytest.param(
-            [([BAD], "06:00:10"), ([BAD], "06:01:00"), ([LOADED], "06:09:48")],
+            [([IN_ERROR], "06:00:10"), ([IN_ERROR], "06:01:00"), ([IN_ERROR], "06:05:10")],
+            "failed",
+            id="old: in two later polls, the last after 5 minutes",
+        ),
+        pytest.param(
+            [([IN_ERROR], "06:00:10"), ([], "06:01:00"), ([IN_ERROR], "06:02:00")],
             "running",
-            id="old: it cleared, and rows of earlier jobs are in",
+            id="old: one poll missed it because it moved to another page",
         ),
         pytest.param(
-            [([BAD], "06:00:10"), ([GOOD], "06:01:00"), ([GOOD], "06:02:00"), ([LOADED], "06:09:48")],
+            [([WITHOUT_ERROR], "05:30:00"), ([IN_ERROR], "06:06:00")],
             "running",
-            id="old: it cleared long before, and rows of earlier jobs are in",
+            id="perhaps old: the load had no error before the job",
         ),
         pytest.param(
-            [([BAD], "06:00:10"), ([BAD], "06:01:00"), ([LOADED], "06:09:48"), ([LOADED], "06:11:47")],
+            [([IN_ERROR], "06:00:10"), ([IN_ERROR], "06:01:00"), ([LOADED], "06:09:48")],
+            "running",
+            id="old: cleared by a load that may contain only earlier rows",
+        ),
+        pytest.param(
+            [
+                ([IN_ERROR], "06:00:10"),
+                ([WITHOUT_ERROR], "06:01:00"),
+                ([WITHOUT_ERROR], "06:02:00"),
+                ([LOADED], "06:09:48"),
+            ],
+            "running",
+            id="old: cleared, then a load that may contain only earlier rows",
+        ),
+        pytest.param(
+            [
+                ([IN_ERROR], "06:00:10"),
+                ([IN_ERROR], "06:01:00"),
+                ([LOADED], "06:09:48"),
+                ([LOADED], "06:11:47"),
+            ],
             "finished",
-            id="old: it cleared, and the rows are in",
+            id="old: cleared, and the load has settled",
         ),
         pytest.param(
-            [([BAD], "06:00:10"), ([GOOD], "06:01:00"), ([BAD], "06:02:00")],
+            [([IN_ERROR], "06:00:10"), ([WITHOUT_ERROR], "06:01:00"), ([IN_ERROR], "06:02:00")],
             "failed",
-            id="old: it cleared, and came back",
+            id="old: cleared, then in error again",
         ),
         pytest.param(
-            [([BAD, GOOD], "06:00:10"), ([BAD, LOADED], "06:09:48")],
+            [([IN_ERROR, WITHOUT_ERROR], "06:00:10"), ([IN_ERROR, LOADED], "06:09:48")],
             "finished",
             id="a deleted source's error beside our load",
         ),
         pytest.param(
             [
-                ([BAD, GOOD], "06:00:10"),
-                *[([BAD, GOOD], f"06:{minute}:00") for minute in ("01", "05", "20", "59")],
+                ([IN_ERROR, WITHOUT_ERROR], "06:00:10"),
+                *[([IN_ERROR, WITHOUT_ERROR], f"06:{minute}:00") for minute in ("01", "05", "20", "59")],
             ],
             "running",
-            id="a deleted source's error beside a load that still comes",
+            id="a deleted source's error beside a load that is still missing",
         ),
         pytest.param(
-            [([BAD, GOOD], "06:00:10"), ([BAD, BAD], "06:06:00")],
+            [([IN_ERROR, WITHOUT_ERROR], "06:00:10"), ([IN_ERROR, IN_ERROR], "06:06:00")],
             "failed",
             id="a new error beside a deleted source's",
         ),
         pytest.param(
-            [([GOOD], "06:00:10"), ([BAD, LOADED], "06:09:48")],
+            [([WITHOUT_ERROR], "06:00:10"), ([IN_ERROR, LOADED], "06:09:48")],
             "finished",
             id="a namesake's new error beside our load",
         ),
     ],
 )
-def test_a_load_error_fails_if_it_is_new_or_lasts(polls, state):
-    assert evaluate(goal("loading"), known(polls=polls)).state == state
+def test_load_error_fails_loading_if_it_is_new_or_lasts(polls, state):
+    assert evaluate(goal("loading"), observed(polls=polls)).state == state
 
 
 @pytest.mark.parametrize(
@@ -753,7 +822,7 @@ def test_a_load_error_fails_if_it_is_new_or_lasts(polls, state):
         pytest.param(
             [([load("orders", None, "old")], f"06:{minute}:00") for minute in ("05", "06", "15")],
             "running",
-            id="an old error under the name that a deselected table has",
+            id="an old error under the name of a deselected table",
         ),
         pytest.param(
             [
@@ -761,93 +830,97 @@ def test_a_load_error_fails_if_it_is_new_or_lasts(polls, state):
                 ([load("orders", None, "new"), load("public_orders", "06:05:00")], "06:08:00"),
             ],
             "finished",
-            id="an error under another name than our load's",
+            id="an error under another name than the load's",
         ),
         pytest.param(
             [([load("public_orders", None, "old")], f"06:{minute}:00") for minute in ("05", "06", "15")],
             "failed",
-            id="an old error under our own name",
+            id="an old error under the load's name",
         ),
     ],
 )
-def test_an_error_of_a_deselected_table_of_the_same_name_does_not_fail(polls, state):
+def test_error_of_a_deselected_namesake_does_not_fail_loading(polls, state):
     streams = (ORDERS, stream("orders", "shopdb-archive-orders", schema="archive", selected=False))
     the_log = log(sent("06:04:40", "public_orders", 3))
 
-    assert evaluate(goal("loading"), known(the_log, streams=streams, polls=polls)).state == state
+    assert evaluate(goal("loading"), observed(the_log, streams=streams, polls=polls)).state == state
 
 
-def test_an_error_that_was_not_polled_for_is_kept():
-    facts = known(polls=([BAD], "06:06:00"))
+def test_poll_of_other_loads_keeps_an_error():
+    observations = observed(polls=([IN_ERROR], "06:06:00"))
 
-    unseen = facts.with_loads([load("issues", "06:06:10")], at("06:06:20"), {"issues"})
+    polled_others = observations.with_loads([load("issues", "06:06:10")], at("06:06:20"), {"issues"})
 
-    assert unseen.load_errors == facts.load_errors
-    assert unseen.with_loads([BAD], at("06:06:40"), {"commits"}).load_errors["commits"].repeats == 1
+    assert polled_others.load_errors == observations.load_errors
+    assert (
+        polled_others.with_loads([IN_ERROR], at("06:06:40"), {"commits"}).load_errors["commits"].repeats == 1
+    )
 
 
-def test_a_load_error_is_reported_in_the_destinations_own_words():
-    failure = evaluate(goal("loading"), known(polls=[([GOOD], "06:00:10"), ([BAD], "06:06:00")])).failure
+def test_failure_contains_the_destinations_message():
+    failure = evaluate(
+        goal("loading"), observed(polls=[([WITHOUT_ERROR], "06:00:10"), ([IN_ERROR], "06:06:00")])
+    ).failure
 
     assert isinstance(failure, LoadingFailed)
-    for words in ("Loading", "github (310442)", OURS, "commits: relation is locked", "Fix the destination"):
-        assert words in str(failure)
+    for phrase in ("Loading", "github (310442)", OURS, "commits: relation is locked", "Fix the destination"):
+        assert phrase in str(failure)
 
 
-def test_a_load_error_of_a_stream_without_new_rows_is_a_warning():
+def test_load_error_of_a_stream_without_new_rows_is_a_warning():
     polls = [([LOADED, load("issues", None, error="disk full")], "06:10:00")]
 
-    verdict = evaluate(goal("loading"), known(polls=polls))
+    evaluation = evaluate(goal("loading"), observed(polls=polls))
 
-    assert verdict.state == "finished"
-    assert any("issues (disk full)" in warning for warning in verdict.warnings)
-
-
-def test_preparation_does_not_fail_for_a_load_error():
-    polls = [([GOOD], "06:00:10"), ([BAD], "06:06:00")]
-
-    assert evaluate(goal("preparation"), known(polls=polls)).state == "finished"
-    assert evaluate(goal("preparation"), known(polls=[([GOOD], "06:10:00")])).state == "running"
+    assert evaluation.state == "finished"
+    assert any("issues (disk full)" in warning for warning in evaluation.warnings)
 
 
-# --- Rules ----------------------------------------------------------------------------------------------
+def test_preparation_finishes_despite_a_load_error():
+    polls = [([WITHOUT_ERROR], "06:00:10"), ([IN_ERROR], "06:06:00")]
 
-moments = st.integers(min_value=0, max_value=7200).map(lambda s: at("06:00:00") + timedelta(seconds=s))
+    assert evaluate(goal("preparation"), observed(polls=polls)).state == "finished"
+    assert evaluate(goal("preparation"), observed(polls=[([WITHOUT_ERROR], "06:10:00")])).state == "running"
+
+
+# --- Properties -----------------------------------------------------------------------------------------
+
+times = st.integers(min_value=0, max_value=7200).map(lambda s: at("06:00:00") + timedelta(seconds=s))
 
 
 @given(
-    batches=st.lists(moments, min_size=1, max_size=4),
-    loaded=moments,
-    polled=moments,
+    batches=st.lists(times, min_size=1, max_size=4),
+    loaded_at=times,
+    polled_at=times,
     settle=st.integers(0, 600),
 )
-def test_no_stream_passes_by_a_load_older_than_its_last_batch(batches, loaded, polled, settle):
-    """With several batches, no stream passes before its load has settled; but each passes in the end."""
-    the_log = log(*(sent(f"{moment:%H:%M:%S}", "commits") for moment in sorted(batches)))
-    polled = max(polled, loaded)
-    loads = [load("commits", f"{loaded:%H:%M:%S}")]
+def test_loading_never_finishes_with_a_load_before_the_last_batch(batches, loaded_at, polled_at, settle):
+    """With several batches, loading finishes only once the load has settled, but it does finish."""
+    the_log = log(*(sent(f"{time:%H:%M:%S}", "commits") for time in sorted(batches)))
+    polled_at = max(polled_at, loaded_at)
+    loads = [load("commits", f"{loaded_at:%H:%M:%S}")]
     base = Observations(
         extraction=extraction(), log=the_log, streams=(COMMITS,), previous_job_polled_at=at("06:00:10")
     )
 
-    now = evaluate(goal("loading", load_settle=settle), base.with_loads(loads, polled)).state
-    later_at = polled + timedelta(seconds=max(900, settle))
+    now = evaluate(goal("loading", load_settle=settle), base.with_loads(loads, polled_at)).state
+    later_at = polled_at + timedelta(seconds=max(900, settle))
     later = evaluate(goal("loading", load_settle=settle), base.with_loads(loads, later_at)).state
 
-    if loaded < max(batches):
+    if loaded_at < max(batches):
         assert now == later == "running"
     else:
         if len(batches) == 1 or settle == 0:
             assert now == "finished"
-        elif polled - loaded < timedelta(seconds=settle):
+        elif polled_at - loaded_at < timedelta(seconds=settle):
             assert now == "running"
         assert later == "finished"
 
 
-@given(st.lists(st.sampled_from([None, "05:00:00", "06:04:41", "06:09:47"]), max_size=4), moments)
-def test_preparation_finishes_no_later_than_loading(loaded, polled):
-    loads = [load("commits", clock) if clock else BAD for clock in loaded]
-    facts = known(TWO_BATCHES, polls=[(loads, "06:00:10"), (loads, f"{polled:%H:%M:%S}")])
+@given(st.lists(st.sampled_from([None, "05:00:00", "06:04:41", "06:09:47"]), max_size=4), times)
+def test_preparation_finishes_no_later_than_loading(load_times, polled_at):
+    loads = [load("commits", time) if time else IN_ERROR for time in load_times]
+    observations = observed(TWO_BATCHES, polls=[(loads, "06:00:10"), (loads, f"{polled_at:%H:%M:%S}")])
 
-    if evaluate(goal("loading"), facts).state == "finished":
-        assert evaluate(goal("preparation"), facts).state == "finished"
+    if evaluate(goal("loading"), observations).state == "finished":
+        assert evaluate(goal("preparation"), observations).state == "finished"

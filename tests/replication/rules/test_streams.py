@@ -1,4 +1,4 @@
-"""Which stream a user's name, or a log's name, stands for."""
+"""Tests of finding the streams that a user's name, or a logged name, refers to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from airflow_provider_stitch.connect.errors import UnknownStream
 from airflow_provider_stitch.replication.rules.evaluate import evaluate
 from airflow_provider_stitch.replication.rules.streams import StreamNames, select_streams
-from tests.replication.rules.test_loading import known
+from tests.replication.rules.test_loading import observed
 from tests.support.builders import goal, stream
 
 SHOP = (
@@ -22,39 +22,41 @@ SHOP = (
 @pytest.mark.parametrize(
     ("name", "found"),
     [
-        pytest.param("customers", "shopdb-public-customers", id="by its name, which one selected stream has"),
+        pytest.param(
+            "customers", "shopdb-public-customers", id="by its name, which is unique among selected streams"
+        ),
         pytest.param("shopdb-archive-orders", "shopdb-archive-orders", id="by its id"),
-        pytest.param("archive_orders", "shopdb-archive-orders", id="by the name with its schema"),
+        pytest.param("archive_orders", "shopdb-archive-orders", id="by its name with schema"),
     ],
 )
-def test_select_streams_finds_a_stream_under_each_of_its_names(name, found):
+def test_select_streams_accepts_each_name_of_a_stream(name, found):
     assert [stream.tap_stream_id for stream in select_streams(SHOP, [name])] == [found]
 
 
 @pytest.mark.parametrize(
-    ("names", "words"),
+    ("names", "message"),
     [
         pytest.param(
             ["orders"],
             "Use the id of one of them: shopdb-public-orders, shopdb-archive-orders",
             id="a name of two selected streams",
         ),
-        pytest.param(["carts"], "not selected", id="a stream that is not selected"),
+        pytest.param(["carts"], "not selected", id="a deselected stream"),
         pytest.param(
             ["custmers"],
             "Its selected streams are: customers, shopdb-archive-orders, shopdb-public-orders",
             id="an unknown name",
         ),
-        pytest.param([], "streams is empty", id="no name"),
+        pytest.param([], "streams is empty", id="no names"),
     ],
 )
-def test_select_streams_refuses_names_that_stand_for_no_selected_stream(names, words):
-    with pytest.raises(UnknownStream, match=words):
+def test_select_streams_rejects_unknown_and_ambiguous_names(names, message):
+    with pytest.raises(UnknownStream, match=message):
         select_streams(SHOP, names)
 
 
-def test_an_empty_list_of_streams_fails_the_task():
-    assert isinstance(evaluate(goal("loading", streams=()), known()).failure, UnknownStream)
+def test_evaluate_fails_for_an_empty_list_of_streams():
+    assert isinstance(evaluate(goal("loading", streams=()), observed()).failure, UnknownStream)
 
 
 @pytest.mark.parametrize(
@@ -70,11 +72,11 @@ def test_an_empty_list_of_streams_fails_the_task():
         ("endpoint", set()),
     ],
 )
-def test_find_returns_every_stream_that_a_logged_name_may_stand_for(name, ids):
+def test_find_returns_every_stream_of_a_name(name, ids):
     assert {stream.tap_stream_id for stream in StreamNames(SHOP).find(name)} == ids
 
 
-def test_a_table_of_that_name_comes_before_a_prefix_that_resembles_it():
+def test_find_prefers_an_exact_name_to_a_prefixed_one():
     named = stream("public_orders", "shopdb-x-public_orders", schema="x")
 
     assert StreamNames((*SHOP, named)).find("public_orders") == (named,)

@@ -45,7 +45,7 @@ def _counts(results: Sequence[RunResult]) -> dict[str, int]:
 
 
 def runs_table(results: Sequence[RunResult]) -> Table:
-    """Return one row per run with errors, or the longest run if there are none."""
+    """Return one row per run with errors, otherwise the longest run."""
     wrong = [result for result in results if result.errors]
     shown = wrong or sorted(results, key=lambda result: result.seconds)[-1:]
     title = "Runs with errors" if wrong else "No run has an error. The longest:"

@@ -232,7 +232,7 @@ def _job_errors(run: _ActiveRun, jobs: list[dict[str, Any]]) -> Iterator[str]:
 def _must_stop_job(run: _ActiveRun) -> bool:
     """Return whether the run must stop its job.
 
-    If the response to the start was lost and the task never began to wait, the job's name is unknown, so the
+    If the response to the start was lost and the task never waited, the job's name is unknown, so the
     task cannot know whether the running job is its own.
     """
     return run.plan.expected.is_stopped and run.run.waiter_count > 0

@@ -113,7 +113,7 @@ def main(state_file: str, port: str) -> None:
 
 
 def add_source(stitch: StitchEmulator, *, name: str, tap_seconds: float, outcome: str) -> int:
-    """Add a source whose jobs end as the expected outcome requires."""
+    """Add a source, and plan its jobs according to the expected outcome."""
     job = JobPlan(tap_seconds=tap_seconds)
     if outcome == "refused":
         job = replace(job, load_errors={STREAM: LoadError("disk full")})
