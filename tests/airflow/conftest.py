@@ -1,133 +1,59 @@
-"""Tests in this folder run DAGs in a real Airflow, of whichever line is installed, against the emulator."""
+"""Fixtures for tests that run DAGs in the installed Airflow, version 2 or 3, against the emulator."""
 
 from __future__ import annotations
 
 import fcntl
-import itertools
 import json
-import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_stitch.emulator import StitchEmulator
+from tests.support.dag_runs import AIRFLOW_HOME, DagRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-HOME = Path(os.environ["AIRFLOW_HOME"])
-_numbers = itertools.count(1)
-
-
-@dataclass
-class Ran:
-    """What is left of a DAG's run."""
-
-    state: str
-    output: str  #: all that Airflow printed: the logs of tasks and triggers
-    states: dict[str, str]
-    xcom: dict[str, Any]  #: the return value of each task that has one
-    instances: dict[str, Any] = field(repr=False)
-
-
-class LocalAirflow:
-    """Runs DAGs by `dag.test()`: real task runner, real trigger, real database."""
-
-    def __init__(self, read_output: Callable[[], str]) -> None:
-        self._read_output = read_output
-
-    def dag(self, **options: Any) -> Any:
-        from airflow.providers.common.compat.sdk import DAG
-
-        start = datetime(2026, 1, 1, tzinfo=timezone.utc)
-        return DAG(dag_id=f"dag_{next(_numbers)}", schedule=None, start_date=start, catchup=False, **options)
-
-    def run(self, dag: Any) -> Ran:
-        _register(dag)
-        self._read_output()
-        dag_run = dag.test()
-        output = self._read_output()
-        instances = {_key(ti): ti for ti in dag_run.get_task_instances()}
-        return Ran(
-            state=str(dag_run.state),
-            output=output,
-            states={key: str(ti.state) for key, ti in instances.items()},
-            xcom={key: xcom_of(ti) for key, ti in instances.items()},
-            instances=instances,
-        )
-
-
-def load_dag(path: Path) -> Any:
-    """Return the one DAG of a file, read as Airflow reads it."""
-    try:
-        from airflow.dag_processing.dagbag import DagBag
-    except ImportError:  # Airflow 2
-        from airflow.models.dagbag import DagBag
-
-    bag = DagBag(path)
-    assert not bag.import_errors
-    (dag,) = bag.dags.values()
-    return dag
-
-
-def _register(dag: Any) -> None:
-    """Airflow 3 runs only DAGs that its database knows, and by itself it reads those from files."""
-    try:
-        from airflow.dag_processing.bundles.manager import DagBundlesManager
-        from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
-    except ImportError:  # Airflow 2
-        return
-    DagBundlesManager().sync_bundles_to_db()
-    bag = DagBag(os.devnull)
-    bag.bag_dag(dag)
-    sync_bag_to_db(bag, "dags-folder", None)
-
-
-def _key(ti: Any) -> str:
-    return ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
-
-
-def xcom_of(ti: Any, key: str = "return_value") -> Any:
-    return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
+    from collections.abc import Iterator
 
 
 @pytest.fixture(scope="session")
-def _database(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> None:
-    """Airflow's database, empty: made by the first process of this run that needs one, for all of them."""
-    made = tmp_path_factory.getbasetemp().parent / f"airflow-{testrun_uid}.db"
-    own = HOME / "airflow.db"
-    with made.with_suffix(".lock").open("w") as lock:
+def airflow_database(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> None:
+    """Create Airflow's database, empty.
+
+    Creating it takes long, so the first process of a test run does it, and the others copy the file.
+    """
+    template = tmp_path_factory.getbasetemp().parent / f"airflow-{testrun_uid}.db"
+    database = AIRFLOW_HOME / "airflow.db"
+    with template.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
-            airflow = Path(sys.executable).with_name("airflow")
-            subprocess.run([airflow, "db", "migrate"], check=True, capture_output=True, timeout=120)
-            shutil.copy(own, made)
+        if not template.exists():
+            command = Path(sys.executable).with_name("airflow")
+            subprocess.run([command, "db", "migrate"], check=True, capture_output=True, timeout=120)
+            shutil.copy(database, template)
         else:
-            shutil.copy(made, own)
+            shutil.copy(template, database)
 
 
 @pytest.fixture
-def airflow(_database: None, pytestconfig: pytest.Config) -> LocalAirflow:
-    # Airflow's loggers hold on to the output that they first saw, so it must be that of the whole session.
+def airflow(airflow_database: None, pytestconfig: pytest.Config) -> DagRunner:
+    """Run DAGs in the installed Airflow."""
+    # Airflow's loggers keep the stream that existed when they were created, so capture the whole session's.
     capture: Any = pytestconfig.pluginmanager.getplugin("capturemanager")
 
     def read_output() -> str:
-        text = "".join(capture.read_global_capture())
-        sys.stdout.write(text)  # for the report, should the test fail
-        return text
+        output = "".join(capture.read_global_capture())
+        sys.stdout.write(output)  # so that pytest shows it if the test fails
+        return output
 
-    return LocalAirflow(read_output)
+    return DagRunner(read_output)
 
 
 @pytest.fixture
 def stitch(monkeypatch: pytest.MonkeyPatch) -> Iterator[StitchEmulator]:
-    """A fast Stitch, and Airflow's connection to it."""
+    """Start an emulator at 600 times the speed of real time, and connect Airflow to it."""
     with StitchEmulator(speed=600) as stitch:
         monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", stitch.connection_json())
         yield stitch
@@ -135,12 +61,13 @@ def stitch(monkeypatch: pytest.MonkeyPatch) -> Iterator[StitchEmulator]:
 
 @pytest.fixture
 def github(stitch: StitchEmulator) -> int:
+    """Add a source with two streams that have rows and one that has none."""
     return stitch.add_source("github", streams={"commits": 120, "issues": 0, "pulls": 7})
 
 
 @pytest.fixture
 def account(stitch: StitchEmulator, monkeypatch: pytest.MonkeyPatch) -> StitchEmulator:
-    """The sources and connections that example DAGs and the documentation speak of."""
+    """Add the sources and connections that example DAGs and the documentation use."""
     partner = {"partner_id": stitch.partner_id, "partner_secret": stitch.partner_secret}
     connections = {
         "STITCH_PARTNER": {"conn_type": "stitch", "host": stitch.url, "extra": partner},
@@ -155,6 +82,7 @@ def account(stitch: StitchEmulator, monkeypatch: pytest.MonkeyPatch) -> StitchEm
     return stitch
 
 
-@pytest.fixture(params=[False, True], ids=["in a worker", "deferred"])
+@pytest.fixture(params=[False, True], ids=["in worker", "deferred"])
 def deferrable(request: pytest.FixtureRequest) -> bool:
+    """Run a test twice: with a task that waits in the worker, and with a deferred one."""
     return bool(request.param)

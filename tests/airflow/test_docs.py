@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 import pytest
 
-from tests.airflow.conftest import HOME, load_dag
+from tests.support.dag_runs import AIRFLOW_HOME, load_dag
 from tools.doc_blocks import ROOT, Block, blocks
 
 if TYPE_CHECKING:
@@ -74,10 +74,10 @@ def test_a_dag_runs(airflow, account, block: Block, tmp_path: Path) -> None:
     path.write_text(block.code)
 
     with patch.dict(os.environ):  # what the DAG adds to it goes with it
-        ran = airflow.run(load_dag(path))
+        dag_run = airflow.run(load_dag(path))
 
-    assert ran.state == "success"
-    assert set(ran.states.values()) <= {"success"}
+    assert dag_run.state == "success"
+    assert set(dag_run.states.values()) <= {"success"}
 
 
 @pytest.mark.usefixtures("account")
@@ -89,7 +89,7 @@ def test_a_block_works(block: Block) -> None:
 # A DAG that a test defines needs more on Airflow 3, and that is what the page shows.
 if not version("apache-airflow").startswith("2."):
 
-    @pytest.mark.usefixtures("_database")
+    @pytest.mark.usefixtures("airflow_database")
     @pytest.mark.parametrize("block", [each for each in BLOCKS if each.is_test], ids=str)
     def test_a_test_passes(block: Block, tmp_path: Path) -> None:
         tests, dags = tmp_path / "tests", tmp_path / "dags"  # side by side, as the pages have them
@@ -120,7 +120,7 @@ def _copy_database(home: Path) -> str:
     One that both write into has been found malformed.
     """
     with (
-        closing(sqlite3.connect(HOME / "airflow.db")) as database,
+        closing(sqlite3.connect(AIRFLOW_HOME / "airflow.db")) as database,
         closing(sqlite3.connect(home / "airflow.db")) as copy,
     ):
         database.backup(copy)
@@ -157,7 +157,7 @@ def _run(script: str, environment: dict[str, str], folder: Path) -> subprocess.C
     )
 
 
-@pytest.mark.usefixtures("_database")
+@pytest.mark.usefixtures("airflow_database")
 def test_the_page_for_beginners_from_its_first_line_to_its_last(
     shell: dict[str, str], local_stitch: tuple[str, str], tmp_path: Path, monkeypatch
 ) -> None:

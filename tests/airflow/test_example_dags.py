@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_stitch.emulator import JobPlan, LoadError
-from tests.airflow.conftest import load_dag
+from tests.support.dag_runs import load_dag
 from tools.doc_blocks import blocks
 
 FOLDER = Path(__file__).parents[2] / "example_dags"
@@ -18,24 +18,24 @@ EXAMPLES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "stitch_onboard_tenant.py
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_it_runs(airflow, account, path):
-    ran = airflow.run(load_dag(path))
+    dag_run = airflow.run(load_dag(path))
 
-    assert ran.state == "success"
-    assert set(ran.states.values()) == {"success"}
+    assert dag_run.state == "success"
+    assert set(dag_run.states.values()) == {"success"}
 
 
 def test_mapped_tasks_replicate_a_source_each(airflow, account):
-    ran = airflow.run(load_dag(next(path for path in EXAMPLES if "many_sources" in path.stem)))
+    dag_run = airflow.run(load_dag(next(path for path in EXAMPLES if "many_sources" in path.stem)))
 
-    replicated = [ran.xcom[f"replicate[{number}]"]["source_name"] for number in range(3)]
+    replicated = [dag_run.xcom[f"replicate[{number}]"]["source_name"] for number in range(3)]
     assert replicated == ["github", "salesforce_prod", "shop_pg"]
 
 
 def test_a_downstream_task_sees_streams_and_rows(airflow, account):
-    ran = airflow.run(load_dag(next(path for path in EXAMPLES if "transform" in path.stem)))
+    dag_run = airflow.run(load_dag(next(path for path in EXAMPLES if "transform" in path.stem)))
 
-    assert ran.xcom["transform"] == ["stg_github__commits", "stg_github__pulls"]
-    assert "Rebuilding stg_github__commits: 120 new rows" in ran.output
+    assert dag_run.xcom["transform"] == ["stg_github__commits", "stg_github__pulls"]
+    assert "Rebuilding stg_github__commits: 120 new rows" in dag_run.output
 
 
 def test_an_alert_says_what_its_page_shows(airflow, stitch):
@@ -47,12 +47,12 @@ def test_an_alert_says_what_its_page_shows(airflow, stitch):
     for task in dag.tasks:
         task.retries = 0
 
-    ran = airflow.run(dag)
+    dag_run = airflow.run(dag)
 
     (page,) = (block.code for block in blocks("text") if block.page == "docs/how-to/alerts.md")
     (job,) = stitch.jobs(github)
-    assert ran.states == {"replicate_github": "failed"}
-    assert _words(page, "JOB") in _words(ran.output, "JOB", job.job_name)
+    assert dag_run.states == {"replicate_github": "failed"}
+    assert _words(page, "JOB") in _words(dag_run.output, "JOB", job.job_name)
 
 
 def _words(text: str, placeholder: str, job_name: str = r"[\w.-]+\.sync\.[\w-]+") -> str:

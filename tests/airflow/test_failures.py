@@ -28,9 +28,9 @@ def test_callback_gets_the_kind_and_attributes_of_a_permanent_error(airflow, sti
             on_failure_callback=lambda context: caught.append(context["exception"]),
         )
 
-    ran = airflow.run(dag)
+    dag_run = airflow.run(dag)
 
-    assert ran.instances["replicate"].try_number == 1
+    assert dag_run.instances["replicate"].try_number == 1
     (error,) = caught
     assert isinstance(error, CannotFinish)
     assert isinstance(error, AirflowFailException)

@@ -8,7 +8,7 @@ from airflow_provider_stitch.common.link import StitchSourceLink
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 from airflow_provider_stitch.sensors.stitch import StitchExtractionSensor
 from airflow_provider_stitch.triggers.task_context import LINK_KEY
-from tests.airflow.conftest import xcom_of
+from tests.support.dag_runs import xcom_of
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["a task that succeeds", "a task that fails"])
@@ -19,11 +19,11 @@ def test_a_task_leaves_the_address_of_its_source(airflow, stitch, github, deferr
     with airflow.dag() as dag:
         StitchRunReplicationJobOperator(task_id="replicate", source="github", deferrable=deferrable)
 
-    ran = airflow.run(dag)
+    dag_run = airflow.run(dag)
 
     url = f"https://app.stitchdata.com/client/104857/pipeline/v2/sources/{github}/summary"
-    assert ran.state == ("failed" if fails else "success")
-    assert xcom_of(ran.instances["replicate"], LINK_KEY) == url
+    assert dag_run.state == ("failed" if fails else "success")
+    assert xcom_of(dag_run.instances["replicate"], LINK_KEY) == url
 
 
 @pytest.mark.parametrize("operator", [StitchRunReplicationJobOperator, StitchExtractionSensor])

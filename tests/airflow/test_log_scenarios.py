@@ -32,14 +32,14 @@ def test_a_task_reports_the_rows_of_its_job(airflow, stitch, deferrable, name):
             task_id="replicate", source=source, streams=streams, deferrable=deferrable, poll_interval=0.5
         )
 
-    ran = airflow.run(dag)
+    dag_run = airflow.run(dag)
 
     elapsed = (stitch.now() - stitch.jobs(source)[-1].start_time).total_seconds()
     if scenario.error is not None:
-        assert ran.state == "failed"
-        assert scenario.message in ran.output[ran.output.rindex(scenario.error) :]
+        assert dag_run.state == "failed"
+        assert scenario.message in dag_run.output[dag_run.output.rindex(scenario.error) :]
         return
-    assert ran.state == "success"
-    result = ran.xcom["replicate"]
+    assert dag_run.state == "success"
+    result = dag_run.xcom["replicate"]
     assert {stream: each["rows"] for stream, each in result["streams"].items()} == scenario.expected_rows
     assert elapsed >= scenario.loaded_after

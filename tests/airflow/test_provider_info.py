@@ -107,7 +107,7 @@ def _label(field: Any) -> str:
         pytest.param(["providers", "links"], ["StitchSourceLink"], id="links"),
     ],
 )
-@pytest.mark.usefixtures("_database")
+@pytest.mark.usefixtures("airflow_database")
 def test_airflow_lists_it(command, words):
     program = Path(sys.executable).with_name("airflow")
     printed = subprocess.run(

@@ -1,17 +1,40 @@
-"""Read everything that an Airflow has written to disk and to its database."""
+"""Read everything that an Airflow has written to disk and to its database, and search it for secrets."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 from cryptography.fernet import Fernet
 
+from tests.support.secret_encodings import find_encodings
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from tests.support.dag_runs import DagRunResult
+
+
+def airflow_home_contents() -> bytes:
+    """Return the concatenated files of this process's Airflow home: database, logs, rendered templates."""
+    return read_files(Path(os.environ["AIRFLOW_HOME"]))
+
+
+def assert_no_secrets_left(dag_run: DagRunResult, *secrets: str, marker: str) -> None:
+    """Check that neither the output of a DAG run nor Airflow's home contains a secret in any encoding.
+
+    :param marker: a word that the home must contain, such as the id of a task. Without it the check would
+        also pass if it had read nothing.
+    """
+    contents = airflow_home_contents()
+    assert marker.encode() in contents, "Airflow's database was not read"
+    for secret in secrets:
+        assert find_encodings(secret, dag_run.output.encode()) == []
+        assert find_encodings(secret, contents) == []
 
 
 def read_files(folder: Path) -> bytes:

@@ -123,7 +123,7 @@ class ScenarioResult:
 def run_scenario(scenario: Scenario, monkeypatch: pytest.MonkeyPatch, *, timeout: float) -> ScenarioResult:
     """Execute a scenario until all waiters have finished.
 
-    :param timeout: seconds after the last job and event at which the scenario ends in any case.
+    :param timeout: maximum number of seconds to wait after the last job and event.
     """
     loop = VirtualLoop()
     random.seed(scenario.seed)  # for the jitter of retries
@@ -174,7 +174,7 @@ class _ScenarioRunner:
     # --- The account ------------------------------------------------------------------------------------
 
     def _add_other_sources(self, number: int, *, seconds_ago: float) -> None:
-        """Add sources whose ids are lower, between and higher than the ids in the scenario."""
+        """Add sources. Their ids are lower, between and higher than the ids in the scenario."""
         existing = len(self.stitch._account.sources)
         for index in range(existing, existing + number):
             source_id = (300_000 if index % 2 else 310_001 + index // 400 * 100) + index

@@ -48,7 +48,7 @@ def encodings_of(secret: str) -> dict[str, bytes]:
 
 
 def find_encodings(secret: str, content: bytes) -> list[str]:
-    """Return the names of the encodings in which the content contains a secret."""
+    """Return the names of all encodings of a secret that the content contains."""
     return [name for name, encoded in encodings_of(secret).items() if encoded in content]
 
 

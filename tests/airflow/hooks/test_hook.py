@@ -17,7 +17,7 @@ from airflow_provider_stitch.replication.polling.caller import AccountSession
 
 
 @pytest.fixture
-def connect(monkeypatch, _database):
+def connect(monkeypatch, airflow_database):
     """Set the connection and return its hook."""
 
     def connect(**fields):
@@ -136,7 +136,7 @@ def test_a_connection_may_hold_both_a_token_and_partner_credentials(connect):
     assert hook.client.base_url == hook.partner.base_url == "https://api.stitchdata.com"
 
 
-@pytest.mark.usefixtures("_database")
+@pytest.mark.usefixtures("airflow_database")
 def test_test_connection_sums_up_the_account(stitch):
     stitch.add_source("github", streams={"a": 1})
     stitch.pause_source(stitch.add_source("paused", streams={"a": 1}))
@@ -149,7 +149,7 @@ def test_test_connection_sums_up_the_account(stitch):
     )
 
 
-@pytest.mark.usefixtures("_database")
+@pytest.mark.usefixtures("airflow_database")
 def test_test_connection_says_what_is_wrong_with_the_token(stitch):
     stitch.disable_token()
 
@@ -174,7 +174,7 @@ def test_the_client_id_of_another_account_is_refused(connect, stitch):
     assert hook.test_connection()[0] is False
 
 
-@pytest.mark.usefixtures("_database")
+@pytest.mark.usefixtures("airflow_database")
 @pytest.mark.parametrize("form", [int, str])
 def test_a_source_s_id_needs_no_list_of_all_sources(stitch, form):
     github = stitch.add_source("github", streams={"a": 1})
@@ -183,7 +183,7 @@ def test_a_source_s_id_needs_no_list_of_all_sources(stitch, form):
     assert [request.path for request in stitch.requests] == [f"/v4/sources/{github}"]
 
 
-@pytest.mark.usefixtures("_database")
+@pytest.mark.usefixtures("airflow_database")
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_a_source_whose_name_is_a_number_is_found_if_no_living_one_has_it_as_id(stitch, is_deleted):
     github = stitch.add_source("github", streams={"a": 1})
@@ -195,7 +195,7 @@ def test_a_source_whose_name_is_a_number_is_found_if_no_living_one_has_it_as_id(
     assert StitchHook().resolve_source(number).id == named
 
 
-@pytest.mark.usefixtures("_database")
+@pytest.mark.usefixtures("airflow_database")
 def test_a_source_is_found_by_its_name(stitch):
     github = stitch.add_source("github", display_name="GitHub", streams={"a": 1})
 
@@ -212,7 +212,7 @@ def test_a_source_is_found_by_its_name(stitch):
 
 
 @pytest.fixture
-def limit(stitch, monkeypatch, _database):
+def limit(stitch, monkeypatch, airflow_database):
     """Give the connection a number of requests."""
 
     def limit(number: int) -> None:

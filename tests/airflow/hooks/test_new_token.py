@@ -55,9 +55,9 @@ def test_a_wait_goes_on_with_the_connection_s_new_token(airflow, stitch, source,
         kind(task_id="wait", source="github", timeout=30, **options)
     exchange()
 
-    ran = airflow.run(dag)
+    dag_run = airflow.run(dag)
 
-    assert ran.state == "success"
+    assert dag_run.state == "success"
     assert 401 in [request.status for request in stitch.requests]
-    assert "The connection 'stitch_default' has changed meanwhile" in ran.output
+    assert "The connection 'stitch_default' has changed meanwhile" in dag_run.output
     assert len(stitch.jobs(source)) == 1

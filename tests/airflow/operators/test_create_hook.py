@@ -1,4 +1,4 @@
-"""StitchCreateHookOperator in a real Airflow, against the emulator: a post-load hook is created once."""
+"""StitchCreateHookOperator in a DAG, against the emulator: it creates a post-load hook once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import json
 import pytest
 
 from airflow_provider_stitch.operators.stitch import StitchCreateHookOperator
-from tests.airflow.test_secret_leaks import left_behind
-from tests.support.secret_encodings import find_encodings
+from tests.support.leak_scan import assert_no_secrets_left
 
 URL = "https://hooks.acme.example/stitch?key=hush%2Fhush+12345"
 
@@ -34,7 +33,7 @@ def hooks_of(stitch):
     return stitch._account.notifications.hooks
 
 
-def test_a_hook_is_created_once(airflow, stitch):
+def test_hook_is_created_once(airflow, stitch):
     first, second = run(airflow), run(airflow)
 
     (hook,) = hooks_of(stitch).values()
@@ -48,57 +47,56 @@ def test_a_hook_is_created_once(airflow, stitch):
     assert second.xcom["hook"] == {**expected, "created": False}
     assert hook.url == URL
     assert len(created_hooks(stitch)) == 1
-    for ran in (first, second):
-        assert find_encodings(URL, ran.output.encode()) == []
-    assert find_encodings(URL, left_behind()) == []
+    for dag_run in (first, second):
+        assert_no_secrets_left(dag_run, URL, marker="dag_")
 
 
 @pytest.mark.parametrize("shown", ["created", "top", "config"])
-def test_each_destination_has_a_hook_of_its_own_where_stitch_names_them(airflow, stitch, shown):
+def test_each_destination_has_its_own_hook_if_stitch_returns_its_id(airflow, stitch, shown):
     stitch.quirks.hook_destination = shown
     lake = stitch.add_destination("s3", name="Lake")
     other = run(airflow, destination="Lake")
 
-    ran = run(airflow, destination=lake)
+    dag_run = run(airflow, destination=lake)
 
     assert other.xcom["hook"]["destination_id"] == lake
-    assert (ran.xcom["hook"]["created"], ran.xcom["hook"]["hook_id"]) == (
+    assert (dag_run.xcom["hook"]["created"], dag_run.xcom["hook"]["hook_id"]) == (
         False,
         other.xcom["hook"]["hook_id"],
     )
 
 
-def test_another_hook_of_the_account_is_left_alone(airflow, stitch):
+def test_hook_with_another_url_is_left_alone(airflow, stitch):
     stitch.add_hook("https://hooks.acme.example/other")
 
-    ran = run(airflow)
+    dag_run = run(airflow)
 
-    assert ran.xcom["hook"]["created"] is True
+    assert dag_run.xcom["hook"]["created"] is True
     assert len(hooks_of(stitch)) == 2
 
 
-def test_a_disabled_hook_is_reported_and_left_disabled(airflow, stitch):
+def test_disabled_hook_is_reported_and_left_disabled(airflow, stitch):
     run(airflow)
     (hook,) = hooks_of(stitch).values()
     hook.disabled_at = hook.created_at
 
-    ran = run(airflow)
+    dag_run = run(airflow)
 
-    assert (ran.xcom["hook"]["created"], ran.xcom["hook"]["enabled"]) == (False, False)
-    assert "is disabled" in ran.output
+    assert (dag_run.xcom["hook"]["created"], dag_run.xcom["hook"]["enabled"]) == (False, False)
+    assert "is disabled" in dag_run.output
     assert [request for request in stitch.requests if request.method == "PUT"] == []
 
 
-def test_a_lost_response_creates_no_second_hook(airflow, stitch):
+def test_lost_response_creates_no_second_hook(airflow, stitch):
     stitch.fail("POST", "/hooks", times=1, status=502, after_effect=True)
 
-    ran = run(airflow)
+    dag_run = run(airflow)
 
-    assert ran.xcom["hook"]["created"] is True
+    assert dag_run.xcom["hook"]["created"] is True
     assert len(hooks_of(stitch)) == 1
 
 
-def test_the_younger_of_two_hooks_that_were_created_at_once_is_deleted(airflow, stitch, monkeypatch):
+def test_newer_of_two_concurrently_created_hooks_is_deleted(airflow, stitch, monkeypatch):
     from airflow_provider_stitch.connect.client import StitchClient
 
     create = StitchClient.create_post_load_hook
@@ -109,31 +107,38 @@ def test_the_younger_of_two_hooks_that_were_created_at_once_is_deleted(airflow, 
 
     monkeypatch.setattr(StitchClient, "create_post_load_hook", create_after_another_task)
 
-    ran = run(airflow)
+    dag_run = run(airflow)
 
     (hook,) = hooks_of(stitch).values()
-    assert (ran.xcom["hook"]["created"], ran.xcom["hook"]["hook_id"]) == (False, hook.id)
+    assert (dag_run.xcom["hook"]["created"], dag_run.xcom["hook"]["hook_id"]) == (False, hook.id)
 
 
 @pytest.mark.parametrize(
-    ("arrange", "options", "words"),
+    ("arrange", "options", "message"),
     [
         pytest.param(lambda s: s.allow_hooks(False), {}, "NotInPlan", id="not in the plan"),
-        pytest.param(lambda s: None, {"destination": "Nowhere"}, "no destination 'Nowhere'", id="unknown"),
+        pytest.param(
+            lambda s: None, {"destination": "Nowhere"}, "no destination 'Nowhere'", id="unknown destination"
+        ),
         pytest.param(lambda s: s.delete_destinations(), {}, "has none", id="no destination"),
         pytest.param(
-            lambda s: s.add_destination("s3", name="Lake"), {}, "Name the destination", id="several"
+            lambda s: s.add_destination("s3", name="Lake"),
+            {},
+            "Name the destination",
+            id="several destinations",
         ),
-        pytest.param(lambda s: None, {"url": "http://acme.example/hush"}, "must be an https://", id="HTTP"),
-        pytest.param(lambda s: None, {"url": "{{ '' }}"}, "The secret 'url' is empty", id="empty"),
+        pytest.param(
+            lambda s: None, {"url": "http://acme.example/hush"}, "must be an https://", id="plain HTTP"
+        ),
+        pytest.param(lambda s: None, {"url": "{{ '' }}"}, "The secret 'url' is empty", id="empty URL"),
     ],
 )
-def test_a_hook_that_cannot_be_created_says_why(airflow, stitch, arrange, options, words):
+def test_failed_creation_reports_the_reason(airflow, stitch, arrange, options, message):
     arrange(stitch)
 
-    ran = run(airflow, **options)
+    dag_run = run(airflow, **options)
 
-    assert ran.states == {"hook": "failed"}
-    assert words in ran.output
-    assert "hush" not in ran.output
+    assert dag_run.states == {"hook": "failed"}
+    assert message in dag_run.output
+    assert "hush" not in dag_run.output
     assert hooks_of(stitch) == {}

@@ -1,4 +1,4 @@
-"""A new tenant from nothing to loaded rows in one run: the account first, then the example as it stands."""
+"""Onboard a new tenant in one DAG run, from the account to loaded rows. Also run the example DAG as it is."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from airflow_provider_stitch.operators.stitch import (
     StitchSelectStreamsOperator,
 )
 from airflow_provider_stitch.sensors.stitch import StitchConnectionCheckSensor, StitchStructureSyncSensor
-from tests.airflow.conftest import load_dag
 from tests.airflow.test_example_dags import FOLDER
-from tests.airflow.test_secret_leaks import left_behind
-from tests.support.secret_encodings import find_encodings
+from tests.support.dag_runs import load_dag
+from tests.support.leak_scan import assert_no_secrets_left
 
 GITHUB_TOKEN = 'ghp_tenant/hush+12345"67\\890'
 WAREHOUSE_PASSWORD = "warehouse&hush=<12345>67'890%2F"
@@ -47,8 +46,8 @@ def stitch(monkeypatch):
         yield stitch
 
 
-def onboarding(airflow, stitch, store, deferrable):
-    """All steps, each in the account that the first one creates."""
+def onboard(airflow, stitch, store, deferrable):
+    """Run all steps of an onboarding. The first one creates the account that the others use."""
     in_account = {"stitch_conn_id": "tenant", "retries": 0}
     wait = {"deferrable": deferrable, **in_account}
     with airflow.dag() as dag:
@@ -87,9 +86,9 @@ def onboarding(airflow, stitch, store, deferrable):
             **in_account,
         )
         after = "{{ ti.xcom_pull(task_ids='create_source')['checked_after'] }}"
-        wanted = {"source": "GitHub", "started_after": after}
-        connected = StitchConnectionCheckSensor(task_id="connected", poke_interval=0.2, **wanted, **wait)
-        synced = StitchStructureSyncSensor(task_id="synced", poke_interval=0.2, **wanted, **wait)
+        check_args = {"source": "GitHub", "started_after": after}
+        connected = StitchConnectionCheckSensor(task_id="connected", poke_interval=0.2, **check_args, **wait)
+        synced = StitchStructureSyncSensor(task_id="synced", poke_interval=0.2, **check_args, **wait)
         select = StitchSelectStreamsOperator(
             task_id="select", source="GitHub", streams={"commits": None, "issues": None}, **in_account
         )
@@ -98,34 +97,30 @@ def onboarding(airflow, stitch, store, deferrable):
     return airflow.run(dag)
 
 
-def test_a_tenant_comes_from_nothing_to_loaded_rows(airflow, stitch, monkeypatch, deferrable):
-    kept = {}
+def test_onboarding_takes_new_tenant_to_loaded_rows(airflow, stitch, monkeypatch, deferrable):
+    tenant = {}
 
     def store(conn_id, text):
-        """A secrets backend: here the environment."""
+        """Store a connection in the environment, in place of a secrets backend."""
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", text)
         if conn_id != "tenant":
-            return  # The operator tries out with another id that Airflow finds what it stores.
-        kept.update(json.loads(text))
-        if "login" in kept:
+            return  # the operator's probe, under an id of its own, that Airflow finds what it stores
+        tenant.update(json.loads(text))
+        if "login" in tenant:
             streams = {"commits": 120, "issues": 7, "pulls": 3}
-            stitch.account(int(kept["login"])).plan_new_sources("platform.github", streams=streams)
+            stitch.account(int(tenant["login"])).plan_new_sources("platform.github", streams=streams)
 
-    ran = onboarding(airflow, stitch, store, deferrable)
+    dag_run = onboard(airflow, stitch, store, deferrable)
 
-    assert ran.state == "success"
-    loaded = ran.xcom["load"]["streams"]
+    assert dag_run.state == "success"
+    loaded = dag_run.xcom["load"]["streams"]
     assert {name: stream["rows"] for name, stream in loaded.items()} == {"commits": 120, "issues": 7}
-    assert ran.xcom["select"]["changes"]["commits"]["selected"] is True
-    secrets = [kept["password"], GITHUB_TOKEN, WAREHOUSE_PASSWORD, stitch.partner_id, stitch.partner_secret]
-    remains = left_behind()
-    assert b"create_destination" in remains, "the database was looked at"
-    for secret in secrets:
-        assert find_encodings(secret, ran.output.encode()) == []
-        assert find_encodings(secret, remains) == []
+    assert dag_run.xcom["select"]["changes"]["commits"]["selected"] is True
+    secrets = [tenant["password"], GITHUB_TOKEN, WAREHOUSE_PASSWORD, stitch.partner_id, stitch.partner_secret]
+    assert_no_secrets_left(dag_run, *secrets, marker="create_destination")
 
 
-def test_the_example_runs_again_and_changes_nothing(airflow, monkeypatch, stitch):
+def test_second_run_of_the_example_changes_nothing(airflow, monkeypatch, stitch):
     monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", stitch.connection_json())
     stitch.delete_destinations()
     stitch.plan_new_sources("platform.github", streams={"commits": 120, "issues": 0})

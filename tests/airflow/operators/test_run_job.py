@@ -27,11 +27,11 @@ def run(airflow, **options):
 
 
 def test_the_rows_are_loaded_when_the_task_succeeds(airflow, stitch, github, deferrable):
-    ran = run(airflow, deferrable=deferrable)
+    dag_run = run(airflow, deferrable=deferrable)
 
     (job,) = stitch.jobs(github)
-    assert ran.states == {"replicate": "success"}
-    result = ran.xcom["replicate"]
+    assert dag_run.states == {"replicate": "success"}
+    result = dag_run.xcom["replicate"]
     assert {name: stream["rows"] for name, stream in result["streams"].items()} == {
         "commits": 120,
         "pulls": 7,
@@ -46,7 +46,7 @@ def test_the_rows_are_loaded_when_the_task_succeeds(airflow, stitch, github, def
 
 
 def test_the_task_log_reads_like_a_report(airflow, stitch, github, deferrable):
-    ran = run(airflow, deferrable=deferrable)
+    dag_run = run(airflow, deferrable=deferrable)
 
     job = stitch.jobs(github)[0].job_name
     story = [
@@ -55,18 +55,18 @@ def test_the_task_log_reads_like_a_report(airflow, stitch, github, deferrable):
         "2 streams to load: commits (120 rows), pulls (7 rows)",
         "Loaded commits: 120 rows at ",
         "Loaded pulls: 7 rows at ",
-        f"Done: 127 rows in 2 streams of source github ({github}) are loaded, job {job}",
+        f"Done: 127 rows in 2 streams of source github ({github}) are loaded (job {job})",
     ]
-    places = [ran.output.index(line) for line in story]
+    places = [dag_run.output.index(line) for line in story]
     assert places == sorted(places)
 
 
 @pytest.mark.parametrize("wait_for", ["structure_sync", "extraction", "preparation"])
 def test_each_phase_can_be_waited_for(airflow, github, deferrable, wait_for):
-    ran = run(airflow, wait_for=wait_for, deferrable=deferrable)
+    dag_run = run(airflow, wait_for=wait_for, deferrable=deferrable)
 
-    assert ran.state == "success"
-    assert ran.xcom["replicate"]["extraction_completed_at"] is not None
+    assert dag_run.state == "success"
+    assert dag_run.xcom["replicate"]["extraction_completed_at"] is not None
 
 
 def test_wait_for_none_starts_and_returns(airflow, stitch, github):
@@ -81,10 +81,10 @@ def test_wait_for_none_starts_and_returns(airflow, stitch, github):
 def test_a_failed_extraction_fails_the_task_and_its_log_ends_with_why(airflow, stitch, github, deferrable):
     stitch.plan_jobs(github, JobPlan(tap_exit_status=1, tap_description="401 Client Error: Unauthorized"))
 
-    ran = run(airflow, deferrable=deferrable, retries=0)
+    dag_run = run(airflow, deferrable=deferrable, retries=0)
 
-    assert ran.state == "failed"
-    end = ran.output[ran.output.rindex("ExtractionFailed") :]
+    assert dag_run.state == "failed"
+    end = dag_run.output[dag_run.output.rindex("ExtractionFailed") :]
     for words in (
         f"Extraction of source github ({github}) failed",
         stitch.jobs(github)[0].job_name,
@@ -99,9 +99,9 @@ def test_a_failed_extraction_fails_the_task_and_its_log_ends_with_why(airflow, s
 def test_a_retry_after_a_failed_extraction_starts_a_job_of_its_own(airflow, stitch, github, deferrable):
     stitch.plan_next_job(github, JobPlan(tap_exit_status=1))
 
-    ran = run(airflow, deferrable=deferrable)
+    dag_run = run(airflow, deferrable=deferrable)
 
-    assert ran.state == "success"
+    assert dag_run.state == "success"
     assert len(stitch.jobs(github)) == 2
 
 
@@ -109,29 +109,29 @@ def test_a_load_error_fails_the_task_in_the_destinations_words(airflow, stitch, 
     stitch.complete_job(github, seconds_ago=3600)
     stitch.plan_jobs(github, JobPlan(load_errors={"commits": LoadError("relation commits is locked")}))
 
-    ran = run(airflow, deferrable=deferrable, retries=0)
+    dag_run = run(airflow, deferrable=deferrable, retries=0)
 
-    assert ran.state == "failed"
-    assert "commits: relation commits is locked" in ran.output[ran.output.rindex("LoadingFailed") :]
+    assert dag_run.state == "failed"
+    assert "commits: relation commits is locked" in dag_run.output[dag_run.output.rindex("LoadingFailed") :]
 
 
 def test_only_the_streams_asked_for_are_waited_for(airflow, stitch, github, deferrable):
     never = [Flush(at=50, rows=120, prepare=10**7)]
     stitch.plan_jobs(github, JobPlan(flushes={"commits": never}))
 
-    ran = run(airflow, streams=["pulls"], deferrable=deferrable)
+    dag_run = run(airflow, streams=["pulls"], deferrable=deferrable)
 
-    assert ran.state == "success"
-    assert list(ran.xcom["replicate"]["streams"]) == ["pulls"]
+    assert dag_run.state == "success"
+    assert list(dag_run.xcom["replicate"]["streams"]) == ["pulls"]
 
 
 def test_a_timeout_fails_the_task_and_leaves_the_job_running(airflow, stitch, github, deferrable):
     stitch.plan_jobs(github, JobPlan(tap_seconds=36_000))
 
-    ran = run(airflow, timeout=1, deferrable=deferrable, retries=0)
+    dag_run = run(airflow, timeout=1, deferrable=deferrable, retries=0)
 
-    assert ran.state == "failed"
-    assert "PhaseTimedOut" in ran.output
+    assert dag_run.state == "failed"
+    assert "PhaseTimedOut" in dag_run.output
     assert not stitch.jobs(github)[0].stopped
 
 
@@ -161,43 +161,43 @@ def a_job_that_ends_once_ours_was_refused(stitch, source_id):
 
 def test_queue_waits_for_the_running_job_and_starts_its_own(airflow, stitch, github, deferrable):
     with a_job_that_ends_once_ours_was_refused(stitch, github) as running:
-        ran = run(airflow, if_running="queue", deferrable=deferrable)
+        dag_run = run(airflow, if_running="queue", deferrable=deferrable)
 
     first, ours = stitch.jobs(github)
-    assert ran.state == "success"
+    assert dag_run.state == "success"
     assert first.job_name == running.job_name
     assert first.completion_time <= ours.start_time
-    assert ran.xcom["replicate"]["job_name"] == ours.job_name
+    assert dag_run.xcom["replicate"]["job_name"] == ours.job_name
 
 
 def test_join_counts_the_running_job_as_ours(airflow, stitch, github, deferrable):
     with a_job_that_ends_once_ours_was_refused(stitch, github) as running:
-        ran = run(airflow, if_running="join", deferrable=deferrable)
+        dag_run = run(airflow, if_running="join", deferrable=deferrable)
 
     assert len(stitch.jobs(github)) == 1
-    assert ran.xcom["replicate"]["job_name"] == running.job_name
-    assert ran.xcom["replicate"]["streams"]["commits"]["rows"] == 120
+    assert dag_run.xcom["replicate"]["job_name"] == running.job_name
+    assert dag_run.xcom["replicate"]["streams"]["commits"]["rows"] == 120
 
 
 def test_restart_stops_the_running_job_first(airflow, stitch, github, deferrable):
     stitch.start_job(github, tap_seconds=80_000)
 
-    ran = run(airflow, if_running="restart", deferrable=deferrable)
+    dag_run = run(airflow, if_running="restart", deferrable=deferrable)
 
     first, ours = stitch.jobs(github)
-    assert ran.state == "success"
+    assert dag_run.state == "success"
     assert first.stopped
     assert not ours.stopped
-    assert ran.xcom["replicate"]["job_name"] == ours.job_name
+    assert dag_run.xcom["replicate"]["job_name"] == ours.job_name
 
 
 def test_fail_raises(airflow, stitch, github, deferrable):
     stitch.start_job(github, tap_seconds=80_000)
 
-    ran = run(airflow, if_running="fail", deferrable=deferrable, retries=0)
+    dag_run = run(airflow, if_running="fail", deferrable=deferrable, retries=0)
 
-    assert ran.state == "failed"
-    assert "JobAlreadyRunning" in ran.output
+    assert dag_run.state == "failed"
+    assert "JobAlreadyRunning" in dag_run.output
     assert len(stitch.jobs(github)) == 1
 
 
@@ -208,11 +208,11 @@ def test_a_lost_start_makes_exactly_one_job_whatever_if_running_says(
     stitch.plan_jobs(github, JobPlan(tap_seconds=1800))
     stitch.fail("POST", "/sync$", after_effect=True, cut=True)
 
-    ran = run(airflow, if_running=if_running, deferrable=deferrable)
+    dag_run = run(airflow, if_running=if_running, deferrable=deferrable)
 
     (job,) = stitch.jobs(github)
-    assert ran.state == "success"
-    assert ran.xcom["replicate"]["job_name"] == job.job_name
+    assert dag_run.state == "success"
+    assert dag_run.xcom["replicate"]["job_name"] == job.job_name
     assert not job.stopped
 
 
@@ -248,11 +248,11 @@ def test_bad_input_fails_without_a_retry_and_starts_nothing(airflow, stitch, git
     if arrange is not None:
         arrange(stitch)
 
-    ran = run(airflow, **options)
+    dag_run = run(airflow, **options)
 
-    assert ran.state == "failed"
-    assert words in ran.output
-    assert ran.instances["replicate"].try_number == 1
+    assert dag_run.state == "failed"
+    assert words in dag_run.output
+    assert dag_run.instances["replicate"].try_number == 1
     assert not any(request.method == "POST" for request in stitch.requests)
 
 
@@ -265,8 +265,8 @@ def test_bad_input_fails_without_a_retry_and_starts_nothing(airflow, stitch, git
         pytest.param({"load_settle": -1}, "load_settle.*0 or more", id="negative load_settle"),
         pytest.param({"poll_interval": 0}, "poll_interval.*positive", id="no pause between polls"),
         pytest.param({"load_settle": -5}, "load_settle", id="negative time to settle"),
-        pytest.param({"wait_for": "loaded"}, "wait_for is one of", id="a phase that there is not"),
-        pytest.param({"if_running": "wait"}, "if_running is one of", id="a policy that there is not"),
+        pytest.param({"wait_for": "loaded"}, "wait_for must be one of", id="a phase that there is not"),
+        pytest.param({"if_running": "wait"}, "if_running must be one of", id="a policy that there is not"),
         pytest.param({"timeout": float("inf")}, "timeout.*positive", id="an endless timeout, which is None"),
         pytest.param({"streams": "commits"}, "list of stream names", id="one stream as a text"),
     ],
@@ -300,7 +300,7 @@ def test_execution_timeout_stops_the_job_unless_told_otherwise(
     stitch.plan_jobs(github, JobPlan(tap_seconds=80_000))
     time_is_up_once_the_task_waits(mocker)
 
-    ran = run(
+    dag_run = run(
         airflow,
         execution_timeout=timedelta(hours=1),
         stop_on_kill=stop_on_kill,
@@ -308,10 +308,10 @@ def test_execution_timeout_stops_the_job_unless_told_otherwise(
         retries=0,
     )
 
-    assert ran.state == "failed"
+    assert dag_run.state == "failed"
     assert stitch.jobs(github)[0].stopped is stop_on_kill
-    assert "took longer than the task's execution_timeout" in ran.output
-    assert "Raise the execution_timeout" in ran.output
+    assert "took longer than the task's execution_timeout" in dag_run.output
+    assert "Raise the execution_timeout" in dag_run.output
 
 
 def test_on_kill_leaves_a_job_that_is_over(airflow, stitch, github):
@@ -343,10 +343,10 @@ def test_a_job_name_that_came_to_nothing_stops_no_job(airflow, stitch, github):
     with airflow.dag(render_template_as_native_obj=True) as dag:
         StitchStopReplicationJobOperator(task_id="stop", source="github", job_name="{{ none }}")
 
-    ran = airflow.run(dag)
+    dag_run = airflow.run(dag)
 
-    assert ran.state == "failed"
-    assert "check that the task started a job" in ran.output
+    assert dag_run.state == "failed"
+    assert "check that the task started a job" in dag_run.output
     assert not stitch.jobs(github)[0].stopped
 
 

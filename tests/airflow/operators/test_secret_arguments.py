@@ -1,4 +1,4 @@
-"""Credentials of setup operators: rendered as strings, and never stored by Airflow in clear."""
+"""Credentials of setup operators are rendered as strings, and Airflow never stores them in clear."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import json
 import pytest
 from airflow.providers.common.compat.sdk import task
 
-from airflow_provider_stitch.operators.stitch import StitchCreateDestinationOperator
+from airflow_provider_stitch.operators._masking import rendered_secrets
+from airflow_provider_stitch.operators.stitch import (
+    StitchCreateDestinationOperator,
+    StitchCreateSourceOperator,
+)
 from tests.connect.server import answer, running_server
 
 TEMPLATE = "{{ conn.warehouse.password }}"
@@ -16,12 +20,12 @@ WAREHOUSE = {"destination_type": "postgres", "name": "Warehouse", "properties": 
 
 @pytest.fixture
 def rendered(monkeypatch):
-    """The credentials that tasks rendered."""
+    """Return the list of credentials that tasks have rendered."""
     from airflow_provider_stitch.operators import _masking as masking
 
-    seen = []
-    monkeypatch.setattr(masking, "mask", seen.append)
-    return seen
+    values = []
+    monkeypatch.setattr(masking, "mask", values.append)
+    return values
 
 
 @pytest.fixture
@@ -33,7 +37,7 @@ def stitch(monkeypatch):
         yield server
 
 
-def password(monkeypatch, value):
+def set_password(monkeypatch, value):
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "postgres", "password": value}))
 
 
@@ -46,39 +50,39 @@ def run(airflow, credentials, **dag_options):
 
 
 @pytest.mark.usefixtures("stitch")
-@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("native", [False, True], ids=["strings", "native objects"])
 @pytest.mark.parametrize("secret", ["'quoted'", "12345678", "[1]", "True", "None", "1e3", "{'a': 1}", " x "])
 def test_credentials_are_rendered_as_strings(airflow, rendered, monkeypatch, native, secret):
-    password(monkeypatch, secret)
+    set_password(monkeypatch, secret)
 
     run(airflow, {"password": TEMPLATE}, render_template_as_native_obj=native)
 
     assert rendered == [secret]
 
 
-@pytest.mark.parametrize("native", [False, True])
-def test_a_credential_of_a_connection_without_password_is_refused(airflow, stitch, monkeypatch, native):
-    password(monkeypatch, None)
+@pytest.mark.parametrize("native", [False, True], ids=["strings", "native objects"])
+def test_credential_of_a_connection_without_password_is_rejected(airflow, stitch, monkeypatch, native):
+    set_password(monkeypatch, None)
 
-    ran = run(airflow, {"password": TEMPLATE}, render_template_as_native_obj=native)
+    dag_run = run(airflow, {"password": TEMPLATE}, render_template_as_native_obj=native)
 
-    assert ran.states == {"create": "failed"}
-    assert "The secret 'password' is empty" in ran.output
+    assert dag_run.states == {"create": "failed"}
+    assert "The secret 'password' is empty" in dag_run.output
     assert stitch.requests == []
 
 
 @pytest.mark.parametrize("credentials", ["hush_hush", ["hush_hush"], 5])
-def test_credentials_that_are_no_dict_are_refused_without_showing_them(airflow, stitch, credentials):
-    ran = run(airflow, credentials)
+def test_credentials_must_be_a_dict_and_are_not_shown(airflow, stitch, credentials):
+    dag_run = run(airflow, credentials)
 
-    assert ran.states == {"create": "failed"}
-    assert "credentials must be a dict" in ran.output
-    assert "hush_hush" not in ran.output
+    assert dag_run.states == {"create": "failed"}
+    assert "credentials must be a dict" in dag_run.output
+    assert "hush_hush" not in dag_run.output
     assert stitch.requests == []
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_the_result_of_a_task_is_refused_as_credentials(airflow, stitch, whole):
+@pytest.mark.parametrize("is_whole_dict", [False, True], ids=["one value", "whole dict"])
+def test_xcom_is_rejected_as_credentials(airflow, stitch, is_whole_dict):
     with airflow.dag() as dag:
 
         @task
@@ -89,31 +93,31 @@ def test_the_result_of_a_task_is_refused_as_credentials(airflow, stitch, whole):
         create = StitchCreateDestinationOperator(
             task_id="create",
             retries=0,
-            credentials=found if whole else {"password": found["password"]},
+            credentials=found if is_whole_dict else {"password": found["password"]},
             **WAREHOUSE,
         )
         found >> create
-    ran = airflow.run(dag)
+    dag_run = airflow.run(dag)
 
-    assert ran.states["create"] == "failed"
-    assert "must not be the result of a task" in ran.output
-    assert "conn.<connection id>.password" in ran.output
+    assert dag_run.states["create"] == "failed"
+    assert "must not be the result of a task" in dag_run.output
+    assert "conn.<connection id>.password" in dag_run.output
     assert stitch.requests == []
 
 
 LITERAL = {"password": "hush_hush"}
-FINE = {"password": TEMPLATE}
+TEMPLATED = {"password": TEMPLATE}
 
 
 @pytest.mark.parametrize(
-    "make",
+    "map_task",
     [
         pytest.param(
             lambda partial: partial(credentials=LITERAL).expand(name=["a", "b"]),
             id="partial",
         ),
         pytest.param(
-            lambda partial: partial().expand(name=["a"], credentials=[FINE, LITERAL]),
+            lambda partial: partial().expand(name=["a"], credentials=[TEMPLATED, LITERAL]),
             id="expand",
         ),
         pytest.param(
@@ -127,32 +131,32 @@ FINE = {"password": TEMPLATE}
     ],
 )
 @pytest.mark.filterwarnings("ignore:Task .* was never mapped")
-def test_a_literal_credential_of_a_mapped_task_is_refused(airflow, make):
+def test_literal_credential_of_a_mapped_task_is_rejected(airflow, map_task):
     def partial(**arguments):
         return StitchCreateDestinationOperator.partial(
             task_id="create", destination_type="postgres", **arguments
         )
 
     with airflow.dag(), pytest.raises(ValueError, match="in clear in the serialized DAG") as caught:
-        make(partial)
+        map_task(partial)
 
     assert "conn.<connection id>.password" in str(caught.value)
     assert "hush_hush" not in str(caught.value)
 
 
-def test_templates_are_rendered_in_mapped_tasks(airflow, stitch, rendered, monkeypatch):
-    password(monkeypatch, "open sesame")
+def test_credential_templates_are_rendered_in_mapped_tasks(airflow, stitch, rendered, monkeypatch):
+    set_password(monkeypatch, "open sesame")
 
     with airflow.dag() as dag:
         StitchCreateDestinationOperator.partial(
-            task_id="create", destination_type="postgres", retries=0, timeout=1, credentials=FINE
+            task_id="create", destination_type="postgres", retries=0, timeout=1, credentials=TEMPLATED
         ).expand(name=["a", "b"])
     airflow.run(dag)
 
     assert rendered == ["open sesame"] * 2
 
 
-def test_a_literal_credential_that_a_task_returns_for_mapping_is_refused(airflow, stitch):
+def test_literal_credential_from_expand_kwargs_of_a_task_is_rejected(airflow, stitch):
     with airflow.dag() as dag:
 
         @task
@@ -162,8 +166,21 @@ def test_a_literal_credential_that_a_task_returns_for_mapping_is_refused(airflow
         StitchCreateDestinationOperator.partial(
             task_id="create", destination_type="postgres", retries=0
         ).expand_kwargs(tenants())
-    ran = airflow.run(dag)
+    dag_run = airflow.run(dag)
 
-    assert ran.states["create[0]"] == "failed"
-    assert "Airflow has stored it in clear" in ran.output
+    assert dag_run.states["create[0]"] == "failed"
+    assert "Airflow has stored it in clear" in dag_run.output
     assert stitch.requests == []
+
+
+def test_rendered_secret_is_masked_in_all_output(airflow):
+    from airflow.providers.common.compat.sdk import redact
+
+    with airflow.dag(user_defined_macros={"secret": "macro-hush-1234567890"}) as dag:
+        task = StitchCreateSourceOperator(task_id="task", source_type="a", display_name="a")
+    assert dag.task_dict["task"] is task
+
+    rendered = rendered_secrets(task, {"password": "{{ secret }}"}, {})
+
+    assert rendered == {"password": "macro-hush-1234567890"}
+    assert redact("it is macro-hush-1234567890") == "it is ***"

@@ -124,7 +124,7 @@ class Reference(str):
         pytest.param({"source": "{{ a }}"}, (True, True), None, id="template"),
         pytest.param({"source": "{% if a %}b{% endif %}"}, (True, False), "renders no templates", id="block"),
         pytest.param(
-            {"streams": ["{{ a }}"]}, (True, False), "streams is a template", id="template in a list"
+            {"streams": ["{{ a }}"]}, (True, False), "is a template", id="template in list"
         ),
         pytest.param({"source": Reference("{{ a }}")}, (True, True), None, id="reference"),
         pytest.param({"source": Reference("a()")}, (True, True), "cannot resolve", id="computed reference"),
@@ -216,7 +216,7 @@ TIMED_OUT = {**FAILED, "kind": "PhaseTimedOut"}
 
 
 @pytest.mark.parametrize(
-    ("error", "options", "retries", "event"),
+    ("error", "end_options", "retries", "event"),
     [
         pytest.param(None, {}, True, TaskSuccessEvent, id="success"),
         pytest.param(FAILED, {}, True, TaskFailedEvent, id="failure without retries"),
@@ -229,8 +229,8 @@ TIMED_OUT = {**FAILED, "kind": "PhaseTimedOut"}
         pytest.param(DELETED, {"has_retries": True, "soft_fail": True}, True, TaskSkippedEvent, id="skipped"),
     ],
 )
-def test_a_task_ends_in_the_triggerer_only_as_it_would_in_a_worker(error, options, retries, event):
-    plain = {"soft_fail": False, "has_retries": False, "do_xcom_push": True, **options}
+def test_a_task_ends_in_the_triggerer_only_as_it_would_in_a_worker(error, ending, retries, event):
+    plain = {"soft_fail": False, "has_retries": False, "do_xcom_push": True, **ending}
 
     ended = end_event(Outcome({}, {}, error), TaskEndOptions(**plain), retries=retries)
 
@@ -301,9 +301,9 @@ def test_without_a_triggerer_the_task_is_what_it_is_otherwise(airflow, stitch, g
     with airflow.dag() as dag:
         StitchExtractionSensor(task_id="wait", source="github", job_name=job.job_name, **IN_TRIGGERER)
 
-    ran = airflow.run(dag)
+    dag_run = airflow.run(dag)
 
-    assert ran.states == {"wait": "failed" if status else "success"}
-    assert ("no such table" in ran.output) == bool(status)
-    assert status or ran.xcom["wait"]["job_name"] == job.job_name
-    assert "Starting in a worker despite start_from_trigger" in ran.output
+    assert dag_run.states == {"wait": "failed" if status else "success"}
+    assert ("no such table" in dag_run.output) == bool(status)
+    assert status or dag_run.xcom["wait"]["job_name"] == job.job_name
+    assert "Starting in a worker despite start_from_trigger" in dag_run.output

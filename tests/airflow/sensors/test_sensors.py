@@ -48,11 +48,11 @@ def run(airflow, sensor, **options):
 def test_a_job_that_was_started_is_waited_for_by_its_name(airflow, stitch, github, mode, sensor):
     job = stitch.start_job(github)
 
-    ran = run(airflow, sensor, job_name=job.job_name, **mode)
+    dag_run = run(airflow, sensor, job_name=job.job_name, **mode)
 
-    assert ran.state == "success"
-    assert ran.xcom["wait"]["job_name"] == job.job_name
-    assert ran.xcom["wait"]["url"].endswith(f"/sources/{github}/summary")
+    assert dag_run.state == "success"
+    assert dag_run.xcom["wait"]["job_name"] == job.job_name
+    assert dag_run.xcom["wait"]["url"].endswith(f"/sources/{github}/summary")
 
 
 @pytest.mark.parametrize("sensor", SENSORS)
@@ -66,10 +66,10 @@ def test_a_stream_that_is_loaded_long_before_its_job_ends_counts(airflow, stitch
     plan = JobPlan(tap_seconds=2000, flushes={"commits": [Flush(at=50, rows=9)], "pulls": []})
     stitch.plan_jobs(github, plan)
 
-    ran = run(airflow, StitchLoadingSensor, job_name=stitch.start_job(github).job_name, **mode)
+    dag_run = run(airflow, StitchLoadingSensor, job_name=stitch.start_job(github).job_name, **mode)
 
-    assert ran.state == "success"
-    assert ran.xcom["wait"]["loaded_at"] < ran.xcom["wait"]["extraction_completed_at"]
+    assert dag_run.state == "success"
+    assert dag_run.xcom["wait"]["loaded_at"] < dag_run.xcom["wait"]["extraction_completed_at"]
 
 
 def test_a_sensor_for_stitchs_own_schedule_takes_the_first_job_after_its_instant(airflow, stitch, mode):
@@ -78,11 +78,11 @@ def test_a_sensor_for_stitchs_own_schedule_takes_the_first_job_after_its_instant
     instant = stitch.now()
     stitch.advance(86_400)  # the next job begins, and another one only after as long again
 
-    ran = run(airflow, StitchLoadingSensor, source="daily", started_after=instant.isoformat(), **mode)
+    dag_run = run(airflow, StitchLoadingSensor, source="daily", started_after=instant.isoformat(), **mode)
 
-    assert ran.state == "success"
-    assert ran.xcom["wait"]["job_name"] == stitch.jobs(source)[1].job_name
-    assert ran.xcom["wait"]["streams"]["commits"]["rows"] == 3
+    assert dag_run.state == "success"
+    assert dag_run.xcom["wait"]["job_name"] == stitch.jobs(source)[1].job_name
+    assert dag_run.xcom["wait"]["streams"]["commits"]["rows"] == 3
 
 
 @pytest.mark.parametrize("sensor", [*SENSORS, StitchConnectionCheckSensor])
@@ -101,10 +101,10 @@ def test_stitch_s_own_schedule_is_waited_for_since_an_instant_of_airflow_s(airfl
 def test_without_a_job_an_extraction_since_the_run_began_is_meant(airflow, stitch, github, mode):
     stitch.complete_job(github, seconds_ago=30 * 86_400)  # long before the run
 
-    ran = run(airflow, StitchExtractionSensor, timeout=2, **mode)
+    dag_run = run(airflow, StitchExtractionSensor, timeout=2, **mode)
 
-    assert ran.state == "failed"
-    assert "AirflowSensorTimeout" in ran.output
+    assert dag_run.state == "failed"
+    assert "AirflowSensorTimeout" in dag_run.output
 
 
 def test_a_sensor_that_finds_no_request_left_times_out_as_sensors_do(
@@ -120,20 +120,20 @@ def test_a_sensor_that_finds_no_request_left_times_out_as_sensors_do(
             task_id="wait", source="github", started_after=LONG_AGO, timeout=2, **mode
         )
 
-    ran = airflow.run(dag)
+    dag_run = airflow.run(dag)
 
-    assert ran.states == {"first": "success", "wait": "failed"}
-    assert "all requests of these 10 minutes are used" in ran.output
+    assert dag_run.states == {"first": "success", "wait": "failed"}
+    assert "all requests of these 10 minutes are used" in dag_run.output
 
 
 @pytest.mark.parametrize("soft_fail", [False, True])
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
 def test_last_line_of_a_sensor_stands_before_that_of_airflow(airflow, stitch, github, mode, soft_fail):
-    ran = run(airflow, StitchExtractionSensor, timeout=1, soft_fail=soft_fail, **MODES[mode])
+    dag_run = run(airflow, StitchExtractionSensor, timeout=1, soft_fail=soft_fail, **MODES[mode])
 
-    ours = ran.output.index("took longer than the task's timeout: ")
-    assert ours < ran.output.index("Sensor has timed out")
-    assert ran.state == ("success" if soft_fail else "failed")
+    ours = dag_run.output.index("took longer than the task's timeout: ")
+    assert ours < dag_run.output.index("Sensor has timed out")
+    assert dag_run.state == ("success" if soft_fail else "failed")
 
 
 class EndedByAirflow(StitchExtractionSensor):
@@ -147,14 +147,14 @@ class EndedByAirflow(StitchExtractionSensor):
 def test_sensor_that_its_execution_timeout_ends_says_so(airflow, stitch, github):
     listed = stitch.complete_job(github, seconds_ago=30 * 86_400)
 
-    ran = run(airflow, EndedByAirflow, mode="poke")
+    dag_run = run(airflow, EndedByAirflow, mode="poke")
 
-    assert ran.state == "failed"
-    assert "took longer than the task's execution_timeout: no extraction" in ran.output
-    assert f"the last finished job that Stitch lists is {listed.job_name}" in ran.output
+    assert dag_run.state == "failed"
+    assert "took longer than the task's execution_timeout: no extraction" in dag_run.output
+    assert f"the last finished job that Stitch lists is {listed.job_name}" in dag_run.output
 
 
-@pytest.mark.usefixtures("_database")
+@pytest.mark.usefixtures("airflow_database")
 def test_deferred_sensor_names_the_limit_that_ends_its_wait(github):
     for execution_timeout, limit in ((None, "timeout"), (timedelta(hours=1), "execution_timeout")):
         sensor = StitchExtractionSensor(
@@ -176,7 +176,7 @@ class TaskInstance:
         pass
 
 
-@pytest.mark.usefixtures("_database")
+@pytest.mark.usefixtures("airflow_database")
 @pytest.mark.parametrize("others", [0, 20])
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
 def test_pokes_take_no_more_than_a_fair_share(stitch, github, monkeypatch, mode, others):
@@ -210,18 +210,18 @@ def test_a_connection_check_is_waited_for(airflow, stitch, github, mode):
     began = stitch.now().replace(microsecond=0)
     stitch.start_check(github)
 
-    ran = run(airflow, StitchConnectionCheckSensor, started_after=began.isoformat(), **mode)
+    dag_run = run(airflow, StitchConnectionCheckSensor, started_after=began.isoformat(), **mode)
 
-    assert ran.state == "success"
+    assert dag_run.state == "success"
 
 
 def test_a_check_that_begins_in_the_same_second_as_the_waiting_counts(airflow, stitch, mode):
     began = stitch.now()
     stitch.add_source("new", streams={"rows": 1}, check=CheckPlan(seconds=60))
 
-    ran = run(airflow, StitchConnectionCheckSensor, source="new", started_after=began.isoformat(), **mode)
+    dag_run = run(airflow, StitchConnectionCheckSensor, source="new", started_after=began.isoformat(), **mode)
 
-    assert ran.state == "success"
+    assert dag_run.state == "success"
 
 
 def test_whoever_waits_for_the_check_of_a_job_s_source_takes_the_last_one(airflow, stitch, github, mode):
@@ -235,10 +235,10 @@ def test_whoever_waits_for_the_check_of_a_job_s_source_takes_the_last_one(airflo
 def test_nobody_waits_for_a_check_of_a_source_that_rows_are_pushed_to(airflow, stitch, mode, sensor):
     stitch.add_source("pushed", type="import_api", streams={"events": 1})
 
-    ran = run(airflow, sensor, source="pushed", started_after=LONG_AGO, **mode)
+    dag_run = run(airflow, sensor, source="pushed", started_after=LONG_AGO, **mode)
 
-    assert ran.state == "failed"
-    assert "whose rows are pushed to Stitch" in ran.output
+    assert dag_run.state == "failed"
+    assert "whose rows are pushed to Stitch" in dag_run.output
 
 
 def test_a_failed_connection_check_says_why(airflow, stitch, github, mode):
@@ -246,10 +246,10 @@ def test_a_failed_connection_check_says_why(airflow, stitch, github, mode):
     began = stitch.now().replace(microsecond=0)
     stitch.start_check(github)
 
-    ran = run(airflow, StitchConnectionCheckSensor, started_after=began.isoformat(), **mode)
+    dag_run = run(airflow, StitchConnectionCheckSensor, started_after=began.isoformat(), **mode)
 
-    assert ran.state == "failed"
-    assert "no such host" in ran.output
+    assert dag_run.state == "failed"
+    assert "no such host" in dag_run.output
 
 
 def test_an_old_load_error_fails_the_loading_sensor_and_not_that_for_preparation(
@@ -270,10 +270,10 @@ def test_an_old_load_error_fails_the_loading_sensor_and_not_that_for_preparation
 def test_a_log_that_never_comes_is_given_up(airflow, stitch, github, mode):
     job = stitch.complete_job(github, seconds_ago=7200, log=LogPlan(available=False))
 
-    ran = run(airflow, StitchLoadingSensor, job_name=job.job_name, **mode)
+    dag_run = run(airflow, StitchLoadingSensor, job_name=job.job_name, **mode)
 
-    assert ran.state == "success"
-    assert "not known which streams had rows" in ran.output
+    assert dag_run.state == "success"
+    assert "not known which streams had rows" in dag_run.output
 
 
 @pytest.mark.parametrize(
@@ -291,20 +291,20 @@ def test_what_can_never_finish_fails_at_once_and_without_a_retry(
 ):
     arrange(stitch, github)
 
-    ran = run(airflow, StitchLoadingSensor, started_after=stitch.now().isoformat(), retries=1, **mode)
+    dag_run = run(airflow, StitchLoadingSensor, started_after=stitch.now().isoformat(), retries=1, **mode)
 
-    assert ran.state == "failed"
-    assert words in ran.output
-    assert ran.instances["wait"].try_number == 1
+    assert dag_run.state == "failed"
+    assert words in dag_run.output
+    assert dag_run.instances["wait"].try_number == 1
 
 
 def test_the_runs_data_interval_can_be_the_instant(airflow, stitch, github):
     job = stitch.start_job(github)
     instant = "{{ dag_run.logical_date.replace(year=2020) }}"  # rendered with a blank between date and time
 
-    ran = run(airflow, StitchExtractionSensor, started_after=instant, deferrable=True)
+    dag_run = run(airflow, StitchExtractionSensor, started_after=instant, deferrable=True)
 
-    assert ran.xcom["wait"]["job_name"] == job.job_name
+    assert dag_run.xcom["wait"]["job_name"] == job.job_name
 
 
 def test_a_rescheduled_sensor_stays_within_the_limit_of_the_looks_it_takes(airflow, stitch):
@@ -314,9 +314,9 @@ def test_a_rescheduled_sensor_stays_within_the_limit_of_the_looks_it_takes(airfl
     source = stitch.add_source("slow", streams={"commits": 3})
     job = stitch.start_job(source, tap_seconds=3000)
 
-    ran = run(airflow, StitchLoadingSensor, source="slow", job_name=job.job_name, **MODES["reschedule"])
+    dag_run = run(airflow, StitchLoadingSensor, source="slow", job_name=job.job_name, **MODES["reschedule"])
 
-    assert ran.state == "success"
+    assert dag_run.state == "success"
     ended = stitch.jobs(source)[0].completion_time
     assert not any("/loads" in request.path for request in stitch.limited_requests if request.at < ended)
 
@@ -326,9 +326,9 @@ def test_with_soft_fail_the_task_is_skipped(airflow, stitch, github, mode, failu
     plan = JobPlan(tap_seconds=36_000) if failure == "timeout" else JobPlan(tap_exit_status=1)
     job = stitch.start_job(github, plan)
 
-    ran = run(airflow, StitchExtractionSensor, job_name=job.job_name, soft_fail=True, timeout=3, **mode)
+    dag_run = run(airflow, StitchExtractionSensor, job_name=job.job_name, soft_fail=True, timeout=3, **mode)
 
-    assert ran.states == {"wait": "skipped"}
+    assert dag_run.states == {"wait": "skipped"}
 
 
 @pytest.mark.parametrize(
@@ -350,8 +350,8 @@ def test_sensor_fails_at_once_for_a_source_that_lacks_properties(airflow, stitch
     client = StitchClient(stitch.access_token, base_url=stitch.url)
     client.create_source("platform.github", "Incomplete", properties={"repository": "acme/shop"})
 
-    ran = run(airflow, sensor, source="Incomplete", started_after=LONG_AGO, timeout=5, **mode)
+    dag_run = run(airflow, sensor, source="Incomplete", started_after=LONG_AGO, timeout=5, **mode)
 
-    assert ran.state == "failed"
-    assert "AirflowSensorTimeout" not in ran.output
-    assert "Missing properties: step form: access_token, start_date" in ran.output
+    assert dag_run.state == "failed"
+    assert "AirflowSensorTimeout" not in dag_run.output
+    assert "Missing properties: step form: access_token, start_date" in dag_run.output

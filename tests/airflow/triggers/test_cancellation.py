@@ -18,7 +18,7 @@ from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
 
 
 @pytest.fixture
-def job(_database, stitch):
+def job(airflow_database, stitch):
     source = stitch.add_source("github", streams={"commits": 120}, job=JobPlan(tap_seconds=36_000))
     return stitch.start_job(source)
 

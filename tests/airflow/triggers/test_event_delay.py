@@ -54,7 +54,7 @@ def test_trigger_holds_its_event_after_a_worker_has_deferred_the_task(
 
     monkeypatch.setattr(Waiter, "wait", wait)
     monkeypatch.setattr(StitchPhaseTrigger, "clock", clock)
-    monkeypatch.setattr(StitchSensorTrigger, "_begin", began)
+    monkeypatch.setattr(StitchSensorTrigger, "_prepare", began)
     arguments = {"goal": goal.to_dict()}
     if kind is StitchSensorTrigger:
         arguments = {"phase": "loading", "source": "github", "load_settle": 120.0, "quiet_period": 900.0}

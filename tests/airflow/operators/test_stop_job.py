@@ -35,7 +35,7 @@ CONTEXT = {"ti": TaskInstance()}
 
 
 @pytest.fixture
-def github(_database, stitch):
+def github(airflow_database, stitch):
     return stitch.add_source("github", streams={"commits": 120}, job=NEVER_LOADED)
 
 
@@ -144,10 +144,13 @@ def test_stop_operator_does_not_claim_to_have_stopped_an_idle_source(airflow, gi
     with airflow.dag() as dag:
         StitchStopReplicationJobOperator(task_id="stop", source="github")
 
-    ran = airflow.run(dag)
+    dag_run = airflow.run(dag)
 
-    assert f"Sent a stop to source github ({github}). Stitch does not report whether a job" in ran.output
-    assert "stopped whichever job was running" not in ran.output
+    assert (
+        f"Sent a stop request for source github ({github}). Stitch does not report"
+        in dag_run.output
+    )
+    assert "stopped whichever job was running" not in dag_run.output
 
 
 # --- Does the task of a cancelled trigger still need its job? -------------------------------------------

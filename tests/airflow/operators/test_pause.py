@@ -1,0 +1,114 @@
+"""Operators that pause and unpause a source, in a DAG."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_stitch.operators.stitch import (
+    StitchPauseSourceOperator,
+    StitchUnpauseSourceOperator,
+)
+from airflow_provider_stitch.replication.polling import caller as reader
+from airflow_provider_stitch.triggers.task_context import LINK_KEY
+from tests.support.dag_runs import xcom_of
+
+
+def requests_of(stitch, method):
+    return [request.path for request in stitch.requests if request.method == method]
+
+
+def run(airflow, operator, **options):
+    options = {"source": "github", "timeout": 5, **options}
+    with airflow.dag() as dag:
+        operator(task_id="task", retries=0, **options)
+    return airflow.run(dag)
+
+
+def test_a_source_is_paused_once(airflow, stitch, github):
+    first = run(airflow, StitchPauseSourceOperator)
+    second = run(airflow, StitchPauseSourceOperator, source=str(github))
+
+    assert (first.state, second.state) == ("success", "success")
+    assert first.xcom["task"]["changed"] is True
+    assert second.xcom["task"] == {
+        "source_id": github,
+        "source_name": "github",
+        "client_id": 104857,
+        "url": f"https://app.stitchdata.com/client/104857/pipeline/v2/sources/{github}/summary",
+        "paused_at": first.xcom["task"]["paused_at"],
+        "changed": False,
+    }
+    assert xcom_of(second.instances["task"], LINK_KEY) == second.xcom["task"]["url"]
+    assert len(requests_of(stitch, "PUT")) == 1
+
+
+def test_a_source_is_unpaused_once(airflow, stitch, github):
+    stitch.pause_source(github)
+
+    first = run(airflow, StitchUnpauseSourceOperator)
+    second = run(airflow, StitchUnpauseSourceOperator)
+
+    assert [dag_run.xcom["task"]["changed"] for dag_run in (first, second)] == [True, False]
+    assert second.xcom["task"]["paused_at"] is None
+    assert len(requests_of(stitch, "PUT")) == 1
+
+
+def test_a_pause_by_stitch_itself_is_told_and_left(airflow, stitch, github):
+    stitch.pause_source(github, by_stitch=True)
+
+    dag_run = run(airflow, StitchUnpauseSourceOperator)
+
+    assert dag_run.states == {"task": "failed"}
+    assert "PausedByStitch: Source github" in dag_run.output
+    assert "Mend the cause" in dag_run.output
+    assert requests_of(stitch, "PUT") == []
+
+
+@pytest.mark.parametrize("operator", [StitchPauseSourceOperator, StitchUnpauseSourceOperator])
+def test_a_deleted_source_is_refused(airflow, stitch, github, operator):
+    stitch.delete_source(github)
+
+    dag_run = run(airflow, operator)
+
+    assert dag_run.states == {"task": "failed"}
+    assert "DeletedSource" in dag_run.output
+    assert requests_of(stitch, "PUT") == []
+
+
+def test_an_outage_is_waited_out(airflow, stitch, github):
+    stitch.fail("GET", "/v4/sources", times=1, status=502)
+    stitch.fail("PUT", "/v4/sources", times=1, status=502)
+
+    dag_run = run(airflow, StitchPauseSourceOperator, timeout=60)
+
+    assert dag_run.xcom["task"]["changed"] is True
+
+
+#: What a firewall sends in Stitch's place.
+FIREWALL = {"status": 403, "body": b"<html><body>Request blocked.</body></html>"}
+
+
+@pytest.mark.parametrize("request_", ["GET /sources", "PUT /sources"])
+@pytest.mark.parametrize("operator", [StitchPauseSourceOperator, StitchUnpauseSourceOperator])
+def test_pausing_survives_one_response_of_a_firewall(airflow, stitch, github, operator, request_):
+    if operator is StitchUnpauseSourceOperator:
+        stitch.pause_source(github)
+    struck = stitch.fail(*request_.split(), **FIREWALL)
+
+    dag_run = run(airflow, operator, timeout=60)
+
+    assert dag_run.state == "success"
+    assert dag_run.xcom["task"]["changed"]
+    assert struck.hits == 1
+
+
+@pytest.mark.parametrize("request_", ["GET /sources", "PUT /sources"])
+def test_pausing_fails_if_the_response_of_a_firewall_repeats(airflow, stitch, github, request_, monkeypatch):
+    monkeypatch.setattr(reader, "pause_before_retry", lambda attempt, retry_after: 0.01)
+    struck = stitch.fail(*request_.split(), times=None, **FIREWALL)
+
+    dag_run = run(airflow, StitchPauseSourceOperator, timeout=60)
+
+    assert dag_run.state == "failed"
+    assert "403" in dag_run.output
+    assert struck.hits == 5

@@ -1,0 +1,120 @@
+"""Run StitchRunReplicationJobOperator without a DAG, and interrupt it at a chosen moment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_provider_stitch.connect.client import StitchClient
+from airflow_provider_stitch.emulator import JobPlan
+from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
+from airflow_provider_stitch.replication.waiter import Waiter
+from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_mock import MockerFixture
+
+    from airflow_provider_stitch.emulator import StitchEmulator
+
+#: A job that does not end during a test, unless the test advances the emulator's clock.
+LONG_JOB = JobPlan(tap_seconds=80_000)
+
+
+class FakeTaskStateStore(dict[str, Any]):
+    """A substitute for Airflow's `task_state_store` (3.3 and later) of one task."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = json.loads(json.dumps(value))  # Airflow stores JSON
+
+    def delete(self, key: str) -> None:
+        self.pop(key, None)
+
+
+class FakeTaskInstance:
+    """The task instance of a task that runs without Airflow's database. It keeps XComs in a dict."""
+
+    dag_id, task_id, run_id, map_index = "dag", "replicate", "run", -1
+    start_date = None
+    max_tries = 1
+    state: str | None = "running"
+
+    def __init__(self) -> None:
+        self.xcom: dict[str, Any] = {}
+
+    def get_task_states(
+        self, *, dag_id: str, task_ids: list[str], run_ids: list[str], map_index: int
+    ) -> dict[str, dict[str, str | None]]:
+        assert (dag_id, task_ids, run_ids, map_index) == ("dag", ["replicate"], ["run"], -1)
+        return {"run": {"replicate": self.state}}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcom[key] = value
+
+
+def run_job_operator(**options: Any) -> Any:
+    """Return an operator that runs a job of the source `github`."""
+    return StitchRunReplicationJobOperator(
+        **{"task_id": "replicate", "source": "github", "timeout": 60, **options}
+    )
+
+
+def interrupt_before_wait(mocker: MockerFixture, context: Any, **options: Any) -> Any:
+    """Run a try whose worker dies after the start of its job; return the operator of that try."""
+    mocker.patch.object(Waiter, "wait", side_effect=KeyboardInterrupt)
+    operator = run_job_operator(**options)
+    with pytest.raises(KeyboardInterrupt):
+        operator.execute(context)
+    mocker.stopall()
+    return operator
+
+
+def interrupt_before_start_response(mocker: MockerFixture, context: Any, **options: Any) -> None:
+    """Run a try whose worker dies after Stitch starts the job and before its response arrives."""
+    start_replication_job = StitchClient.start_replication_job
+
+    def start_and_die(client: StitchClient, source_id: int) -> None:
+        start_replication_job(client, source_id)
+        raise KeyboardInterrupt
+
+    mocker.patch.object(StitchClient, "start_replication_job", start_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        run_job_operator(**options).execute(context)
+    mocker.stopall()
+
+
+def before_each_wait(mocker: MockerFixture, action: Callable[[Waiter], None]) -> None:
+    """Call a function with the waiter each time a task begins to wait, before its first poll."""
+    wait = Waiter.wait
+
+    async def act_and_wait(waiter: Waiter) -> Any:
+        action(waiter)
+        return await wait(waiter)
+
+    mocker.patch.object(Waiter, "wait", act_and_wait)
+
+
+def end_job_when_awaited(stitch: StitchEmulator, mocker: MockerFixture) -> None:
+    """End a running long job when the task begins to wait, neither earlier nor later."""
+    advance = iter([lambda: stitch.advance(81_000)])
+    before_each_wait(mocker, lambda _: next(advance, lambda: None)())
+
+
+def deferred_trigger(call: Callable[[], Any]) -> StitchPhaseTrigger:
+    """Return the trigger to which a call defers its task, as a restarted triggerer would load it."""
+    with pytest.raises(TaskDeferred) as deferred:
+        call()
+    path, arguments = deferred.value.trigger.serialize()
+    assert path.endswith("StitchPhaseTrigger")
+    return StitchPhaseTrigger(**json.loads(json.dumps(arguments)))
+
+
+def event_of(trigger: StitchPhaseTrigger) -> dict[str, Any]:
+    """Run a trigger and return its event."""
+    event: dict[str, Any] = asyncio.run(trigger.run().__anext__()).payload
+    return event
