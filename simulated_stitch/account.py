@@ -103,7 +103,7 @@ class SimulatedAccount:
     def stitch_time(self) -> datetime:
         return _instant(self._loop.time())
 
-    def learn_past(self, moment: datetime) -> None:
+    def record_past_time(self, moment: datetime) -> None:
         """Ignore it, because each response of this account has a time."""
 
     def list_extractions(self, page: int = 1) -> Page[Extraction]:
@@ -114,7 +114,7 @@ class SimulatedAccount:
         self._finish_loads(_indexes_of_page(page))
         return self._limited_page(self._loads, page)
 
-    def get_extraction_log(self, job_name: str, *, given_up: Callable[[], bool]) -> ExtractionLog:  # noqa: ARG002 - this log is never read in chunks
+    def get_extraction_log(self, job_name: str, *, should_abort: Callable[[], bool]) -> ExtractionLog:  # noqa: ARG002 - this log is never read in chunks
         self._count_limited_request()
         job = self._jobs[job_name]
         flush_times = [_instant(each) for each in job.flushed_at]
@@ -162,7 +162,7 @@ class SimulatedAccount:
             records=tuple(records[indexes.start : indexes.stop]),
             number=number,
             total=len(records),
-            answered_at=self.stitch_time,
+            responded_at=self.stitch_time,
             next_page=number + 1 if indexes.stop < len(records) else None,
         )
 

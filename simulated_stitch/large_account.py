@@ -26,7 +26,7 @@ def page_of(records: Sequence[Any], number: int, at: datetime = AT) -> Page[Any]
         records=tuple(records[first : first + RECORDS_PER_PAGE]),
         number=number,
         total=len(records),
-        answered_at=at,
+        responded_at=at,
         next_page=None if is_last else number + 1,
     )
 
@@ -99,7 +99,7 @@ class LargeAccount:
             raise streams
         return list(streams)
 
-    def get_extraction_log(self, job_name: str, *, given_up: Callable[[], bool]) -> ExtractionLog:  # noqa: ARG002 - the log is empty
+    def get_extraction_log(self, job_name: str, *, should_abort: Callable[[], bool]) -> ExtractionLog:  # noqa: ARG002 - the log is empty
         with self._lock:
             self.requests.append(("log", job_name))
         self.before_each()

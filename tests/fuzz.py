@@ -57,19 +57,19 @@ def _fuzz(name: str, seconds: int, corpus: Path) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["airflow_provider_stitch.connect"]):
-        from tests.connect import fuzzing
-    for number, seed in enumerate(fuzzing.seeds(name)):
+        from tests.connect import fuzz_targets
+    for number, seed in enumerate(fuzz_targets.seeds(name)):
         (corpus / f"seed-{number}").write_bytes(seed)
     limits = [f"-max_total_time={seconds}", f"-max_len={MAX_INPUT_SIZE}", "-timeout=20"]
     arguments = [sys.argv[0], *limits, f"-artifact_prefix={corpus}/", str(corpus)]
-    atheris.Setup(arguments, fuzzing.ENTRY_POINTS[name])
+    atheris.Setup(arguments, fuzz_targets.ENTRY_POINTS[name])
     atheris.Fuzz()
 
 
 def _entry_points() -> dict:
-    from tests.connect import fuzzing
+    from tests.connect import fuzz_targets
 
-    return fuzzing.ENTRY_POINTS
+    return fuzz_targets.ENTRY_POINTS
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ from airflow_provider_stitch.emulator import JobPlan, StitchEmulator
 from airflow_provider_stitch.emulator.faults import HTML
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 from airflow_provider_stitch.replication.budget.limiter import RequestBudget
-from airflow_provider_stitch.replication.polling.caller import AccountSession
+from airflow_provider_stitch.replication.polling.caller import StitchCaller
+from airflow_provider_stitch.replication.session import AccountSession
 from tests.replication.conftest import EmulatedClock
 
 if TYPE_CHECKING:
@@ -283,9 +284,11 @@ def _run(client: StitchClient, clock: EmulatedClock) -> tuple[str | None, str]:
     budget = RequestBudget(30, monotonic=clock.time)
 
     class InVirtualTime(StitchRunReplicationJobOperator):
-        def reader(self, deadline: float | None) -> AccountSession:
+        def session(self, deadline: float | None) -> AccountSession:
             return AccountSession(
-                client, deadline=deadline, clock=clock, budget=budget, warn=self.log.warning
+                StitchCaller(client, clock=clock, budget=budget),
+                deadline=deadline,
+                on_warning=self.log.warning,
             )
 
     task = InVirtualTime(

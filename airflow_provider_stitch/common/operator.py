@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.hooks.stitch import StitchHook
     from airflow_provider_stitch.replication.outcome import Outcome
-    from airflow_provider_stitch.replication.polling.caller import AccountSession
     from airflow_provider_stitch.replication.rules.goal import Goal
+    from airflow_provider_stitch.replication.session import AccountSession
     from airflow_provider_stitch.replication.waiter import Waiter
     from airflow_provider_stitch.triggers.task_context import TaskEndOptions
 
@@ -51,14 +51,14 @@ class StitchTask:
         :param time_limit: the task's limit that sets the deadline, for error messages.
         """
         from airflow_provider_stitch.hooks.stitch import airflow_home
-        from airflow_provider_stitch.replication.polling.caller import AccountSession
+        from airflow_provider_stitch.replication.polling.caller import StitchCaller
+        from airflow_provider_stitch.replication.session import AccountSession
 
         return AccountSession(
-            self.hook.client,
+            StitchCaller(self.hook.client, budget_folder=airflow_home()),
             deadline=deadline,
-            budget_folder=airflow_home(),
             time_limit=time_limit,
-            warn=self.log.warning,
+            on_warning=self.log.warning,
         )
 
     def waiter(
@@ -72,8 +72,8 @@ class StitchTask:
             goal,
             poll_interval=self.poll_interval,
             stateless=stateless,
-            tell=self.log.info,
-            warn=self.log.warning,
+            log_info=self.log.info,
+            log_warning=self.log.warning,
         )
 
     def wait(self, goal: Goal, deadline: float | None, *, time_limit: str = "timeout") -> Outcome:
@@ -91,7 +91,7 @@ class StitchTask:
         if not self.hook.has_changed():
             return False
         del self.hook  # the next access creates a hook from the changed connection
-        waiter.reader.client = self.hook.client
+        waiter.session.client = self.hook.client
         self.log.info(token_changed(self.stitch_conn_id))
         return True
 

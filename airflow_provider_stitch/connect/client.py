@@ -1,8 +1,8 @@
-"""The Stitch Connect API: one short method per endpoint. The methods are in `endpoints`, by group.
+"""The client of the Stitch Connect API: one short method per endpoint, defined in `endpoints` by group.
 
-Every method raises StitchError and nothing else. The kinds that any of them can raise are StitchUnauthorized,
-StitchUnavailable (RateLimited too) and UnexpectedAnswer; others are named where they belong. Messages say
-what was asked, what Stitch said, and what to do now, and never hold the token.
+Methods raise only StitchErrors. Every method may raise StitchUnauthorized, StitchUnavailable (including
+RateLimited) and UnexpectedResponse; other classes are documented with each method. Messages contain the
+request, Stitch's message, and what to do now. They never contain the token.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from airflow_provider_stitch.connect.endpoints.notifications import Notification
 from airflow_provider_stitch.connect.endpoints.sources import SourceEndpoints
 from airflow_provider_stitch.connect.endpoints.streams import StreamEndpoints
 from airflow_provider_stitch.connect.errors import StitchConfigurationError
-from airflow_provider_stitch.connect.transport import Transport
+from airflow_provider_stitch.connect.transport.request import Transport
+from airflow_provider_stitch.connect.transport.urls import DEFAULT_BASE_URL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-DEFAULT_BASE_URL = "https://api.stitchdata.com"
-
-
 class StitchClient(
     SessionEndpoints,
     DestinationEndpoints,
@@ -41,18 +39,18 @@ class StitchClient(
     JobEndpoints,
     NotificationEndpoints,
 ):
-    """One Stitch account, as its access token sees it. May be used by several threads at once.
+    """A client for the Stitch account of one access token. Thread-safe.
 
-    :param access_token: an API access token; partner credentials (`oc_...`) are refused.
+    :param access_token: an API access token; partner credentials (`oc_...`) are rejected.
     :param base_url: HTTPS, or plain HTTP on this machine's loopback.
-    :param client_id: the account's number; found from the account's sources or destinations if not given.
-    :param request_timeout: seconds to wait for a connection, for the head of an answer, and for each next
-        part of its body.
-    :param requests_per_10_minutes: of those that Stitch limits, how many may be sent. Kept here for the
-        budget; the client itself does not count, unless a `request_budget` is set.
-    :param retry_for: seconds for which requests are repeated while Stitch is unavailable; 0 means one try.
-        Starting a job is never repeated.
-    :raises StitchConfigurationError: any of these cannot be used.
+    :param client_id: the account number; by default it is read from the account's sources or destinations.
+    :param request_timeout: seconds to wait for a connection, for the response headers, and for each next
+        part of the body.
+    :param requests_per_10_minutes: how many rate-limited requests may be sent. The client only stores it for
+        the budget, and enforces no limit unless `request_budget` is set.
+    :param retry_for: seconds for which requests are retried while Stitch is unavailable; 0 means one attempt.
+        The start of a job is never retried.
+    :raises StitchConfigurationError: if a parameter is invalid.
     """
 
     def __init__(
@@ -79,12 +77,12 @@ class StitchClient(
         self.request_timeout = self._transport.request_timeout
         self.requests_per_10_minutes = _positive("requests_per_10_minutes", requests_per_10_minutes)
         self._account = _Account(None if client_id is None else _positive("client_id", client_id))
-        #: Called right before each request that Stitch limits, each retry included.
+        #: Called right before each rate-limited request, including retries.
         self.on_limited_request: Callable[[], None] | None = None
-        #: Returns a context in which each request that Stitch limits is sent, each retry included: entering
-        #: it acquires the request from a budget, leaving it releases the request.
+        #: Returns a context manager for each rate-limited request, including retries. Entering it acquires a
+        #: request from a budget, leaving it releases the request.
         self.request_budget: Callable[[], AbstractContextManager[None]] | None = None
-        #: Id of the Airflow connection that this client was made of, empty if it was made otherwise.
+        #: Id of the Airflow connection that this client was created from, or an empty string.
         self.connection_id = ""
 
     def __repr__(self) -> str:
@@ -102,55 +100,59 @@ class StitchClient(
         self.close()
 
     def close(self) -> None:
-        """Close the connections, also those of clients made by `with_retries`."""
+        """Close the connections, which are shared with clients from `with_retries`."""
         self._transport.close()
 
     def with_retries(self, retry_for: float) -> StitchClient:
-        """Return this client with another patience (seconds). Connections and the client id are shared."""
+        """Return a copy with another `retry_for`. Connections and the client id are shared."""
         other = copy.copy(self)
-        other._transport = self._transport.with_retries(retry_for)  # noqa: SLF001 - it is one of us
+        other._transport = self._transport.with_retries(retry_for)  # noqa: SLF001 - same class
         return other
 
     @property
     def stitch_time(self) -> datetime | None:
-        """Stitch's time now (UTC), None before any response showed it.
+        """Stitch's current time (UTC); None before the first response that contains a time.
 
-        It is that of the latest `Date` header from this base URL plus the seconds since, or if no response
-        had one, an underestimate by the times of listed records. This machine's time of day is not used.
+        It is the latest `Date` header from this base URL plus the time since. If no response had one, it is
+        an underestimate from the times of listed records. This machine's time of day is not used.
         """
         return self._transport.stitch_time
 
-    def learn_past(self, moment: datetime) -> None:
-        """Record that a moment has passed for Stitch, in case no response has a `Date`."""
-        self._transport.learn_past(moment)
+    def record_past_time(self, moment: datetime) -> None:
+        """Record a moment that is in the past for Stitch, in case no response has a `Date` header."""
+        self._transport.record_past_time(moment)
 
     @property
     def client_id(self) -> int:
-        """The account's number, which each source tells that was read. If none was, this asks Stitch for all
-        sources, then for destinations.
+        """The account number, remembered from any source that was read, or else requested from Stitch.
 
-        :raises StitchConfigurationError: the account has neither, so nothing tells.
+        That takes one request for all sources, and a second one for destinations if the account has no
+        sources.
+
+        :raises StitchConfigurationError: if the account has neither sources nor destinations.
         """
         with self._account.lock:
             if self._account.client_id is None:
                 self.list_sources()
             if self._account.client_id is None:
                 for destination in self.list_destinations():
-                    self._learn_client_id(destination.stitch_client_id)
+                    self._remember_client_id(destination.stitch_client_id)
             if self._account.client_id is None:
                 raise StitchConfigurationError(
-                    "The account has no source and no destination, so its Stitch client id cannot be found. "
-                    "Set it as the connection's login: it is the number after /client/ in the address of the "
-                    "Stitch app."
+                    "The account has no source and no destination, so its Stitch client id cannot be "
+                    "determined. Set it as the connection's login: it is the number after /client/ in the "
+                    "URL of the Stitch app."
                 )
             return self._account.client_id
 
-    def client_id_by_way_of(self, source_id: int) -> int:
-        """Return the account's number. Asks Stitch for this source if it is not known yet, and for all of
-        them, of which there may be thousands, only if this one does not tell.
+    def client_id_from_source(self, source_id: int) -> int:
+        """Return the account number, which is read from one source if it is not known yet.
 
-        :raises UnknownSource: the account has no such source.
-        :raises StitchConfigurationError: as `client_id`.
+        That is cheaper than `client_id`, which reads all sources. There may be thousands of them, so they are
+        read only if this source does not contain the number.
+
+        :raises UnknownSource: if the account has no such source.
+        :raises StitchConfigurationError: see `client_id`.
         """
         with self._account.lock:
             if self._account.client_id is None:
@@ -159,16 +161,16 @@ class StitchClient(
 
     @property
     def known_client_id(self) -> int | None:
-        """The account's number, if it is known without asking Stitch."""
+        """The account number if it is known without a request, else None."""
         return self._account.client_id
 
-    def _learn_client_id(self, client_id: int | None) -> None:
+    def _remember_client_id(self, client_id: int | None) -> None:
         if self._account.client_id is None:
             self._account.client_id = client_id
 
 
 class _Account:
-    """What is known of the account, shared by all clients of one session."""
+    """The account number, shared by all copies of a client."""
 
     def __init__(self, client_id: int | None) -> None:
         self.client_id = client_id

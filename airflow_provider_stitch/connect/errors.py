@@ -1,11 +1,10 @@
-"""What can go wrong with Stitch: one exception class per kind of trouble.
+"""The exceptions of this package: one class per kind of failure.
 
-Only these leave `connect`, so a caller needs no other `except`. The class says what kind of trouble it is and
-whether a later try can mend it; the message says what happened, to which source or job, and what to do now.
-Importing this module costs nothing but the standard library, so that a DAG file can name the kinds.
+`connect` raises no other exceptions, so a caller needs no other `except`. The class identifies the kind of
+failure and whether a retry can help. The message says what happened, to which source or job, and what to do.
+This module imports only the standard library, so that a DAG file can import the classes cheaply.
 """
-# ruff: noqa: N818 - the kinds are named by what happened, in Stitch's own words; that they are errors goes
-# without saying.
+# ruff: noqa: N818 - the classes are named after the failure, without an Error suffix.
 
 from __future__ import annotations
 
@@ -16,56 +15,56 @@ if TYPE_CHECKING:
 
 
 class StitchError(Exception):
-    """Something about Stitch went wrong. Its text is the message and stands on its own.
+    """Base class of all errors. The message is complete without the class name or a traceback.
 
-    :param message: what happened, and what to do now. Never holds a token.
-    :param source_id: the source it happened to, if it is about one.
-    :param job_name: the job it happened to, if it is about one.
+    :param message: what happened, and what to do now. It never contains a token.
+    :param source_id: id of the affected source, if the error concerns one.
+    :param job_name: name of the affected job, if the error concerns one.
     """
 
-    #: A later try of the whole task may succeed. False: only a person can mend it.
+    #: Whether a later attempt of the whole task may succeed. False: a person must fix the cause first.
     retryable: bool = True
 
-    #: Stitch does not document this response to this request, so something on the way may have sent it. It is
-    #: no proof before the request was repeated.
-    is_doubtful: bool = False
+    #: Whether to repeat the request before relying on this error. Stitch does not document such a response to
+    #: such a request, so a proxy may have sent it.
+    needs_confirmation: bool = False
 
     def __init__(self, message: str, *, source_id: int | None = None, job_name: str | None = None) -> None:
-        # Only the message is an argument of the exception: pickle and copy call the class with it and then
-        # restore the attributes, whatever a subclass adds to them.
+        # The message is the only positional argument, because pickle and copy call the class with `args` and
+        # then restore the attributes, also those that subclasses add.
         super().__init__(message)
         self.source_id = source_id
         self.job_name = job_name
 
 
-# What a person has to mend.
+# Errors that a person must fix.
 
 
 class StitchConfigurationError(StitchError):
-    """The connection to Stitch is set up wrongly: base URL, token, extras or client id."""
+    """The connection to Stitch is misconfigured: base URL, token, extras or client id."""
 
     retryable = False
 
 
 class StitchUnauthorized(StitchError):
-    """Stitch refuses the access token: wrong, disabled, deleted, or of another account (401, 403).
+    """Stitch rejected the access token (401, 403) or the partner credentials (400).
 
-    Or it refuses the partner credentials (400).
+    A rejected token is wrong, disabled, deleted, or belongs to another account.
     """
 
     retryable = False
 
 
 class StitchBadRequest(StitchError):
-    """Stitch understood the request and refuses it (400 and other 4xx)."""
+    """Stitch rejected the request (400 and other 4xx)."""
 
     retryable = False
 
 
 class InvalidProperties(StitchBadRequest):
-    """Properties of a source have a wrong type or form, or are empty.
+    """Some properties of a source are empty, or have the wrong type or format.
 
-    :param bad_properties: their names.
+    :param bad_properties: the names of these properties.
     """
 
     def __init__(
@@ -81,84 +80,84 @@ class InvalidProperties(StitchBadRequest):
 
 
 class NameInUse(StitchBadRequest):
-    """Another source of the account has that display name, or the name that is made of it."""
+    """Another source of the account has this display name, or the name that Stitch derives from it."""
 
 
 class EmailInUse(StitchBadRequest):
-    """A Stitch user with that e-mail address exists already, so no account was created for it."""
+    """A Stitch user with this e-mail address already exists, so no account was created."""
 
 
 class LimitReached(StitchBadRequest):
-    """The account has as many of these as Stitch allows."""
+    """The account already has the maximum number of such objects."""
 
 
 class NotInPlan(StitchBadRequest):
-    """The account's plan does not include this."""
+    """The account's plan does not include this feature."""
 
 
 class StitchNotFound(StitchError):
-    """What was asked for does not exist in this account (404)."""
+    """The requested object does not exist in this account (404)."""
 
     retryable = False
 
 
 class UnknownSource(StitchError):
-    """No source of this account has that id or name."""
+    """No source of this account has this id or name."""
 
     retryable = False
 
 
 class DeletedSource(StitchError):
-    """The source is deleted, so no job of it can be started."""
+    """The source is deleted, so no job can be started for it."""
 
     retryable = False
 
 
 class UnknownDestination(StitchError):
-    """No destination of this account has that id or name."""
+    """No destination of this account has this id or name."""
 
     retryable = False
 
 
 class PausedByStitch(StitchError):
-    """Stitch itself has paused the source, which no request can undo."""
+    """Stitch itself paused the source. The API cannot undo that."""
 
     retryable = False
 
 
 class AmbiguousSource(StitchError):
-    """More than one source goes by that name."""
+    """More than one source has this name."""
 
     retryable = False
 
 
 class UnknownStream(StitchError):
-    """The source has no such stream (or field of it), or it is not selected."""
+    """The source has no such stream or field, or the stream is not selected."""
 
     retryable = False
 
 
 class InvalidArgument(StitchError):
-    """An argument makes no sense, and nothing was asked of Stitch."""
+    """An argument is invalid. No request was sent to Stitch."""
 
     retryable = False
 
 
-# What a later try may mend.
+# Errors that a retry may fix.
 
 
 class ExtractionLogNotFound(StitchNotFound):
-    """Stitch has no log of that job: too new, too old (1 to 60 days, by plan), or no such job."""
+    """Stitch has no log of this job: it is too new, too old (1 to 60 days, by plan), or does not exist."""
 
     retryable = True
 
 
 class JobAlreadyRunning(StitchError):
-    """A replication job of this source is running, so none was started.
+    """A replication job of this source is already running, so none was started.
 
-    :param answered_at: Stitch's own time of this answer (UTC), None if it gave none.
+    :param responded_at: the `Date` of Stitch's response (UTC); None if it has no valid one.
 
-    Source: Stitch Connect API, "Start a replication job" (answered with HTTP 200).
+    Source: Stitch Connect API, "Start a replication job" (the response has HTTP status 200).
     """
 
     def __init__(
@@ -167,26 +166,26 @@ class JobAlreadyRunning(StitchError):
         *,
         source_id: int | None = None,
         job_name: str | None = None,
-        answered_at: datetime | None = None,
+        responded_at: datetime | None = None,
     ) -> None:
         super().__init__(message, source_id=source_id, job_name=job_name)
-        self.answered_at = answered_at
+        self.responded_at = responded_at
 
 
 class SourceNotReady(StitchError):
-    """The source is at a step of its configuration at which this can't be done yet."""
+    """The source's configuration is not complete enough for this operation."""
 
 
 class JobNotStarted(StitchError):
-    """Stitch answered the start of a job with an error that it does not document."""
+    """Stitch rejected the start of a job with an undocumented error."""
 
 
 class StitchUnavailable(StitchError):
-    """No answer from Stitch, or one that says it has a problem itself (5xx).
+    """Stitch did not respond, or responded with a server error (5xx).
 
-    :param retry_after: seconds that Stitch asks to wait, None if it does not say.
-    :param maybe_received: False only if the request cannot have been acted upon (connection refused, unknown
-        host, connect timeout, 429). True means that a job may have been started or stopped all the same.
+    :param retry_after: the `Retry-After` of the response in seconds; None if it has none.
+    :param maybe_received: False only if Stitch cannot have processed the request (connection refused, unknown
+        host, connect timeout, 429). If True, the request may have taken effect, such as started a job.
     """
 
     def __init__(
@@ -204,64 +203,64 @@ class StitchUnavailable(StitchError):
 
 
 class ExtractionLogUnavailable(StitchUnavailable):
-    """Stitch named the place of a log, but the host that keeps it does not hand it out."""
+    """Stitch redirected to a log host, but the log could not be downloaded from there."""
 
 
 class RateLimited(StitchUnavailable):
-    """Stitch had too many requests (429). `maybe_received` is False."""
+    """Stitch received too many requests (429). `maybe_received` is False."""
 
 
-class UnexpectedAnswer(StitchError):
-    """The answer is not what it should be: HTML, cut off, of another type, too large, a redirect.
+class UnexpectedResponse(StitchError):
+    """The response is invalid: HTML, truncated, too large, a redirect, or of another structure.
 
-    The message holds the method, the path, and the first 200 characters of the body.
+    The message contains the method, the URL, and the first 200 characters of the body.
     """
 
 
-# How a phase of a replication job can end badly. Raised by the layers above.
+# Failures of a phase of a replication job. `replication` and the operators raise them.
 
 
 class ExtractionFailed(StitchError):
-    """Discovery, tap or target ended with an error, or Stitch terminated the extraction."""
+    """Discovery, tap or target failed, or Stitch terminated the extraction."""
 
 
 class StructureSyncFailed(StitchError):
-    """Discovery ended with an error."""
+    """Discovery failed."""
 
 
 class LoadingFailed(StitchError):
-    """The destination refuses the rows of a stream."""
+    """The destination rejected the rows of a stream."""
 
 
 class ConnectionCheckFailed(StitchError):
-    """Stitch could not connect to the source, or not discover its structure."""
+    """Stitch could not connect to the source, or could not discover its structure."""
 
 
 class JobOutcomeUnknown(StitchError):
-    """The job is over, and nothing tells how it ended."""
+    """The job has ended, but its outcome cannot be determined."""
 
 
 class CannotFinish(StitchError):
-    """What is waited for cannot happen: a deleted, paused or unfinished source, or no destination."""
+    """The phase can never finish: the source is deleted, paused or incomplete, or has no destination."""
 
     retryable = False
 
 
 class PhaseTimedOut(StitchError):
-    """The phase was not over in time."""
+    """The phase did not finish before the timeout."""
 
 
 class JobTerminated(ExtractionFailed):
-    """Stitch terminated the job: its 24 hours were over, or somebody stopped it."""
+    """The job was terminated: a user stopped it, or it reached Stitch's limit of 24 hours."""
 
 
-def _with_subclasses(kind: type[StitchError]) -> dict[str, type[StitchError]]:
-    kinds = {kind.__name__: kind}
-    for subclass in kind.__subclasses__():
-        kinds.update(_with_subclasses(subclass))
-    return kinds
+def _with_subclasses(error_class: type[StitchError]) -> dict[str, type[StitchError]]:
+    classes = {error_class.__name__: error_class}
+    for subclass in error_class.__subclasses__():
+        classes.update(_with_subclasses(subclass))
+    return classes
 
 
-#: Every kind by its class name, for errors that travel as text (the event of a trigger). Each can be made of
-#: a message, a `source_id` and a `job_name` alone.
-KINDS: dict[str, type[StitchError]] = _with_subclasses(StitchError)
+#: All error classes by name, to restore an error from a trigger's event. Each can be constructed from a
+#: message, a `source_id` and a `job_name` alone.
+ERROR_CLASSES: dict[str, type[StitchError]] = _with_subclasses(StitchError)

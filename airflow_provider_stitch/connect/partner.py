@@ -1,14 +1,13 @@
-"""A partner of Stitch, who creates accounts for others and is given access to them."""
+"""The client for Stitch partners, which creates accounts and obtains access to existing ones."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from airflow_provider_stitch.connect._addresses import checked_partner_credential
-from airflow_provider_stitch.connect.client import DEFAULT_BASE_URL
 from airflow_provider_stitch.connect.endpoints.accounts import PartnerEndpoints
-from airflow_provider_stitch.connect.transport import Transport
+from airflow_provider_stitch.connect.transport.request import Transport
+from airflow_provider_stitch.connect.transport.urls import DEFAULT_BASE_URL, validate_partner_credential
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -16,18 +15,18 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-#: Opened in a browser by a Stitch user, not requested by this package.
+#: A Stitch user opens it in a browser; this package sends no request to it.
 AUTHORIZATION_URL = "https://app.stitchdata.com/oauth/authorization"
 
 
 class StitchPartner(PartnerEndpoints):
-    """Creates accounts and exchanges codes, and can do nothing else: all else needs an account's own token.
+    """Creates accounts and exchanges authorization codes. Everything else needs an account's own token.
 
-    The credentials travel in the body of these two requests alone, never in a header.
+    The credentials are sent only in the bodies of these two requests, never in a header.
 
     :param base_url: HTTPS, or plain HTTP on this machine's loopback.
-    :param request_timeout: seconds to wait for a connection, and for each next part of an answer.
-    :raises StitchConfigurationError: any of these cannot be used.
+    :param request_timeout: seconds to wait for a connection, and for each next part of a response.
+    :raises StitchConfigurationError: if a parameter is invalid.
     """
 
     def __init__(
@@ -38,8 +37,8 @@ class StitchPartner(PartnerEndpoints):
         base_url: str = DEFAULT_BASE_URL,
         request_timeout: float = 30.0,
     ) -> None:
-        self._partner_id = checked_partner_credential("partner_id", partner_id)
-        self._partner_secret = checked_partner_credential("partner_secret", partner_secret)
+        self._partner_id = validate_partner_credential("partner_id", partner_id)
+        self._partner_secret = validate_partner_credential("partner_secret", partner_secret)
         self._transport = Transport(
             base_url,
             None,
@@ -71,17 +70,17 @@ class StitchPartner(PartnerEndpoints):
         last_name: str | None = None,
         company: str | None = None,
     ) -> str:
-        """Return the address at which a Stitch user authorizes this partner. It contains the partner ID.
+        """Return the URL of the page where a Stitch user authorizes this partner. It contains the partner ID.
 
-        Stitch then calls `redirect_uri` with a `code`, which works once, for 5 minutes, or with
+        Stitch then redirects to `redirect_uri` with a `code`, which is valid once and for 5 minutes, or with
         `error=access_denied`.
 
-        :param redirect_uri: must be registered with Stitch; None uses the first registered one.
-        :param email: prefills the form with which a new user signs up, as the others do.
+        :param redirect_uri: must be registered with Stitch; by default the first registered one.
+        :param email: prefills the sign-up form, as do the remaining parameters.
 
         Source: Stitch Connect API, "OAuth2".
         """
-        given = {
+        parameters = {
             "client_id": self._partner_id,
             "redirect_uri": redirect_uri,
             "email": email,
@@ -89,7 +88,7 @@ class StitchPartner(PartnerEndpoints):
             "last_name": last_name,
             "company": company,
         }
-        query = {name: value for name, value in given.items() if value is not None}
+        query = {name: value for name, value in parameters.items() if value is not None}
         return f"{AUTHORIZATION_URL}?{urlencode(query)}"
 
     def close(self) -> None:

@@ -1,11 +1,12 @@
-"""Which streams of a source a user's names and patterns stand for. Pure functions."""
+"""Match a user's names and patterns to the streams of a source. Pure functions."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_stitch.connect.errors import InvalidArgument, UnknownStream
 
@@ -13,70 +14,89 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from airflow_provider_stitch.connect.objects.streams import Stream
-    from airflow_provider_stitch.connect.selection import WantedStream
 
-MAX_CANDIDATES = 10
-# Finding close matches takes seconds for thousands of names, so only the first wrong names get candidates.
-MAX_EXPLAINED = 10
+MAX_CANDIDATES = 10  #: names listed in a message
+# Finding close matches takes seconds for thousands of names, so only the first errors list candidates.
+MAX_ERRORS_WITH_CANDIDATES = 10
+
+
+@dataclass(frozen=True)
+class StreamSelection:
+    """A stream to select. Options that are None stay unchanged, except for the fields."""
+
+    name: str  #: name of a stream, or a pattern: see `match_streams`
+    fields: tuple[str, ...] | Literal["keep"] | None = None  #: None: all that Stitch can replicate
+    replication_method: str | None = None
+    replication_key: str | None = None
+    view_key_properties: tuple[str, ...] | None = None
+
+    @property
+    def needs_schema(self) -> bool:
+        """Whether it refers to fields, so that the stream's schema must be read."""
+        return (
+            self.fields != "keep" or self.replication_key is not None or self.view_key_properties is not None
+        )
 
 
 def match_streams(
-    streams: Sequence[Stream], wanted: Sequence[WantedStream]
-) -> list[tuple[Stream, WantedStream]]:
-    """Return each stream that is named, with what is wanted of it.
+    streams: Sequence[Stream], selections: Sequence[StreamSelection]
+) -> list[tuple[Stream, StreamSelection]]:
+    """Return each selected stream with its selection.
 
-    A name is a `tap_stream_id`, a `stream_name`, or a `stream_name` with its schema (or database) and a dot
-    before it. A pattern, which has `*` for any characters or `?` for one, is matched against all of these. A
-    name takes precedence over the patterns that match the same stream.
+    A name is a `tap_stream_id`, a `stream_name`, or a `stream_name` prefixed with its schema or database and
+    a dot. A pattern contains `*` for any characters or `?` for one, and is matched against all of these
+    names. A name takes precedence over patterns that match the same stream.
 
-    :raises UnknownStream: a name or pattern matches nothing, or a name several streams; the message lists
-        candidates.
-    :raises InvalidArgument: two names stand for the same stream, or two patterns want different things of it.
+    :raises UnknownStream: if a name or pattern matches no stream, or a name matches several; the message
+        lists candidates.
+    :raises InvalidArgument: if two names denote the same stream, or two patterns select it with different
+        options.
     """
     index = _Index(streams)
-    named: dict[str, tuple[Stream, WantedStream]] = {}
-    matched: dict[str, tuple[Stream, WantedStream]] = {}
-    wrong: list[str] = []
-    twice: list[str] = []
-    for each in wanted:
+    named: dict[str, tuple[Stream, StreamSelection]] = {}
+    matched: dict[str, tuple[Stream, StreamSelection]] = {}
+    problems: list[str] = []
+    duplicates: list[str] = []
+    for each in selections:
         found = index.find(each.name)
         is_pattern = not found and _is_pattern(each.name)
         if is_pattern:
             found = index.match(each.name)
         if not found or (len(found) > 1 and not is_pattern):
-            wrong.append(_none_or_several(index, each.name, found, explained=len(wrong) < MAX_EXPLAINED))
+            with_candidates = len(problems) < MAX_ERRORS_WITH_CANDIDATES
+            problems.append(_name_problem(index, each.name, found, with_candidates=with_candidates))
         elif is_pattern:
             _add_matches(matched, found, each)
         elif found[0].tap_stream_id in named:
-            twice.append(found[0].tap_stream_id)
+            duplicates.append(found[0].tap_stream_id)
         else:
             named[found[0].tap_stream_id] = (found[0], each)
-    if wrong:
-        raise UnknownStream(f"{' '.join(wrong)} Nothing was changed.")
-    if twice:
-        raise InvalidArgument(f"These streams are named twice: {', '.join(sorted(set(twice)))}.")
+    if problems:
+        raise UnknownStream(f"{' '.join(problems)} Nothing was changed.")
+    if duplicates:
+        raise InvalidArgument(f"Streams named more than once: {', '.join(sorted(set(duplicates)))}.")
     return list({**matched, **named}.values())
 
 
-def views_without_keys(matched: Sequence[tuple[Stream, WantedStream]]) -> list[Stream]:
-    """Return the views that only a pattern matches and that cannot be selected, because they have no keys.
+def views_without_keys(matched: Sequence[tuple[Stream, StreamSelection]]) -> list[Stream]:
+    """Return the views that match only a pattern and cannot be selected, because they have no keys.
 
     A view needs `view_key_properties`, which no pattern can give to several views. A view that is named
     without them is an error instead.
     """
     return [
         stream
-        for stream, wanted in matched
+        for stream, selection in matched
         if stream.metadata.get("is-view") is True
         and not stream.metadata.get("view-key-properties")
-        and not wanted.view_key_properties
-        and _is_pattern(wanted.name)
-        and wanted.name not in _all_names(stream)
+        and not selection.view_key_properties
+        and _is_pattern(selection.name)
+        and selection.name not in _all_names(stream)
     ]
 
 
-def labels_of(streams: Iterable[Stream]) -> dict[str, str]:
-    """Return what users call each stream, by `tap_stream_id`: its name, or the id if two have the name."""
+def stream_labels(streams: Iterable[Stream]) -> dict[str, str]:
+    """Return the display name of each stream by `tap_stream_id`: its name if unique, else the id."""
     known = list(streams)
     counts = Counter(stream.stream_name for stream in known)
     return {
@@ -85,16 +105,16 @@ def labels_of(streams: Iterable[Stream]) -> dict[str, str]:
     }
 
 
-def candidates(begin: str, known: Sequence[str], name: str) -> str:
-    """Return a sentence with the known names that are closest to a name, or else the first ones."""
+def candidates(prefix: str, known: Sequence[str], name: str) -> str:
+    """Return a sentence that lists the known names closest to a name, or else the first ones."""
     close = difflib.get_close_matches(name, known, n=MAX_CANDIDATES, cutoff=0.5)
     shown = close or list(known[:MAX_CANDIDATES])
     more = f" and {len(known) - len(shown)} more" if len(known) > len(shown) else ""
-    return f"{begin}: {', '.join(shown) or 'none'}{more}."
+    return f"{prefix}: {', '.join(shown) or 'none'}{more}."
 
 
 class _Index:
-    """The streams of a source by their names. There may be 10,000."""
+    """An index of a source's streams by name. There may be 10,000 streams."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         self._streams = streams
@@ -108,15 +128,15 @@ class _Index:
                 self._qualified.setdefault(name, []).append(stream)
 
     def find(self, name: str) -> list[Stream]:
-        """Return the streams that have exactly this name."""
+        """Return the streams with exactly this name."""
         found = self._ids.get(name) or self._names.get(name) or self._qualified.get(name) or []
         return list({stream.tap_stream_id: stream for stream in found}.values())
 
     def match(self, pattern: str) -> list[Stream]:
-        """Return the streams that have a name which matches a pattern."""
+        """Return the streams with any name that matches a pattern."""
         escaped = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
-        fits = re.compile(escaped, re.DOTALL).fullmatch
-        return [stream for stream in self._streams if any(map(fits, _all_names(stream)))]
+        matches = re.compile(escaped, re.DOTALL).fullmatch
+        return [stream for stream in self._streams if any(map(matches, _all_names(stream)))]
 
     def known(self) -> list[str]:
         """Return the names and ids of all streams."""
@@ -141,25 +161,31 @@ def _is_pattern(name: str) -> bool:
 
 
 def _add_matches(
-    matched: dict[str, tuple[Stream, WantedStream]], found: Sequence[Stream], wanted: WantedStream
+    matched: dict[str, tuple[Stream, StreamSelection]], found: Sequence[Stream], selection: StreamSelection
 ) -> None:
     for stream in found:
-        _, before = matched.setdefault(stream.tap_stream_id, (stream, wanted))
-        if _options(before) != _options(wanted):
+        _, other = matched.setdefault(stream.tap_stream_id, (stream, selection))
+        if _options(other) != _options(selection):
             raise InvalidArgument(
-                f"The patterns {before.name!r} and {wanted.name!r} both match stream {stream.tap_stream_id}, "
-                "and want different things of it. Name the stream itself too, or narrow a pattern."
+                f"The patterns {other.name!r} and {selection.name!r} both match stream "
+                f"{stream.tap_stream_id}, with different options. Add the stream itself by name, "
+                "or make a pattern narrower."
             )
 
 
-def _options(wanted: WantedStream) -> tuple[object, ...]:
-    return (wanted.fields, wanted.replication_method, wanted.replication_key, wanted.view_key_properties)
+def _options(selection: StreamSelection) -> tuple[object, ...]:
+    return (
+        selection.fields,
+        selection.replication_method,
+        selection.replication_key,
+        selection.view_key_properties,
+    )
 
 
-def _none_or_several(index: _Index, name: str, found: Sequence[Stream], *, explained: bool) -> str:
+def _name_problem(index: _Index, name: str, found: Sequence[Stream], *, with_candidates: bool) -> str:
     if found:
         ids = ", ".join(stream.tap_stream_id for stream in found)
-        return f"The source has {len(found)} streams named {name!r}; name one by its id: {ids}."
+        return f"The source has {len(found)} streams named {name!r}; use the id of one: {ids}."
     matching = "that matches " if _is_pattern(name) else ""
     problem = f"The source has no stream {matching}{name!r}."
-    return f"{problem} {candidates('It has', index.known(), name)}" if explained else problem
+    return f"{problem} {candidates('It has', index.known(), name)}" if with_candidates else problem

@@ -320,7 +320,7 @@ def _fields(connection: Connection) -> tuple[Any, ...]:
 
 
 def _base_url(connection: Connection) -> str:
-    from airflow_provider_stitch.connect.client import DEFAULT_BASE_URL
+    from airflow_provider_stitch.connect.transport.urls import DEFAULT_BASE_URL
 
     host = (connection.host or "").strip()
     if not host:

@@ -214,10 +214,13 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Made]):
         self, found: Made, card: ReportCard, wanted: Wanted, check: ConnectionCheck | None
     ) -> dict[str, Any]:
         """Return the properties to send to something that exists; empty if it is as it should be."""
-        from airflow_provider_stitch.connect.properties import differing, refuse_change_of_immutable
+        from airflow_provider_stitch.connect.property_values import (
+            changed_properties,
+            reject_immutable_changes,
+        )
 
-        changed = differing(card, wanted.properties, found.properties)
-        refuse_change_of_immutable(f"{self.kind} {found.label}", card, changed)
+        changed = changed_properties(card, wanted.properties, found.properties)
+        reject_immutable_changes(f"{self.kind} {found.label}", card, changed)
         missing = set(itertools.chain(*_missing(found).values()))
         reasons = {
             "they differ": bool(changed),
@@ -255,16 +258,16 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Made]):
 
 
 def _typed(card: ReportCard, values: Mapping[str, Any]) -> dict[str, Any]:
-    from airflow_provider_stitch.connect.properties import to_schemas
+    from airflow_provider_stitch.connect.property_values import convert_to_schema
 
-    return to_schemas(card, values)
+    return convert_to_schema(card, values)
 
 
 def _sendable(card: ReportCard, values: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what Stitch has already and does not let change."""
-    from airflow_provider_stitch.connect.properties import is_fixed
+    from airflow_provider_stitch.connect.property_values import is_immutable
 
-    return {name: value for name, value in values.items() if not is_fixed(card, name)}
+    return {name: value for name, value in values.items() if not is_immutable(card, name)}
 
 
 def _missing(made: Source | Destination) -> dict[str, tuple[str, ...]]:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.objects import Source
     from airflow_provider_stitch.operators.job_checkpoint import JobCheckpoint, SavedJob
     from airflow_provider_stitch.replication.jobs import SourceBusy, Started
-    from airflow_provider_stitch.replication.polling.caller import AccountSession
     from airflow_provider_stitch.replication.rules.goal import Goal
+    from airflow_provider_stitch.replication.session import AccountSession
 
 
 class WaitReason(Enum):
@@ -164,7 +164,7 @@ class JobStart(StitchTask):
                 source,
                 first_attempt_at=first_attempt_at,
                 on_started=record_job,
-                warn=self.log.warning,
+                log_warning=self.log.warning,
             )
 
     async def _check_preconditions(self, source: Source, session: AccountSession) -> None:
@@ -176,11 +176,11 @@ class JobStart(StitchTask):
         from airflow_provider_stitch.replication.rules.streams import select_streams
 
         client = session.client
-        blocker = start_blocker(source, await session.ask(client.list_destinations))
+        blocker = start_blocker(source, await session.call(client.list_destinations))
         if blocker is not None:
             raise blocker
         if self.streams is not None:
-            select_streams(await session.ask(lambda: client.list_streams(source.id)), self.streams)
+            select_streams(await session.call(lambda: client.list_streams(source.id)), self.streams)
         if source.paused_at is not None or source.system_paused_at is not None:
             self.log.info(
                 "Source %s is paused. That affects Stitch's schedule only; starting a job anyway",
@@ -223,7 +223,7 @@ class JobStart(StitchTask):
         if self.if_running == "restart":
             self.log.warning("Stopping the running job of source %s", source.label)
             session = self.session(deadline.at, deadline.time_limit)
-            run(session.ask(lambda: session.client.stop_replication_job(source.id)))
+            run(session.call(lambda: session.client.stop_replication_job(source.id)))
         else:
             self.log.info(
                 "Source %s already has a running job; waiting for it to finish before starting ours",

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow_provider_stitch.connect.objects import Source
     from airflow_provider_stitch.hooks.stitch import StitchHook
-    from airflow_provider_stitch.replication.polling.caller import AccountSession
+    from airflow_provider_stitch.replication.session import AccountSession
 
 
 async def find_source(hook: StitchHook, session: AccountSession, source: int | str) -> Source:
     """Return the source that a user gave by id, name or display name."""
-    found = await session.ask(lambda: hook.resolve_source(source))
+    found = await session.call(lambda: hook.resolve_source(source))
     # Resolve the client ID once, here: the client requests it if the connection does not contain it.
-    await session.ask(lambda: session.client.client_id)
+    await session.call(lambda: session.client.client_id)
     return found
 
 
@@ -28,7 +28,7 @@ async def find_again(
     """
     from airflow_provider_stitch.connect.errors import StitchConfigurationError
 
-    current_client_id = await session.ask(lambda: session.client.client_id)
+    current_client_id = await session.call(lambda: session.client.client_id)
     if client_id is not None and current_client_id != client_id:
         raise StitchConfigurationError(
             f"The connection {hook.stitch_conn_id!r} now belongs to Stitch account {current_client_id}, but "
@@ -36,4 +36,4 @@ async def find_again(
             "started. Restore the connection, or clear the task if it should run in the other account.",
             source_id=source_id,
         )
-    return await session.ask(lambda: session.client.get_source(source_id))
+    return await session.call(lambda: session.client.get_source(source_id))

@@ -10,8 +10,8 @@ import hashlib
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.connect._retries import retry_policy
 from airflow_provider_stitch.connect.errors import StitchConfigurationError, StitchError, StitchUnavailable
+from airflow_provider_stitch.connect.transport.retry import retry_policy
 from airflow_provider_stitch.operators._connections.lookup import find_connection
 from airflow_provider_stitch.operators._connections.stored import CONN_TYPE, ConnectionTaken, StoredConnection
 

@@ -127,7 +127,7 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         return account
 
     def _attach_by_token(self, context: Context) -> int | None:
-        from airflow_provider_stitch.connect.client import DEFAULT_BASE_URL
+        from airflow_provider_stitch.connect.transport.urls import DEFAULT_BASE_URL
 
         token = rendered_secrets(self, {"access_token": self.access_token or ""}, context)["access_token"]
         base_url = self.base_url or DEFAULT_BASE_URL

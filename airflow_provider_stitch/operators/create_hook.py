@@ -88,11 +88,11 @@ class StitchCreateHookOperator(StitchSetupOperator):
 
     def _create(self, url: str, destination: Destination) -> tuple[PostLoadHook, bool]:
         """Create the hook. Return it, or an older one of another task, and whether it is this task's."""
-        from airflow_provider_stitch.connect.errors import LimitReached, StitchUnavailable, UnexpectedAnswer
+        from airflow_provider_stitch.connect.errors import LimitReached, StitchUnavailable, UnexpectedResponse
 
         try:
             made = self.client.create_post_load_hook(url, destination.id)
-        except (LimitReached, StitchUnavailable, UnexpectedAnswer) as error:
+        except (LimitReached, StitchUnavailable, UnexpectedResponse) as error:
             # The hook may exist: created by this request, or by another task that reached the limit.
             found = self._find_hook(url, destination)
             if found is None:

@@ -175,11 +175,11 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         from airflow_provider_stitch.triggers.task_context import KILL_TIMEOUT
 
         self._nothing_to_stop = True
-        observations = self.current_waiter.known if self.current_waiter is not None else None
+        observations = self.current_waiter.observations if self.current_waiter is not None else None
         session = self.session(time.time() + KILL_TIMEOUT)
         # In a thread, because Airflow may call this in a signal handler that interrupts a running event loop.
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            stopped = pool.submit(run, stop_job(session, self._own_job, known=observations)).result()
+            stopped = pool.submit(run, stop_job(session, self._own_job, observations=observations)).result()
         self.log.info(
             "Stopped job %s in Stitch" if stopped else "Job %s has already ended", self._own_job.job_name
         )

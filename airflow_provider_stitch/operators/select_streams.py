@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_stitch.connect.objects import Source, Stream, StreamSchema
-    from airflow_provider_stitch.connect.selection import StreamChange, WantedStream
+    from airflow_provider_stitch.connect.stream_matching import StreamSelection
+    from airflow_provider_stitch.connect.stream_selection import StreamChange
 
 MAX_PARALLEL_READS = 16
 
@@ -66,9 +67,9 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
 
     def set_up(self, context: Context) -> dict[str, Any]:
         """Read what is selected, and write what differs in one request."""
-        from airflow_provider_stitch.connect.selection import wanted_streams
+        from airflow_provider_stitch.connect.stream_selection import parse_stream_selections
 
-        wanted = wanted_streams(self.streams)
+        wanted = parse_stream_selections(self.streams)
         source = self._discovered(self.find_source(context, self.source))
         changes = self._changes(source, wanted)
         if changes:
@@ -126,29 +127,29 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
                 source_id=source.id,
             )
 
-    def _changes(self, source: Source, wanted: Sequence[WantedStream]) -> list[StreamChange]:
-        from airflow_provider_stitch.connect.selection import change_of, deselection_of
+    def _changes(self, source: Source, wanted: Sequence[StreamSelection]) -> list[StreamChange]:
         from airflow_provider_stitch.connect.stream_matching import (
-            labels_of,
             match_streams,
+            stream_labels,
             views_without_keys,
         )
+        from airflow_provider_stitch.connect.stream_selection import deselection_change, selection_change
 
         streams = self.client.list_streams(source.id)
         matched = match_streams(streams, wanted)
-        labels = labels_of(streams)
+        labels = stream_labels(streams)
         left_out = {view.tap_stream_id: labels[view.tap_stream_id] for view in views_without_keys(matched)}
         self._warn_of_views(source, list(left_out.values()))
         selectable = [(stream, each) for stream, each in matched if stream.tap_stream_id not in left_out]
         schemas = self._schemas(source, [stream for stream, each in selectable if each.needs_schema])
         changes = [
-            change_of(labels[stream.tap_stream_id], stream, schemas.get(stream.tap_stream_id), each)
+            selection_change(labels[stream.tap_stream_id], stream, schemas.get(stream.tap_stream_id), each)
             for stream, each in selectable
         ]
         if self.deselect_others:
             kept = {stream.tap_stream_id for stream, _ in matched}
             others = [stream for stream in streams if stream.tap_stream_id not in kept]
-            changes += [deselection_of(labels[stream.tap_stream_id], stream) for stream in others]
+            changes += [deselection_change(labels[stream.tap_stream_id], stream) for stream in others]
         return [change for change in changes if change is not None]
 
     def _warn_of_views(self, source: Source, views: Sequence[str]) -> None:

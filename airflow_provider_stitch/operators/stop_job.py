@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_stitch.connect.objects import Source
-    from airflow_provider_stitch.replication.polling.caller import AccountSession
+    from airflow_provider_stitch.replication.session import AccountSession
 
 
 class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
@@ -88,13 +88,13 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
         from airflow_provider_stitch.replication.rules.goal import Goal
         from airflow_provider_stitch.replication.rules.user_input import validate_job_name
 
-        source = await session.ask(lambda: self.hook.resolve_source(self.source))
-        client_id = await session.ask(lambda: session.client.client_id)
+        source = await session.call(lambda: self.hook.resolve_source(self.source))
+        client_id = await session.call(lambda: session.client.client_id)
         if not self.stops_any_job:
             # Validated, because a template that renders to an empty string must not stop another job.
             name = validate_job_name(self.job_name, source)
             goal = Goal("extraction_end", source.id, source.name, client_id, job_name=name)
             self.push_source_link(context, goal)
             return source, await stop_job(session, goal, needs_poll=True)
-        await session.ask(lambda: session.client.stop_replication_job(source.id))
+        await session.call(lambda: session.client.stop_replication_job(source.id))
         return source, True

@@ -1,6 +1,6 @@
-"""What a waiter may expect, and when: goal, knowledge and experience -> a prospect. Pure functions.
+"""When to expect a change, per kind of poll. Pure functions.
 
-Instants of Stitch's are turned into seconds of this machine's clock by `clock`.
+An `EstimateContext` converts Stitch's timestamps to seconds of this machine's clock.
 """
 
 from __future__ import annotations
@@ -28,101 +28,116 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.loading import LoadStatus
     from airflow_provider_stitch.replication.rules.observations import Observations
 
-# A job that began so long ago may have ended before anybody looked.
+# A job that started this long before the first poll may have ended by then.
 LATE_START_SECONDS = 60.0
 
-# A log that was refused is asked for again after so many times the pause between two requests: with 30 in
-# 10 minutes, three looks take the 5 minutes after which it is given up.
+# A missing log is requested again after 7.6 even intervals. At 30 requests in 10 minutes, three attempts take
+# the 5 minutes after which it is given up.
 LOG_RETRY_INTERVALS = 7.6
 
-# Once an extraction has ended, its log is asked for, and then the loads.
+# After the extraction, the log and then the loads are requested.
 REQUESTS_AFTER_EXTRACTION = 2
 REQUESTS_AFTER_LOG = 1
 
 
 @dataclass(frozen=True, slots=True)
 class EstimateContext:
-    """When a question is asked, in seconds of this machine's clock."""
+    """The time and the circumstances of an estimate, in seconds of this machine's clock."""
 
     now: float
-    known_at: float | None  #: when the same was asked last; None: never
-    even_interval: float  #: seconds between two requests if they were spread evenly
-    clock_offset: float = 0.0
+    last_checked_at: float | None  #: when the same was polled last; None: never
+    even_interval: float  #: seconds between two requests that are spread evenly
+    clock_offset: float = 0.0  #: seconds by which Stitch's clock is ahead
 
-    def clock(self, instant: datetime) -> float:
+    def to_local(self, instant: datetime) -> float:
+        """Return a time of Stitch's clock as seconds of this machine's clock."""
         return instant.timestamp() - self.clock_offset
 
-    def past(self, instant: datetime) -> float:
-        """Return the same of what has happened for certain, however the clocks differ."""
-        return min(self.now, self.clock(instant))
+    def to_local_past(self, instant: datetime) -> float:
+        """Return the same for a past event: never later than now, even if the clock offset is wrong."""
+        return min(self.now, self.to_local(instant))
 
 
 def estimate_extraction_end(
     goal: Goal,
-    moment: EstimateContext,
-    experience: DurationHistory | None,
+    context: EstimateContext,
+    history: DurationHistory | None,
     scheduled_start: datetime | None = None,
 ) -> CompletionEstimate:
-    """Say when the list may show the goal's job.
+    """Estimate when the list will show the goal's job.
 
-    :param begins_at: when Stitch's schedule starts it, if it does.
+    :param history: durations of the source's earlier jobs.
+    :param scheduled_start: when Stitch's schedule starts the job, if it does.
     """
-    began = goal.started_at or goal.running_at
-    since = moment.now if began is None else moment.past(began)
+    started_at = goal.started_at or goal.running_at
+    since = context.now if started_at is None else context.to_local_past(started_at)
     if goal.started_after is not None:
-        since = moment.clock(goal.started_after)
-    expected = (
-        moment.clock(scheduled_start) if scheduled_start is not None and goal.started_at is None else since
-    )
-    # Who comes late passes at its first look.
-    is_late = moment.known_at is None and moment.now - since >= LATE_START_SECONDS
+        since = context.to_local(goal.started_after)
+    timed_from = since
+    if scheduled_start is not None and goal.started_at is None:
+        timed_from = context.to_local(scheduled_start)
+    # A task that starts late usually finishes on its first poll.
+    is_late = context.last_checked_at is None and context.now - since >= LATE_START_SECONDS
+    if context.last_checked_at is None:
+        last_checked_at = min(since, context.now)
+    else:
+        last_checked_at = max(since, context.last_checked_at)
     return CompletionEstimate(
-        known_at=max(since, moment.known_at) if moment.known_at is not None else min(since, moment.now),
+        last_checked_at=last_checked_at,
         since=since,
-        scheduled_start=expected,
-        # When a job began that is not known to run is not known either.
-        experience=experience if goal.running_at is None else None,
-        done_by=moment.now if is_late else float("inf"),
-        then=REQUESTS_AFTER_EXTRACTION if goal.phase in ("preparation", "loading") else 0,
+        timed_from=timed_from,
+        # The duration of a job whose start time is unknown cannot be estimated.
+        history=history if goal.running_at is None else None,
+        done_by=context.now if is_late else float("inf"),
+        follow_ups=REQUESTS_AFTER_EXTRACTION if goal.phase in ("preparation", "loading") else 0,
     )
 
 
-def estimate_log_ready(known: Observations, moment: EstimateContext) -> CompletionEstimate:
-    """Say when the log of a job that is over can be had: now, or some minutes after a refusal."""
-    since = moment.now + (LOG_RETRY_INTERVALS * moment.even_interval if known.log_missing_at else 0.0)
-    return CompletionEstimate(known_at=moment.now, since=since, done_by=since, then=REQUESTS_AFTER_LOG)
+def estimate_log_ready(observations: Observations, context: EstimateContext) -> CompletionEstimate:
+    """Estimate when the log of a finished job is available: now, or some minutes after a failed request."""
+    wait = LOG_RETRY_INTERVALS * context.even_interval if observations.log_missing_at else 0.0
+    since = context.now + wait
+    return CompletionEstimate(
+        last_checked_at=context.now, since=since, done_by=since, follow_ups=REQUESTS_AFTER_LOG
+    )
 
 
-def estimate_baseline(moment: EstimateContext) -> CompletionEstimate:
-    """Say how soon a look at the loads is wanted that tells old load errors from new ones."""
-    return CompletionEstimate(known_at=moment.now, since=moment.now)
+def estimate_baseline(context: EstimateContext) -> CompletionEstimate:
+    """Return the estimate for the baseline poll of the loads, which reveals old load errors."""
+    return CompletionEstimate(last_checked_at=context.now, since=context.now)
 
 
 def estimate_loads_done(
     goal: Goal,
-    known: Observations,
-    assessment: Evaluation,
-    moment: EstimateContext,
-    experience: DurationHistory | None,
+    observations: Observations,
+    evaluation: Evaluation,
+    context: EstimateContext,
+    history: DurationHistory | None,
 ) -> CompletionEstimate:
-    """Say when the streams that are waited for may be loaded."""
-    waiting = [status for status in assessment.streams if status.state == "waiting"]
-    since = moment.past(max(status.expected.last_batch_at for status in waiting)) if waiting else moment.now
-    certain = [_next_decisive_poll(status, goal, known) for status in waiting]
-    all_certain = max((each for each in certain if each is not None), default=None)
+    """Estimate when all expected loads are done.
+
+    :param history: times between the last flush and the last load of earlier jobs.
+    """
+    waiting = [status for status in evaluation.streams if status.state == "waiting"]
+    since = context.now
+    if waiting:
+        since = context.to_local_past(max(status.expected.last_batch_at for status in waiting))
+    decisive = [_next_decisive_poll(status, goal, observations) for status in waiting]
+    known = [at for at in decisive if at is not None]
+    is_certain = bool(known) and len(known) == len(decisive)
     return CompletionEstimate(
-        known_at=since if moment.known_at is None else max(since, moment.known_at),
+        last_checked_at=since if context.last_checked_at is None else max(since, context.last_checked_at),
         since=since,
-        experience=experience,
-        done_by=float("inf") if None in certain or all_certain is None else moment.clock(all_certain),
+        history=history,
+        done_by=context.to_local(max(known)) if is_certain else float("inf"),
     )
 
 
-def _next_decisive_poll(status: LoadStatus, goal: Goal, known: Observations) -> datetime | None:
-    """Return when the next poll of a stream's load will be conclusive, or None if nothing shows it."""
+def _next_decisive_poll(status: LoadStatus, goal: Goal, observations: Observations) -> datetime | None:
+    """Return when the next poll of a stream's load will be conclusive, or None if that is unknown."""
     rules = LoadRules(timedelta(seconds=goal.load_settle), timedelta(seconds=goal.quiet_period))
     if status.has_error:
-        history = error_history_of(status.expected, known)
+        history = error_history_of(status.expected, observations)
         if history is None:
             return None
         polls = min(history.repeats + 1, STALE_ERROR_POLLS)
@@ -130,27 +145,29 @@ def _next_decisive_poll(status: LoadStatus, goal: Goal, known: Observations) -> 
     if status.loaded_at is not None:
         return status.loaded_at + settle_period(status.expected, rules)
     is_exact = status.expected.rows_confirmed and status.expected.earliest_batch_at is None
-    if not is_exact and known.loads is not None:
-        loaded = [row.last_batch_loaded_at for rows in known.loads.values() for row in rows]
+    if not is_exact and observations.loads is not None:
+        loaded = [load.last_batch_loaded_at for loads in observations.loads.values() for load in loads]
         latest = max((at for at in loaded if at is not None), default=None)
         return latest + rules.quiet_period if latest is not None else None
     return None
 
 
 def next_scheduled_start(goal: Goal, source: Source) -> datetime | None:
-    """Return when Stitch's schedule starts the job that a goal waits for, or has started it; None if nothing
-    tells."""
+    """Return when Stitch's schedule starts the job that a goal waits for; it may be in the past.
+
+    Return None if the source has no usable schedule.
+    """
     schedule = source.schedule or {}
     if goal.started_after is None or not isinstance(schedule.get("next_fire_time"), str):
         return None
     try:
-        fires_at = parse_time(schedule["next_fire_time"])
-    except InvalidArgument:  # it is of no use then, and nothing depends on it
+        next_start = parse_time(schedule["next_fire_time"])
+    except InvalidArgument:  # the schedule only makes polling cheaper, so ignore it
         return None
     interval = schedule.get("interval")
-    # Stitch's shortest is a minute, its longest a day.
+    # Intervals range from a minute to a day.
     if schedule.get("unit") == "minute" and isinstance(interval, (int, float)) and 1 <= interval <= 100_000:
-        # The first of the schedule's starts that is not before the instant that the goal names.
+        # Find the first scheduled start at or after the instant that the goal names.
         every = timedelta(minutes=interval)
-        return fires_at - every * ((fires_at - goal.started_after) // every)
-    return fires_at
+        return next_start - every * ((next_start - goal.started_after) // every)
+    return next_start

@@ -1,4 +1,4 @@
-"""Starting and stopping a job: never twice, and never somebody else's."""
+"""Start and stop a job safely: never start one twice, and never stop another task's job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from airflow_provider_stitch.connect.errors import (
     PhaseTimedOut,
     StitchError,
 )
-from airflow_provider_stitch.connect.transport import pause_before_retry
 from airflow_provider_stitch.replication.polling.backoff import Attempts, is_transient
 from airflow_provider_stitch.replication.rules.extraction import (
     evaluate_extraction,
@@ -27,166 +26,168 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_stitch.connect.objects import Source
-    from airflow_provider_stitch.replication.polling.caller import AccountSession
     from airflow_provider_stitch.replication.rules.goal import Goal
+    from airflow_provider_stitch.replication.session import AccountSession
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A job that is ours: started by our request, or begun since it was sent."""
+    """A job of this task: started by its request, or since that request was sent."""
 
     job_name: str
     started_at: datetime  #: Stitch's time
-    is_found: bool = False  #: it was found in the list, because the response to its start was lost
+    is_found: bool = False  #: the job was found in the list, because the response to its start was lost
 
 
 @dataclass(frozen=True, slots=True)
 class SourceBusy:
-    """No job was started now, because one is running already. Stitch does not say which."""
+    """No job was started, because the source already has a running one. Stitch does not name it."""
 
     running_at: datetime  #: Stitch's time of the refusal
     first_attempt_at: datetime | None = None
-    """Stitch's time of a first start whose answer was lost: a job that began since then is taken as ours."""
+    """Stitch's time of the first start whose response was lost. A job that has started since then counts as
+    this task's job."""
 
 
 async def start_job(
-    reader: AccountSession,
+    session: AccountSession,
     source: Source,
     *,
     first_attempt_at: datetime | None = None,
     on_started: Callable[[Started], None] = lambda _: None,
-    warn: Callable[[str], None] = lambda _: None,
+    log_warning: Callable[[str], None] = lambda _: None,
 ) -> Started | SourceBusy:
-    """Start a replication job, asking again for as long as the reader has time if Stitch can't be reached.
+    """Start a replication job, and retry until the session's deadline while Stitch is unavailable.
 
-    A response that Stitch does not document counts as lost until it has come several times in a row.
+    An undocumented response counts as lost until it has been repeated several times in a row.
 
-    A start is not idempotent: after a lost answer the job may run. It is then asked for again, since Stitch
-    runs one job per source at a time and refuses another; but first the list is looked at, in case the job is
-    over.
+    A start is not idempotent: if its response was lost, the job may be running. Then the start is sent again,
+    because Stitch runs one job per source at a time and refuses another. But first the list is polled, in
+    case the job has already finished.
 
-    :param first_try_at: Stitch's time of a start before this one, by a worker that did not live to hear the
-        answer.
-    :param on_started: called with a job that was started, in the thread of the request. A caller that is
-        interrupted learns the job's name this way, because the thread still receives the response.
-    :raises StitchError: the source is unknown or deleted, Stitch refused, or time is up.
+    :param first_attempt_at: Stitch's time of an earlier start, by a worker that died before the response.
+    :param on_started: called with the started job, in the thread of the request. It gives a caller that is
+        interrupted the job's name, because the thread still receives the response.
+    :raises StitchError: if the source is unknown or deleted, Stitch refused, or the deadline has passed.
     """
     attempts = Attempts()
     while True:
         if first_attempt_at is not None:
             try:
-                started = await _job_since(reader, source.id, first_attempt_at)
+                started = await _find_job_since(session, source.id, first_attempt_at)
             except StitchError as error:
-                raise _given_up(source, error, may_run=True) from error
+                raise _not_started(source, error, may_run=True) from error
             if started is not None:
                 return started
-        sent_at = stitch_time(reader)
+        sent_at = stitch_time(session)
         try:
-            return await asyncio.to_thread(_send_start, reader, source, sent_at, on_started)
+            return await asyncio.to_thread(_send_start, session, source, sent_at, on_started)
         except JobAlreadyRunning as refusal:
-            return SourceBusy(refusal.answered_at or sent_at, first_attempt_at)
+            return SourceBusy(refusal.responded_at or sent_at, first_attempt_at)
         except StitchError as error:
             if not is_transient(error):
                 raise
             if getattr(error, "maybe_received", True):
                 first_attempt_at = first_attempt_at or sent_at
-            may_go_on = attempts.may_go_on(error)
-            pause = pause_before_retry(attempts.number, getattr(error, "retry_after", None))
-            if not may_go_on or pause > reader.seconds_left():
-                raise _given_up(source, error, may_run=first_attempt_at is not None) from error
-            warn(f"{error} Asking again in {pause:.0f} s.")
-            await reader.clock.sleep(pause)
+            pause = attempts.next_pause(error, session.seconds_left())
+            if pause is None:
+                raise _not_started(source, error, may_run=first_attempt_at is not None) from error
+            log_warning(f"{error} Retrying in {pause:.0f} s.")
+            await session.clock.sleep(pause)
 
 
 def _send_start(
-    reader: AccountSession, source: Source, sent_at: datetime, on_started: Callable[[Started], None]
+    session: AccountSession, source: Source, sent_at: datetime, on_started: Callable[[Started], None]
 ) -> Started:
-    job = reader.client.start_replication_job(source.id)
-    started = Started(job.job_name, job_start_time(job.job_name) or job.answered_at or sent_at)
+    job = session.client.start_replication_job(source.id)
+    started = Started(job.job_name, job_start_time(job.job_name) or job.responded_at or sent_at)
     on_started(started)
     return started
 
 
-def stitch_time(reader: AccountSession) -> datetime:
+def stitch_time(session: AccountSession) -> datetime:
     """Return Stitch's time now, which is no later than that of the next response."""
-    return reader.stitch_time()
+    return session.stitch_time()
 
 
-async def _job_since(reader: AccountSession, source_id: int, instant: datetime) -> Started | None:
-    told = await reader.extraction_of(source_id)
-    listed = told.value if told is not None else None
-    began = exact_start_time(listed) if listed is not None else None
-    if listed is None or began is None or began < instant or is_terminated(listed):
-        return None  # nothing resumes a terminated job, so the task needs another one
-    return Started(listed.job_name, began, is_found=True)
+async def _find_job_since(session: AccountSession, source_id: int, instant: datetime) -> Started | None:
+    result = await session.query_extraction(source_id)
+    listed = result.value if result is not None else None
+    started_at = exact_start_time(listed) if listed is not None else None
+    if listed is None or started_at is None or started_at < instant or is_terminated(listed):
+        return None  # a terminated job cannot be resumed, so the task needs another one
+    return Started(listed.job_name, started_at, is_found=True)
 
 
-def _given_up(source: Source, error: StitchError, *, may_run: bool) -> JobNotStarted:
+def _not_started(source: Source, error: StitchError, *, may_run: bool) -> JobNotStarted:
     state = "may or may not run: look at the source's page in Stitch" if may_run else "was not started"
     return JobNotStarted(
-        f"Source {source.label}: no usable answer to the start of a replication job, so the job {state}. The "
-        f"last thing heard: {error}",
+        f"Source {source.label}: no usable response to the start of a replication job, so the job {state}. "
+        f"The last error: {error}",
         source_id=source.id,
     )
 
 
-# Seconds that the poll before a stop may take, because Airflow 3 leaves a killed task 5 s in all.
-LOOK_PATIENCE = 2.0
+# Seconds that the poll before a stop may take, because Airflow 3 gives a killed task 5 s in total.
+STOP_POLL_TIMEOUT = 2.0
 
 
 async def stop_job(
-    reader: AccountSession, goal: Goal, *, known: Observations | None = None, needs_poll: bool = False
+    session: AccountSession,
+    goal: Goal,
+    *,
+    observations: Observations | None = None,
+    needs_poll: bool = False,
 ) -> bool:
     """Stop the goal's job unless it has ended; return whether a stop was sent.
 
-    Stitch's stop takes no job name and ends whichever job of the source runs. So it is not sent if the job is
-    known to have ended, or if a fresh poll lists this job as completed, or a later one. A stop that Stitch
-    may have received is sent again only after a poll that shows the job still running.
+    Stitch's stop takes no job name and ends whichever job of the source is running. So it is not sent if the
+    job is known to have ended, or if a fresh poll lists this job as completed, or a later one. A stop that
+    Stitch may have received is sent again only after a poll that shows the job still running.
 
-    :param known: what a wait for this job has seen.
-    :param needs_poll: wait for the poll until the reader's deadline, and never stop without it. False: if no
+    :param observations: of a wait for this job.
+    :param needs_poll: wait for the poll until the session's deadline, and never stop without it. False: if no
         request is free within two seconds, a job that was not seen to end counts as running.
-    :raises StitchError: Stitch could not be reached in time, or refused.
+    :raises StitchError: if Stitch stayed unavailable until the deadline, or refused.
     """
-    if known is not None and evaluate_extraction(goal, known).ended:
+    if observations is not None and evaluate_extraction(goal, observations).ended:
         return False
     attempts, maybe_sent = Attempts(), False
     while True:
-        is_running = await _is_running(reader, goal, needs_poll=needs_poll or maybe_sent)
+        is_running = await _is_running(session, goal, needs_poll=needs_poll or maybe_sent)
         if not is_running:
             return maybe_sent
         try:
-            await asyncio.to_thread(reader.client.stop_replication_job, goal.source_id)
+            await asyncio.to_thread(session.client.stop_replication_job, goal.source_id)
         except StitchError as error:
-            may_go_on = attempts.may_go_on(error)
-            pause = pause_before_retry(attempts.number, getattr(error, "retry_after", None))
-            if not may_go_on or pause > reader.seconds_left():
+            pause = attempts.next_pause(error, session.seconds_left())
+            if pause is None:
                 raise
             maybe_sent = maybe_sent or getattr(error, "maybe_received", True)
-            await reader.clock.sleep(pause)
+            await session.clock.sleep(pause)
         else:
             return True
 
 
-async def _is_running(reader: AccountSession, goal: Goal, *, needs_poll: bool) -> bool:
-    """Return whether the goal's job runs, as far as a fresh poll of the list shows."""
+async def _is_running(session: AccountSession, goal: Goal, *, needs_poll: bool) -> bool:
+    """Return whether the goal's job is running, as far as a fresh poll of the list shows."""
     if needs_poll:
-        told = await reader.extraction_of(goal.source_id)
-        if told is None:
+        result = await session.query_extraction(goal.source_id)
+        if result is None:
             raise PhaseTimedOut(
                 f"Source {goal.source_name} ({goal.source_id}): Stitch did not list the source's extractions "
-                f"in time, so whether job {goal.job_name} still runs is not known. No stop was sent, because "
-                f"it could end a later job. Raise the {reader.time_limit}, or check the source's page in "
-                "Stitch.",
+                f"in time, so whether job {goal.job_name} is still running is unknown. No stop was sent, "
+                f"because it could end a later job. Raise the {session.time_limit}, or check the source's "
+                "page in Stitch.",
                 source_id=goal.source_id,
                 job_name=goal.job_name,
             )
     else:
         try:
-            told = await asyncio.wait_for(reader.extraction_of(goal.source_id), LOOK_PATIENCE)
+            result = await asyncio.wait_for(session.query_extraction(goal.source_id), STOP_POLL_TIMEOUT)
         except asyncio.TimeoutError:
             return True
-    listed = told.value if told is not None else None
+    listed = result.value if result is not None else None
     if goal.started_at is None and listed is not None:
         return False  # without the job's start time, a later job cannot be told from an earlier one
     return not evaluate_extraction(goal, Observations(extraction=listed)).ended

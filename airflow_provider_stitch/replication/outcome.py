@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.connect.errors import KINDS, StitchError, StitchUnauthorized
+from airflow_provider_stitch.connect.errors import ERROR_CLASSES, StitchError, StitchUnauthorized
 from airflow_provider_stitch.connect.objects import format_time
 from airflow_provider_stitch.replication.rules.evaluate import evaluate
 from airflow_provider_stitch.replication.rules.observations import Observations
@@ -53,7 +53,7 @@ class Outcome:
     def raise_for_error(self) -> None:
         """Raise the error that ended the wait, if there is one."""
         if self.error is not None:
-            kind = KINDS.get(self.error["kind"], StitchError)
+            kind = ERROR_CLASSES.get(self.error["kind"], StitchError)
             raise kind(
                 self.error["message"], source_id=self.error["source_id"], job_name=self.error["job_name"]
             )

@@ -1,17 +1,88 @@
-"""What a task's log and its errors say about the progress of a wait. Pure functions."""
+"""What a task's log and its errors say about the progress of a wait."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from airflow_provider_stitch.connect.objects import format_time
+from airflow_provider_stitch.replication.polling.log_throttle import HEARTBEAT_LOG
 from airflow_provider_stitch.replication.rules.evaluate import Need
 from airflow_provider_stitch.replication.rules.streams import join_names
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_stitch.replication.polling.caller import Clock
     from airflow_provider_stitch.replication.rules.evaluate import Evaluation
     from airflow_provider_stitch.replication.rules.goal import Goal
     from airflow_provider_stitch.replication.rules.observations import Observations
+
+# Seconds between two heartbeats of a task, unless too many tasks wait.
+HEARTBEAT_INTERVAL = 600.0
+
+# A heartbeat that is this many seconds late reserves a new slot, because many others may be late as well.
+HEARTBEAT_GRACE = 10.0
+
+
+class ProgressLog:
+    """Writes the progress of one wait to the task's log.
+
+    None of its methods is a coroutine. Structlog inspects the frame that writes a line, and a coroutine keeps
+    the memory of that inspection while it waits.
+
+    :param log_info: receives each line, once.
+    :param log_warning: receives each warning, once.
+    """
+
+    def __init__(
+        self, clock: Clock, log_info: Callable[[str], None], log_warning: Callable[[str], None]
+    ) -> None:
+        self.next_heartbeat_at = float("inf")
+        self._clock = clock
+        self._log_info = log_info
+        self._log_warning = log_warning
+        self._logged_lines: set[str] = set()
+        self._slot_reserved = False
+
+    def log_wait_started(self, goal: Goal) -> None:
+        self._log_info(f"Waiting for {describe(goal)}")
+        self.next_heartbeat_at = self._clock.time() + HEARTBEAT_INTERVAL
+
+    def log_heartbeat(self, goal: Goal, evaluation: Evaluation, observations: Observations) -> None:
+        """Log that the task is still waiting, if a heartbeat is due."""
+        now = self._clock.time()
+        if now < self.next_heartbeat_at:
+            return
+        if not self._slot_reserved or now > self.next_heartbeat_at + HEARTBEAT_GRACE:
+            self.next_heartbeat_at, self._slot_reserved = now + HEARTBEAT_LOG.reserve(), True
+        if now >= self.next_heartbeat_at:
+            progress = describe_progress(goal, evaluation, observations)
+            self._log_info(f"Still waiting for {describe(goal)}: {progress}")
+            self.next_heartbeat_at, self._slot_reserved = now + HEARTBEAT_INTERVAL, False
+
+    def log_job_name(self, job_name: str) -> None:
+        self._log_info(f"The job is {job_name}")
+
+    def has_news(self, evaluation: Evaluation) -> bool:
+        """Return whether an evaluation has new lines for the log, or ends the wait."""
+        lines = (*evaluation.log_lines, *evaluation.warnings)
+        return evaluation.state != "running" or any(line not in self._logged_lines for line in lines)
+
+    def log_evaluation(self, evaluation: Evaluation) -> None:
+        """Log the new lines of an evaluation."""
+        for line in evaluation.log_lines:
+            self._log_once(line, self._log_info)
+        for line in evaluation.warnings:
+            self.warn(line)
+
+    def warn(self, line: str) -> None:
+        """Log a warning, unless this wait has logged it before."""
+        self._log_once(line, self._log_warning)
+
+    def _log_once(self, line: str, log: Callable[[str], None]) -> None:
+        if line not in self._logged_lines:
+            self._logged_lines.add(line)
+            log(line)
 
 
 def describe(goal: Goal) -> str:
@@ -20,8 +91,8 @@ def describe(goal: Goal) -> str:
     return f"{phase} of source {goal.source_name} ({goal.source_id})"
 
 
-def job_of(goal: Goal) -> str:
-    """Return which job a goal is about."""
+def describe_job(goal: Goal) -> str:
+    """Return the name of a goal's job, or what is known of it."""
     if goal.job_name is not None:
         return goal.job_name
     if goal.started_after is not None:
@@ -29,27 +100,29 @@ def job_of(goal: Goal) -> str:
     return "a job of unknown name"
 
 
-def progress_of(goal: Goal, assessment: Evaluation, known: Observations) -> str:
-    """Return how far a goal's job has come, as far as Stitch has reported it."""
+def describe_progress(goal: Goal, evaluation: Evaluation, observations: Observations) -> str:
+    """Return the progress of a goal's job, as far as Stitch has reported it."""
     if goal.phase == "connection_check":
         since = f" that started at {format_time(goal.started_after)} or later" if goal.started_after else ""
         return f"no connection check{since} has finished"
-    if not assessment.extraction.ended:
-        return _progress_of_extraction(goal, known)
-    if Need.LOG in assessment.needs:
+    if not evaluation.extraction.ended:
+        return _describe_extraction(goal, observations)
+    if Need.LOG in evaluation.needs:
         return "the extraction has finished, its log is not available yet"
-    waiting = [status for status in assessment.streams if status.state == "waiting"]
+    waiting = [status for status in evaluation.streams if status.state == "waiting"]
     if not waiting:
         return "the extraction has finished"
     labels = join_names(status.expected.label for status in waiting)
-    settling = all(status.loaded_at is not None for status in waiting)
-    return f"loads that may still change: {labels}" if settling else f"still to be loaded: {labels}"
+    is_settling = all(status.loaded_at is not None for status in waiting)
+    return f"loads that may still change: {labels}" if is_settling else f"still to be loaded: {labels}"
 
 
-def _progress_of_extraction(goal: Goal, known: Observations) -> str:
-    listed_job = known.extraction
-    if listed_job is None and known.previous_job_polled_at is None:
-        return f"Stitch has returned no list of extractions in this wait, which is for {job_of(goal)}"
+def _describe_extraction(goal: Goal, observations: Observations) -> str:
+    listed_job = observations.extraction
+    if listed_job is None and observations.previous_job_polled_at is None:
+        return (
+            f"Stitch has not returned a list of extractions while this task waited for {describe_job(goal)}"
+        )
     seen = "Stitch lists no finished job of the source"
     if listed_job is not None:
         seen = f"the last finished job that Stitch lists is {listed_job.job_name}"
@@ -64,30 +137,30 @@ def _progress_of_extraction(goal: Goal, known: Observations) -> str:
 
 def timeout_message(
     goal: Goal,
-    assessment: Evaluation,
-    known: Observations,
+    evaluation: Evaluation,
+    observations: Observations,
     *,
     time_limit: str,
     polls: int,
     next_request_in: float,
 ) -> str:
-    """Return the error of a wait that reached its time limit.
+    """Return the error message of a wait that reached its time limit.
 
     :param time_limit: the name of the limit: `timeout`, or Airflow's `execution_timeout`.
-    :param polls: how many results of status requests the wait has had.
+    :param polls: how many results of status requests the wait received.
     :param next_request_in: seconds until the account's budget has a free request; 0 if it has one.
     """
-    job = f" (job {goal.job_name})" if goal.job_name is not None and assessment.extraction.ended else ""
+    job = f" (job {goal.job_name})" if goal.job_name is not None and evaluation.extraction.ended else ""
     budget = ""
     if next_request_in > 0:
         budget = (
-            f" The account's requests are used up, and the next one is free in {next_request_in:.0f} s: "
-            "let fewer tasks wait at once, or wait with deferrable=True."
+            f" The account has used up its requests, and the next one is free in {next_request_in:.0f} s: "
+            "let fewer tasks wait at the same time, or wait with deferrable=True."
         )
     return (
         f"Waiting for {describe(goal)} took longer than the task's {time_limit}: "
-        f"{progress_of(goal, assessment, known)}{job}. Results of {polls} status requests were seen.{budget} "
-        f"{_advice(goal, time_limit)}"
+        f"{describe_progress(goal, evaluation, observations)}{job}. "
+        f"Results of {polls} status requests were seen.{budget} {_advice(goal, time_limit)}"
     )
 
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_stitch.replication.outcome import Outcome
-    from airflow_provider_stitch.replication.polling.caller import AccountSession
     from airflow_provider_stitch.replication.rules.evaluate import Evaluation
     from airflow_provider_stitch.replication.rules.goal import Goal, Phase
+    from airflow_provider_stitch.replication.session import AccountSession
     from airflow_provider_stitch.replication.waiter import Waiter
     from airflow_provider_stitch.triggers.task_context import TaskEndOptions
 
@@ -164,7 +164,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             self._waiter = self.waiter(goal, deadline, stateless=self.reschedule)
         polls_before = self._waiter.polls
         try:
-            evaluation = run(self._waiter.poke() if self.reschedule else self._waiter.look())
+            evaluation = run(self._waiter.poke() if self.reschedule else self._waiter.poll_once())
         except PhaseTimedOut as error:  # the rate limit permits no request before the timeout
             raise AirflowSensorTimeout(str(error)) from None
         except StitchUnauthorized:
@@ -187,8 +187,8 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         from airflow_provider_stitch.replication.rules.user_input import sensor_goal
         from airflow_provider_stitch.triggers.task_context import run_started_at
 
-        source = await session.ask(lambda: self.hook.resolve_source(self.source))
-        client_id = await session.ask(lambda: session.client.client_id)
+        source = await session.call(lambda: self.hook.resolve_source(self.source))
+        client_id = await session.call(lambda: session.client.client_id)
         return sensor_goal(
             self.phase,
             source,

@@ -147,8 +147,8 @@ class StitchSensorTrigger(StitchPhaseTrigger):
             raise InvalidArgument("Only a worker can resolve the arguments of a mapped task.")
         session = await self._session(self.deadline)
         client = session.client
-        sources = await session.sources()
-        client_id = await session.ask(lambda: client.client_id)
+        sources = await session.list_sources()
+        client_id = await session.call(lambda: client.client_id)
         hook = StitchHook(self.stitch_conn_id)
         source = await asyncio.to_thread(hook.resolve_source, self.source, client=client, sources=sources)
         goal = sensor_goal(

@@ -27,9 +27,10 @@ from airflow_provider_stitch.hooks.stitch import (
 )
 from airflow_provider_stitch.replication.jobs import stop_job
 from airflow_provider_stitch.replication.outcome import Outcome
-from airflow_provider_stitch.replication.polling.caller import SYSTEM_CLOCK, AccountSession
-from airflow_provider_stitch.replication.polling.single_flight import SingleFlight
+from airflow_provider_stitch.replication.polling.caller import SYSTEM_CLOCK, StitchCaller
+from airflow_provider_stitch.replication.polling.concurrency import SingleFlight
 from airflow_provider_stitch.replication.rules.goal import Goal
+from airflow_provider_stitch.replication.session import AccountSession
 from airflow_provider_stitch.replication.waiter import Waiter
 from airflow_provider_stitch.triggers.cancellation import (
     AIRFLOW_CALLS_ON_KILL,
@@ -147,7 +148,7 @@ class StitchPhaseTrigger(BaseTrigger):
         except StitchError as error:
             return Outcome.from_failed_start(self.goal, error)
         waiter = self._waiter = Waiter(
-            session, self.goal, poll_interval=self.poll_interval, tell=_log_info, warn=_log_warning
+            session, self.goal, poll_interval=self.poll_interval, log_info=_log_info, log_warning=_log_warning
         )
         outcome = await waiter.wait()
         while outcome.is_token_rejected and await self._refresh_token(waiter):
@@ -189,9 +190,9 @@ class StitchPhaseTrigger(BaseTrigger):
             client = await _shared_client(self.stitch_conn_id)
         except (AirflowNotFoundException, StitchConfigurationError):
             return False
-        if client is waiter.reader.client:
+        if client is waiter.session.client:
             return False
-        waiter.reader.client = client
+        waiter.session.client = client
         _log_info(token_changed(self.stitch_conn_id))
         return True
 
@@ -200,7 +201,7 @@ class StitchPhaseTrigger(BaseTrigger):
             client = await _shared_client(self.stitch_conn_id)
         except AirflowNotFoundException as error:
             raise StitchConfigurationError(str(error)) from error
-        return _session_of(client, deadline, self.time_limit)
+        return _session_for(client, deadline, self.time_limit)
 
     # --- Stopping the job -------------------------------------------------------------------------------
 
@@ -249,8 +250,8 @@ class StitchPhaseTrigger(BaseTrigger):
                 session, observations = await self._session(deadline), None
             else:
                 # The connection may have been deleted, but the waiter's client still works.
-                session, observations = _session_of(waiter.reader.client, deadline), waiter.known
-            stopped = await stop_job(session, goal, known=observations)
+                session, observations = _session_for(waiter.session.client, deadline), waiter.observations
+            stopped = await stop_job(session, goal, observations=observations)
         except StitchError as error:
             self.log.warning("Could not stop job %s: %s", goal.job_name, error)
             return False
@@ -270,9 +271,12 @@ def _parse_goal(fields: dict[str, Any]) -> Goal:
         raise TypeError(str(error)) from error
 
 
-def _session_of(client: StitchClient, deadline: float | None, time_limit: str = "timeout") -> AccountSession:
+def _session_for(client: StitchClient, deadline: float | None, time_limit: str = "timeout") -> AccountSession:
     return AccountSession(
-        client, deadline=deadline, budget_folder=airflow_home(), time_limit=time_limit, warn=_log_warning
+        StitchCaller(client, budget_folder=airflow_home()),
+        deadline=deadline,
+        time_limit=time_limit,
+        on_warning=_log_warning,
     )
 
 
@@ -293,7 +297,7 @@ async def _shared_client(stitch_conn_id: str) -> StitchClient:
     shared = _shared_clients.setdefault(asyncio.get_running_loop(), {})
     if stitch_conn_id not in shared:
         shared[stitch_conn_id] = SingleFlight(sync_to_async(partial(_read_client, stitch_conn_id)))
-    return await shared[stitch_conn_id].answer()
+    return await shared[stitch_conn_id].result()
 
 
 def _read_client(stitch_conn_id: str) -> StitchClient:

@@ -8,7 +8,7 @@ from airflow.providers.common.compat.sdk import XCom
 from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 from asgiref.sync import sync_to_async
 
-from airflow_provider_stitch.connect.errors import KINDS, PhaseTimedOut, StitchError
+from airflow_provider_stitch.connect.errors import ERROR_CLASSES, PhaseTimedOut, StitchError
 from airflow_provider_stitch.triggers.versions import RETRIES_FROM_TRIGGERER
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def end_event(
 
 
 def _is_retried(error: dict[str, Any]) -> bool:
-    error_class = KINDS.get(error["kind"], StitchError)
+    error_class = ERROR_CLASSES.get(error["kind"], StitchError)
     # A sensor's `timeout` is final and its `execution_timeout` is not. A worker can distinguish them.
     return error_class.retryable and error_class is not PhaseTimedOut
 

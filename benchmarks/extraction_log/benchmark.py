@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from airflow_provider_stitch.connect._log_streams import MAX_STREAMS
+from airflow_provider_stitch.connect.log_parser.streams import MAX_STREAMS
 from airflow_provider_stitch.emulator import JobPlan, LogPlan, StitchEmulator
 from benchmarks.results import Result
 from benchmarks.subprocesses import run_worker

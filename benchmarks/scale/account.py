@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_stitch.connect.objects import Source
 from airflow_provider_stitch.replication.budget.limiter import RequestBudget
 from airflow_provider_stitch.replication.budget.window import WINDOW
-from airflow_provider_stitch.replication.polling.caller import AccountSession
+from airflow_provider_stitch.replication.polling.caller import StitchCaller
 from airflow_provider_stitch.replication.rules.goal import Goal
+from airflow_provider_stitch.replication.session import AccountSession
 from airflow_provider_stitch.replication.waiter import Waiter
 from simulated_stitch.large_account import AT, LargeAccount, extraction_of
 from simulated_stitch.virtual_time import START, VirtualClock, VirtualLoop, run
@@ -54,7 +55,9 @@ class VirtualAccount:
         self.budget = RequestBudget(30, monotonic=self.loop.time)
 
     def session(self, *, deadline: float | None = None) -> AccountSession:
-        return AccountSession(self.client, deadline=deadline, clock=self.clock, budget=self.budget)
+        return AccountSession(
+            StitchCaller(self.client, clock=self.clock, budget=self.budget), deadline=deadline
+        )
 
     def run(self, main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         return run(self.loop, main())
@@ -74,14 +77,14 @@ class TimedJobs(LargeAccount):
         self.request_times: list[float] = []  #: of the lists, which count against the rate limit
 
     @property
-    def latest_answer_at(self) -> datetime:  # type: ignore[override]
+    def latest_response_at(self) -> datetime:  # type: ignore[override]
         return START + timedelta(seconds=self.now())
 
     def list_extractions(self, page: int = 1) -> Page[Extraction]:
         now = self.now()
         self.request_times.append(now)
         self.extractions = _LazyExtractions(self.ends, now)
-        return replace(super().list_extractions(page), answered_at=self.latest_answer_at)
+        return replace(super().list_extractions(page), responded_at=self.latest_response_at)
 
     def get_source(self, source_id: int) -> Source:
         self.source_requests += 1

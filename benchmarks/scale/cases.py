@@ -78,7 +78,7 @@ def loads(number: int = 100_000) -> dict[str, Any]:
         ]
         links = {"next": f"/v4/104857/loads?page={page + 1}"} if page < pages else {}
         body = json.loads(json.dumps({"data": records, "page": page, "total": number, "links": links}))
-        return Page.from_json(body, Load.from_json, number=page, answered_at=AT)
+        return Page.from_json(body, Load.from_json, number=page, responded_at=AT)
 
     client = StitchClient("ac_token", client_id=104857)
     client.list_loads = list_loads  # type: ignore[method-assign, assignment]

@@ -17,19 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from airflow_provider_stitch.replication.budget.window import Window
-    from airflow_provider_stitch.replication.polling.scheduler import Candidate, Request
+    from airflow_provider_stitch.replication.polling.limited_requests import LimitedRequest
+    from airflow_provider_stitch.replication.polling.scheduler import Candidate
 
 
 def _seconds_since_poll(candidate: Candidate, now: float) -> float:
-    return now - candidate.asked_at
+    return now - candidate.requested_at
 
 
 def _total_waiting_time(candidate: Candidate, now: float) -> float:
-    return sum(max(0.0, now - prospect.known_at) for prospect in candidate.prospects)
+    return sum(max(0.0, now - estimate.last_checked_at) for estimate in candidate.estimates)
 
 
 def _expected_delay(candidate: Candidate, now: float) -> float:
-    return candidate.delay(now)
+    return candidate.expected_delay(now)
 
 
 # The priority of a request; the one with the highest priority is sent next.
@@ -52,15 +53,15 @@ class FixedSchedule:
     priority: Callable[[Candidate, float], float]
     last_request_at: float = field(default=-math.inf, init=False)
 
-    def __call__(self, candidates: Sequence[Candidate], window: Window, now: float) -> Request | float:
+    def __call__(self, candidates: Sequence[Candidate], window: Window, now: float) -> LimitedRequest | float:
         wait = max(window.available_in[0], self.last_request_at + self.interval - now)
-        useful = [each for each in candidates if each.certain(now) or each.delay(now) > 0]
+        useful = [each for each in candidates if each.is_due(now) or each.expected_delay(now) > 0]
         if not useful:
             return 1.0
         if wait > 0:
             return wait
         self.last_request_at = now
-        first = max(useful, key=lambda each: (each.certain(now), self.priority(each, now)))
+        first = max(useful, key=lambda each: (each.is_due(now), self.priority(each, now)))
         return first.request
 
 

@@ -13,10 +13,11 @@ from unittest import mock
 from airflow_provider_stitch.replication.budget.limiter import RequestBudget
 from airflow_provider_stitch.replication.budget.window import DEFAULT_LIMIT, WINDOW
 from airflow_provider_stitch.replication.polling import poller as polling
-from airflow_provider_stitch.replication.polling.caller import AccountSession
+from airflow_provider_stitch.replication.polling.caller import StitchCaller
 from airflow_provider_stitch.replication.polling.scheduler import next_request
 from airflow_provider_stitch.replication.rules.goal import Goal
 from airflow_provider_stitch.replication.rules.loading import MAX_LOAD_LAG
+from airflow_provider_stitch.replication.session import AccountSession
 from airflow_provider_stitch.replication.waiter import Waiter
 from benchmarks.simulation.baseline_schedulers import fixed_schedules
 from simulated_stitch.account import STREAMS, SimulatedAccount
@@ -119,8 +120,8 @@ class _Account:
         source, phase = self.stitch.sources[number], self._case.phase
         goal = Goal(phase, source.id, source.name, self.stitch.client_id, job_name=job.name, load_settle=0)
         client: Any = self.stitch
-        reader = AccountSession(client, clock=self._clock, budget=self._budget)
-        outcome = await Waiter(reader, goal).wait()
+        session = AccountSession(StitchCaller(client, clock=self._clock, budget=self._budget))
+        outcome = await Waiter(session, goal).wait()
         outcome.raise_for_error()
         ended_at = job.ended_at if phase == "extraction" else max(job.ended_at, *job.loaded_at)
         delay = self._loop.time() - ended_at

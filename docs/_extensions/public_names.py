@@ -22,7 +22,7 @@ PACKAGE = "airflow_provider_stitch"
 LIBRARY = (
     "connect.client",
     "connect.partner",
-    "connect.secret_text",
+    "connect.objects.secret_text",
     "connect.objects",
     "connect.extraction_log",
     "connect.errors",

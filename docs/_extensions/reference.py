@@ -87,7 +87,7 @@ class Errors(Table):
     def rows(self) -> Iterator[tuple[str, ...]]:
         from airflow_provider_stitch.connect import errors
 
-        for kind in errors.KINDS.values():
+        for kind in errors.ERROR_CLASSES.values():
             base = kind.__bases__[0]
             of = f":py:class:`{base.__name__}`" if base.__module__ == kind.__module__ else ""
             yield f":py:class:`{kind.__name__}`", of, "yes" if kind.retryable else "no"

@@ -1,4 +1,4 @@
-"""What the documentation prints works as it stands: DAGs, commands, and the whole page for beginners."""
+"""The DAGs, tests and commands in the documentation work unchanged, and so does the whole tutorial."""
 
 from __future__ import annotations
 
@@ -36,15 +36,16 @@ from packaging.utils import canonicalize_name
 
 assert sys.argv[1] == "install", sys.argv
 for text in sys.argv[2:]:
-    wanted = Requirement("airflow-provider-stitch" + text[1:] if text.startswith(".") else text)
-    of = metadata(wanted.name)  # it is installed here
-    assert wanted.extras <= {canonicalize_name(each) for each in of.get_all("Provides-Extra") or []}, text
+    requirement = Requirement("airflow-provider-stitch" + text[1:] if text.startswith(".") else text)
+    package = metadata(requirement.name)  # fails if it is not installed
+    extras = {canonicalize_name(each) for each in package.get_all("Provides-Extra") or []}
+    assert requirement.extras <= extras, text
 """
 STITCH_EMULATOR = """
 import subprocess, sys
 arguments = sys.argv[1:]
 if "--port" in arguments:
-    arguments[arguments.index("--port") + 1] = "0"  # one that is free
+    arguments[arguments.index("--port") + 1] = "0"  # any free port
 with subprocess.Popen([REAL, *arguments], stdout=subprocess.PIPE, text=True) as process:
     print(process.stdout.readline())
     process.terminate()
@@ -54,7 +55,7 @@ sys.exit(process.returncode)
 
 @pytest.fixture
 def shell(tmp_path: Path) -> dict[str, str]:
-    """An environment in which pip installs nothing, make makes nothing, a server ends; all else is real."""
+    """Return an environment with a pip and a make that change nothing, and a stitch-emulator that exits."""
     folder = tmp_path / "commands"
     folder.mkdir()
     _command(folder / "pip", sys.executable, PIP)
@@ -69,11 +70,11 @@ def _command(path: Path, interpreter: str, code: str) -> None:
 
 
 @pytest.mark.parametrize("block", [each for each in BLOCKS if each.is_dag], ids=str)
-def test_a_dag_runs(airflow, account, block: Block, tmp_path: Path) -> None:
+def test_documented_dag_succeeds(airflow, account, block: Block, tmp_path: Path) -> None:
     path = tmp_path / "dag.py"
     path.write_text(block.code)
 
-    with patch.dict(os.environ):  # what the DAG adds to it goes with it
+    with patch.dict(os.environ):  # restores what the DAG changes
         dag_run = airflow.run(load_dag(path))
 
     assert dag_run.state == "success"
@@ -82,22 +83,22 @@ def test_a_dag_runs(airflow, account, block: Block, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("account")
 @pytest.mark.parametrize("block", [each for each in BLOCKS if not each.is_dag and not each.is_test], ids=str)
-def test_a_block_works(block: Block) -> None:
+def test_documented_python_block_runs(block: Block) -> None:
     exec(compile(block.code, str(block), "exec"), {"__name__": "block"})
 
 
-# A DAG that a test defines needs more on Airflow 3, and that is what the page shows.
+# The pages show tests for Airflow 3, which has to register a DAG that a test defines.
 if not version("apache-airflow").startswith("2."):
 
     @pytest.mark.usefixtures("airflow_database")
     @pytest.mark.parametrize("block", [each for each in BLOCKS if each.is_test], ids=str)
-    def test_a_test_passes(block: Block, tmp_path: Path) -> None:
-        tests, dags = tmp_path / "tests", tmp_path / "dags"  # side by side, as the pages have them
+    def test_documented_test_passes(block: Block, tmp_path: Path) -> None:
+        tests, dags = tmp_path / "tests", tmp_path / "dags"  # next to each other, as on the pages
         tests.mkdir()
         (tests / "test_my_dag.py").write_text(block.code)
         shutil.copytree(ROOT / "example_dags", dags)
 
-        done = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)],
             cwd=tmp_path,
             env={
@@ -111,13 +112,13 @@ if not version("apache-airflow").startswith("2."):
             check=False,
         )
 
-        assert re.search(r"\d passed", done.stdout), done.stdout + done.stderr
+        assert re.search(r"\d passed", completed.stdout), completed.stdout + completed.stderr
 
 
 def _copy_database(home: Path) -> str:
-    """Give another process a database of its own, for to make one takes long; return its address.
+    """Copy Airflow's database for another process, and return the URL of the copy.
 
-    One that both write into has been found malformed.
+    Creating one takes long, and SQLite reported a database that both processes used as malformed.
     """
     with (
         closing(sqlite3.connect(AIRFLOW_HOME / "airflow.db")) as database,
@@ -128,15 +129,17 @@ def _copy_database(home: Path) -> str:
 
 
 @pytest.mark.parametrize("block", COMMANDS, ids=str)
-def test_commands_work(block: Block, shell: dict[str, str], tmp_path: Path, monkeypatch) -> None:
-    done = _run(block.code + "\nenv --null", shell, tmp_path)
+def test_documented_commands_succeed(
+    block: Block, shell: dict[str, str], tmp_path: Path, monkeypatch
+) -> None:
+    completed = _run(block.code + "\nenv --null", shell, tmp_path)
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    _check_connections(done.stdout, monkeypatch)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    _check_connections(completed.stdout, monkeypatch)
 
 
 def _check_connections(printed: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever connections a block has defined, the hook must understand."""
+    """Check that the hook accepts each connection that a block has defined in the environment."""
     from airflow_provider_stitch.hooks.stitch import StitchHook
 
     for variable, value in re.findall(r"(AIRFLOW_CONN_\w+)=([^\0]*)", printed):
@@ -158,7 +161,7 @@ def _run(script: str, environment: dict[str, str], folder: Path) -> subprocess.C
 
 
 @pytest.mark.usefixtures("airflow_database")
-def test_the_page_for_beginners_from_its_first_line_to_its_last(
+def test_getting_started_page_works_from_start_to_end(
     shell: dict[str, str], local_stitch: tuple[str, str], tmp_path: Path, monkeypatch
 ) -> None:
     home = tmp_path / "airflow"
@@ -166,26 +169,26 @@ def test_the_page_for_beginners_from_its_first_line_to_its_last(
     shutil.copy(ROOT / "example_dags" / "stitch_one_source.py", home / "dags")
     commands = [block.code for block in blocks("sh") if block.page == "docs/tutorial/getting-started.md"]
     install, _serve, connect, run_it, connect_for_real = commands
-    of_ours = {
+    own_airflow = {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _copy_database(home),
     }
     printed, port = local_stitch
 
-    done = _run((install + connect + run_it).replace("8899", port), {**shell, **of_ours}, tmp_path)
+    completed = _run((install + connect + run_it).replace("8899", port), {**shell, **own_airflow}, tmp_path)
 
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
+    output = completed.stdout + completed.stderr
+    assert completed.returncode == 0, output
     assert "github" in {source["name"] for source in json.loads(printed)["sources"]}
-    assert "3 streams to load: commits (412 rows), issues (100 rows), pull_requests (37 rows)" in said
-    assert "Done: 549 rows in 3 streams of source github (310442) are loaded" in said
+    assert "3 streams to load: commits (412 rows), issues (100 rows), pull_requests (37 rows)" in output
+    assert "Done: 549 rows in 3 streams of source github (310442) are loaded" in output
     _check_connections(_run(connect_for_real + "\nenv --null", shell, tmp_path).stdout, monkeypatch)
 
 
 @pytest.fixture
 def local_stitch() -> Iterator[tuple[str, str]]:
-    """The page's emulator: the line that it prints, and its port, which here is any that is free."""
+    """Start the emulator of the tutorial on a free port; return the line that it prints, and the port."""
     (serve,) = (block.code for block in blocks("sh") if block.code.startswith("stitch-emulator --port 8899"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Each example DAG runs as it is, against the emulator."""
+"""Each example DAG succeeds, unchanged, against the emulator."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from tests.support.dag_runs import load_dag
 from tools.doc_blocks import blocks
 
 FOLDER = Path(__file__).parents[2] / "example_dags"
-# Begins with an empty account: test_onboarding.py runs it.
+# The onboarding example needs an empty account, so test_onboarding.py runs it.
 EXAMPLES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "stitch_onboard_tenant.py"})
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_it_runs(airflow, account, path):
+def test_example_dag_succeeds(airflow, account, path):
     dag_run = airflow.run(load_dag(path))
 
     assert dag_run.state == "success"
     assert set(dag_run.states.values()) == {"success"}
 
 
-def test_mapped_tasks_replicate_a_source_each(airflow, account):
+def test_each_mapped_task_replicates_one_source(airflow, account):
     dag_run = airflow.run(load_dag(next(path for path in EXAMPLES if "many_sources" in path.stem)))
 
     replicated = [dag_run.xcom[f"replicate[{number}]"]["source_name"] for number in range(3)]
     assert replicated == ["github", "salesforce_prod", "shop_pg"]
 
 
-def test_a_downstream_task_sees_streams_and_rows(airflow, account):
+def test_downstream_task_receives_streams_and_rows(airflow, account):
     dag_run = airflow.run(load_dag(next(path for path in EXAMPLES if "transform" in path.stem)))
 
     assert dag_run.xcom["transform"] == ["stg_github__commits", "stg_github__pulls"]
     assert "Rebuilding stg_github__commits: 120 new rows" in dag_run.output
 
 
-def test_an_alert_says_what_its_page_shows(airflow, stitch):
+def test_alert_matches_the_text_on_its_documentation_page(airflow, stitch):
     github = stitch.add_source("github", streams={"commits": 120, "issues": 7})
     stitch.plan_jobs(
         github, JobPlan(load_errors={"commits": LoadError("permission denied for schema github")})
@@ -52,9 +52,9 @@ def test_an_alert_says_what_its_page_shows(airflow, stitch):
     (page,) = (block.code for block in blocks("text") if block.page == "docs/how-to/alerts.md")
     (job,) = stitch.jobs(github)
     assert dag_run.states == {"replicate_github": "failed"}
-    assert _words(page, "JOB") in _words(dag_run.output, "JOB", job.job_name)
+    assert _on_one_line(page, "JOB") in _on_one_line(dag_run.output, "JOB", job.job_name)
 
 
-def _words(text: str, placeholder: str, job_name: str = r"[\w.-]+\.sync\.[\w-]+") -> str:
-    """The text on one line, with a placeholder for the name of the job."""
+def _on_one_line(text: str, placeholder: str, job_name: str = r"[\w.-]+\.sync\.[\w-]+") -> str:
+    """Return a text on one line, with job names replaced by a placeholder."""
     return " ".join(re.sub(job_name, placeholder, text).split())

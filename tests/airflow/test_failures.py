@@ -1,4 +1,4 @@
-"""What Airflow is told of a task that fails."""
+"""Errors that a retry cannot fix reach Airflow as exceptions that fail the task without a retry."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_stitch.common.failures import fail_without_retry, permanent_error
-from airflow_provider_stitch.connect.errors import KINDS, CannotFinish, InvalidProperties, StitchError
+from airflow_provider_stitch.connect.errors import ERROR_CLASSES, CannotFinish, InvalidProperties, StitchError
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 
 
-def test_callback_gets_the_kind_and_attributes_of_a_permanent_error(airflow, stitch, github, deferrable):
+def test_failure_callback_receives_the_permanent_error(airflow, stitch, github, deferrable):
     stitch.start_job(github, tap_seconds=36_000)
     stitch.pause_source(github)
     stitch.delete_destinations()
-    caught = []
+    errors = []
     with airflow.dag() as dag:
         StitchRunReplicationJobOperator(
             task_id="replicate",
@@ -25,37 +25,37 @@ def test_callback_gets_the_kind_and_attributes_of_a_permanent_error(airflow, sti
             if_running="join",
             deferrable=deferrable,
             retries=1,
-            on_failure_callback=lambda context: caught.append(context["exception"]),
+            on_failure_callback=lambda context: errors.append(context["exception"]),
         )
 
     dag_run = airflow.run(dag)
 
     assert dag_run.instances["replicate"].try_number == 1
-    (error,) = caught
+    (error,) = errors
     assert isinstance(error, CannotFinish)
     assert isinstance(error, AirflowFailException)
     assert error.source_id == github
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if not kind.retryable])
-def test_permanent_error_is_of_its_kind_and_can_be_copied(kind):
+@pytest.mark.parametrize("kind", [kind for kind in ERROR_CLASSES.values() if not kind.retryable])
+def test_permanent_error_keeps_its_class_when_copied_or_pickled(kind):
     error = kind("Something happened.", source_id=7, job_name="a job")
 
     with pytest.raises(kind) as raised, fail_without_retry():
         raise error
 
-    for made in (raised.value, copy.copy(raised.value), pickle.loads(pickle.dumps(raised.value))):
-        assert isinstance(made, AirflowFailException)
-        assert isinstance(made, kind)
-        assert type(made).__name__ == kind.__name__
-        assert (str(made), made.source_id, made.job_name) == ("Something happened.", 7, "a job")
+    for error in (raised.value, copy.copy(raised.value), pickle.loads(pickle.dumps(raised.value))):
+        assert isinstance(error, AirflowFailException)
+        assert isinstance(error, kind)
+        assert type(error).__name__ == kind.__name__
+        assert (str(error), error.source_id, error.job_name) == ("Something happened.", 7, "a job")
 
 
-def test_permanent_error_keeps_attributes_of_its_own_kind():
+def test_permanent_error_keeps_the_attributes_of_its_class():
     assert permanent_error(InvalidProperties("No.", bad_properties=("host",))).bad_properties == ("host",)
 
 
-def test_error_that_a_retry_may_fix_stays_as_it_is():
+def test_retryable_error_is_raised_unchanged():
     error = StitchError("Later.")
 
     with pytest.raises(StitchError) as raised, fail_without_retry():

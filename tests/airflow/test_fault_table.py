@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_stitch.connect.errors import KINDS
+from airflow_provider_stitch.connect.errors import ERROR_CLASSES
 from tools.fault_table import (
     COMMAND,
     FAULTS,
@@ -43,17 +43,17 @@ def cells(rows) -> Iterator[tuple[str, Cell]]:
         yield f"{step.name}, lasting", lasting
 
 
-def test_a_task_survives_a_fault_or_says_what_where_and_what_to_do(found):
+def test_error_names_the_request_the_source_and_what_to_do(found):
     for name, cell in cells(found[1]):
         if cell.kind is not None:
-            assert cell.kind in KINDS, name
+            assert cell.kind in ERROR_CLASSES, name
             assert WHAT.search(cell.message), f"{name}: {cell.message}"
             assert WHERE.search(cell.message) or cell.kind == "PhaseTimedOut", f"{name}: {cell.message}"
             assert WHAT_TO_DO.search(cell.message), f"{name}: {cell.message}"
             assert len(cell.message) < 1500, f"{name}: {cell.message}"
 
 
-def test_no_fault_holds_a_task_up_for_ever(found):
+def test_no_fault_delays_a_task_far_beyond_its_timeout(found):
     for name, cell in cells(found[1]):
         assert cell.seconds < TIMEOUT + GRACE, name
 
@@ -63,7 +63,7 @@ def test_no_fault_makes_a_task_start_two_jobs(found):
         assert cell.jobs <= 1, name
 
 
-def test_a_fault_that_passes_is_survived_unless_it_is_a_refusal(found):
+def test_task_survives_a_temporary_fault_unless_it_is_a_rejection(found):
     fault: Fault = found[0]
     if fault.name == "401":  # Stitch means it, and no later try can mend it
         return
@@ -73,7 +73,7 @@ def test_a_fault_that_passes_is_survived_unless_it_is_a_refusal(found):
         assert passing.kind is None, step.name
 
 
-def test_the_page_says_the_same(found):
+def test_page_shows_the_results_of_the_fault(found):
     fault, rows = found
 
     assert sections_in(PAGE.read_text()).get(fault.name, "").rstrip() == section_of(fault, rows).rstrip(), (
@@ -81,7 +81,7 @@ def test_the_page_says_the_same(found):
     )
 
 
-def test_the_page_has_no_other_faults():
+def test_page_shows_no_other_faults():
     assert list(sections_in(PAGE.read_text())) == [fault.name for fault in FAULTS], (
         f"{PAGE.name} differs from what was found; `{COMMAND}` writes it again."
     )

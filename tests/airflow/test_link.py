@@ -1,4 +1,4 @@
-"""The button that leads from a task to its source in Stitch."""
+"""The link from a task in Airflow to its source in Stitch."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from airflow_provider_stitch.triggers.task_context import LINK_KEY
 from tests.support.dag_runs import xcom_of
 
 
-@pytest.mark.parametrize("fails", [False, True], ids=["a task that succeeds", "a task that fails"])
-def test_a_task_leaves_the_address_of_its_source(airflow, stitch, github, deferrable, fails):
+@pytest.mark.parametrize("fails", [False, True], ids=["task succeeds", "task fails"])
+def test_task_pushes_the_link_to_its_source(airflow, stitch, github, deferrable, fails):
     from airflow_provider_stitch.emulator import JobPlan
 
     stitch.plan_jobs(github, JobPlan(tap_exit_status=int(fails)))
@@ -27,7 +27,7 @@ def test_a_task_leaves_the_address_of_its_source(airflow, stitch, github, deferr
 
 
 @pytest.mark.parametrize("operator", [StitchRunReplicationJobOperator, StitchExtractionSensor])
-def test_operators_and_sensors_carry_the_link(operator):
+def test_operators_and_sensors_have_the_link(operator):
     assert [type(link) for link in operator.operator_extra_links] == [StitchSourceLink]
-    # Airflow 3 looks for the address under a key that it makes of the class's name.
+    # Airflow 3 reads the URL from an XCom whose key it derives from the class name.
     assert getattr(StitchSourceLink(), "xcom_key", LINK_KEY) == LINK_KEY

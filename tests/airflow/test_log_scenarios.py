@@ -1,4 +1,4 @@
-"""The operator and the sensor in a DAG, with the logs of every target."""
+"""The run operator in a DAG, with the extraction logs of each target."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def stitch(monkeypatch: pytest.MonkeyPatch) -> Iterator[StitchEmulator]:
-    """A Stitch in which an hour takes less than a second, because destinations lag by an hour here."""
+    """Start an emulator in which an hour takes less than a second, because some loads lag by an hour."""
     with StitchEmulator(speed=6000) as stitch:
         monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", stitch.connection_json())
         yield stitch
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_task_reports_the_rows_of_its_job(airflow, stitch, deferrable, name):
+def test_task_reports_the_rows_of_its_job(airflow, stitch, deferrable, name):
     scenario = SCENARIOS[name]
     source = scenario.add_to(stitch)
     streams = None if scenario.requested is None else list(scenario.requested)

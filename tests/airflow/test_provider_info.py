@@ -1,4 +1,4 @@
-"""What Airflow learns of this package."""
+"""The metadata that Airflow reads from this package."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ AIRFLOW = Path(airflow.__file__).parent
 (CONNECTION_TYPE,) = get_provider_info()["connection-types"]
 
 
-def test_it_fits_airflows_own_schema():
+def test_provider_info_matches_airflows_schema():
     for schema in AIRFLOW.glob("provider_info.schema.json"):
         jsonschema.validate(get_provider_info(), json.loads(schema.read_text()))
 
 
-def test_the_form_fits_airflows_own_schema():
+def test_connection_form_matches_airflows_schema():
     schema = json.loads((AIRFLOW / "customized_form_field_behaviours.schema.json").read_text())
 
     jsonschema.validate(StitchHook.get_ui_field_behaviour(), schema)
 
 
-def test_it_is_found_by_its_entry_point():
+def test_entry_point_returns_the_provider_info():
     (entry,) = (
         entry
         for entry in importlib.metadata.entry_points(group="apache_airflow_provider")
@@ -42,7 +42,7 @@ def test_it_is_found_by_its_entry_point():
     assert entry.load()() == get_provider_info()
 
 
-def test_every_module_and_class_that_it_names_exists():
+def test_all_modules_and_classes_in_the_provider_info_exist():
     info = get_provider_info()
     names = [*info["extra-links"], CONNECTION_TYPE["hook-class-name"]]
     for kind in ("hooks", "operators", "sensors", "triggers"):
@@ -55,7 +55,7 @@ def test_every_module_and_class_that_it_names_exists():
         assert hasattr(importlib.import_module(module), attribute)
 
 
-def test_the_version_is_that_of_the_package():
+def test_provider_info_has_the_version_of_the_package():
     assert (
         get_provider_info()["versions"]
         == [__version__]
@@ -63,8 +63,8 @@ def test_the_version_is_that_of_the_package():
     )
 
 
-def test_airflows_form_has_the_fields_and_labels():
-    """Airflow 3 takes them from the provider info, and Airflow 2 from the hook."""
+def test_connection_form_has_the_fields_and_labels():
+    """Airflow 3 reads them from the provider info, Airflow 2 from the hook."""
     from airflow.providers_manager import ProvidersManager
 
     manager = ProvidersManager()
@@ -81,7 +81,7 @@ def test_airflows_form_has_the_fields_and_labels():
         "request_timeout": "Request timeout (s)",
         "requests_per_10_minutes": "Status requests per 10 minutes",
     }
-    # What Airflow shows as asterisks. The standard field `password` is so in every type of connection.
+    # Airflow masks these fields. It masks the standard field `password` for all types of connections.
     assert {name for name, widget in widgets.items() if widget.is_sensitive} == {
         "partner_id",
         "partner_secret",
@@ -95,12 +95,14 @@ def test_airflows_form_has_the_fields_and_labels():
 
 
 def _label(field: Any) -> str:
-    label: str = field["schema"]["title"] if isinstance(field, dict) else field.args[0]  # Airflow 3, and 2
+    label: str = (
+        field["schema"]["title"] if isinstance(field, dict) else field.args[0]
+    )  # Airflow 3 and Airflow 2
     return label
 
 
 @pytest.mark.parametrize(
-    ("command", "words"),
+    ("command", "expected"),
     [
         pytest.param(["providers", "list"], ["airflow-provider-stitch", "Stitch", __version__], id="list"),
         pytest.param(["providers", "hooks"], ["stitch", "StitchHook"], id="hooks"),
@@ -108,11 +110,11 @@ def _label(field: Any) -> str:
     ],
 )
 @pytest.mark.usefixtures("airflow_database")
-def test_airflow_lists_it(command, words):
-    program = Path(sys.executable).with_name("airflow")
-    printed = subprocess.run(
-        [program, *command, "--output", "json"], check=True, capture_output=True, text=True, timeout=60
+def test_airflow_command_lists_the_provider(command, expected):
+    executable = Path(sys.executable).with_name("airflow")
+    completed = subprocess.run(
+        [executable, *command, "--output", "json"], check=True, capture_output=True, text=True, timeout=60
     )
 
-    for word in words:
-        assert word in printed.stdout
+    for word in expected:
+        assert word in completed.stdout

@@ -7,21 +7,21 @@ import pytest
 
 from airflow_provider_stitch.connect.client import StitchClient
 
-from .server import ScriptedServer, running_server
+from .scripted_server import ScriptedServer, running_server
 
 TOKEN = "ac_4be1d5f0secretsecret"
 
 
 @pytest.fixture
 def stitch() -> Iterator[ScriptedServer]:
-    """What the client takes for Stitch."""
+    """The server that the client uses as Stitch."""
     with running_server() as server:
         yield server
 
 
 @pytest.fixture
 def other_host() -> Iterator[ScriptedServer]:
-    """Another host: the one that serves logs, or one that must see nothing."""
+    """Another server: the log host, or one that must receive no requests."""
     with running_server() as server:
         yield server
 
@@ -45,15 +45,15 @@ def client(client_for: Callable[..., StitchClient]) -> StitchClient:
     return client_for()
 
 
-class FakeTime:
-    """A clock that only moves when somebody sleeps."""
+class FakeClock:
+    """A clock that advances only when `sleep` is called."""
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.pauses: list[float] = []
+        self.delays: list[float] = []
 
     def sleep(self, seconds: float) -> None:
-        self.pauses.append(seconds)
+        self.delays.append(seconds)
         self.now += seconds
 
     def monotonic(self) -> float:
@@ -61,5 +61,5 @@ class FakeTime:
 
 
 @pytest.fixture
-def fake_time() -> FakeTime:
-    return FakeTime()
+def fake_clock() -> FakeClock:
+    return FakeClock()

@@ -1,4 +1,4 @@
-"""Documented answers of the endpoints that `samples` has not."""
+"""Documented responses that are not in `samples`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of the documented samples, of one invented account."""
+"""Documented sample objects, with the values of one fictional account."""
 
 from __future__ import annotations
 

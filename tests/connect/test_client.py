@@ -1,4 +1,4 @@
-"""The client against a scripted server: what it asks, what it makes of the answers."""
+"""The client sends the right requests to a scripted server and parses the responses."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 
 import pytest
 
-from airflow_provider_stitch.connect import _pages
 from airflow_provider_stitch.connect.client import StitchClient
+from airflow_provider_stitch.connect.endpoints import pagination
 from airflow_provider_stitch.connect.errors import (
     DeletedSource,
     InvalidArgument,
@@ -19,18 +19,18 @@ from airflow_provider_stitch.connect.errors import (
     StitchConfigurationError,
     StitchNotFound,
     StitchUnavailable,
-    UnexpectedAnswer,
+    UnexpectedResponse,
     UnknownSource,
 )
 
 from . import samples
 from .conftest import TOKEN
-from .server import answer, cut_after
+from .scripted_server import cut_after, http_response
 
-ANSWERED_AT = datetime(2026, 8, 17, 6, 40, 12, tzinfo=timezone.utc)
+RESPONDED_AT = datetime(2026, 8, 17, 6, 40, 12, tzinfo=timezone.utc)
 
 
-def asked(stitch):
+def sent_requests(stitch):
     return [f"{request.method} {request.target}" for request in stitch.requests]
 
 
@@ -54,12 +54,12 @@ def asked(stitch):
         ),
     ],
 )
-def test_each_method_asks_its_endpoint(stitch, client, call, body, request_line, found):
-    stitch.script(answer(body))
+def test_method_sends_its_request_with_the_token(stitch, client, call, body, request_line, found):
+    stitch.script(http_response(body))
 
     result = getattr(client, call)(*([310442] if "310442" in request_line else []))
 
-    assert asked(stitch) == [request_line]
+    assert sent_requests(stitch) == [request_line]
     assert found in repr(result)
     headers = stitch.requests[0].headers
     assert headers["authorization"] == f"Bearer {TOKEN}"
@@ -69,8 +69,8 @@ def test_each_method_asks_its_endpoint(stitch, client, call, body, request_line,
 
 @pytest.mark.parametrize("call", ["get_source", "list_streams", "get_last_connection_check"])
 @pytest.mark.parametrize("status", [400, 404])
-def test_a_source_that_is_not_there_is_named(stitch, client, call, status):
-    stitch.script(answer("invalid stream-id: 5", status))
+def test_error_names_the_unknown_source(stitch, client, call, status):
+    stitch.script(http_response("invalid stream-id: 5", status))
 
     with pytest.raises((UnknownSource, StitchNotFound), match="source 310442") as caught:
         getattr(client, call)(310442)
@@ -81,7 +81,7 @@ def test_a_source_that_is_not_there_is_named(stitch, client, call, status):
 
 
 @pytest.mark.parametrize("source_id", [0, -1, True, "310442", "../accounts", 1.0, None])
-def test_a_source_id_that_is_none_is_refused_before_anything_is_asked(stitch, client, source_id):
+def test_invalid_source_id_is_rejected_before_any_request(stitch, client, source_id):
     with pytest.raises(InvalidArgument):
         client.start_replication_job(source_id)
 
@@ -91,13 +91,13 @@ def test_a_source_id_that_is_none_is_refused_before_anything_is_asked(stitch, cl
 # Starting and stopping.
 
 
-def test_a_started_job_has_its_name_and_stitchs_time(stitch, client):
-    stitch.script(answer({"job_name": samples.JOB_NAME}))
+def test_started_job_has_name_and_response_time(stitch, client):
+    stitch.script(http_response({"job_name": samples.JOB_NAME}))
 
     job = client.start_replication_job(310442)
 
-    assert (job.job_name, job.source_id, job.answered_at) == (samples.JOB_NAME, 310442, ANSWERED_AT)
-    assert asked(stitch) == ["POST /v4/sources/310442/sync"]
+    assert (job.job_name, job.source_id, job.responded_at) == (samples.JOB_NAME, 310442, RESPONDED_AT)
+    assert sent_requests(stitch) == ["POST /v4/sources/310442/sync"]
     assert stitch.requests[0].body == b"{}"
 
 
@@ -105,7 +105,7 @@ RUNNING = "Did not create job for client-id: 104857; connection-id: 310442 becau
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "kind", "says"),
+    ("status", "body", "error_class", "message"),
     [
         pytest.param(
             200,
@@ -138,9 +138,9 @@ RUNNING = "Did not create job for client-id: 104857; connection-id: 310442 becau
             {"error": {"type": "generic", "message": "Could not create job"}},
             JobNotStarted,
             "generic: Could not create job",
-            id="the unpublished one",
+            id="the undocumented error",
         ),
-        pytest.param(200, {"error": "Strange"}, JobNotStarted, "Strange", id="an error that is text"),
+        pytest.param(200, {"error": "Strange"}, JobNotStarted, "Strange", id="a string as the error"),
         pytest.param(
             200,
             {"error": {}, "job_name": samples.JOB_NAME},
@@ -149,7 +149,7 @@ RUNNING = "Did not create job for client-id: 104857; connection-id: 310442 becau
             id="empty",
         ),
         pytest.param(400, {"error": {"type": "paused"}}, JobNotStarted, "paused", id="a new type"),
-        pytest.param(400, "no", StitchBadRequest, "says: no", id="400, text"),
+        pytest.param(400, "no", StitchBadRequest, "says: no", id="400 with text"),
         pytest.param(
             400,
             {"error": "InvalidId", "data": {"message": "source not found (1)"}},
@@ -159,35 +159,39 @@ RUNNING = "Did not create job for client-id: 104857; connection-id: 310442 becau
         ),
         pytest.param(404, b"", UnknownSource, "no source 310442", id="404"),
         pytest.param(500, b"", StitchUnavailable, "HTTP 500", id="500"),
-        pytest.param(200, {}, UnexpectedAnswer, "`job_name` is missing", id="no name"),
+        pytest.param(200, {}, UnexpectedResponse, "`job_name` is missing", id="no name"),
         pytest.param(
-            200, {"job_name": 5}, UnexpectedAnswer, "`job_name` should be text", id="a name that is none"
+            200,
+            {"job_name": 5},
+            UnexpectedResponse,
+            "`job_name` should be a string",
+            id="a number as the name",
         ),
-        pytest.param(200, [], UnexpectedAnswer, "JSON object", id="an array"),
+        pytest.param(200, [], UnexpectedResponse, "JSON object", id="an array"),
     ],
 )
-def test_a_refused_start_becomes_its_kind(stitch, client_for, fake_time, status, body, kind, says):
-    stitch.script(answer(body, status))
-    client = client_for(retry_for=600, sleep=fake_time.sleep, monotonic=fake_time.monotonic)
+def test_rejected_start_raises_the_error_class(
+    stitch, client_for, fake_clock, status, body, error_class, message
+):
+    stitch.script(http_response(body, status))
+    client = client_for(retry_for=600, sleep=fake_clock.sleep, monotonic=fake_clock.monotonic)
 
-    with pytest.raises(kind) as caught:
+    with pytest.raises(error_class) as caught:
         client.start_replication_job(310442)
 
-    assert type(caught.value) is kind
-    assert any(each in str(caught.value) for each in says.split("|"))
+    assert type(caught.value) is error_class
+    assert any(each in str(caught.value) for each in message.split("|"))
     assert "/v4/sources/310442/sync" in str(caught.value)
-    assert len(stitch.requests) == 1, "a start is never repeated here"
-    if kind is not UnexpectedAnswer:
+    assert len(stitch.requests) == 1, "the client never retries a start"
+    if error_class is not UnexpectedResponse:
         assert caught.value.source_id == 310442
     if isinstance(caught.value, JobAlreadyRunning):
-        assert caught.value.answered_at == ANSWERED_AT
+        assert caught.value.responded_at == RESPONDED_AT
 
 
-def test_a_start_whose_answer_is_lost_is_not_repeated_and_may_have_been_received(
-    stitch, client_for, fake_time
-):
+def test_start_is_not_retried_if_its_response_was_lost(stitch, client_for, fake_clock):
     stitch.script(cut_after(b"HTTP/1.1 200 OK\r\n"))
-    client = client_for(retry_for=600, sleep=fake_time.sleep, monotonic=fake_time.monotonic)
+    client = client_for(retry_for=600, sleep=fake_clock.sleep, monotonic=fake_clock.monotonic)
 
     with pytest.raises(StitchUnavailable) as caught:
         client.start_replication_job(310442)
@@ -199,24 +203,24 @@ def test_a_start_whose_answer_is_lost_is_not_repeated_and_may_have_been_received
 @pytest.mark.parametrize(
     "raw",
     [
-        pytest.param(answer({"status": 200}), id="documented"),
-        pytest.param(answer({}), id="an empty object"),
-        pytest.param(answer(b"null"), id="null"),
-        pytest.param(answer(b"", 204), id="204"),
-        pytest.param(answer(b""), id="an empty body"),
-        pytest.param(answer([1]), id="an array"),
+        pytest.param(http_response({"status": 200}), id="documented"),
+        pytest.param(http_response({}), id="an empty object"),
+        pytest.param(http_response(b"null"), id="null"),
+        pytest.param(http_response(b"", 204), id="204"),
+        pytest.param(http_response(b""), id="an empty body"),
+        pytest.param(http_response([1]), id="an array"),
     ],
 )
-def test_a_stop_takes_any_success(stitch, client, raw):
+def test_stop_accepts_any_successful_response(stitch, client, raw):
     stitch.script(raw)
 
     client.stop_replication_job(310442)
 
-    assert asked(stitch) == ["DELETE /v4/sources/310442/sync"]
+    assert sent_requests(stitch) == ["DELETE /v4/sources/310442/sync"]
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "kind"),
+    ("status", "body", "error_class"),
     [
         pytest.param(
             200, {"error": {"type": "generic", "message": "no"}}, StitchBadRequest, id="200 with an error"
@@ -228,19 +232,19 @@ def test_a_stop_takes_any_success(stitch, client, raw):
         ),
     ],
 )
-def test_a_refused_stop_is_an_error_about_its_source(stitch, client, status, body, kind):
-    stitch.script(answer(body, status))
+def test_rejected_stop_raises_an_error_with_the_source_id(stitch, client, status, body, error_class):
+    stitch.script(http_response(body, status))
 
-    with pytest.raises(kind) as caught:
+    with pytest.raises(error_class) as caught:
         client.stop_replication_job(310442)
 
     assert caught.value.source_id == 310442
 
 
-def test_a_stop_is_repeated_while_stitch_is_away(stitch, client_for, fake_time):
-    stitch.script(answer(b"", 502), answer({"status": 200}))
+def test_stop_is_retried_while_stitch_is_unavailable(stitch, client_for, fake_clock):
+    stitch.script(http_response(b"", 502), http_response({"status": 200}))
 
-    client_for(retry_for=60, sleep=fake_time.sleep, monotonic=fake_time.monotonic).stop_replication_job(
+    client_for(retry_for=60, sleep=fake_clock.sleep, monotonic=fake_clock.monotonic).stop_replication_job(
         310442
     )
 
@@ -260,21 +264,21 @@ def load(stream, loaded_at="2026-08-17T06:09:47Z"):
 
 def page(records, number, total, more):
     links = {"next": f"/v4/104857/extractions?page={number + 1}"} if more else {}
-    return answer({"data": records, "page": number, "total": total, "links": links})
+    return http_response({"data": records, "page": number, "total": total, "links": links})
 
 
-def test_a_page_of_extractions_is_asked_by_number_and_client(stitch, client):
+def test_list_extractions_requests_a_page_of_the_account(stitch, client):
     stitch.script(page([extraction(310442)], 3, 237, more=False))
 
     found = client.list_extractions(3)
 
     assert stitch.targets == ["/v4/104857/extractions?page=3"]
     assert (found.number, found.total, found.last_page, found.next_page) == (3, 237, 3, None)
-    assert found.answered_at == ANSWERED_AT
+    assert found.responded_at == RESPONDED_AT
     assert found.records[0].source_id == 310442
 
 
-def test_a_page_of_loads_is_asked_by_number_and_client(stitch, client):
+def test_list_loads_requests_a_page_of_the_account(stitch, client):
     stitch.script(page([load("commits")], 1, 1, more=False))
 
     assert client.list_loads().records[0].stream_name == "commits"
@@ -282,14 +286,14 @@ def test_a_page_of_loads_is_asked_by_number_and_client(stitch, client):
 
 
 @pytest.mark.parametrize("number", [0, -1, True, "2", None])
-def test_a_page_that_cannot_be_is_refused(stitch, client, number):
-    with pytest.raises(InvalidArgument, match="counted from 1"):
+def test_invalid_page_number_is_rejected(stitch, client, number):
+    with pytest.raises(InvalidArgument, match="numbers start at 1"):
         client.list_loads(number)
 
     assert stitch.requests == []
 
 
-def test_all_pages_are_read_through_their_links(stitch, client):
+def test_all_extractions_follows_the_page_links(stitch, client):
     stitch.script(
         page([extraction(1)], 1, 3, more=True),
         page([extraction(2)], 2, 3, more=True),
@@ -300,7 +304,7 @@ def test_all_pages_are_read_through_their_links(stitch, client):
     assert len(stitch.requests) == 3
 
 
-def test_an_extraction_that_moves_to_the_next_page_is_held_once_and_newest(stitch, client):
+def test_all_extractions_keeps_the_newest_of_duplicates(stitch, client):
     newer = "2026-08-17T07:00:02Z"
     stitch.script(
         page([extraction(2), extraction(3)], 1, 3, more=True),
@@ -315,7 +319,7 @@ def test_an_extraction_that_moves_to_the_next_page_is_held_once_and_newest(stitc
     assert extractions[2].start_time == datetime(2026, 8, 17, 7, 0, 2, tzinfo=timezone.utc)
 
 
-def test_an_extraction_that_slips_back_over_the_boundary_is_found_by_a_second_sweep(stitch, client):
+def test_second_pass_finds_extraction_that_moved_to_an_earlier_page(stitch, client):
     stitch.script(
         page([extraction(1), extraction(2)], 1, 4, more=True),
         page([extraction(4)], 2, 3, more=False),
@@ -326,7 +330,7 @@ def test_an_extraction_that_slips_back_over_the_boundary_is_found_by_a_second_sw
     assert [each.source_id for each in client.all_extractions()] == [1, 2, 3, 4]
 
 
-def test_two_loads_of_one_name_are_two_also_across_pages(stitch, client):
+def test_all_loads_keeps_loads_with_the_same_name(stitch, client):
     stitch.script(
         page([load("orders"), load("orders")], 1, 4, more=True),
         page([load("orders"), load("users")], 2, 4, more=False),
@@ -335,8 +339,8 @@ def test_two_loads_of_one_name_are_two_also_across_pages(stitch, client):
     assert [each.stream_name for each in client.all_loads()] == ["orders", "orders", "orders", "users"]
 
 
-def test_a_load_that_moves_to_the_next_page_is_held_once(stitch, client):
-    # The list grows during both sweeps, so it never stands still.
+def test_all_loads_drops_the_duplicate_of_a_load_that_moved(stitch, client):
+    # The list grows during both passes.
     stitch.script(
         page([load("b"), load("c")], 1, 3, more=True),
         page([load("c"), load("d")], 2, 4, more=False),
@@ -350,7 +354,7 @@ def test_a_load_that_moves_to_the_next_page_is_held_once(stitch, client):
     assert loads[1].last_batch_loaded_at == datetime(2026, 8, 17, 7, tzinfo=timezone.utc)
 
 
-def test_a_load_that_only_the_first_sweep_saw_is_not_lost(stitch, client):
+def test_all_loads_includes_loads_of_the_first_pass_only(stitch, client):
     stitch.script(
         page([load("a"), load("b")], 1, 4, more=True),
         page([load("d")], 2, 3, more=False),
@@ -362,32 +366,36 @@ def test_a_load_that_only_the_first_sweep_saw_is_not_lost(stitch, client):
 
 
 @pytest.mark.parametrize(
-    ("pages", "asked_for"),
+    ("pages", "request_count"),
     [
-        pytest.param([page([extraction(1)], 1, 200, more=True)], 2, id="a page that is its own next"),
+        pytest.param([page([extraction(1)], 1, 200, more=True)], 2, id="a page that links to itself"),
         pytest.param(
             [page([extraction(1)] if number == 1 else [], number, 900, more=True) for number in range(1, 6)],
             2,
             id="empty pages",
         ),
         pytest.param(
-            [page([extraction(number)], number, 900, more=True) for number in range(1, 6)], 4, id="no end"
+            [page([extraction(number)], number, 900, more=True) for number in range(1, 6)],
+            4,
+            id="too many pages",
         ),
     ],
 )
-def test_pages_that_lead_nowhere_end_in_an_error(stitch, client, monkeypatch, pages, asked_for):
-    monkeypatch.setattr(_pages, "MOST_PAGES", 4)
+def test_invalid_page_links_raise_an_error(stitch, client, monkeypatch, pages, request_count):
+    monkeypatch.setattr(pagination, "MAX_PAGES", 4)
     stitch.script(*pages)
 
-    with pytest.raises(UnexpectedAnswer, match=r"lead nowhere|too long to be read"):
+    with pytest.raises(UnexpectedResponse, match=r"page links of the list are invalid|too long to read"):
         client.all_extractions()
 
-    assert len(stitch.requests) == asked_for
+    assert len(stitch.requests) == request_count
 
 
-def test_every_limited_request_is_announced_each_retry_too(stitch, client_for, fake_time):
-    stitch.script(answer(b"", 503), page([], 1, 0, more=False), page([], 1, 0, more=False), answer([]))
-    client = client_for(retry_for=60, sleep=fake_time.sleep, monotonic=fake_time.monotonic)
+def test_on_limited_request_is_called_before_each_attempt(stitch, client_for, fake_clock):
+    stitch.script(
+        http_response(b"", 503), page([], 1, 0, more=False), page([], 1, 0, more=False), http_response([])
+    )
+    client = client_for(retry_for=60, sleep=fake_clock.sleep, monotonic=fake_clock.monotonic)
     seen_before = []
     client.on_limited_request = lambda: seen_before.append(len(stitch.requests))
 
@@ -395,23 +403,23 @@ def test_every_limited_request_is_announced_each_retry_too(stitch, client_for, f
     client.list_loads()
     client.list_sources()
 
-    assert seen_before == [0, 1, 2], "right before each, and not before the list of sources"
+    assert seen_before == [0, 1, 2], "right before each limited request, and not before the list of sources"
 
 
-def test_a_budget_that_refuses_keeps_the_request_from_being_sent(stitch, client):
-    class SpentError(Exception):
+def test_request_is_not_sent_if_on_limited_request_raises(stitch, client):
+    class BudgetSpentError(Exception):
         pass
 
-    def refuse():
-        raise SpentError
+    def reject():
+        raise BudgetSpentError
 
-    client.on_limited_request = refuse
+    client.on_limited_request = reject
     for call in (
         client.list_extractions,
         client.list_loads,
         lambda: client.get_extraction_log(samples.JOB_NAME),
     ):
-        with pytest.raises(SpentError):
+        with pytest.raises(BudgetSpentError):
             call()
     assert stitch.requests == []
 
@@ -425,13 +433,15 @@ def test_a_budget_that_refuses_keeps_the_request_from_being_sent(stitch, client)
         pytest.param([samples.SOURCE], None, id="from a source"),
         pytest.param([], [samples.DESTINATION], id="from a destination"),
         pytest.param(
-            [{"id": 1, "name": "x"}], [samples.DESTINATION], id="from a destination, as no source tells"
+            [{"id": 1, "name": "x"}], [samples.DESTINATION], id="from a destination, if sources lack it"
         ),
     ],
 )
-def test_the_client_id_is_found_once_and_shared(stitch, client_for, sources, destinations):
+def test_client_id_is_determined_once_and_shared(stitch, client_for, sources, destinations):
     empty = page([], 1, 0, more=False)
-    stitch.script(answer(sources), *([] if destinations is None else [answer(destinations)]), empty)
+    stitch.script(
+        http_response(sources), *([] if destinations is None else [http_response(destinations)]), empty
+    )
     client = client_for(client_id=None)
 
     client.with_retries(5).list_loads()
@@ -445,40 +455,43 @@ def test_the_client_id_is_found_once_and_shared(stitch, client_for, sources, des
 @pytest.mark.parametrize(
     ("source", "listed"),
     [
-        pytest.param(samples.SOURCE, [], id="it tells"),
-        pytest.param({"id": 310442, "name": "x"}, ["/v4/sources"], id="it does not"),
+        pytest.param(samples.SOURCE, [], id="the source contains it"),
+        pytest.param({"id": 310442, "name": "x"}, ["/v4/sources"], id="the source lacks it"),
     ],
 )
-def test_one_source_tells_the_client_id_without_a_list_of_thousands(stitch, client_for, source, listed):
-    stitch.script(answer(source), answer([samples.SOURCE]))
+def test_client_id_from_source_avoids_listing_all_sources(stitch, client_for, source, listed):
+    stitch.script(http_response(source), http_response([samples.SOURCE]))
     client = client_for(client_id=None)
 
     assert (
-        client.client_id_by_way_of(310442) == client.client_id_by_way_of(310443) == client.client_id == 104857
+        client.client_id_from_source(310442)
+        == client.client_id_from_source(310443)
+        == client.client_id
+        == 104857
     )
     assert stitch.targets == ["/v4/sources/310442", *listed]
 
 
-def test_a_given_client_id_is_not_replaced_by_what_a_source_says(stitch, client_for):
-    stitch.script(answer(samples.SOURCE))
+def test_configured_client_id_takes_precedence(stitch, client_for):
+    stitch.script(http_response(samples.SOURCE))
     client = client_for(client_id=7)
 
     client.get_source(310442)
 
-    assert client.client_id == client.client_id_by_way_of(310442) == 7
+    assert client.client_id == client.client_id_from_source(310442) == 7
     assert len(stitch.requests) == 1
 
 
-def test_an_empty_account_asks_for_its_number(stitch, client_for):
-    stitch.script(answer([]))
+def test_client_id_of_empty_account_must_be_configured(stitch, client_for):
+    stitch.script(http_response([]))
 
     with pytest.raises(StitchConfigurationError, match="login"):
         _ = client_for(client_id=None).client_id
 
 
-def test_threads_share_a_client(stitch, client_for):
-    client = client_for(request_timeout=60.0)  # a busy machine may take seconds for a response
-    stitch.script(answer([samples.SOURCE]))
+def test_client_is_thread_safe(stitch, client_for):
+    client = client_for(request_timeout=60.0)  # a busy machine may take seconds to respond
+    stitch.script(http_response([samples.SOURCE]))
     found = []
     threads = [
         threading.Thread(target=lambda: found.extend(client.list_sources() for _ in range(5)))
@@ -496,25 +509,25 @@ def test_threads_share_a_client(stitch, client_for):
     "settings",
     [
         pytest.param({"client_id": 0}, id="client_id 0"),
-        pytest.param({"client_id": "104857"}, id="client_id text"),
+        pytest.param({"client_id": "104857"}, id="client_id as a string"),
         pytest.param({"request_timeout": 0}, id="timeout 0"),
         pytest.param({"request_timeout": -1}, id="timeout negative"),
         pytest.param({"request_timeout": float("nan")}, id="timeout not a number"),
         pytest.param({"request_timeout": float("inf")}, id="timeout infinite"),
-        pytest.param({"request_timeout": "30"}, id="timeout text"),
-        pytest.param({"request_timeout": 1e12}, id="timeout longer than sockets take"),
+        pytest.param({"request_timeout": "30"}, id="timeout as a string"),
+        pytest.param({"request_timeout": 1e12}, id="timeout too long for sockets"),
         pytest.param({"requests_per_10_minutes": 0}, id="no requests at all"),
-        pytest.param({"requests_per_10_minutes": 1.5}, id="half a request"),
-        pytest.param({"retry_for": -1}, id="negative patience"),
-        pytest.param({"retry_for": True}, id="true patience"),
+        pytest.param({"requests_per_10_minutes": 1.5}, id="a fractional number of requests"),
+        pytest.param({"retry_for": -1}, id="negative retry_for"),
+        pytest.param({"retry_for": True}, id="boolean retry_for"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings):
+def test_invalid_setting_is_rejected(settings):
     with pytest.raises(StitchConfigurationError, match=next(iter(settings))):
         StitchClient(TOKEN, **settings)
 
 
-def test_settings_can_be_read_back():
+def test_settings_are_attributes():
     with StitchClient(TOKEN, client_id=7, request_timeout=3, requests_per_10_minutes=12) as client:
         assert (client.base_url, client.client_id) == ("https://api.stitchdata.com", 7)
         assert (client.request_timeout, client.requests_per_10_minutes) == (3.0, 12)
@@ -526,7 +539,7 @@ def test_threads_that_share_a_client_keep_their_connections_open(stitch, client,
 
     def behave(connection):
         together.wait(timeout=30)  # all connections are in use at the same time
-        connection.sendall(answer({"schema": "{}", "metadata": []}, Connection="keep-alive"))
+        connection.sendall(http_response({"schema": "{}", "metadata": []}, Connection="keep-alive"))
 
     stitch.script(behave)
     with ThreadPoolExecutor(16) as executor:

@@ -1,4 +1,4 @@
-"""Each documented error becomes its kind, and says what happened and what to do."""
+"""Each documented error raises its class, with a message that says what happened and what to do."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ from airflow_provider_stitch.connect.errors import (
 )
 from airflow_provider_stitch.connect.objects import StreamUpdate
 
-from . import endpoint_samples as more
-from . import samples
-from .server import answer
+from . import endpoint_samples, samples
+from .scripted_server import http_response
 
 # Documented errors, by their numbers in section 7 of the documentation's summary.
 
@@ -74,7 +73,7 @@ def error(code, message, **more_data):
     return {"error": code, "data": {"message": message, **more_data}}
 
 
-# Number, call, status, body, kind, words that the message must hold.
+# Number, call, status, body, error class, text that the message must contain.
 ERRORS = [
     ("D1", create_destination, 400, "you are at your destination limit", LimitReached, "Delete one"),
     (
@@ -181,10 +180,10 @@ ERRORS = [
             "InvalidProperties",
             "properties do not match schema",
             bad_properties=["frequency_in_minutes", "start_date"],
-            report_card=more.REPORT_CARD,
+            report_card=endpoint_samples.REPORT_CARD,
         ),
         InvalidProperties,
-        'frequency_in_minutes must fit {"type":"string","pattern":"^1$|^30$|^60$"}. ',
+        'frequency_in_minutes must match {"type":"string","pattern":"^1$|^30$|^60$"}. ',
     ),
     (
         "S9",
@@ -194,7 +193,7 @@ ERRORS = [
         NotInPlan,
         "cron_expression based scheduling",
     ),
-    ("S10", update_source, 400, error("InvalidCronExpression", CRON), StitchBadRequest, "Write ?"),
+    ("S10", update_source, 400, error("InvalidCronExpression", CRON), StitchBadRequest, "Use ?"),
     (
         "S11",
         lambda c: c.pause_source(310442),
@@ -292,7 +291,7 @@ ERRORS = [
         200,
         {"error": {"type": "already_running", "message": "Did not create job"}},
         JobAlreadyRunning,
-        "running already",
+        "already running",
     ),
     (
         "R2",
@@ -363,7 +362,7 @@ ERRORS = [
         "plan",
     ),
     (
-        "N4, of the form of a success",
+        "N4, with the body of a success",
         lambda c: c.disable_custom_email(22),
         400,
         {"disabled_at": "2026-08-17T00:00:00Z"},
@@ -379,7 +378,7 @@ ERRORS = [
         "custom e-mail 22",
     ),
     (
-        "none deleted",
+        "nothing deleted",
         lambda c: c.delete_custom_email(22),
         200,
         [0],
@@ -427,7 +426,7 @@ ERRORS = [
         "post-load hook 8",
     ),
     (
-        "a type that is none",
+        "an unknown type",
         lambda c: c.get_source_type("platform.x"),
         404,
         b"",
@@ -446,24 +445,25 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(
-    ("call", "status", "body", "kind", "words"), [pytest.param(*each[1:], id=each[0]) for each in ERRORS]
+    ("call", "status", "body", "error_class", "message"),
+    [pytest.param(*each[1:], id=each[0]) for each in ERRORS],
 )
-def test_a_documented_error_becomes_its_kind(stitch, client, call, status, body, kind, words):
-    stitch.script(answer(body, status))
+def test_documented_error_raises_its_class(stitch, client, call, status, body, error_class, message):
+    stitch.script(http_response(body, status))
 
-    with pytest.raises(kind) as caught:
+    with pytest.raises(error_class) as caught:
         call(client)
 
-    assert type(caught.value) is kind
-    assert words in str(caught.value)
-    assert stitch.url in str(caught.value), "the message says what was asked"
-    assert not caught.value.retryable or kind in (JobAlreadyRunning, ExtractionLogNotFound)
+    assert type(caught.value) is error_class
+    assert message in str(caught.value)
+    assert stitch.url in str(caught.value), "the message contains the request"
+    assert not caught.value.retryable or error_class in (JobAlreadyRunning, ExtractionLogNotFound)
     if "/v4/sources/310442" in str(caught.value):
         assert caught.value.source_id == 310442
 
 
-def test_an_error_of_properties_names_them(stitch, client):
-    stitch.script(answer(next(each[3] for each in ERRORS if each[0] == "S8"), 400))
+def test_invalid_properties_error_lists_their_names(stitch, client):
+    stitch.script(http_response(next(each[3] for each in ERRORS if each[0] == "S8"), 400))
 
     with pytest.raises(InvalidProperties) as caught:
         create_source(client)
@@ -477,30 +477,30 @@ def test_an_error_of_properties_names_them(stitch, client):
     [
         pytest.param(None, id="no data"),
         pytest.param("text", id="text"),
-        pytest.param({"bad_properties": {"a": 1}}, id="an object for the names"),
+        pytest.param({"bad_properties": {"a": 1}}, id="an object instead of the names"),
         pytest.param({"bad_properties": ["a", 1, None], "report_card": []}, id="no report card"),
-        pytest.param({"bad_properties": ["a"], "report_card": {"type": 5}}, id="half a report card"),
+        pytest.param({"bad_properties": ["a"], "report_card": {"type": 5}}, id="an invalid report card"),
     ],
 )
-def test_an_error_of_properties_in_another_form_is_one_all_the_same(stitch, client, data):
-    stitch.script(answer({"error": "InvalidProperties", "data": data}, 400))
+def test_invalid_properties_error_accepts_other_structures(stitch, client, data):
+    stitch.script(http_response({"error": "InvalidProperties", "data": data}, 400))
 
     with pytest.raises(InvalidProperties):
         create_source(client)
 
 
-def test_an_error_of_properties_as_bare_text_is_one_all_the_same(stitch, client):
-    stitch.script(answer(b"InvalidProperties", 400))
+def test_invalid_properties_error_accepts_plain_text(stitch, client):
+    stitch.script(http_response(b"InvalidProperties", 400))
 
     with pytest.raises(InvalidProperties):
         create_source(client)
 
 
-# Nothing is done twice.
+# Reattempts.
 
 
 @pytest.mark.parametrize(
-    ("call", "tries"),
+    ("call", "attempts"),
     [
         pytest.param(create_source, 1, id="create"),
         pytest.param(lambda c: c.create_import_token(1), 1, id="a token"),
@@ -509,11 +509,11 @@ def test_an_error_of_properties_as_bare_text_is_one_all_the_same(stitch, client)
         pytest.param(lambda c: c.list_source_types(), 2, id="read"),
     ],
 )
-def test_only_reads_and_updates_are_repeated(stitch, client_for, fake_time, call, tries):
-    stitch.script(answer(b"", 502))
-    client = client_for(retry_for=1, sleep=fake_time.sleep, monotonic=fake_time.monotonic)
+def test_only_reads_and_updates_are_retried(stitch, client_for, fake_clock, call, attempts):
+    stitch.script(http_response(b"", 502))
+    client = client_for(retry_for=1, sleep=fake_clock.sleep, monotonic=fake_clock.monotonic)
 
     with pytest.raises(StitchUnavailable):
         call(client)
 
-    assert len(stitch.requests) == tries
+    assert len(stitch.requests) == attempts

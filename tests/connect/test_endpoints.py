@@ -1,4 +1,4 @@
-"""Every endpoint of Stitch's documentation through the client, over real HTTP."""
+"""Each documented endpoint, called by the client over HTTP."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from airflow_provider_stitch.connect.partner import StitchPartner
 from . import endpoint_samples as more
 from . import samples
 from .conftest import TOKEN
-from .server import answer
+from .scripted_server import http_response
 
 NOTIFICATIONS = "/notifications/public/v1/api"
 
-# The endpoint table of Stitch's documentation, in its order; rows that share method and path once.
+# The endpoints in the order of Stitch's documentation; rows with the same method and path appear once.
 DOCUMENTED = [
     ("POST", "/v3/accounts"),
     ("POST", "/v3/sessions/ephemeral"),
@@ -67,27 +67,27 @@ DOCUMENTED = [
 
 
 def shape(method, path):
-    """An endpoint without the names of its ids, which are anybody's choice."""
+    """Return an endpoint without the names of its ids, which may differ."""
     return f"{method} {re.sub('{[^}]*}', '{}', path)}"
 
 
-def test_no_documented_endpoint_is_missing_and_none_is_invented():
+def test_endpoints_match_the_documentation():
     assert {shape(each.method, each.path) for each in ENDPOINTS.values()} == {
         shape(*each) for each in DOCUMENTED
     }
 
 
-def test_every_endpoint_is_a_method_of_one_client():
+def test_each_endpoint_has_a_method_of_client_or_partner():
     of_account = {name for name in ENDPOINTS if hasattr(StitchClient, name)}
     of_partner = {name for name in ENDPOINTS if hasattr(StitchPartner, name)}
 
-    # Endpoints with two methods are named for both; an update that is only those two has no method itself.
+    # These updates have two methods each (enable and disable), and none with the endpoint's own name.
     split = {"update_custom_email", "update_post_load_hook"}
     assert of_partner == {"create_account", "exchange_code"}
     assert of_account == set(ENDPOINTS) - of_partner - split
 
 
-# Name, call, what must be asked, JSON that must be sent, Stitch's answer, what must come of it.
+# Name, call, expected request, expected JSON, body of the response, check of the result.
 CALLS = [
     (
         "create_ephemeral_token",
@@ -516,39 +516,39 @@ CALLS = [
 
 
 @pytest.mark.parametrize(
-    ("name", "call", "asked", "sent", "said", "holds"),
+    ("name", "call", "request_line", "sent", "body", "check"),
     [pytest.param(*call, id=f"{call[0]}-{number}") for number, call in enumerate(CALLS)],
 )
-def test_a_method_asks_its_endpoint_and_reads_the_answer(
-    stitch, client, name, call, asked, sent, said, holds
+def test_method_sends_request_and_parses_response(
+    stitch, client, name, call, request_line, sent, body, check
 ):
-    stitch.script(answer(said))
+    stitch.script(http_response(body))
 
     result = call(client)
 
     [request] = stitch.requests
     endpoint = ENDPOINTS[name]
-    assert f"{request.method} {request.target}" == asked
+    assert f"{request.method} {request.target}" == request_line
     assert endpoint.method == request.method
     pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(endpoint.path))
     assert re.fullmatch(pattern, request.target.partition("?")[0])
-    body = json.loads(request.body) if request.body else None
-    assert sent(body) if callable(sent) else body == sent
+    given = json.loads(request.body) if request.body else None
+    assert sent(given) if callable(sent) else given == sent
     assert request.headers["authorization"] == f"Bearer {TOKEN}"
     assert request.headers["content-type"] == "application/json"
-    assert holds(result)
+    assert check(result)
 
 
-def test_the_table_calls_every_endpoint_of_an_account():
+def test_table_covers_every_endpoint_of_the_client():
     assert {call[0] for call in CALLS} == set(ENDPOINTS) - {"create_account", "exchange_code"}
 
 
-STRANGE = [
-    answer(b"[" * 100_000),
-    answer(b"<html>"),
-    answer(b"\xff\xfe"),
+INVALID = [
+    http_response(b"[" * 100_000),
+    http_response(b"<html>"),
+    http_response(b"\xff\xfe"),
     *[
-        answer(body, status)
+        http_response(body, status)
         for status in (200, 400, 404)
         for body in (
             b"",
@@ -572,14 +572,14 @@ STRANGE = [
 
 
 @pytest.mark.parametrize("call", [pytest.param(call[1], id=f"{call[0]}-{n}") for n, call in enumerate(CALLS)])
-def test_whatever_is_answered_nothing_but_a_stitch_error_comes_out(stitch, client, call):
-    stitch.script(*STRANGE)
+def test_invalid_responses_raise_only_stitch_errors(stitch, client, call):
+    stitch.script(*INVALID)
 
-    for _ in STRANGE:
+    for _ in INVALID:
         error = failure_of(call, client)
         assert error is None or str(error).encode()
 
-    assert len(stitch.requests) == len(STRANGE)
+    assert len(stitch.requests) == len(INVALID)
 
 
 def failure_of(call, client):

@@ -1,4 +1,4 @@
-"""How a job ended according to the exit line of its log."""
+"""The outcome of a job according to the exit line of its log."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def exit_line(clauses: str) -> str:
     return f"2026-08-17 06:04:51,012Z   main - INFO Exit status is: {clauses}\n"
 
 
-def test_a_failed_log_names_the_cause_and_its_problems():
+def test_failed_log_has_cause_and_problems():
     log = parsed(FAILURE)
 
     message = "401 Client Error: Unauthorized for url: https://acme.example/limits"
@@ -50,7 +50,7 @@ JSON_MESSAGE = "Error persisting data to Stitch: 400: {'error': 'Invalid JSON sc
 
 
 @pytest.mark.parametrize(
-    ("clauses", "succeeded", "exits", "blamed"),
+    ("clauses", "succeeded", "exits", "cause"),
     [
         pytest.param(
             "Discovery succeeded. Tap succeeded. Target succeeded.",
@@ -78,7 +78,7 @@ JSON_MESSAGE = "Error persisting data to Stitch: 400: {'error': 'Invalid JSON sc
             False,
             [("Discovery", 0, None), ("Tap", -9, None), ("Target", 0, None)],
             "Tap",
-            id="tap killed, without message",
+            id="tap killed without a message",
         ),
         pytest.param(
             "Discovery succeeded. Tap succeeded. "
@@ -86,7 +86,7 @@ JSON_MESSAGE = "Error persisting data to Stitch: 400: {'error': 'Invalid JSON sc
             False,
             [("Discovery", 0, None), ("Tap", 0, None), ("Target", 1, JSON_MESSAGE)],
             "Target",
-            id="target failed after the tap was done",
+            id="target failed after the tap had ended",
         ),
         pytest.param(
             "Discovery succeeded. Tap failed with code -15. Target failed with code 1 and error message: "
@@ -98,14 +98,14 @@ JSON_MESSAGE = "Error persisting data to Stitch: 400: {'error': 'Invalid JSON sc
                 ("Target", 1, "did not conform:\\n#: no subschema matched.\\n#/payload}"),
             ],
             "Target",
-            id="target failed and took the tap with it",
+            id="target failed and the tap was terminated",
         ),
         pytest.param(
             'Discovery succeeded. Tap failed with code 1 and error message: "a "b". c". Target succeeded.',
             False,
             [("Discovery", 0, None), ("Tap", 1, 'a "b". c'), ("Target", 0, None)],
             "Tap",
-            id="quotes and a full stop within the message",
+            id="quotes and a full stop in the message",
         ),
         pytest.param(
             'Discovery succeeded. Tap failed with code 1 and error message: "a". Target succeeded. b". '
@@ -135,24 +135,24 @@ JSON_MESSAGE = "Error persisting data to Stitch: 400: {'error': 'Invalid JSON sc
             None,
             [("Discovery", 0, None)],
             None,
-            id="cut off within a good line",
+            id="truncated between phases",
         ),
         pytest.param(
             'Discovery succeeded. Tap failed with code 1 and error message: "too lo',
             False,
             [("Discovery", 0, None), ("Tap", 1, "too lo")],
             "Tap",
-            id="cut off within a message",
+            id="truncated within a message",
         ),
-        pytest.param("all is well", None, [], None, id="words of another grammar"),
+        pytest.param("all is well", None, [], None, id="another format"),
     ],
 )
-def test_the_exit_line_tells_how_each_phase_ended(clauses, succeeded, exits, blamed):
+def test_exit_line_contains_the_outcome_of_each_phase(clauses, succeeded, exits, cause):
     log = parsed(exit_line(clauses))
 
     assert [(each.phase, each.code, each.message) for each in log.exits] == exits
     assert log.succeeded is succeeded
-    assert (log.cause.phase if log.cause else None) == blamed
+    assert (log.cause.phase if log.cause else None) == cause
     assert log.exit_line == f"Exit status is: {clauses}"
 
 
@@ -161,15 +161,15 @@ def test_the_exit_line_tells_how_each_phase_ended(clauses, succeeded, exits, bla
     [
         pytest.param(
             'Discovery succeeded. Tap failed with code 1 and error message: "a\nb". Target succeeded.',
-            id="in it",
+            id="within the message",
         ),
         pytest.param(
             'Discovery succeeded. Tap failed with code 1 and error\nmessage: "a b". Target succeeded.',
-            id="before it",
+            id="before the message",
         ),
         pytest.param(
             'Discovery succeeded. Tap failed with code 1 and error message: "a b".\nTarget succeeded.',
-            id="after it",
+            id="after the message",
         ),
         pytest.param(
             'Discovery succeeded. Tap failed with code 1 and error message: "a b". Target succeeded.\n\nBye.',
@@ -177,7 +177,7 @@ def test_the_exit_line_tells_how_each_phase_ended(clauses, succeeded, exits, bla
         ),
     ],
 )
-def test_an_exit_line_may_be_wrapped_around_its_message(wrapped):
+def test_exit_line_may_be_wrapped_at_its_message(wrapped):
     log = parsed(exit_line(wrapped))
 
     assert log.exits == (PhaseExit("Discovery", 0), PhaseExit("Tap", 1, "a b"), PhaseExit("Target", 0))
@@ -189,27 +189,27 @@ def test_an_exit_line_may_be_wrapped_around_its_message(wrapped):
         pytest.param(
             "2026-08-17 06:04:51,012Z tap - INFO Exit status is: Discovery succeeded.", id="from the tap"
         ),
-        pytest.param("Exit status is: Discovery failed with code 1.", id="from nowhere"),
+        pytest.param("Exit status is: Discovery failed with code 1.", id="without a program name"),
         pytest.param(
             '2026-08-17 06:04:51,012Z main - INFO State update: adding x = "Exit status is: Tap failed."',
-            id="within a value",
+            id="in a value",
         ),
     ],
 )
-def test_only_main_says_the_exit_status(line):
+def test_exit_status_is_read_from_main_only(line):
     log = parsed(f"{SUCCESS}{line}\n")
 
     assert log.succeeded is True
     assert parsed(line).exit_line is None
 
 
-def test_a_log_without_exit_line_tells_no_verdict():
+def test_log_without_exit_line_has_no_outcome():
     log = parsed(SUCCESS.partition("2026-08-17 06:04:51,012Z")[0])
 
     assert (log.succeeded, log.exit_line, log.exited_at, log.exits) == (None, None, None, ())
 
 
-def test_the_last_exit_line_counts():
+def test_last_exit_line_takes_precedence():
     log = parsed(exit_line("Discovery failed with code 1.") + SUCCESS)
 
     assert log.succeeded is True
@@ -224,17 +224,19 @@ def test_the_last_exit_line_counts():
         ),
         pytest.param(b"\xff\xfe\x00\n" + exit_line("Discovery failed with code 1.").encode(), id="not UTF-8"),
         pytest.param(exit_line("Discovery failed with code 1.").replace("\n", "\r\n").encode(), id="CRLF"),
-        pytest.param(exit_line("Discovery failed with code 1.").strip().encode(), id="no line end"),
+        pytest.param(
+            exit_line("Discovery failed with code 1.").strip().encode(), id="no line break at the end"
+        ),
         pytest.param(
             exit_line("Discovery failed with code 1.").replace("   main", " main").encode(), id="one space"
         ),
     ],
 )
-def test_the_exit_line_is_found_whatever_surrounds_it(raw):
+def test_exit_line_is_found_in_any_encoding(raw):
     assert parsed(raw).succeeded is False
 
 
-def test_a_line_of_any_length_is_read_in_bounded_memory_and_its_end_is_seen():
+def test_very_long_line_is_parsed_in_bounded_memory():
     long_message = (
         exit_line('Discovery succeeded. Tap failed with code 1 and error message: "').strip().encode()
     )
@@ -255,8 +257,8 @@ def test_a_line_of_any_length_is_read_in_bounded_memory_and_its_end_is_seen():
     assert len(log.exits[1].message or "") == 2000
 
 
-def test_a_message_made_to_confuse_is_read_in_reasonable_time():
-    # Every end of every message could be the right one; a naive reading takes minutes here.
+def test_ambiguous_message_is_parsed_quickly():
+    # Each message could end at many places; a naive parser takes minutes for this line.
     nested = (
         'x". Tap failed with code 1 and error message: "y". Target failed with code 1 and error message: "'
     )

@@ -1,4 +1,4 @@
-"""What an extraction log proves about streams: logs of every target and version, and hostile text."""
+"""Streams in extraction logs: logs of each target and version, and hostile text."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_stitch.connect._log_streams import MAX_STREAMS
 from airflow_provider_stitch.connect.extraction_log import ExtractionLog, StreamLog, parse_extraction_log
+from airflow_provider_stitch.connect.log_parser.streams import MAX_STREAMS
 
 LOGS = Path(__file__).parent.parent / "fixtures" / "extraction_logs"
 EXPECTED: dict[str, Any] = json.loads((LOGS / "expected.json").read_text())
@@ -41,7 +41,7 @@ def parsed(*lines: str) -> ExtractionLog:
 
 
 def of_target(*lines: str, first: str = FIRST, last: str = LAST) -> ExtractionLog:
-    """Return the log of a target-stitch that wrote these lines between its first and its last."""
+    """Return a log of target-stitch with these lines between its first and its last line."""
     return parsed(
         line(0, "main", STITCH_4),
         line(1, "target", first),
@@ -70,7 +70,7 @@ def sent_old(second: int, name: str, messages: int) -> str:
 
 
 def found(log: ExtractionLog) -> dict[str, tuple[int | None, int, int | None, bool]]:
-    """Return rows, batches, second of the last batch, and certainty of each stream."""
+    """Return rows, batches, time of the last batch in seconds, and `certain` of each stream."""
     start = at(0)
     return {
         name: (
@@ -84,7 +84,7 @@ def found(log: ExtractionLog) -> dict[str, tuple[int | None, int, int | None, bo
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_each_sample_log_has_its_expected_values(name):
+def test_sample_log_has_expected_values(name):
     log = parse_extraction_log([(LOGS / name).read_bytes()])
 
     assert {
@@ -102,16 +102,16 @@ def test_each_sample_log_has_its_expected_values(name):
     } == EXPECTED[name]
 
 
-def test_the_runner_that_crashed_leaves_no_verdict_and_the_tap_without_discovery_succeeds():
+def test_outcome_of_crash_missing_discovery_and_failed_target():
     crashed = parse_extraction_log([(LOGS / "22_runner_crash.log").read_bytes()])
     without_discovery = parse_extraction_log([(LOGS / "23_no_discovery_clause.log").read_bytes()])
-    refused = parse_extraction_log([(LOGS / "20_target_400.log").read_bytes()])
+    failed = parse_extraction_log([(LOGS / "20_target_400.log").read_bytes()])
 
     assert (crashed.succeeded, crashed.exit_line) == (None, None)
     assert without_discovery.succeeded is True
-    assert refused.succeeded is False
-    assert refused.cause is not None
-    assert refused.cause.phase == "Target"
+    assert failed.succeeded is False
+    assert failed.cause is not None
+    assert failed.cause.phase == "Target"
 
 
 # --- Versions of target-stitch --------------------------------------------------------------------------
@@ -126,7 +126,7 @@ def test_the_runner_that_crashed_leaves_no_verdict_and_the_tap_without_discovery
         pytest.param(FIRST, LAST, id="3.0.2 and later"),
     ],
 )
-def test_a_log_with_the_targets_first_and_last_line_is_complete(first, last):
+def test_log_with_first_and_last_line_of_target_is_complete(first, last):
     log = of_target(sent_old(10, "deals", 30), first=first, last=last)
 
     assert log.complete
@@ -141,13 +141,13 @@ def test_a_log_with_the_targets_first_and_last_line_is_complete(first, last):
     )
 
 
-def test_a_log_is_not_complete_if_a_batch_follows_the_last_line():
+def test_log_is_incomplete_if_a_batch_follows_the_last_line():
     log = parsed(line(1, "target", FIRST), line(2, "target", LAST), sent_old(3, "deals", 30))
 
     assert not log.complete
 
 
-def test_the_target_is_known_by_its_own_lines_if_the_runner_names_none():
+def test_target_is_detected_from_its_own_lines():
     assert parsed(line(1, "target", FIRST)).target == "target-stitch"
     assert parsed(sent_old(1, "deals", 3)).target == "target-stitch"
     assert parsed(line(1, "target", f"{MARKER} deals")).target == "avro"
@@ -158,7 +158,7 @@ def test_the_target_is_known_by_its_own_lines_if_the_runner_names_none():
     assert parsed(line(1, "tap", 'replicated 3 records from "deals" endpoint')).target is None
 
 
-def test_batches_before_3_2_count_messages_only():
+def test_rows_are_unknown_before_version_3_2():
     batches = [serialized(10, "deals", 20000), request(10), serialized(20, "deals", 12), request(20)]
 
     assert found(of_target(*batches)) == {"deals": (None, 2, 20, True)}
@@ -169,13 +169,13 @@ def test_batches_before_3_2_count_messages_only():
     [
         pytest.param([1], None, False, id="one message"),
         pytest.param([1, 1], None, False, id="two batches of one message"),
-        pytest.param([2], 0, False, id="the tap counted nothing, which proves nothing"),
+        pytest.param([2], 0, False, id="a tap counter of 0 proves nothing"),
         pytest.param([3], None, True, id="three messages: at most two are version messages"),
         pytest.param([1, 2], None, True, id="three messages in two batches"),
         pytest.param([1], 1, True, id="the tap counted a row"),
     ],
 )
-def test_few_uncounted_messages_may_be_version_messages(messages, tap_rows, certain):
+def test_few_uncounted_messages_are_not_certain_rows(messages, tap_rows, certain):
     tap = (
         [] if tap_rows is None else [line(9, "tap", f'replicated {tap_rows} records from "labels" endpoint')]
     )
@@ -185,7 +185,7 @@ def test_few_uncounted_messages_may_be_version_messages(messages, tap_rows, cert
     assert found(log) == {"labels": (None, len(messages), 10, certain)}
 
 
-def test_a_batch_with_version_messages_only_has_no_rows():
+def test_batch_of_version_messages_has_no_rows():
     version_only = [serialized(10, "labels", 1), request(10), counter(10, "labels", 0)]
     rows = [serialized(20, "labels", 6), request(20), counter(21, "labels", 5)]
 
@@ -193,7 +193,7 @@ def test_a_batch_with_version_messages_only_has_no_rows():
     assert found(of_target(*version_only, *rows, *version_only)) == {"labels": (5, 1, 21, True)}
 
 
-def test_a_batch_of_several_requests_is_one_batch():
+def test_several_requests_of_one_batch_count_as_one_batch():
     log = of_target(
         serialized(10, "events", 20000),
         *(request(10), counter(11, "events", 12000)),
@@ -204,7 +204,7 @@ def test_a_batch_of_several_requests_is_one_batch():
     assert not log.streams["events"].one_request
 
 
-def test_counters_may_come_one_request_late():
+def test_counter_may_follow_the_next_request():
     log = of_target(
         *(serialized(10, "events", 20000), request(10), serialized(11, "pulls", 5), request(11)),
         *(counter(12, "events", 20000), serialized(13, "events", 7), request(13)),
@@ -215,7 +215,7 @@ def test_counters_may_come_one_request_late():
     assert log.streams["pulls"].one_request
 
 
-def test_a_batch_without_its_counter_leaves_the_rows_unknown():
+def test_rows_are_unknown_if_a_counter_is_missing():
     log = parsed(
         *(line(1, "target", FIRST), serialized(10, "events", 9), request(10), counter(10, "events", 9)),
         *(serialized(20, "events", 4), request(20)),
@@ -224,7 +224,7 @@ def test_a_batch_without_its_counter_leaves_the_rows_unknown():
     assert found(log) == {"events": (None, 2, 20, True)}
 
 
-def test_the_gap_between_batches_is_known():
+def test_longest_gap_between_batches_is_measured():
     log = of_target(*(sent_old(second, "events", 9) for second in (10, 310, 400, 460)))
 
     assert log.streams["events"].longest_gap == timedelta(seconds=300)
@@ -233,7 +233,7 @@ def test_the_gap_between_batches_is_known():
 @pytest.mark.parametrize(
     "name", ["data_extension.New subscribers", "a to b", 'it\'s "quoted"', "Größe", "a/b?c=d"]
 )
-def test_names_may_hold_anything(name):
+def test_stream_name_may_contain_any_characters(name):
     old = of_target(sent_old(10, name, 9))
     new = of_target(serialized(10, name, 9), request(10), counter(10, name, 9))
 
@@ -255,14 +255,14 @@ FORMS = [
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_each_form_of_a_counter_counts_from_tap_and_target_apart(form):
+def test_each_counter_format_is_parsed_for_tap_and_target(form):
     batch = [serialized(10, "a", 7), request(10), line(10, "target", form)]
 
     assert found(of_target(line(5, "tap", form), *batch, line(20, "tap", form))) == {"a": (7, 1, 10, True)}
     assert found(parsed(line(5, "tap", form), line(65, "tap", form))) == {"a": (14, 0, None, True)}
 
 
-def test_a_counter_of_a_database_names_its_table():
+def test_database_counter_has_the_table_name():
     tags = "{'database': 'shop', 'table': 'x'}"
     point = f"METRIC Point(metric_type='counter', metric='record_count', value=30, tags={tags})"
 
@@ -293,11 +293,11 @@ def test_a_counter_of_a_database_names_its_table():
         'Wrote 7 records for table "a".',
     ],
 )
-def test_other_text_is_no_counter(text):
+def test_other_text_is_not_a_counter(text):
     assert found(parsed(line(5, "tap", text), line(6, "target", text))) == {}
 
 
-def test_rows_that_only_the_tap_counted_were_never_sent_if_the_log_is_complete():
+def test_tap_counter_is_ignored_in_a_complete_log_without_batches():
     tap = line(5, "tap", 'replicated 7 records from "a" endpoint')
 
     assert found(of_target(tap)) == {}
@@ -307,7 +307,7 @@ def test_rows_that_only_the_tap_counted_were_never_sent_if_the_log_is_complete()
 # --- The Avro target ------------------------------------------------------------------------------------
 
 
-def test_a_marker_is_a_batch_and_the_tap_counts_its_rows():
+def test_avro_marker_is_a_batch_with_rows_from_the_tap():
     log = parsed(
         line(0, "main", AVRO),
         line(3, "tap", 'replicated 5 records from "orders" endpoint'),
@@ -336,20 +336,20 @@ def test_a_marker_is_a_batch_and_the_tap_counts_its_rows():
             id="target",
         ),
         pytest.param("Target exited normally with status 0", True, id="the runner crashed later"),
-        pytest.param("Running tap in sync mode", False, id="cut off"),
+        pytest.param("Running tap in sync mode", False, id="truncated"),
     ],
 )
-def test_an_avro_log_is_complete_if_its_target_succeeded(ending, complete):
+def test_avro_log_is_complete_if_the_target_succeeded(ending, complete):
     log = parsed(line(0, "main", AVRO), line(5, "target", f"{MARKER} orders"), line(9, "main", ending))
 
     assert log.complete is complete
 
 
-def test_an_avro_log_without_a_marker_proves_nothing():
+def test_avro_log_without_marker_is_incomplete():
     assert not parsed(line(0, "main", AVRO), line(9, "main", SUCCEEDED)).complete
 
 
-# --- Text that quotes a line ----------------------------------------------------------------------------
+# --- Quoted lines ---------------------------------------------------------------------------------------
 
 QUOTES = [
     f"{MARKER} quoted",
@@ -361,7 +361,7 @@ QUOTES = [
 
 
 @pytest.mark.parametrize("quote", QUOTES)
-def test_a_quoted_line_creates_no_stream(quote):
+def test_quoted_line_creates_no_stream(quote):
     quoting = [
         line(5, "target", f"Error persisting data: {quote}", "CRITICAL"),
         line(5, "target", quote, "ERROR"),
@@ -384,14 +384,14 @@ def test_a_quoted_line_creates_no_stream(quote):
     assert found(parsed(line(0, "main", STITCH_4), line(1, "target", FIRST), *quoting)) == {}
 
 
-def test_a_line_may_have_tabs_carriage_returns_and_one_space():
+def test_line_may_contain_tabs_and_carriage_returns():
     log = parsed(f"2026-08-17 06:00:05,000Z\ttarget\t-\tINFO\t{MARKER}\torders  \r")
 
     assert found(log) == {"orders": (None, 1, 5, True)}
 
 
 @pytest.mark.parametrize("stamp", ["", "2026-02-31 06:00:05,000Z "])
-def test_a_batch_without_a_usable_time_has_none(stamp):
+def test_batch_without_valid_timestamp_has_no_time(stamp):
     log = parsed(line(1, "target", FIRST), f"{stamp}target - INFO {MARKER} orders")
 
     assert found(log) == {"orders": (None, 1, None, True)}
@@ -401,14 +401,14 @@ def test_a_batch_without_a_usable_time_has_none(stamp):
     "last",
     [serialized(10, "comm", 9), line(10, "target", f"{MARKER} comm")],
 )
-def test_a_name_at_the_end_of_a_log_that_was_cut_off_creates_no_stream(last):
+def test_name_at_the_end_of_a_truncated_log_is_ignored(last):
     whole = "".join(f"{each}\n" for each in (line(0, "main", STITCH_4), line(1, "target", FIRST)))
 
     assert found(parse_extraction_log([f"{whole}{last}".encode()])) == {}
     assert list(found(parse_extraction_log([f"{whole}{last}\n".encode()]))) == ["comm"]
 
 
-def test_names_that_differ_in_bytes_that_are_not_utf_8_stay_apart():
+def test_names_that_differ_in_invalid_utf_8_bytes_stay_different():
     lines = [
         sent_old(10, name, 9).encode().replace(b"?", raw)
         for name, raw in (("caf?", b"\xe9"), ("caf?", b"\xe8"))
@@ -420,7 +420,7 @@ def test_names_that_differ_in_bytes_that_are_not_utf_8_stay_apart():
 # --- Limits ---------------------------------------------------------------------------------------------
 
 
-def test_a_log_with_too_many_streams_keeps_some_and_is_not_complete():
+def test_log_with_too_many_streams_is_incomplete():
     lines = (sent_old(10, f"stream{number}", 9) for number in range(MAX_STREAMS + 1))
 
     log = of_target(*lines)
@@ -429,7 +429,7 @@ def test_a_log_with_too_many_streams_keeps_some_and_is_not_complete():
     assert not log.complete
 
 
-def test_only_the_last_problems_are_kept_and_capped():
+def test_only_the_last_problems_are_kept_and_shortened():
     log = parsed(*(line(0, "tap", f"{number} {'x' * 900}", "ERROR") for number in range(30)))
 
     assert len(log.problems) == 20
@@ -468,7 +468,7 @@ LOCATIONS = {
 
 
 @given(st.randoms(use_true_random=False), st.sampled_from(["whole", "no last line", "no first line"]))
-def test_the_order_of_lines_of_different_programs_does_not_matter(chance: random.Random, form: str):
+def test_order_of_lines_of_different_programs_does_not_matter(chance: random.Random, form: str):
     target = LOCATIONS["target"][1 if form == "no first line" else 0 : -1 if form == "no last line" else None]
     queues = {**LOCATIONS, "target": target}
     in_order = parsed(*(each for lines in queues.values() for each in lines))
@@ -486,7 +486,7 @@ def test_the_order_of_lines_of_different_programs_does_not_matter(chance: random
 
 
 @given(st.binary())
-def test_no_bytes_make_the_parser_fail(raw):
+def test_parser_accepts_arbitrary_bytes(raw):
     parse_extraction_log([raw])
 
 
@@ -524,7 +524,7 @@ pieces = st.sampled_from(
 
 
 @given(st.lists(pieces, max_size=30).map(b"".join), st.lists(st.integers(1, 20), min_size=1))
-def test_the_bounds_of_chunks_do_not_matter(raw, sizes):
+def test_chunk_boundaries_do_not_matter(raw, sizes):
     chunks, rest, number = [], raw, 0
     while rest:
         size = sizes[number % len(sizes)]
@@ -534,7 +534,7 @@ def test_the_bounds_of_chunks_do_not_matter(raw, sizes):
     assert parse_extraction_log(chunks) == parse_extraction_log([raw])
 
 
-def test_the_attributes_of_a_stream_are_documented_ones():
+def test_stream_log_has_documented_defaults():
     assert StreamLog("commits") == StreamLog(
         "commits", rows=None, batches=0, last_batch_at=None, certain=True
     )

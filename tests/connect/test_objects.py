@@ -1,4 +1,4 @@
-"""The objects of the API: documented samples are read, anything else is refused in words."""
+"""API objects are parsed from documented samples; other data raises StitchErrors."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from airflow_provider_stitch.connect import errors
 from airflow_provider_stitch.connect.errors import (
-    KINDS,
+    ERROR_CLASSES,
     InvalidArgument,
     StitchError,
     StitchUnavailable,
-    UnexpectedAnswer,
+    UnexpectedResponse,
 )
 from airflow_provider_stitch.connect.objects import (
     AccountAccess,
@@ -43,7 +43,7 @@ from airflow_provider_stitch.connect.objects import (
     format_time,
     parse_time,
 )
-from airflow_provider_stitch.connect.secret_text import SecretText
+from airflow_provider_stitch.connect.objects.secret_text import SecretText
 
 from . import endpoint_samples as more
 from . import samples
@@ -65,7 +65,7 @@ SAMPLES = [
 CONFIDENTIAL = [
     (AccountAccess.from_json, more.AUTHORIZED),
     (ImportToken.from_creation, more.IMPORT_TOKEN),
-    (lambda data: EphemeralToken.from_json(data, answered_at=None), more.EPHEMERAL),
+    (lambda data: EphemeralToken.from_json(data, responded_at=None), more.EPHEMERAL),
 ]
 READERS = [each for each, _ in SAMPLES + CONFIDENTIAL]
 
@@ -80,7 +80,7 @@ def utc(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=timezone.utc)  # type: ignore[misc, arg-type]
 
 
-def test_a_source_holds_what_the_sample_says():
+def test_source_is_parsed_from_the_sample():
     source = Source.from_json(samples.SOURCE)
 
     assert (source.id, source.name, source.display_name) == (310442, "github", "GitHub")
@@ -91,14 +91,14 @@ def test_a_source_holds_what_the_sample_says():
     assert (source.paused_at, source.system_paused_at, source.deleted_at) == (None, None, None)
 
 
-def test_a_source_is_known_by_its_name_when_it_has_no_label():
+def test_display_name_defaults_to_the_name():
     source = Source.from_json({"id": 1, "name": "github"})
 
     assert source.display_name == "github"
     assert (source.properties, source.schedule, source.current_step) == ({}, None, None)
 
 
-def test_unknown_keys_are_kept_and_not_shown():
+def test_unknown_keys_are_kept_in_raw_but_not_in_repr():
     source = Source.from_json({**samples.SOURCE, "flavour": "vanilla"})
 
     assert source.raw["flavour"] == "vanilla"
@@ -106,7 +106,7 @@ def test_unknown_keys_are_kept_and_not_shown():
     assert source == Source.from_json(samples.SOURCE)
 
 
-def test_a_stream_of_a_database_knows_its_schema():
+def test_database_stream_has_a_schema():
     commits, orders = map(Stream.from_json, samples.STREAMS)
 
     assert (commits.selected, commits.schema_name) == (True, None)
@@ -118,19 +118,19 @@ def test_a_stream_of_a_database_knows_its_schema():
     assert (orders.selected, orders.schema_name) == (None, "public")
 
 
-def test_a_schema_may_be_an_object_or_missing():
+def test_schema_may_be_an_object_or_missing():
     assert StreamSchema.from_json({"schema": {"type": "object"}}).schema == {"type": "object"}
     assert (StreamSchema.from_json({}).schema, StreamSchema.from_json({}).fields) == ({}, {})
 
 
-def test_a_failed_connection_check_is_told_by_its_status():
+def test_failed_connection_check_has_status_failed():
     check = ConnectionCheck.from_json(samples.CHECK_FAILED)
 
     assert (check.status, check.check_exit_status, check.discovery_exit_status) == ("failed", None, 1)
     assert "password authentication failed" in (check.discovery_error_message or "")
 
 
-def test_a_terminated_extraction_has_null_statuses_and_a_completion_time():
+def test_terminated_extraction_has_null_statuses_and_completion_time():
     extraction = Extraction.from_json(samples.EXTRACTION_TERMINATED)
 
     assert extraction.completion_time == utc(2026, 8, 17, 5, 0, 4)
@@ -139,14 +139,14 @@ def test_a_terminated_extraction_has_null_statuses_and_a_completion_time():
 
 
 @pytest.mark.parametrize("key", ["source_type", "tap_name"])
-def test_the_tap_is_found_under_either_name(key):
+def test_tap_name_is_read_from_either_key(key):
     assert Extraction.from_json({"job_name": "a", "source_id": 1, key: "tap-github"}).tap_name == "tap-github"
 
 
 @pytest.mark.parametrize(
     ("error_state", "error"),
     [
-        pytest.param(None, None, id="fine"),
+        pytest.param(None, None, id="no error"),
         pytest.param(
             samples.LOAD_IN_ERROR["error_state"],
             "establish a connection to your data warehouse: "
@@ -154,20 +154,22 @@ def test_the_tap_is_found_under_either_name(key):
             id="the documented sample",
         ),
         pytest.param(
-            {"exception_chain": [{"message": "disk full"}]}, "disk full", id="some message, deep in"
+            {"exception_chain": [{"message": "disk full"}]}, "disk full", id="a deeply nested message"
         ),
-        pytest.param("quota used up", "quota used up", id="only text"),
-        pytest.param({"code": 7}, '{"code":7}', id="no message at all"),
-        pytest.param({}, "{}", id="empty, and an error all the same"),
-        pytest.param(False, "false", id="false, and an error all the same"),
-        pytest.param({"message": "a\n\tb\x00"}, "a b", id="on one line"),
+        pytest.param("quota used up", "quota used up", id="a string"),
+        pytest.param({"code": 7}, '{"code":7}', id="no message"),
+        pytest.param({}, "{}", id="an empty object is an error"),
+        pytest.param(False, "false", id="false is an error"),
+        pytest.param({"message": "a\n\tb\x00"}, "a b", id="control characters"),
         pytest.param({"message": "x" * 600}, "x" * 499 + "…", id="capped"),
         pytest.param(
-            {"notification_data": {"warehouse_message": "no space"}}, "no space", id="no message beside"
+            {"notification_data": {"warehouse_message": "no space"}},
+            "no space",
+            id="only a warehouse message",
         ),
     ],
 )
-def test_a_load_tells_its_error_whatever_its_shape(error_state, error):
+def test_load_error_is_extracted_from_any_structure(error_state, error):
     assert Load.from_json({**samples.LOAD_GOOD, "error_state": error_state}).error == error
 
 
@@ -185,33 +187,33 @@ OPTIONAL_HERE = [(Source, "type"), (Destination, "type"), (DestinationV3, "type"
     ],
 )
 @pytest.mark.parametrize("value", [None, "", [], {"a": 1}, True])
-def test_an_object_without_its_id_or_name_is_refused(read, sample, key, value):
-    with pytest.raises(UnexpectedAnswer, match=key if value is not None or key != "token_id" else "id"):
+def test_object_without_id_or_name_is_rejected(read, sample, key, value):
+    with pytest.raises(UnexpectedResponse, match=key if value is not None or key != "token_id" else "id"):
         read({**sample, key: value})
 
 
 @pytest.mark.parametrize(
-    ("kind", "sample", "key", "value"),
+    ("object_class", "sample", "key", "value"),
     [
-        pytest.param(Source, samples.SOURCE, "paused_at", "yesterday", id="a time that is none"),
-        pytest.param(Source, samples.SOURCE, "paused_at", 0, id="a time that is a number"),
-        pytest.param(Source, samples.SOURCE, "report_card", "done", id="a report card that is text"),
-        pytest.param(Stream, samples.STREAMS[0], "selected", "yes", id="a flag that is text"),
-        pytest.param(Extraction, samples.EXTRACTION_GOOD, "tap_exit_status", "0", id="a status that is text"),
+        pytest.param(Source, samples.SOURCE, "paused_at", "yesterday", id="an invalid time"),
+        pytest.param(Source, samples.SOURCE, "paused_at", 0, id="a number as a time"),
+        pytest.param(Source, samples.SOURCE, "report_card", "done", id="a string as the report card"),
+        pytest.param(Stream, samples.STREAMS[0], "selected", "yes", id="a string instead of a boolean"),
+        pytest.param(Extraction, samples.EXTRACTION_GOOD, "tap_exit_status", "0", id="a string as a status"),
         pytest.param(
-            Extraction, samples.EXTRACTION_GOOD, "tap_exit_status", True, id="a status that is true"
+            Extraction, samples.EXTRACTION_GOOD, "tap_exit_status", True, id="a boolean as a status"
         ),
         pytest.param(
             Load, samples.LOAD_GOOD, "last_batch_loaded_at", "2026-02-30T00:00:00Z", id="30 February"
         ),
     ],
 )
-def test_a_value_of_another_type_is_refused_by_its_key(kind, sample, key, value):
-    with pytest.raises(UnexpectedAnswer, match=key):
-        kind.from_json({**sample, key: value})
+def test_error_names_the_key_of_a_value_of_wrong_type(object_class, sample, key, value):
+    with pytest.raises(UnexpectedResponse, match=key):
+        object_class.from_json({**sample, key: value})
 
 
-def test_a_lone_surrogate_becomes_a_character_that_can_be_written():
+def test_lone_surrogate_is_replaced():
     source = Source.from_json({**samples.SOURCE, "display_name": "a\ud800b"})
 
     assert source.display_name == "a�b"
@@ -219,13 +221,13 @@ def test_a_lone_surrogate_becomes_a_character_that_can_be_written():
 
 @pytest.mark.parametrize("read", READERS)
 @given(data=any_json)
-def test_arbitrary_json_is_read_or_refused_as_stitch_error(read, data):
-    with suppress(UnexpectedAnswer):
+def test_arbitrary_json_raises_only_stitch_errors(read, data):
+    with suppress(UnexpectedResponse):
         read(data)
 
 
 @given(sample=st.sampled_from(SAMPLES), data=st.data())
-def test_a_sample_with_one_value_replaced_is_read_or_refused(sample, data):
+def test_sample_with_one_changed_value_raises_only_stitch_errors(sample, data):
     read, values = sample
     key = data.draw(st.sampled_from(sorted(values)))
     changed = {**values, key: data.draw(any_json)}
@@ -235,16 +237,16 @@ def test_a_sample_with_one_value_replaced_is_read_or_refused(sample, data):
             assert len(made.error) <= 500
         if isinstance(made, Source | Destination) and key == "report_card":
             assert made.report_card is None or made.report_card.missing_properties is not None
-    except UnexpectedAnswer as error:
+    except UnexpectedResponse as error:
         message = str(error)
     else:
         return
     assert key in message or key in ("report_card", "steps", "metadata", "details")
-    message.encode()  # a message that cannot be written would hide the error that it tells
+    message.encode()  # a message that cannot be encoded would hide the error
 
 
 @given(schema=any_json | st.text(), metadata=any_json, step=any_json)
-def test_what_is_nested_is_read_or_refused(schema, metadata, step):
+def test_nested_values_raise_only_stitch_errors(schema, metadata, step):
     entries = [{"breadcrumb": ["properties", "a"], "metadata": metadata}, metadata]
     for read, data in (
         (StreamSchema.from_json, {"schema": schema, "metadata": entries[:1]}),
@@ -252,7 +254,7 @@ def test_what_is_nested_is_read_or_refused(schema, metadata, step):
         (ReportCard.from_json, {"type": "a", "steps": [step, {"type": "form", "properties": [step]}]}),
         (PostLoadHook.from_json, {"id": 1, "destination_id": schema, "config": metadata}),
     ):
-        with suppress(UnexpectedAnswer):
+        with suppress(UnexpectedResponse):
             read(data)
 
 
@@ -260,7 +262,7 @@ def test_what_is_nested_is_read_or_refused(schema, metadata, step):
 
 
 @pytest.mark.parametrize(("read", "sample"), CONFIDENTIAL)
-def test_a_secret_is_shown_to_nobody_who_does_not_ask(read, sample):
+def test_secret_is_returned_by_reveal_only(read, sample):
     made = read({**sample, "flavour": "vanilla"})
     [secret] = [getattr(made, name) for name in made.__slots__ if isinstance(getattr(made, name), SecretText)]
 
@@ -270,19 +272,19 @@ def test_a_secret_is_shown_to_nobody_who_does_not_ask(read, sample):
     assert secret.reveal() in json.dumps(sample)
     assert secret.reveal() not in shown
     assert made.raw["flavour"] == "vanilla"
-    with pytest.raises(TypeError, match="not to be stored"):
+    with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(made)
     with pytest.raises(TypeError):
         json.dumps({"token": secret})
 
 
-def test_secrets_are_equal_if_their_texts_are():
+def test_secrets_with_equal_text_are_equal():
     assert SecretText("a") == SecretText("a") != SecretText("b")
     assert SecretText("a") != "a"
     assert copy.deepcopy({SecretText("a"): 1}) == {SecretText("a"): 1}
 
 
-def test_the_address_of_a_hook_is_not_shown():
+def test_repr_of_hook_hides_the_url():
     assert "hooks.acme.example" not in repr(PostLoadHook.from_json(more.HOOK))
 
 
@@ -290,10 +292,10 @@ def test_the_address_of_a_hook_is_not_shown():
 
 
 def page_of(data):
-    return Page.from_json(data, Load.from_json, number=2, answered_at=None)
+    return Page.from_json(data, Load.from_json, number=2, responded_at=None)
 
 
-def test_a_page_knows_the_next_and_the_last():
+def test_page_has_next_and_last_page():
     page = page_of(
         {"data": [samples.LOAD_GOOD], "page": 2, "total": 237, "links": {"next": "/v4/1/loads?page=3"}}
     )
@@ -305,14 +307,14 @@ def test_a_page_knows_the_next_and_the_last():
 @pytest.mark.parametrize(
     ("total", "last"),
     [
-        pytest.param(0, 1, id="none"),
+        pytest.param(0, 1, id="no records"),
         pytest.param(1, 1, id="one"),
         pytest.param(100, 1, id="just one page"),
         pytest.param(101, 2, id="one more"),
         pytest.param(900, 9, id="nine full pages"),
     ],
 )
-def test_the_last_page_follows_from_the_total(total, last):
+def test_last_page_is_computed_from_the_total(total, last):
     assert page_of({"data": [], "total": total, "links": {}}).last_page == last
 
 
@@ -321,17 +323,17 @@ def test_the_last_page_follows_from_the_total(total, last):
     [
         pytest.param([], id="an array"),
         pytest.param({}, id="no data"),
-        pytest.param({"data": {}}, id="data that is an object"),
-        pytest.param({"data": [], "links": []}, id="links that are an array"),
-        pytest.param({"data": [], "links": {"next": 3}}, id="a link that is a number"),
-        pytest.param({"data": [], "links": {"next": "/v4/1/loads"}}, id="a link without a page"),
-        pytest.param({"data": [], "links": {"next": "//[?page=3"}}, id="a link that is no URL"),
+        pytest.param({"data": {}}, id="an object as data"),
+        pytest.param({"data": [], "links": []}, id="an array as links"),
+        pytest.param({"data": [], "links": {"next": 3}}, id="a number as a link"),
+        pytest.param({"data": [], "links": {"next": "/v4/1/loads"}}, id="a link without a page number"),
+        pytest.param({"data": [], "links": {"next": "//[?page=3"}}, id="an invalid URL as a link"),
         pytest.param({"data": [], "links": {"next": "?page=-1"}}, id="a page below 1"),
-        pytest.param({"data": [], "total": "1"}, id="a total that is text"),
+        pytest.param({"data": [], "total": "1"}, id="a string as the total"),
     ],
 )
-def test_a_page_that_is_none_is_refused(data):
-    with pytest.raises(UnexpectedAnswer):
+def test_invalid_page_is_rejected(data):
+    with pytest.raises(UnexpectedResponse):
         page_of(data)
 
 
@@ -350,7 +352,7 @@ def test_a_page_that_is_none_is_refused(data):
         pytest.param("2026-08-17T01:30:02-0430", utc(2026, 8, 17, 6, 0, 2), id="an offset west"),
     ],
 )
-def test_a_time_is_read_in_utc(text, moment):
+def test_time_is_parsed_to_utc(text, moment):
     assert parse_time(text) == moment
 
 
@@ -365,30 +367,30 @@ def test_a_time_is_read_in_utc(text, moment):
         "2026-08-17T06:00:02Z\n",
     ],
 )
-def test_what_is_no_time_is_refused(text):
+def test_invalid_time_is_rejected(text):
     with pytest.raises(InvalidArgument):
         parse_time(text)
 
 
 @given(st.datetimes(timezones=st.just(timezone.utc)).map(lambda moment: moment.replace(microsecond=0)))
-def test_a_time_survives_writing_and_reading(moment):
+def test_formatted_time_is_parsed_to_the_same_time(moment):
     assert parse_time(format_time(moment)) == moment
 
 
 @given(st.text())
-def test_no_text_breaks_the_reading_of_times_and_job_names(text):
+def test_arbitrary_text_raises_only_stitch_errors(text):
     for read in (parse_time, JobName.parse):
         with suppress(InvalidArgument):
             read(text)
 
 
-def test_a_time_without_zone_is_not_guessed():
+def test_time_without_zone_is_rejected():
     with pytest.raises(InvalidArgument, match="no time zone"):
         format_time(datetime(2026, 8, 17))  # noqa: DTZ001
 
 
 @pytest.mark.parametrize(
-    ("name", "source_id", "mode", "started_at"),
+    ("name", "source_id", "mode", "start_time"),
     [
         pytest.param(
             samples.EXTRACTION_GOOD["job_name"], 310442, "sync", utc(2026, 8, 17, 6, 0, 2, 418000), id="a job"
@@ -403,15 +405,15 @@ def test_a_time_without_zone_is_not_guessed():
         pytest.param("1.2.check.9c6b1c3e-1f57-4a0e-9c57-0a3c5d7e9f11", 2, "check", None, id="a random uuid"),
     ],
 )
-def test_a_job_name_tells_its_source_and_start(name, source_id, mode, started_at):
+def test_job_name_contains_source_and_start_time(name, source_id, mode, start_time):
     job = JobName.parse(name)
 
     assert (job.full, job.source_id, job.mode) == (name, source_id, mode)
-    if started_at is None:
-        assert job.started_at is None
+    if start_time is None:
+        assert job.start_time is None
     else:
-        assert job.started_at is not None
-        assert job.started_at.replace(microsecond=0) == started_at.replace(microsecond=0)
+        assert job.start_time is not None
+        assert job.start_time.replace(microsecond=0) == start_time.replace(microsecond=0)
 
 
 @pytest.mark.parametrize(
@@ -421,32 +423,32 @@ def test_a_job_name_tells_its_source_and_start(name, source_id, mode, started_at
         pytest.param("310442", id="a source id"),
         pytest.param("104857.310442.sync", id="no uuid"),
         pytest.param("104857.310442.sync.43c122b0", id="a short uuid"),
-        pytest.param(f"{samples.JOB_NAME}\n", id="a line end"),
-        pytest.param(f" {samples.JOB_NAME}", id="a space before"),
+        pytest.param(f"{samples.JOB_NAME}\n", id="a line break"),
+        pytest.param(f" {samples.JOB_NAME}", id="a leading space"),
         pytest.param(samples.JOB_NAME.replace(".sync.", ".."), id="no mode"),
         pytest.param("x.310442.sync.43c122b0-9a09-11f1-a2c4-06b1e2c4a85d", id="a client id with letters"),
-        pytest.param("٣.310442.sync.43c122b0-9a09-11f1-a2c4-06b1e2c4a85d", id="digits of another script"),
+        pytest.param("٣.310442.sync.43c122b0-9a09-11f1-a2c4-06b1e2c4a85d", id="non-ASCII digits"),
     ],
 )
-def test_what_is_no_job_name_is_refused_with_an_example(name):
-    with pytest.raises(InvalidArgument, match="One looks like 104857"):
+def test_invalid_job_name_is_rejected_with_an_example(name):
+    with pytest.raises(InvalidArgument, match="An example of a name: 104857"):
         JobName.parse(name)
 
 
 # Errors.
 
 
-@pytest.mark.parametrize("name", sorted(KINDS))
-def test_every_kind_of_error_survives_pickle_copy_and_a_trigger_event(name):
-    error = KINDS[name]("What happened.", source_id=310442, job_name=samples.JOB_NAME)
+@pytest.mark.parametrize("name", sorted(ERROR_CLASSES))
+def test_error_survives_pickle_copy_and_trigger_event(name):
+    error = ERROR_CLASSES[name]("What happened.", source_id=310442, job_name=samples.JOB_NAME)
 
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
-        assert type(twin) is KINDS[name]
+        assert type(twin) is ERROR_CLASSES[name]
         assert str(twin) == "What happened."
         assert vars(twin) == vars(error)
 
 
-def test_attributes_of_a_kind_survive_pickle():
+def test_error_attributes_survive_pickle():
     error = StitchUnavailable("Away.", retry_after=3.5, maybe_received=False)
 
     twin = pickle.loads(pickle.dumps(error))
@@ -454,8 +456,8 @@ def test_attributes_of_a_kind_survive_pickle():
     assert (twin.retry_after, twin.maybe_received) == (3.5, False)
 
 
-def test_kinds_that_only_a_person_can_mend_are_not_retryable():
-    final = {name for name, kind in KINDS.items() if not kind.retryable}
+def test_errors_that_a_person_must_fix_are_not_retryable():
+    final = {name for name, error_class in ERROR_CLASSES.items() if not error_class.retryable}
 
     assert final == {
         "StitchConfigurationError",
@@ -476,9 +478,9 @@ def test_kinds_that_only_a_person_can_mend_are_not_retryable():
         "InvalidArgument",
         "CannotFinish",
     }
-    assert KINDS["StitchError"] is StitchError
-    defined = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
-    assert defined == KINDS
+    assert ERROR_CLASSES["StitchError"] is StitchError
+    defined = {name: value for name, value in vars(errors).items() if isinstance(value, type)}
+    assert defined == ERROR_CLASSES
 
 
 def test_errors_and_objects_import_only_the_standard_library():
@@ -502,7 +504,7 @@ def test_errors_and_objects_import_only_the_standard_library():
         pytest.param((0, None, None), False, (False, False, False), id="running"),
     ],
 )
-def test_an_extraction_says_whether_it_succeeded_failed_or_was_terminated(statuses, completed, expected):
+def test_extraction_succeeded_failed_or_terminated(statuses, completed, expected):
     parts = ("discovery", "tap", "target")
     extraction = Extraction.from_json(
         {
@@ -517,7 +519,7 @@ def test_an_extraction_says_whether_it_succeeded_failed_or_was_terminated(status
 
 
 @pytest.mark.parametrize("field", ["paused_at", "system_paused_at", "deleted_at", None])
-def test_a_source_says_whether_it_is_paused_or_deleted(field):
+def test_source_is_paused_or_deleted(field):
     times = {} if field is None else {field: "2026-08-17T06:04:51Z"}
     source = Source.from_json({"id": 310442, "name": "github", **times})
 

@@ -1,4 +1,4 @@
-"""Partner credentials: what they can do, where they travel, and that nothing shows them."""
+"""Partner requests: their results and errors, and the secrecy of the credentials."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from airflow_provider_stitch.connect.errors import (
     StitchNotFound,
     StitchUnauthorized,
     StitchUnavailable,
-    UnexpectedAnswer,
+    UnexpectedResponse,
 )
 from airflow_provider_stitch.connect.partner import StitchPartner
 
 from . import endpoint_samples as more
-from .server import answer, running_server
+from .scripted_server import http_response, running_server
 
 PARTNER_ID = "oc_partner+id/1"
 PARTNER_SECRET = "oc_partner&secret"
@@ -41,8 +41,8 @@ ACCOUNT = {
 }
 
 
-def test_an_account_is_created_with_the_credentials_in_the_body_alone(stitch, partner):
-    stitch.script(answer(more.ACCOUNT))
+def test_create_account_sends_credentials_in_the_body_only(stitch, partner):
+    stitch.script(http_response(more.ACCOUNT))
 
     account = partner.create_account(**ACCOUNT)
 
@@ -58,8 +58,8 @@ def test_an_account_is_created_with_the_credentials_in_the_body_alone(stitch, pa
     assert (account.stitch_account_id, account.access_token.reveal()) == (104857, "at_9f8e7d6c5b4a")
 
 
-def test_a_code_is_exchanged_as_a_form(stitch, partner):
-    stitch.script(answer(more.AUTHORIZED))
+def test_exchange_code_sends_a_form(stitch, partner):
+    stitch.script(http_response(more.AUTHORIZED))
 
     access = partner.exchange_code(CODE)
 
@@ -79,7 +79,7 @@ FORM = "Invalid form data."
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "kind", "words"),
+    ("status", "body", "error_class", "message"),
     [
         pytest.param(
             400,
@@ -115,14 +115,14 @@ FORM = "Invalid form data."
     ],
 )
 @pytest.mark.parametrize("call", [lambda p: p.create_account(**ACCOUNT), lambda p: p.exchange_code(CODE)])
-def test_what_a_partner_is_refused_becomes_its_kind(stitch, partner, call, status, body, kind, words):
-    stitch.script(answer(body, status))
+def test_partner_error_raises_its_class(stitch, partner, call, status, body, error_class, message):
+    stitch.script(http_response(body, status))
 
-    with pytest.raises(kind) as caught:
+    with pytest.raises(error_class) as caught:
         call(partner)
 
-    assert type(caught.value) is kind
-    assert words in str(caught.value)
+    assert type(caught.value) is error_class
+    assert message in str(caught.value)
     assert "access token" not in str(caught.value)
 
 
@@ -130,18 +130,16 @@ def test_what_a_partner_is_refused_becomes_its_kind(stitch, partner, call, statu
     "name", ["create_account", "exchange_code", "create_import_token", "create_ephemeral_token"]
 )
 @pytest.mark.parametrize(
-    "said",
+    "body",
     [
-        pytest.param(b'{"access_token": "at_9f8e7d6c5b4a", "ephemer', id="cut"),
-        pytest.param({"access_token": {"ephemeral": "at_9f8e7d6c5b4a"}}, id="another form"),
+        pytest.param(b'{"access_token": "at_9f8e7d6c5b4a", "ephemer', id="truncated"),
+        pytest.param({"access_token": {"ephemeral": "at_9f8e7d6c5b4a"}}, id="another structure"),
         pytest.param({"token": "at_9f8e7d6c5b4a"}, id="another key"),
         pytest.param(["at_9f8e7d6c5b4a"], id="an array"),
     ],
 )
-def test_an_answer_that_holds_a_secret_is_not_shown_when_it_cannot_be_read(
-    stitch, client, partner, name, said
-):
-    stitch.script(answer(said))
+def test_invalid_confidential_response_is_not_shown(stitch, client, partner, name, body):
+    stitch.script(http_response(body))
     calls = {
         "create_account": lambda: partner.create_account(**ACCOUNT),
         "exchange_code": lambda: partner.exchange_code(CODE),
@@ -149,7 +147,7 @@ def test_an_answer_that_holds_a_secret_is_not_shown_when_it_cannot_be_read(
         "create_ephemeral_token": client.create_ephemeral_token,
     }
 
-    with pytest.raises(UnexpectedAnswer, match="not shown") as caught:
+    with pytest.raises(UnexpectedResponse, match="not shown") as caught:
         calls[name]()
 
     error: BaseException | None = caught.value
@@ -159,34 +157,34 @@ def test_an_answer_that_holds_a_secret_is_not_shown_when_it_cannot_be_read(
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 500])
-def test_partner_credentials_that_are_sent_back_are_not_shown(partner, stitch, status, caplog):
+def test_echoed_partner_credentials_are_redacted(partner, stitch, status, caplog):
     def echo(connection):
-        said = stitch.requests[-1].body + b" " * 150 + stitch.requests[-1].body
-        connection.sendall(answer(said, status, Location=f"http://{PARTNER_SECRET}.example/"))
+        echo = stitch.requests[-1].body + b" " * 150 + stitch.requests[-1].body
+        connection.sendall(http_response(echo, status, Location=f"http://{PARTNER_SECRET}.example/"))
 
     caplog.set_level(0)
     stitch.script(echo)
 
     for call in (lambda: partner.create_account(**ACCOUNT), lambda: partner.exchange_code(CODE)):
         with pytest.raises(
-            (UnexpectedAnswer, StitchBadRequest, StitchUnauthorized, StitchUnavailable)
+            (UnexpectedResponse, StitchBadRequest, StitchUnauthorized, StitchUnavailable)
         ) as caught:
             call()
-        told = str(caught.value) + repr(partner) + caplog.text
+        visible = str(caught.value) + repr(partner) + caplog.text
         for secret in ("oc_partner", "secret&", "%26secret", "c0de"):
-            assert secret not in told
+            assert secret not in visible
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param(("", PARTNER_SECRET), id="no id"),
+        pytest.param(("", PARTNER_SECRET), id="a string as the destination id"),
         pytest.param((PARTNER_ID, ""), id="no secret"),
         pytest.param((PARTNER_ID, "oc_a b"), id="a space"),
-        pytest.param((PARTNER_ID, None), id="nothing"),
+        pytest.param((PARTNER_ID, None), id="None"),
     ],
 )
-def test_partner_credentials_that_are_none_are_refused(arguments):
+def test_invalid_partner_credentials_are_rejected(arguments):
     with pytest.raises(StitchConfigurationError, match="partner_") as caught:
         StitchPartner(*arguments)
 
@@ -198,30 +196,30 @@ def test_partner_credentials_are_not_sent_over_plain_http():
         StitchPartner(PARTNER_ID, PARTNER_SECRET, base_url="http://api.stitchdata.com")
 
 
-def test_a_redirect_takes_no_credentials_elsewhere(stitch, partner):
+def test_redirect_does_not_forward_partner_credentials(stitch, partner):
     with running_server() as other:
-        other.script(answer({}))
-        stitch.script(answer(b"", 307, Location=f"{other.url}/v3/accounts"))
+        other.script(http_response({}))
+        stitch.script(http_response(b"", 307, Location=f"{other.url}/v3/accounts"))
 
-        with pytest.raises(UnexpectedAnswer, match="redirect"):
+        with pytest.raises(UnexpectedResponse, match="redirect"):
             partner.create_account(**ACCOUNT)
 
         assert other.requests == []
 
 
 @pytest.mark.parametrize(
-    ("said", "maybe"),
+    ("raw", "maybe_created"),
     [
-        pytest.param(answer(b"", 502), True, id="502"),
-        pytest.param(answer(b"<html>"), True, id="a web page"),
-        pytest.param(answer(b"", 429), False, id="429"),
+        pytest.param(http_response(b"", 502), True, id="502"),
+        pytest.param(http_response(b"<html>"), True, id="HTML"),
+        pytest.param(http_response(b"", 429), False, id="429"),
     ],
 )
-def test_an_account_that_may_have_been_created_is_told(stitch, partner, said, maybe):
-    stitch.script(said)
+def test_error_says_if_the_account_may_have_been_created(stitch, partner, raw, maybe_created):
+    stitch.script(raw)
 
-    with pytest.raises((StitchUnavailable, UnexpectedAnswer)) as caught:
+    with pytest.raises((StitchUnavailable, UnexpectedResponse)) as caught:
         partner.create_account(**ACCOUNT)
 
-    assert ("may have been created" in str(caught.value)) is maybe
+    assert ("may have been created" in str(caught.value)) is maybe_created
     assert len(stitch.requests) == 1

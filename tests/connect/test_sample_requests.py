@@ -1,7 +1,7 @@
-"""Each sample request of the Connect API's documentation, sent as it is and by the client.
+"""Sample requests from the documentation of the Connect API.
 
-The emulator must accept it, and the client must send the same body. `tests/airflow` sends those of
-destinations, sources and streams by the operators.
+The emulator must accept each one, and the client must send the same body. `tests/airflow` sends the samples
+for destinations, sources and streams through the operators.
 """
 
 from __future__ import annotations
@@ -172,7 +172,9 @@ def test_emulator_accepts_the_sample_and_the_client_sends_it(stitch, monkeypatch
     assert (sent_method, sent_path) == (method, path)
     given = requests.models.complexjson.loads(content) if content else None
     if body is not None and body.get("paused_at"):
-        assert list(given) == ["paused_at"]  # Any time pauses at once. The client sends the current one.
+        assert list(given) == [
+            "paused_at"
+        ]  # Any time pauses the source immediately. The client sends the current time.
     else:
         assert given == body or not (given or body)
 

@@ -1,6 +1,6 @@
-"""The client and the emulator, two readings of Stitch's documentation, speak to each other over real HTTP.
+"""The client against the emulator, over HTTP. They are two independent readings of Stitch's documentation.
 
-Every endpoint once, and each documented refusal that a client can cause.
+The tests cover each endpoint, and each documented error that a client can cause.
 """
 
 from __future__ import annotations
@@ -78,18 +78,18 @@ def shapes(endpoints):
     return {f"{method.upper()} {re.sub('{[^}]*}', '{}', path)}" for method, path in endpoints}
 
 
-def test_both_know_the_same_endpoints(stitch):
+def test_client_and_emulator_have_the_same_endpoints(stitch):
     described = requests.get(f"{stitch.url}/openapi.json", timeout=5).json()["paths"]
 
     served = shapes((method, path) for path, methods in described.items() for method in methods)
-    asked = shapes((each.method, each.path) for each in ENDPOINTS.values())
+    used = shapes((each.method, each.path) for each in ENDPOINTS.values())
 
-    assert asked - served == set(), "asked by the client, not served by the emulator"
-    assert served - asked == set(), "served by the emulator, not asked by the client"
+    assert used - served == set(), "used by the client, not served by the emulator"
+    assert served - used == set(), "served by the emulator, not used by the client"
 
 
-def asked_by(stitch):
-    """Which endpoints of the client's table the emulator was asked."""
+def used_endpoints(stitch):
+    """Return the names of the endpoints that the emulator received requests for."""
     found = set()
     for request in stitch.requests:
         for name, endpoint in ENDPOINTS.items():
@@ -99,7 +99,7 @@ def asked_by(stitch):
     return found
 
 
-def test_every_endpoint_once_from_an_account_to_its_loads(stitch, partner):
+def test_client_uses_every_endpoint_of_the_emulator(stitch, partner):
     account = partner.create_account(**ACCOUNT)
     tenant = stitch.account(account.stitch_account_id)
     tenant.plan_new_sources("platform.github", streams={"commits": 120, "issues": 0})
@@ -117,7 +117,7 @@ def test_every_endpoint_once_from_an_account_to_its_loads(stitch, partner):
     _through_import_tokens(client)
     _through_endings(client, source)
 
-    assert asked_by(stitch) == set(ENDPOINTS)
+    assert used_endpoints(stitch) == set(ENDPOINTS)
 
 
 def _through_destinations(stitch, client):
@@ -216,7 +216,7 @@ def _through_endings(client, source):
     assert client.create_destination_v3("postgres", POSTGRES).type == "postgres"
 
 
-# Refusals that a client can cause; those that its own checks prevent are in test_endpoint_errors.py.
+# Errors that a client can cause. The errors that its own validation prevents are in test_endpoint_errors.py.
 
 
 def twice(call):
@@ -224,7 +224,7 @@ def twice(call):
     return call()
 
 
-REFUSALS = [
+ERRORS = [
     (
         "D1",
         lambda s, c: s.limit_destinations(1),
@@ -300,21 +300,21 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(
-    ("arrange", "call", "kind"), [pytest.param(*each[1:], id=each[0]) for each in REFUSALS]
+    ("arrange", "call", "error_class"), [pytest.param(*each[1:], id=each[0]) for each in ERRORS]
 )
-def test_a_refusal_of_the_emulator_becomes_its_kind(stitch, client, github, arrange, call, kind):
+def test_error_of_the_emulator_raises_its_class(stitch, client, github, arrange, call, error_class):
     assert client.client_id == 104857
     if arrange is not None:
         arrange(stitch, client)
 
-    with pytest.raises(kind) as caught:
+    with pytest.raises(error_class) as caught:
         call(client, github)
 
-    assert type(caught.value) is kind
+    assert type(caught.value) is error_class
     assert stitch.access_token not in str(caught.value)
 
 
-def test_an_address_makes_one_account(partner):
+def test_email_address_cannot_be_used_for_two_accounts(partner):
     partner.create_account(**ACCOUNT)
 
     with pytest.raises(EmailInUse):
@@ -322,7 +322,7 @@ def test_an_address_makes_one_account(partner):
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_wrong_partner_credentials_are_told(stitch, which):
+def test_wrong_partner_credentials_raise_unauthorized(stitch, which):
     credentials = [stitch.partner_id, stitch.partner_secret]
     credentials[which] = "oc_wrong"
 
@@ -333,7 +333,7 @@ def test_wrong_partner_credentials_are_told(stitch, which):
         partner.create_account(**ACCOUNT)
 
 
-def test_a_code_works_once(stitch, partner):
+def test_authorization_code_is_valid_once(stitch, partner):
     code = stitch.add_oauth_code()
     assert partner.exchange_code(code).stitch_account_id == 104857
 

@@ -16,8 +16,9 @@ from airflow_provider_stitch.emulator import StitchEmulator
 from airflow_provider_stitch.replication.budget.limiter import RequestBudget
 from airflow_provider_stitch.replication.jobs import SourceBusy, Started, start_job, stop_job
 from airflow_provider_stitch.replication.outcome import Outcome
-from airflow_provider_stitch.replication.polling.caller import AccountSession
+from airflow_provider_stitch.replication.polling.caller import StitchCaller
 from airflow_provider_stitch.replication.rules.goal import Goal
+from airflow_provider_stitch.replication.session import AccountSession
 from airflow_provider_stitch.replication.waiter import Waiter
 
 if TYPE_CHECKING:
@@ -53,23 +54,27 @@ class WaitingTask:
     told: list[str] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
 
-    def reader(self, patience: float | None = 26 * 3600, *, time_limit: str = "timeout") -> AccountSession:
+    def session(self, patience: float | None = 26 * 3600, *, time_limit: str = "timeout") -> AccountSession:
         clock = EmulatedClock(self.stitch)
         return AccountSession(
-            self.client,
+            StitchCaller(
+                self.client,
+                clock=clock,
+                budget=RequestBudget(self.client.requests_per_10_minutes, monotonic=clock.time),
+            ),
             deadline=None if patience is None else clock.time() + patience,
-            clock=clock,
-            budget=RequestBudget(self.client.requests_per_10_minutes, monotonic=clock.time),
             time_limit=time_limit,
-            warn=self.warned.append,
+            on_warning=self.warned.append,
         )
 
     def start(self, source_id: int, **options: Any) -> Started | SourceBusy:
-        reader = self.reader(**options)
-        return asyncio.run(start_job(reader, self.client.get_source(source_id), warn=self.warned.append))
+        session = self.session(**options)
+        return asyncio.run(
+            start_job(session, self.client.get_source(source_id), log_warning=self.warned.append)
+        )
 
     def stop(self, goal: Goal) -> bool:
-        return asyncio.run(stop_job(self.reader(), goal))
+        return asyncio.run(stop_job(self.session(), goal))
 
     def goal(
         self, source_id: int, job_name: str | None = None, phase: Any = "loading", **options: Any
@@ -85,8 +90,8 @@ class WaitingTask:
         time_limit: str = "timeout",
         **options: Any,
     ) -> Outcome:
-        reader = self.reader(patience, time_limit=time_limit)
-        watch = Waiter(reader, goal, tell=self.told.append, warn=self.warned.append, **options)
+        session = self.session(patience, time_limit=time_limit)
+        watch = Waiter(session, goal, log_info=self.told.append, log_warning=self.warned.append, **options)
         return asyncio.run(watch.wait())
 
     def replicate(self, source_id: int, *, poll_interval: float | None = None, **options: Any) -> Outcome:

@@ -26,40 +26,40 @@ from airflow_provider_stitch.replication.rules.goal import DEFAULT_QUIET_PERIOD
 from airflow_provider_stitch.replication.rules.observations import Observations
 from tests.support.builders import at, extraction, goal, load, log, replicated, sent, stream
 
-USUAL = DurationHistory.of([300, 320, 310])
+USUAL = DurationHistory.from_durations([300, 320, 310])
 
 
 def moment(now: str, known: str | None = None, *, ahead: float = 0.0) -> EstimateContext:
     """Asked at an instant of Stitch's, by a clock that Stitch's is so many seconds ahead of."""
     return EstimateContext(
         now=at(now).timestamp() - ahead,
-        known_at=at(known).timestamp() - ahead if known else None,
+        last_checked_at=at(known).timestamp() - ahead if known else None,
         even_interval=20.0,
         clock_offset=ahead,
     )
 
 
-def seconds(prospect_time: float, instant: str) -> float:
-    return prospect_time - at(instant).timestamp()
+def seconds(estimated_time: float, instant: str) -> float:
+    return estimated_time - at(instant).timestamp()
 
 
 # --- The extraction -------------------------------------------------------------------------------------
 
 
 def test_a_named_job_may_end_from_its_beginning_on():
-    prospect = estimate_extraction_end(goal(), moment("06:00:10"), USUAL)
+    estimate = estimate_extraction_end(goal(), moment("06:00:10"), USUAL)
 
-    assert seconds(prospect.since, "06:00:02") == 0
-    assert prospect.scheduled_start == prospect.since == prospect.known_at
-    assert prospect.experience is USUAL
-    assert prospect.done_by == math.inf
+    assert seconds(estimate.since, "06:00:02") == 0
+    assert estimate.timed_from == estimate.since == estimate.last_checked_at
+    assert estimate.history is USUAL
+    assert estimate.done_by == math.inf
 
 
 def test_after_a_look_it_may_have_ended_since_that_look():
-    prospect = estimate_extraction_end(goal(), moment("06:03:00", known="06:02:00"), USUAL)
+    estimate = estimate_extraction_end(goal(), moment("06:03:00", known="06:02:00"), USUAL)
 
-    assert seconds(prospect.known_at, "06:02:00") == 0
-    assert seconds(prospect.since, "06:00:02") == 0
+    assert seconds(estimate.last_checked_at, "06:02:00") == 0
+    assert seconds(estimate.since, "06:00:02") == 0
 
 
 def test_who_comes_late_is_served_at_once():
@@ -72,32 +72,32 @@ def test_who_comes_late_is_served_at_once():
     [("structure_sync", 0), ("extraction", 0), ("extraction_end", 0), ("preparation", 2), ("loading", 2)],
 )
 def test_after_an_extraction_that_is_to_be_loaded_come_its_log_and_the_loads(phase, requests):
-    assert estimate_extraction_end(goal(phase), moment("06:00:10"), None).then == requests
+    assert estimate_extraction_end(goal(phase), moment("06:00:10"), None).follow_ups == requests
 
 
 def test_a_job_of_the_schedule_is_expected_from_its_beginning_on_but_may_have_begun_before():
-    prospect = estimate_extraction_end(
+    estimate = estimate_extraction_end(
         goal(started_after=at("06:00:00")), moment("06:00:30"), USUAL, scheduled_start=at("06:20:00")
     )
 
-    assert seconds(prospect.since, "06:00:00") == 0
-    assert seconds(prospect.scheduled_start, "06:20:00") == 0
+    assert seconds(estimate.since, "06:00:00") == 0
+    assert seconds(estimate.timed_from, "06:20:00") == 0
 
 
 def test_an_instant_in_the_future_is_nothing_to_look_for_before_it():
-    prospect = estimate_extraction_end(goal(started_after=at("07:00:00")), moment("06:00:00"), USUAL)
+    estimate = estimate_extraction_end(goal(started_after=at("07:00:00")), moment("06:00:00"), USUAL)
 
-    assert seconds(prospect.since, "07:00:00") == 0
-    assert prospect.happened(at("07:00:00").timestamp()) == 0
+    assert seconds(estimate.since, "07:00:00") == 0
+    assert estimate.probability_done(at("07:00:00").timestamp()) == 0
 
 
 def test_of_a_job_that_was_running_nobody_knows_when_it_began():
-    prospect = estimate_extraction_end(
+    estimate = estimate_extraction_end(
         goal("extraction_end", running_at=at("06:00:00")), moment("06:00:01"), USUAL
     )
 
-    assert prospect.experience is None
-    assert seconds(prospect.since, "06:00:00") == 0
+    assert estimate.history is None
+    assert seconds(estimate.since, "06:00:00") == 0
 
 
 @pytest.mark.parametrize("ahead", [-3600.0, -5.0, 5.0, 3600.0])
@@ -107,36 +107,36 @@ def test_stitch_s_instants_are_told_by_this_machine_s_clock(ahead):
     )
 
     assert there.since == here.since - ahead
-    assert there.known_at == here.known_at - ahead
+    assert there.last_checked_at == here.last_checked_at - ahead
 
 
 def test_what_has_begun_has_not_begun_in_the_future_however_wrong_the_clocks():
     """Nothing has told yet how far Stitch's clock is ahead."""
     now = at("05:00:00").timestamp()
 
-    prospect = estimate_extraction_end(goal(), EstimateContext(now, None, 20.0), USUAL)
+    estimate = estimate_extraction_end(goal(), EstimateContext(now, None, 20.0), USUAL)
 
-    assert prospect.since == prospect.known_at == now
+    assert estimate.since == estimate.last_checked_at == now
 
 
 # --- The log --------------------------------------------------------------------------------------------
 
 
 def test_the_log_of_a_job_that_is_over_can_be_had_now():
-    prospect = estimate_log_ready(Observations(), moment("06:05:00"))
+    estimate = estimate_log_ready(Observations(), moment("06:05:00"))
 
-    assert prospect.happened(at("06:05:00").timestamp()) == 1
-    assert prospect.then == 1
+    assert estimate.probability_done(at("06:05:00").timestamp()) == 1
+    assert estimate.follow_ups == 1
 
 
 def test_a_log_that_was_refused_three_times_is_asked_for_over_at_least_5_minutes():
     refused = Observations(log_missing_at=(at("06:05:00"),))
 
-    prospect = estimate_log_ready(refused, moment("06:05:00"))
+    estimate = estimate_log_ready(refused, moment("06:05:00"))
 
-    assert seconds(prospect.done_by, "06:05:00") == pytest.approx(152)
-    assert 2 * seconds(prospect.done_by, "06:05:00") >= 300
-    assert prospect.happened(at("06:05:01").timestamp()) < 0.5
+    assert seconds(estimate.done_by, "06:05:00") == pytest.approx(152)
+    assert 2 * seconds(estimate.done_by, "06:05:00") >= 300
+    assert estimate.probability_done(at("06:05:01").timestamp()) < 0.5
 
 
 # --- The loads ------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ KNOWN = Observations(
 OVER = "06:04:51"
 
 
-def loads_prospect(
+def loads_estimate(
     *loads: Any, looked: str | None = None, known: Observations = KNOWN, now: str = "06:06:00", **changes: Any
 ):
     the_goal = goal("loading", **changes)
@@ -168,20 +168,20 @@ def loads_prospect(
 
 
 def test_streams_may_be_loaded_from_their_last_flush_on():
-    prospect = loads_prospect()
+    estimate = loads_estimate()
 
-    assert seconds(prospect.since, "06:04:30") == 0
-    assert prospect.known_at == prospect.since
-    assert prospect.experience is USUAL
-    assert prospect.done_by == math.inf
-    assert prospect.then == 0
+    assert seconds(estimate.since, "06:04:30") == 0
+    assert estimate.last_checked_at == estimate.since
+    assert estimate.history is USUAL
+    assert estimate.done_by == math.inf
+    assert estimate.follow_ups == 0
 
 
 def test_only_what_is_not_loaded_yet_counts():
-    prospect = loads_prospect(load("pulls", "06:05:10"), looked="06:05:30")
+    estimate = loads_estimate(load("pulls", "06:05:10"), looked="06:05:30")
 
-    assert seconds(prospect.since, "06:03:00") == 0
-    assert seconds(prospect.known_at, "06:05:30") == 0
+    assert seconds(estimate.since, "06:03:00") == 0
+    assert seconds(estimate.last_checked_at, "06:05:30") == 0
 
 
 def test_a_load_that_must_stand_still_is_looked_at_again_when_it_has():
@@ -191,9 +191,9 @@ def test_a_load_that_must_stand_still_is_looked_at_again_when_it_has():
         streams=(stream("commits"),),
     )
 
-    prospect = loads_prospect(load("commits", "06:05:00"), looked="06:05:30", known=twice)
+    estimate = loads_estimate(load("commits", "06:05:00"), looked="06:05:30", known=twice)
 
-    assert seconds(prospect.done_by, "06:08:00") == 0
+    assert seconds(estimate.done_by, "06:08:00") == 0
 
 
 def test_as_long_as_one_stream_is_not_loaded_nothing_is_certain():
@@ -202,9 +202,9 @@ def test_as_long_as_one_stream_is_not_loaded_nothing_is_certain():
         log=log(sent("06:01:00", "commits"), sent("06:03:00", "commits"), sent("06:04:00", "pulls")),
     )
 
-    prospect = loads_prospect(load("commits", "06:05:00"), looked="06:05:30", known=twice)
+    estimate = loads_estimate(load("commits", "06:05:00"), looked="06:05:30", known=twice)
 
-    assert prospect.done_by == math.inf
+    assert estimate.done_by == math.inf
 
 
 def test_of_two_that_must_stand_still_the_later_one_decides():
@@ -213,11 +213,11 @@ def test_of_two_that_must_stand_still_the_later_one_decides():
         log=log(*(sent(clock, name) for name in ("commits", "pulls") for clock in ("06:01:00", "06:03:00"))),
     )
 
-    prospect = loads_prospect(
+    estimate = loads_estimate(
         load("commits", "06:05:00"), load("pulls", "06:05:20"), looked="06:05:30", known=twice
     )
 
-    assert seconds(prospect.done_by, "06:08:20") == 0
+    assert seconds(estimate.done_by, "06:08:20") == 0
 
 
 def test_an_old_load_error_is_looked_at_twice_within_five_minutes():
@@ -245,16 +245,16 @@ def test_without_a_log_a_stream_without_a_load_is_given_up_after_15_quiet_minute
         streams=(stream("commits"),),
     )
 
-    prospect = loads_prospect(load("pulls", "06:11:00"), looked="06:12:00", known=without, now="06:12:00")
+    estimate = loads_estimate(load("pulls", "06:11:00"), looked="06:12:00", known=without, now="06:12:00")
 
-    assert seconds(prospect.done_by, "06:11:00") == DEFAULT_QUIET_PERIOD
+    assert seconds(estimate.done_by, "06:11:00") == DEFAULT_QUIET_PERIOD
 
 
 def test_a_first_look_at_the_loads_may_be_worth_while_at_any_time():
-    prospect = estimate_baseline(moment("06:00:10"))
+    estimate = estimate_baseline(moment("06:00:10"))
 
-    assert prospect.happened(at("06:00:10").timestamp()) == 0
-    assert prospect.happened(at("06:05:10").timestamp()) > 0.5
+    assert estimate.probability_done(at("06:00:10").timestamp()) == 0
+    assert estimate.probability_done(at("06:05:10").timestamp()) > 0.5
 
 
 # --- Stitch's schedule ----------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ def test_a_total_that_is_wrong_does_not_hide_our_page(stitch, waiter, what):
 
     def with_wrong_total(*args, **options):
         answer = page_of(*args, **options)
-        if f"/{what}" in answer.asked:
+        if f"/{what}" in answer.request_line:
             answer.body["total"] = 3
         return answer
 

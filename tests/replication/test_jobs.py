@@ -10,7 +10,8 @@ from airflow_provider_stitch.connect.errors import JobNotStarted, StitchUnavaila
 from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.replication.budget.limiter import RequestBudget
 from airflow_provider_stitch.replication.jobs import Started, stop_job
-from airflow_provider_stitch.replication.polling.caller import AccountSession
+from airflow_provider_stitch.replication.polling.caller import StitchCaller
+from airflow_provider_stitch.replication.session import AccountSession
 
 
 @pytest.fixture
@@ -80,12 +81,12 @@ def test_a_later_job_is_not_stopped_in_our_job_s_stead(stitch, waiter, github):
 
 
 def test_a_stop_does_not_wait_for_a_free_request(stitch, waiter, github, mocker):
-    mocker.patch("airflow_provider_stitch.replication.jobs.LOOK_PATIENCE", 0.1)
+    mocker.patch("airflow_provider_stitch.replication.jobs.STOP_POLL_TIMEOUT", 0.1)
     goal = waiter.goal(github, waiter.start(github).job_name)
-    reader = AccountSession(waiter.client, budget=RequestBudget(1))
-    asyncio.run(reader.call_limited(waiter.client.list_loads))
+    caller = StitchCaller(waiter.client, budget=RequestBudget(1))
+    asyncio.run(caller.call_limited(waiter.client.list_loads))
 
-    assert asyncio.run(stop_job(reader, goal))
+    assert asyncio.run(stop_job(AccountSession(caller), goal))
     assert stitch.jobs(github)[0].stopped
 
 

@@ -40,7 +40,7 @@ def test_next_wait_in_the_same_event_loop_reads_both_pages_at_once(stitch, waite
         late = []
         for _ in range(2):
             job = waiter.client.start_replication_job(reborn)
-            outcome = await Waiter(waiter.reader(), waiter.goal(reborn, job.job_name)).wait()
+            outcome = await Waiter(waiter.session(), waiter.goal(reborn, job.job_name)).wait()
             assert outcome.error is None
             late.append((stitch.now() - stitch.jobs(reborn)[-1].completion_time).total_seconds())
         return late

@@ -7,11 +7,11 @@ import tracemalloc
 from collections.abc import Callable
 
 import pytest
+from airflow_provider_stitch.connect._log_streams import MAX_NAMES_SIZE, MAX_STREAMS
 
 from airflow_provider_stitch.connect import _pages
-from airflow_provider_stitch.connect._log_streams import MAX_NAMES_SIZE, MAX_STREAMS
 from airflow_provider_stitch.connect.client import StitchClient
-from airflow_provider_stitch.connect.errors import UnexpectedAnswer, UnknownStream
+from airflow_provider_stitch.connect.errors import UnexpectedResponse, UnknownStream
 from airflow_provider_stitch.connect.objects import Load, Page
 from airflow_provider_stitch.emulator import EmulatedStream, Flush, JobPlan, LoadError
 from airflow_provider_stitch.replication.rules.evaluate import evaluate
@@ -59,7 +59,7 @@ def test_cost_of_evaluation_is_linear_in_streams():
 
 
 def test_cost_of_reading_all_loads_is_linear_in_pages():
-    def reader_of(pages: int) -> Callable[[], object]:
+    def session_of(pages: int) -> Callable[[], object]:
         def list_loads(page: int) -> Page[Load]:
             records = tuple(load_of(f"source_{page}", f"stream_{index}") for index in range(100))
             return Page(records, page, 100 * pages, AT, page + 1 if page < pages else None)
@@ -68,7 +68,7 @@ def test_cost_of_reading_all_loads_is_linear_in_pages():
         client.list_loads = list_loads
         return client.all_loads
 
-    assert count_calls(reader_of(40)) < 12 * count_calls(reader_of(4))
+    assert count_calls(session_of(40)) < 12 * count_calls(session_of(4))
 
 
 def test_memory_is_linear_in_waiters_and_the_rate_limit_holds():
@@ -89,11 +89,11 @@ def test_memory_is_linear_in_waiters_and_the_rate_limit_holds():
 
 
 def test_list_with_too_many_pages_is_rejected(monkeypatch):
-    monkeypatch.setattr(_pages, "MOST_PAGES", 3)
+    monkeypatch.setattr(_pages, "MAX_PAGES", 3)
     client = StitchClient("ac_token", client_id=104857)
     client.list_loads = lambda page: Page((load_of("a", str(page)),), page, 10**9, AT, page + 1)
 
-    with pytest.raises(UnexpectedAnswer, match="more than 3 pages"):
+    with pytest.raises(UnexpectedResponse, match="more than 3 pages"):
         client.all_loads()
 
 

@@ -252,11 +252,11 @@ class Check:
             "LoadingFailed": self.plan.phase == "loading" and self._saw_load_error(),
             "StitchUnauthorized": self.plan.token == 1 and "revoke token" in kinds,
             "CannotFinish": self.plan.identified_by == "instant" and self.truth.was_paused,
-            "UnexpectedAnswer": bool({"down", "lists cut off", "lists garbled", "lists not JSON"} & kinds),
+            "UnexpectedResponse": bool({"down", "lists cut off", "lists garbled", "lists not JSON"} & kinds),
             "StitchBadRequest": "pages refused" in kinds,
         }
         assert reasons.get(kind), f"{kind}: {message}"
-        if kind not in ("StitchUnauthorized", "CannotFinish", "UnexpectedAnswer", "StitchBadRequest"):
+        if kind not in ("StitchUnauthorized", "CannotFinish", "UnexpectedResponse", "StitchBadRequest"):
             assert self.waiter.ended_at >= self.truth.ended_at(self.index), (
                 f"{kind} while the job was running"
             )

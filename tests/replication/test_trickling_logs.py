@@ -7,8 +7,9 @@ import itertools
 
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.replication.budget.limiter import RequestBudget
-from airflow_provider_stitch.replication.polling.caller import AccountSession
+from airflow_provider_stitch.replication.polling.caller import StitchCaller
 from airflow_provider_stitch.replication.polling.queries import ANY_CACHED, LogQuery
+from airflow_provider_stitch.replication.session import AccountSession
 from tests.replication.conftest import EmulatedClock
 
 
@@ -33,8 +34,8 @@ def test_third_log_is_read_while_two_downloads_trickle(stitch):
         )
 
     async def log_of(job_name: str, step: float) -> bool:
-        reader = AccountSession(client(step), clock=clock, budget=budget)
-        told = await reader.told(LogQuery(reader.client, None, ANY_CACHED, job_name), until=None)
+        session = AccountSession(StitchCaller(client(step), clock=clock, budget=budget))
+        told = await session.query(LogQuery(session.client, None, ANY_CACHED, job_name), until=None)
         return told.value.complete
 
     async def story():

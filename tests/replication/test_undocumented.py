@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_stitch.connect.errors import KINDS, JobNotStarted, StitchError, StitchUnauthorized
+from airflow_provider_stitch.connect.errors import (
+    ERROR_CLASSES,
+    JobNotStarted,
+    StitchError,
+    StitchUnauthorized,
+)
 from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.replication.jobs import SourceBusy, Started
 from airflow_provider_stitch.replication.rules.goal import Goal
@@ -68,7 +73,7 @@ def test_wait_fails_if_an_undocumented_response_repeats(stitch, waiter, github, 
 
     outcome = waiter.wait(goal)
 
-    assert outcome.error["kind"] in KINDS
+    assert outcome.error["kind"] in ERROR_CLASSES
     assert outcome.error["kind"] not in ("PhaseTimedOut", "JobOutcomeUnknown")
     assert str(PAGES[fault]["status"]) in outcome.error["message"]
     assert injected.hits == 5
@@ -88,11 +93,11 @@ def test_wait_fails_at_once_if_the_token_is_rejected(stitch, waiter, github):
 def test_twenty_waits_survive_a_page_of_a_firewall(stitch, waiter):
     ids = [stitch.add_source(f"source_{number}", streams={"orders": 1}) for number in range(20)]
     goals = [waiter.goal(each, waiter.start(each).job_name) for each in ids]
-    reader = waiter.reader()
+    session = waiter.session()
     arrange(stitch, "extractions", PAGES["firewall"], times=1)
 
     async def wait_for_all(goals: list[Goal]) -> list[Any]:
-        return await asyncio.gather(*(Waiter(reader, goal).wait() for goal in goals))
+        return await asyncio.gather(*(Waiter(session, goal).wait() for goal in goals))
 
     assert [outcome.error for outcome in asyncio.run(wait_for_all(goals))] == [None] * 20
 

@@ -376,11 +376,11 @@ def test_a_load_error_from_before_the_job_is_old_though_a_look_long_before_was_w
             for due in [each for each in happens if self.time() - began >= each]:
                 happens.pop(due)(shop, "orders")
 
-    reader = waiter.reader()
-    reader.clock = Busy(stitch)
+    session = waiter.session()
+    session.caller.clock = Busy(stitch)
     goal = waiter.goal(shop, started_after=stitch.now())
 
-    outcome = asyncio.run(Waiter(reader, goal, warn=waiter.warned.append).wait())
+    outcome = asyncio.run(Waiter(session, goal, log_warning=waiter.warned.append).wait())
 
     assert outcome.error is None
     assert happens == {}
@@ -397,10 +397,10 @@ def test_an_error_that_others_saw_before_one_came_fails_nobody_if_it_is_over(sti
     goal = waiter.goal(shop, started.job_name)
 
     async def story():
-        first = await Waiter(waiter.reader(), goal).wait()
+        first = await Waiter(waiter.session(), goal).wait()
         stitch.clear_load_error(shop, "orders")
         stitch.advance(3600)
-        return first, await Waiter(waiter.reader(), goal).wait()
+        return first, await Waiter(waiter.session(), goal).wait()
 
     first, second = asyncio.run(story())
 
@@ -418,9 +418,9 @@ def test_an_error_that_another_saw_while_one_waited_fails_nobody_if_it_is_over(s
     goal = waiter.goal(shop, started.job_name)
 
     async def story():
-        other, patient = Waiter(waiter.reader(), goal), Waiter(waiter.reader(), goal)
+        other, patient = Waiter(waiter.session(), goal), Waiter(waiter.session(), goal)
         for watch in (other, patient):
-            assert (await watch.look()).state == "running"
+            assert (await watch.poll_once()).state == "running"
         stitch.set_load_error(shop, "orders")
         failed = await other.wait()
         stitch.clear_load_error(shop, "orders")
@@ -527,33 +527,33 @@ def test_a_timeout_claims_nothing_that_was_not_seen(stitch, waiter, github):
 
 
 def test_a_timeout_says_if_the_accounts_requests_are_used_up(stitch, waiter, github):
-    reader = waiter.reader(patience=60)
-    watch = Waiter(reader, waiter.goal(github, waiter.start(github).job_name))
+    session = waiter.session(patience=60)
+    watch = Waiter(session, waiter.goal(github, waiter.start(github).job_name))
 
     async def time_out() -> str:
-        await reader.open(github)
-        while not reader.budget.acquire():
-            reader.budget.release()
-        outcome = await watch._timed_out(evaluate(watch.goal, watch.known))
+        await session.resolve_account(github)
+        while not session.budget.acquire():
+            session.budget.release()
+        outcome = await watch._timed_out(evaluate(watch.goal, watch.observations))
         return outcome.error["message"]
 
-    assert re.search(r"requests are used up, and the next one is free in \d+ s", asyncio.run(time_out()))
+    assert re.search(r"used up its requests, and the next one is free in \d+ s", asyncio.run(time_out()))
 
 
 def test_wait_logs_once_that_it_waits_for_the_budget(stitch, waiter, github):
     """The budget is used up twice: before the first poll, and again later."""
     started = waiter.start(github)
-    reader = waiter.reader()
+    session = waiter.session()
     stitch.plan_jobs(github, JobPlan(flushes={"commits": [Flush(at=50, rows=1, prepare=3600)], "pulls": []}))
-    asyncio.run(reader.open(github))
+    asyncio.run(session.resolve_account(github))
 
     def use_up() -> None:
-        while not reader.budget.acquire():
-            reader.budget.release()
+        while not session.budget.acquire():
+            session.budget.release()
 
     use_up()
     waiter.client.on_limited_request = use_up
-    watch = Waiter(reader, waiter.goal(github, started.job_name))
+    watch = Waiter(session, waiter.goal(github, started.job_name))
 
     assert asyncio.run(watch.wait()).error is None
     lines = [line for line in waiter.warned if "Waiting for a free status request" in line]
@@ -568,16 +568,16 @@ def test_wait_logs_nothing_of_the_budget_while_requests_are_free(waiter, github)
 
 def test_wait_that_gets_no_request_says_which_limit_ended_it(stitch, waiter, github):
     instant = stitch.now()
-    reader = waiter.reader(patience=60, time_limit="execution_timeout")
+    session = waiter.session(patience=60, time_limit="execution_timeout")
     goal = waiter.goal(github, started_after=instant)
-    asyncio.run(reader.open(github))
-    while not reader.budget.acquire():
-        reader.budget.release()
+    asyncio.run(session.resolve_account(github))
+    while not session.budget.acquire():
+        session.budget.release()
 
-    message = asyncio.run(Waiter(reader, goal).wait()).error["message"]
+    message = asyncio.run(Waiter(session, goal).wait()).error["message"]
 
     for words in (
-        "The task's execution_timeout has passed, and no status request of the task was answered",
+        "The task's execution_timeout has passed, and Stitch answered none of its status requests",
         "Raise the execution_timeout",
         f"a job that started at {format_time(instant)} or later",
     ):
@@ -625,15 +625,15 @@ def test_a_limit_that_stitch_enforces_is_obeyed(stitch, waiter, github):
 
 
 def test_a_refusal_for_too_many_requests_holds_back_all_who_share_the_budget(stitch, waiter):
-    hasty, other = waiter.reader(patience=0), waiter.reader()
-    asyncio.run(hasty.ask(lambda: hasty.client.client_id))
-    other._budget = hasty.budget
+    hasty, other = waiter.session(patience=0), waiter.session()
+    asyncio.run(hasty.call(lambda: hasty.client.client_id))
+    other.caller._budget = hasty.budget
     stitch.fail(path_regex="/loads", status=429, headers={"Retry-After": "90"})
     with pytest.raises(RateLimited):
-        asyncio.run(hasty.call_limited(waiter.client.list_loads))
+        asyncio.run(hasty.caller.call_limited(waiter.client.list_loads))
     refused_at = stitch.now()
 
-    asyncio.run(other.call_limited(waiter.client.list_extractions))
+    asyncio.run(other.caller.call_limited(waiter.client.list_extractions))
 
     assert (stitch.now() - refused_at).total_seconds() >= 90
 
@@ -718,24 +718,24 @@ def test_a_list_that_is_not_in_order_is_read_through(stitch, waiter, mocker):
         ),
     )
 
-    assert read(waiter.reader(), ids[0]).source_id == ids[0]
+    assert read(waiter.session(), ids[0]).source_id == ids[0]
 
 
-def read(reader, source_id):
-    return asyncio.run(reader.extraction_of(source_id)).value
+def read(session, source_id):
+    return asyncio.run(session.query_extraction(source_id)).value
 
 
 def test_who_has_no_request_left_before_its_deadline_is_told_so(stitch, waiter, github):
     job = stitch.complete_job(github)
-    reader = waiter.reader(patience=60)
-    asyncio.run(reader.open(github))
-    budget = reader.budget
+    session = waiter.session(patience=60)
+    asyncio.run(session.resolve_account(github))
+    budget = session.budget
     for _ in range(budget.limit):
         assert budget.acquire() == 0
         budget.release()
 
     with pytest.raises(PhaseTimedOut, match="requests of these 10 minutes are used up") as caught:
-        asyncio.run(Waiter(reader, waiter.goal(github, job.job_name)).wait()).raise_for_error()
+        asyncio.run(Waiter(session, waiter.goal(github, job.job_name)).wait()).raise_for_error()
     assert f"while waiting for loading of source github ({github}): {job.job_name}" in str(caught.value)
 
 
@@ -767,10 +767,10 @@ def test_a_source_whose_settings_are_being_saved_does_not_fail_a_running_job(sti
 def test_who_goes_on_in_another_event_loop_asks_no_more_than_once_a_look(stitch, waiter, github):
     """As a sensor in `mode="poke"` does, whose every poke has an event loop of its own."""
     job = stitch.start_job(github, tap_seconds=3600)
-    watch = Waiter(waiter.reader(), waiter.goal(github, job.job_name, "extraction"))
+    watch = Waiter(waiter.session(), waiter.goal(github, job.job_name, "extraction"))
 
     for _ in range(5):
         stitch.advance(60)
-        asyncio.run(watch.look())
+        asyncio.run(watch.poll_once())
 
     assert len(stitch.limited_requests) == 5

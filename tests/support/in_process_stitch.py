@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 from urllib3._collections import HTTPHeaderDict
 
-from airflow_provider_stitch.connect import _sessions
+from airflow_provider_stitch.connect.transport import session
 from airflow_provider_stitch.emulator import Quirks, StitchEmulator
 from airflow_provider_stitch.emulator.clock import Clock
 from simulated_stitch.virtual_time import START, VirtualLoop
@@ -45,7 +45,7 @@ class InProcessStitch(StitchEmulator):
 
     def patch_transport(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Redirect the requests of all clients in this process to this emulator."""
-        monkeypatch.setattr(_sessions.Session, "get_adapter", lambda session, url: _InProcessAdapter(self))
+        monkeypatch.setattr(session.Session, "get_adapter", lambda _session, _url: _InProcessAdapter(self))
 
     def respond(self, request: requests.PreparedRequest) -> HTTPResponse | None:
         """Return the response to a request, or None if the connection is cut before it."""

@@ -17,8 +17,9 @@ from airflow_provider_stitch.emulator import EmulatedStream, JobPlan, Quirks
 from airflow_provider_stitch.replication.budget.limiter import RequestBudget
 from airflow_provider_stitch.replication.outcome import Outcome
 from airflow_provider_stitch.replication.polling import poller as account_module
-from airflow_provider_stitch.replication.polling.caller import AccountSession
+from airflow_provider_stitch.replication.polling.caller import StitchCaller
 from airflow_provider_stitch.replication.rules.goal import Goal
+from airflow_provider_stitch.replication.session import AccountSession
 from airflow_provider_stitch.replication.waiter import Waiter
 from simulated_stitch.virtual_time import START, VirtualClock, VirtualLoop, run
 from tests.support.in_process_stitch import InProcessStitch
@@ -210,7 +211,7 @@ class _ScenarioRunner:
         elif event.kind == "add sources":
             self._add_other_sources(int(event.value), seconds_ago=60.0)
         elif event.kind == "restart process":
-            account_module._watches.pop(self.loop, None)
+            account_module._pollers.pop(self.loop, None)
             self.restarted.set()
             self.restarted = asyncio.Event()
         elif event.kind == "revoke token":
@@ -237,7 +238,7 @@ class _ScenarioRunner:
 
     async def _wait_once(self, plan: WaiterPlan, goal: Goal, restart_after: float | None) -> Outcome | None:
         """Wait as a task does. Return None if the wait was cancelled."""
-        session = AccountSession(self.clients[plan.token], clock=self.clock, budget=self.budget)
+        session = AccountSession(StitchCaller(self.clients[plan.token], clock=self.clock, budget=self.budget))
         wait = asyncio.ensure_future(Waiter(session, goal, poll_interval=plan.poll_interval).wait())
         restart = asyncio.ensure_future(self.restarted.wait())
         done, pending = await asyncio.wait(

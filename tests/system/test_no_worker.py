@@ -93,7 +93,7 @@ def test_failure_that_no_retry_can_fix_is_not_retried(runs):
     run = runs["is_paused"]
 
     assert run.wait_until_finished() == "failed"
-    assert "paused by a user" in run.log()
+    assert "a user paused it" in run.log()
     assert run.waiter_count == 1
     assert run.tries_in_workers() == ["attempt=1.log"]
 

@@ -1,6 +1,6 @@
-"""The endpoints of the Stitch Connect API, a module per group.
+"""The endpoints of the Stitch Connect API, one module per group.
 
-Each module begins with the table of its endpoints: constants that are named like the methods that ask them.
+Each module begins with its endpoints, as constants named after the methods that send requests to them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ENDPOINTS", "Endpoint"]
 
-#: Every endpoint that the clients ask, by the name of its constant in lower case.
+#: All endpoints, by the lower-case name of their constant.
 ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
     {
         name.lower(): value

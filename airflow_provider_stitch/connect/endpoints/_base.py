@@ -1,127 +1,150 @@
-"""What all groups of endpoints share: how a method declares its endpoint, asks it, and reads the answer."""
+"""The base class of all endpoint groups: declare an endpoint, send a request, parse the response."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_stitch.connect._addresses import segment
-from airflow_provider_stitch.connect._answers import NOT_SHOWN, with_advice
-from airflow_provider_stitch.connect._json import excerpt
-from airflow_provider_stitch.connect._refusals import About, refusal_about
-from airflow_provider_stitch.connect.errors import StitchError, UnexpectedAnswer
+from airflow_provider_stitch.connect.endpoints.api_errors import ErrorContext, api_error
+from airflow_provider_stitch.connect.endpoints.validation import validate_id
+from airflow_provider_stitch.connect.errors import StitchError, UnexpectedResponse, UnknownSource
+from airflow_provider_stitch.connect.objects.json import excerpt
+from airflow_provider_stitch.connect.transport.response import HIDDEN_BODY, with_proxy_hint
+from airflow_provider_stitch.connect.transport.urls import quote_segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow_provider_stitch.connect._answers import Answer
-    from airflow_provider_stitch.connect.transport import Transport
+    from airflow_provider_stitch.connect.transport.request import Transport
+    from airflow_provider_stitch.connect.transport.response import Response
 
 T = TypeVar("T")
 
-OUR_BUSINESS = (
-    400,
-    404,
-)  #: what these mean depends on the request; all other refusals mean the same everywhere
+ENDPOINT_ERRORS = (400, 404)  #: their meaning depends on the endpoint, unlike all other error statuses
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One endpoint of the API.
 
-    Each group of endpoints begins with its own, as constants that are named like the client's methods.
+    Each module of a group begins with its endpoints, as constants named after the client's methods.
     """
 
     method: str
-    path: str  #: with its ids in braces: `/v4/sources/{source_id}`
-    confidential: bool = False  #: its answer holds a secret
+    path: str  #: with ids in braces: `/v4/sources/{source_id}`
+    confidential: bool = False  #: the response contains a secret
 
-    def at(self, ids: Mapping[str, int | str]) -> str:
-        """Return the path of a request, with these ids in it."""
-        return self.path.format_map({name: segment(value) for name, value in ids.items()})
+    def path_for(self, ids: Mapping[str, int | str]) -> str:
+        """Return the path for these ids."""
+        return self.path.format_map({name: quote_segment(value) for name, value in ids.items()})
 
 
 class EndpointGroup:
-    """A group of endpoints: methods of a client that has a transport."""
+    """Base class of the mixins that hold the client's methods, one class per group of endpoints."""
 
     _transport: Transport
 
-    # `request` below is what Transport.request takes.
+    # `**request` below are arguments of Transport.request.
 
     def _get(
-        self, endpoint: Endpoint, make: Callable[[object], T], about: About | None = None, **request: Any
-    ) -> T:
-        """Read something. Repeated while Stitch is unavailable."""
-        return self._read(endpoint, self._ask(endpoint, about, **request), make)
-
-    def _list(
-        self, endpoint: Endpoint, make: Callable[[object], T], about: About | None = None, **request: Any
-    ) -> list[T]:
-        """Read a bare array."""
-        return self._get(endpoint, lambda body: each(body, make), about, **request)
-
-    def _create(
-        self, endpoint: Endpoint, make: Callable[[object], T], about: About | None = None, **request: Any
-    ) -> T:
-        """Create something. Never repeated: a lost answer may be that of a success."""
-        return self._read(endpoint, self._ask(endpoint, about, **request), make)
-
-    def _update(self, endpoint: Endpoint, make: Callable[[object], T], about: About, **request: Any) -> T:
-        """Set something to what is given. Repeated while Stitch is unavailable: that changes nothing more."""
-        return self._read(endpoint, self._ask(endpoint, about, retry=True, **request), make)
-
-    def _delete(self, endpoint: Endpoint, about: About, **request: Any) -> Answer:
-        """Delete something. Never repeated: a second try could not tell a success from an unknown id."""
-        return self._ask(endpoint, about, body_due=False, **request)
-
-    def _ask(self, endpoint: Endpoint, about: About | None = None, **request: Any) -> Answer:
-        """Send a request and return the answer, which is a success."""
-        answer = self._ask_anything(endpoint, about, **request)
-        if not answer.ok:
-            raise refusal_about(answer, about)
-        return answer
-
-    def _ask_anything(
         self,
         endpoint: Endpoint,
-        about: About | None = None,
+        parse: Callable[[object], T],
+        context: ErrorContext | None = None,
+        **request: Any,
+    ) -> T:
+        """Return one object. Retried while Stitch is unavailable."""
+        return self._parse(endpoint, self._request(endpoint, context, **request), parse)
+
+    def _list(
+        self,
+        endpoint: Endpoint,
+        parse: Callable[[object], T],
+        context: ErrorContext | None = None,
+        **request: Any,
+    ) -> list[T]:
+        """Return the objects of an array. Retried while Stitch is unavailable."""
+        return self._get(endpoint, lambda body: parse_array(body, parse), context, **request)
+
+    def _create(
+        self,
+        endpoint: Endpoint,
+        parse: Callable[[object], T],
+        context: ErrorContext | None = None,
+        **request: Any,
+    ) -> T:
+        """Create an object. Never retried, because the response to a success may have been lost."""
+        return self._parse(endpoint, self._request(endpoint, context, **request), parse)
+
+    def _update(
+        self, endpoint: Endpoint, parse: Callable[[object], T], context: ErrorContext, **request: Any
+    ) -> T:
+        """Update an object. Retried while Stitch is unavailable, because repeating an update is harmless."""
+        return self._parse(endpoint, self._request(endpoint, context, retry=True, **request), parse)
+
+    def _delete(self, endpoint: Endpoint, context: ErrorContext, **request: Any) -> Response:
+        """Delete an object. Never retried, because after a success the second attempt would fail with 404."""
+        return self._request(endpoint, context, expects_body=False, **request)
+
+    def _request(self, endpoint: Endpoint, context: ErrorContext | None = None, **request: Any) -> Response:
+        """Send a request and return the successful response; raise for any other."""
+        response = self._request_unchecked(endpoint, context, **request)
+        if not response.ok:
+            raise api_error(response, context)
+        return response
+
+    def _request_unchecked(
+        self,
+        endpoint: Endpoint,
+        context: ErrorContext | None = None,
         *,
         ids: Mapping[str, int | str] | None = None,
         **request: Any,
-    ) -> Answer:
-        """Send a request. A 400 or 404 comes back, for methods to which it means something of its own.
+    ) -> Response:
+        """Send a request and return the response, also with status 400 or 404.
 
-        :param ids: those in the endpoint's path; of what the request is about, if it is about anything.
+        :param ids: the ids in the endpoint's path; ignored if there is a `context`, which contains them.
         """
-        ids = about.ids if about else ids or {}
-        request = {"accept": OUR_BUSINESS, "confidential": endpoint.confidential, **request}
+        ids = context.ids if context else ids or {}
+        request = {"accept": ENDPOINT_ERRORS, "confidential": endpoint.confidential, **request}
         try:
-            return self._transport.request(endpoint.method, endpoint.at(ids), **request)
+            return self._transport.request(endpoint.method, endpoint.path_for(ids), **request)
         except StitchError as error:
-            error.source_id = about.source_id if about else None
+            error.source_id = context.source_id if context else None
             raise
 
-    def _read(self, endpoint: Endpoint, answer: Answer, make: Callable[[object], T]) -> T:
-        """Make an object of what an answer holds."""
+    def _parse(self, endpoint: Endpoint, response: Response, parse: Callable[[object], T]) -> T:
+        """Parse the body of a response."""
         try:
-            return make(answer.body)
-        except UnexpectedAnswer as error:
+            return parse(response.body)
+        except UnexpectedResponse as error:
             if not endpoint.confidential:
-                text = self._transport.redacted(f"{answer.asked}: {error}")
-                error.args = (with_advice(text),)
+                text = self._transport.redact(f"{response.request_line}: {error}")
+                error.args = (with_proxy_hint(text),)
                 raise
-        # Outside of the except clause: there Python would attach the error that shows the answer.
-        raise UnexpectedAnswer(
-            f"{answer.asked}: it worked, but the answer is not what it should be; {NOT_SHOWN}"
+        # Raised outside the except clause, because there Python would attach the error that shows the body.
+        raise UnexpectedResponse(
+            f"{response.request_line}: the request succeeded, but the response is invalid; {HIDDEN_BODY}"
         )
 
 
-def each(body: object, make: Callable[[object], T]) -> list[T]:
-    """Make an object of each entry of a bare array."""
+def source_context(source_id: int) -> ErrorContext:
+    """Return the error context of a request for a source. The source id is validated."""
+    checked = validate_id("source", source_id)
+    return ErrorContext(
+        f"source {checked} in this Stitch account",
+        UnknownSource,
+        source_id=checked,
+        ids={"source_id": checked},
+    )
+
+
+def parse_array(body: object, parse: Callable[[object], T]) -> list[T]:
+    """Parse each element of an array."""
     if not isinstance(body, list):
-        raise UnexpectedAnswer(f"A JSON array is due: {excerpt(body)}")
-    return [make(entry) for entry in body]
+        raise UnexpectedResponse(f"The response should be a JSON array: {excerpt(body)}")
+    return [parse(entry) for entry in body]
 
 
-def nothing_due(body: object) -> None:
-    """Take any success for what it is."""
+def ignore_body(body: object) -> None:
+    """Ignore the body of a successful response."""

@@ -10,19 +10,16 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_stitch.connect._answers import with_advice
-from airflow_provider_stitch.connect._json import record, required_text
-from airflow_provider_stitch.connect._pages import begins_later, sweeps, without_shifted
-from airflow_provider_stitch.connect._refusals import refusal_about, why_not_started
-from airflow_provider_stitch.connect.endpoints._base import Endpoint, EndpointGroup
-from airflow_provider_stitch.connect.endpoints.sources import about_source
+from airflow_provider_stitch.connect.endpoints._base import Endpoint, EndpointGroup, source_context
+from airflow_provider_stitch.connect.endpoints.api_errors import api_error, start_error
+from airflow_provider_stitch.connect.endpoints.pagination import is_newer, read_all_pages, without_moved_loads
 from airflow_provider_stitch.connect.errors import (
     ExtractionLogNotFound,
     InvalidArgument,
     StitchBadRequest,
     StitchError,
     StitchNotFound,
-    UnexpectedAnswer,
+    UnexpectedResponse,
 )
 from airflow_provider_stitch.connect.extraction_log import ExtractionLog, parse_extraction_log
 from airflow_provider_stitch.connect.objects.jobs import (
@@ -32,16 +29,19 @@ from airflow_provider_stitch.connect.objects.jobs import (
     Page,
     ReplicationJob,
 )
+from airflow_provider_stitch.connect.objects.json import json_object, required_string
+from airflow_provider_stitch.connect.transport.log_download import open_log
+from airflow_provider_stitch.connect.transport.response import with_proxy_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from airflow_provider_stitch.connect._answers import Answer
+    from airflow_provider_stitch.connect.transport.response import Response
 
 T = TypeVar("T")
 
-REFUSALS = (400, 404, 405, 409, 410, 412, 422, 423)  #: statuses of a start that Stitch may refuse
+START_ERROR_STATUSES = (400, 404, 405, 409, 410, 412, 422, 423)  #: statuses of rejected starts
 
 START_REPLICATION_JOB = Endpoint("POST", "/v4/sources/{source_id}/sync")
 STOP_REPLICATION_JOB = Endpoint("DELETE", "/v4/sources/{source_id}/sync")
@@ -59,67 +59,73 @@ class JobEndpoints(EndpointGroup):
     @property
     @abstractmethod
     def client_id(self) -> int:
-        """The account's number."""
+        """The account number."""
 
-    # Replication jobs: not limited.
+    # Replication jobs: no rate limit.
 
     def start_replication_job(self, source_id: int) -> ReplicationJob:
-        """Start a replication job. One attempt, never repeated here: a lost answer may be that of a started
-        job.
+        """Start a replication job. Never retried, because the response to a success may have been lost.
 
-        :raises JobAlreadyRunning: one is running, whoever started it. Stitch does not say which.
-        :raises UnknownSource: the account has no such source.
-        :raises DeletedSource: the source is deleted. (A paused one can be started.)
-        :raises JobNotStarted: Stitch says no for another reason.
-        :raises StitchUnavailable: with `maybe_received` true the job may run all the same.
-        :raises UnexpectedAnswer: so it may here.
+        A job of a paused source can be started.
+
+        :raises JobAlreadyRunning: if a job of this source is running. Stitch does not return its name.
+        :raises UnknownSource: if the account has no such source.
+        :raises DeletedSource: if the source is deleted.
+        :raises JobNotStarted: if Stitch rejects the start for another reason.
+        :raises StitchUnavailable: if Stitch is unavailable. With `maybe_received` true the job may be
+            running.
+        :raises UnexpectedResponse: if the response is invalid. The job may be running.
 
         Source: Stitch Connect API, "Start a replication job".
         """
-        about = about_source(source_id)
-        # Which status a refusal has is not documented for all of them; its body tells.
-        answer = self._ask_anything(START_REPLICATION_JOB, about, json={}, accept=REFUSALS)
-        error = why_not_started(answer, about)
+        context = source_context(source_id)
+        # The status codes of some errors are not documented, so the body decides.
+        response = self._request_unchecked(
+            START_REPLICATION_JOB, context, json={}, accept=START_ERROR_STATUSES
+        )
+        error = start_error(response, context)
         if error is not None:
             raise error
-        job_name = self._read(
+        job_name = self._parse(
             START_REPLICATION_JOB,
-            answer,
-            lambda body: required_text(record(body, "replication job"), "job_name"),
+            response,
+            lambda body: required_string(json_object(body, "replication job"), "job_name"),
         )
-        return ReplicationJob(job_name=job_name, source_id=source_id, answered_at=answer.answered_at)
+        return ReplicationJob(job_name=job_name, source_id=source_id, responded_at=response.responded_at)
 
     def stop_replication_job(self, source_id: int) -> None:
-        """Stop whichever job of the source is extracting. What is extracted by then is still loaded.
+        """Stop the source's running extraction. Rows that were already extracted are still loaded.
 
-        Repeated while Stitch is unavailable. That nothing was running is no error, as far as is known.
+        Retried while Stitch is unavailable. As far as is known, Stitch does not report if nothing was
+        running.
 
-        :raises UnknownSource: the account has no such source.
-        :raises StitchBadRequest: Stitch does not stop it.
+        :raises UnknownSource: if the account has no such source.
+        :raises StitchBadRequest: if Stitch does not stop the job.
 
         Source: Stitch Connect API, "Stop a replication job".
         """
-        about = about_source(source_id)
-        answer = self._ask_anything(STOP_REPLICATION_JOB, about, retry=True, body_due=False)
-        if not answer.ok and not answer.names_no_source:
-            # What a 404 means is not known: it may as well say that nothing is running.
-            about = replace(
-                about, what=f"job of source {source_id} that could be stopped", unknown=StitchNotFound
+        context = source_context(source_id)
+        response = self._request_unchecked(STOP_REPLICATION_JOB, context, retry=True, expects_body=False)
+        if not response.ok and not response.is_invalid_source:
+            # The meaning of a 404 is not documented: perhaps no job is running.
+            context = replace(
+                context, subject=f"job of source {source_id} that could be stopped", not_found=StitchNotFound
             )
-        if not answer.ok:
-            raise refusal_about(answer, about)
-        if isinstance(answer.body, dict) and answer.body.get("error") is not None:
+        if not response.ok:
+            raise api_error(response, context)
+        if isinstance(response.body, dict) and response.body.get("error") is not None:
             raise StitchBadRequest(
-                f"{answer.asked}: Stitch did not stop the job of source {source_id}. It says: {answer.said}",
+                f"{response.request_line}: Stitch did not stop the job of source {source_id}. "
+                f"Stitch says: {response.message}",
                 source_id=source_id,
             )
 
-    # Extractions and loads: limited.
+    # Extractions and loads: limited to 30 requests per 10 minutes per account.
 
     def list_extractions(self, page: int = 1) -> Page[Extraction]:
-        """Return a page of each source's last completed extraction job, by ascending source id.
+        """Return one page of each source's last completed extraction job, by ascending source id.
 
-        Covers 60 days, and paused and deleted sources too. A running job is not (reliably) listed.
+        Covers 60 days and includes paused and deleted sources. Running jobs are usually not listed.
         Counts against 30 requests per 10 minutes per account.
 
         Source: Stitch Connect API, "List last extraction jobs for an account", "Rate limits".
@@ -127,63 +133,66 @@ class JobEndpoints(EndpointGroup):
         return self._page(LIST_EXTRACTIONS, page, Extraction.from_json)
 
     def list_loads(self, page: int = 1) -> Page[Load]:
-        """Return a page of each stream's latest load attempt. Order: by stream, in one of two documented
-        ways.
+        """Return one page of each stream's latest load attempt.
 
-        Covers 60 days. Counts against 30 requests per 10 minutes per account.
+        Covers 60 days. The documentation describes two different orders of the streams. Counts against 30
+        requests per 10 minutes per account.
 
         Source: Stitch Connect API, "List last loads for an account", "Rate limits".
         """
         return self._page(LIST_LOADS, page, Load.from_json)
 
     def all_extractions(self) -> list[Extraction]:
-        """Return the records of all pages, one per source: the newest, where shifting pages held two.
+        """Return the records of all pages, one per source. The newest wins if a record was returned twice.
 
-        A request per page, each limited; all once more if the list changed meanwhile. Even so absence proves
-        nothing: a record may slip through between two requests.
+        Each page is one rate-limited request. All pages are read again if the list changed while they were
+        read. Even then a record may be missing, because it may move between pages between two requests.
         """
         newest: dict[int, Extraction] = {}
-        for sweep in sweeps(self.list_extractions):
-            for extraction in (each for page in sweep for each in page.records):
+        for pages in read_all_pages(self.list_extractions):
+            for extraction in (each for page in pages for each in page.records):
                 known = newest.get(extraction.source_id)
-                if known is None or begins_later(extraction, known):
+                if known is None or is_newer(extraction, known):
                     newest[extraction.source_id] = extraction
         return [newest[source_id] for source_id in sorted(newest)]
 
     def all_loads(self) -> list[Load]:
-        """Return the records of all pages. Two may share source and stream name, for two streams.
+        """Return the records of all pages. Two streams may share source and stream name.
 
-        A request per page, each limited; all once more if the list changed meanwhile, then with what only the
-        first sweep saw. Even so absence proves nothing.
+        Each page is one rate-limited request. All pages are read again if the list changed while they were
+        read; the result then includes records that only the first pass returned. Even then a record may be
+        missing.
         """
-        *earlier, last = sweeps(self.list_loads)
-        loads = without_shifted(last)
+        *earlier, last = read_all_pages(self.list_loads)
+        loads = without_moved_loads(last)
         names = {(load.source_name, load.stream_name) for load in loads}
-        for sweep in earlier:
+        for pages in earlier:
             missed = [
-                each for each in without_shifted(sweep) if (each.source_name, each.stream_name) not in names
+                each
+                for each in without_moved_loads(pages)
+                if (each.source_name, each.stream_name) not in names
             ]
             loads += missed
         return loads
 
     def get_extraction_log(
-        self, job_name: str, *, given_up: Callable[[], bool] = lambda: False
+        self, job_name: str, *, should_abort: Callable[[], bool] = lambda: False
     ) -> ExtractionLog:
-        """Read the log of one extraction job as a stream, without the token on the host that serves it.
+        """Download and parse the log of one extraction job. The token is not sent to the log host.
 
         Counts against 30 requests per 10 minutes per account.
 
-        :param given_up: asked after each piece of it; True ends the reading with StitchUnavailable.
-        :raises ExtractionLogNotFound: Stitch has no log of that job.
-        :raises InvalidArgument: that cannot be a job's name.
+        :param should_abort: called after each chunk; True ends the download with StitchUnavailable.
+        :raises ExtractionLogNotFound: if Stitch has no log of this job.
+        :raises InvalidArgument: if the job name is not a string or empty.
 
         Source: Stitch Connect API, "Get extraction logs", "Rate limits".
         """
         if not isinstance(job_name, str) or not job_name:
             raise InvalidArgument(f"{job_name!r} is not the name of a Stitch job.")
-        path = GET_EXTRACTION_LOG.at({"stitch_client_id": self.client_id, "job_name": job_name})
+        path = GET_EXTRACTION_LOG.path_for({"stitch_client_id": self.client_id, "job_name": job_name})
         try:
-            return self._transport.retrying(lambda: self._read_log(path, given_up))
+            return self._transport.run_with_retries(lambda: self._read_log(path, should_abort))
         except StitchNotFound as error:
             not_found = ExtractionLogNotFound(
                 f"{error} There is no extraction log of {job_name}. Stitch writes one some time after the "
@@ -192,32 +201,34 @@ class JobEndpoints(EndpointGroup):
             not_found.job_name = job_name
         except StitchError as error:
             error.job_name = job_name
-            # Only 401 and 404 are documented.
-            error.is_doubtful = error.is_doubtful or isinstance(error, StitchBadRequest)
+            # The documentation lists only 401 and 404.
+            error.needs_confirmation = error.needs_confirmation or isinstance(error, StitchBadRequest)
             raise
         raise not_found
 
-    # Helpers, in the order of their use.
+    # Helpers, in the order of their first use.
 
-    def _page(self, endpoint: Endpoint, number: int, make: Callable[[object], T]) -> Page[T]:
+    def _page(self, endpoint: Endpoint, number: int, parse: Callable[[object], T]) -> Page[T]:
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-            raise InvalidArgument(f"Pages are counted from 1; there is no page {number!r}.")
-        answer = self._ask(
+            raise InvalidArgument(f"Page numbers start at 1, so there is no page {number!r}.")
+        response = self._request(
             endpoint,
             ids={"stitch_client_id": self.client_id},
             params={"page": number},
-            around_each=self._limited_request,
+            attempt_context=self._limited_request,
         )
-        page = self._read(
+        page = self._parse(
             endpoint,
-            answer,
-            lambda body: Page.from_json(body, make, number=number, answered_at=answer.answered_at),
+            response,
+            lambda body: Page.from_json(body, parse, number=number, responded_at=response.responded_at),
         )
-        return replace(page, malformed=tuple(self._explained(answer, each) for each in page.malformed))
+        return replace(
+            page, malformed=tuple(self._with_request_line(response, each) for each in page.malformed)
+        )
 
-    def _explained(self, answer: Answer, malformed: MalformedRecord) -> MalformedRecord:
-        text = self._transport.redacted(f"{answer.asked}: {malformed.error}")
-        return replace(malformed, error=UnexpectedAnswer(with_advice(text)))
+    def _with_request_line(self, response: Response, malformed: MalformedRecord) -> MalformedRecord:
+        text = self._transport.redact(f"{response.request_line}: {malformed.error}")
+        return replace(malformed, error=UnexpectedResponse(with_proxy_hint(text)))
 
     @contextmanager
     def _limited_request(self) -> Iterator[None]:
@@ -226,6 +237,8 @@ class JobEndpoints(EndpointGroup):
         with nullcontext() if self.request_budget is None else self.request_budget():
             yield
 
-    def _read_log(self, path: str, given_up: Callable[[], bool]) -> ExtractionLog:
-        with self._transport.open_text(path, around_each=self._limited_request, given_up=given_up) as chunks:
+    def _read_log(self, path: str, should_abort: Callable[[], bool]) -> ExtractionLog:
+        with open_log(
+            self._transport, path, attempt_context=self._limited_request, should_abort=should_abort
+        ) as chunks:
             return parse_extraction_log(chunks)

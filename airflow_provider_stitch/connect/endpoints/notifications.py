@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from airflow_provider_stitch.connect._arguments import checked_email, checked_hook_url, checked_id
-from airflow_provider_stitch.connect._json import items, record
-from airflow_provider_stitch.connect._refusals import About
-from airflow_provider_stitch.connect.endpoints._base import Endpoint, EndpointGroup, nothing_due
+from airflow_provider_stitch.connect.endpoints._base import Endpoint, EndpointGroup, ignore_body
+from airflow_provider_stitch.connect.endpoints.api_errors import ErrorContext
+from airflow_provider_stitch.connect.endpoints.validation import (
+    validate_email,
+    validate_hook_url,
+    validate_id,
+)
 from airflow_provider_stitch.connect.errors import StitchNotFound
+from airflow_provider_stitch.connect.objects.json import array, json_object
 from airflow_provider_stitch.connect.objects.notifications import CustomEmail, PostLoadHook
 from airflow_provider_stitch.connect.objects.times import format_time
 
@@ -27,28 +31,28 @@ DELETE_POST_LOAD_HOOK = Endpoint("DELETE", f"{_API}/hooks/{{hook_id}}")
 class NotificationEndpoints(EndpointGroup):
     """Custom e-mails and post-load hooks."""
 
-    # Custom e-mails: further recipients of what Stitch writes about the account.
+    # Custom e-mails: additional recipients of the account's notifications.
 
     def list_custom_emails(self) -> list[CustomEmail]:
-        """Return the recipients, disabled ones too. Source: "List custom notification emails"."""
+        """Return all recipients, including disabled ones. Source: "List custom notification emails"."""
         return self._list(LIST_CUSTOM_EMAILS, CustomEmail.from_json)
 
     def create_custom_email(self, email_address: str) -> CustomEmail:
         """Add a recipient.
 
-        :raises LimitReached: there are 10 already.
-        :raises NotInPlan: the account's plan does not include custom e-mails.
-        :raises StitchBadRequest: Stitch does not take it for an address.
+        :raises LimitReached: if there are already 10.
+        :raises NotInPlan: if the account's plan does not include custom e-mails.
+        :raises StitchBadRequest: if Stitch rejects the address.
 
         Source: Stitch Connect API, "Create a custom notification email".
         """
-        json = {"email_address": checked_email("email_address", email_address)}
+        json = {"email_address": validate_email("email_address", email_address)}
         return self._create(CREATE_CUSTOM_EMAIL, CustomEmail.from_json, json=json)
 
     def disable_custom_email(self, email_id: int) -> None:
-        """Send a recipient nothing more, at once.
+        """Stop sending e-mails to a recipient.
 
-        :raises StitchNotFound: the account has no such recipient.
+        :raises StitchNotFound: if the account has no such recipient.
 
         Source: Stitch Connect API, "Disable a custom notification email".
         """
@@ -56,9 +60,9 @@ class NotificationEndpoints(EndpointGroup):
         self._set_disabled_at(email_id, format_time(now))
 
     def enable_custom_email(self, email_id: int) -> None:
-        """Send a disabled recipient e-mails again.
+        """Resume sending e-mails to a recipient.
 
-        :raises StitchNotFound: the account has no such recipient.
+        :raises StitchNotFound: if the account has no such recipient.
 
         Source: Stitch Connect API, "Enable a custom notification email".
         """
@@ -67,56 +71,58 @@ class NotificationEndpoints(EndpointGroup):
     def delete_custom_email(self, email_id: int) -> None:
         """Delete a recipient.
 
-        :raises StitchNotFound: the account has no such recipient.
+        :raises StitchNotFound: if the account has no such recipient.
 
-        Source: Stitch Connect API, "Delete a custom notification email" (it answers how many it deleted).
+        Source: Stitch Connect API, "Delete a custom notification email" (returns the number of deleted
+        recipients).
         """
-        about = _about_email(email_id)
-        answer = self._delete(DELETE_CUSTOM_EMAIL, about)
-        if answer.body == [0]:
-            raise StitchNotFound(f"{answer.asked}: there is no {about.what}. {about.hint}")
+        context = _email_context(email_id)
+        response = self._delete(DELETE_CUSTOM_EMAIL, context)
+        if response.body == [0]:
+            raise StitchNotFound(f"{response.request_line}: there is no {context.subject}. {context.hint}")
 
-    # Post-load hooks: webhooks that Stitch calls after it has loaded rows of a table.
+    # Post-load hooks: webhooks that Stitch calls after it loads rows of a table.
 
     def list_post_load_hooks(self) -> list[PostLoadHook]:
-        """Return the post-load hooks, disabled ones too. Source: Stitch Connect API, "List hooks"."""
+        """Return all post-load hooks, including disabled ones. Source: Stitch Connect API, "List hooks"."""
         return self._get(
             LIST_POST_LOAD_HOOKS,
             lambda body: [
-                PostLoadHook.from_json(each) for each in items(record(body, "list of hooks"), "post_load")
+                PostLoadHook.from_json(each)
+                for each in array(json_object(body, "list of hooks"), "post_load")
             ],
         )
 
     def create_post_load_hook(self, url: str, destination_id: int) -> PostLoadHook:
-        """Add a webhook for the loads of a destination.
+        """Create a webhook for the loads of a destination.
 
-        :param url: an https:// address. It is kept out of messages, for only it can hold a secret of yours.
-        :raises LimitReached: there are 10 already.
-        :raises NotInPlan: the account's plan does not include hooks.
-        :raises StitchBadRequest: Stitch does not take it.
+        :param url: an https:// URL. It is kept out of messages, because it may contain a secret.
+        :raises LimitReached: if there are already 10.
+        :raises NotInPlan: if the account's plan does not include hooks.
+        :raises StitchBadRequest: if Stitch rejects the hook.
 
         Source: Stitch Connect API, "Create a hook".
         """
         json = {
             "type": "post_load",
-            "destination_id": checked_id("destination", destination_id),
-            "config": {"url": checked_hook_url(url)},
+            "destination_id": validate_id("destination", destination_id),
+            "config": {"url": validate_hook_url(url)},
         }
         return self._create(CREATE_POST_LOAD_HOOK, PostLoadHook.from_json, json=json, secrets=(url,))
 
     def disable_post_load_hook(self, hook_id: int) -> PostLoadHook:
-        """Call a webhook no more.
+        """Disable a webhook.
 
-        :raises StitchNotFound: the account has no such hook.
+        :raises StitchNotFound: if the account has no such hook.
 
         Source: Stitch Connect API, "Update a hook".
         """
         return self._set_enabled(hook_id, enable=False)
 
     def enable_post_load_hook(self, hook_id: int) -> PostLoadHook:
-        """Call a disabled webhook again.
+        """Enable a disabled webhook.
 
-        :raises StitchNotFound: the account has no such hook.
+        :raises StitchNotFound: if the account has no such hook.
 
         Source: Stitch Connect API, "Update a hook".
         """
@@ -125,18 +131,18 @@ class NotificationEndpoints(EndpointGroup):
     def delete_post_load_hook(self, hook_id: int) -> None:
         """Delete a webhook.
 
-        :raises StitchNotFound: the account has no such hook.
+        :raises StitchNotFound: if the account has no such hook.
 
         Source: Stitch Connect API, "Delete a hook".
         """
-        self._delete(DELETE_POST_LOAD_HOOK, _about_hook(hook_id))
+        self._delete(DELETE_POST_LOAD_HOOK, _hook_context(hook_id))
 
     def _set_disabled_at(self, email_id: int, disabled_at: str | None) -> None:
-        # A refusal has the same form as a success; the status code alone tells them apart.
+        # Errors and successes have the same body, so only the status code counts.
         self._update(
             UPDATE_CUSTOM_EMAIL,
-            nothing_due,
-            _about_email(email_id),
+            ignore_body,
+            _email_context(email_id),
             json={"disabled_at": disabled_at},
         )
 
@@ -144,16 +150,16 @@ class NotificationEndpoints(EndpointGroup):
         return self._update(
             UPDATE_POST_LOAD_HOOK,
             PostLoadHook.from_json,
-            _about_hook(hook_id),
+            _hook_context(hook_id),
             json={"enable": enable},
         )
 
 
-def _about_email(email_id: int) -> About:
-    checked = checked_id("custom e-mail", email_id)
-    return About(f"custom e-mail {checked}", ids={"email_id": checked})
+def _email_context(email_id: int) -> ErrorContext:
+    checked = validate_id("custom e-mail", email_id)
+    return ErrorContext(f"custom e-mail {checked}", ids={"email_id": checked})
 
 
-def _about_hook(hook_id: int) -> About:
-    checked = checked_id("hook", hook_id)
-    return About(f"post-load hook {checked}", ids={"hook_id": checked})
+def _hook_context(hook_id: int) -> ErrorContext:
+    checked = validate_id("hook", hook_id)
+    return ErrorContext(f"post-load hook {checked}", ids={"hook_id": checked})

@@ -10,15 +10,15 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.connect._arguments import (
-    checked_display_name,
-    checked_id,
-    checked_source_properties,
-    checked_text,
+from airflow_provider_stitch.connect.endpoints._base import Endpoint, EndpointGroup, source_context
+from airflow_provider_stitch.connect.endpoints.api_errors import ErrorContext
+from airflow_provider_stitch.connect.endpoints.validation import (
+    validate_display_name,
+    validate_id,
+    validate_source_properties,
+    validate_string,
 )
-from airflow_provider_stitch.connect._refusals import About
-from airflow_provider_stitch.connect.endpoints._base import Endpoint, EndpointGroup
-from airflow_provider_stitch.connect.errors import InvalidArgument, UnknownSource
+from airflow_provider_stitch.connect.errors import InvalidArgument
 from airflow_provider_stitch.connect.objects.accounts import ImportToken
 from airflow_provider_stitch.connect.objects.report_cards import ReportCard
 from airflow_provider_stitch.connect.objects.sources import Source
@@ -45,28 +45,30 @@ class SourceEndpoints(EndpointGroup):
     """Sources, their types, and tokens of the Import API."""
 
     @abstractmethod
-    def _learn_client_id(self, client_id: int | None) -> None:
-        """Take in the account's number, if what was read has it."""
+    def _remember_client_id(self, client_id: int | None) -> None:
+        """Remember the account number if a response contains it."""
 
     def _source(self, data: object) -> Source:
         source = Source.from_json(data)
-        self._learn_client_id(source.stitch_client_id)
+        self._remember_client_id(source.stitch_client_id)
         return source
 
     def list_source_types(self) -> list[ReportCard]:
-        """Return what each type of source, of over 200, asks for. Source: "List all source types"."""
+        """Return the report card of each source type (over 200). Source: "List all source types"."""
         return self._list(LIST_SOURCE_TYPES, ReportCard.from_json)
 
     def get_source_type(self, source_type: str) -> ReportCard:
-        """Return what a type of source, such as `platform.hubspot`, asks for.
+        """Return the report card of a source type, such as `platform.hubspot`.
 
-        :raises StitchNotFound: there is no such type.
+        :raises StitchNotFound: if the type does not exist.
 
         Source: Stitch Connect API, "Retrieve a source type".
         """
-        name = checked_text("source_type", source_type)
-        about = About(f"source type {name!r}", hint="list_source_types() has all.", ids={"source_type": name})
-        return self._get(GET_SOURCE_TYPE, ReportCard.from_json, about)
+        name = validate_string("source_type", source_type)
+        context = ErrorContext(
+            f"source type {name!r}", hint="list_source_types() returns all.", ids={"source_type": name}
+        )
+        return self._get(GET_SOURCE_TYPE, ReportCard.from_json, context)
 
     def list_sources(self) -> list[Source]:
         """Return all sources: active, paused and deleted. Source: Stitch Connect API, "List sources"."""
@@ -75,11 +77,11 @@ class SourceEndpoints(EndpointGroup):
     def get_source(self, source_id: int) -> Source:
         """Return one source: active, paused or deleted.
 
-        :raises UnknownSource: the account has no such source.
+        :raises UnknownSource: if the account has no such source.
 
         Source: Stitch Connect API, "Retrieve a source".
         """
-        return self._get(GET_SOURCE, self._source, about_source(source_id))
+        return self._get(GET_SOURCE, self._source, source_context(source_id))
 
     def create_source(
         self,
@@ -89,24 +91,24 @@ class SourceEndpoints(EndpointGroup):
         properties: Mapping[str, Any] | None = None,
         destination_id: int | None = None,
     ) -> Source:
-        """Create a source. With all that its type asks for, a check of its connection starts at once.
+        """Create a source. If all required properties are set, Stitch starts a connection check.
 
         :param source_type: `platform.github`, `platform.hp-postgres`, `import_api` ...
-        :param display_name: its label, of which Stitch makes its `name`: the schema in the destination, for
-            good.
-        :param properties: what `get_source_type` says that the type asks for. Most values are strings, also
-            numbers and booleans; the `json_schema` of a property says so.
-        :param destination_id: where its rows go, if the account has more than one destination.
-        :raises NameInUse: another source has that name.
-        :raises InvalidProperties: properties have a wrong type or form.
-        :raises NotInPlan: the account's plan does not include the type, or schedules by cron expressions.
-        :raises StitchBadRequest: another reason, which Stitch tells.
+        :param display_name: the label. Stitch derives the `name` from it, which is the schema in the
+            destination and never changes.
+        :param properties: see `get_source_type` for the properties of a type. Most values are strings,
+            including numbers and booleans; see the `json_schema` of each property.
+        :param destination_id: the destination for its rows, if the account has several.
+        :raises NameInUse: if another source has this name.
+        :raises InvalidProperties: if properties have the wrong type or format.
+        :raises NotInPlan: if the account's plan does not include the type, or cron schedules.
+        :raises StitchBadRequest: if Stitch rejects the request for another reason.
 
         Source: Stitch Connect API, "Create a source".
         """
         json: dict[str, Any] = {
-            "type": checked_text("source_type", source_type),
-            "display_name": checked_display_name(display_name),
+            "type": validate_string("source_type", source_type),
+            "display_name": validate_display_name(display_name),
             **_optional(None, properties, destination_id),
         }
         return self._create(CREATE_SOURCE, Source.from_json, json=json)
@@ -119,14 +121,14 @@ class SourceEndpoints(EndpointGroup):
         properties: Mapping[str, Any] | None = None,
         destination_id: int | None = None,
     ) -> Source:
-        """Change a source, which starts a check of its connection: the one way to cause a check.
+        """Change a source. Stitch then starts a connection check. No other request starts one.
 
-        :param properties: those that change; the others stay. None as a value takes one back, such as a
-            `cron_expression`.
-        :raises UnknownSource: the account has no such source.
-        :raises InvalidProperties: properties have a wrong type or form.
-        :raises NotInPlan: the account's plan does not include schedules by cron expressions.
-        :raises StitchBadRequest: another reason, which Stitch tells.
+        :param properties: the properties to change; others stay unchanged. None as a value removes one, such
+            as a `cron_expression`.
+        :raises UnknownSource: if the account has no such source.
+        :raises InvalidProperties: if properties have the wrong type or format.
+        :raises NotInPlan: if the account's plan does not include cron schedules.
+        :raises StitchBadRequest: if Stitch rejects the request for another reason.
 
         Source: Stitch Connect API, "Update a source".
         """
@@ -136,89 +138,82 @@ class SourceEndpoints(EndpointGroup):
         return self._put_source(source_id, json)
 
     def pause_source(self, source_id: int) -> Source:
-        """Pause a source: Stitch starts no job of it by itself. A running one goes on.
+        """Pause a source. Stitch starts no scheduled jobs of it; a running job continues.
 
-        :raises UnknownSource: the account has no such source.
+        :raises UnknownSource: if the account has no such source.
 
-        Source: Stitch Connect API, "Pause a source" (any time in `paused_at` pauses at once).
+        Source: Stitch Connect API, "Pause a source" (any time in `paused_at` pauses it immediately).
         """
         now = self._transport.stitch_time or datetime.now(timezone.utc)
         return self._put_source(source_id, {"paused_at": format_time(now)})
 
     def unpause_source(self, source_id: int) -> Source:
-        """Let Stitch's schedule start jobs of a source that a user paused.
+        """Unpause a source that a user paused.
 
-        A pause by Stitch itself, `system_paused_at`, stays.
+        If Stitch itself paused it (`system_paused_at`), it stays paused.
 
-        :raises UnknownSource: the account has no such source.
+        :raises UnknownSource: if the account has no such source.
 
         Source: Stitch Connect API, "Unpause a source".
         """
         return self._put_source(source_id, {"paused_at": None})
 
     def delete_source(self, source_id: int) -> Source:
-        """Delete a source. It stays readable, and its name can be used again.
+        """Delete a source. It can still be read, and its name can be reused.
 
-        :raises UnknownSource: the account has no such source.
+        :raises UnknownSource: if the account has no such source.
 
         Source: Stitch Connect API, "Delete a source".
         """
-        answer = self._delete(DELETE_SOURCE, about_source(source_id))
-        return self._read(DELETE_SOURCE, answer, Source.from_json)
+        response = self._delete(DELETE_SOURCE, source_context(source_id))
+        return self._parse(DELETE_SOURCE, response, Source.from_json)
 
-    # Tokens that push rows to a source of type `import_api`.
+    # Import API tokens, which are used to push rows to a source of type `import_api`.
 
     def create_import_token(self, source_id: int) -> ImportToken:
-        """Create a token for the Import API. A source has at most two; Stitch shows each once.
+        """Create an Import API token. A source has at most two. Stitch returns each token only once.
 
-        :raises UnknownSource: the account has no such source.
-        :raises StitchBadRequest: it has two already, or is no Import API source.
+        :raises UnknownSource: if the account has no such source.
+        :raises StitchBadRequest: if the source already has two tokens, or is not an Import API source.
 
         Source: Stitch Connect API, "Create an Import API access token".
         """
-        return self._create(CREATE_IMPORT_TOKEN, ImportToken.from_creation, about_source(source_id))
+        return self._create(CREATE_IMPORT_TOKEN, ImportToken.from_creation, source_context(source_id))
 
     def list_import_tokens(self, source_id: int) -> list[ImportToken]:
-        """Return the active tokens of a source: their ids, never the tokens themselves.
+        """Return the ids of a source's active tokens. The tokens themselves are not returned.
 
-        :raises UnknownSource: the account has no such source.
+        :raises UnknownSource: if the account has no such source.
 
-        Source: Stitch Connect API, "List Import API access tokens" (in both documented forms).
+        Source: Stitch Connect API, "List Import API access tokens" (in either documented format).
         """
-        return self._list(LIST_IMPORT_TOKENS, ImportToken.from_list, about_source(source_id))
+        return self._list(LIST_IMPORT_TOKENS, ImportToken.from_list, source_context(source_id))
 
     def revoke_import_token(self, source_id: int, token_id: int) -> Source:
-        """Revoke a token of the Import API, for good.
+        """Revoke an Import API token. This cannot be undone.
 
-        :raises UnknownSource: the account has no such source, or the source no such token.
+        :raises UnknownSource: if the account has no such source, or the source has no such token.
 
         Source: Stitch Connect API, "Revoke an Import API access token".
         """
-        source = about_source(source_id)
-        ids = {"source_id": source_id, "token_id": checked_id("token", token_id)}
-        about = replace(source, what=f"token {token_id} of source {source_id}", ids=ids)
-        answer = self._delete(REVOKE_IMPORT_TOKEN, about)
-        return self._read(REVOKE_IMPORT_TOKEN, answer, Source.from_json)
+        source = source_context(source_id)
+        ids = {"source_id": source_id, "token_id": validate_id("token", token_id)}
+        context = replace(source, subject=f"token {token_id} of source {source_id}", ids=ids)
+        response = self._delete(REVOKE_IMPORT_TOKEN, context)
+        return self._parse(REVOKE_IMPORT_TOKEN, response, Source.from_json)
 
     def _put_source(self, source_id: int, json: Mapping[str, Any]) -> Source:
-        return self._update(UPDATE_SOURCE, Source.from_json, about_source(source_id), json=json)
-
-
-def about_source(source_id: int) -> About:
-    """Return what a request about a source is about, once its id is checked."""
-    checked = checked_id("source", source_id)
-    what = f"source {checked} in this Stitch account"
-    return About(what, UnknownSource, source_id=checked, ids={"source_id": checked})
+        return self._update(UPDATE_SOURCE, Source.from_json, source_context(source_id), json=json)
 
 
 def _optional(
     display_name: str | None, properties: Mapping[str, Any] | None, destination_id: int | None
 ) -> dict[str, Any]:
-    given: dict[str, Any] = {}
+    body: dict[str, Any] = {}
     if display_name is not None:
-        given["display_name"] = checked_text("display_name", display_name)
+        body["display_name"] = validate_string("display_name", display_name)
     if properties is not None:
-        given["properties"] = checked_source_properties(properties)
+        body["properties"] = validate_source_properties(properties)
     if destination_id is not None:
-        given["destination_id"] = checked_id("destination", destination_id)
-    return given
+        body["destination_id"] = validate_id("destination", destination_id)
+    return body

@@ -1,9 +1,9 @@
 """The objects of the Stitch Connect API, as frozen dataclasses.
 
-Each is made in one place, its `from_json`. Stitch may add fields at any time and leaves many out, so: ids and
-names are required, everything else may be missing or null (then None), unknown keys stay in `raw`, and a
-value of another type than documented raises UnexpectedAnswer. Times are UTC. Only the standard library is
-imported.
+Each class has one constructor for responses, `from_json`. Stitch may add fields at any time and omits many,
+so only ids and names are required. Every other field may be missing or null, and is then None. Unknown keys
+stay in `raw`. A value of an undocumented type raises UnexpectedResponse. Times are UTC. The package imports
+only the standard library.
 """
 
 from __future__ import annotations

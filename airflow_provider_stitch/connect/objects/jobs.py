@@ -10,41 +10,41 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from airflow_provider_stitch.connect._json import (
+from airflow_provider_stitch.connect.errors import InvalidArgument, UnexpectedResponse
+from airflow_provider_stitch.connect.objects.json import (
+    display_string,
     excerpt,
-    flag,
-    free_text,
-    integer,
-    mapping,
-    message_within,
-    readable,
-    record,
+    find_message,
+    json_object,
+    one_line,
+    optional_boolean,
+    optional_integer,
+    optional_object,
+    optional_string,
     required_integer,
-    required_text,
-    text,
+    required_string,
 )
-from airflow_provider_stitch.connect.errors import InvalidArgument, UnexpectedAnswer
-from airflow_provider_stitch.connect.objects.times import time
+from airflow_provider_stitch.connect.objects.times import optional_time
 
 T = TypeVar("T")
 
 RECORDS_PER_PAGE = 100  #: fixed by Stitch
-ERROR_TEXT_LIMIT = 500  #: characters of a load's error that are shown
+MAX_ERROR_LENGTH = 500  #: characters of a load's error message
 
 _JOB_NAME = re.compile(
     r"(\d{1,18})\.(\d{1,18})\.([a-z_]{1,32})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})",
     re.ASCII | re.IGNORECASE,
 )
-_GREGORIAN_REFORM = datetime(
-    1582, 10, 15, tzinfo=timezone.utc
-)  # a version-1 uuid counts from here, in 100 ns
+# A version 1 UUID contains the time since this date, in units of 100 ns.
+_UUID_EPOCH = datetime(1582, 10, 15, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True, slots=True)
 class JobName:
-    """What a job's name says: `<client id>.<source or destination id>.<mode>.<uuid>`.
+    """The parts of a job's name: `<client id>.<source or destination id>.<mode>.<uuid>`.
 
-    Source: Stitch Connect API, "Replication job object"; that the uuid holds the start its samples show.
+    Source: Stitch Connect API, "Replication job object" (its samples show that the UUID contains the start
+    time).
     """
 
     full: str
@@ -55,45 +55,45 @@ class JobName:
 
     @classmethod
     def parse(cls, value: str) -> JobName:
-        """Take a job's name apart.
+        """Parse a job's name.
 
-        :raises InvalidArgument: it is not the name of a job.
+        :raises InvalidArgument: if it is not the name of a job.
         """
         matched = _JOB_NAME.fullmatch(value)
         if matched is None:
             raise InvalidArgument(
-                f"{excerpt(value)} is not the name of a Stitch job. One looks like "
+                f"{excerpt(value)} is not the name of a Stitch job. An example of a name: "
                 "104857.310442.sync.43c122b0-9a09-11f1-a2c4-06b1e2c4a85d."
             )
         client_id, source_id, mode, unique = matched.groups()
         return cls(value, int(client_id), int(source_id), mode.lower(), uuid.UUID(unique))
 
     @property
-    def started_at(self) -> datetime | None:
-        """When the job began (UTC, to the microsecond); None if its uuid is not one that holds a time."""
+    def start_time(self) -> datetime | None:
+        """Start time of the job (UTC, in microseconds); None if the UUID contains no time."""
         if self.uuid.version != 1:
             return None
-        return _GREGORIAN_REFORM + timedelta(microseconds=self.uuid.time // 10)
+        return _UUID_EPOCH + timedelta(microseconds=self.uuid.time // 10)
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicationJob:
-    """A job that Stitch has just started. Source: Stitch Connect API, "Replication job object"."""
+    """A job that was just started. Source: Stitch Connect API, "Replication job object"."""
 
     job_name: str
     source_id: int
-    answered_at: datetime | None  #: Stitch's own time of the answer
+    responded_at: datetime | None  #: `Date` header of the response (UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionCheck:
-    """A test of a source's or destination's connection parameters.
+    """A check of a source's or destination's connection settings.
 
     Source: Stitch Connect API, "Connection check object".
     """
 
-    name: str  #: its job name
-    status: str | None  #: `running`, `succeeded` or `failed`: judge by this
+    name: str  #: job name of the check
+    status: str | None  #: `running`, `succeeded` or `failed`; decides the outcome
     start_time: datetime | None
     completion_time: datetime | None
     error: bool | None
@@ -108,20 +108,20 @@ class ConnectionCheck:
 
     @classmethod
     def from_json(cls, data: object) -> ConnectionCheck:
-        check = record(data, "connection check")
+        check = json_object(data, "connection check")
         return cls(
-            name=required_text(check, "name"),
-            status=text(check, "status"),
-            start_time=time(check, "start_time"),
-            completion_time=time(check, "completion_time"),
-            error=flag(check, "error"),
-            check_exit_status=integer(check, "check_exit_status"),
-            discovery_exit_status=integer(check, "discovery_exit_status"),
-            tap_exit_status=integer(check, "tap_exit_status"),
-            target_exit_status=integer(check, "target_exit_status"),
-            discovery_error_message=free_text(check, "discovery_error_message"),
-            tap_error_message=free_text(check, "tap_error_message"),
-            target_error_message=free_text(check, "target_error_message"),
+            name=required_string(check, "name"),
+            status=optional_string(check, "status"),
+            start_time=optional_time(check, "start_time"),
+            completion_time=optional_time(check, "completion_time"),
+            error=optional_boolean(check, "error"),
+            check_exit_status=optional_integer(check, "check_exit_status"),
+            discovery_exit_status=optional_integer(check, "discovery_exit_status"),
+            tap_exit_status=optional_integer(check, "tap_exit_status"),
+            target_exit_status=optional_integer(check, "target_exit_status"),
+            discovery_error_message=display_string(check, "discovery_error_message"),
+            tap_error_message=display_string(check, "tap_error_message"),
+            target_error_message=display_string(check, "target_error_message"),
             raw=check,
         )
 
@@ -130,14 +130,15 @@ class ConnectionCheck:
 class Extraction:
     """The last completed extraction job of a source. Source: Stitch Connect API, "Extraction object".
 
-    An exit status is 0 for good, anything else for failed. None means still running, unless there is a
-    completion time: then Stitch terminated the job. Descriptions are raw exception texts of any length.
+    An exit status of 0 means success, any other number failure, and None that the part is still running or
+    did not run. All None with a completion time means that the job was terminated. Descriptions are raw
+    exception texts of any length.
     """
 
     job_name: str
     source_id: int
     stitch_client_id: int | None
-    tap_name: str | None  #: `tap-github`: not the source's type
+    tap_name: str | None  #: such as `tap-github`; not the source's type
     start_time: datetime | None
     completion_time: datetime | None
     discovery_exit_status: int | None
@@ -150,21 +151,21 @@ class Extraction:
 
     @classmethod
     def from_json(cls, data: object) -> Extraction:
-        extraction = record(data, "extraction")
+        extraction = json_object(data, "extraction")
         return cls(
-            job_name=required_text(extraction, "job_name"),
+            job_name=required_string(extraction, "job_name"),
             source_id=required_integer(extraction, "source_id"),
-            stitch_client_id=integer(extraction, "stitch_client_id"),
-            # The field table says tap_name, every sample says source_type.
-            tap_name=text(extraction, "source_type") or text(extraction, "tap_name"),
-            start_time=time(extraction, "start_time"),
-            completion_time=time(extraction, "completion_time"),
-            discovery_exit_status=integer(extraction, "discovery_exit_status"),
-            tap_exit_status=integer(extraction, "tap_exit_status"),
-            target_exit_status=integer(extraction, "target_exit_status"),
-            discovery_description=free_text(extraction, "discovery_description"),
-            tap_description=free_text(extraction, "tap_description"),
-            target_description=free_text(extraction, "target_description"),
+            stitch_client_id=optional_integer(extraction, "stitch_client_id"),
+            # The documentation's field table has tap_name, but every sample has source_type.
+            tap_name=optional_string(extraction, "source_type") or optional_string(extraction, "tap_name"),
+            start_time=optional_time(extraction, "start_time"),
+            completion_time=optional_time(extraction, "completion_time"),
+            discovery_exit_status=optional_integer(extraction, "discovery_exit_status"),
+            tap_exit_status=optional_integer(extraction, "tap_exit_status"),
+            target_exit_status=optional_integer(extraction, "target_exit_status"),
+            discovery_description=display_string(extraction, "discovery_description"),
+            tap_description=display_string(extraction, "tap_description"),
+            target_description=display_string(extraction, "target_description"),
             raw=extraction,
         )
 
@@ -172,19 +173,19 @@ class Extraction:
     def succeeded(self) -> bool:
         """Whether the job has ended and all its parts succeeded.
 
-        A tap without discovery has none to succeed.
+        The discovery status may be None, because some taps have no discovery.
         """
         statuses = (self.discovery_exit_status or 0, self.tap_exit_status, self.target_exit_status)
         return self.completion_time is not None and statuses == (0, 0, 0)
 
     @property
     def failed(self) -> bool:
-        """Whether the job has ended without success; a job that Stitch terminated has failed."""
+        """Whether the job has ended without success. A terminated job counts as failed."""
         return self.completion_time is not None and not self.succeeded
 
     @property
     def terminated(self) -> bool:
-        """Whether the job was stopped before its end, by a user or by Stitch after 24 hours.
+        """Whether the job was stopped by a user, or by Stitch after 24 hours.
 
         Source: Stitch Connect API, "Extraction object" (sample of a terminated job: all statuses are null).
         """
@@ -196,111 +197,111 @@ class Extraction:
 class Load:
     """The latest load attempt of one stream. Source: Stitch Connect API, "Load object".
 
-    Two loads may share source and stream name: two schemas of one database, or a deleted source and its
-    successor.
+    Two loads may share source and stream name: tables in two schemas of one database, or streams of a deleted
+    source and of its replacement.
     """
 
     source_name: str  #: the source's `name`
     stream_name: str
     stitch_client_id: int | None
     last_batch_loaded_at: datetime | None  #: None while the stream is in an error state
-    error_state: Any | None  #: anything but None: the load failed. Its inside may change, so ask `error`.
+    error_state: Any | None  #: not None: the load failed. Its structure may change, so use `error`.
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
     def from_json(cls, data: object) -> Load:
-        load = record(data, "load")
+        load = json_object(data, "load")
         return cls(
-            source_name=required_text(load, "source_name"),
-            stream_name=required_text(load, "stream_name"),
-            stitch_client_id=integer(load, "stitch_client_id"),
-            last_batch_loaded_at=time(load, "last_batch_loaded_at"),
+            source_name=required_string(load, "source_name"),
+            stream_name=required_string(load, "stream_name"),
+            stitch_client_id=optional_integer(load, "stitch_client_id"),
+            last_batch_loaded_at=optional_time(load, "last_batch_loaded_at"),
             error_state=load.get("error_state"),
             raw=load,
         )
 
     @property
     def error(self) -> str | None:
-        """What the destination said, at most 500 characters; None if the load is fine."""
+        """The destination's error message, at most 500 characters; None if the load has no error."""
         if self.error_state is None:
             return None
         state = self.error_state
-        told = state.get("notification_data") if isinstance(state, Mapping) else None
-        if isinstance(told, Mapping) and isinstance(told.get("warehouse_message"), str):
-            parts = dict.fromkeys([told.get("message"), told["warehouse_message"]])  # often they are the same
-            return readable(": ".join(part for part in parts if isinstance(part, str)), ERROR_TEXT_LIMIT)
-        return readable(message_within(state), ERROR_TEXT_LIMIT)
+        details = state.get("notification_data") if isinstance(state, Mapping) else None
+        if isinstance(details, Mapping) and isinstance(details.get("warehouse_message"), str):
+            parts = dict.fromkeys([details.get("message"), details["warehouse_message"]])  # often identical
+            return one_line(": ".join(part for part in parts if isinstance(part, str)), MAX_ERROR_LENGTH)
+        return one_line(find_message(state), MAX_ERROR_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
 class MalformedRecord:
-    """A record of a list that is not what it should be. The other records of its page can be read."""
+    """A record that cannot be parsed. The other records of its page are still returned."""
 
-    source: object  #: its `source_id` or `source_name`, None if it has neither
-    error: UnexpectedAnswer
+    source: object  #: its `source_id` or `source_name`; None if both are missing
+    error: UnexpectedResponse
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page (at most 100 records) of a list, as of the moment of the answer.
+    """One page (at most 100 records) of a list, at the time of the response.
 
-    Records shift between pages as the list changes, so absence from one sweep proves nothing.
+    Records move between pages when the list changes, so a record may be missing even if all pages are read.
 
     Source: Stitch Connect API, "Pagination".
     """
 
     records: tuple[T, ...]
-    number: int  #: counted from 1
+    number: int  #: from 1
     total: int  #: records in the whole list
-    answered_at: datetime | None  #: Stitch's own time of the answer
-    next_page: int | None  #: None: this is the last
-    malformed: tuple[MalformedRecord, ...] = ()  #: records that cannot be read
+    responded_at: datetime | None  #: `Date` header of the response (UTC)
+    next_page: int | None  #: None on the last page
+    malformed: tuple[MalformedRecord, ...] = ()  #: records that cannot be parsed
 
     @classmethod
     def from_json(
-        cls, data: object, make: Callable[[object], T], *, number: int, answered_at: datetime | None
+        cls, data: object, parse: Callable[[object], T], *, number: int, responded_at: datetime | None
     ) -> Page[T]:
-        """Make a page of the answer to the request for page `number`, each record by `make`."""
-        page = record(data, "page")
+        """Parse the response to the request for page `number`, with `parse` for each record."""
+        page = json_object(data, "page")
         records = page.get("data")
         if not isinstance(records, list):
-            raise UnexpectedAnswer(f"The page has no list of records in `data`: {excerpt(page)}")
-        told, total = integer(page, "page"), integer(page, "total")
-        readable_records, malformed = _read_each(records, make)
+            raise UnexpectedResponse(f"The page has no array of records in `data`: {excerpt(page)}")
+        returned_number, total = optional_integer(page, "page"), optional_integer(page, "total")
+        parsed, malformed = _parse_records(records, parse)
         return cls(
-            records=readable_records,
+            records=parsed,
             malformed=malformed,
-            number=number if told is None else told,
+            number=number if returned_number is None else returned_number,
             total=len(records) if total is None else total,
-            answered_at=answered_at,
+            responded_at=responded_at,
             next_page=_next_page(page),
         )
 
     @property
     def last_page(self) -> int:
-        """Number of the list's last page, as far as `total` tells; at least 1."""
+        """Number of the list's last page according to `total`; at least 1."""
         return max(1, -(-self.total // RECORDS_PER_PAGE))
 
 
-def _read_each(
-    records: list[object], make: Callable[[object], T]
+def _parse_records(
+    records: list[object], parse: Callable[[object], T]
 ) -> tuple[tuple[T, ...], tuple[MalformedRecord, ...]]:
-    """Make an object of each record; keep apart the records of which none can be made."""
-    results = [_read_one(each, make) for each in records]
+    """Parse each record, and separate the records that cannot be parsed."""
+    results = [_parse_record(each, parse) for each in records]
     malformed = tuple(each for each in results if isinstance(each, MalformedRecord))
     return tuple(each for each in results if not isinstance(each, MalformedRecord)), malformed
 
 
-def _read_one(data: object, make: Callable[[object], T]) -> T | MalformedRecord:
+def _parse_record(data: object, parse: Callable[[object], T]) -> T | MalformedRecord:
     try:
-        return make(data)
-    except UnexpectedAnswer as error:
+        return parse(data)
+    except UnexpectedResponse as error:
         fields = data if isinstance(data, Mapping) else {}
         return MalformedRecord(fields.get("source_id", fields.get("source_name")), error)
 
 
 def _next_page(page: Mapping[str, Any]) -> int | None:
-    link = text(mapping(page, "links") or {}, "next")
+    link = optional_string(optional_object(page, "links") or {}, "next")
     if link is None:
         return None
     try:
@@ -309,5 +310,5 @@ def _next_page(page: Mapping[str, Any]) -> int | None:
     except ValueError:
         number = None
     if number is None:
-        raise UnexpectedAnswer(f"`links.next` names no page: {excerpt(link)}")
+        raise UnexpectedResponse(f"`links.next` has no page number: {excerpt(link)}")
     return number

@@ -1,4 +1,4 @@
-"""Who is told of what: further recipients of Stitch's e-mails, and post-load hooks."""
+"""Notifications: additional recipients of Stitch's e-mails, and post-load hooks."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.connect._json import excerpt, integer, mapping, record, required_integer, text
-from airflow_provider_stitch.connect.errors import UnexpectedAnswer
-from airflow_provider_stitch.connect.objects.times import time
+from airflow_provider_stitch.connect.errors import UnexpectedResponse
+from airflow_provider_stitch.connect.objects.json import (
+    excerpt,
+    json_object,
+    optional_integer,
+    optional_object,
+    optional_string,
+    required_integer,
+)
+from airflow_provider_stitch.connect.objects.times import optional_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,72 +24,72 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CustomEmail:
-    """A further recipient of Stitch's e-mails. Source: Stitch Connect API, "Custom email object"."""
+    """An additional recipient of Stitch's e-mails. Source: Stitch Connect API, "Custom email object"."""
 
     id: int
     client_id: int | None
     email_address: str | None
     created_at: datetime | None
     modified_at: datetime | None
-    disabled_at: datetime | None  #: None: it gets e-mails
+    disabled_at: datetime | None  #: None: enabled
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
     def from_json(cls, data: object) -> CustomEmail:
-        email = record(data, "custom e-mail")
+        email = json_object(data, "custom e-mail")
         return cls(
             id=required_integer(email, "id"),
-            client_id=integer(email, "client_id"),
-            email_address=text(email, "email_address"),
-            created_at=time(email, "created_at"),
-            modified_at=time(email, "modified_at"),
-            disabled_at=time(email, "disabled_at"),
+            client_id=optional_integer(email, "client_id"),
+            email_address=optional_string(email, "email_address"),
+            created_at=optional_time(email, "created_at"),
+            modified_at=optional_time(email, "modified_at"),
+            disabled_at=optional_time(email, "disabled_at"),
             raw=email,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class PostLoadHook:
-    """A webhook that Stitch calls after it has loaded rows. Source: Stitch Connect API, "Hook object"."""
+    """A webhook that Stitch calls after it loads rows. Source: Stitch Connect API, "Hook object"."""
 
     id: int
     client_id: int | None
     type: str | None  #: `post_load`
     version: int | None
-    #: Not shown: Stitch sends no header of ours, so a secret can only be in here.
+    #: Not in the repr: hooks have no custom headers, so a user's secret can only be part of the URL.
     url: str | None = field(repr=False)
-    destination_id: int | None  #: only the answer to the creation is sure to tell it
+    destination_id: int | None  #: documented only for the response to the creation
     created_at: datetime | None
     modified_at: datetime | None
-    disabled_at: datetime | None  #: None: it is called
+    disabled_at: datetime | None  #: None: enabled
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
     def from_json(cls, data: object) -> PostLoadHook:
-        hook = record(data, "post-load hook")
+        hook = json_object(data, "post-load hook")
         return cls(
             id=required_integer(hook, "id"),
-            client_id=integer(hook, "client_id"),
-            type=text(hook, "type"),
-            version=integer(hook, "version"),
-            url=text(mapping(hook, "config") or {}, "url"),
+            client_id=optional_integer(hook, "client_id"),
+            type=optional_string(hook, "type"),
+            version=optional_integer(hook, "version"),
+            url=optional_string(optional_object(hook, "config") or {}, "url"),
             destination_id=_destination_id(hook),
-            created_at=time(hook, "created_at"),
-            modified_at=time(hook, "modified_at"),
-            disabled_at=time(hook, "disabled_at"),
+            created_at=optional_time(hook, "created_at"),
+            modified_at=optional_time(hook, "modified_at"),
+            disabled_at=optional_time(hook, "disabled_at"),
             raw=hook,
         )
 
 
 def _destination_id(hook: Mapping[str, Any]) -> int | None:
-    # Samples have an integer beside `config`; one description a text such as destination_12345 within it.
+    # Samples contain an integer beside `config`; one description, a string like destination_12345 inside it.
     value = hook.get("destination_id")
     if value is None:
-        value = (mapping(hook, "config") or {}).get("destination_id")
+        value = (optional_object(hook, "config") or {}).get("destination_id")
     if isinstance(value, str) and (
         number := re.fullmatch(r"(?:destination_)?([0-9]{1,18})", value, re.ASCII)
     ):
         return int(number[1])
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
-    raise UnexpectedAnswer(f"`destination_id` is no id: {excerpt(value)}")
+    raise UnexpectedResponse(f"`destination_id` is not an id: {excerpt(value)}")

@@ -1,19 +1,19 @@
-"""Report cards: where a source or destination stands in its configuration, and what its type asks for."""
+"""Report cards: the properties of a source or destination type, and the state of its configuration."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.connect._json import (
-    flag,
-    free_text,
-    integer,
-    items,
-    mapping,
-    record,
-    required_text,
-    text,
+from airflow_provider_stitch.connect.objects.json import (
+    array,
+    display_string,
+    json_object,
+    optional_boolean,
+    optional_integer,
+    optional_object,
+    optional_string,
+    required_string,
 )
 
 if TYPE_CHECKING:
@@ -22,44 +22,44 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """A property that a connection step asks for. Source: Stitch Connect API, "Connection step object"."""
+    """A property in a connection step. Source: Stitch Connect API, "Connection step object"."""
 
     name: str
     is_required: bool | None
     is_credential: bool | None  #: its value is never returned
     property_type: str | None  #: `user_provided`, `read_only` ...
     provided: bool | None
-    json_schema: Any | None  #: what its value must look like
+    json_schema: Any | None  #: the JSON schema of its value
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
     def from_json(cls, data: object) -> Property:
-        given = record(data, "property")
+        prop = json_object(data, "property")
         return cls(
-            name=required_text(given, "name"),
-            is_required=flag(given, "is_required"),
-            is_credential=flag(given, "is_credential"),
-            property_type=text(given, "property_type"),
-            provided=flag(given, "provided"),
-            json_schema=given.get("json_schema"),
-            raw=given,
+            name=required_string(prop, "name"),
+            is_required=optional_boolean(prop, "is_required"),
+            is_credential=optional_boolean(prop, "is_credential"),
+            property_type=optional_string(prop, "property_type"),
+            provided=optional_boolean(prop, "provided"),
+            json_schema=prop.get("json_schema"),
+            raw=prop,
         )
 
     @property
     def is_open(self) -> bool:
-        """Whether it is required, has no value, and a user or Stitch has to provide one."""
+        """Whether the property is required, writable and has no value yet."""
         return bool(self.is_required and self.property_type != "read_only" and not self.provided)
 
     @property
     def is_missing(self) -> bool:
-        """Whether the user has to give it and has not."""
-        is_ours = self.property_type not in ("read_only", "system_provided_by_default")
-        return bool(self.is_required and is_ours and not self.provided)
+        """Whether the user must provide a value and has not done so."""
+        is_for_user = self.property_type not in ("read_only", "system_provided_by_default")
+        return bool(self.is_required and is_for_user and not self.provided)
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionStep:
-    """A step of the configuration. Source: Stitch Connect API, "Connection step object"."""
+    """One step of the configuration. Source: Stitch Connect API, "Connection step object"."""
 
     type: str  #: `form`, `oauth`, `profile`, `discover_schema`, `field_selection` or `fully_configured`
     properties: tuple[Property, ...]
@@ -67,16 +67,16 @@ class ConnectionStep:
 
     @classmethod
     def from_json(cls, data: object) -> ConnectionStep:
-        step = record(data, "connection step")
-        properties = tuple(Property.from_json(each) for each in items(step, "properties"))
-        return cls(type=required_text(step, "type"), properties=properties, raw=step)
+        step = json_object(data, "connection step")
+        properties = tuple(Property.from_json(each) for each in array(step, "properties"))
+        return cls(type=required_string(step, "type"), properties=properties, raw=step)
 
 
 @dataclass(frozen=True, slots=True)
 class TypeDetails:
-    """What a type is like. Source: Stitch Connect API, "Details object"."""
+    """Details of a source or destination type. Source: Stitch Connect API, "Details object"."""
 
-    access: bool | None  #: this account may use the type
+    access: bool | None  #: whether this account may use the type
     pricing_tier: str | None
     pipeline_state: str | None  #: `alpha`, `beta`, `released` or `deprecated`
     protocol: str | None
@@ -87,62 +87,62 @@ class TypeDetails:
 
     @classmethod
     def from_json(cls, data: object) -> TypeDetails:
-        details = record(data, "type's details")
+        details = json_object(data, "type's details")
         return cls(
-            access=flag(details, "access"),
-            pricing_tier=text(details, "pricing_tier"),
-            pipeline_state=text(details, "pipeline_state"),
-            protocol=text(details, "protocol"),
-            default_start_date=free_text(details, "default_start_date"),
-            default_scheduling_interval=integer(details, "default_scheduling_interval"),
-            image_version=free_text(details, "image_version"),
+            access=optional_boolean(details, "access"),
+            pricing_tier=optional_string(details, "pricing_tier"),
+            pipeline_state=optional_string(details, "pipeline_state"),
+            protocol=optional_string(details, "protocol"),
+            default_start_date=display_string(details, "default_start_date"),
+            default_scheduling_interval=optional_integer(details, "default_scheduling_interval"),
+            image_version=display_string(details, "image_version"),
             raw=details,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class ReportCard:
-    """Where a source or destination stands in its configuration; or what a type of them asks for.
+    """The configuration state of a source or destination, or the properties of a type.
 
     Source: Stitch Connect API, "Source report card object", "Destination report card object".
     """
 
     type: str  #: `platform.hubspot`, `snowflake` ...
-    current_step: str | None  #: the type of the step; its number contradicts it in samples
-    steps: tuple[ConnectionStep, ...]  #: in order; empty for some types, most of them deprecated
-    details: TypeDetails | None  #: only of types
+    current_step: str | None  #: type of the step, because its number contradicts it in samples
+    steps: tuple[ConnectionStep, ...]  #: in order; empty for some types, mostly deprecated ones
+    details: TypeDetails | None  #: only for types
     upgrade_available: str | None  #: the newer type that replaces this one
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
     def from_json(cls, data: object) -> ReportCard:
-        card = record(data, "report card")
+        card = json_object(data, "report card")
         details = card.get("details")
         return cls(
-            type=required_text(card, "type"),
-            current_step=text(card, "current_step_type"),
-            steps=tuple(ConnectionStep.from_json(each) for each in items(card, "steps")),
+            type=required_string(card, "type"),
+            current_step=optional_string(card, "current_step_type"),
+            steps=tuple(ConnectionStep.from_json(each) for each in array(card, "steps")),
             details=None if details is None else TypeDetails.from_json(details),
-            upgrade_available=text(mapping(card, "upgrade_available") or {}, "type"),
+            upgrade_available=optional_string(optional_object(card, "upgrade_available") or {}, "type"),
             raw=card,
         )
 
     @classmethod
     def within(cls, data: Mapping[str, Any]) -> ReportCard | None:
-        """Return the report card of a source or destination, None if it has none."""
+        """Return the report card of a source or destination; None if it is missing."""
         card = data.get("report_card")
         return None if card is None else cls.from_json(card)
 
     @property
     def properties(self) -> dict[str, Property]:
-        """The properties of all steps by name."""
+        """The properties of all steps, by name."""
         return {each.name: each for step in self.steps for each in step.properties}
 
     @property
     def missing_by_step(self) -> dict[str, tuple[str, ...]]:
         """Names of the required properties without a value, by step.
 
-        They include properties that Stitch may provide itself, such as those of the OAuth step.
+        They include properties that Stitch may provide, such as the properties of the OAuth step.
         """
         by_step = {
             step.type: tuple(each.name for each in step.properties if each.is_open) for step in self.steps
@@ -151,11 +151,11 @@ class ReportCard:
 
     @property
     def missing_properties(self) -> tuple[str, ...]:
-        """Names of the properties that are required and not given yet."""
+        """Names of the required properties that the user has not provided yet."""
         return tuple(each.name for step in self.steps for each in step.properties if each.is_missing)
 
 
 def current_step(data: Mapping[str, Any]) -> str | None:
-    """Return the type of the step that a source or destination is at."""
-    # Not `current_step`: samples show 1 beside `fully_configured`.
-    return text(mapping(data, "report_card") or {}, "current_step_type")
+    """Return the type of the current step of a source or destination."""
+    # `current_step` is not used, because samples show 1 beside `fully_configured`.
+    return optional_string(optional_object(data, "report_card") or {}, "current_step_type")

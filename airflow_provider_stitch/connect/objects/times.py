@@ -1,4 +1,4 @@
-"""Times as Stitch writes them: ISO 8601 in UTC."""
+"""Parse and format times in Stitch's format: ISO 8601 in UTC."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.connect._json import excerpt, text
-from airflow_provider_stitch.connect.errors import InvalidArgument, UnexpectedAnswer
+from airflow_provider_stitch.connect.errors import InvalidArgument, UnexpectedResponse
+from airflow_provider_stitch.connect.objects.json import excerpt, optional_string
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,11 +18,11 @@ _TIME = re.compile(
 
 
 def parse_time(value: str) -> datetime:
-    """Return the instant that an ISO 8601 text with `Z` or an offset names, in UTC.
+    """Parse an ISO 8601 time with `Z` or an offset, and return it in UTC.
 
-    Whole seconds and fractions are accepted; what is finer than a microsecond is dropped.
+    A fraction of a second is optional; digits after microseconds are dropped.
 
-    :raises InvalidArgument: it is not such a text.
+    :raises InvalidArgument: if the string is not such a time.
 
     Source: Stitch Connect API, "Data types" (timestamps, samples with and without milliseconds).
     """
@@ -36,13 +36,13 @@ def parse_time(value: str) -> datetime:
         local = local.replace(microsecond=int(f"{fraction or '0':0<6.6}"))
         return local + offset if sign == "-" else local - offset
     except (ValueError, OverflowError) as error:
-        raise InvalidArgument(f"{excerpt(value)} is not a time that exists.") from error
+        raise InvalidArgument(f"{excerpt(value)} is not a valid date and time.") from error
 
 
 def format_time(moment: datetime) -> str:
-    """Return an aware datetime in Stitch's own form, whole seconds in UTC: `2026-08-17T06:00:02Z`.
+    """Return an aware datetime in Stitch's format, in UTC and truncated to seconds: `2026-08-17T06:00:02Z`.
 
-    :raises InvalidArgument: the datetime has no time zone.
+    :raises InvalidArgument: if the datetime has no time zone.
     """
     if moment.tzinfo is None:
         raise InvalidArgument(f"{moment.isoformat()} has no time zone.")
@@ -50,12 +50,12 @@ def format_time(moment: datetime) -> str:
     return f"{utc.isoformat()}Z"
 
 
-def time(data: Mapping[str, Any], key: str) -> datetime | None:
-    """Return the time under a key, None if there is none."""
-    value = text(data, key)
+def optional_time(data: Mapping[str, Any], key: str) -> datetime | None:
+    """Return the time under a key; None if it is missing."""
+    value = optional_string(data, key)
     if value is None:
         return None
     try:
         return parse_time(value)
     except InvalidArgument as error:
-        raise UnexpectedAnswer(f"`{key}` is not a time: {excerpt(value)}") from error
+        raise UnexpectedResponse(f"`{key}` is not a time: {excerpt(value)}") from error

@@ -8,9 +8,9 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
-from airflow_provider_stitch.connect._addresses import is_loopback
-from airflow_provider_stitch.connect._sessions import NoAuth
 from airflow_provider_stitch.connect.errors import StitchConfigurationError, StitchError, StitchUnavailable
+from airflow_provider_stitch.connect.transport.session import NoAuth
+from airflow_provider_stitch.connect.transport.urls import is_loopback
 from airflow_provider_stitch.operators._connections.stored import ReservationLost, StoredConnection
 
 if TYPE_CHECKING:

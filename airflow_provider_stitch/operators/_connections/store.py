@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_stitch.connect._retries import retry_policy
 from airflow_provider_stitch.connect.errors import (
     InvalidArgument,
     StitchConfigurationError,
     StitchUnavailable,
 )
+from airflow_provider_stitch.connect.transport.retry import retry_policy
 from airflow_provider_stitch.operators._connections.lookup import find_connection
 from airflow_provider_stitch.operators._connections.stored import ReservationLost, StoredConnection
 

@@ -1,1 +1,1 @@
-"""Status requests, shared by all waiters of an account in one event loop."""
+"""Poll an account on behalf of all waiters of one event loop."""

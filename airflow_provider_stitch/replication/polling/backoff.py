@@ -1,7 +1,7 @@
-"""Requests that Stitch did not answer, and when each may be made again.
+"""Decide whether and when to send a failed request again.
 
-Stitch as a whole may be out of order, or a single page or log only: so all pause after a failure, and then it
-is another request's turn. What fails alone must not keep back whom other requests would serve.
+Either Stitch as a whole or a single page or log may be unavailable. So a failure backs off the whole account,
+and then another request is sent first. An isolated failure must not block other requests.
 """
 
 from __future__ import annotations
@@ -12,112 +12,120 @@ from typing import TYPE_CHECKING
 from airflow_provider_stitch.connect.errors import (
     ExtractionLogUnavailable,
     StitchUnavailable,
-    UnexpectedAnswer,
+    UnexpectedResponse,
 )
-from airflow_provider_stitch.connect.transport import pause_before_retry
+from airflow_provider_stitch.connect.transport.retry import seconds_before_retry
 from airflow_provider_stitch.replication.budget.window import WINDOW
 
 if TYPE_CHECKING:
     from airflow_provider_stitch.connect.errors import StitchError
-    from airflow_provider_stitch.replication.polling.scheduler import Request
+    from airflow_provider_stitch.replication.polling.limited_requests import LimitedRequest
 
-# A request that failed so often, with others answered in between each time, fails alone.
+# A request that failed this often, each time after another request had succeeded, fails in isolation.
 ISOLATED_AFTER = 5
 
-# Of the pause before a request that failed is made again, so much is the pause before any other.
+# Other requests pause for this part of the pause of the request that failed.
 SHARED_BACKOFF_RATIO = 0.75
 
-# A response that Stitch does not document may have been cut, or come from something on the way. It is an
-# error only if it repeats.
+# An undocumented response may be truncated, or come from a proxy. It is an error only if it repeats.
 MAX_MALFORMED_RESPONSES = 5
 
 
 def is_undocumented(error: StitchError) -> bool:
     """Return whether an error stands for a response that Stitch does not document."""
-    return isinstance(error, UnexpectedAnswer) or error.is_doubtful
+    return isinstance(error, UnexpectedResponse) or error.needs_confirmation
 
 
 def is_transient(error: StitchError) -> bool:
     """Return whether a request that failed may succeed if it is sent again."""
-    # The address of a log expires soon, so a log is requested from Stitch again and not from there.
+    # The pre-signed URL of a log expires soon, so a new one must be requested from Stitch.
     is_outage = isinstance(error, StitchUnavailable) and not isinstance(error, ExtractionLogUnavailable)
     return is_outage or is_undocumented(error)
 
 
 @dataclass(slots=True)
 class Attempts:
-    """The failed attempts at one request, one after the other."""
+    """The consecutive failed attempts at one request."""
 
     number: int = 0
-    undocumented: int = 0  #: of these the last, as far as their responses were undocumented
+    undocumented: int = 0  #: the latest of them in a row whose responses were undocumented
 
-    def may_go_on(self, error: StitchError) -> bool:
+    def may_retry(self, error: StitchError) -> bool:
         """Record a failed attempt, and return whether to make another one."""
         self.number += 1
         self.undocumented = self.undocumented + 1 if is_undocumented(error) else 0
         return is_transient(error) and self.undocumented < MAX_MALFORMED_RESPONSES
 
+    def next_pause(self, error: StitchError, seconds_left: float) -> float | None:
+        """Record a failed attempt, and return the seconds before the next one; None to give up.
+
+        :param seconds_left: until the deadline; a longer pause gives up.
+        """
+        may_retry = self.may_retry(error)
+        pause = seconds_before_retry(self.number, getattr(error, "retry_after", None))
+        return pause if may_retry and pause <= seconds_left else None
+
 
 @dataclass(slots=True)
 class _FailureRecord:
     attempts: Attempts
-    alone: int  #: of these the first, and each before which another request was answered
-    answers: int  #: to other requests, when the last failed
-    again_at: float
+    isolated_failures: int  #: failures with a success of another request before each, and the first failure
+    successes_before: int  #: of other requests, counted at the last failure
+    retry_at: float
 
 
 class Backoff:
     """The failures of one account's requests. Times are seconds of one clock."""
 
     def __init__(self) -> None:
-        self._setbacks: dict[Request, _FailureRecord] = {}
-        self._in_a_row = 0
-        self._all_again_at = float("-inf")
-        self._answers = 0
+        self._failures: dict[LimitedRequest, _FailureRecord] = {}
+        self._consecutive_failures = 0
+        self._account_retry_at = float("-inf")
+        self._successes = 0
 
-    def answered(self, request: Request) -> None:
-        """Take in that a request was answered."""
-        self.give_up(request)
-        self._answers += 1
+    def record_success(self, request: LimitedRequest) -> None:
+        """Record that Stitch answered a request."""
+        self.reset(request)
+        self._successes += 1
 
-    def failed(self, request: Request, error: StitchError, now: float) -> tuple[int, bool]:
-        """Record that a request failed; return how often it has in a row, and whether to send it again."""
-        recent = {
-            each: setback for each, setback in self._setbacks.items() if setback.again_at > now - WINDOW
-        }
-        before = recent.get(request)
-        attempts = before.attempts if before else Attempts()
-        may_go_on = attempts.may_go_on(error)
-        # An outage fails all: it says nothing of this one.
-        alone = before.alone + (self._answers > before.answers) if before else 1
-        self._in_a_row += 1
-        # All others have their turn in between, or one that is wanted at once would always be the first.
-        asked_for: float = getattr(error, "retry_after", None) or 0.0
-        pause = pause_before_retry(self._in_a_row, None)
-        self._all_again_at = now + max(pause * SHARED_BACKOFF_RATIO, asked_for)
-        pause = max(pause, pause_before_retry(attempts.number, None))
-        again_at = now + max(pause, asked_for + pause * (1 - SHARED_BACKOFF_RATIO))
-        self._setbacks = {**recent, request: _FailureRecord(attempts, alone, self._answers, again_at)}
-        return attempts.number, may_go_on
+    def record_failure(self, request: LimitedRequest, error: StitchError, now: float) -> tuple[int, bool]:
+        """Record a failure; return the consecutive failures of the request, and whether to send it again."""
+        recent = {each: record for each, record in self._failures.items() if record.retry_at > now - WINDOW}
+        previous = recent.get(request)
+        attempts = previous.attempts if previous else Attempts()
+        may_retry = attempts.may_retry(error)
+        # A general outage is not isolated: no other request succeeds between two failures.
+        isolated = (
+            previous.isolated_failures + (self._successes > previous.successes_before) if previous else 1
+        )
+        self._consecutive_failures += 1
+        requested_pause: float = getattr(error, "retry_after", None) or 0.0
+        pause = seconds_before_retry(self._consecutive_failures, None)
+        self._account_retry_at = now + max(pause * SHARED_BACKOFF_RATIO, requested_pause)
+        # Other requests are sent before this one; otherwise an immediate request would always be the first.
+        pause = max(pause, seconds_before_retry(attempts.number, None))
+        retry_at = now + max(pause, requested_pause + pause * (1 - SHARED_BACKOFF_RATIO))
+        self._failures = {**recent, request: _FailureRecord(attempts, isolated, self._successes, retry_at)}
+        return attempts.number, may_retry
 
-    def give_up(self, request: Request) -> None:
-        """Begin anew, at once: whoever wanted a request is told what there is to say."""
-        self._setbacks.pop(request, None)
-        self._in_a_row = 0
-        self._all_again_at = float("-inf")
+    def reset(self, request: LimitedRequest) -> None:
+        """Clear the backoff, because the request succeeded or its error was delivered."""
+        self._failures.pop(request, None)
+        self._consecutive_failures = 0
+        self._account_retry_at = float("-inf")
 
-    def is_isolated_failure(self, request: Request) -> bool:
-        """Say whether a request failed again and again while others were answered."""
-        setback = self._setbacks.get(request)
-        return setback is not None and setback.alone >= ISOLATED_AFTER
+    def is_isolated_failure(self, request: LimitedRequest) -> bool:
+        """Return whether a request failed repeatedly while other requests succeeded."""
+        record = self._failures.get(request)
+        return record is not None and record.isolated_failures >= ISOLATED_AFTER
 
-    def free_in(self, request: Request, now: float) -> float:
-        """Return in how many seconds a request may be made, 0.0 or less for now."""
-        setback = self._setbacks.get(request)
-        return max(self._all_again_at, setback.again_at if setback else self._all_again_at) - now
+    def seconds_until_retry(self, request: LimitedRequest, now: float) -> float:
+        """Return the seconds until a request may be sent; 0 or less means now."""
+        record = self._failures.get(request)
+        return max(self._account_retry_at, record.retry_at if record else self._account_retry_at) - now
 
     def clock_was_set_back(self) -> None:
-        """Let every request be made at once: no instant that was noted tells anything any more."""
-        self._all_again_at = float("-inf")
-        for setback in self._setbacks.values():
-            setback.again_at = float("-inf")
+        """Allow every request now, because stored times are meaningless after the clock was set back."""
+        self._account_retry_at = float("-inf")
+        for record in self._failures.values():
+            record.retry_at = float("-inf")

@@ -1,88 +1,138 @@
-"""When will it happen? What is known of somebody's wait, as a chance over time. Pure functions.
+"""Completion as a probability over time.
 
-Stitch does not say how far a job is, so all there is to go by is how long this source's jobs, or this
-account's loads, took before; and where nothing is known, that what has gone on for long goes on for longer.
-Times are seconds of one clock.
+Stitch does not report the progress of a job. So its end is estimated from the durations of earlier jobs of
+the source, or of earlier loads of the account. Without any history, a long-running job is expected to run
+longer still. All times are seconds of one clock.
+
+Both the prior and the fit of earlier durations are log-logistic. The probability that a duration exceeds an
+age is the survival function
+
+    S(age) = 1 / (1 + (age / scale) ** shape)
+
+where `scale` is the median. The prior has shape 1, so its hazard falls with age; the more regular the earlier
+durations, the greater the shape.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-# Seconds after which half of all jobs of which nothing is known are expected to have ended.
-SCALE = 60.0
+    from airflow_provider_stitch.connect.objects import Extraction
 
-# What takes as long as ever ends within some 14 % of it, half of the time (8); what varies, later or earlier.
+# Median duration in seconds that is assumed without any history.
+PRIOR_SCALE = 60.0
+
+# With shape 8, half of the durations are within about 14 % of the median.
 MAX_SHAPE = 8.0
 MIN_SHAPE = 1.0
+
+# Durations to remember, per source for jobs, and per account for loads.
+HISTORY_LENGTH = 5
 
 
 @dataclass(frozen=True, slots=True)
 class DurationHistory:
-    """How long something took before, and how much to make of that."""
+    """The log-logistic fit of earlier durations."""
 
-    usual: float  #: seconds
-    shape: float  #: of the expectation around `usual`; the higher, the surer
-    weight: float  #: beside knowing nothing, which weighs 1
+    scale: float  #: the typical duration (median), in seconds
+    shape: float  #: the higher, the more regular the durations
+    weight: float  #: relative to the prior, whose weight is 1
 
     @classmethod
-    def of(cls, took: Sequence[float]) -> DurationHistory | None:
-        """Return what so many seconds each teach, or None for nothing."""
-        logs = [math.log(max(1.0, each)) for each in took]
+    def from_durations(cls, durations: Sequence[float]) -> DurationHistory | None:
+        """Return the fit of some durations in seconds, or None if there are none."""
+        logs = [math.log(max(1.0, duration)) for duration in durations]
         if not logs:
             return None
-        usual = math.exp(sum(logs) / len(logs))
+        scale = math.exp(sum(logs) / len(logs))
         if len(logs) == 1:
-            return cls(usual, MAX_SHAPE / 2, 1.0)
+            return cls(scale, MAX_SHAPE / 2, 1.0)
         spread = max(logs) - min(logs)
         shape = min(MAX_SHAPE, max(MIN_SHAPE, 3 / spread if spread else MAX_SHAPE))
-        return cls(usual, shape, 3.0 * (len(logs) - 1))
+        return cls(scale, shape, 3.0 * (len(logs) - 1))
 
-    def pending(self, age: float) -> float:
-        """Return the chance that it takes longer than `age` seconds."""
-        return 1 / (1 + (age / self.usual) ** self.shape) if age > 0 else 1.0
+    def survival(self, age: float) -> float:
+        """Return the probability that a duration exceeds `age` seconds."""
+        return 1 / (1 + (age / self.scale) ** self.shape) if age > 0 else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionEstimate:
-    """When what one waiter waits for may happen.
+    """When the event that one waiter waits for is expected.
 
-    :param known_at: until then it had not happened.
-    :param since: from then on it may happen at any time, ever less likely.
-    :param begins_at: when that began which takes as long as it usually does; None is `since`.
-    :param experience: how long that took before.
-    :param certain_at: by then it has happened, and all that is left is to fetch the answer.
-    :param then: requests that will be needed next, once it has happened.
+    :param last_checked_at: time of the last check, which found the event still pending.
+    :param since: the first time at which the event can occur.
+    :param timed_from: start of the activity whose durations the history holds; None is `since`.
+    :param history: durations of the same activity in the past.
+    :param done_by: the event has occurred by then, and the result only has to be fetched.
+    :param follow_ups: requests that the waiter needs once the event has occurred.
     """
 
-    known_at: float
+    last_checked_at: float
     since: float
-    scheduled_start: float | None = None
-    experience: DurationHistory | None = None
+    timed_from: float | None = None
+    history: DurationHistory | None = None
     done_by: float = math.inf
-    then: int = 0
+    follow_ups: int = 0
 
-    def pending(self, at: float) -> float:
-        """Return the chance that it has not happened at an instant, as it was before anything was known."""
+    def survival(self, at: float) -> float:
+        """Return the probability that the event is pending at a time, ignoring the last check."""
         age = at - self.since
-        chance = SCALE / (SCALE + age) if age > 0 else 1.0
-        if self.experience is None:
-            return chance
-        scheduled_start = self.since if self.scheduled_start is None else self.scheduled_start
-        weight = self.experience.weight
-        return (chance + weight * self.experience.pending(at - scheduled_start)) / (1 + weight)
+        prior = PRIOR_SCALE / (PRIOR_SCALE + age) if age > 0 else 1.0
+        if self.history is None:
+            return prior
+        timed_from = self.since if self.timed_from is None else self.timed_from
+        weight = self.history.weight
+        return (prior + weight * self.history.survival(at - timed_from)) / (1 + weight)
 
-    def happened(self, at: float) -> float:
-        """Return the chance that it has happened since `known_at`."""
+    def probability_done(self, at: float) -> float:
+        """Return the probability that the event has occurred since the last check."""
         if at >= self.done_by:
             return 1.0
-        return 1 - self.pending(at) / self.pending(self.known_at) if at > self.known_at else 0.0
+        return (
+            1 - self.survival(at) / self.survival(self.last_checked_at) if at > self.last_checked_at else 0.0
+        )
 
-    def delay(self, at: float) -> float:
-        """Return for how many seconds it has been waited in vain on average, if it is looked at now only."""
-        return max(0.0, at - self.known_at) * self.happened(at) / 2
+    def expected_delay(self, at: float) -> float:
+        """Return the expected seconds between the event and its detection, if the next poll is at a time.
+
+        If the event has occurred since the last check, it occurred in the middle of that time on average.
+        """
+        return max(0.0, at - self.last_checked_at) * self.probability_done(at) / 2
+
+
+class ObservedDurations:
+    """The durations of an account's jobs and loads that this process has observed."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[int, dict[str, float]] = {}  # by source id and job name, in seconds
+        self._load_lags: deque[float] = deque(maxlen=HISTORY_LENGTH)
+
+    def jobs(self, source_id: int) -> DurationHistory | None:
+        """Return the durations of a source's jobs."""
+        return DurationHistory.from_durations(list(self._jobs.get(source_id, {}).values()))
+
+    def load_lags(self) -> DurationHistory | None:
+        """Return the times between the last flush of a source and its last load."""
+        return DurationHistory.from_durations(self._load_lags)
+
+    def record_jobs(self, extractions: Iterable[Extraction]) -> None:
+        """Record the durations of completed jobs."""
+        for extraction in extractions:
+            if extraction.start_time and extraction.completion_time:
+                durations = self._jobs.setdefault(extraction.source_id, {})
+                durations.pop(extraction.job_name, None)
+                seconds = (extraction.completion_time - extraction.start_time).total_seconds()
+                durations[extraction.job_name] = seconds
+                if len(durations) > HISTORY_LENGTH:
+                    del durations[next(iter(durations))]
+
+    def record_load_lag(self, seconds: float) -> None:
+        """Record the time between the last flush of a source and its last load."""
+        self._load_lags.append(seconds)

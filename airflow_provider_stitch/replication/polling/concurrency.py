@@ -1,19 +1,51 @@
-"""Few requests at a time in an event loop, however many tasks begin to wait there at once.
-
-A request under way takes more memory than a task that waits, and a process does not give it back.
-"""
+"""Limit concurrent requests in an event loop, and share the result of identical ones."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-PLACES = 4
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+T = TypeVar("T")
+
+# A request in flight takes more memory than a waiting task, and the process does not return it to the system.
+MAX_CONCURRENT_REQUESTS = 4
 
 
-def places() -> asyncio.Semaphore:
-    """Return the running event loop's places for requests under way."""
-    return _places.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(PLACES))
+def request_slots() -> asyncio.Semaphore:
+    """Return the semaphore that limits concurrent requests in the running event loop."""
+    return _slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(MAX_CONCURRENT_REQUESTS))
 
 
-_places: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+class SingleFlight(Generic[T]):
+    """Runs an async function once at a time, and shares its result between concurrent callers.
+
+    A result is never older than the call: a caller that arrives during a run shares the next run.
+    """
+
+    def __init__(self, function: Callable[[], Coroutine[None, None, T]]) -> None:
+        self._function = function
+        self._running: asyncio.Task[T] | None = None
+        self._next: asyncio.Task[T] | None = None
+
+    def result(self) -> asyncio.Future[T]:
+        """Return a future of the next run's result."""
+        if self._next is None:
+            self._next = asyncio.ensure_future(self._run_after(self._running))
+        # If this caller is cancelled, other callers still need the result.
+        return asyncio.shield(self._next)
+
+    async def _run_after(self, running: asyncio.Task[T] | None) -> T:
+        if running is not None:
+            await asyncio.wait({running})
+        self._running, self._next = self._next, None
+        try:
+            return await self._function()
+        finally:
+            self._running = None  # a task keeps its result, which may be large

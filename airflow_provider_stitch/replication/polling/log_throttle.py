@@ -1,8 +1,7 @@
-"""Of all that wait in an event loop, one after the other has something to say.
+"""Limit how often waiting tasks write to their logs.
 
-A line for a deferred task's log goes to the triggerer's supervisor, which has more to do than that. Some
-lines find room on their way there; of a thousand tasks at once most would have to wait for the supervisor to
-take them, and the event loop with them.
+A log line of a deferred task is sent to the triggerer's supervisor through a pipe. A few lines fit into its
+buffer. If a thousand tasks write at once, the event loop is blocked until the supervisor has read them.
 """
 
 from __future__ import annotations
@@ -12,30 +11,29 @@ from weakref import WeakKeyDictionary
 
 
 class LogThrottle:
-    """Turns of those who wait in an event loop.
+    """A token bucket per event loop.
 
-    :param pace: seconds between two of them.
-    :param at_once: so many may come together after a while without any.
+    :param interval: seconds between two lines.
+    :param burst: lines that may be written at once after a quiet time.
     """
 
-    def __init__(self, pace: float, *, at_once: int = 1) -> None:
-        self.pace = pace
-        self._at_once = at_once
-        self._next: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
+    def __init__(self, interval: float, *, burst: int = 1) -> None:
+        self.interval = interval
+        self._burst = burst
+        self._next_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
 
-    def take(self) -> float:
-        """Return the seconds until it is nobody else's turn. Whoever asked has it then."""
-        # By the event loop's clock, which nobody sets back.
+    def reserve(self) -> float:
+        """Reserve the next slot, and return the seconds until it."""
+        # The event loop's clock is monotonic.
         loop = asyncio.get_running_loop()
         now = loop.time()
-        # The instant of the next turn if none had come together.
-        regular = max(now, self._next.get(loop, now))
-        self._next[loop] = regular + self.pace
-        return max(0.0, regular - (self._at_once - 1) * self.pace - now)
+        next_slot = max(now, self._next_slots.get(loop, now))  # without bursts
+        self._next_slots[loop] = next_slot + self.interval
+        return max(0.0, next_slot - (self._burst - 1) * self.interval - now)
 
 
 HEARTBEAT_LOG = LogThrottle(1.0)
-"""To say that one still waits."""
+"""For lines that report that a task is still waiting."""
 
-PROGRESS_LOG = LogThrottle(0.1, at_once=20)
-"""To say how far it has come, and to end."""
+PROGRESS_LOG = LogThrottle(0.1, burst=20)
+"""For progress, completion and warnings."""

@@ -1,7 +1,7 @@
-"""What is known of a list that comes in pages: the latest look at each page, and in which order it is.
+"""The cached pages of a paginated list, and the order in which the list is sorted.
 
-Which order a list is in is learned from its pages before it is trusted: Stitch's documentation tells that of
-the loads in two ways. Source: Stitch Connect API, "Pagination", "List last loads for an account".
+An order is learned from the pages before it is trusted, because Stitch documents the order of loads in two
+different ways. Source: Stitch Connect API, "Pagination", "List last loads for an account".
 """
 
 from __future__ import annotations
@@ -13,46 +13,52 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from airflow_provider_stitch.replication.polling.page_search import PageBounds, next_page
-from airflow_provider_stitch.replication.polling.stream_id_index import StreamIdIndex
+from airflow_provider_stitch.replication.polling.page_search import PageBounds, next_page_to_fetch
+from airflow_provider_stitch.replication.rules.streams import load_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 
-    from airflow_provider_stitch.connect.objects import Page
+    from airflow_provider_stitch.connect.objects import Load, Page, Stream
 
 T = TypeVar("T")
 
-# Records that may have shifted from one page to the next between two looks; more speak against an order.
-MOST_SHIFTED = 50
+# Records that may shift from one page to another between two requests. If more records are on the wrong page,
+# the page violates the order.
+MAX_SHIFTED = 50
 
-# Of the latest so many looks so many may speak against an order: hundreds of records may come at once, too.
-LATEST_LOOKS = 10
-MOST_DOUBTS = 2
+# An order is not used if more than 2 of the last 10 pages violated it. Two are allowed, because hundreds of
+# records may be added to a list at once.
+RECENT_PAGES = 10
+MAX_VIOLATIONS = 2
 
-# An order that a list need not have must be seen in so many pairs of neighbours before it ends a search: that
-# one pair is in order by chance is as likely as not.
+# Adjacent records in the expected order that prove an order which Stitch does not guarantee. A single pair of
+# records is in order by chance with probability 1/2.
 MIN_EVIDENCE = 16
 
-# Records at each end of a page that are kept for good: of one alone the place in an order may not be known.
+# Records at each end of a page that are kept after the page is dropped. One is not enough, because the sort
+# key of a record may be unknown.
 ENDS_KEPT = 3
 
-# What a page holds of a list is dropped so many requests later: its ends are enough to find it again.
-LOOKS_KEPT = 30
+# Requests after which a cached page is dropped. Its ends are enough to find it again.
+PAGES_KEPT = 30
 
-# A search through all pages for further records of a key is repeated after so many requests per page of the
-# list, so that such searches take at most a tenth of all requests.
+# Requests per page of the list after which a search of all pages for further records of a key is repeated.
+# Such searches then take at most a tenth of all requests.
 COUNT_KEPT = 10
+
+# Sources whose streams are requested at most, to learn the stream id at one position of a page.
+MAX_ATTEMPTS_PER_POSITION = 3
 
 
 class SourceKey(NamedTuple):
-    """What an extraction is found by."""
+    """The key of an extraction."""
 
     source_id: int
 
 
 class StreamKey(NamedTuple):
-    """What a load is found by."""
+    """The key of a load."""
 
     source_name: str
     stream_name: str
@@ -60,44 +66,45 @@ class StreamKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CachedPage(Generic[T]):
-    """One page as it was answered."""
+    """One page of a list as Stitch returned it."""
 
     page: Page[T]
-    serial: int  #: the how-manieth request of the account it was
-    asked_at: float  #: seconds of this machine's clock
-    records: Mapping[Hashable, tuple[T, ...]]  #: by source id, or source name
+    sequence: int  #: number of the request
+    requested_at: float  #: seconds of this machine's clock
+    records: Mapping[Hashable, tuple[T, ...]]  #: by source id, or by source name
 
 
 class PageCache(Generic[T]):
-    """The latest looks at the pages of one list.
+    """The latest cached pages of one list.
 
-    An order says which page to read next. It also says that no other page can contain a record, but only if
-    it is proven; otherwise a search ends when it has read each page once.
+    A sort order determines which page to fetch next. It also excludes that other pages contain a record, but
+    only if it is proven; otherwise a search ends after it has fetched each page once.
 
-    :param orders: in which orders the list may be: what makes a record's key, or that of a `SourceKey` or
-        `StreamKey`. A page that is not in an order refutes it for ever; two pages that contradict each other
-        may do so because the list has changed in between. The first of those least in doubt holds.
-    :param small: a list of so many pages is read through and not searched.
-    :param is_documented: the list is in the first of the orders until a page refutes it.
+    :param sort_keys: the possible orders, as functions that return the sort key of a record, a `SourceKey` or
+        a `StreamKey`. A page that is not sorted refutes an order for good. Two pages that contradict each
+        other only count as a violation, because the list may have changed between the two requests. The first
+        of the orders with the fewest violations is used.
+    :param small: a list of up to this many pages is read in full and not searched.
+    :param is_documented: the list has the first of the orders unless a page refutes it.
     """
 
     def __init__(
-        self, orders: Sequence[Callable[[Any], Any]], *, small: int = 1, is_documented: bool = False
+        self, sort_keys: Sequence[Callable[[Any], Any]], *, small: int = 1, is_documented: bool = False
     ) -> None:
-        self.looks: dict[int, CachedPage[T]] = {}
+        self.pages: dict[int, CachedPage[T]] = {}
         self.last_page: int | None = None
-        self._orders = [SortOrder(key_of) for key_of in orders]
+        self._orders = [SortOrder(key_of) for key_of in sort_keys]
         self._small = small
         self._is_documented = is_documented
-        self._seen: dict[int, Sequence[T]] = {}  # both ends of each page ever looked at, by number
-        self._older_ends: tuple[Callable[[Any], Any], dict[int, PageBounds]] | None = None
-        self._places: dict[Hashable, tuple[int, ...]] = {}
-        self._counts: dict[Hashable, tuple[int, int]] = {}  # records, and `_added` then
+        self._ends: dict[int, Sequence[T]] = {}  # both ends of each page that was ever fetched, by number
+        self._older_bounds: tuple[Callable[[Any], Any], dict[int, PageBounds]] | None = None
+        self._known_pages: dict[Hashable, tuple[int, ...]] = {}
+        self._counts: dict[Hashable, tuple[int, int]] = {}  # records, and `_added` at that time
         self._added = 0  # pages
 
     @property
     def unlisted_sort_key(self) -> StreamIdIndex | None:
-        """The order by what the list does not show, if all others are in doubt."""
+        """The order by stream id, which the list does not contain, if it is the likeliest order."""
         first = next(iter(self._usable_orders()), None)
         return first.key_of if first is not None and isinstance(first.key_of, StreamIdIndex) else None
 
@@ -105,162 +112,210 @@ class PageCache(Generic[T]):
     def is_small(self) -> bool:
         return self.last_page is not None and self.last_page <= self._small
 
-    def add(self, look: CachedPage[T], needed_since: float) -> None:
-        """Take in the answer to a request for a page.
+    def add(self, cached: CachedPage[T], oldest_needed: float) -> None:
+        """Add a page, and drop outdated ones.
 
-        :param needed_since: somebody still searches among the looks after this one.
+        :param oldest_needed: keep pages with a higher sequence number, because a query still uses them.
         """
-        page = look.page
+        page = cached.page
         self._added += 1
-        # `total` is what tells how many pages there are, but nothing says that it is exact.
+        # The number of pages follows from `total`, but Stitch does not document that it is exact.
         self.last_page = max(page.last_page, page.next_page or 1, page.number if page.records else 1)
-        kept_since = min(needed_since, look.serial - LOOKS_KEPT)
-        self.looks[page.number] = look
-        self.looks = {
+        kept_after = min(oldest_needed, cached.sequence - PAGES_KEPT)
+        self.pages[page.number] = cached
+        self.pages = {
             number: each
-            for number, each in self.looks.items()
-            if number <= self.last_page and each.serial > kept_since
+            for number, each in self.pages.items()
+            if number <= self.last_page and each.sequence > kept_after
         }
-        self._seen[page.number] = (*page.records[:ENDS_KEPT], *page.records[-ENDS_KEPT:])
-        self._seen = {number: ends for number, ends in self._seen.items() if number <= self.last_page}
-        self._older_ends = None
+        self._ends[page.number] = (*page.records[:ENDS_KEPT], *page.records[-ENDS_KEPT:])
+        self._ends = {number: ends for number, ends in self._ends.items() if number <= self.last_page}
+        self._older_bounds = None
         for order in list(self._orders):
-            if not isinstance(order.key_of, StreamIdIndex):  # it has to be learned first
-                self._judge(order, look)
+            if not isinstance(order.key_of, StreamIdIndex):  # its stream ids must be loaded first
+                self._check_order(order, cached)
 
-    def learned(self) -> None:
-        """Take in that the places of the latest look's records in the hidden order are known now."""
-        latest = max(self.looks.values(), key=lambda look: look.serial, default=None)
+    def check_unlisted_order(self) -> None:
+        """Check the latest page against the order by stream id, after stream ids were loaded."""
+        latest = max(self.pages.values(), key=lambda cached: cached.sequence, default=None)
         if latest is None:
-            return  # meanwhile the list has become so short that the page is gone
+            return  # the list has become shorter, and the page no longer exists
         for order in list(self._orders):
             if isinstance(order.key_of, StreamIdIndex):
-                self._judge(order, latest)
-                self._older_ends = None
+                self._check_order(order, latest)
+                self._older_bounds = None
 
-    def remember(self, key: Hashable, *pages: int) -> None:
-        """Remember on which pages the records of a key were."""
-        self._places[key] = pages
+    def remember_pages(self, key: Hashable, *pages: int) -> None:
+        """Remember the pages that contained the records of a key."""
+        self._known_pages[key] = pages
 
-    def pages_of(self, key: Hashable) -> tuple[int, ...]:
-        """Return the pages on which records of a key were found last."""
-        return self._places.get(key, ())
+    def known_pages(self, key: Hashable) -> tuple[int, ...]:
+        """Return the pages on which records of a key were last found."""
+        return self._known_pages.get(key, ())
+
+    def has_known_page(self, key: Hashable) -> bool:
+        """Return whether a record of this key was ever found."""
+        return key in self._known_pages
 
     def remember_count(self, key: Hashable, records: int) -> None:
-        """Remember how many records of a key a search found that read all pages which can contain one."""
+        """Remember how many records of a key a search of all relevant pages has found."""
         self._counts[key] = records, self._added
 
-    def count_of(self, key: Hashable) -> float:
-        """Return how many records of a key a recent search found in all pages; infinity if none was made."""
+    def known_count(self, key: Hashable) -> float:
+        """Return how many records of a key a recent full search has found, or infinity without one."""
         records, added = self._counts.get(key, (0, -math.inf))
         return records if self._added - added < COUNT_KEPT * (self.last_page or 1) else math.inf
 
-    def has_known_page(self, key: Hashable) -> bool:
-        """Say whether a record of this key was ever found."""
-        return key in self._places
+    def pages_after(self, sequence: int) -> list[CachedPage[T]]:
+        """Return the pages of the requests after one with this sequence number, the latest last."""
+        recent = (each for each in self.pages.values() if each.sequence > sequence)
+        return sorted(recent, key=lambda cached: cached.sequence)
 
-    def since(self, serial: int) -> list[CachedPage[T]]:
-        """Return the looks that were asked for after a request, the latest last."""
-        return sorted((each for each in self.looks.values() if each.serial > serial), key=lambda e: e.serial)
+    def next_page(self, key: SourceKey | StreamKey, after_sequence: int) -> int | None:
+        """Return the page to fetch next in search of a key's records.
 
-    def next_page(self, key: SourceKey | StreamKey, since: int) -> int | None:
-        """Return the page to read next in search of a record; None if the pages read after `since` show all
-        that there is of it. It never returns a page that was read after `since`."""
-        fresh = {number: look for number, look in self.looks.items() if look.serial > since}
-        places = [page for page in self._places.get(key, ()) if page <= (self.last_page or page)]
-        if len(places) > 1 and (unread := [page for page in places if page not in fresh]):
-            return unread[0]
+        Return None if the pages that were requested after `after_sequence` contain all of them. These pages
+        are never returned.
+        """
+        recent = {number: cached for number, cached in self.pages.items() if cached.sequence > after_sequence}
+        known = [page for page in self._known_pages.get(key, ()) if page <= (self.last_page or page)]
+        if len(known) > 1 and (missing := [page for page in known if page not in recent]):
+            return missing[0]
         for order in self._usable_orders():
             if order.key_of(key) is None:
                 continue
-            newer = {number: look.page.records for number, look in fresh.items()}
-            page = next_page(
+            records = {number: cached.page.records for number, cached in recent.items()}
+            page = next_page_to_fetch(
                 order.key_of(key),
-                _all_ends(newer, order.key_of),
+                _all_bounds(records, order.key_of),
                 self.last_page,
-                place=places[0] if places else None,
-                older=self._ends_in(order.key_of),
-                read=fresh,
+                last_known_page=known[0] if known else None,
+                older_bounds=self._bounds_of_ends(order.key_of),
+                fetched=recent,
             )
             if page is not None or self._is_proven(order):
                 return page
         last_page = self.last_page or 1
-        # The middle tells most of the order, if there is any; else the list is read through.
-        pages = [*(places or [1]), (last_page + 1) // 2, *range(1, last_page + 1)]
-        return next((page for page in pages if page not in fresh and page <= last_page), None)
+        # The middle page reveals most about the order. If there is no order, the list is read in full.
+        pages = [*(known or [1]), (last_page + 1) // 2, *range(1, last_page + 1)]
+        return next((page for page in pages if page not in recent and page <= last_page), None)
 
     def _usable_orders(self) -> list[SortOrder]:
-        """Return the orders that are not refuted, the least doubtful first; none as long as one page or a
-        short list may be in them by chance."""
-        is_learned = self._is_documented or len(self._seen) > 1
+        """Return the orders that are not refuted, those with the fewest violations first.
+
+        Return none while a single page or a short list may be sorted by chance.
+        """
+        is_learned = self._is_documented or len(self._ends) > 1
         if self.is_small or not is_learned:
             return []
-        likely = [order for order in self._orders if sum(order.doubts) <= MOST_DOUBTS]
-        return sorted(likely, key=lambda order: sum(order.doubts))
+        likely = [order for order in self._orders if sum(order.violations) <= MAX_VIOLATIONS]
+        return sorted(likely, key=lambda order: sum(order.violations))
 
     def _is_proven(self, order: SortOrder) -> bool:
         if self._is_documented:
             return True
-        return order.evidence >= MIN_EVIDENCE and not any(order.doubts)
+        return order.evidence >= MIN_EVIDENCE and not any(order.violations)
 
-    def _ends_in(self, key_of: Callable[[Any], Any]) -> dict[int, PageBounds]:
-        if self._older_ends is None or self._older_ends[0] is not key_of:
-            self._older_ends = (key_of, _all_ends(self._seen, key_of))
-        return self._older_ends[1]
+    def _bounds_of_ends(self, key_of: Callable[[Any], Any]) -> dict[int, PageBounds]:
+        if self._older_bounds is None or self._older_bounds[0] is not key_of:
+            self._older_bounds = (key_of, _all_bounds(self._ends, key_of))
+        return self._older_bounds[1]
 
-    def _judge(self, order: SortOrder, look: CachedPage[T]) -> None:
-        keys = [key for record in look.page.records if (key := order.key_of(record)) is not None]
+    def _check_order(self, order: SortOrder, cached: CachedPage[T]) -> None:
+        keys = [key for record in cached.page.records if (key := order.key_of(record)) is not None]
         if any(one > other for one, other in pairwise(keys)):
             self._orders.remove(order)
             return
         if not self._is_documented:
-            order.evidence += _ascents(look.page.records, order.key_of)
+            order.evidence += _ascending_pairs(cached.page.records, order.key_of)
         others = {
             number: other.page.records
-            for number, other in self.looks.items()
-            if number != look.page.number and other.serial >= order.comparable_since and other.page.records
+            for number, other in self.pages.items()
+            if number != cached.page.number
+            and other.sequence >= order.comparable_since
+            and other.page.records
         }
-        is_doubtful = any(
-            _misplaced(keys, ends, is_later=look.page.number > other) > MOST_SHIFTED
-            for other, ends in _all_ends(others, order.key_of).items()
+        is_violated = any(
+            _misplaced(keys, bounds, is_later=cached.page.number > other) > MAX_SHIFTED
+            for other, bounds in _all_bounds(others, order.key_of).items()
         )
-        order.doubts.append(is_doubtful)
-        if is_doubtful:
-            order.comparable_since = look.serial
+        order.violations.append(is_violated)
+        if is_violated:
+            order.comparable_since = cached.sequence
 
 
 @dataclass(eq=False)
 class SortOrder:
-    """An order that a list may be in."""
+    """A possible order of a list."""
 
-    key_of: Callable[[Any], Any]  #: None for a record whose place in it is not known
-    evidence: int = 0  #: pairs of neighbours that were seen in this order, in all pages together
-    doubts: deque[bool] = field(default_factory=lambda: deque(maxlen=LATEST_LOOKS))
-    comparable_since: int = -1  #: the serial of the look from which on no page has contradicted another
+    key_of: Callable[[Any], Any]  #: returns None if the sort key of a record is unknown
+    evidence: int = 0  #: pairs of adjacent records in this order, in all pages together
+    violations: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT_PAGES))  #: one per page
+    comparable_since: int = -1  #: sequence number of the latest page that violated the order
 
 
-def _all_ends(pages: Mapping[int, Sequence[Any]], key_of: Callable[[Any], Any]) -> dict[int, PageBounds]:
-    """Return the ends of pages in an order, but not of those whose place in it is not known."""
-    ends = {}
+class StreamIdIndex:
+    """A sort key of loads: the id of their stream, which the list of loads does not contain."""
+
+    def __init__(self) -> None:
+        self._ids: dict[tuple[str, str], int | None] = {}
+        self._sources: set[str] = set()
+
+    def __call__(self, record: Any) -> int | None:
+        return self._ids.get((record.source_name, record.stream_name))
+
+    def add_source(self, source_name: str, streams: Iterable[Stream]) -> None:
+        """Add the streams of a source; a deleted source has none."""
+        self._sources.add(source_name)
+        for stream in streams:
+            for name in load_names(stream):
+                key = (source_name, name)
+                # If two streams share a name, a load cannot be attributed to either.
+                self._ids[key] = stream.stream_id if key not in self._ids else None
+
+    def next_source(self, page: Sequence[Load], wanted: Collection[str]) -> str | None:
+        """Return the next source whose streams are needed to find the loads of the wanted sources."""
+        for source_name in wanted:
+            if source_name not in self._sources:
+                return source_name
+        middle = len(page) // 2
+        for loads_from_position in (page, page[::-1], page[middle:]):
+            for load in loads_from_position[:MAX_ATTEMPTS_PER_POSITION]:
+                if self(load) is not None:
+                    break
+                if load.source_name not in self._sources:
+                    return load.source_name
+        return None
+
+
+def _all_bounds(pages: Mapping[int, Sequence[Any]], key_of: Callable[[Any], Any]) -> dict[int, PageBounds]:
+    """Return the bounds of pages in an order, except those of pages whose sort keys are unknown."""
+    bounds = {}
     for number, records in pages.items():
         first, last = _first_key(records, key_of), _first_key(records[::-1], key_of)
         if first is not None or not records:
-            ends[number] = PageBounds(first, last)
-    return ends
+            bounds[number] = PageBounds(first, last)
+    return bounds
 
 
 def _first_key(records: Sequence[Any], key_of: Callable[[Any], Any]) -> Any:
     return next((key for record in records if (key := key_of(record)) is not None), None)
 
 
-def _ascents(records: Sequence[Any], key_of: Callable[[Any], Any]) -> int:
-    """Return how many pairs of neighbours prove an order: the records of one source alone may be in it."""
+def _ascending_pairs(records: Sequence[Any], key_of: Callable[[Any], Any]) -> int:
+    """Return how many adjacent records of different sources are in ascending order.
+
+    Records of the same source do not count, because they may be sorted within a source only.
+    """
     known = [(record.source_name, key) for record in records if (key := key_of(record)) is not None]
     return sum(one[0] != other[0] and one[1] < other[1] for one, other in pairwise(known))
 
 
 def _misplaced(keys: Sequence[Any], other: PageBounds, *, is_later: bool) -> int:
-    """Return how many keys of a page belong on the wrong side of another page's end."""
+    """Return how many keys of a page should be on the other side of another page.
+
+    :param is_later: the keys' page comes after the other page.
+    """
     return bisect_left(keys, other.last) if is_later else len(keys) - bisect_right(keys, other.first)
 
 
@@ -277,23 +332,29 @@ def by_stream(record: Any) -> tuple[str]:
     return (record.stream_name,)
 
 
-def by_stream_of_any_case_and_source(record: Any) -> tuple[str, str]:
+def by_stream_and_source_ignoring_case(record: Any) -> tuple[str, str]:
     return record.stream_name.casefold(), record.source_name.casefold()
 
 
-def by_stream_of_any_case(record: Any) -> tuple[str]:
+def by_stream_ignoring_case(record: Any) -> tuple[str]:
     return (record.stream_name.casefold(),)
 
 
-def extractions() -> PageCache[Any]:
-    """Return an empty list of extractions. They are ordered by source id."""
+def extractions_cache() -> PageCache[Any]:
+    """Return an empty cache for the list of extractions, which is sorted by source id."""
     return PageCache([by_source_id], is_documented=True)
 
 
-def loads() -> PageCache[Any]:
-    """Return an empty list of loads.
+def loads_cache() -> PageCache[Any]:
+    """Return an empty cache for the list of loads.
 
-    They are said to be ordered by stream name, A-Z, and elsewhere by stream id, which they do not show.
+    Stitch documents that loads are sorted by stream name, A-Z, and in another place that they are sorted by
+    stream id, which the list does not contain.
     """
-    by_name = [by_stream_and_source, by_stream, by_stream_of_any_case_and_source, by_stream_of_any_case]
+    by_name = [
+        by_stream_and_source,
+        by_stream,
+        by_stream_and_source_ignoring_case,
+        by_stream_ignoring_case,
+    ]
     return PageCache([*by_name, StreamIdIndex()], small=5)

@@ -1,8 +1,10 @@
-"""On which page of a list is a record? Pure functions.
+"""Find the page of a list that contains a record. Pure functions.
 
-A page holds 100 records and costs one of 30 requests in 10 minutes: so in a list that is in order a record is
-found by bisection, and its page is then remembered. Records shift from page to page as others come and go;
-what is not where it was is looked for next door. Source: Stitch Connect API, "Pagination".
+A page has 100 records and costs one of 30 requests in 10 minutes. So a record of a sorted list is found by
+bisection, and its page is remembered. Records shift between pages as others are added and removed. So if a
+record is missing from its page, the adjacent pages are searched first.
+
+Source: Stitch Connect API, "Pagination".
 """
 
 from __future__ import annotations
@@ -16,48 +18,48 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PageBounds:
-    """What both ends of a page are in the list's order, or None for both if the page was empty."""
+    """The sort keys of a page's first and last record; both are None if the page was empty."""
 
     first: Any
     last: Any
 
 
-def next_page(
+def next_page_to_fetch(
     key: Any,
-    seen: Mapping[int, PageBounds],
+    bounds: Mapping[int, PageBounds],
     last_page: int | None,
     *,
-    place: int | None = None,
-    older: Mapping[int, PageBounds] | None = None,
-    read: Collection[int] = (),
+    last_known_page: int | None = None,
+    older_bounds: Mapping[int, PageBounds] | None = None,
+    fetched: Collection[int] = (),
 ) -> int | None:
-    """Return the page to read next in search of the records of a key, or None: all that there are were seen.
+    """Return the next page to fetch in a search, or None if all records of the key were found.
 
-    :param key: what the records are in the list's order; several records may have the same.
-    :param seen: the pages read in this search.
-    :param read: further pages read in this search, whose place in the order is not known.
-    :param last_page: the number of pages, as far as an answer has told it.
-    :param place: where a record of the key was found before.
-    :param older: what pages were before this search.
+    :param key: the sort key of the records; several records may share it.
+    :param bounds: of the pages fetched in this search.
+    :param last_page: the number of pages, or None if no response has contained it.
+    :param last_known_page: where a record of the key was found before.
+    :param older_bounds: of pages fetched before this search.
+    :param fetched: further pages fetched in this search, whose bounds are unknown.
     """
     if last_page is None:
-        last_page = max([place or 1, *seen])
-    low, high = _span(key, seen, last_page)
-    if place is not None:
-        # It is likelier still to be there, or next door, than in the middle of what is left.
-        for page in (min(place, last_page), place - 1, place + 1):
-            if low <= page <= high and page not in seen and page not in read:
+        last_page = max([last_known_page or 1, *bounds])
+    low, high = _possible_pages(key, bounds, last_page)
+    if last_known_page is not None:
+        # The record is more likely to be there or on an adjacent page than in the middle of the rest.
+        for page in (min(last_known_page, last_page), last_known_page - 1, last_known_page + 1):
+            if low <= page <= high and page not in bounds and page not in fetched:
                 return page
-    low_then, high_then = _span(key, {**(older or {}), **seen}, last_page)
-    likely = (low_then + high_then) // 2 if low_then <= high_then else 0
+    likely_low, likely_high = _possible_pages(key, {**(older_bounds or {}), **bounds}, last_page)
+    likely = (likely_low + likely_high) // 2 if likely_low <= likely_high else 0
     middle = likely if low <= likely <= high else (low + high) // 2
-    return _nearest_unread(middle, low, high, {*seen, *read})
+    return _nearest_unfetched(middle, low, high, {*bounds, *fetched})
 
 
-def _span(key: Any, seen: Mapping[int, PageBounds], last_page: int) -> tuple[int, int]:
-    """Return the first and the last page on which records of a key can be."""
+def _possible_pages(key: Any, bounds: Mapping[int, PageBounds], last_page: int) -> tuple[int, int]:
+    """Return the first and the last page that may contain records of a key."""
     low, high = 1, last_page
-    for number, page in seen.items():
+    for number, page in bounds.items():
         if page.first is None:
             high = min(high, number - 1)
             continue
@@ -68,9 +70,9 @@ def _span(key: Any, seen: Mapping[int, PageBounds], last_page: int) -> tuple[int
     return low, high
 
 
-def _nearest_unread(middle: int, low: int, high: int, read: Container[int]) -> int | None:
+def _nearest_unfetched(middle: int, low: int, high: int, fetched: Container[int]) -> int | None:
     for distance in range(high - low + 1):
         for page in (middle - distance, middle + distance):
-            if low <= page <= high and page not in read:
+            if low <= page <= high and page not in fetched:
                 return page
     return None

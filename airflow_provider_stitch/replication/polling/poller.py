@@ -1,7 +1,7 @@
-"""The one watch of an account in an event loop: whoever waits says what it wants to know, and is told.
+"""The poller that all tasks waiting on one account share in an event loop.
 
-All wants together are planned (see `planner`): a page of a list is asked for once for all whom it serves, and
-when that shortens their waiting most. The watch begins with the first want and ends with the last.
+All queries are scheduled together (see `scheduler`). A page of a list is requested once for all waiters that
+it serves, when that reduces their delay most. The poller runs while there are pending queries.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections import deque
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -22,15 +21,27 @@ from airflow_provider_stitch.connect.errors import (
     StitchError,
     StitchNotFound,
     StitchUnavailable,
-    UnexpectedAnswer,
+    UnexpectedResponse,
     UnknownSource,
 )
 from airflow_provider_stitch.connect.objects import Page
 from airflow_provider_stitch.replication.budget.window import WINDOW
-from airflow_provider_stitch.replication.polling import page_cache as listing
 from airflow_provider_stitch.replication.polling.backoff import Backoff, is_transient
-from airflow_provider_stitch.replication.polling.completion import DurationHistory
-from airflow_provider_stitch.replication.polling.page_cache import CachedPage, PageCache
+from airflow_provider_stitch.replication.polling.caller import StitchCaller
+from airflow_provider_stitch.replication.polling.completion import ObservedDurations
+from airflow_provider_stitch.replication.polling.limited_requests import (
+    LimitedRequest,
+    RequestKind,
+    empty_page,
+    is_missing_page,
+    send,
+)
+from airflow_provider_stitch.replication.polling.page_cache import (
+    CachedPage,
+    PageCache,
+    extractions_cache,
+    loads_cache,
+)
 from airflow_provider_stitch.replication.polling.queries import (
     FRESH_ONLY,
     LONG_AGO,
@@ -40,173 +51,159 @@ from airflow_provider_stitch.replication.polling.queries import (
     Query,
     QueryResult,
 )
-from airflow_provider_stitch.replication.polling.scheduler import BudgetWait, Candidate, Request, next_request
+from airflow_provider_stitch.replication.polling.scheduler import BudgetWait, Candidate, next_request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Hashable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from airflow_provider_stitch.connect.client import StitchClient
-    from airflow_provider_stitch.connect.extraction_log import ExtractionLog
-    from airflow_provider_stitch.connect.objects import Extraction, Load, Stream
-    from airflow_provider_stitch.replication.polling.caller import AccountSession
-    from airflow_provider_stitch.replication.polling.stream_id_index import StreamIdIndex
+    from airflow_provider_stitch.connect.objects import Load, Stream
+    from airflow_provider_stitch.replication.polling.page_cache import StreamIdIndex
 
 T = TypeVar("T")
 
-# Requests under way at a time. A log may take minutes to read, and must not keep pages waiting.
-MOST_AT_ONCE = {"extractions": 2, "loads": 2, "log": 2}
+# Concurrent requests of each kind. A log may take minutes to download and must not delay the pages.
+MAX_IN_FLIGHT = {RequestKind.EXTRACTIONS: 2, RequestKind.LOADS: 2, RequestKind.LOG: 2}
 
-# So many of a source's jobs, and of an account's loads, are remembered for what they took.
-HISTORY_LENGTH = 5
-
-# So many of those who wait are seen to before the event loop goes round: of a thousand it would stand still.
+# Queries that are resolved before other tasks of the event loop run. A thousand at once would block it.
 BATCH_SIZE = 20
 
-NOTHING: Mapping[str, Any] = MappingProxyType({})
+NO_RAW: Mapping[str, Any] = MappingProxyType({})
 
-# A sensor that pokes has a watch for each poke, and goes on where the last has left off.
-_serials = itertools.count(1)
+# Process-wide, because a sensor that pokes uses a new poller for each poke.
+_sequence_numbers = itertools.count(1)
 
 
 class AccountPoller:
-    """Asks Stitch for what is wanted, and tells all who want it.
+    """Polls one account on behalf of all pending queries.
 
-    :param reader: asks for this watch, without a deadline of its own.
+    :param caller: sends the requests, and has the clock and the budget.
     """
 
-    def __init__(self, reader: AccountSession) -> None:
-        self.trouble: StitchError | None = None  #: why Stitch can't be asked at the moment
-        self._reader = reader
-        self._extractions: PageCache[Any] = listing.extractions()
-        self._loads: PageCache[Any] = listing.loads()
-        self._sequence = next(_serials)
-        self._wants: dict[Query[Any], None] = {}  # in the order in which they came
-        self._under_way: dict[Request, asyncio.Task[None]] = {}
-        self._asked_at: dict[Request, float] = {}
+    def __init__(self, caller: StitchCaller) -> None:
+        self.outage_error: StitchError | None = None  #: why Stitch is currently unavailable
+        self.latest_sequence = next(_sequence_numbers)  #: sequence number of the latest request
+        self.durations = ObservedDurations()
+        self._caller = caller
+        self._extractions: PageCache[Any] = extractions_cache()
+        self._loads: PageCache[Any] = loads_cache()
+        self._pending: dict[Query[Any], None] = {}  # in order of submission
+        self._in_flight: dict[LimitedRequest, asyncio.Task[None]] = {}
+        self._requested_at: dict[LimitedRequest, float] = {}
         self._source_ids: dict[str, int] = {}
-        self._took: dict[int, tuple[tuple[str, float], ...]] = {}  # each source's latest jobs, and seconds
-        self._lags: deque[float] = deque(maxlen=HISTORY_LENGTH)
-        self._setbacks = Backoff()
+        self._backoff = Backoff()
         self._wake_up = asyncio.Event()
-        self._driver: asyncio.Task[None] | None = None
+        self._run_task: asyncio.Task[None] | None = None
 
-    @property
-    def serial(self) -> int:
-        """That of the latest request, which answers to later ones exceed."""
-        return self._sequence
+    def submit(self, query: Query[T]) -> asyncio.Future[QueryResult[T] | Notice | None]:
+        """Return a future of a query's result, or of a `Notice` to log before submitting the query again.
 
-    def begin(self, want: Query[T]) -> asyncio.Future[QueryResult[T] | Notice | None]:
-        """Return what a want's answer will be: a `QueryResult`; a `Notice` when there is a line to log; None if
-        nothing answers it before `want.until`; or a StitchError of what Stitch, or the way to it, has against
-        it. Whoever begins it ends it, too."""
-        want.future = asyncio.get_running_loop().create_future()
-        if want.since == FRESH_ONLY:
-            want.since = self._sequence
-        want.try_resolve(self._extractions, self._loads)
-        if not want.future.done():
-            self._wants[want] = None
+        The result is None if the query expires. The future fails with a StitchError if the request fails.
+        The caller must `cancel` the query after that.
+        """
+        query.future = asyncio.get_running_loop().create_future()
+        if query.after_sequence == FRESH_ONLY:
+            query.after_sequence = self.latest_sequence
+        query.try_resolve(self._extractions, self._loads)
+        if not query.future.done():
+            self._pending[query] = None
             self._wake_up.set()
-            if self._driver is None or self._driver.done():
-                self._driver = asyncio.ensure_future(self._drive())
-        return want.future
+            if self._run_task is None or self._run_task.done():
+                self._run_task = asyncio.ensure_future(self._run())
+        return query.future
 
-    def end(self, want: Query[Any]) -> None:
-        """Take in that nobody waits for a want any more."""
-        if want in self._wants:
-            del self._wants[want]
+    def cancel(self, query: Query[Any]) -> None:
+        """Drop a query, because its waiter has its result or is gone."""
+        if query in self._pending:
+            del self._pending[query]
             self._wake_up.set()
 
-    # --- What is learned on the way ---------------------------------------------------------------------
+    # --- Requests ---------------------------------------------------------------------------------------
 
-    def job_durations(self, source_id: int) -> DurationHistory | None:
-        """Return how long this source's jobs took, as far as anybody saw."""
-        return DurationHistory.of([seconds for _, seconds in self._took.get(source_id, ())])
-
-    def experience_of_loads(self) -> DurationHistory | None:
-        """Return how long after its last flush a source was loaded, as far as anybody saw."""
-        return DurationHistory.of(self._lags)
-
-    def record_load_lag(self, seconds: float) -> None:
-        """Take in how long after its last flush a source was loaded."""
-        self._lags.append(seconds)
-
-    def _record_durations(self, page: Page[Extraction]) -> None:
-        wanted = {want.source_id for want in self._wants if isinstance(want, ExtractionQuery)}
-        for listed in page.records:
-            if listed.source_id in wanted and listed.start_time and listed.completion_time:
-                seconds = (listed.completion_time - listed.start_time).total_seconds()
-                others = (each for each in self._took.get(listed.source_id, ()) if each[0] != listed.job_name)
-                self._took[listed.source_id] = (*others, (listed.job_name, seconds))[-HISTORY_LENGTH:]
-
-    # --- Asking -----------------------------------------------------------------------------------------
-
-    async def _drive(self) -> None:
-        """Make requests as they are planned, until nobody wants anything."""
+    async def _run(self) -> None:
+        """Send requests as scheduled until no query is pending."""
         latest = float("-inf")
         try:
-            while self._wants:
+            while self._pending:
                 self._wake_up.clear()
-                now = self._reader.clock.time()
-                # What was planned by a clock that was set back since has to be planned anew.
-                was_set_back, latest = now < latest, now
-                if was_set_back:
-                    self._setbacks.clock_was_set_back()
-                over = [
-                    want for want in self._wants if want.until <= now or (was_set_back and not want.urgent)
-                ]
-                async for want in _in_batches(over):
-                    want.settle(None)
-                if over or any(want.future.done() for want in self._wants):
-                    await asyncio.sleep(0)  # for them to go
-                    continue
-                step = await self._next_step(now)
-                if isinstance(step, Request):
-                    # Who wanted it may have gone while the plan was made.
-                    if (asker := next(self._wanting(step), None)) is not None:
-                        self._begin(step, asker.client, now)
-                    continue
-                pause = min(step, *(want.until - now for want in self._wants))
-                await self._reader.clock.pause(pause, self._wake_up, busy=bool(self._under_way))
+                now = self._caller.clock.time()
+                clock_was_set_back, latest = now < latest, now
+                if clock_was_set_back:
+                    self._backoff.clock_was_set_back()
+                if not await self._resolve_expired(now, clock_was_set_back=clock_was_set_back):
+                    await self._send_or_pause(now)
         except Exception as error:
-            for want in self._wants:
-                want.fail(error)
+            for query in self._pending:
+                query.fail(error)
             raise
 
-    async def _next_step(self, now: float) -> Request | float:
-        under_way = [request.what for request in self._under_way]
-        served: dict[Request, list[Query[Any]]] = {}
-        for want in self._wants:
-            for request in want.requests:
-                busy = under_way.count(request.what) >= MOST_AT_ONCE[request.what]
-                if request not in self._under_way and not busy:
-                    served.setdefault(request, []).append(want)
-        if not served or (self.trouble is not None and under_way):
+    async def _resolve_expired(self, now: float, *, clock_was_set_back: bool) -> bool:
+        """Resolve expired queries; return whether any resolved query was pending."""
+        # If the clock was set back, all estimates are outdated, so the waiters submit new ones.
+        expired = [
+            query
+            for query in self._pending
+            if query.expires_at <= now or (clock_was_set_back and not query.immediate)
+        ]
+        async for query in _in_batches(expired):
+            query.resolve(None)
+        if expired or any(query.future.done() for query in self._pending):
+            await asyncio.sleep(0)  # let the waiters run
+            return True
+        return False
+
+    async def _send_or_pause(self, now: float) -> None:
+        step = await self._next_step(now)
+        if isinstance(step, LimitedRequest):
+            # The queries may have been cancelled while the request was planned.
+            if (first_query := next(self._queries_for(step), None)) is not None:
+                self._send(step, first_query.client, now)
+            return
+        pause = min(step, *(query.expires_at - now for query in self._pending))
+        await self._caller.clock.pause(pause, self._wake_up, busy=bool(self._in_flight))
+
+    async def _next_step(self, now: float) -> LimitedRequest | float:
+        """Return the request to send now, or the seconds to pause."""
+        queries_by_request = self._queries_by_request()
+        # During an outage, a single request tests whether it has ended.
+        if not queries_by_request or (self.outage_error is not None and self._in_flight):
             return float("inf")
-        free_in = {request: self._setbacks.free_in(request, now) for request in served}
-        if min(free_in.values()) > 0:
-            return min(free_in.values())
+        waits = {request: self._backoff.seconds_until_retry(request, now) for request in queries_by_request}
+        if min(waits.values()) > 0:
+            return min(waits.values())
         candidates = [
             Candidate(
                 request,
-                [want.prospect for want in wants if want.prospect is not None],
-                urgent=any(want.urgent or want.prospect is None for want in wants),
-                asked_at=self._asked_at.get(request, float("-inf")),
+                [query.estimate for query in queries if query.estimate is not None],
+                immediate=any(query.immediate or query.estimate is None for query in queries),
+                requested_at=self._requested_at.get(request, float("-inf")),
             )
-            for request, wants in served.items()
-            if free_in[request] <= 0
+            for request, queries in queries_by_request.items()
+            if waits[request] <= 0
         ]
-        budget = self._reader.budget
+        budget = self._caller.budget
 
-        def plan() -> tuple[Request | float, float]:
+        def plan() -> tuple[LimitedRequest | float, float]:
             window = budget.window()
             return next_request(candidates, window, now), window.available_in[0]
 
-        # In a thread, since a file may tell how much is left, and a plan for thousands takes a while.
-        step, free_in_budget = await asyncio.to_thread(plan)
+        # In a thread, because the budget may be in a file, and a plan for thousands of queries takes a while.
+        step, available_in = await asyncio.to_thread(plan)
         if isinstance(step, BudgetWait):
-            await self._report_budget_wait(free_in_budget)
+            await self._report_budget_wait(available_in)
         return step
+
+    def _queries_by_request(self) -> dict[LimitedRequest, list[Query[Any]]]:
+        """Return the requests that may be sent now, with the queries that each serves."""
+        kinds_in_flight = [request.kind for request in self._in_flight]
+        queries_by_request: dict[LimitedRequest, list[Query[Any]]] = {}
+        for query in self._pending:
+            for request in query.requests:
+                at_limit = kinds_in_flight.count(request.kind) >= MAX_IN_FLIGHT[request.kind]
+                if request not in self._in_flight and not at_limit:
+                    queries_by_request.setdefault(request, []).append(query)
+        return queries_by_request
 
     async def _report_budget_wait(self, seconds: float) -> None:
         """Let each waiter log, once, that it waits for the budget."""
@@ -215,194 +212,193 @@ class AccountPoller:
             f"Stitch asked for a pause. The next one is free in {seconds:.0f} s.",
             is_budget=True,
         )
-        async for want in _in_batches(want for want in self._wants if want.reports_budget):
-            want.settle(notice)
+        async for query in _in_batches(query for query in self._pending if query.expects_budget_notice):
+            query.resolve(notice)
 
-    def _begin(self, request: Request, client: StitchClient, now: float) -> None:
-        self._sequence = next(_serials)
-        self._asked_at = {each: at for each, at in self._asked_at.items() if at > now - WINDOW}
-        self._asked_at[request] = now
-        self._under_way[request] = asyncio.ensure_future(self._ask(request, client, self._sequence, now))
+    def _send(self, request: LimitedRequest, client: StitchClient, now: float) -> None:
+        self.latest_sequence = next(_sequence_numbers)
+        self._requested_at = {each: at for each, at in self._requested_at.items() if at > now - WINDOW}
+        self._requested_at[request] = now
+        exchange = self._exchange(request, client, self.latest_sequence, now)
+        self._in_flight[request] = asyncio.ensure_future(exchange)
 
-    async def _ask(self, request: Request, client: StitchClient, serial: int, asked_at: float) -> None:
-        over = threading.Event()
+    async def _exchange(
+        self, request: LimitedRequest, client: StitchClient, sequence: int, requested_at: float
+    ) -> None:
+        """Send a request and resolve its queries, or schedule a retry."""
+        ended = threading.Event()
         try:
-            answer = await self._reader.try_within_limit(partial(_call, client, request, over.is_set))
-            if isinstance(answer, Page):
-                _raise_if_useless(answer, list(self._wanting(request)))
-            self.trouble = None
-            self._setbacks.answered(request)
-            if isinstance(answer, Page):
-                await self._handle_page(request, client, answer, serial, asked_at)
+            response = await self._caller.call_limited(
+                partial(send, client, request, should_abort=ended.is_set)
+            )
+            if isinstance(response, Page):
+                _raise_if_useless(response, list(self._queries_for(request)))
+            self.outage_error = None
+            self._backoff.record_success(request)
+            if isinstance(response, Page):
+                await self._handle_page(request, client, response, sequence, requested_at)
             else:
-                async for want in _in_batches(self._wanting(request)):
-                    want.settle(QueryResult(answer, client.stitch_time, asked_at, serial))
-        except Exception as error:  # noqa: BLE001 - it is handed on to whoever wants the answer
-            refusal = await self._handle_transient_failure(request, error)
-            if refusal is not None:
-                await self._handle_error(request, client, refusal, serial, asked_at)
+                async for query in _in_batches(self._queries_for(request)):
+                    query.resolve(QueryResult(response, client.stitch_time, requested_at, sequence))
+        except Exception as error:  # noqa: BLE001 - it is delivered to the waiters
+            final_error = await self._handle_transient_failure(request, error)
+            if final_error is not None:
+                await self._handle_error(request, client, final_error, sequence, requested_at)
         finally:
-            over.set()  # a long log would keep its thread, and that an event loop which is to end
-            del self._under_way[request]
+            ended.set()  # otherwise a long download would keep its thread, and the event loop, alive
+            del self._in_flight[request]
             self._wake_up.set()
 
-    def _wanting(self, request: Request) -> Iterator[Query[Any]]:
-        return (want for want in self._wants if request in want.requests)
+    def _queries_for(self, request: LimitedRequest) -> Iterator[Query[Any]]:
+        return (query for query in self._pending if request in query.requests)
+
+    # --- Responses --------------------------------------------------------------------------------------
 
     async def _handle_page(
-        self, request: Request, client: StitchClient, page: Page[Any], serial: int, asked_at: float
+        self,
+        request: LimitedRequest,
+        client: StitchClient,
+        page: Page[Any],
+        sequence: int,
+        requested_at: float,
     ) -> None:
-        if request.what == "extractions":
-            self._record_durations(page)
-        client.learn_past(_newest_time(page))
-        if page.answered_at is None:
-            page = replace(page, answered_at=client.stitch_time)
+        if request.kind is RequestKind.EXTRACTIONS:
+            wanted = {query.source_id for query in self._pending if isinstance(query, ExtractionQuery)}
+            self.durations.record_jobs(each for each in page.records if each.source_id in wanted)
+        client.record_past_time(_newest_time(page))
+        if page.responded_at is None:
+            page = replace(page, responded_at=client.stitch_time)
         if page.number != request.key:
-            self._note(request, _empty_page(request, page.answered_at), serial, asked_at)
-        self._note(request, page, serial, asked_at)
-        if request.what == "loads" and self._loads.unlisted_sort_key is not None:
+            self._cache_page(request, empty_page(request, page.responded_at), sequence, requested_at)
+        self._cache_page(request, page, sequence, requested_at)
+        if request.kind is RequestKind.LOADS and self._loads.unlisted_sort_key is not None:
             await self._load_stream_ids(self._loads.unlisted_sort_key, client, page)
-        await self._look_up(request, page)
+        await self._try_resolve(request, page)
 
     async def _load_stream_ids(self, ids: StreamIdIndex, client: StitchClient, page: Page[Load]) -> None:
         """Request the stream ids that order a page of loads; these requests are not rate-limited.
 
         The ids only make a search cheaper, so no failure here fails a wait.
         """
-        wanted = {want.source_name for want in self._wants if isinstance(want, LoadsQuery)}
-        while (source_name := ids.unknown(page.records, wanted)) is not None:
+        wanted = {query.source_name for query in self._pending if isinstance(query, LoadsQuery)}
+        while (source_name := ids.next_source(page.records, wanted)) is not None:
             try:
                 streams = await self._streams_of(source_name, client)
             except (StitchNotFound, StitchBadRequest, UnknownSource):
-                streams = []  # a source that is deleted, or whose rows are pushed to Stitch
+                streams = []  # the source is deleted, or its rows are pushed to Stitch
             except StitchError:
                 break  # the next page tries again
-            ids.learn(source_name, streams)
-        self._loads.learned()
+            ids.add_source(source_name, streams)
+        self._loads.check_unlisted_order()
 
     async def _streams_of(self, source_name: str, client: StitchClient) -> list[Stream]:
         if source_name not in self._source_ids:
             sources = await asyncio.to_thread(client.list_sources)
-            sources.sort(key=lambda source: source.deleted_at is None)  # of namesakes the living one
+            # If sources share a name, prefer the one that is not deleted.
+            sources.sort(key=lambda source: source.deleted_at is None)
             self._source_ids = {source.name: source.id for source in sources}
         source_id = self._source_ids.get(source_name)
         return [] if source_id is None else await asyncio.to_thread(client.list_streams, source_id)
 
-    def _note(self, request: Request, page: Page[Any], serial: int, asked_at: float) -> None:
+    def _cache_page(
+        self, request: LimitedRequest, page: Page[Any], sequence: int, requested_at: float
+    ) -> None:
+        # Drop the raw objects to save memory, because a thousand records may be cached.
+        page = replace(page, records=tuple(replace(record, raw=NO_RAW) for record in page.records))
+        is_extractions = request.kind is RequestKind.EXTRACTIONS
         records: dict[Hashable, tuple[Any, ...]] = {}
-        # What the rules do not know of is let go: a thousand records may be remembered.
-        page = replace(page, records=tuple(replace(record, raw=NOTHING) for record in page.records))
         for record in page.records:
-            key = record.source_id if request.what == "extractions" else record.source_name
+            key = record.source_id if is_extractions else record.source_name
             records[key] = (*records.get(key, ()), record)
-        listed = self._extractions if request.what == "extractions" else self._loads
-        needed_since = min((want.since for want in self._wants), default=serial)
-        listed.add(CachedPage(page, serial, asked_at, records), needed_since)
+        cache = self._extractions if is_extractions else self._loads
+        oldest_needed = min((query.after_sequence for query in self._pending), default=sequence)
+        cache.add(CachedPage(page, sequence, requested_at, records), oldest_needed)
 
-    async def _look_up(self, request: Request, page: Page[Any] | None = None) -> None:
-        async for want in _in_batches(self._wanting(request)):
-            # A record that cannot be read is not absent; the page is requested again for it.
-            if page is None or _error_for(want, page) is None:
-                want.try_resolve(self._extractions, self._loads)
+    async def _try_resolve(self, request: LimitedRequest, page: Page[Any] | None = None) -> None:
+        async for query in _in_batches(self._queries_for(request)):
+            # A malformed record is not absent; the query requests the page again.
+            if page is None or _malformed_record_error(query, page) is None:
+                query.try_resolve(self._extractions, self._loads)
 
     async def _handle_error(
-        self, request: Request, client: StitchClient, error: Exception, serial: int, asked_at: float
+        self,
+        request: LimitedRequest,
+        client: StitchClient,
+        error: Exception,
+        sequence: int,
+        requested_at: float,
     ) -> None:
-        if _is_no_page(request, error):
-            self._note(request, _empty_page(request, client.stitch_time), serial, asked_at)
-            await self._look_up(request)
+        if is_missing_page(request, error):
+            self._cache_page(request, empty_page(request, client.stitch_time), sequence, requested_at)
+            await self._try_resolve(request)
             return
-        async for want in _in_batches(self._wanting(request)):
-            if want.client is client:  # another connection to the account may have a better token
-                want.fail(error)
+        async for query in _in_batches(self._queries_for(request)):
+            if query.client is client:  # another connection to the account may have a valid token
+                query.fail(error)
 
-    async def _handle_transient_failure(self, request: Request, error: Exception) -> Exception | None:
-        """Let a request be made again later if it may be answered then; if not, return what is against it.
+    async def _handle_transient_failure(self, request: LimitedRequest, error: Exception) -> Exception | None:
+        """Schedule a retry, or return the error to deliver if there will be none.
 
-        All who wait are told at once, at its first failure, if Stitch could be asked before.
+        The first failure of an outage notifies all waiters.
         """
-        # A log that another host does not deliver is requested again, too: from Stitch.
+        # A log that its host does not deliver is requested from Stitch again.
         may_pass = isinstance(error, StitchUnavailable) or (
             isinstance(error, StitchError) and is_transient(error)
         )
-        if not isinstance(error, StitchError) or not may_pass or _is_no_page(request, error):
-            self.trouble = None
-            self._setbacks.answered(request)
+        if not isinstance(error, StitchError) or not may_pass or is_missing_page(request, error):
+            self.outage_error = None
+            self._backoff.record_success(request)
             return error
-        attempts, may_go_on = self._setbacks.failed(request, error, self._reader.clock.time())
-        is_isolated_failure = request.what == "log" and self._setbacks.is_isolated_failure(request)
-        if is_isolated_failure or not may_go_on:
-            self.trouble = None
-            self._setbacks.give_up(request)
-            is_no_log = request.what == "log" and isinstance(error, StitchBadRequest)
-            return ExtractionLogUnavailable(str(error)) if is_isolated_failure or is_no_log else error
-        is_new, self.trouble = self.trouble is None and attempts == 1, error
+        attempts, may_retry = self._backoff.record_failure(request, error, self._caller.clock.time())
+        is_log = request.kind is RequestKind.LOG
+        is_isolated_failure = is_log and self._backoff.is_isolated_failure(request)
+        if is_isolated_failure or not may_retry:
+            self.outage_error = None
+            self._backoff.reset(request)
+            is_unavailable_log = is_isolated_failure or (is_log and isinstance(error, StitchBadRequest))
+            return ExtractionLogUnavailable(str(error)) if is_unavailable_log else error
+        is_new, self.outage_error = self.outage_error is None and attempts == 1, error
         if is_new:
-            outage = Notice(f"{error} Asking again until it answers.")
-            async for want in _in_batches(self._wants):
-                want.settle(outage)
+            notice = Notice(f"{error} Retrying until Stitch responds.")
+            async for query in _in_batches(self._pending):
+                query.resolve(notice)
         return None
 
 
-async def _in_batches(wants: Iterable[Query[T]]) -> AsyncIterator[Query[T]]:
-    for number, want in enumerate(list(wants), 1):
-        yield want
+async def _in_batches(queries: Iterable[Query[T]]) -> AsyncIterator[Query[T]]:
+    for number, query in enumerate(list(queries), 1):
+        yield query
         if number % BATCH_SIZE == 0:
             await asyncio.sleep(0)
 
 
-def _call(
-    client: StitchClient, request: Request, given_up: Callable[[], bool]
-) -> Page[Extraction] | Page[Load] | ExtractionLog:
-    if request.what == "extractions":
-        return client.list_extractions(int(request.key))
-    if request.what == "loads":
-        return client.list_loads(int(request.key))
-    return client.get_extraction_log(str(request.key), given_up=given_up)
+def _malformed_record_error(query: Query[Any], page: Page[Any]) -> UnexpectedResponse | None:
+    """Return the error of a malformed record that concerns a query, or None if there is none."""
+    return next((each.error for each in page.malformed if query.concerns(each.source)), None)
 
 
-def _error_for(want: Query[Any], page: Page[Any]) -> UnexpectedAnswer | None:
-    """Return why a page does not contain what is wanted in a form that can be read; None if it may."""
-    return next((each.error for each in page.malformed if want.concerns(each.source)), None)
-
-
-def _raise_if_useless(page: Page[Any], wants: Sequence[Query[Any]]) -> None:
-    """Raise if the records of all wants are malformed; other sources' malformed records do not matter."""
-    errors = [_error_for(want, page) for want in wants] if page.malformed else []
+def _raise_if_useless(page: Page[Any], queries: Sequence[Query[Any]]) -> None:
+    """Raise if the records of all queries are malformed; those of other sources do not matter."""
+    errors = [_malformed_record_error(query, page) for query in queries] if page.malformed else []
     if errors and errors[0] is not None and None not in errors:
         raise errors[0]
 
 
-def _is_no_page(request: Request, error: Exception) -> bool:
-    """Return whether an error says that a remembered page is gone.
-
-    The response to a page beyond the last is not documented.
-    """
-    is_missing = isinstance(error, (StitchNotFound, StitchBadRequest))
-    return is_missing and request.what != "log" and request.key != 1
-
-
-def _empty_page(request: Request, at: datetime | None) -> Page[Any]:
-    number = int(request.key)
-    return Page(records=(), number=number, total=100 * (number - 1), answered_at=at, next_page=None)
-
-
 def _newest_time(page: Page[Any]) -> datetime:
-    """Return the newest time in a page's records; each of them has passed for Stitch."""
+    """Return the newest time in a page's records; each of them is in Stitch's past."""
     names = ("start_time", "completion_time", "last_batch_loaded_at")
     times = (getattr(record, name, None) for record in page.records for name in names)
     return max(filter(None, times), default=LONG_AGO)
 
 
-_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, AccountPoller]] = WeakKeyDictionary()
+_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, AccountPoller]] = WeakKeyDictionary()
 
 
-def account_poller(account: Hashable, reader: Callable[[], AccountSession]) -> AccountPoller:
-    """Return what all who wait for `account` in the running event loop share.
-
-    :param reader: makes the reader that asks for them all, if there is no watch yet.
-    """
-    watches = _watches.setdefault(asyncio.get_running_loop(), {})
-    if account not in watches:
-        watches[account] = AccountPoller(reader())
-    return watches[account]
+def account_poller(caller: StitchCaller) -> AccountPoller:
+    """Return the poller that all waiters of the caller's account share in the running event loop."""
+    pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
+    if caller.account not in pollers:
+        # The poller needs a caller of its own, because the client of a waiter may be replaced.
+        own_caller = StitchCaller(caller.client, clock=caller.clock, budget=caller.budget)
+        pollers[caller.account] = AccountPoller(own_caller)
+    return pollers[caller.account]

@@ -1,4 +1,4 @@
-"""What a waiter wants to know of an account, and which requests would tell it."""
+"""A waiter's query, and the requests that can answer it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from airflow_provider_stitch.replication.polling.limited_requests import LimitedRequest, RequestKind
 from airflow_provider_stitch.replication.polling.page_cache import CachedPage, PageCache, SourceKey, StreamKey
-from airflow_provider_stitch.replication.polling.scheduler import Request
 from airflow_provider_stitch.replication.rules.extraction import exact_start_time
 
 if TYPE_CHECKING:
@@ -24,65 +23,65 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ANY_CACHED = -1
-"""The serial of those who take any answer that is still remembered."""
-
-LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
+"""As `after_sequence`: accept any cached page."""
 
 FRESH_ONLY = -2
-"""That of those who take an answer to a later request than the latest so far."""
+"""As `after_sequence`: accept only responses to requests that are sent from now on."""
+
+LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True, slots=True)
 class QueryResult(Generic[T]):
-    """An answer to a want."""
+    """The result of a query."""
 
     value: T
-    at: datetime | None  #: Stitch's own time of the (oldest) answer
-    asked_at: float  #: when it was asked for, by this machine's clock
-    serial: int  #: of the (oldest) request: who has this answer wants a later one next
+    stitch_time: datetime | None  #: Stitch's time of the (oldest) response
+    requested_at: float  #: time of the (oldest) request, by this machine's clock
+    sequence: int  #: number of the (oldest) request; pass it as `after_sequence` to get a newer result
 
 
 class Notice(NamedTuple):
-    """A line for the log of a waiter, instead of a result. The waiter logs it and goes on."""
+    """A message that a waiter logs before it continues to wait for its result."""
 
-    line: str
-    is_budget: bool = False  #: a wait for a free request begins; False: an outage does
+    message: str
+    is_budget: bool = False  #: the waiter waits for a free request; False: an outage has started
 
 
 @dataclass(eq=False, slots=True)
 class Query(Generic[T]):
-    """What one waiter wants to know.
+    """One piece of information that one waiter needs.
 
-    :param client: asks for it.
-    :param prospect: when the answer may be another than before.
-    :param since: only answers to requests with a higher serial count.
+    :param client: sends the requests.
+    :param estimate: when the result is likely to change.
+    :param after_sequence: accept only responses to requests with a higher sequence number.
     """
 
     client: StitchClient
-    prospect: CompletionEstimate | None
-    since: int
-    #: Those that would tell, or lead further.
-    requests: tuple[Request, ...] = field(default=(), init=False)
-    #: It is wanted at once, and not when it serves all who wait best.
-    urgent: bool = field(default=False, init=False)
-    #: Its waiter has not logged yet that it waits for the budget.
-    reports_budget: bool = field(default=False, init=False)
-    #: Nobody waits for it any longer than that, by the watch's clock.
-    until: float = field(default=math.inf, init=False)
-    #: Set once somebody waits for it.
+    estimate: CompletionEstimate | None
+    after_sequence: int
+    #: Requests that answer the query or narrow the search.
+    requests: tuple[LimitedRequest, ...] = field(default=(), init=False)
+    #: Send the request as soon as the rate limit allows.
+    immediate: bool = field(default=False, init=False)
+    #: The waiter has not yet logged that it waits for the budget.
+    expects_budget_notice: bool = field(default=False, init=False)
+    #: When the waiter gives up, by the poller's clock.
+    expires_at: float = field(default=math.inf, init=False)
+    #: Set by `AccountPoller.submit`.
     future: asyncio.Future[QueryResult[T] | Notice | None] = field(init=False)
 
     def try_resolve(self, extractions: PageCache[Extraction], loads: PageCache[Load]) -> None:
-        """Settle if what is known answers this want, or else say which requests would."""
+        """Resolve the query from the cache, or set `requests`."""
         raise NotImplementedError
 
     def concerns(self, source: object) -> bool:  # noqa: ARG002
-        """Return whether a listed record of this source (id or name) may be wanted."""
+        """Return whether the query may need the listed records of a source (id or name)."""
         return False
 
-    def settle(self, told: QueryResult[T] | Notice | None) -> None:
+    def resolve(self, result: QueryResult[T] | Notice | None) -> None:
         if not self.future.done():
-            self.future.set_result(told)
+            self.future.set_result(result)
 
     def fail(self, error: Exception) -> None:
         if not self.future.done():
@@ -93,7 +92,7 @@ class Query(Generic[T]):
 class ExtractionQuery(Query["Extraction | None"]):
     """The listed extraction of a source; None if the list has none.
 
-    :param takes_known: an answer that is still remembered counts, too, if it lists the source.
+    :param accept_cached: also accept any cached page that lists the source.
     """
 
     source_id: int
@@ -101,36 +100,45 @@ class ExtractionQuery(Query["Extraction | None"]):
 
     def try_resolve(self, extractions: PageCache[Extraction], loads: PageCache[Load]) -> None:  # noqa: ARG002
         key = SourceKey(self.source_id)
-        fresh = extractions.since(self.since)
-        usable = extractions.since(ANY_CACHED) if self.accept_cached else fresh
-        found = [look for look in usable if self.source_id in look.records]
+        recent = extractions.pages_after(self.after_sequence)
+        usable = extractions.pages_after(ANY_CACHED) if self.accept_cached else recent
+        found = [cached for cached in usable if self.source_id in cached.records]
         if found:
-            extractions.remember(key, found[-1].page.number)
-            read = {look.page.number: look for look in usable}
-            beside = self._pages_beside(found, extractions.last_page or 1)
-            unread = beside - read.keys()
-            if unread:
-                self.requests = _for_extractions(min(unread))
-                return
-            records = [record for look in found for record in look.records[self.source_id]]
-            looks = {look.page.number: look for look in found} | {page: read[page] for page in beside}
-            self.settle(_told(list(looks.values()), _newest(records)))
+            extractions.remember_pages(key, found[-1].page.number)
+            self._resolve_from(found, usable, extractions.last_page or 1)
             return
-        page = extractions.next_page(key, self.since)
+        page = extractions.next_page(key, self.after_sequence)
         if page is None:
-            self.settle(_told(fresh, None))
+            self.resolve(_result(recent, None))
         else:
-            self.requests = _for_extractions(page)
+            self.requests = (LimitedRequest(RequestKind.EXTRACTIONS, page),)
 
-    def _pages_beside(self, found: Sequence[CachedPage[Extraction]], last_page: int) -> set[int]:
+    def _resolve_from(
+        self,
+        found: Sequence[CachedPage[Extraction]],
+        usable: Sequence[CachedPage[Extraction]],
+        last_page: int,
+    ) -> None:
+        by_number = {cached.page.number: cached for cached in usable}
+        adjacent = self._adjacent_pages(found, last_page)
+        missing = adjacent - by_number.keys()
+        if missing:
+            self.requests = (LimitedRequest(RequestKind.EXTRACTIONS, min(missing)),)
+            return
+        records = [record for cached in found for record in cached.records[self.source_id]]
+        pages = {cached.page.number: cached for cached in found}
+        pages |= {number: by_number[number] for number in adjacent}
+        self.resolve(_result(list(pages.values()), _newest(records)))
+
+    def _adjacent_pages(self, found: Sequence[CachedPage[Extraction]], last_page: int) -> set[int]:
         """Return the pages that may contain further records of the source.
 
-        The list is ordered by source id. So if a page begins or ends with the source, the page before or
-        after it may contain a newer record.
+        The list is sorted by source id. So if a page begins or ends with the source, the page before or after
+        it may contain a newer record.
         """
         pages = set()
-        for look in found:
-            number, records = look.page.number, look.page.records
+        for cached in found:
+            number, records = cached.page.number, cached.page.records
             if records[0].source_id == self.source_id and number > 1:
                 pages.add(number - 1)
             if records[-1].source_id == self.source_id and number < last_page:
@@ -143,108 +151,107 @@ class ExtractionQuery(Query["Extraction | None"]):
 
 @dataclass(eq=False, slots=True)
 class LoadsQuery(Query["list[Load] | None"]):
-    """The loads of a source's streams; None if all are wanted and the list is too long to be read for that.
+    """The loads of a source's streams; None if all are needed and the list is too long to read in full.
 
-    :param expected: of each stream the names under which its load may be listed, and how many there may be;
-        None wants all loads of the source. If a recent search of all pages found fewer, so many are enough.
+    :param expected_loads: for each stream, its possible load names and the number of loads that may share
+        them; None requests all loads of the source. If a recent search of all pages has found fewer loads,
+        that number is sufficient.
     """
 
     source_name: str
-    expected: Sequence[tuple[Collection[str], int]] | None
+    expected_loads: Sequence[tuple[Collection[str], int]] | None
 
     def try_resolve(self, extractions: PageCache[Extraction], loads: PageCache[Load]) -> None:  # noqa: ARG002
-        fresh = loads.since(self.since)
-        if self.expected is None and loads.last_page is not None and not loads.is_small:
-            self.settle(_told(fresh or list(loads.looks.values()), None))
+        recent = loads.pages_after(self.after_sequence)
+        if self.expected_loads is None and loads.last_page is not None and not loads.is_small:
+            self.resolve(_result(recent or list(loads.pages.values()), None))
             return
-        found = _loads_in(fresh, self.source_name)
-        pages = self._all_pages(fresh, loads) if self.expected is None else self._pages_of(found, loads)
-        self.requests = tuple(Request("loads", page) for page in sorted(pages))
-        if not pages:
-            self.settle(_told(fresh, found))
-            self._remember_places(fresh, found, loads)
+        found = _loads_in(recent, self.source_name)
+        if self.expected_loads is None:
+            missing = self._all_missing_pages(recent, loads)
+        else:
+            missing = self._missing_pages(found, loads)
+        self.requests = tuple(LimitedRequest(RequestKind.LOADS, page) for page in sorted(missing))
+        if not missing:
+            self.resolve(_result(recent, found))
+            self._remember_pages(recent, loads)
+            self._remember_counts(found, loads)
 
     def concerns(self, source: object) -> bool:
         return source == self.source_name
 
-    def _all_pages(self, fresh: Sequence[CachedPage[Load]], loads: PageCache[Load]) -> set[int]:
-        return set(range(1, (loads.last_page or 1) + 1)) - {look.page.number for look in fresh}
+    def _all_missing_pages(self, recent: Sequence[CachedPage[Load]], loads: PageCache[Load]) -> set[int]:
+        return set(range(1, (loads.last_page or 1) + 1)) - {cached.page.number for cached in recent}
 
-    def _pages_of(self, found: Sequence[Load], loads: PageCache[Load]) -> set[int]:
+    def _missing_pages(self, found: Sequence[Load], loads: PageCache[Load]) -> set[int]:
         pages = set()
-        times = Counter(load.stream_name for load in found)
-        for names, number in self.expected or ():
+        counts = Counter(load.stream_name for load in found)
+        for names, number in self.expected_loads or ():
             keys = [StreamKey(self.source_name, name) for name in dict.fromkeys(names)]
-            listed = sum(times[key.stream_name] for key in keys)
-            known = sum(loads.count_of(key) for key in keys)
-            pages_known = {page for key in keys for page in loads.pages_of(key)}
-            if listed < max(min(number, known), len(pages_known), 1):
-                # What was found by one of its names is looked for by the others only if it is gone there.
-                placed = self._next_pages(filter(loads.has_known_page, keys), loads)
-                pages |= placed or self._next_pages(keys, loads)
+            listed = sum(counts[key.stream_name] for key in keys)
+            known_count = sum(loads.known_count(key) for key in keys)
+            known_pages = {page for key in keys for page in loads.known_pages(key)}
+            if listed < max(min(number, known_count), len(known_pages), 1):
+                # Search under the other names only if the load under the known name is gone.
+                likely = self._next_pages(filter(loads.has_known_page, keys), loads)
+                pages |= likely or self._next_pages(keys, loads)
         return pages
 
-    def _remember_places(
-        self, fresh: Sequence[CachedPage[Load]], found: Sequence[Load], loads: PageCache[Load]
-    ) -> None:
-        places: dict[str, list[int]] = {}
-        for look in fresh:
-            for name in {load.stream_name for load in look.records.get(self.source_name, ())}:
-                places.setdefault(name, []).append(look.page.number)
-        times = Counter(load.stream_name for load in found)
-        for name, pages in places.items():
-            loads.remember(StreamKey(self.source_name, name), *pages)
-        for names, number in self.expected or ():
-            for key in (StreamKey(self.source_name, name) for name in dict.fromkeys(names)):
-                is_complete = number > 1 and loads.next_page(key, self.since) is None
-                if is_complete:
-                    loads.remember_count(key, times[key.stream_name])
-
     def _next_pages(self, keys: Iterable[StreamKey], loads: PageCache[Load]) -> set[int]:
-        pages = {loads.next_page(key, self.since) for key in keys}
+        pages = {loads.next_page(key, self.after_sequence) for key in keys}
         return {page for page in pages if page is not None}
+
+    def _remember_pages(self, recent: Sequence[CachedPage[Load]], loads: PageCache[Load]) -> None:
+        pages_by_name: dict[str, list[int]] = {}
+        for cached in recent:
+            for name in {load.stream_name for load in cached.records.get(self.source_name, ())}:
+                pages_by_name.setdefault(name, []).append(cached.page.number)
+        for name, pages in pages_by_name.items():
+            loads.remember_pages(StreamKey(self.source_name, name), *pages)
+
+    def _remember_counts(self, found: Sequence[Load], loads: PageCache[Load]) -> None:
+        counts = Counter(load.stream_name for load in found)
+        for names, number in self.expected_loads or ():
+            for key in (StreamKey(self.source_name, name) for name in dict.fromkeys(names)):
+                is_complete = number > 1 and loads.next_page(key, self.after_sequence) is None
+                if is_complete:
+                    loads.remember_count(key, counts[key.stream_name])
 
 
 @dataclass(eq=False, slots=True)
 class LogQuery(Query[Any]):
-    """The log of a job. It is read at a request of its own for each who wants it."""
+    """The log of a job, which is never cached."""
 
     job_name: str
 
     def try_resolve(self, extractions: PageCache[Extraction], loads: PageCache[Load]) -> None:  # noqa: ARG002
-        self.requests = (Request("log", self.job_name),)
-
-
-@lru_cache(maxsize=1024)
-def _for_extractions(page: int) -> tuple[Request]:
-    """Return one and the same tuple for all whom a page serves: it takes memory as long as they wait."""
-    return (Request("extractions", page),)
+        self.requests = (LimitedRequest(RequestKind.LOG, self.job_name),)
 
 
 def _newest(records: Sequence[Extraction]) -> Extraction:
-    """Return the job that started last: the list has one record per source, so any other one is stale."""
+    """Return the job that started last. The list has one record per source, so any other one is stale."""
     return max(records, key=lambda record: exact_start_time(record) or LONG_AGO)
 
 
-def _told(looks: Sequence[CachedPage[Any]], value: T) -> QueryResult[T]:
-    times = [look.page.answered_at for look in looks]
+def _result(pages: Sequence[CachedPage[Any]], value: T) -> QueryResult[T]:
+    times = [cached.page.responded_at for cached in pages]
     return QueryResult(
         value,
-        # The time of a page that is not dated may be before that of all others.
-        at=None if None in times else min(filter(None, times), default=None),
-        asked_at=min((look.asked_at for look in looks), default=float("-inf")),
-        serial=min((look.serial for look in looks), default=ANY_CACHED),
+        # A page without a time may be older than all others.
+        stitch_time=None if None in times else min(filter(None, times), default=None),
+        requested_at=min((cached.requested_at for cached in pages), default=float("-inf")),
+        sequence=min((cached.sequence for cached in pages), default=ANY_CACHED),
     )
 
 
-def _loads_in(looks: Sequence[CachedPage[Load]], source_name: str) -> list[Load]:
+def _loads_in(pages: Sequence[CachedPage[Load]], source_name: str) -> list[Load]:
     found: list[Load] = []
-    known: dict[str, list[Load]] = {}  # by stream, for there may be 10,000
-    for look in looks:
-        # A record that moved to the next page between two requests comes twice; two on one page are two.
-        records = look.records.get(source_name, ())
-        new = [load for load in records if load not in known.get(load.stream_name, ())]
+    found_by_stream: dict[str, list[Load]] = {}  # for speed, because there may be 10,000 loads
+    for cached in pages:
+        # A record that moved between two requests appears on both pages; two equal ones on a page are two.
+        records = cached.records.get(source_name, ())
+        new = [load for load in records if load not in found_by_stream.get(load.stream_name, ())]
         for load in new:
-            known.setdefault(load.stream_name, []).append(load)
+            found_by_stream.setdefault(load.stream_name, []).append(load)
         found += new
     return found

@@ -1,11 +1,26 @@
-"""What to ask Stitch next, and when: a pure function of who waits for what, of the budget and of the time.
+"""Decide which request to send next, and when: a pure function of estimates, budget and time.
 
-As long as a page is not looked at, those wait in vain whose wait is over without their knowing it. That delay
-piles up; and once it is worth the price of a request, the page is looked at. The price is such that the
-requests of the coming 10 minutes are just spent if all goes as it is expected to: low when one task waits,
-and high when a thousand do. If the chance is steady, pages are thus looked at in proportion to the square
-root of the number of waits that end there, which makes the mean delay the least. What has happened for
-certain, and needs only to be fetched, is asked for at once, since to wait would save no request.
+A finished phase goes unnoticed until a page that shows it is polled. For each page, the scheduler adds up the
+expected detection delays of all waiters that the page serves (see `completion`). It polls the page with the
+largest sum once that sum exceeds a threshold, the *shadow price* of a request in seconds of delay. The
+threshold is chosen so that the expected demand just uses up the requests of the next 10 minutes: it is low if
+one task waits, and high if a thousand do.
+
+Demand and threshold follow from a square-root rule. Let events occur on a page at a rate of r per second, and
+let it be polled every T seconds. An event is noticed T/2 seconds late on average, so the delays of one
+interval sum to r T^2 / 2. Polling when that sum reaches the price p means
+
+    T = sqrt(2 p / r),  or  1 / T = sqrt(r / (2 p)) polls per second.
+
+So pages are polled in proportion to the square root of their rates, which minimizes the mean delay for a
+given number of requests. A step of d seconds in which n events are expected (r = n / d) requires
+sqrt(n d / (2 p)) polls. If the polls of all pages until the end of a step must not exceed the m requests that
+are free by then, the price is
+
+    p = max over all steps of (sum of sqrt(n d) until the step's end / m)^2 / 2.
+
+The number n of a step is the number of waiters times the decrease of their survival function, relative to its
+start. Results that are certain to be available are fetched first, because waiting would save no request.
 """
 
 from __future__ import annotations
@@ -13,38 +28,31 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 from airflow_provider_stitch.replication.budget.window import MAX_BURST, WINDOW
+from airflow_provider_stitch.replication.polling.limited_requests import LimitedRequest, RequestKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from airflow_provider_stitch.replication.budget.window import Window
     from airflow_provider_stitch.replication.polling.completion import CompletionEstimate
 
-# Ends of the stretches, in seconds from now, in which the coming 10 minutes are looked ahead.
+# The ends of the forecast's steps, in seconds from now.
 HORIZON_STEPS = (10.0, 30.0, 70.0, 150.0, 300.0, 450.0, WINDOW)
 
-# Of so many requests one is kept for what follows once an extraction has ended: its log, and looks at its
-# loads; unless there are more pages to look at than a third of the requests. Each is so late then that it
-# pays to spend them all.
+# One request in 15 is reserved for what follows an extraction: its log and its loads. With more pages than a
+# third of the budget nothing is reserved, because every page is late then, and using all requests is better.
 REQUESTS_PER_RESERVED = 15
 
-# Pauses are told in parts of the one between two requests if they were spread evenly, 20 s as a rule.
-# A page is not looked at twice within 3 s, and after 5 s the plan is made anew, for chances change.
+# Fractions of the even interval between two requests, which is 20 s at 30 requests per 10 minutes. A page is
+# not polled twice within 3 s. The plan is renewed after 5 s at the latest, because probabilities change.
 MIN_POLL_FRACTION = 0.15
 REPLAN_FRACTION = 0.25
 
-# So many prospects are looked at for a price; of more, every second, third ... one stands for the others.
+# With more estimates than this, the threshold is computed from every n-th one.
 MAX_SAMPLE = 1000
-
-
-class Request(NamedTuple):
-    """A request that counts against Stitch's limit."""
-
-    what: Literal["extractions", "loads", "log"]
-    key: int | str  #: the number of a page, or the name of a job
 
 
 class BudgetWait(float):
@@ -53,86 +61,98 @@ class BudgetWait(float):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A request that would serve somebody."""
+    """A request that would serve at least one waiter."""
 
-    request: Request
-    prospects: Sequence[CompletionEstimate]  #: of those whom it would serve
-    urgent: bool = False  #: somebody wants it at once
-    asked_at: float = -math.inf  #: when it was made last
+    request: LimitedRequest
+    estimates: Sequence[CompletionEstimate]  #: of the waiters that it would serve
+    immediate: bool = False  #: a waiter needs it as soon as the rate limit allows
+    requested_at: float = -math.inf  #: when it was sent last
 
-    def certain(self, now: float) -> bool:
-        return self.urgent or any(now >= prospect.done_by for prospect in self.prospects)
+    def is_due(self, now: float) -> bool:
+        return self.immediate or any(now >= estimate.done_by for estimate in self.estimates)
 
-    def delay(self, now: float) -> float:
-        return math.inf if self.urgent else sum(prospect.delay(now) for prospect in self.prospects)
+    def expected_delay(self, now: float) -> float:
+        if self.immediate:
+            return math.inf
+        return sum(estimate.expected_delay(now) for estimate in self.estimates)
 
 
-def next_request(candidates: Sequence[Candidate], window: Window, now: float) -> Request | float:
-    """Return the request to make now, or the seconds to wait until to plan again.
+def next_request(candidates: Sequence[Candidate], window: Window, now: float) -> LimitedRequest | float:
+    """Return the request to send now, or the seconds to wait before the next plan.
 
-    :param candidates: the requests that would serve somebody, and are not under way.
-    :param now: seconds of the clock of the prospects.
+    :param candidates: the requests that would serve a waiter and are not in flight.
+    :param now: seconds of the clock of the estimates.
     """
     even_interval = WINDOW / len(window.available_in)
-    soonest, latest = even_interval * MIN_POLL_FRACTION, even_interval * REPLAN_FRACTION
-    # What was asked in the future was asked before the clock was set back.
-    ready = [each for each in candidates if not now - soonest < each.asked_at <= now or each.urgent]
-    certain = [each for each in ready if each.certain(now)]
-    if certain:
-        first = max(certain, key=lambda each: each.delay(now))
-        return (
-            first.request if window.available_in[0] <= 0 else BudgetWait(min(latest, window.available_in[0]))
-        )
+    min_gap, max_sleep = even_interval * MIN_POLL_FRACTION, even_interval * REPLAN_FRACTION
+    # A time in the future means that the clock was set back.
+    ready = [each for each in candidates if not now - min_gap < each.requested_at <= now or each.immediate]
+    due = [each for each in ready if each.is_due(now)]
+    if due:
+        if window.available_in[0] > 0:
+            return BudgetWait(min(max_sleep, window.available_in[0]))
+        return max(due, key=lambda each: each.expected_delay(now)).request
     if not ready:
-        return soonest
-    best = max(ready, key=lambda each: each.delay(now))
-    price = delay_threshold(candidates, window, now)
-    if best.delay(now) <= price:  # both are 0 where nothing can have happened
-        return min(latest, max(soonest / 6, _time_until(price, best, now)))
-    kept = _reserve(candidates, window) if best.request.what == "extractions" else 0
-    free_in = window.available_in[kept]
-    if free_in <= 0:
+        return min_gap
+    best = max(ready, key=lambda each: each.expected_delay(now))
+    threshold = delay_threshold(candidates, window, now)
+    if best.expected_delay(now) <= threshold:  # both are 0 if nothing can have changed
+        return min(max_sleep, max(min_gap / 6, _seconds_until_threshold(threshold, best, now)))
+    reserved = _reserved_requests(candidates, window) if best.request.kind is RequestKind.EXTRACTIONS else 0
+    available_in = window.available_in[reserved]
+    if available_in <= 0:
         return best.request
-    pause = min(latest, free_in)
+    pause = min(max_sleep, available_in)
     return BudgetWait(pause) if window.available_in[0] > 0 else pause
 
 
 def delay_threshold(candidates: Sequence[Candidate], window: Window, now: float) -> float:
-    """Return the delay, in seconds of all waiters together, that a look at a page must save to be worth it.
+    """Return the shadow price of a request: the delay that a poll must save, in seconds of all waiters.
 
-    The looks that a price leads to are the integral of the square root of (what happens per second, divided
-    by twice the price). They must not be more than there will be requests for, at no time of the window.
+    See the formula at the top of this module.
     """
-    every = 1 + sum(len(each.prospects) for each in candidates) // MAX_SAMPLE
+    stride = 1 + sum(len(each.estimates) for each in candidates) // MAX_SAMPLE
+    reserved = _reserved_requests(candidates, window) + sum(each.is_due(now) for each in candidates)
     demand = [0.0] * len(HORIZON_STEPS)
-    kept = _reserve(candidates, window) + sum(each.certain(now) for each in candidates)
     for candidate in candidates:
-        if candidate.certain(now):
-            continue
-        prospects = candidate.prospects[::every]
-        known = [prospect.pending(prospect.known_at) for prospect in prospects]
-        left, begins = float(len(prospects)), 0.0
-        for index, ends in enumerate(HORIZON_STEPS):
-            still = sum(
-                prospect.pending(now + ends) / at_first
-                for prospect, at_first in zip(prospects, known, strict=True)
-            )
-            # As if nobody had gone by then: whoever is wrong about the end must not have spent all before it.
-            goes = len(candidate.prospects) * max(0.0, 1 - still / left) if left else 0.0
-            demand[index] += math.sqrt(goes * (ends - begins))
-            left, begins = still, ends
-    dearest = 0.0
+        if not candidate.is_due(now):
+            for step, polls in enumerate(_polls_per_step(candidate, stride, now)):
+                demand[step] += polls
+    highest_pressure = 0.0
     needed = 0.0
-    for looks, ends in zip(demand, HORIZON_STEPS, strict=True):
-        needed += looks
-        free = _free_within(ends, window) - kept
-        dearest = max(dearest, needed / max(free, ends / WINDOW * window.share / 3, 0.5))
-    return dearest**2 / 2
+    for polls, step_end in zip(demand, HORIZON_STEPS, strict=True):
+        needed += polls
+        free = _free_requests(step_end, window) - reserved
+        available = max(free, step_end / WINDOW * window.share / 3, 0.5)
+        highest_pressure = max(highest_pressure, needed / available)
+    return highest_pressure**2 / 2
 
 
-def _free_within(seconds: float, window: Window) -> float:
-    """Return how many requests may be sent within so many seconds, with a part of the next one: it would seem
-    dear to ask now if none comes free for 10 s, and one after 11 s."""
+def _polls_per_step(candidate: Candidate, stride: int, now: float) -> Iterator[float]:
+    """Yield sqrt(n d) of each step: the polls that a page needs in it at a price of 1/2.
+
+    :param stride: use every n-th estimate only.
+    """
+    estimates = candidate.estimates[::stride]
+    survival_at_check = [estimate.survival(estimate.last_checked_at) for estimate in estimates]
+    pending, step_start = float(len(estimates)), 0.0
+    for step_end in HORIZON_STEPS:
+        survivors = sum(
+            estimate.survival(now + step_end) / at_check
+            for estimate, at_check in zip(estimates, survival_at_check, strict=True)
+        )
+        # Assume conservatively that no waiter has finished before the step. If the estimates are wrong, the
+        # requests must not be used up before the jobs end.
+        completions = len(candidate.estimates) * max(0.0, 1 - survivors / pending) if pending else 0.0
+        yield math.sqrt(completions * (step_end - step_start))
+        pending, step_start = survivors, step_end
+
+
+def _free_requests(seconds: float, window: Window) -> float:
+    """Return how many requests become free within a time, including a fraction of the next one.
+
+    The fraction avoids a step in the threshold just before a request becomes free.
+    """
     number = bisect_left(window.available_in, seconds)
     if number == len(window.available_in):
         return float(number)
@@ -140,20 +160,19 @@ def _free_within(seconds: float, window: Window) -> float:
     return number + (seconds - latest) / (window.available_in[number] - latest)
 
 
-def _time_until(price: float, candidate: Candidate, now: float) -> float:
-    """Estimate when the delay, which grows with the square of the time, is worth the price."""
-    delay = candidate.delay(now)
+def _seconds_until_threshold(threshold: float, candidate: Candidate, now: float) -> float:
+    """Estimate when the delay, which grows with the square of the time, reaches the threshold."""
+    delay = candidate.expected_delay(now)
     if delay <= 0:
         return math.inf
-    passed = now - min(prospect.known_at for prospect in candidate.prospects)
-    return passed * (math.sqrt(price / delay) - 1)
+    elapsed = now - min(estimate.last_checked_at for estimate in candidate.estimates)
+    return elapsed * (math.sqrt(threshold / delay) - 1)
 
 
-def _reserve(candidates: Sequence[Candidate], window: Window) -> int:
-    """Return how many requests looks at extractions leave to what follows once one has ended."""
+def _reserved_requests(candidates: Sequence[Candidate], window: Window) -> int:
+    """Return how many requests the polls of extractions leave for logs and loads."""
     if len(candidates) > window.share / 3:
         return 0
-    following = sum(prospect.then for each in candidates for prospect in each.prospects)
-    return min(
-        following, int(min(window.share, MAX_BURST) / REQUESTS_PER_RESERVED), len(window.available_in) - 1
-    )
+    follow_ups = sum(estimate.follow_ups for each in candidates for estimate in each.estimates)
+    limit = int(min(window.share, MAX_BURST) / REQUESTS_PER_RESERVED)
+    return min(follow_ups, limit, len(window.available_in) - 1)

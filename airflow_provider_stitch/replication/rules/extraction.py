@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from airflow_provider_stitch.connect._exit_line import PhaseExit, cause_of
 from airflow_provider_stitch.connect.errors import (
     ExtractionFailed,
     JobOutcomeUnknown,
@@ -18,6 +17,7 @@ from airflow_provider_stitch.connect.errors import (
     StitchError,
     StructureSyncFailed,
 )
+from airflow_provider_stitch.connect.log_parser.exit_line import PhaseExit, failure_cause
 from airflow_provider_stitch.replication.rules.goal import job_start_time, whole_seconds
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def exact_start_time(listed: Extraction) -> datetime | None:
 def is_terminated(listed: Extraction) -> bool:
     """Return whether Stitch or a user terminated the listed job before its phases had ended."""
     exits = _phase_exits(listed)
-    return listed.completion_time is not None and cause_of(exits) is None and not _is_complete(exits)
+    return listed.completion_time is not None and failure_cause(exits) is None and not _is_complete(exits)
 
 
 def is_log_final(log: ExtractionLog | None) -> bool:
@@ -133,12 +133,12 @@ def _evaluate_listed(goal: Goal, listed: Extraction, observations: Observations)
     if not status.ended:
         return status
     exits = _phase_exits(listed)
-    if _is_complete(exits) and cause_of(exits) is None:
+    if _is_complete(exits) and failure_cause(exits) is None:
         return replace(status, state="finished", structure_synced=True)
     # Only the error message needs the log, so one failed attempt is enough to do without it.
     if observations.log is None and not observations.log_missing_at:
         return replace(status, needs_log=True)
-    failure = _failure(goal, listed.job_name, cause_of(exits), observations.log)
+    failure = _failure(goal, listed.job_name, failure_cause(exits), observations.log)
     return replace(status, state="failed", failure=failure)
 
 

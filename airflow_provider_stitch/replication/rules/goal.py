@@ -95,7 +95,7 @@ class Goal:
 def job_start_time(job_name: str) -> datetime | None:
     """Return a job's start time from the version-1 UUID in its name, or None if the name has none."""
     try:
-        return JobName.parse(job_name).started_at
+        return JobName.parse(job_name).start_time
     except InvalidArgument:  # a name that Stitch generated in an undocumented form
         return None
 

@@ -84,7 +84,7 @@ def _incomplete_setup_blocker(source: Source) -> StitchError | None:
     steps = "; ".join(f"step {step}: {', '.join(names)}" for step, names in missing.items())
     return CannotFinish(
         f"Stitch can't check the connection of source {source.label}, because it is not fully configured "
-        f"(its next step is {source.current_step!r}). Missing properties: {steps}. Add them to the "
+        f"(it is at the step {source.current_step!r}). Missing properties: {steps}. Add them to the "
         "properties or credentials of the task that creates the source, or in Stitch. Then run this task "
         "again.",
         source_id=source.id,
@@ -97,7 +97,7 @@ def _setup_blocker(source: Source) -> StitchError | None:
         return None
     return _cannot_finish(
         source,
-        f"it is not fully configured (its next step is {step!r})",
+        f"it is not fully configured (it is at the step {step!r})",
         _STEP_ADVICE.get(step, "Finish its configuration in Stitch."),
     )
 

@@ -1,4 +1,4 @@
-"""StitchHook: the connection's fields, and what is refused."""
+"""StitchHook: the fields of its connection, how it resolves sources, and its request budget."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from airflow_provider_stitch.connect.errors import (
 )
 from airflow_provider_stitch.hooks.stitch import StitchHook, airflow_home
 from airflow_provider_stitch.replication.budget.limiter import SharedRequestBudget
-from airflow_provider_stitch.replication.polling.caller import AccountSession
+from airflow_provider_stitch.replication.polling.caller import StitchCaller
+from airflow_provider_stitch.replication.session import AccountSession
 
 
 @pytest.fixture
 def connect(monkeypatch, airflow_database):
-    """Set the connection and return its hook."""
+    """Return a function that sets the connection and returns its hook."""
 
     def connect(**fields):
         connection = {"conn_type": "stitch", "password": "ac_token", **fields}
@@ -31,15 +32,17 @@ def connect(monkeypatch, airflow_database):
 @pytest.mark.parametrize(
     ("fields", "base_url"),
     [
-        pytest.param({}, "https://api.stitchdata.com", id="nothing"),
-        pytest.param({"host": "https://stitch.example/"}, "https://stitch.example", id="an address"),
-        pytest.param({"host": "stitch.example"}, "https://stitch.example", id="a host"),
+        pytest.param({}, "https://api.stitchdata.com", id="no host"),
+        pytest.param({"host": "https://stitch.example/"}, "https://stitch.example", id="URL"),
+        pytest.param({"host": "stitch.example"}, "https://stitch.example", id="host name"),
         pytest.param(
-            {"host": "127.0.0.1", "schema": "http", "port": 81}, "http://127.0.0.1:81", id="from a URI"
+            {"host": "127.0.0.1", "schema": "http", "port": 81},
+            "http://127.0.0.1:81",
+            id="host, schema and port",
         ),
     ],
 )
-def test_the_host_is_the_base_url(connect, fields, base_url):
+def test_base_url_comes_from_the_host(connect, fields, base_url):
     assert connect(**fields).client.base_url == base_url
 
 
@@ -52,46 +55,48 @@ def test_login_and_extras_reach_the_client(connect):
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "reason"),
     [
         pytest.param({"password": ""}, "token", id="no token"),
-        pytest.param({"password": "oc_secret"}, "partner credential", id="a partner credential for a token"),
+        pytest.param({"password": "oc_secret"}, "partner credential", id="partner credential as token"),
         pytest.param({"host": "http://api.stitchdata.com"}, "HTTPS", id="plain HTTP"),
-        pytest.param({"host": "https://user:pass@api.stitchdata.com"}, "user", id="a user in the base URL"),
-        pytest.param({"login": "oc_secret"}, "client ID.*no number", id="a client id that is no number"),
+        pytest.param({"host": "https://user:pass@api.stitchdata.com"}, "user", id="user in the base URL"),
+        pytest.param({"login": "oc_secret"}, "client ID.*no number", id="client ID is not a number"),
         pytest.param(
-            {"extra": {"request_timeout": "soon"}}, "request_timeout.*a number", id="a timeout in words"
+            {"extra": {"request_timeout": "soon"}}, "request_timeout.*a number", id="string as timeout"
+        ),
+        pytest.param({"extra": {"request_timeout": -3}}, "request_timeout.*a number", id="negative timeout"),
+        pytest.param(
+            {"extra": {"request_timeout": True}}, "request_timeout.*a number", id="boolean as timeout"
+        ),
+        pytest.param({"extra": {"requests_per_10_minutes": 0}}, "requests_per_10_minutes", id="0 requests"),
+        pytest.param(
+            {"extra": {"requests_per_10_minutes": 1.5}}, "requests_per_10_minutes", id="fraction of a request"
         ),
         pytest.param(
-            {"extra": {"request_timeout": -3}}, "request_timeout.*a number", id="a negative timeout"
+            {"extra": {"requests_per_10_minutes": [30]}},
+            "requests_per_10_minutes",
+            id="list as number of requests",
         ),
-        pytest.param(
-            {"extra": {"request_timeout": True}}, "request_timeout.*a number", id="a timeout that is a truth"
-        ),
-        pytest.param({"extra": {"requests_per_10_minutes": 0}}, "requests_per_10_minutes", id="no requests"),
-        pytest.param(
-            {"extra": {"requests_per_10_minutes": 1.5}}, "requests_per_10_minutes", id="half a request"
-        ),
-        pytest.param({"extra": {"requests_per_10_minutes": [30]}}, "requests_per_10_minutes", id="a list"),
     ],
 )
-def test_a_connection_that_makes_no_sense_is_refused_with_the_reason(connect, fields, words):
+def test_invalid_connection_is_rejected_with_the_reason(connect, fields, reason):
     hook = connect(**fields)
 
-    with pytest.raises(StitchConfigurationError, match=words) as caught:
+    with pytest.raises(StitchConfigurationError, match=reason) as caught:
         hook.client  # noqa: B018
-    worked, said = hook.test_connection()
+    is_ok, message = hook.test_connection()
 
-    assert not worked
-    assert said == str(caught.value)
-    assert "oc_secret" not in said
-    assert "pass@" not in said
+    assert not is_ok
+    assert message == str(caught.value)
+    assert "oc_secret" not in message
+    assert "pass@" not in message
 
 
 PARTNER = {"partner_id": "oc_id_hush", "partner_secret": "oc_secret_hush"}
 
 
-def test_partner_credentials_alone_create_accounts_and_nothing_else(connect):
+def test_connection_without_token_has_a_partner_client_only(connect):
     hook = connect(password=None, host="https://stitch.example", extra=PARTNER)
 
     assert hook.partner.base_url == "https://stitch.example"
@@ -102,42 +107,42 @@ def test_partner_credentials_alone_create_accounts_and_nothing_else(connect):
     assert "hush" not in str(caught.value)
 
 
-def test_partner_credentials_are_looked_at_and_not_tried(connect):
-    worked, said = connect(password=None, extra=PARTNER).test_connection()
+def test_test_connection_does_not_use_partner_credentials(connect):
+    is_ok, message = connect(password=None, extra=PARTNER).test_connection()
 
-    assert worked
-    assert "not tried" in said
-    assert "hush" not in said
+    assert is_ok
+    assert "not tried" in message
+    assert "hush" not in message
 
 
 @pytest.mark.parametrize("missing", ["partner_id", "partner_secret"])
-def test_half_of_the_partner_credentials_are_none(connect, missing):
+def test_incomplete_partner_credentials_are_rejected(connect, missing):
     hook = connect(password=None, extra={**PARTNER, missing: ""})
 
-    worked, said = hook.test_connection()
+    is_ok, message = hook.test_connection()
 
-    assert not worked
-    assert missing in said
-    assert "hush" not in said
+    assert not is_ok
+    assert missing in message
+    assert "hush" not in message
     with pytest.raises(StitchConfigurationError, match="partner_id"):
         connect(password=None).partner  # noqa: B018
 
 
-def test_partner_credentials_as_login_and_password_belong_into_the_extras(connect):
+def test_partner_credentials_in_login_and_password_are_rejected(connect):
     with pytest.raises(StitchConfigurationError, match="partner_secret into the extras") as caught:
         connect(login="oc_id_hush", password="oc_secret_hush").partner  # noqa: B018
 
     assert "hush" not in str(caught.value)
 
 
-def test_a_connection_may_hold_both_a_token_and_partner_credentials(connect):
+def test_connection_can_hold_token_and_partner_credentials(connect):
     hook = connect(extra=PARTNER)
 
     assert hook.client.base_url == hook.partner.base_url == "https://api.stitchdata.com"
 
 
 @pytest.mark.usefixtures("airflow_database")
-def test_test_connection_sums_up_the_account(stitch):
+def test_test_connection_summarises_the_account(stitch):
     stitch.add_source("github", streams={"a": 1})
     stitch.pause_source(stitch.add_source("paused", streams={"a": 1}))
     stitch.pause_source(stitch.add_source("paused_by_stitch", streams={"a": 1}), by_stitch=True)
@@ -150,22 +155,22 @@ def test_test_connection_sums_up_the_account(stitch):
 
 
 @pytest.mark.usefixtures("airflow_database")
-def test_test_connection_says_what_is_wrong_with_the_token(stitch):
+def test_test_connection_reports_a_disabled_token(stitch):
     stitch.disable_token()
 
-    worked, said = StitchHook().test_connection()
+    is_ok, message = StitchHook().test_connection()
 
-    assert not worked
-    assert "access token" in said
+    assert not is_ok
+    assert "access token" in message
 
 
-def test_the_account_is_found_when_the_connection_does_not_name_it(connect, stitch):
+def test_client_id_is_found_if_the_connection_has_none(connect, stitch):
     stitch.add_source("github", streams={"a": 1})
 
     assert connect(host=stitch.url, password=stitch.access_token).client.client_id == 104857
 
 
-def test_the_client_id_of_another_account_is_refused(connect, stitch):
+def test_client_id_of_another_account_is_rejected(connect, stitch):
     stitch.add_source("github", streams={"a": 1})
     hook = connect(host=stitch.url, password=stitch.access_token, login="999")
 
@@ -175,17 +180,17 @@ def test_the_client_id_of_another_account_is_refused(connect, stitch):
 
 
 @pytest.mark.usefixtures("airflow_database")
-@pytest.mark.parametrize("form", [int, str])
-def test_a_source_s_id_needs_no_list_of_all_sources(stitch, form):
+@pytest.mark.parametrize("as_type", [int, str])
+def test_source_id_is_resolved_without_listing_the_sources(stitch, as_type):
     github = stitch.add_source("github", streams={"a": 1})
 
-    assert StitchHook().resolve_source(form(github)).name == "github"
+    assert StitchHook().resolve_source(as_type(github)).name == "github"
     assert [request.path for request in stitch.requests] == [f"/v4/sources/{github}"]
 
 
 @pytest.mark.usefixtures("airflow_database")
 @pytest.mark.parametrize("is_deleted", [False, True])
-def test_a_source_whose_name_is_a_number_is_found_if_no_living_one_has_it_as_id(stitch, is_deleted):
+def test_numeric_name_is_resolved_if_no_active_source_has_that_id(stitch, is_deleted):
     github = stitch.add_source("github", streams={"a": 1})
     if is_deleted:
         StitchHook().client.delete_source(github)
@@ -196,7 +201,7 @@ def test_a_source_whose_name_is_a_number_is_found_if_no_living_one_has_it_as_id(
 
 
 @pytest.mark.usefixtures("airflow_database")
-def test_a_source_is_found_by_its_name(stitch):
+def test_source_is_resolved_by_id_name_or_display_name(stitch):
     github = stitch.add_source("github", display_name="GitHub", streams={"a": 1})
 
     assert {
@@ -212,19 +217,19 @@ def test_a_source_is_found_by_its_name(stitch):
 
 
 @pytest.fixture
-def limit(stitch, monkeypatch, airflow_database):
-    """Give the connection a number of requests."""
+def set_limit(stitch, monkeypatch, airflow_database):
+    """Return a function that sets `requests_per_10_minutes` of the connection."""
 
-    def limit(number: int) -> None:
+    def set_limit(number: int) -> None:
         connection = json.loads(stitch.connection_json())
         connection["extra"] = {"requests_per_10_minutes": number}
         monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps(connection))
 
-    return limit
+    return set_limit
 
 
-def test_client_of_the_hook_counts_in_the_budget_of_the_account(stitch, limit):
-    limit(2)
+def test_hook_client_uses_the_account_request_budget(stitch, set_limit):
+    set_limit(2)
     StitchHook().client.list_extractions()
     StitchHook(budget_timeout=0).client.list_loads()
 
@@ -235,9 +240,9 @@ def test_client_of_the_hook_counts_in_the_budget_of_the_account(stitch, limit):
     assert len(stitch.limited_requests) == 2
 
 
-def test_another_process_counts_the_requests_of_the_hook(stitch, limit):
-    """Any process with the same Airflow home has the same file."""
-    limit(3)
+def test_requests_of_the_hook_count_in_other_processes(stitch, set_limit):
+    """All processes with the same Airflow home share one budget file."""
+    set_limit(3)
     hook = StitchHook()
     hook.client.list_extractions()
 
@@ -246,12 +251,12 @@ def test_another_process_counts_the_requests_of_the_hook(stitch, limit):
 
 
 @pytest.mark.parametrize("numbers", [(2, 1, 3), (1, 3, 1), (3, 2, 3)])
-def test_budget_follows_the_connection_up_and_down(stitch, limit, numbers):
+def test_budget_follows_changes_of_the_connection(stitch, set_limit, numbers):
     for number in numbers:
-        limit(number)
+        set_limit(number)
         hook = StitchHook(budget_timeout=0)
-        left = number - len(stitch.limited_requests)
-        for _ in range(max(0, left)):
+        remaining = number - len(stitch.limited_requests)
+        for _ in range(max(0, remaining)):
             hook.client.list_loads()
         with pytest.raises(RateLimited, match=f"{number} in 10 minutes is reached"):
             hook.client.list_loads()
@@ -271,7 +276,7 @@ def test_spellings_of_a_host_share_one_budget(connect):
     budgets = set()
     for spelling in spellings:
         client = connect(host=spelling, login="104857").client
-        reader = AccountSession(client, budget_folder=airflow_home())
-        budgets.add(id(reader.budget))
+        session = AccountSession(StitchCaller(client, budget_folder=airflow_home()))
+        budgets.add(id(session.budget))
 
     assert len(budgets) == 1

@@ -1,4 +1,4 @@
-"""A connection gets a new token while tasks wait, and then the old one is disabled in Stitch."""
+"""A connection receives a new token while a task waits. Then the old token is disabled in Stitch."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 from airflow_provider_stitch.sensors.stitch import StitchExtractionSensor
 
-NEW_TOKEN = "ac_that_comes_in_mid_wait"
-TAKES = 72_000.0  # Stitch's seconds: no job ends before its token is refused, however slow this machine is
-WAITING = {
-    "operator in a worker": (StitchRunReplicationJobOperator, {"wait_for": "extraction"}),
+NEW_TOKEN = "ac_new_token"
+JOB_SECONDS = 72_000.0  # in Stitch's time: long enough that no job ends before its token is rejected
+TASKS = {
+    "operator in worker": (StitchRunReplicationJobOperator, {"wait_for": "extraction"}),
     "operator, deferred": (StitchRunReplicationJobOperator, {"wait_for": "extraction", "deferrable": True}),
-    "sensor that pokes": (StitchExtractionSensor, {"poke_interval": 0.2}),
+    "poking sensor": (StitchExtractionSensor, {"poke_interval": 0.2}),
     "sensor, deferred": (StitchExtractionSensor, {"deferrable": True}),
 }
 
 
 @pytest.fixture
 def source(stitch):
-    return stitch.add_source("github", streams={"commits": 120}, job=JobPlan(tap_seconds=TAKES))
+    return stitch.add_source("github", streams={"commits": 120}, job=JobPlan(tap_seconds=JOB_SECONDS))
 
 
 @pytest.fixture
-def exchange(stitch, monkeypatch):
-    """Return what gives the connection a new token once somebody waits, and disables the old one."""
+def replace_token(stitch, monkeypatch):
+    """Return a function that replaces the token once a task waits, and then lets its job end."""
 
-    def disable():
+    def replace_when_waiting():
         while not stitch.limited_requests:
             time.sleep(0.01)
         connection = json.loads(stitch.connection_json())
@@ -40,20 +40,22 @@ def exchange(stitch, monkeypatch):
         stitch.disable_token()
         while 401 not in [request.status for request in stitch.requests]:
             time.sleep(0.01)
-        stitch.advance(TAKES)
+        stitch.advance(JOB_SECONDS)
 
-    thread = threading.Thread(target=disable, daemon=True)
+    thread = threading.Thread(target=replace_when_waiting, daemon=True)
     yield thread.start
     thread.join(5)
 
 
-@pytest.mark.parametrize(("kind", "options"), WAITING.values(), ids=WAITING.keys())
-def test_a_wait_goes_on_with_the_connection_s_new_token(airflow, stitch, source, exchange, kind, options):
+@pytest.mark.parametrize(("kind", "options"), TASKS.values(), ids=TASKS.keys())
+def test_wait_continues_with_the_new_token_of_the_connection(
+    airflow, stitch, source, replace_token, kind, options
+):
     if kind is StitchExtractionSensor:
         options = {**options, "job_name": stitch.start_job(source).job_name}
     with airflow.dag() as dag:
         kind(task_id="wait", source="github", timeout=30, **options)
-    exchange()
+    replace_token()
 
     dag_run = airflow.run(dag)
 

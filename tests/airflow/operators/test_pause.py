@@ -8,7 +8,7 @@ from airflow_provider_stitch.operators.stitch import (
     StitchPauseSourceOperator,
     StitchUnpauseSourceOperator,
 )
-from airflow_provider_stitch.replication.polling import caller as reader
+from airflow_provider_stitch.replication.polling import backoff
 from airflow_provider_stitch.triggers.task_context import LINK_KEY
 from tests.support.dag_runs import xcom_of
 
@@ -24,7 +24,7 @@ def run(airflow, operator, **options):
     return airflow.run(dag)
 
 
-def test_a_source_is_paused_once(airflow, stitch, github):
+def test_source_is_paused_once(airflow, stitch, github):
     first = run(airflow, StitchPauseSourceOperator)
     second = run(airflow, StitchPauseSourceOperator, source=str(github))
 
@@ -42,7 +42,7 @@ def test_a_source_is_paused_once(airflow, stitch, github):
     assert len(requests_of(stitch, "PUT")) == 1
 
 
-def test_a_source_is_unpaused_once(airflow, stitch, github):
+def test_source_is_unpaused_once(airflow, stitch, github):
     stitch.pause_source(github)
 
     first = run(airflow, StitchUnpauseSourceOperator)
@@ -53,7 +53,7 @@ def test_a_source_is_unpaused_once(airflow, stitch, github):
     assert len(requests_of(stitch, "PUT")) == 1
 
 
-def test_a_pause_by_stitch_itself_is_told_and_left(airflow, stitch, github):
+def test_unpause_fails_and_sends_nothing_if_stitch_paused_the_source(airflow, stitch, github):
     stitch.pause_source(github, by_stitch=True)
 
     dag_run = run(airflow, StitchUnpauseSourceOperator)
@@ -65,7 +65,7 @@ def test_a_pause_by_stitch_itself_is_told_and_left(airflow, stitch, github):
 
 
 @pytest.mark.parametrize("operator", [StitchPauseSourceOperator, StitchUnpauseSourceOperator])
-def test_a_deleted_source_is_refused(airflow, stitch, github, operator):
+def test_deleted_source_is_rejected(airflow, stitch, github, operator):
     stitch.delete_source(github)
 
     dag_run = run(airflow, operator)
@@ -75,7 +75,7 @@ def test_a_deleted_source_is_refused(airflow, stitch, github, operator):
     assert requests_of(stitch, "PUT") == []
 
 
-def test_an_outage_is_waited_out(airflow, stitch, github):
+def test_pause_is_retried_during_an_outage(airflow, stitch, github):
     stitch.fail("GET", "/v4/sources", times=1, status=502)
     stitch.fail("PUT", "/v4/sources", times=1, status=502)
 
@@ -84,31 +84,31 @@ def test_an_outage_is_waited_out(airflow, stitch, github):
     assert dag_run.xcom["task"]["changed"] is True
 
 
-#: What a firewall sends in Stitch's place.
+#: The response of a firewall between Airflow and Stitch.
 FIREWALL = {"status": 403, "body": b"<html><body>Request blocked.</body></html>"}
 
 
-@pytest.mark.parametrize("request_", ["GET /sources", "PUT /sources"])
+@pytest.mark.parametrize("endpoint", ["GET /sources", "PUT /sources"])
 @pytest.mark.parametrize("operator", [StitchPauseSourceOperator, StitchUnpauseSourceOperator])
-def test_pausing_survives_one_response_of_a_firewall(airflow, stitch, github, operator, request_):
+def test_pause_is_retried_after_one_response_of_a_firewall(airflow, stitch, github, operator, endpoint):
     if operator is StitchUnpauseSourceOperator:
         stitch.pause_source(github)
-    struck = stitch.fail(*request_.split(), **FIREWALL)
+    fault = stitch.fail(*endpoint.split(), **FIREWALL)
 
     dag_run = run(airflow, operator, timeout=60)
 
     assert dag_run.state == "success"
     assert dag_run.xcom["task"]["changed"]
-    assert struck.hits == 1
+    assert fault.hits == 1
 
 
-@pytest.mark.parametrize("request_", ["GET /sources", "PUT /sources"])
-def test_pausing_fails_if_the_response_of_a_firewall_repeats(airflow, stitch, github, request_, monkeypatch):
-    monkeypatch.setattr(reader, "pause_before_retry", lambda attempt, retry_after: 0.01)
-    struck = stitch.fail(*request_.split(), times=None, **FIREWALL)
+@pytest.mark.parametrize("endpoint", ["GET /sources", "PUT /sources"])
+def test_pause_fails_after_five_responses_of_a_firewall(airflow, stitch, github, endpoint, monkeypatch):
+    monkeypatch.setattr(backoff, "seconds_before_retry", lambda attempt, retry_after: 0.01)
+    fault = stitch.fail(*endpoint.split(), times=None, **FIREWALL)
 
     dag_run = run(airflow, StitchPauseSourceOperator, timeout=60)
 
     assert dag_run.state == "failed"
     assert "403" in dag_run.output
-    assert struck.hits == 5
+    assert fault.hits == 5

@@ -1,4 +1,4 @@
-"""StitchRunReplicationJobOperator in a DAG, in a worker and deferred."""
+"""StitchRunReplicationJobOperator in a DAG, waiting in the worker and deferred."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_provider_stitch.operators.stitch import (
 
 
 def run(airflow, **options):
-    """Run a DAG of one task; a second try, if Airflow allows one, comes at once."""
+    """Run a DAG with one task, which Airflow retries at once."""
     with airflow.dag() as dag:
         StitchRunReplicationJobOperator(
             task_id="replicate", **{"source": "github", "retries": 1, "retry_delay": 0, **options}
@@ -26,7 +26,7 @@ def run(airflow, **options):
     return airflow.run(dag)
 
 
-def test_the_rows_are_loaded_when_the_task_succeeds(airflow, stitch, github, deferrable):
+def test_result_describes_the_job_and_its_rows(airflow, stitch, github, deferrable):
     dag_run = run(airflow, deferrable=deferrable)
 
     (job,) = stitch.jobs(github)
@@ -45,11 +45,11 @@ def test_the_rows_are_loaded_when_the_task_succeeds(airflow, stitch, github, def
     assert result["url"] == f"https://app.stitchdata.com/client/104857/pipeline/v2/sources/{github}/summary"
 
 
-def test_the_task_log_reads_like_a_report(airflow, stitch, github, deferrable):
+def test_task_log_reports_each_phase_in_order(airflow, stitch, github, deferrable):
     dag_run = run(airflow, deferrable=deferrable)
 
     job = stitch.jobs(github)[0].job_name
-    story = [
+    expected_lines = [
         f"Started job {job} of source github ({github})",
         "Extraction finished after 150 s",
         "2 streams to load: commits (120 rows), pulls (7 rows)",
@@ -57,19 +57,19 @@ def test_the_task_log_reads_like_a_report(airflow, stitch, github, deferrable):
         "Loaded pulls: 7 rows at ",
         f"Done: 127 rows in 2 streams of source github ({github}) are loaded (job {job})",
     ]
-    places = [dag_run.output.index(line) for line in story]
-    assert places == sorted(places)
+    positions = [dag_run.output.index(line) for line in expected_lines]
+    assert positions == sorted(positions)
 
 
 @pytest.mark.parametrize("wait_for", ["structure_sync", "extraction", "preparation"])
-def test_each_phase_can_be_waited_for(airflow, github, deferrable, wait_for):
+def test_wait_for_each_other_phase_succeeds(airflow, github, deferrable, wait_for):
     dag_run = run(airflow, wait_for=wait_for, deferrable=deferrable)
 
     assert dag_run.state == "success"
     assert dag_run.xcom["replicate"]["extraction_completed_at"] is not None
 
 
-def test_wait_for_none_starts_and_returns(airflow, stitch, github):
+def test_wait_for_none_returns_after_the_start(airflow, stitch, github):
     stitch.plan_jobs(github, JobPlan(tap_seconds=36_000))
 
     result = run(airflow, wait_for=None).xcom["replicate"]
@@ -78,14 +78,14 @@ def test_wait_for_none_starts_and_returns(airflow, stitch, github):
     assert result["job_name"] == stitch.jobs(github)[0].job_name
 
 
-def test_a_failed_extraction_fails_the_task_and_its_log_ends_with_why(airflow, stitch, github, deferrable):
+def test_failed_extraction_fails_the_task_with_the_reason(airflow, stitch, github, deferrable):
     stitch.plan_jobs(github, JobPlan(tap_exit_status=1, tap_description="401 Client Error: Unauthorized"))
 
     dag_run = run(airflow, deferrable=deferrable, retries=0)
 
     assert dag_run.state == "failed"
-    end = dag_run.output[dag_run.output.rindex("ExtractionFailed") :]
-    for words in (
+    message = dag_run.output[dag_run.output.rindex("ExtractionFailed") :]
+    for part in (
         f"Extraction of source github ({github}) failed",
         stitch.jobs(github)[0].job_name,
         "401 Client Error: Unauthorized",
@@ -93,10 +93,10 @@ def test_a_failed_extraction_fails_the_task_and_its_log_ends_with_why(airflow, s
         "Exit status is: Discovery succeeded. Tap failed with code 1",
         "run the task again",
     ):
-        assert words in end
+        assert part in message
 
 
-def test_a_retry_after_a_failed_extraction_starts_a_job_of_its_own(airflow, stitch, github, deferrable):
+def test_retry_after_failed_extraction_starts_new_job(airflow, stitch, github, deferrable):
     stitch.plan_next_job(github, JobPlan(tap_exit_status=1))
 
     dag_run = run(airflow, deferrable=deferrable)
@@ -105,7 +105,7 @@ def test_a_retry_after_a_failed_extraction_starts_a_job_of_its_own(airflow, stit
     assert len(stitch.jobs(github)) == 2
 
 
-def test_a_load_error_fails_the_task_in_the_destinations_words(airflow, stitch, github, deferrable):
+def test_load_error_fails_the_task_with_the_destinations_message(airflow, stitch, github, deferrable):
     stitch.complete_job(github, seconds_ago=3600)
     stitch.plan_jobs(github, JobPlan(load_errors={"commits": LoadError("relation commits is locked")}))
 
@@ -115,9 +115,9 @@ def test_a_load_error_fails_the_task_in_the_destinations_words(airflow, stitch, 
     assert "commits: relation commits is locked" in dag_run.output[dag_run.output.rindex("LoadingFailed") :]
 
 
-def test_only_the_streams_asked_for_are_waited_for(airflow, stitch, github, deferrable):
-    never = [Flush(at=50, rows=120, prepare=10**7)]
-    stitch.plan_jobs(github, JobPlan(flushes={"commits": never}))
+def test_streams_argument_limits_the_expected_loads(airflow, stitch, github, deferrable):
+    never_loaded = [Flush(at=50, rows=120, prepare=10**7)]
+    stitch.plan_jobs(github, JobPlan(flushes={"commits": never_loaded}))
 
     dag_run = run(airflow, streams=["pulls"], deferrable=deferrable)
 
@@ -125,7 +125,7 @@ def test_only_the_streams_asked_for_are_waited_for(airflow, stitch, github, defe
     assert list(dag_run.xcom["replicate"]["streams"]) == ["pulls"]
 
 
-def test_a_timeout_fails_the_task_and_leaves_the_job_running(airflow, stitch, github, deferrable):
+def test_timeout_fails_the_task_and_leaves_the_job_running(airflow, stitch, github, deferrable):
     stitch.plan_jobs(github, JobPlan(tap_seconds=36_000))
 
     dag_run = run(airflow, timeout=1, deferrable=deferrable, retries=0)
@@ -139,28 +139,28 @@ def test_a_timeout_fails_the_task_and_leaves_the_job_running(airflow, stitch, gi
 
 
 @contextmanager
-def a_job_that_ends_once_ours_was_refused(stitch, source_id):
-    """Somebody else's job of ten hours, which pass as soon as a start was asked for."""
+def running_job_until_start_is_rejected(stitch, source_id):
+    """Start another job that takes ten hours, and end it once the task has requested a start."""
     job = stitch.start_job(source_id, tap_seconds=36_000)
-    over = threading.Event()
+    done = threading.Event()
 
-    def let_it_end():
-        while not over.wait(0.02):
+    def end_job():
+        while not done.wait(0.02):
             if any(request.method == "POST" for request in stitch.requests):
                 stitch.advance(36_000)
                 return
 
-    thread = threading.Thread(target=let_it_end)
+    thread = threading.Thread(target=end_job)
     thread.start()
     try:
         yield job
     finally:
-        over.set()
+        done.set()
         thread.join()
 
 
-def test_queue_waits_for_the_running_job_and_starts_its_own(airflow, stitch, github, deferrable):
-    with a_job_that_ends_once_ours_was_refused(stitch, github) as running:
+def test_queue_starts_own_job_after_the_running_one(airflow, stitch, github, deferrable):
+    with running_job_until_start_is_rejected(stitch, github) as running:
         dag_run = run(airflow, if_running="queue", deferrable=deferrable)
 
     first, ours = stitch.jobs(github)
@@ -170,8 +170,8 @@ def test_queue_waits_for_the_running_job_and_starts_its_own(airflow, stitch, git
     assert dag_run.xcom["replicate"]["job_name"] == ours.job_name
 
 
-def test_join_counts_the_running_job_as_ours(airflow, stitch, github, deferrable):
-    with a_job_that_ends_once_ours_was_refused(stitch, github) as running:
+def test_join_waits_for_the_running_job(airflow, stitch, github, deferrable):
+    with running_job_until_start_is_rejected(stitch, github) as running:
         dag_run = run(airflow, if_running="join", deferrable=deferrable)
 
     assert len(stitch.jobs(github)) == 1
@@ -191,7 +191,7 @@ def test_restart_stops_the_running_job_first(airflow, stitch, github, deferrable
     assert dag_run.xcom["replicate"]["job_name"] == ours.job_name
 
 
-def test_fail_raises(airflow, stitch, github, deferrable):
+def test_fail_raises_if_a_job_is_running(airflow, stitch, github, deferrable):
     stitch.start_job(github, tap_seconds=80_000)
 
     dag_run = run(airflow, if_running="fail", deferrable=deferrable, retries=0)
@@ -202,9 +202,7 @@ def test_fail_raises(airflow, stitch, github, deferrable):
 
 
 @pytest.mark.parametrize("if_running", ["queue", "join", "restart", "fail"])
-def test_a_lost_start_makes_exactly_one_job_whatever_if_running_says(
-    airflow, stitch, github, deferrable, if_running
-):
+def test_lost_start_response_creates_exactly_one_job(airflow, stitch, github, deferrable, if_running):
     stitch.plan_jobs(github, JobPlan(tap_seconds=1800))
     stitch.fail("POST", "/sync$", after_effect=True, cut=True)
 
@@ -216,89 +214,89 @@ def test_a_lost_start_makes_exactly_one_job_whatever_if_running_says(
     assert not job.stopped
 
 
-# --- Bad input ------------------------------------------------------------------------------------------
+# --- Invalid input ------------------------------------------------------------------------------------------
 
 
-def _deleted(stitch):
+def _delete_source(stitch):
     stitch.delete_source(stitch.add_source("gone", streams={"a": 1}))
 
 
-def _ambiguous(stitch):
+def _add_namesakes(stitch):
     for name in ("one", "two"):
         stitch.add_source(name, display_name="Twins", streams={"a": 1})
 
 
 @pytest.mark.parametrize(
-    ("arrange", "options", "words"),
+    ("arrange", "options", "message"),
     [
+        pytest.param(None, {"source": "githob"}, "It has: github (", id="unknown source"),
         pytest.param(
-            None, {"source": "githob"}, "It has: github (", id="unknown source: candidates are listed"
+            _add_namesakes, {"source": "Twins"}, "2 sources of this Stitch account match", id="ambiguous name"
         ),
-        pytest.param(
-            _ambiguous, {"source": "Twins"}, "2 sources of this Stitch account match", id="ambiguous name"
-        ),
-        pytest.param(_deleted, {"source": "gone"}, "was deleted", id="deleted source"),
+        pytest.param(_delete_source, {"source": "gone"}, "was deleted", id="deleted source"),
         pytest.param(None, {"streams": ["comits"]}, "no stream 'comits'", id="unknown stream"),
-        pytest.param(None, {"streams": []}, "streams is empty", id="no streams"),
+        pytest.param(None, {"streams": []}, "streams is empty", id="empty list of streams"),
         pytest.param(lambda s: s.delete_destinations(), {}, "no destination", id="no destination"),
         pytest.param(lambda s: s.disable_token(), {}, "StitchUnauthorized", id="disabled token"),
     ],
 )
-def test_bad_input_fails_without_a_retry_and_starts_nothing(airflow, stitch, github, arrange, options, words):
+def test_invalid_input_fails_without_a_retry_and_starts_no_job(
+    airflow, stitch, github, arrange, options, message
+):
     if arrange is not None:
         arrange(stitch)
 
     dag_run = run(airflow, **options)
 
     assert dag_run.state == "failed"
-    assert words in dag_run.output
+    assert message in dag_run.output
     assert dag_run.instances["replicate"].try_number == 1
     assert not any(request.method == "POST" for request in stitch.requests)
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         pytest.param({"timeout": -1}, "timeout.*positive", id="negative timeout"),
-        pytest.param({"timeout": float("nan")}, "timeout.*positive", id="timeout that is no number"),
-        pytest.param({"timeout": "a day"}, "timeout.*positive", id="timeout in words"),
+        pytest.param({"timeout": float("nan")}, "timeout.*positive", id="NaN timeout"),
+        pytest.param({"timeout": "a day"}, "timeout.*positive", id="string as timeout"),
         pytest.param({"load_settle": -1}, "load_settle.*0 or more", id="negative load_settle"),
-        pytest.param({"poll_interval": 0}, "poll_interval.*positive", id="no pause between polls"),
-        pytest.param({"load_settle": -5}, "load_settle", id="negative time to settle"),
-        pytest.param({"wait_for": "loaded"}, "wait_for must be one of", id="a phase that there is not"),
-        pytest.param({"if_running": "wait"}, "if_running must be one of", id="a policy that there is not"),
-        pytest.param({"timeout": float("inf")}, "timeout.*positive", id="an endless timeout, which is None"),
-        pytest.param({"streams": "commits"}, "list of stream names", id="one stream as a text"),
+        pytest.param({"poll_interval": 0}, "poll_interval.*positive", id="poll_interval of 0"),
+        pytest.param({"load_settle": -5}, "load_settle", id="load_settle of -5"),
+        pytest.param({"wait_for": "loaded"}, "wait_for must be one of", id="unknown phase"),
+        pytest.param({"if_running": "wait"}, "if_running must be one of", id="unknown policy"),
+        pytest.param({"timeout": float("inf")}, "timeout.*positive", id="infinite timeout"),
+        pytest.param({"streams": "commits"}, "list of stream names", id="string as streams"),
     ],
 )
-def test_arguments_that_make_no_sense_fail_when_the_dag_is_parsed(options, words):
-    with pytest.raises(ValueError, match=words):
+def test_invalid_arguments_fail_when_the_dag_is_parsed(options, message):
+    with pytest.raises(ValueError, match=message):
         StitchRunReplicationJobOperator(task_id="replicate", source="github", **options)
 
 
 # --- Killing and stopping -------------------------------------------------------------------------------
 
 
-def time_is_up_once_the_task_waits(mocker):
-    """Let the deadline of a task pass when it begins to wait, however long its start has taken."""
+def expire_deadline_when_waiting(mocker):
+    """Set a task's deadline to the time at which it begins to wait, however long its start took."""
     wait, defer_until = StitchTask.wait, StitchTask.defer_until
 
-    def wait_no_longer(task, goal, deadline, **options):
+    def wait_until_now(task, goal, deadline, **options):
         return wait(task, goal, time.time(), **options)
 
-    def defer_no_longer(task, goal, deadline, **options):
+    def defer_until_now(task, goal, deadline, **options):
         return defer_until(task, goal, time.time(), **options)
 
-    mocker.patch.object(StitchTask, "wait", wait_no_longer)
-    mocker.patch.object(StitchTask, "defer_until", defer_no_longer)
+    mocker.patch.object(StitchTask, "wait", wait_until_now)
+    mocker.patch.object(StitchTask, "defer_until", defer_until_now)
 
 
 @pytest.mark.parametrize("stop_on_kill", [True, False])
-def test_execution_timeout_stops_the_job_unless_told_otherwise(
+def test_execution_timeout_stops_the_job_if_stop_on_kill(
     airflow, stitch, github, deferrable, stop_on_kill, mocker
 ):
     stitch.plan_jobs(github, JobPlan(tap_seconds=80_000))
-    time_is_up_once_the_task_waits(mocker)
+    expire_deadline_when_waiting(mocker)
 
     dag_run = run(
         airflow,
@@ -314,7 +312,7 @@ def test_execution_timeout_stops_the_job_unless_told_otherwise(
     assert "Raise the execution_timeout" in dag_run.output
 
 
-def test_on_kill_leaves_a_job_that_is_over(airflow, stitch, github):
+def test_on_kill_does_not_stop_a_later_job(airflow, stitch, github):
     operator = StitchRunReplicationJobOperator(task_id="replicate", source="github", wait_for=None)
     with airflow.dag() as dag:
         dag.add_task(operator)
@@ -329,7 +327,7 @@ def test_on_kill_leaves_a_job_that_is_over(airflow, stitch, github):
     assert stitch.jobs(github)[-1].job_name == later.job_name != ours.job_name
 
 
-def test_the_stop_operator_stops_whichever_job_runs(airflow, stitch, github):
+def test_stop_operator_without_job_name_stops_the_running_job(airflow, stitch, github):
     stitch.start_job(github, tap_seconds=80_000)
     with airflow.dag() as dag:
         StitchStopReplicationJobOperator(task_id="stop", source="github")
@@ -338,7 +336,7 @@ def test_the_stop_operator_stops_whichever_job_runs(airflow, stitch, github):
     assert stitch.jobs(github)[0].stopped
 
 
-def test_a_job_name_that_came_to_nothing_stops_no_job(airflow, stitch, github):
+def test_stop_operator_rejects_an_empty_job_name(airflow, stitch, github):
     stitch.start_job(github, tap_seconds=80_000)
     with airflow.dag(render_template_as_native_obj=True) as dag:
         StitchStopReplicationJobOperator(task_id="stop", source="github", job_name="{{ none }}")
@@ -350,7 +348,7 @@ def test_a_job_name_that_came_to_nothing_stops_no_job(airflow, stitch, github):
     assert not stitch.jobs(github)[0].stopped
 
 
-def test_the_stop_operator_leaves_another_job_alone(airflow, stitch, github):
+def test_stop_operator_does_not_stop_another_job(airflow, stitch, github):
     ours = stitch.complete_job(github)
     stitch.start_job(github, tap_seconds=80_000)
     with airflow.dag() as dag:

@@ -45,14 +45,14 @@ ORDERS = {
 
 @pytest.fixture
 def new_source(stitch):
-    """Return a function that creates a source through the API, so that discovery has to find its streams."""
+    """Return a function that creates a source through the API, whose streams are unknown before discovery."""
     from airflow_provider_stitch.connect.client import StitchClient
 
     def create(check=None, properties=None):
         stitch.plan_new_sources("platform.github", streams={"commits": 1, "issues": 1}, check=check)
         client = StitchClient(stitch.access_token, base_url=stitch.url)
-        given = {"access_token": "t", "repository": "acme/shop", "start_date": "2025-01-01T00:00:00Z"}
-        return client.create_source("platform.github", "New", properties=properties or given).id
+        complete = {"access_token": "t", "repository": "acme/shop", "start_date": "2025-01-01T00:00:00Z"}
+        return client.create_source("platform.github", "New", properties=properties or complete).id
 
     return create
 
@@ -74,7 +74,7 @@ def test_streams_are_selected_once_and_others_deselected(airflow, stitch, shop):
     assert len(requests_of(stitch, "PUT")) == 1
 
 
-def test_nothing_is_written_if_a_name_is_wrong(airflow, stitch, shop):
+def test_unknown_stream_name_changes_nothing(airflow, stitch, shop):
     dag_run = run(airflow, StitchSelectStreamsOperator, source="shop", streams=["items", "ordres"])
 
     assert dag_run.states == {"task": "failed"}
@@ -82,22 +82,22 @@ def test_nothing_is_written_if_a_name_is_wrong(airflow, stitch, shop):
     assert requests_of(stitch, "PUT") == []
 
 
-def test_fields_may_be_left_as_they_are(airflow, stitch, shop):
+def test_fields_keep_leaves_the_fields_unchanged(airflow, stitch, shop):
     dag_run = run(airflow, StitchSelectStreamsOperator, source="shop", streams={"items": {"fields": "keep"}})
 
     assert dag_run.xcom["task"]["changed"] is False
 
 
-def test_streams_may_be_a_template(airflow, stitch, github):
-    with airflow.dag(user_defined_macros={"wanted": ["commits"]}, render_template_as_native_obj=True) as dag:
+def test_streams_can_be_a_template(airflow, stitch, github):
+    with airflow.dag(user_defined_macros={"tables": ["commits"]}, render_template_as_native_obj=True) as dag:
         StitchSelectStreamsOperator(
-            task_id="task", source="{{ 'github' }}", streams="{{ wanted }}", timeout=5
+            task_id="task", source="{{ 'github' }}", streams="{{ tables }}", timeout=5
         )
 
     assert airflow.run(dag).xcom["task"]["source_id"] == github
 
 
-def test_structure_sync_of_a_new_source_is_waited_for(airflow, stitch, new_source):
+def test_task_waits_for_structure_sync_of_a_new_source(airflow, stitch, new_source):
     new_source(CheckPlan(seconds=300))
 
     dag_run = run(
@@ -109,7 +109,7 @@ def test_structure_sync_of_a_new_source_is_waited_for(airflow, stitch, new_sourc
     assert requests_of(stitch, "PUT")
 
 
-def test_structure_sync_is_waited_for_until_the_timeout(airflow, stitch, new_source):
+def test_task_times_out_during_a_long_structure_sync(airflow, stitch, new_source):
     new_source(CheckPlan(seconds=360_000))
 
     dag_run = run(
@@ -135,15 +135,15 @@ def test_failed_check_and_missing_properties_end_the_wait(airflow, stitch, new_s
 
 
 @pytest.mark.parametrize(
-    ("wanted", "field"),
+    ("selection", "field"),
     [
         ({"items": {"fields": "keep", "replication_key": "updated"}}, "updated"),
         ({"items": {"fields": "keep", "view_key_properties": ["ids"]}}, "ids"),
         ({"items": {"replication_method": "INCREMENTAL", "replication_key": "changed"}}, "changed"),
     ],
 )
-def test_wrong_keys_of_a_database_stream_are_refused(airflow, stitch, shop, wanted, field):
-    dag_run = run(airflow, StitchSelectStreamsOperator, source="shop", streams=wanted)
+def test_unknown_key_of_a_database_stream_is_rejected(airflow, stitch, shop, selection, field):
+    dag_run = run(airflow, StitchSelectStreamsOperator, source="shop", streams=selection)
 
     assert dag_run.state == "failed"
     assert f"Stream 'items' has no field '{field}'. It has: " in dag_run.output
@@ -161,7 +161,7 @@ def test_streams_are_selected_by_pattern(airflow, stitch, shop):
 
 
 @pytest.mark.parametrize("streams", ["all", ["public.*"], {"public.*": None, "items": None}])
-def test_views_without_keys_are_left_out_of_a_pattern(airflow, stitch, streams):
+def test_patterns_skip_views_without_keys(airflow, stitch, streams):
     stitch.add_source(
         "shop",
         streams={
@@ -190,10 +190,10 @@ def test_1000_streams_are_selected_in_one_request(airflow, stitch):
     assert len(requests_of(stitch, "PUT")) == 1
 
 
-def test_a_source_that_was_never_connected_has_nothing_to_select(airflow, stitch):
+def test_source_that_was_never_connected_is_rejected(airflow, stitch):
     stream = EmulatedStream(1, selected=None)
-    fails = CheckPlan(discovery_exit_status=1)
-    stitch.add_source("new", streams={"a": stream}, current_step="discover_schema", check=fails)
+    failing = CheckPlan(discovery_exit_status=1)
+    stitch.add_source("new", streams={"a": stream}, current_step="discover_schema", check=failing)
 
     dag_run = run(airflow, StitchSelectStreamsOperator, source="new", streams=["a"])
 

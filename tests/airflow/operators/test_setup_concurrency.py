@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_stitch.connect._sessions import Session
 from airflow_provider_stitch.connect.client import StitchClient
+from airflow_provider_stitch.connect.transport.session import Session
 from airflow_provider_stitch.emulator import StitchEmulator
 from tests.support.setup_without_dag import OPERATORS, execute
 

@@ -1,4 +1,4 @@
-"""Stopping: only this task's own job, only while it runs, and once."""
+"""A task stops only its own job, only while that job runs, and at most once."""
 
 from __future__ import annotations
 
@@ -16,22 +16,15 @@ from airflow_provider_stitch.operators.stitch import (
 from airflow_provider_stitch.replication import jobs as start
 from airflow_provider_stitch.replication.rules.goal import Goal
 from airflow_provider_stitch.replication.waiter import Waiter
-from airflow_provider_stitch.triggers import cancellation as deferral
 from airflow_provider_stitch.triggers import stitch as triggers
 from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
+from tests.support.interrupted_runs import FakeTaskInstance
 
-#: A job that ends, and whose rows are never loaded.
+#: A job that ends normally but is never loaded.
 NEVER_LOADED = JobPlan(flushes={"commits": [Flush(at=50, rows=120, prepare=10**7)]})
 
 
-class TaskInstance:
-    start_date = None
-
-    def xcom_push(self, key, value):
-        pass
-
-
-CONTEXT = {"ti": TaskInstance()}
+CONTEXT = {"ti": FakeTaskInstance()}
 
 
 @pytest.fixture
@@ -40,9 +33,9 @@ def github(airflow_database, stitch):
 
 
 @pytest.fixture
-def busy_account(stitch, monkeypatch):
-    """Let each poll of the extractions take longer than the poll before a stop may."""
-    monkeypatch.setattr(start, "LOOK_PATIENCE", 0.1)
+def delay_polls(stitch, monkeypatch):
+    """Return a function that delays each poll of extractions beyond the timeout of the poll before a stop."""
+    monkeypatch.setattr(start, "STOP_POLL_TIMEOUT", 0.1)
     return lambda: stitch.fail("GET", "/extractions", delay=1, times=None)
 
 
@@ -52,14 +45,14 @@ def trigger_of(stitch, job, **options):
     return StitchPhaseTrigger(**{**arguments, **options})
 
 
-def test_killed_task_leaves_next_job_alone_if_it_saw_its_own_end(stitch, github, busy_account, mocker):
+def test_killed_task_does_not_stop_next_job_if_its_own_has_ended(stitch, github, delay_polls, mocker):
     task = StitchRunReplicationJobOperator(task_id="replicate", source="github", retries=0)
 
     async def kill_after_extraction(watch):
         stitch.advance(3600)
-        await watch.look()
+        await watch.poll_once()
         stitch.start_job(github, tap_seconds=80_000)
-        busy_account()
+        delay_polls()
         task.on_kill()
         raise KeyboardInterrupt
 
@@ -70,43 +63,43 @@ def test_killed_task_leaves_next_job_alone_if_it_saw_its_own_end(stitch, github,
     assert [job.stopped for job in stitch.jobs(github)] == [False, False]
 
 
-def test_trigger_leaves_next_job_alone_if_it_saw_its_own_end(stitch, github, busy_account, mocker):
+def test_trigger_does_not_stop_next_job_if_its_own_has_ended(stitch, github, delay_polls, mocker):
     job = stitch.start_job(github)
     trigger = trigger_of(stitch, job)
-    seen_over = asyncio.Event()
+    own_job_has_ended = asyncio.Event()
 
-    async def look_once(watch):
+    async def poll_once(watch):
         stitch.advance(3600)
-        await watch.look()
-        seen_over.set()
+        await watch.poll_once()
+        own_job_has_ended.set()
         await asyncio.Event().wait()
 
-    async def answer(*_):
+    async def task_has_ended(*_):
         return False
 
     async def kill():
         task = asyncio.ensure_future(trigger.run().__anext__())
-        await seen_over.wait()
+        await own_job_has_ended.wait()
         stitch.start_job(github, tap_seconds=80_000)
-        busy_account()
+        delay_polls()
         await trigger.on_kill()
         task.cancel()
 
-    mocker.patch.object(Waiter, "wait", look_once)
-    mocker.patch.object(triggers, "is_still_deferred", answer)
+    mocker.patch.object(Waiter, "wait", poll_once)
+    mocker.patch.object(triggers, "is_still_deferred", task_has_ended)
     asyncio.run(kill())
 
     assert [job.stopped for job in stitch.jobs(github)] == [False, False]
 
 
-def test_execution_timeout_sends_one_stop_from_trigger_and_none_from_worker(stitch, github, busy_account):
+def test_execution_timeout_sends_one_stop_request_from_the_trigger(stitch, github, delay_polls):
     stitch.plan_next_job(github, JobPlan(tap_seconds=36_000))
     job = stitch.start_job(github)
     resume_state = {"reason": "own", "deadline": [time.time(), True], "first_attempt_at": None}
     trigger = trigger_of(stitch, job, deadline=time.time(), stop_at_deadline=True, resume_state=resume_state)
     event = asyncio.run(trigger.run().__anext__())
     stitch.start_job(github, tap_seconds=80_000)
-    busy_account()
+    delay_polls()
 
     task = StitchRunReplicationJobOperator(task_id="replicate", source="github", retries=0)
     with pytest.raises(PhaseTimedOut):
@@ -121,16 +114,16 @@ def stop_operator(job, **options):
     )
 
 
-def test_stop_operator_waits_for_its_poll_and_leaves_next_job_alone(stitch, github, busy_account):
+def test_stop_operator_waits_for_its_poll_before_a_stop(stitch, github, delay_polls):
     job = stitch.complete_job(github)
     stitch.start_job(github, tap_seconds=80_000)
-    busy_account()
+    delay_polls()
 
     assert stop_operator(job, timeout=60).execute(CONTEXT)["stopped"] is False
     assert not stitch.jobs(github)[-1].stopped
 
 
-def test_stop_operator_stops_nothing_without_a_poll(stitch, github):
+def test_stop_operator_stops_nothing_if_its_poll_fails(stitch, github):
     job = stitch.complete_job(github)
     stitch.start_job(github, tap_seconds=80_000)
     stitch.fail("GET", "/extractions", status=503, times=None)
@@ -140,43 +133,11 @@ def test_stop_operator_stops_nothing_without_a_poll(stitch, github):
     assert not stitch.jobs(github)[-1].stopped
 
 
-def test_stop_operator_does_not_claim_to_have_stopped_an_idle_source(airflow, github):
+def test_stop_operator_does_not_claim_to_have_stopped_a_job(airflow, github):
     with airflow.dag() as dag:
         StitchStopReplicationJobOperator(task_id="stop", source="github")
 
     dag_run = airflow.run(dag)
 
-    assert (
-        f"Sent a stop request for source github ({github}). Stitch does not report"
-        in dag_run.output
-    )
+    assert f"Sent a stop request for source github ({github}). Stitch does not report" in dag_run.output
     assert "stopped whichever job was running" not in dag_run.output
-
-
-# --- Does the task of a cancelled trigger still need its job? -------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("checks", "is_still_deferred"),
-    [
-        pytest.param([(True, "deferred")], True, id="the triggerer ends"),
-        pytest.param([(True, "queued")], True, id="dag.test runs the trigger itself"),
-        pytest.param([(True, "queued"), (True, "running"), (True, "success")], True, id="dag.test finishes"),
-        pytest.param([(True, "scheduled"), (True, "queued"), (True, "failed")], True, id="another's event"),
-        pytest.param([(True, "failed")], False, id="marked failed"),
-        pytest.param([(True, "success")], False, id="marked success"),
-        pytest.param([(False, None)], False, id="deleted"),
-        pytest.param([(True, None), (True, "queued"), (False, "running")], False, id="cleared"),
-        pytest.param([(False, "deferred")], False, id="cleared, and deferred again"),
-    ],
-)
-def test_trigger_stops_job_only_if_a_user_has_ended_its_try(monkeypatch, checks, is_still_deferred):
-    left = list(checks)
-
-    async def check(trigger, job_name):
-        return left.pop(0) if len(left) > 1 else left[0]
-
-    monkeypatch.setattr(deferral, "_check", check)
-    monkeypatch.setattr(deferral, "CHECK_INTERVAL", 0)
-
-    assert asyncio.run(deferral.is_still_deferred(None, "job")) is is_still_deferred

@@ -1,4 +1,4 @@
-"""Sensors that begin or end in the triggerer: what can be told without one. The rest is in tests/system."""
+"""Sensors that start or end in the triggerer, tested without one. `tests/system` uses a real triggerer."""
 
 from __future__ import annotations
 
@@ -35,8 +35,11 @@ def trigger_of(task):
     return StitchSensorTrigger(**task.start_trigger_args.trigger_kwargs)
 
 
-def started_by_airflow(trigger, **others):
-    """What Airflow's triggerer sets before it runs a trigger."""
+def prepare(trigger, **variables):
+    """Set what Airflow's triggerer sets on a trigger before it runs it, and render the templates.
+
+    :param variables: additional variables for the templates.
+    """
     trigger.timeout_after = AT
     trigger.task_instance = None
     context = {"ti": SimpleNamespace(**dict.fromkeys(("dag_id", "run_id", "task_id", "try_number"), "a"))}
@@ -44,7 +47,7 @@ def started_by_airflow(trigger, **others):
     context["ti"].map_index = -1
     context["ti"].xcom_pull = lambda task_ids, map_indexes: [task_ids, map_indexes]
     trigger.template_fields = ("source", "job_name", "started_after", "streams")
-    trigger.render_template_fields({**context, **others})
+    trigger.render_template_fields({**context, **variables})
     return trigger
 
 
@@ -52,16 +55,16 @@ async def events_of(trigger):
     return [event.payload async for event in trigger.run()]
 
 
-# --- What the DAG file says -----------------------------------------------------------------------------
+# --- In the DAG file -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("argument", ["start_from_trigger", "end_from_trigger"])
-def test_a_sensor_that_does_not_wait_in_the_triggerer_is_refused(argument):
+def test_triggerer_options_require_deferrable(argument):
     with pytest.raises(ValueError, match="set deferrable=True"):
         StitchLoadingSensor(task_id="wait", source="github", deferrable=False, **{argument: True})
 
 
-def test_airflow_stores_the_arguments_of_the_sensor_and_no_more():
+def test_airflow_stores_the_sensor_arguments_only():
     task = sensor(started_after=AT, streams=["commits"], load_settle=0, retries=2, soft_fail=True, timeout=90)
 
     stored = task.start_trigger_args.trigger_kwargs
@@ -78,7 +81,7 @@ def test_airflow_stores_the_arguments_of_the_sensor_and_no_more():
         "grace_seconds": 60.0,
         "time_limit": "timeout",
         "resume_state": {"is_execution_timeout": False},
-        "end_options": {"soft_fail": True, "has_retries": True, "do_xcom_push": True},
+        "ending": {"soft_fail": True, "has_retries": True, "do_xcom_push": True},
     }
     assert task.start_trigger_args.timeout == timedelta(seconds=150)
     path, again = trigger_of(task).serialize()
@@ -86,7 +89,7 @@ def test_airflow_stores_the_arguments_of_the_sensor_and_no_more():
     assert again == stored == json.loads(json.dumps(stored))
 
 
-def test_two_sensors_have_arguments_of_their_own():
+def test_sensors_do_not_share_trigger_arguments():
     first, second = sensor(), StitchExtractionSensor(task_id="wait", source="shop", **IN_TRIGGERER)
 
     assert first.start_trigger_args.trigger_kwargs["source"] == "github"
@@ -96,7 +99,7 @@ def test_two_sensors_have_arguments_of_their_own():
 
 
 @needs_templates
-def test_a_reference_to_another_task_is_stored_as_a_template(airflow):
+def test_xcom_argument_is_stored_as_a_template(airflow):
     with airflow.dag():
         start = StitchRunReplicationJobOperator(task_id="start", source="github", wait_for=None)
         wait = sensor(job_name=start.output["job_name"])
@@ -107,7 +110,7 @@ def test_a_reference_to_another_task_is_stored_as_a_template(airflow):
 
 
 class Reference(str):
-    """As Airflow's references to other tasks have it: some are templates as texts, and some are not."""
+    """A reference to another task. Airflow can write some of them as templates, others not."""
 
     __slots__ = ()
 
@@ -116,28 +119,29 @@ class Reference(str):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "abilities", "words"),
+    ("arguments", "abilities", "reason"),
     [
-        pytest.param({"source": 3, "streams": ["a"]}, (True, True), None, id="plain"),
-        pytest.param({"source": 3}, (True, False), None, id="plain, without templates"),
-        pytest.param({"source": 3}, (False, False), "before 3.3", id="nothing starts there"),
+        pytest.param({"source": 3, "streams": ["a"]}, (True, True), None, id="constants"),
+        pytest.param({"source": 3}, (True, False), None, id="constants, Airflow renders no templates"),
+        pytest.param({"source": 3}, (False, False), "before 3.3", id="Airflow starts no triggers"),
         pytest.param({"source": "{{ a }}"}, (True, True), None, id="template"),
-        pytest.param({"source": "{% if a %}b{% endif %}"}, (True, False), "renders no templates", id="block"),
         pytest.param(
-            {"streams": ["{{ a }}"]}, (True, False), "is a template", id="template in list"
+            {"source": "{% if a %}b{% endif %}"},
+            (True, False),
+            "renders no templates",
+            id="template with a block",
         ),
-        pytest.param({"source": Reference("{{ a }}")}, (True, True), None, id="reference"),
-        pytest.param({"source": Reference("a()")}, (True, True), "cannot resolve", id="computed reference"),
-        pytest.param(
-            {"streams": Reference("{{ a }}")}, (True, True), "cannot resolve", id="list of another task"
-        ),
+        pytest.param({"streams": ["{{ a }}"]}, (True, False), "is a template", id="template in a list"),
+        pytest.param({"source": Reference("{{ a }}")}, (True, True), None, id="XCom reference"),
+        pytest.param({"source": Reference("a()")}, (True, True), "resolve", id="mapped XCom reference"),
+        pytest.param({"streams": Reference("{{ a }}")}, (True, True), "resolve", id="XCom reference as list"),
     ],
 )
-def test_whether_a_sensor_can_begin_in_the_triggerer(arguments, abilities, words):
+def test_sensor_starts_in_worker_if_the_triggerer_cannot_render(arguments, abilities, reason):
     starts, renders = abilities
     why = worker_reason(arguments, starts=starts, renders=renders)
 
-    assert why is None if words is None else words in why
+    assert why is None if reason is None else reason in why
 
 
 # --- In the triggerer -----------------------------------------------------------------------------------
@@ -148,36 +152,41 @@ def test_whether_a_sensor_can_begin_in_the_triggerer(arguments, abilities, words
     ("options", "seconds_after_start"),
     [
         pytest.param({"timeout": 100}, 100, id="timeout"),
-        pytest.param({"timeout": 100, "execution_timeout": timedelta(seconds=300)}, 100, id="timeout first"),
         pytest.param(
-            {"timeout": 280, "execution_timeout": timedelta(seconds=300)}, 280, id="timeout just first"
+            {"timeout": 100, "execution_timeout": timedelta(seconds=300)},
+            100,
+            id="timeout long before execution_timeout",
         ),
         pytest.param(
-            {"timeout": 500, "execution_timeout": timedelta(seconds=300)}, 290, id="execution_timeout"
+            {"timeout": 280, "execution_timeout": timedelta(seconds=300)},
+            280,
+            id="timeout just before execution_timeout",
+        ),
+        pytest.param(
+            {"timeout": 500, "execution_timeout": timedelta(seconds=300)},
+            290,
+            id="execution_timeout before timeout",
         ),
     ],
 )
-def test_the_trigger_gives_up_when_the_sensor_would_however_often_it_is_restarted(
-    options, seconds_after_start
-):
+def test_trigger_deadline_is_the_sensors_after_any_restart(options, seconds_after_start):
     task = sensor(job_name="{{ nothing }}", **options)
-    began = AT
-    gives_up = [began + task.start_trigger_args.timeout]
+    deadlines = [AT + task.start_trigger_args.timeout]
     if task.execution_timeout:
-        gives_up.append(began + task.execution_timeout)  # Airflow takes the earlier
-    trigger = started_by_airflow(trigger_of(task))
-    trigger.timeout_after = min(gives_up)
+        deadlines.append(AT + task.execution_timeout)
+    trigger = prepare(trigger_of(task))
+    trigger.timeout_after = min(deadlines)
 
     (event,) = asyncio.run(events_of(trigger))
 
-    assert event["start_by"] == began.timestamp() + seconds_after_start
+    assert event["start_by"] == AT.timestamp() + seconds_after_start
     assert event["resume_state"] == {"is_execution_timeout": seconds_after_start == 290}
 
 
 @needs_templates
-def test_templates_are_rendered():
+def test_trigger_renders_templates():
     task = sensor(job_name="{{ ti.xcom_pull('start') }}", streams=["{{ params.stream }}"])
-    trigger = started_by_airflow(trigger_of(task), params={"stream": "commits"})
+    trigger = prepare(trigger_of(task), params={"stream": "commits"})
 
     assert trigger.job_name == "['start', -1]"
     assert trigger.streams == ["commits"]
@@ -185,29 +194,33 @@ def test_templates_are_rendered():
 
 @needs_templates
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "reason"),
     [
-        pytest.param({"job_name": "{{ my_macro() }}"}, "'my_macro' is undefined", id="a macro of the DAG's"),
+        pytest.param({"job_name": "{{ my_macro() }}"}, "'my_macro' is undefined", id="macro of the DAG"),
+        pytest.param({"job_name": "{{ run_id | mine }}"}, "No filter named 'mine'", id="filter of the DAG"),
         pytest.param(
-            {"job_name": "{{ run_id | mine }}"}, "No filter named 'mine'", id="a filter of the DAG's"
+            {"job_name": "{{ inlet_events }}"},
+            "'inlet_events' is undefined",
+            id="inlet_events is not available",
         ),
-        pytest.param({"job_name": "{{ inlet_events }}"}, "'inlet_events' is undefined", id="no answer to it"),
         pytest.param(
-            {"job_name": "{{ ti.get_dagrun() }}"}, "has no attribute 'get_dagrun'", id="nor to this"
+            {"job_name": "{{ ti.get_dagrun() }}"},
+            "has no attribute 'get_dagrun'",
+            id="get_dagrun is not available",
         ),
-        pytest.param({"job_name": "{{ a"}, "TemplateSyntaxError", id="broken"),
+        pytest.param({"job_name": "{{ a"}, "TemplateSyntaxError", id="syntax error"),
     ],
 )
-def test_what_the_triggerer_can_not_render_a_worker_does(monkeypatch, arguments, words):
-    trigger = started_by_airflow(trigger_of(sensor(**arguments)), run_id="a", inlet_events="an endless wait")
+def test_trigger_hands_over_to_a_worker_if_rendering_fails(monkeypatch, arguments, reason):
+    trigger = prepare(trigger_of(sensor(**arguments)), run_id="a", inlet_events="would wait for ever")
 
-    said = []
-    # Airflow has one logger for all triggers of a kind.
-    monkeypatch.setattr(trigger.log, "warning", lambda line, *values: said.append(line % values))
+    warnings = []
+    # Patched, because Airflow has one logger for all triggers of a class.
+    monkeypatch.setattr(trigger.log, "warning", lambda line, *values: warnings.append(line % values))
     (event,) = asyncio.run(events_of(trigger))
 
     assert event == {"start_by": AT.timestamp() - 60, "resume_state": {"is_execution_timeout": False}}
-    assert words in said[0]
+    assert reason in warnings[0]
 
 
 FAILED = {"kind": "ExtractionFailed", "message": "no such table", "source_id": 1, "job_name": "a"}
@@ -216,51 +229,59 @@ TIMED_OUT = {**FAILED, "kind": "PhaseTimedOut"}
 
 
 @pytest.mark.parametrize(
-    ("error", "end_options", "retries", "event"),
+    ("error", "ending", "retries", "event"),
     [
         pytest.param(None, {}, True, TaskSuccessEvent, id="success"),
         pytest.param(FAILED, {}, True, TaskFailedEvent, id="failure without retries"),
-        pytest.param(FAILED, {"has_retries": True}, True, TaskFailedEvent, id="Airflow retries it"),
-        pytest.param(FAILED, {"has_retries": True}, False, None, id="Airflow would not retry it"),
-        pytest.param(DELETED, {}, True, TaskFailedEvent, id="final failure without retries"),
-        pytest.param(DELETED, {"has_retries": True}, True, None, id="Airflow would retry it"),
+        pytest.param(FAILED, {"has_retries": True}, True, TaskFailedEvent, id="failure that Airflow retries"),
+        pytest.param(FAILED, {"has_retries": True}, False, None, id="failure that Airflow would not retry"),
+        pytest.param(DELETED, {}, True, TaskFailedEvent, id="permanent failure without retries"),
+        pytest.param(
+            DELETED, {"has_retries": True}, True, None, id="permanent failure that Airflow would retry"
+        ),
         pytest.param(TIMED_OUT, {}, True, TaskFailedEvent, id="timeout without retries"),
-        pytest.param(TIMED_OUT, {"has_retries": True}, True, None, id="a worker knows which timeout"),
-        pytest.param(DELETED, {"has_retries": True, "soft_fail": True}, True, TaskSkippedEvent, id="skipped"),
+        pytest.param(TIMED_OUT, {"has_retries": True}, True, None, id="timeout with retries"),
+        pytest.param(
+            DELETED,
+            {"has_retries": True, "soft_fail": True},
+            True,
+            TaskSkippedEvent,
+            id="failure with soft_fail",
+        ),
     ],
 )
-def test_a_task_ends_in_the_triggerer_only_as_it_would_in_a_worker(error, ending, retries, event):
-    plain = {"soft_fail": False, "has_retries": False, "do_xcom_push": True, **ending}
+def test_task_ends_in_the_triggerer_only_as_it_would_in_a_worker(error, ending, retries, event):
+    options = {"soft_fail": False, "has_retries": False, "do_xcom_push": True, **ending}
 
-    ended = end_event(Outcome({}, {}, error), TaskEndOptions(**plain), retries=retries)
+    ended = end_event(Outcome({}, {}, error), TaskEndOptions(**options), retries=retries)
 
     assert type(ended) is (event or type(None))
 
 
-def test_outlets_are_left_to_a_worker():
+def test_task_with_outlets_ends_in_a_worker():
     from airflow.providers.common.compat.sdk import Asset
 
     task = sensor(outlets=[Asset("stitch://github")])
 
-    assert task.start_trigger_args.trigger_kwargs["end_options"] is None
+    assert task.start_trigger_args.trigger_kwargs["ending"] is None
 
 
-def test_an_xcom_for_each_value_is_left_to_a_worker():
-    assert sensor(multiple_outputs=True).start_trigger_args.trigger_kwargs["end_options"] is None
+def test_task_with_multiple_outputs_ends_in_a_worker():
+    assert sensor(multiple_outputs=True).start_trigger_args.trigger_kwargs["ending"] is None
 
 
 @needs_templates
-def test_200_that_begin_and_end_in_one_triggerer_share_the_limit_of_their_account(stitch, monkeypatch):
+def test_200_sensors_in_one_triggerer_share_the_request_budget(stitch, monkeypatch):
     xcoms = {}
 
     async def push_xcom(task_instance, key, value):
         xcoms[task_instance.task_id, key] = value
 
     connection = json.loads(stitch.connection_json())
-    # In real minutes as well: all is over long before another ten have passed.
+    # The emulator's clock is fast but the budget's is not, so the test ends within one window of 10 minutes.
     connection["extra"] = {"requests_per_10_minutes": 30}
     monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps(connection))
-    # Only a triggerer can leave XComs. What it does with them is in tests/system.
+    # Patched, because only a triggerer can push XComs. tests/system covers that.
     monkeypatch.setattr("airflow_provider_stitch.triggers.sensor.push_xcom", push_xcom)
     monkeypatch.setattr("airflow_provider_stitch.triggers.stitch.push_xcom", push_xcom)
     plans = [JobPlan(tap_exit_status=1 if number % 20 == 0 else 0) for number in range(200)]
@@ -271,7 +292,7 @@ def test_200_that_begin_and_end_in_one_triggerer_share_the_limit_of_their_accoun
         task = StitchExtractionSensor(
             task_id="wait", source="source_{{ params.number }}", started_after="{{ ts }}", **IN_TRIGGERER
         )
-        trigger = started_by_airflow(trigger_of(task), params={"number": number}, ts="2020-01-01T00:00:00Z")
+        trigger = prepare(trigger_of(task), params={"number": number}, ts="2020-01-01T00:00:00Z")
         trigger.timeout_after = datetime.now(timezone.utc) + timedelta(minutes=10)
         trigger.trigger_id = number
         trigger.task_instance = SimpleNamespace(task_id=f"wait_{number}", map_index=-1)
@@ -280,30 +301,30 @@ def test_200_that_begin_and_end_in_one_triggerer_share_the_limit_of_their_accoun
     async def run_all():
         return await asyncio.gather(*(events_of(trigger) for trigger in triggers))
 
-    ended = [event for (event,) in asyncio.run(run_all())]
+    events = [event for (event,) in asyncio.run(run_all())]
 
-    assert ended == ["failed" if plan.tap_exit_status else "success" for plan in plans]
+    assert events == ["failed" if plan.tap_exit_status else "success" for plan in plans]
     names = [xcoms.get((f"wait_{number}", "return_value"), {}).get("job_name") for number in range(200)]
     assert names == [
         None if plan.tap_exit_status else job.job_name for plan, job in zip(plans, jobs, strict=True)
     ]
     assert len(stitch.limited_requests) <= 30
     lists = [request for request in stitch.requests if request.path == "/v4/sources"]
-    assert len(lists) < 20, "those who begin at the same time share one list"
+    assert len(lists) < 20, "sensors that start at the same time share one list of sources"
 
 
-# --- In `dag.test()`, where there is no triggerer -------------------------------------------------------
+# --- In `dag.test()`, without a triggerer -------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [0, 1])
-def test_without_a_triggerer_the_task_is_what_it_is_otherwise(airflow, stitch, github, status):
-    job = stitch.start_job(github, JobPlan(tap_exit_status=status, tap_description="no such table"))
+@pytest.mark.parametrize("exit_status", [0, 1])
+def test_dag_test_runs_the_sensor_in_the_worker(airflow, stitch, github, exit_status):
+    job = stitch.start_job(github, JobPlan(tap_exit_status=exit_status, tap_description="no such table"))
     with airflow.dag() as dag:
         StitchExtractionSensor(task_id="wait", source="github", job_name=job.job_name, **IN_TRIGGERER)
 
     dag_run = airflow.run(dag)
 
-    assert dag_run.states == {"wait": "failed" if status else "success"}
-    assert ("no such table" in dag_run.output) == bool(status)
-    assert status or dag_run.xcom["wait"]["job_name"] == job.job_name
+    assert dag_run.states == {"wait": "failed" if exit_status else "success"}
+    assert ("no such table" in dag_run.output) == bool(exit_status)
+    assert exit_status or dag_run.xcom["wait"]["job_name"] == job.job_name
     assert "Starting in a worker despite start_from_trigger" in dag_run.output

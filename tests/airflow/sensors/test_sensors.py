@@ -1,4 +1,4 @@
-"""One sensor per phase, in all three modes."""
+"""The five sensors in all three modes: poke, reschedule and deferred."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from airflow_provider_stitch.sensors.stitch import (
     StitchPreparationSensor,
     StitchStructureSyncSensor,
 )
+from tests.support.interrupted_runs import FakeTaskInstance
 
 SENSORS = [StitchStructureSyncSensor, StitchExtractionSensor, StitchPreparationSensor, StitchLoadingSensor]
 MODES = {
@@ -38,17 +39,17 @@ def mode(request):
     return request.param
 
 
-def run(airflow, sensor, **options):
+def run_sensor(airflow, sensor, **options):
     with airflow.dag() as dag:
         sensor(task_id="wait", **{"source": "github", "timeout": 30, **options})
     return airflow.run(dag)
 
 
 @pytest.mark.parametrize("sensor", SENSORS)
-def test_a_job_that_was_started_is_waited_for_by_its_name(airflow, stitch, github, mode, sensor):
+def test_sensor_waits_for_a_job_by_name(airflow, stitch, github, mode, sensor):
     job = stitch.start_job(github)
 
-    dag_run = run(airflow, sensor, job_name=job.job_name, **mode)
+    dag_run = run_sensor(airflow, sensor, job_name=job.job_name, **mode)
 
     assert dag_run.state == "success"
     assert dag_run.xcom["wait"]["job_name"] == job.job_name
@@ -56,29 +57,31 @@ def test_a_job_that_was_started_is_waited_for_by_its_name(airflow, stitch, githu
 
 
 @pytest.mark.parametrize("sensor", SENSORS)
-def test_a_sensor_that_begins_late_passes_on_its_first_look(airflow, stitch, github, mode, sensor):
+def test_late_sensor_finishes_on_first_poll(airflow, stitch, github, mode, sensor):
     job = stitch.complete_job(github, seconds_ago=3600)
 
-    assert run(airflow, sensor, job_name=job.job_name, **mode).state == "success"
+    assert run_sensor(airflow, sensor, job_name=job.job_name, **mode).state == "success"
 
 
-def test_a_stream_that_is_loaded_long_before_its_job_ends_counts(airflow, stitch, github, mode):
+def test_load_before_the_end_of_the_extraction_counts(airflow, stitch, github, mode):
     plan = JobPlan(tap_seconds=2000, flushes={"commits": [Flush(at=50, rows=9)], "pulls": []})
     stitch.plan_jobs(github, plan)
 
-    dag_run = run(airflow, StitchLoadingSensor, job_name=stitch.start_job(github).job_name, **mode)
+    dag_run = run_sensor(airflow, StitchLoadingSensor, job_name=stitch.start_job(github).job_name, **mode)
 
     assert dag_run.state == "success"
     assert dag_run.xcom["wait"]["loaded_at"] < dag_run.xcom["wait"]["extraction_completed_at"]
 
 
-def test_a_sensor_for_stitchs_own_schedule_takes_the_first_job_after_its_instant(airflow, stitch, mode):
+def test_sensor_takes_first_scheduled_job_after_started_after(airflow, stitch, mode):
     source = stitch.add_source("daily", streams={"commits": 3}, schedule_minutes=1440)
     stitch.complete_job(source, seconds_ago=60)
     instant = stitch.now()
-    stitch.advance(86_400)  # the next job begins, and another one only after as long again
+    stitch.advance(86_400)  # the next job starts, a day before the one after it
 
-    dag_run = run(airflow, StitchLoadingSensor, source="daily", started_after=instant.isoformat(), **mode)
+    dag_run = run_sensor(
+        airflow, StitchLoadingSensor, source="daily", started_after=instant.isoformat(), **mode
+    )
 
     assert dag_run.state == "success"
     assert dag_run.xcom["wait"]["job_name"] == stitch.jobs(source)[1].job_name
@@ -86,30 +89,28 @@ def test_a_sensor_for_stitchs_own_schedule_takes_the_first_job_after_its_instant
 
 
 @pytest.mark.parametrize("sensor", [*SENSORS, StitchConnectionCheckSensor])
-def test_stitch_s_own_schedule_is_waited_for_since_an_instant_of_airflow_s(airflow, stitch, mode, sensor):
+def test_started_after_defaults_to_the_time_of_the_dag_run(airflow, stitch, mode, sensor):
     source = stitch.add_source("hourly", streams={"commits": 3}, schedule_minutes=30)
-    stitch.advance(600)  # the check is later than both runs begin, however long the first takes
+    stitch.advance(600)  # the check is later than the start of both runs, however long the first one takes
     instant = pendulum.instance(stitch.now())
     stitch.start_check(source)
 
-    given = run(airflow, sensor, source="hourly", started_after=instant, **mode)
-    left_out = run(airflow, sensor, source="hourly", **mode)
+    given = run_sensor(airflow, sensor, source="hourly", started_after=instant, **mode)
+    omitted = run_sensor(airflow, sensor, source="hourly", **mode)
 
-    assert (given.state, left_out.state) == ("success", "success")
+    assert (given.state, omitted.state) == ("success", "success")
 
 
-def test_without_a_job_an_extraction_since_the_run_began_is_meant(airflow, stitch, github, mode):
+def test_job_before_the_dag_run_does_not_count_by_default(airflow, stitch, github, mode):
     stitch.complete_job(github, seconds_ago=30 * 86_400)  # long before the run
 
-    dag_run = run(airflow, StitchExtractionSensor, timeout=2, **mode)
+    dag_run = run_sensor(airflow, StitchExtractionSensor, timeout=2, **mode)
 
     assert dag_run.state == "failed"
     assert "AirflowSensorTimeout" in dag_run.output
 
 
-def test_a_sensor_that_finds_no_request_left_times_out_as_sensors_do(
-    airflow, stitch, github, mode, monkeypatch
-):
+def test_sensor_times_out_if_the_request_budget_is_used_up(airflow, stitch, github, mode, monkeypatch):
     stitch.complete_job(github, seconds_ago=3600)
     connection = json.loads(stitch.connection_json())
     connection["extra"] = {"requests_per_10_minutes": 1}
@@ -128,26 +129,26 @@ def test_a_sensor_that_finds_no_request_left_times_out_as_sensors_do(
 
 @pytest.mark.parametrize("soft_fail", [False, True])
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
-def test_last_line_of_a_sensor_stands_before_that_of_airflow(airflow, stitch, github, mode, soft_fail):
-    dag_run = run(airflow, StitchExtractionSensor, timeout=1, soft_fail=soft_fail, **MODES[mode])
+def test_last_log_line_precedes_airflows_timeout_line(airflow, stitch, github, mode, soft_fail):
+    dag_run = run_sensor(airflow, StitchExtractionSensor, timeout=1, soft_fail=soft_fail, **MODES[mode])
 
     ours = dag_run.output.index("took longer than the task's timeout: ")
     assert ours < dag_run.output.index("Sensor has timed out")
     assert dag_run.state == ("success" if soft_fail else "failed")
 
 
-class EndedByAirflow(StitchExtractionSensor):
-    """Airflow ends this sensor after its first poke, as it does at the end of `execution_timeout`."""
+class ExpiringSensor(StitchExtractionSensor):
+    """A sensor that Airflow ends after its first poke, as at the end of `execution_timeout`."""
 
     def poke(self, context):
         assert super().poke(context) is False
         raise AirflowTaskTimeout("Timeout")
 
 
-def test_sensor_that_its_execution_timeout_ends_says_so(airflow, stitch, github):
+def test_execution_timeout_is_reported_with_the_last_listed_job(airflow, stitch, github):
     listed = stitch.complete_job(github, seconds_ago=30 * 86_400)
 
-    dag_run = run(airflow, EndedByAirflow, mode="poke")
+    dag_run = run_sensor(airflow, ExpiringSensor, mode="poke")
 
     assert dag_run.state == "failed"
     assert "took longer than the task's execution_timeout: no extraction" in dag_run.output
@@ -155,7 +156,7 @@ def test_sensor_that_its_execution_timeout_ends_says_so(airflow, stitch, github)
 
 
 @pytest.mark.usefixtures("airflow_database")
-def test_deferred_sensor_names_the_limit_that_ends_its_wait(github):
+def test_deferred_sensor_stores_which_timeout_ends_its_wait(github):
     for execution_timeout, limit in ((None, "timeout"), (timedelta(hours=1), "execution_timeout")):
         sensor = StitchExtractionSensor(
             task_id="wait",
@@ -165,192 +166,201 @@ def test_deferred_sensor_names_the_limit_that_ends_its_wait(github):
             execution_timeout=execution_timeout,
         )
         with pytest.raises(TaskDeferred) as deferred:
-            sensor.execute({"ti": TaskInstance(), "dag_run": SimpleNamespace(queued_at=pendulum.now("UTC"))})
+            sensor.execute(
+                {"ti": FakeTaskInstance(), "dag_run": SimpleNamespace(queued_at=pendulum.now("UTC"))}
+            )
         assert deferred.value.trigger.serialize()[1]["time_limit"] == limit
 
 
-class TaskInstance:
-    start_date = None
-
-    def xcom_push(self, key, value):
-        pass
-
-
 @pytest.mark.usefixtures("airflow_database")
-@pytest.mark.parametrize("others", [0, 20])
+@pytest.mark.parametrize("other_requests", [0, 20])
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
-def test_pokes_take_no_more_than_a_fair_share(stitch, github, monkeypatch, mode, others):
-    """Another process has sent some of the 30 requests."""
+def test_poke_interval_respects_the_requests_of_other_processes(
+    stitch, github, monkeypatch, mode, other_requests
+):
+    """Another process has sent some of the account's 30 requests."""
     connection = json.loads(stitch.connection_json())
     connection["extra"] = {"requests_per_10_minutes": 30}
     monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps(connection))
     sensor = StitchExtractionSensor(task_id="wait", source="github", mode=mode, poke_interval=1)
     sensor.started_after = stitch.now().isoformat()
 
-    assert not sensor.poke({"ti": TaskInstance(), "dag_run": SimpleNamespace(queued_at=pendulum.now("UTC"))})
-    reader = sensor._waiter.reader
-    sends = SENDS_REQUESTS.format(str(airflow_home()), reader.account, others)
-    subprocess.run([sys.executable, "-c", sends], check=True)
+    assert not sensor.poke(
+        {"ti": FakeTaskInstance(), "dag_run": SimpleNamespace(queued_at=pendulum.now("UTC"))}
+    )
+    session = sensor._waiter.session
+    script = ACQUIRE_REQUESTS.format(str(airflow_home()), session.account, other_requests)
+    subprocess.run([sys.executable, "-c", script], check=True)
 
     pause = sensor._get_next_poke_interval(0, lambda: 1, 1)
 
-    assert pause >= 600 / max(30 - others, 30 / 2)
+    assert pause >= 600 / max(30 - other_requests, 30 / 2)
 
 
-SENDS_REQUESTS = """
+ACQUIRE_REQUESTS = """
 from pathlib import Path
 from airflow_provider_stitch.replication.budget.store import BudgetStore
-file = BudgetStore(Path({!r}), {!r})
-assert not any(file.acquire(30) for _ in range({}))
+store = BudgetStore(Path({!r}), {!r})
+assert not any(store.acquire(30) for _ in range({}))
 """
 
 
-def test_a_connection_check_is_waited_for(airflow, stitch, github, mode):
+def test_sensor_waits_for_a_connection_check(airflow, stitch, github, mode):
     stitch.plan_next_check(github, CheckPlan(seconds=600))
-    began = stitch.now().replace(microsecond=0)
+    started_after = stitch.now().replace(microsecond=0)
     stitch.start_check(github)
 
-    dag_run = run(airflow, StitchConnectionCheckSensor, started_after=began.isoformat(), **mode)
+    dag_run = run_sensor(
+        airflow, StitchConnectionCheckSensor, started_after=started_after.isoformat(), **mode
+    )
 
     assert dag_run.state == "success"
 
 
-def test_a_check_that_begins_in_the_same_second_as_the_waiting_counts(airflow, stitch, mode):
-    began = stitch.now()
+def test_check_in_the_same_second_as_started_after_counts(airflow, stitch, mode):
+    started_after = stitch.now()
     stitch.add_source("new", streams={"rows": 1}, check=CheckPlan(seconds=60))
 
-    dag_run = run(airflow, StitchConnectionCheckSensor, source="new", started_after=began.isoformat(), **mode)
+    dag_run = run_sensor(
+        airflow, StitchConnectionCheckSensor, source="new", started_after=started_after.isoformat(), **mode
+    )
 
     assert dag_run.state == "success"
 
 
-def test_whoever_waits_for_the_check_of_a_job_s_source_takes_the_last_one(airflow, stitch, github, mode):
-    """Only an instant makes a check too old, and a job brings no new one."""
+def test_check_sensor_with_job_name_takes_the_last_check(airflow, stitch, github, mode):
+    """A job starts no check, and without `started_after` no check is too old."""
     job = stitch.complete_job(github)
 
-    assert run(airflow, StitchConnectionCheckSensor, job_name=job.job_name, **mode).state == "success"
+    assert run_sensor(airflow, StitchConnectionCheckSensor, job_name=job.job_name, **mode).state == "success"
 
 
 @pytest.mark.parametrize("sensor", [StitchConnectionCheckSensor, StitchStructureSyncSensor])
-def test_nobody_waits_for_a_check_of_a_source_that_rows_are_pushed_to(airflow, stitch, mode, sensor):
+def test_sensor_fails_for_a_source_without_connection_checks(airflow, stitch, mode, sensor):
     stitch.add_source("pushed", type="import_api", streams={"events": 1})
 
-    dag_run = run(airflow, sensor, source="pushed", started_after=LONG_AGO, **mode)
+    dag_run = run_sensor(airflow, sensor, source="pushed", started_after=LONG_AGO, **mode)
 
     assert dag_run.state == "failed"
-    assert "whose rows are pushed to Stitch" in dag_run.output
+    assert "are pushed to Stitch" in dag_run.output
 
 
-def test_a_failed_connection_check_says_why(airflow, stitch, github, mode):
+def test_failed_connection_check_is_reported_with_its_reason(airflow, stitch, github, mode):
     stitch.plan_next_check(github, CheckPlan(discovery_exit_status=1, discovery_error_message="no such host"))
-    began = stitch.now().replace(microsecond=0)
+    started_after = stitch.now().replace(microsecond=0)
     stitch.start_check(github)
 
-    dag_run = run(airflow, StitchConnectionCheckSensor, started_after=began.isoformat(), **mode)
+    dag_run = run_sensor(
+        airflow, StitchConnectionCheckSensor, started_after=started_after.isoformat(), **mode
+    )
 
     assert dag_run.state == "failed"
     assert "no such host" in dag_run.output
 
 
-def test_an_old_load_error_fails_the_loading_sensor_and_not_that_for_preparation(
-    airflow, stitch, github, mode
-):
+def test_old_load_error_fails_only_the_loading_sensor(airflow, stitch, github, mode):
     stitch.complete_job(github, seconds_ago=7200)
     stitch.plan_jobs(github, JobPlan(load_errors={"commits": LoadError("relation is locked")}))
     job = stitch.complete_job(github, seconds_ago=3600)
 
-    prepared = run(airflow, StitchPreparationSensor, job_name=job.job_name, **mode)
-    loaded = run(airflow, StitchLoadingSensor, job_name=job.job_name, **mode)
+    prepared = run_sensor(airflow, StitchPreparationSensor, job_name=job.job_name, **mode)
+    loaded = run_sensor(airflow, StitchLoadingSensor, job_name=job.job_name, **mode)
 
     assert prepared.state == "success"
     assert loaded.state == "failed"
     assert "commits: relation is locked" in loaded.output
 
 
-def test_a_log_that_never_comes_is_given_up(airflow, stitch, github, mode):
+def test_loading_sensor_succeeds_with_a_warning_without_a_log(airflow, stitch, github, mode):
     job = stitch.complete_job(github, seconds_ago=7200, log=LogPlan(available=False))
 
-    dag_run = run(airflow, StitchLoadingSensor, job_name=job.job_name, **mode)
+    dag_run = run_sensor(airflow, StitchLoadingSensor, job_name=job.job_name, **mode)
 
     assert dag_run.state == "success"
-    assert "not known which streams had rows" in dag_run.output
+    assert "streams that had rows are unknown" in dag_run.output
 
 
 @pytest.mark.parametrize(
-    ("arrange", "words"),
+    ("arrange", "message"),
     [
-        pytest.param(lambda stitch, source: stitch.pause_source(source), "paused by a user", id="paused"),
+        pytest.param(lambda stitch, source: stitch.pause_source(source), "a user paused it", id="paused"),
         pytest.param(lambda stitch, source: stitch.delete_source(source), "was deleted", id="deleted"),
         pytest.param(
             lambda stitch, source: stitch.set_step(source, "form"), "step 'form'", id="unconfigured"
         ),
     ],
 )
-def test_what_can_never_finish_fails_at_once_and_without_a_retry(
-    airflow, stitch, github, mode, arrange, words
-):
+def test_phase_that_cannot_finish_fails_without_a_retry(airflow, stitch, github, mode, arrange, message):
     arrange(stitch, github)
 
-    dag_run = run(airflow, StitchLoadingSensor, started_after=stitch.now().isoformat(), retries=1, **mode)
+    dag_run = run_sensor(
+        airflow, StitchLoadingSensor, started_after=stitch.now().isoformat(), retries=1, **mode
+    )
 
     assert dag_run.state == "failed"
-    assert words in dag_run.output
+    assert message in dag_run.output
     assert dag_run.instances["wait"].try_number == 1
 
 
-def test_the_runs_data_interval_can_be_the_instant(airflow, stitch, github):
+def test_started_after_accepts_a_datetime_rendered_with_a_space(airflow, stitch, github):
     job = stitch.start_job(github)
-    instant = "{{ dag_run.logical_date.replace(year=2020) }}"  # rendered with a blank between date and time
+    instant = "{{ dag_run.logical_date.replace(year=2020) }}"  # rendered with a space before the time
 
-    dag_run = run(airflow, StitchExtractionSensor, started_after=instant, deferrable=True)
+    dag_run = run_sensor(airflow, StitchExtractionSensor, started_after=instant, deferrable=True)
 
     assert dag_run.xcom["wait"]["job_name"] == job.job_name
 
 
-def test_a_rescheduled_sensor_stays_within_the_limit_of_the_looks_it_takes(airflow, stitch):
+def test_rescheduled_sensor_sends_no_loads_request_before_the_end(airflow, stitch):
     for number in range(4):
         other = stitch.add_source(f"other_{number}", streams={f"stream_{n}": 1 for n in range(100)})
         stitch.complete_job(other, seconds_ago=600)
     source = stitch.add_source("slow", streams={"commits": 3})
     job = stitch.start_job(source, tap_seconds=3000)
 
-    dag_run = run(airflow, StitchLoadingSensor, source="slow", job_name=job.job_name, **MODES["reschedule"])
+    dag_run = run_sensor(
+        airflow, StitchLoadingSensor, source="slow", job_name=job.job_name, **MODES["reschedule"]
+    )
 
     assert dag_run.state == "success"
-    ended = stitch.jobs(source)[0].completion_time
-    assert not any("/loads" in request.path for request in stitch.limited_requests if request.at < ended)
+    completed_at = stitch.jobs(source)[0].completion_time
+    assert not any(
+        "/loads" in request.path for request in stitch.limited_requests if request.at < completed_at
+    )
 
 
 @pytest.mark.parametrize("failure", ["timeout", "failed job"])
-def test_with_soft_fail_the_task_is_skipped(airflow, stitch, github, mode, failure):
+def test_soft_fail_skips_the_task(airflow, stitch, github, mode, failure):
     plan = JobPlan(tap_seconds=36_000) if failure == "timeout" else JobPlan(tap_exit_status=1)
     job = stitch.start_job(github, plan)
 
-    dag_run = run(airflow, StitchExtractionSensor, job_name=job.job_name, soft_fail=True, timeout=3, **mode)
+    dag_run = run_sensor(
+        airflow, StitchExtractionSensor, job_name=job.job_name, soft_fail=True, timeout=3, **mode
+    )
 
     assert dag_run.states == {"wait": "skipped"}
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         pytest.param({"timeout": -1}, "timeout", id="negative timeout"),
-        pytest.param({"job_name": "a", "started_after": "b"}, "not both", id="two jobs"),
-        pytest.param({"streams": "commits"}, "list of stream names", id="one stream as a text"),
-        pytest.param({"load_settle": -1}, "load_settle", id="negative time to settle"),
+        pytest.param({"job_name": "a", "started_after": "b"}, "not both", id="job_name and started_after"),
+        pytest.param({"streams": "commits"}, "list of stream names", id="string as streams"),
+        pytest.param({"load_settle": -1}, "load_settle", id="negative load_settle"),
     ],
 )
-def test_arguments_that_make_no_sense_fail_when_the_dag_is_parsed(options, words):
-    with pytest.raises(ValueError, match=words):
+def test_invalid_arguments_fail_when_the_dag_is_parsed(options, message):
+    with pytest.raises(ValueError, match=message):
         StitchLoadingSensor(task_id="wait", source="github", **options)
 
 
 @pytest.mark.parametrize("sensor", [StitchConnectionCheckSensor, StitchStructureSyncSensor])
-def test_sensor_fails_at_once_for_a_source_that_lacks_properties(airflow, stitch, mode, sensor):
+def test_sensor_fails_at_once_if_the_source_lacks_properties(airflow, stitch, mode, sensor):
     client = StitchClient(stitch.access_token, base_url=stitch.url)
     client.create_source("platform.github", "Incomplete", properties={"repository": "acme/shop"})
 
-    dag_run = run(airflow, sensor, source="Incomplete", started_after=LONG_AGO, timeout=5, **mode)
+    dag_run = run_sensor(airflow, sensor, source="Incomplete", started_after=LONG_AGO, timeout=5, **mode)
 
     assert dag_run.state == "failed"
     assert "AirflowSensorTimeout" not in dag_run.output

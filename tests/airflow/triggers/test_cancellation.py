@@ -1,6 +1,7 @@
-"""What a trigger does when it is cancelled. `tests/system` shows it in a triggerer, with the real database.
+"""A cancelled trigger stops its job only if a user has ended the task.
 
-What Airflow knows of the task is replaced here: outside of a triggerer nobody can be asked.
+The state of the task is faked here, because only a triggerer can query it. `tests/system` runs the same cases
+in a real triggerer.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ def job(airflow_database, stitch):
     return stitch.start_job(source)
 
 
-@pytest.fixture(params=["before 3.3", "from 3.3"])
+@pytest.fixture(params=["Airflow before 3.3", "Airflow 3.3"])
 def cancel(request, monkeypatch):
-    """Run a trigger, and end it as an Airflow does whose user has acted, or whose triggerer ends."""
-    calls_on_kill = request.param == "from 3.3"
+    """Return a function that runs a trigger and cancels it as Airflow does after a user's action."""
+    calls_on_kill = request.param == "Airflow 3.3"
     monkeypatch.setattr(triggers, "AIRFLOW_CALLS_ON_KILL", calls_on_kill)
 
-    async def cancelled(trigger, *, times=1, then=lambda: None):
-        task = asyncio.create_task(anext_of(trigger))
+    async def run_and_cancel(trigger, *, times=1, then=lambda: None):
+        task = asyncio.create_task(first_event(trigger))
         await asyncio.sleep(0.1)
         for _ in range(times):
             task.cancel()
@@ -39,7 +40,7 @@ def cancel(request, monkeypatch):
         then()
         assert task.cancelled()
 
-    async def anext_of(trigger):
+    async def first_event(trigger):
         try:
             await trigger.run().__anext__()
         except asyncio.CancelledError:
@@ -49,7 +50,7 @@ def cancel(request, monkeypatch):
         finally:
             await trigger.cleanup()
 
-    return lambda trigger, **options: asyncio.run(cancelled(trigger, **options))
+    return lambda trigger, **options: asyncio.run(run_and_cancel(trigger, **options))
 
 
 def trigger_of(stitch, job, **options):
@@ -65,7 +66,7 @@ def trigger_of(stitch, job, **options):
     )
 
 
-def airflow_says(monkeypatch, is_still_deferred):
+def fake_task_state(monkeypatch, is_still_deferred):
     async def check(trigger, job_name):
         if isinstance(is_still_deferred, Exception):
             raise is_still_deferred
@@ -78,52 +79,56 @@ def is_stopped(stitch, job):
     return stitch.jobs(job.source_id)[0].stopped
 
 
-def test_the_job_of_a_task_that_waits_no_more_is_stopped(stitch, job, cancel, monkeypatch):
-    airflow_says(monkeypatch, is_still_deferred=False)
+def test_cancelled_trigger_stops_job_if_its_task_has_ended(stitch, job, cancel, monkeypatch):
+    fake_task_state(monkeypatch, is_still_deferred=False)
     cancel(trigger_of(stitch, job))
     assert is_stopped(stitch, job)
 
 
-def test_the_job_of_a_task_that_still_waits_goes_on(stitch, job, cancel, monkeypatch):
-    airflow_says(monkeypatch, is_still_deferred=True)
+def test_cancelled_trigger_leaves_job_of_a_deferred_task(stitch, job, cancel, monkeypatch):
+    fake_task_state(monkeypatch, is_still_deferred=True)
     cancel(trigger_of(stitch, job))
     assert not is_stopped(stitch, job)
 
 
-def test_when_airflow_can_not_be_asked_the_job_goes_on(stitch, job, cancel, monkeypatch):
-    airflow_says(monkeypatch, is_still_deferred=OSError("no database"))
+def test_cancelled_trigger_leaves_job_if_the_task_state_is_unknown(stitch, job, cancel, monkeypatch):
+    fake_task_state(monkeypatch, is_still_deferred=OSError("no database"))
     cancel(trigger_of(stitch, job))
     assert not is_stopped(stitch, job)
 
 
-def test_a_trigger_that_is_told_to_leave_the_job_leaves_it(stitch, job, cancel, monkeypatch):
-    airflow_says(monkeypatch, is_still_deferred=False)
+def test_cancelled_trigger_leaves_job_without_stop_on_kill(stitch, job, cancel, monkeypatch):
+    fake_task_state(monkeypatch, is_still_deferred=False)
     cancel(trigger_of(stitch, job, stop_on_kill=False))
     assert not is_stopped(stitch, job)
 
 
-def test_being_cancelled_again_does_not_keep_the_job_from_being_stopped(stitch, job, cancel, monkeypatch):
-    """Airflow cancels a trigger anew each second until it has ended."""
-    airflow_says(monkeypatch, is_still_deferred=False)
+def test_repeated_cancellation_does_not_prevent_the_stop(stitch, job, cancel, monkeypatch):
+    """Airflow cancels a trigger again each second until it has ended."""
+    fake_task_state(monkeypatch, is_still_deferred=False)
     stitch.fail("DELETE", delay=0.5)
-    stopped_at_the_end = []
-    cancel(trigger_of(stitch, job), times=5, then=lambda: stopped_at_the_end.append(is_stopped(stitch, job)))
-    assert stopped_at_the_end == [True]
+    stopped_after_cancellation = []
+    cancel(
+        trigger_of(stitch, job),
+        times=5,
+        then=lambda: stopped_after_cancellation.append(is_stopped(stitch, job)),
+    )
+    assert stopped_after_cancellation == [True]
 
 
-def test_a_stop_that_fails_leaves_the_task_as_the_user_wants_it(stitch, job, cancel, monkeypatch):
-    airflow_says(monkeypatch, is_still_deferred=False)
+def test_failed_stop_does_not_fail_the_cancellation(stitch, job, cancel, monkeypatch):
+    fake_task_state(monkeypatch, is_still_deferred=False)
     stitch.fail("DELETE", times=None, status=400, body={"error": {"type": "generic", "message": "no"}})
     cancel(trigger_of(stitch, job))
     assert not is_stopped(stitch, job)
 
 
-def test_a_triggerer_that_ends_does_not_wait_for_an_unavailable_stitch(stitch, job, monkeypatch):
-    """It cancels all that runs in it, what stops the job included."""
-    airflow_says(monkeypatch, is_still_deferred=False)
+def test_triggerer_shutdown_does_not_wait_for_unavailable_stitch(stitch, job, monkeypatch):
+    """A triggerer that shuts down cancels all of its asyncio tasks, the one that stops the job too."""
+    fake_task_state(monkeypatch, is_still_deferred=False)
     stitch.fail("DELETE", times=None, status=503)
 
-    async def stopping():
+    async def shut_down():
         task = asyncio.create_task(trigger_of(stitch, job).on_kill())
         await asyncio.sleep(0.2)
         others = asyncio.all_tasks() - {asyncio.current_task()}
@@ -132,16 +137,44 @@ def test_a_triggerer_that_ends_does_not_wait_for_an_unavailable_stitch(stitch, j
         await asyncio.wait(others)
         assert task.done()
 
-    asyncio.run(stopping())
+    asyncio.run(shut_down())
     assert not is_stopped(stitch, job)
 
 
-@pytest.mark.parametrize("stops", [True, False])
-def test_a_job_is_stopped_at_the_deadline_if_it_is_that_of_the_task(stitch, job, stops):
-    """Airflow 2 may leave a worker no time for it: that of the task is over, too."""
-    trigger = trigger_of(stitch, job, deadline=time.time() + 0.3, stop_at_deadline=stops)
+@pytest.mark.parametrize("stop_at_deadline", [True, False])
+def test_trigger_stops_job_at_deadline_if_stop_at_deadline(stitch, job, stop_at_deadline):
+    """The trigger stops the job, because on Airflow 2 the worker may have no time left to do it."""
+    trigger = trigger_of(stitch, job, deadline=time.time() + 0.3, stop_at_deadline=stop_at_deadline)
 
     event = asyncio.run(trigger.run().__anext__())
 
     assert event.payload["error"]["kind"] == "PhaseTimedOut"
-    assert is_stopped(stitch, job) is stops
+    assert is_stopped(stitch, job) is stop_at_deadline
+
+
+@pytest.mark.parametrize(
+    ("checks", "is_still_deferred"),
+    [
+        pytest.param([(True, "deferred")], True, id="triggerer shuts down"),
+        pytest.param([(True, "queued")], True, id="dag.test runs the trigger"),
+        pytest.param([(True, "queued"), (True, "running"), (True, "success")], True, id="dag.test finishes"),
+        pytest.param(
+            [(True, "scheduled"), (True, "queued"), (True, "failed")], True, id="other trigger fires first"
+        ),
+        pytest.param([(True, "failed")], False, id="marked failed"),
+        pytest.param([(True, "success")], False, id="marked success"),
+        pytest.param([(False, None)], False, id="task deleted"),
+        pytest.param([(True, None), (True, "queued"), (False, "running")], False, id="cleared"),
+        pytest.param([(False, "deferred")], False, id="cleared and deferred again"),
+    ],
+)
+def test_task_is_still_deferred_unless_a_user_has_ended_its_try(monkeypatch, checks, is_still_deferred):
+    remaining = list(checks)
+
+    async def check(trigger, job_name):
+        return remaining.pop(0) if len(remaining) > 1 else remaining[0]
+
+    monkeypatch.setattr(deferral, "_check", check)
+    monkeypatch.setattr(deferral, "CHECK_INTERVAL", 0)
+
+    assert asyncio.run(deferral.is_still_deferred(None, "job")) is is_still_deferred

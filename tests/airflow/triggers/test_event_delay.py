@@ -1,4 +1,4 @@
-"""A trigger fires no earlier than Airflow's scheduler can know that the worker before it has ended."""
+"""A trigger delays its event until Airflow's scheduler has recorded the end of the worker before it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_stitch.triggers.stitch import EVENT_DELAY, StitchPhaseTrig
 
 
 class Clock:
-    """A clock that only sleeping and the test move."""
+    """A clock that advances only when the test or `sleep` advances it."""
 
     def __init__(self):
         self.now = 1_000.0
@@ -28,17 +28,17 @@ class Clock:
 
 
 @pytest.mark.parametrize(
-    ("wait_seconds", "kind", "trigger_id", "fires_after"),
+    ("wait_seconds", "kind", "trigger_id", "expected_delay"),
     [
-        pytest.param(0, StitchPhaseTrigger, 1, EVENT_DELAY, id="job has ended already"),
+        pytest.param(0, StitchPhaseTrigger, 1, EVENT_DELAY, id="job has already ended"),
         pytest.param(3, StitchPhaseTrigger, 1, EVENT_DELAY, id="job ends soon"),
         pytest.param(3600, StitchPhaseTrigger, 1, 3600, id="job ends later"),
         pytest.param(0, StitchPhaseTrigger, None, 0, id="dag.test, without an executor"),
-        pytest.param(0, StitchSensorTrigger, 1, 0, id="no worker before"),
+        pytest.param(0, StitchSensorTrigger, 1, 0, id="started from the triggerer"),
     ],
 )
-def test_trigger_holds_its_event_after_a_worker_has_deferred_the_task(
-    stitch, github, monkeypatch, wait_seconds, kind, trigger_id, fires_after
+def test_trigger_delays_its_event_if_a_worker_deferred_the_task(
+    stitch, github, monkeypatch, wait_seconds, kind, trigger_id, expected_delay
 ):
     clock = Clock()
     goal = Goal(
@@ -49,12 +49,12 @@ def test_trigger_holds_its_event_after_a_worker_has_deferred_the_task(
         clock.now += wait_seconds
         return Outcome(goal.to_dict(), {})
 
-    async def began(trigger):
+    async def begin(trigger):
         trigger.goal = goal
 
     monkeypatch.setattr(Waiter, "wait", wait)
     monkeypatch.setattr(StitchPhaseTrigger, "clock", clock)
-    monkeypatch.setattr(StitchSensorTrigger, "_prepare", began)
+    monkeypatch.setattr(StitchSensorTrigger, "_prepare", begin)
     arguments = {"goal": goal.to_dict()}
     if kind is StitchSensorTrigger:
         arguments = {"phase": "loading", "source": "github", "load_settle": 120.0, "quiet_period": 900.0}
@@ -63,4 +63,4 @@ def test_trigger_holds_its_event_after_a_worker_has_deferred_the_task(
 
     asyncio.run(trigger.run().__anext__())
 
-    assert clock.now - 1_000.0 == fires_after
+    assert clock.now - 1_000.0 == expected_delay

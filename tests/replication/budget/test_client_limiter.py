@@ -15,7 +15,7 @@ from airflow_provider_stitch.connect.errors import (
 from airflow_provider_stitch.replication.budget.client_limiter import ClientLimiter
 from airflow_provider_stitch.replication.budget.limiter import RequestBudget
 from airflow_provider_stitch.replication.budget.window import WINDOW
-from airflow_provider_stitch.replication.polling.caller import AccountSession
+from airflow_provider_stitch.replication.polling.caller import StitchCaller
 from tests.support.budget_worker import Time
 
 
@@ -124,9 +124,9 @@ def test_each_attempt_of_a_retried_call_is_acquired(stitch, client, budget):
 
 def test_request_of_a_waiting_task_is_acquired_once(client, time, budget):
     """Operators wait with the hook's client, but acquire requests in their event loop."""
-    reader = AccountSession(client, budget=budget)
+    caller = StitchCaller(client, budget=budget)
 
-    asyncio.run(reader.try_within_limit(client.list_loads))
+    asyncio.run(caller.call_limited(client.list_loads))
 
     assert used(budget) == 1
 

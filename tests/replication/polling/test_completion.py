@@ -11,24 +11,24 @@ from hypothesis import strategies as st
 from airflow_provider_stitch.replication.polling.completion import (
     MAX_SHAPE,
     MIN_SHAPE,
-    SCALE,
+    PRIOR_SCALE,
     CompletionEstimate,
     DurationHistory,
 )
 
 SECONDS = st.floats(0, 30 * 86_400)
 TOOK = st.lists(st.floats(0.001, 86_400), max_size=5)
-HISTORY_LENGTH = TOOK.map(DurationHistory.of)
+HISTORIES = TOOK.map(DurationHistory.from_durations)
 
 
 @st.composite
-def prospects(draw):
+def estimates(draw):
     since = draw(st.floats(-86_400, 86_400))
     return CompletionEstimate(
-        known_at=since + draw(st.floats(-3_600, 86_400)),
+        last_checked_at=since + draw(st.floats(-3_600, 86_400)),
         since=since,
-        scheduled_start=draw(st.none() | st.floats(-86_400, 86_400)),
-        experience=draw(HISTORY_LENGTH),
+        timed_from=draw(st.none() | st.floats(-86_400, 86_400)),
+        history=draw(HISTORIES),
         done_by=draw(st.just(math.inf) | st.floats(-86_400, 172_800)),
     )
 
@@ -52,39 +52,39 @@ def prospects(draw):
     ],
 )
 def test_what_it_took_before_is_an_experience(took, usual, shape, weight):
-    experience = DurationHistory.of(took)
+    experience = DurationHistory.from_durations(took)
 
     assert experience is not None
-    assert experience.usual == pytest.approx(usual)
+    assert experience.scale == pytest.approx(usual)
     assert experience.shape == pytest.approx(shape)
     assert experience.weight == weight
 
 
 def test_nothing_seen_is_no_experience():
-    assert DurationHistory.of([]) is None
+    assert DurationHistory.from_durations([]) is None
 
 
 @given(TOOK.filter(bool))
 def test_half_of_all_are_expected_to_take_longer_than_usual(took):
-    experience = DurationHistory.of(took)
+    experience = DurationHistory.from_durations(took)
 
-    assert experience.pending(experience.usual) == pytest.approx(0.5)
-    assert min(took) <= max(1, experience.usual) * 1.001
-    assert experience.usual <= max(1, *took) * 1.001
+    assert experience.survival(experience.scale) == pytest.approx(0.5)
+    assert min(took) <= max(1, experience.scale) * 1.001
+    assert experience.scale <= max(1, *took) * 1.001
 
 
 @given(TOOK.filter(bool), SECONDS, SECONDS)
 def test_it_is_ever_less_likely_to_take_longer_still(took, one, other):
-    experience = DurationHistory.of(took)
+    experience = DurationHistory.from_durations(took)
     earlier, later = sorted([one, other])
 
-    assert 0 <= experience.pending(later) <= experience.pending(earlier) <= 1
+    assert 0 <= experience.survival(later) <= experience.survival(earlier) <= 1
 
 
 def test_at_most_14_percent_off_half_of_the_time_if_it_never_varied():
-    experience = DurationHistory.of([1000] * 5)
+    experience = DurationHistory.from_durations([1000] * 5)
 
-    within = experience.pending(1000 / 1.147) - experience.pending(1000 * 1.147)
+    within = experience.survival(1000 / 1.147) - experience.survival(1000 * 1.147)
 
     assert within == pytest.approx(0.5, abs=0.01)
 
@@ -92,71 +92,75 @@ def test_at_most_14_percent_off_half_of_the_time_if_it_never_varied():
 # --- What may have happened since -----------------------------------------------------------------------
 
 
-@given(prospects(), SECONDS, SECONDS)
-def test_what_may_happen_has_ever_likelier_happened(prospect, one, other):
-    earlier, later = (prospect.known_at + seconds for seconds in sorted([one, other]))
+@given(estimates(), SECONDS, SECONDS)
+def test_what_may_happen_has_ever_likelier_happened(estimate, one, other):
+    earlier, later = (estimate.last_checked_at + seconds for seconds in sorted([one, other]))
 
-    assert 0 <= prospect.happened(earlier) <= prospect.happened(later) + 1e-12
-    assert prospect.happened(later) <= 1
-
-
-@given(prospects(), SECONDS)
-def test_the_delay_is_at_most_half_of_the_time_since_the_last_look(prospect, seconds):
-    at = prospect.known_at + seconds
-
-    assert 0 <= prospect.delay(at) <= seconds / 2 + 1e-9
+    assert 0 <= estimate.probability_done(earlier) <= estimate.probability_done(later) + 1e-12
+    assert estimate.probability_done(later) <= 1
 
 
-@given(prospects())
-def test_right_after_a_look_nothing_has_happened_unless_it_is_certain(prospect):
-    assert prospect.happened(prospect.known_at) == (1.0 if prospect.known_at >= prospect.done_by else 0.0)
-    assert prospect.delay(prospect.known_at) == 0
-    assert prospect.delay(prospect.known_at - 100) == 0
+@given(estimates(), SECONDS)
+def test_the_delay_is_at_most_half_of_the_time_since_the_last_look(estimate, seconds):
+    at = estimate.last_checked_at + seconds
+
+    assert 0 <= estimate.expected_delay(at) <= seconds / 2 + 1e-9
 
 
-@given(prospects(), SECONDS)
-def test_from_a_certain_instant_on_it_has_happened(prospect, seconds):
-    at = prospect.done_by + seconds
+@given(estimates())
+def test_right_after_a_look_nothing_has_happened_unless_it_is_certain(estimate):
+    assert estimate.probability_done(estimate.last_checked_at) == (
+        1.0 if estimate.last_checked_at >= estimate.done_by else 0.0
+    )
+    assert estimate.expected_delay(estimate.last_checked_at) == 0
+    assert estimate.expected_delay(estimate.last_checked_at - 100) == 0
 
-    assert not math.isfinite(at) or prospect.happened(at) == 1
+
+@given(estimates(), SECONDS)
+def test_from_a_certain_instant_on_it_has_happened(estimate, seconds):
+    at = estimate.done_by + seconds
+
+    assert not math.isfinite(at) or estimate.probability_done(at) == 1
 
 
 @given(st.floats(0, 86_400))
 def test_where_nothing_is_known_half_of_what_goes_on_for_long_goes_on_for_as_long_again(age):
-    prospect = CompletionEstimate(known_at=age, since=0)
+    estimate = CompletionEstimate(last_checked_at=age, since=0)
 
-    assert prospect.happened(age + SCALE + age) == pytest.approx(0.5)
+    assert estimate.probability_done(age + PRIOR_SCALE + age) == pytest.approx(0.5)
 
 
 def test_what_did_not_begin_yet_does_not_happen():
-    prospect = CompletionEstimate(known_at=0, since=1000)
+    estimate = CompletionEstimate(last_checked_at=0, since=1000)
 
-    assert prospect.happened(1000) == 0
-    assert prospect.happened(1000 + SCALE) == pytest.approx(0.5)
+    assert estimate.probability_done(1000) == 0
+    assert estimate.probability_done(1000 + PRIOR_SCALE) == pytest.approx(0.5)
 
 
 def test_what_begins_later_is_expected_that_much_later():
     """A sensor may look from an instant on, and Stitch's schedule begins the job an hour later."""
-    experience = DurationHistory.of([300] * 5)
-    at_once = CompletionEstimate(known_at=0, since=0, experience=experience)
-    in_an_hour = CompletionEstimate(known_at=0, since=0, scheduled_start=3600, experience=experience)
+    experience = DurationHistory.from_durations([300] * 5)
+    at_once = CompletionEstimate(last_checked_at=0, since=0, history=experience)
+    in_an_hour = CompletionEstimate(last_checked_at=0, since=0, timed_from=3600, history=experience)
 
-    assert at_once.happened(600) > 0.9
-    assert in_an_hour.happened(3600) < 0.1
-    assert in_an_hour.happened(3600 + 600) > 0.9
+    assert at_once.probability_done(600) > 0.9
+    assert in_an_hour.probability_done(3600) < 0.1
+    assert in_an_hour.probability_done(3600 + 600) > 0.9
 
 
 def test_experience_makes_a_look_worth_while_where_it_is_due():
-    usual = CompletionEstimate(known_at=0, since=0, experience=DurationHistory.of([1000] * 5))
-    unknown = CompletionEstimate(known_at=0, since=0)
+    usual = CompletionEstimate(last_checked_at=0, since=0, history=DurationHistory.from_durations([1000] * 5))
+    unknown = CompletionEstimate(last_checked_at=0, since=0)
 
-    assert usual.happened(500) < 0.1 < unknown.happened(500)
-    due = [prospect.happened(1100) - prospect.happened(900) for prospect in (usual, unknown)]
+    assert usual.probability_done(500) < 0.1 < unknown.probability_done(500)
+    due = [estimate.probability_done(1100) - estimate.probability_done(900) for estimate in (usual, unknown)]
     assert due[0] > 10 * due[1]
 
 
 def test_a_surprise_is_never_ruled_out():
     """What always took 1000 s may take 10 times as long, or the experience may be another job's."""
-    late = CompletionEstimate(known_at=10_000, since=0, experience=DurationHistory.of([1000] * 5))
+    late = CompletionEstimate(
+        last_checked_at=10_000, since=0, history=DurationHistory.from_durations([1000] * 5)
+    )
 
-    assert 0.05 < late.happened(20_000) < 0.95
+    assert 0.05 < late.probability_done(20_000) < 0.95

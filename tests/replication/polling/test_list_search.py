@@ -14,7 +14,7 @@ from airflow_provider_stitch.connect.errors import (
     StitchBadRequest,
     StitchNotFound,
     StitchUnavailable,
-    UnexpectedAnswer,
+    UnexpectedResponse,
     UnknownSource,
 )
 from simulated_stitch.large_account import LargeAccount, load_of, sources_with
@@ -26,7 +26,7 @@ REFUSALS = {
     "400": UnknownSource("There is no such source."),
     "404": StitchNotFound("There is no such thing."),
     "bad request": StitchBadRequest("Stitch rejects the request."),
-    "garbage": UnexpectedAnswer("The answer is not JSON."),
+    "garbage": UnexpectedResponse("The answer is not JSON."),
     "500": StitchUnavailable("Stitch has a problem."),
     "pushed": (),
 }
@@ -69,7 +69,7 @@ def search(account: Account, *searches: tuple[str, list[str]]) -> list[tuple[set
                 assert len(client.requests) - before <= 200, "The search has no end."
 
             client.before_each = ends
-            told = await loads_of(account.reader(), source_name, streams, anew=True)
+            told = await loads_of(account.session(), source_name, streams, anew=True)
             results.append(({load.stream_name for load in told.value}, Counter(client.requests[before:])))
         return results
 

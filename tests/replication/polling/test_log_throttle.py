@@ -10,7 +10,8 @@ import pytest
 
 from airflow_provider_stitch.connect.errors import StitchUnavailable
 from airflow_provider_stitch.replication.polling.log_throttle import HEARTBEAT_LOG, PROGRESS_LOG
-from airflow_provider_stitch.replication.waiter import HEARTBEAT_INTERVAL, Waiter
+from airflow_provider_stitch.replication.progress import HEARTBEAT_INTERVAL
+from airflow_provider_stitch.replication.waiter import Waiter
 from benchmarks.scale.account import TimedJobs, VirtualAccount, extraction_goal
 
 LONG = 1800.0
@@ -30,8 +31,8 @@ def test_of_many_who_begin_to_wait_at_once_one_a_second_says_that_it_still_does(
             if line.startswith("Still waiting"):
                 said.append((account.loop.time(), source_id))
 
-        reader = account.session(deadline=account.clock.time() + LONG)
-        await Waiter(reader, extraction_goal(source_id), poll_interval=poll_interval, tell=tell).wait()
+        session = account.session(deadline=account.clock.time() + LONG)
+        await Waiter(session, extraction_goal(source_id), poll_interval=poll_interval, log_info=tell).wait()
 
     async def story() -> None:
         await asyncio.gather(*map(wait, account.client.ends))
@@ -40,7 +41,7 @@ def test_of_many_who_begin_to_wait_at_once_one_a_second_says_that_it_still_does(
 
     times = [at for at, _ in said]
     assert min(times) >= HEARTBEAT_INTERVAL - 0.001  # of virtual time, as it was added up
-    pace = HEARTBEAT_LOG.pace
+    pace = HEARTBEAT_LOG.interval
     busiest = max(bisect_left(times, at + 10 * pace) - number for number, at in enumerate(times))
     assert busiest <= 10 + 1
     each = Counter(source_id for _, source_id in said)
@@ -68,9 +69,9 @@ class Said:
             if not line.startswith("Waiting"):
                 self.times.setdefault(source_id, []).append(self.account.loop.time())
 
-        reader = self.account.session()
-        reader._warn = say
-        await Waiter(reader, extraction_goal(source_id), tell=say).wait()
+        session = self.account.session()
+        session._on_warning = say
+        await Waiter(session, extraction_goal(source_id), log_info=say).wait()
 
     def most_within(self, seconds: float) -> int:
         """How many tasks said something for the first time within so many seconds."""
@@ -87,7 +88,7 @@ def test_of_many_whose_jobs_turn_out_to_have_ended_one_after_the_other_says_so(s
     said.wait()
 
     assert len(said.times) == MANY
-    assert said.most_within(10 * PROGRESS_LOG.pace) <= MAX_BURST + 10
+    assert said.most_within(10 * PROGRESS_LOG.interval) <= MAX_BURST + 10
 
 
 def test_of_many_who_meet_an_outage_one_after_the_other_says_so(said):
@@ -102,4 +103,4 @@ def test_of_many_who_meet_an_outage_one_after_the_other_says_so(said):
 
     assert len(said.times) == MANY
     assert max(each[0] for each in said.times.values()) < gone_until
-    assert said.most_within(10 * PROGRESS_LOG.pace) <= MAX_BURST + 10
+    assert said.most_within(10 * PROGRESS_LOG.interval) <= MAX_BURST + 10

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_stitch.replication.polling import page_cache as listing
+from airflow_provider_stitch.replication.polling import page_cache
 from airflow_provider_stitch.replication.polling.page_cache import CachedPage, PageCache, SourceKey, StreamKey
 from simulated_stitch.large_account import (
     RECORDS_PER_PAGE,
@@ -51,7 +51,7 @@ class Searcher:
             records = self.look_at(page)
             here = sum(is_wanted(record) for record in records)
             if here:
-                self.pages.remember(key, page)
+                self.pages.remember_pages(key, page)
             found += here
         return True
 
@@ -69,11 +69,11 @@ class Searcher:
 
 
 def of_extractions(source_ids: list[int]) -> Searcher:
-    return Searcher(listing.extractions(), [extraction_of(each) for each in sorted(source_ids)])
+    return Searcher(page_cache.extractions_cache(), [extraction_of(each) for each in sorted(source_ids)])
 
 
-def estimate_loads_done(loads: list[Any]) -> Searcher:
-    return Searcher(listing.loads(), loads)
+def searcher_of_loads(loads: list[Any]) -> Searcher:
+    return Searcher(page_cache.loads_cache(), loads)
 
 
 def many_loads(order: Callable[[Any], Any], sources: int = 300, streams: int = 12) -> list[Any]:
@@ -158,7 +158,7 @@ ORDERS = {
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_load_is_found_in_whatever_order_the_list_is(order):
-    searcher = estimate_loads_done(many_loads(ORDERS[order]))
+    searcher = searcher_of_loads(many_loads(ORDERS[order]))
 
     for source in (0, 17, 150, 299):
         for stream in ("stream_0", "Stream_1", "Stream_11"):
@@ -177,7 +177,7 @@ def test_a_load_is_found_in_whatever_order_the_list_is(order):
     ],
 )
 def test_an_order_that_is_documented_makes_it_cheap(order, most):
-    searcher = estimate_loads_done(many_loads(ORDERS[order]))
+    searcher = searcher_of_loads(many_loads(ORDERS[order]))
     searcher.load("source_0299", "Stream_7")
 
     costs = [
@@ -189,7 +189,7 @@ def test_an_order_that_is_documented_makes_it_cheap(order, most):
 
 
 def test_a_list_in_no_order_is_read_through_once_and_then_remembered():
-    searcher = estimate_loads_done(many_loads(ORDERS["nothing"]))
+    searcher = searcher_of_loads(many_loads(ORDERS["nothing"]))
 
     assert searcher.cost(lambda: searcher.load("source_0150", "Stream_7")) <= 37
     assert searcher.cost(lambda: searcher.load("source_0150", "Stream_7")) == 1
@@ -200,7 +200,7 @@ def test_loads_of_one_name_in_two_schemas_are_both_found_across_a_page_boundary(
     twins = [load_of("source_555", "orders"), load_of("source_555", "orders")]
     after = [load_of(f"source_{number:03}", "orders") for number in range(600, 900)]
     more = [load_of(f"source_{number:03}", "users") for number in range(400)]
-    searcher = estimate_loads_done([*before, *twins, *after, *more])
+    searcher = searcher_of_loads([*before, *twins, *after, *more])
     assert searcher.records[99] == searcher.records[100], "one is the last of a page, the other the first"
 
     for _ in range(3):
@@ -208,7 +208,7 @@ def test_loads_of_one_name_in_two_schemas_are_both_found_across_a_page_boundary(
 
 
 def test_a_short_list_is_read_through():
-    searcher = estimate_loads_done(many_loads(ORDERS["source"], sources=40))
+    searcher = searcher_of_loads(many_loads(ORDERS["source"], sources=40))
 
     for source in range(0, 40, 7):
         assert searcher.load(f"source_{source:04}", "Stream_7")
@@ -216,7 +216,7 @@ def test_a_short_list_is_read_through():
 
 
 def test_a_few_records_that_shifted_refute_no_order():
-    searcher = estimate_loads_done(many_loads(ORDERS["stream name, then source"]))
+    searcher = searcher_of_loads(many_loads(ORDERS["stream name, then source"]))
     searcher.load("source_0150", "Stream_7")
     newcomers = [load_of("source_9999", f"Aardvarks_{number}") for number in range(20)]
     searcher.records = [*newcomers, *searcher.records]
@@ -239,7 +239,7 @@ def test_a_list_that_loses_pages_and_gets_them_back():
 def test_a_load_is_found_whatever_the_order_and_whatever_came_and_went(data):
     order = ORDERS[data.draw(st.sampled_from(sorted(ORDERS)))]
     sizes = st.tuples(st.integers(0, 90), st.integers(1, 14))
-    searcher = estimate_loads_done(many_loads(order, *data.draw(sizes)))
+    searcher = searcher_of_loads(many_loads(order, *data.draw(sizes)))
     for _ in range(data.draw(st.integers(1, 4))):
         source, stream = data.draw(st.integers(0, 90)), data.draw(st.integers(0, 14))
         names = (f"source_{source:04}", f"Stream_{stream}" if stream % 3 else f"stream_{stream}")
@@ -253,7 +253,7 @@ def test_a_load_is_found_whatever_the_order_and_whatever_came_and_went(data):
 def test_a_list_that_changes_between_two_requests_of_a_search_ends_it_all_the_same(seed, sources):
     """A record may then be missed: absence from one sweep proves nothing. The next search finds it."""
     chance = random.Random(seed)
-    searcher = estimate_loads_done(
+    searcher = searcher_of_loads(
         loads_by_stream_name([f"source_{n:03}" for n in range(sources)], ["a", "b", "c", "d"] * 5)
     )
 
@@ -281,15 +281,15 @@ def test_what_is_remembered_of_a_long_list_stays_small():
     for source_id in range(0, 100_000, 137):
         searcher.extraction(source_id)
 
-    assert len(searcher.pages.looks) <= 31
+    assert len(searcher.pages.pages) <= 31
 
 
 def test_a_list_of_which_nothing_is_left_is_learned_from_no_more():
     """Between a look at a page and what is learned of its streams the list may have become shorter."""
-    pages = listing.loads()
+    pages = page_cache.loads_cache()
     pages.add(CachedPage(page_of([load_of("github", "commits")] * 650, 7), 1, 1.0, {}), 0)
     pages.add(CachedPage(page_of([], 7), 2, 2.0, {}), 1)
 
-    pages.learned()
+    pages.check_unlisted_order()
 
-    assert pages.looks == {}
+    assert pages.pages == {}

@@ -7,23 +7,23 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_stitch.replication.polling.page_search import PageBounds, next_page
+from airflow_provider_stitch.replication.polling.page_search import PageBounds, next_page_to_fetch
 
 PAGE = 100
 
 
 def search(ids: list[int], wanted: int, hint: int = 1) -> tuple[bool, int]:
-    """Search a list of source ids as the reader does; return whether it was found and the pages read."""
+    """Search a list of source ids as the session does; return whether it was found and the pages read."""
     last_page = max(1, math.ceil(len(ids) / PAGE))
     seen: dict[int, PageBounds] = {}
-    number = next_page(wanted, seen, None, place=hint)
+    number = next_page_to_fetch(wanted, seen, None, last_known_page=hint)
     while number is not None:
         page = ids[(number - 1) * PAGE : number * PAGE]
         if wanted in page:
             return True, len(seen) + 1
         assert number not in seen, "no page is read twice in one search"
         seen[number] = PageBounds(min(page, default=None), max(page, default=None))
-        number = next_page(wanted, seen, last_page, place=hint)
+        number = next_page_to_fetch(wanted, seen, last_page, last_known_page=hint)
     return False, len(seen)
 
 

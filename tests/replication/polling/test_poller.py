@@ -22,7 +22,7 @@ from airflow_provider_stitch.connect.errors import (
 from airflow_provider_stitch.emulator import StitchEmulator
 from airflow_provider_stitch.replication.budget.limiter import RequestBudget
 from airflow_provider_stitch.replication.jobs import stop_job
-from airflow_provider_stitch.replication.polling.caller import AccountSession
+from airflow_provider_stitch.replication.polling.caller import StitchCaller
 from airflow_provider_stitch.replication.polling.completion import CompletionEstimate
 from airflow_provider_stitch.replication.polling.queries import (
     ANY_CACHED,
@@ -32,6 +32,7 @@ from airflow_provider_stitch.replication.polling.queries import (
     LogQuery,
 )
 from airflow_provider_stitch.replication.rules.goal import Goal
+from airflow_provider_stitch.replication.session import AccountSession
 from airflow_provider_stitch.replication.waiter import Waiter
 from simulated_stitch.account import SimulatedAccount
 from simulated_stitch.large_account import (
@@ -57,19 +58,17 @@ class Account:
         self.budget = RequestBudget(limit, monotonic=self.loop.time)
         self.warned: list[str] = []
 
-    def reader(self, client: Any = None, *, patience: float | None = None) -> AccountSession:
+    def session(self, client: Any = None, *, patience: float | None = None) -> AccountSession:
         return AccountSession(
-            client or self.client,
-            clock=self.clock,
+            StitchCaller(client or self.client, clock=self.clock, budget=self.budget),
             deadline=None if patience is None else self.clock.time() + patience,
-            budget=self.budget,
-            warn=self.warned.append,
+            on_warning=self.warned.append,
         )
 
     async def planned(self, source_id: int = SOURCES[0], client: Any = None, **options: Any) -> Any:
         """What a waiter is told that leaves it to the plan when to ask."""
-        reader = self.reader(client, patience=options.pop("patience", None))
-        return await planned(reader, source_id, **options)
+        session = self.session(client, patience=options.pop("patience", None))
+        return await planned(session, source_id, **options)
 
     async def is_asked(self, *, taking: float) -> None:
         """Return while a request is under way that takes so many seconds."""
@@ -87,36 +86,36 @@ class Account:
 
 
 async def planned(
-    reader: AccountSession,
+    session: AccountSession,
     source_id: int,
     *,
-    prospect: CompletionEstimate | None = None,
+    estimate: CompletionEstimate | None = None,
     since: int = FRESH_ONLY,
     until: float = math.inf,
 ) -> Any:
-    now = reader.clock.time()
-    await reader.open(source_id)
-    prospect = prospect or CompletionEstimate(known_at=now, since=now)
-    return await reader.told(ExtractionQuery(reader.client, prospect, since, source_id), until)
+    now = session.clock.time()
+    await session.resolve_account(source_id)
+    estimate = estimate or CompletionEstimate(last_checked_at=now, since=now)
+    return await session.query(ExtractionQuery(session.client, estimate, since, source_id), until)
 
 
 async def loads_of(
-    reader: AccountSession, source_name: str, streams: list[str] | None = None, *, anew: bool = False
+    session: AccountSession, source_name: str, streams: list[str] | None = None, *, anew: bool = False
 ) -> Any:
     """What is told at once of a source's loads, of some of its streams or all.
 
     :param anew: what is remembered does not count.
     """
-    await reader.ask(lambda: reader.client.client_id)
+    await session.call(lambda: session.client.client_id)
     expected = None if streams is None else [((stream,), 1) for stream in streams]
-    since = reader.watch.serial if anew else ANY_CACHED
-    return await reader.told(LoadsQuery(reader.client, None, since, source_name, expected), until=None)
+    since = session.poller.latest_sequence if anew else ANY_CACHED
+    return await session.query(LoadsQuery(session.client, None, since, source_name, expected), until=None)
 
 
-async def log_of(reader: AccountSession, job_name: str) -> Any:
+async def log_of(session: AccountSession, job_name: str) -> Any:
     """What is told at once of a job's log."""
-    await reader.ask(lambda: reader.client.client_id)
-    return await reader.told(LogQuery(reader.client, None, ANY_CACHED, job_name), until=None)
+    await session.call(lambda: session.client.client_id)
+    return await session.query(LogQuery(session.client, None, ANY_CACHED, job_name), until=None)
 
 
 @pytest.fixture
@@ -150,7 +149,7 @@ def test_whoever_waits_while_the_clock_is_set_knows_soon_that_the_phase_has_ende
         account.loop.call_later(1000, setattr, account.clock, "offset", hours * 3600)
         source = stitch.sources[0]
         goal = Goal("loading", source.id, source.name, stitch.client_id, job_name=job.name)
-        outcome = await Waiter(account.reader(stitch), goal).wait()
+        outcome = await Waiter(account.session(stitch), goal).wait()
         return outcome.error, account.loop.time() - max(job.loaded_at)
 
     error, late = account.run(story)
@@ -167,7 +166,7 @@ def test_a_short_poll_interval_takes_no_more_than_a_fair_share():
         job = stitch.start_job(number, duration=lasts, flush_offsets=[lasts - 100] * 3, load_lags=[200] * 3)
         source = stitch.sources[number]
         goal = Goal("loading", source.id, source.name, stitch.client_id, job_name=job.name)
-        outcome = await Waiter(account.reader(stitch), goal, poll_interval=poll_interval).wait()
+        outcome = await Waiter(account.session(stitch), goal, poll_interval=poll_interval).wait()
         assert outcome.error is None
         return account.loop.time() - max(job.loaded_at)
 
@@ -194,7 +193,7 @@ def test_the_newest_of_two_records_of_a_source_on_one_page_counts(account):
     others = [extraction_of(each) for each in SOURCES[1:]]
     for records in ([stale, newest, *others], [newest, stale, *others]):
         account = Account(LargeAccount(extractions=records))
-        told = account.run(lambda account=account: account.reader().extraction_of(SOURCES[0]))
+        told = account.run(lambda account=account: account.session().query_extraction(SOURCES[0]))
         assert told.value == newest
 
 
@@ -214,9 +213,9 @@ def test_the_newest_of_two_records_across_a_page_boundary_counts(newest_first, p
 
     async def story():
         if asks_again:
-            await account.reader().extraction_of(source_id)
+            await account.session().query_extraction(source_id)
             client.requests.clear()
-        return await account.reader().extraction_of(source_id)
+        return await account.session().query_extraction(source_id)
 
     assert account.run(story).value == newest
     assert len(client.requests) <= 3
@@ -227,7 +226,7 @@ def test_a_source_at_the_end_of_a_page_takes_two_requests_per_answer(account):
 
     async def story():
         for _ in range(5):
-            told = await account.reader().extraction_of(SOURCES[99])
+            told = await account.session().query_extraction(SOURCES[99])
         return told.value.source_id
 
     assert account.run(story) == SOURCES[99]
@@ -255,9 +254,9 @@ def test_all_who_want_the_same_page_cost_one_request(account):
 def test_who_knows_the_latest_answer_is_told_a_newer_one(account):
     async def story():
         first = await account.planned()
-        same = await account.planned(since=first.serial - 1)
-        newer = await account.planned(since=first.serial)
-        return same.serial - first.serial, newer.serial - first.serial
+        same = await account.planned(since=first.sequence - 1)
+        newer = await account.planned(since=first.sequence)
+        return same.sequence - first.sequence, newer.sequence - first.sequence
 
     assert account.run(story) == (0, 1)
     assert len(account.client.requests) == 2
@@ -270,7 +269,7 @@ def test_an_answer_to_a_request_that_was_under_way_when_the_wish_came_does_not_c
         first = asyncio.ensure_future(account.planned())
         await account.is_asked(taking=30)
         second = await account.planned()
-        return second.serial - (await first).serial
+        return second.sequence - (await first).sequence
 
     assert account.run(story) == 1
 
@@ -287,7 +286,7 @@ def test_those_who_come_late_one_after_the_other_share_what_is_listed_already():
         came = account.loop.time()
         source = stitch.sources[number]
         goal = Goal("extraction", source.id, source.name, stitch.client_id, job_name=job.name)
-        outcome = await Waiter(account.reader(stitch), goal).wait()
+        outcome = await Waiter(account.session(stitch), goal).wait()
         assert outcome.error is None
         assert account.loop.time() >= job.ended_at
         return account.loop.time() - max(came, job.ended_at)
@@ -340,9 +339,9 @@ def test_who_goes_while_the_plan_is_made_takes_nobody_along(account, mocker):
     mocker.patch.object(account.budget, "window", slow_window)
 
     async def story():
-        goes = asyncio.ensure_future(account.reader().extraction_of(SOURCES[0]))
+        goes = asyncio.ensure_future(account.session().query_extraction(SOURCES[0]))
         account.loop.call_later(1.0, goes.cancel)
-        log = log_of(account.reader(), "104857.310001.sync.00000000-0000-1000-8000-000000000000")
+        log = log_of(account.session(), "104857.310001.sync.00000000-0000-1000-8000-000000000000")
         await asyncio.ensure_future(log)
 
     account.run(story)
@@ -375,7 +374,7 @@ def test_who_has_another_connection_to_the_account_goes_on_with_its_own_token(ac
 
     assert [type(each) for each in told[:3]] == [StitchUnauthorized] * 3
     assert [each.value.source_id for each in told[3:]] == [SOURCES[0]] * 3
-    assert (len(revoked.asked), len(account.client.requests)) == (1, 1)
+    assert (len(revoked.requests), len(account.client.requests)) == (1, 1)
 
 
 def test_who_has_more_time_goes_on_when_another_s_time_is_over():
@@ -399,7 +398,7 @@ def test_who_wants_it_at_once_is_served_before_all_who_wait(account):
         waiting = [asyncio.ensure_future(account.planned(source_id)) for source_id in SOURCES]
         await asyncio.sleep(1)
         asked = len(account.client.requests)
-        await loads_of(account.reader(), "github")
+        await loads_of(account.session(), "github")
         for each in waiting:
             each.cancel()
         return account.client.requests[asked:]
@@ -416,10 +415,10 @@ def test_who_stops_a_job_goes_by_no_older_answer():
         goal = Goal("extraction_end", github, "github", stitch.client_id, job_name=ours.job_name)
 
         async def story():
-            await AccountSession(client).extraction_of(github)
+            await AccountSession(StitchCaller(client)).query_extraction(github)
             stitch.advance(600)
             stitch.start_job(github, tap_seconds=9999)
-            return await stop_job(AccountSession(client), goal)
+            return await stop_job(AccountSession(StitchCaller(client)), goal)
 
         assert asyncio.run(story()) is False
         assert not stitch.jobs(github)[-1].stopped
@@ -436,7 +435,7 @@ def test_250_who_wait_in_one_event_loop_stay_within_the_limit_of_one_account():
             goal = Goal(
                 "extraction", source_id, f"source_{source_id}", stitch.client_id, job_name=jobs[source_id]
             )
-            return await Waiter(AccountSession(client), goal).wait()
+            return await Waiter(AccountSession(StitchCaller(client)), goal).wait()
 
         async def wait_for_all():
             return await asyncio.gather(*(wait(source_id) for source_id in ids))
@@ -470,8 +469,8 @@ def test_a_watch_that_has_ended_begins_again_with_the_next_waiter(account):
     async def story():
         first = await account.planned()
         await asyncio.sleep(3600)
-        second = await account.planned(since=first.serial)
-        return second.serial - first.serial
+        second = await account.planned(since=first.sequence)
+        return second.sequence - first.sequence
 
     assert account.run(story) == 1
 
@@ -523,8 +522,8 @@ def test_who_is_not_told_in_time_is_told_nothing(account):
 
     async def story():
         now = account.clock.time()
-        never = CompletionEstimate(known_at=now, since=now + 86_400)
-        told = await account.planned(prospect=never, until=now + 300)
+        never = CompletionEstimate(last_checked_at=now, since=now + 86_400)
+        told = await account.planned(estimate=never, until=now + 300)
         return told, account.clock.time() - now
 
     told, took = account.run(story)
@@ -542,15 +541,13 @@ def test_an_outage_pushes_the_whole_watch_back_and_each_waiter_is_told_of_it_onc
     warned: Counter[int] = Counter()
 
     async def wait(number: int) -> Any:
-        reader = AccountSession(
-            account.client,
-            clock=account.clock,
-            budget=account.budget,
-            warn=lambda line: warned.update([number]),
+        session = AccountSession(
+            StitchCaller(account.client, clock=account.clock, budget=account.budget),
+            on_warning=lambda line: warned.update([number]),
         )
         now = account.clock.time()
         source_id = SOURCES[number]
-        return await planned(reader, source_id, prospect=CompletionEstimate(now, now))
+        return await planned(session, source_id, estimate=CompletionEstimate(now, now))
 
     async def story():
         return await asyncio.gather(*(wait(number) for number in range(0, 250, 10)))
@@ -582,7 +579,7 @@ def test_a_log_that_always_fails_holds_nobody_up_who_wants_something_else():
     account = Account(failing_logs(StitchUnavailable("Stitch has a problem.")))
 
     async def story():
-        log = asyncio.ensure_future(log_of(account.reader(), job_of(SOURCES[0])))
+        log = asyncio.ensure_future(log_of(account.session(), job_of(SOURCES[0])))
         await asyncio.sleep(10)
         began = account.loop.time()
         for _ in range(10):
@@ -601,7 +598,7 @@ def test_what_fails_is_not_asked_for_any_more_once_nobody_wants_it():
     account = Account(failing_logs(StitchUnavailable("Stitch has a problem.")))
 
     async def story():
-        log = asyncio.ensure_future(log_of(account.reader(), job_of(SOURCES[0])))
+        log = asyncio.ensure_future(log_of(account.session(), job_of(SOURCES[0])))
         await asyncio.sleep(100)
         log.cancel()
         asked = len(account.client.requests)
@@ -693,7 +690,7 @@ def test_one_of_10_000_sources_is_found_with_a_logarithm_of_requests(many_extrac
         costs = []
         for source_id in (MANY[7_777], MANY[7_850], MANY[7_777], MANY[0], MANY[-1]):
             before = len(account.client.requests)
-            told = await account.reader().extraction_of(source_id)
+            told = await account.session().query_extraction(source_id)
             assert told.value.source_id == source_id
             costs.append(len(account.client.requests) - before)
         return costs
@@ -717,7 +714,7 @@ class Costs:
             costs = []
             for source_name, streams in searches:
                 before = len(self.client.requests)
-                told = await loads_of(self.account.reader(), source_name, streams, anew=True)
+                told = await loads_of(self.account.session(), source_name, streams, anew=True)
                 assert {load.stream_name for load in told.value} >= set(streams)
                 costs.append(len(self.client.requests) - before)
             return costs
@@ -764,7 +761,7 @@ def test_a_source_that_is_one_of_10_000_waits_for_its_loads_for_minutes_and_not_
 
     async def story():
         began = account.loop.time()
-        await loads_of(account.reader(), ONE, STREAMS)
+        await loads_of(account.session(), ONE, STREAMS)
         return account.loop.time() - began
 
     assert account.run(story) <= 3 * 600
@@ -781,7 +778,7 @@ def test_a_search_keeps_all_its_pages_until_it_ends_however_many_they_are():
 
     account.client.before_each = still_ends
 
-    told = account.run(lambda: loads_of(account.reader(), "source_7", ["no such stream"]))
+    told = account.run(lambda: loads_of(account.session(), "source_7", ["no such stream"]))
 
     assert {load.source_name for load in told.value} == {"source_7"}
     assert len(account.client.requests) == 40

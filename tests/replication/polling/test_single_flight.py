@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from airflow_provider_stitch.replication.polling.single_flight import SingleFlight
+from airflow_provider_stitch.replication.polling.concurrency import SingleFlight
 from simulated_stitch.virtual_time import VirtualLoop, run
 
 
@@ -39,7 +39,7 @@ def told(calls: Calls, *begin_at: float, cancelled_at: float | None = None) -> l
 
         async def come(at: float) -> int:
             await asyncio.sleep(at)
-            return await shared.answer()
+            return await shared.result()
 
         tasks = [asyncio.ensure_future(come(at)) for at in begin_at]
         if cancelled_at is not None:

@@ -100,7 +100,7 @@ def test_queued_task_survives_400_rejected_starts(stitch, github, context, mocke
 
     mocker.patch.object(jobs, "start_job", reject)
     mocker.patch.object(Waiter, "wait", end_at_once)
-    mocker.patch.object(StitchRunReplicationJobOperator, "_check_that_it_can_start", return_value=None)
+    mocker.patch.object(StitchRunReplicationJobOperator, "_check_preconditions", return_value=None)
 
     result = run_job_operator(wait_for=None).execute(context)
 

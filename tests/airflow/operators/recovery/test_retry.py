@@ -73,7 +73,7 @@ def test_retry_after_timeout_resumes_the_job(stitch, github, context):
 def test_rejected_start_stores_no_job(stitch, github, context):
     stitch.start_job(github, LONG_JOB)
 
-    with pytest.raises(JobAlreadyRunning, match="in progress already"):
+    with pytest.raises(JobAlreadyRunning, match="already has a replication job in progress"):
         run_job_operator(if_running="fail").execute(context)
     assert JOB_KEY not in context["task_state_store"]
 

@@ -1,4 +1,4 @@
-"""An HTTP server that answers exactly what a test tells it to, byte for byte, on a free port of 127.0.0.1."""
+"""An HTTP server on a free port of 127.0.0.1 that sends exactly the bytes that a test has scripted."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Request:
 
 
 class ScriptedServer:
-    """Answers one scripted behaviour after the other, the last one for ever; remembers the requests."""
+    """Runs one scripted behaviour per request, repeats the last one, and records the requests."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(0.05)  # closing a listening socket does not wake up who waits on it
+        self._listener.settimeout(0.05)  # because closing a listening socket does not interrupt accept()
         self._behaviours: list[Behaviour] = []
         self._stopping = threading.Event()
         self.requests: list[Request] = []
@@ -56,23 +56,23 @@ class ScriptedServer:
         self._thread.join(timeout=5)
 
     def hang(self, _: socket.socket) -> None:
-        """A behaviour: say nothing until the test is over."""
+        """Send nothing until the test is over. A behaviour."""
         self._stopping.wait(timeout=10)
 
     def drip(self, connection: socket.socket) -> None:
-        """A behaviour: a byte now and then, so that no single wait is long."""
+        """Send one byte at a time, so that no single read times out. A behaviour."""
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
         while not self._stopping.wait(timeout=0.02):
             connection.sendall(b" ")
 
     def drip_head(self, connection: socket.socket) -> None:
-        """A behaviour: the same, with headers that do not end."""
+        """Send endless headers, one byte at a time. A behaviour."""
         connection.sendall(b"HTTP/1.1 200 OK\r\nX-Drip: ")
         while not self._stopping.wait(timeout=0.02):
             connection.sendall(b"x")
 
-    def not_yet(self, connection: socket.socket) -> None:
-        """A behaviour: say that the answer will come, now and then."""
+    def repeat_continue(self, connection: socket.socket) -> None:
+        """Repeat the status 100 Continue. A behaviour."""
         while not self._stopping.wait(timeout=0.02):
             connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -84,9 +84,9 @@ class ScriptedServer:
                 continue
             except OSError:
                 return
-            threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._handle, args=(connection,), daemon=True).start()
 
-    def _converse(self, connection: socket.socket) -> None:
+    def _handle(self, connection: socket.socket) -> None:
         connection.settimeout(5)
         with connection, connection.makefile("rb") as stream:
             try:
@@ -97,7 +97,7 @@ class ScriptedServer:
                 behaviour = self._behaviours.pop(0) if len(self._behaviours) > 1 else self._behaviours[0]
                 behaviour(connection)
             except OSError:
-                return  # the client has gone, as many tests want
+                return  # the client has closed the connection, as in many tests
 
 
 def _read_request(stream) -> Request | None:  # type: ignore[no-untyped-def]
@@ -115,8 +115,8 @@ def sends(raw: bytes) -> Behaviour:
     return lambda connection: connection.sendall(raw)
 
 
-def answer(body: object = b"", status: int = 200, **headers: str) -> bytes:
-    """A whole answer. A body that is not bytes is sent as JSON; `Retry_After="3"` becomes a header."""
+def http_response(body: object = b"", status: int = 200, **headers: str) -> bytes:
+    """Return a whole response. A body that is not bytes becomes JSON; `Retry_After="3"` becomes a header."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     fields = {"Date": DATE, "Content-Length": str(len(content)), "Connection": "close"}
     fields.update({name.replace("_", "-"): value for name, value in headers.items()})
@@ -125,7 +125,7 @@ def answer(body: object = b"", status: int = 200, **headers: str) -> bytes:
 
 
 def cut_after(raw: bytes) -> Behaviour:
-    """Send the beginning of an answer, then reset the connection."""
+    """Return a behaviour that sends the start of a response, then resets the connection."""
 
     def behave(connection: socket.socket) -> None:
         connection.sendall(raw)

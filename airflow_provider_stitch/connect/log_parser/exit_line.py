@@ -1,7 +1,7 @@
 """The exit line of an extraction log: how each phase of the job ended.
 
-Source: Stitch Connect API, "Extraction logs" (exit status). The line is written by the runner, also on
-failure. A message in it can hold anything, even text that resembles the end of the message.
+Source: Stitch Connect API, "Extraction logs" (exit status). The runner writes the line, also on failure.
+A message in it can contain anything, even text that resembles the end of the message.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_stitch.connect._json import readable
+from airflow_provider_stitch.connect.objects.json import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-EXIT_LIMIT = 2000  #: characters of the exit line, and of each message in it
+MAX_EXIT_LINE_LENGTH = 2000  #: characters of the exit line, and of each message in it
 
 PHASES = ("Discovery", "Tap", "Target")
 _CLAUSE = re.compile(
@@ -23,7 +23,7 @@ _CLAUSE = re.compile(
     r'(?:\.|\s+and\s+error\s+message:\s+(")))'
 )
 _MESSAGE_END = re.compile(r'"\.(?=\s*(?:$|Tap\s|Target\s))')
-_TERMINATED = -15  # the signal by which the runner ends a tap whose target has died
+_TERMINATED = -15  # the signal that the runner sends to a tap if the target has failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,8 @@ class PhaseExit:
     """How one phase of a job ended."""
 
     phase: str  #: `Discovery`, `Tap` or `Target`
-    code: (
-        int  #: 0 is success; a negative code is the signal that ended the process (-9 killed, -15 terminated)
-    )
+    #: 0 is success; a negative code is the signal that ended the process (-9 killed, -15 terminated).
+    code: int
     message: str | None = None
 
     @property
@@ -42,10 +41,10 @@ class PhaseExit:
         return self.code != 0 or self.message is not None
 
 
-def cause_of(exits: Sequence[PhaseExit]) -> PhaseExit | None:
+def failure_cause(exits: Sequence[PhaseExit]) -> PhaseExit | None:
     """Return the phase that made the job fail, or None.
 
-    That is the first phase that failed; but the target, if the runner terminated the tap because of it.
+    That is the first failed phase, or the target if the runner terminated the tap because of it.
     """
     failed = [each for each in exits if each.failed]
     if len(failed) > 1 and failed[0].phase == "Tap" and failed[0].code == _TERMINATED:
@@ -54,20 +53,23 @@ def cause_of(exits: Sequence[PhaseExit]) -> PhaseExit | None:
 
 
 def parse_exit_line(first: str, whole: str) -> tuple[PhaseExit, ...]:
-    """Return what an exit line says about each phase.
+    """Return the outcome of each phase according to an exit line.
 
-    The line may be wrapped, or followed by lines that do not belong to it; that cannot be seen from them. So
-    first all is taken to belong to it, then the line alone, and at last as much as can be understood.
+    The line may be wrapped, or followed by unrelated lines, and these cases cannot be distinguished. So it is
+    parsed with the following lines first, then alone, and at last as far as possible.
+
+    :param first: the line itself.
+    :param whole: the line together with the lines that may continue it.
     """
     texts = [text.partition(":")[2] for text in (whole, first)]
     for text in texts:
         if exits := _clauses(text, 0, PHASES):
             return exits
-    return _beginning(texts[0])
+    return _leading_clauses(texts[0])
 
 
 def _clauses(text: str, start: int, phases: tuple[str, ...]) -> tuple[PhaseExit, ...] | None:
-    """Return the clauses, in the order of their phases, that make up all of the text; None if none do."""
+    """Return the clauses if the whole text consists of clauses in the order of the phases, else None."""
     if not text[start:].strip():
         return ()
     clause = _CLAUSE.match(text, start)
@@ -81,7 +83,7 @@ def _clauses(text: str, start: int, phases: tuple[str, ...]) -> tuple[PhaseExit,
         end_of_last = text.rfind('".', clause.end())
         closed = end_of_last >= 0 and not text[end_of_last + 2 :].strip()
         return (_phase_exit(clause, text[clause.end() : end_of_last]),) if closed else None
-    # A message can hold anything, even what looks like its end: it is over where the rest makes sense.
+    # A message can contain the text that ends a message, so it ends where the rest can be parsed.
     for end in _MESSAGE_END.finditer(text, clause.end()):
         rest = _clauses(text, end.end(), later)
         if rest is not None:
@@ -89,8 +91,8 @@ def _clauses(text: str, start: int, phases: tuple[str, ...]) -> tuple[PhaseExit,
     return None
 
 
-def _beginning(text: str) -> tuple[PhaseExit, ...]:
-    """Return the clauses that a text begins with; a message that is not over where it should be ends last."""
+def _leading_clauses(text: str) -> tuple[PhaseExit, ...]:
+    """Return the clauses at the start of a text. A message that has no clear end is the last one."""
     exits: list[PhaseExit] = []
     position = 0
     while (clause := _CLAUSE.match(text, position)) and len(exits) < len(PHASES):
@@ -106,6 +108,6 @@ def _phase_exit(clause: re.Match[str], message: str | None = None) -> PhaseExit:
     if clause[2] is None:
         return PhaseExit(clause[1], 0)
     code = int(clause[2])
-    if message is None and code == 0:  # the grammar allows it, and it is a failure all the same
+    if message is None and code == 0:  # unusual, but a failure according to the line
         message = "failed with code 0"
-    return PhaseExit(clause[1], code, None if message is None else readable(message, EXIT_LIMIT))
+    return PhaseExit(clause[1], code, None if message is None else one_line(message, MAX_EXIT_LINE_LENGTH))

@@ -1,6 +1,6 @@
-"""Properties of sources and destinations: what to send, and whether it differs from what Stitch has.
+"""Convert properties of sources and destinations to their types, and find those that changed.
 
-Pure functions of a report card. Source: Stitch Connect API, "Connection property object".
+Pure functions on a report card. Source: Stitch Connect API, "Connection property object".
 """
 
 from __future__ import annotations
@@ -18,68 +18,70 @@ if TYPE_CHECKING:
 _IMMUTABLE = "user_provided_immutable"
 
 
-def to_schemas(report_card: ReportCard, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values in the types that the report card asks for.
+def convert_to_schema(report_card: ReportCard, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values converted to the types in the report card.
 
-    Stitch expects most numbers and booleans as strings, and a few as such. Templates render strings, or, with
-    `render_template_as_native_obj`, whatever the string looks like.
+    Stitch expects most numbers and booleans as strings, but some as JSON numbers and booleans. Templates
+    render strings, or the type that a string looks like with `render_template_as_native_obj`.
 
-    :raises InvalidArgument: if a value should be an object or an array and is not JSON of one.
+    :raises InvalidArgument: if a value must be an object or array, and is not valid JSON of that type.
     """
     known = report_card.properties
-    return {name: _to_schema(name, value, _types(known.get(name))) for name, value in given.items()}
+    return {name: _convert(name, value, _types(known.get(name))) for name, value in values.items()}
 
 
-def differing(report_card: ReportCard, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """Return the names of the wanted properties that Stitch has with another value.
+def changed_properties(
+    report_card: ReportCard, wanted: Mapping[str, Any], current: Mapping[str, Any]
+) -> list[str]:
+    """Return the names of the wanted properties that have another value now.
 
-    Stitch does not return credentials, so they never differ.
+    Credentials are never included, because Stitch does not return them.
     """
     known = report_card.properties
     return [
         name
         for name, value in wanted.items()
-        if _is_returned(known.get(name), name in found) and not _is_same(value, found.get(name))
+        if _is_returned(known.get(name), name in current) and not _is_same(value, current.get(name))
     ]
 
 
-def refuse_change_of_immutable(label: str, report_card: ReportCard, changed: list[str]) -> None:
-    """Refuse changes that Stitch does not allow.
+def reject_immutable_changes(label: str, report_card: ReportCard, changed: list[str]) -> None:
+    """Raise if a changed property cannot be changed.
 
-    :param label: the source or destination for the message.
-    :raises InvalidArgument: if a property can be set only once, and has been set.
+    :param label: name of the source or destination for the message.
+    :raises InvalidArgument: if a changed property is immutable and already set.
     """
-    fixed = [name for name in changed if is_fixed(report_card, name)]
-    if fixed:
+    immutable = [name for name in changed if is_immutable(report_card, name)]
+    if immutable:
         raise InvalidArgument(
-            f"These properties of {label} cannot be changed after they are set: {', '.join(fixed)}. Restore "
-            "their values, or choose another name to create a new one. Nothing was changed."
+            f"These properties of {label} cannot be changed once they are set: {', '.join(immutable)}. "
+            "Restore their values, or use another name to create a new one. Nothing was changed."
         )
 
 
-def is_fixed(report_card: ReportCard, name: str) -> bool:
-    """Return whether a property has been set and cannot be changed."""
+def is_immutable(report_card: ReportCard, name: str) -> bool:
+    """Return whether a property is set and cannot be changed."""
     known = report_card.properties.get(name)
     return known is not None and known.property_type == _IMMUTABLE and bool(known.provided)
 
 
-# The type of a value.
+# Conversion.
 
 
 def _types(known: Property | None) -> frozenset[str]:
-    """Return the JSON types that the schema of a property allows; empty if Stitch does not say."""
+    """Return the JSON types that a property's schema allows; empty without a schema."""
     schema = known.json_schema if known else None
     if not isinstance(schema, Mapping):
         return frozenset()
     options = [schema, *(schema["anyOf"] if isinstance(schema.get("anyOf"), list) else [])]
     types: list[object] = []
     for option in options:
-        named = option.get("type") if isinstance(option, Mapping) else None
-        types += named if isinstance(named, list) else [named]
+        declared = option.get("type") if isinstance(option, Mapping) else None
+        types += declared if isinstance(declared, list) else [declared]
     return frozenset(name for name in types if isinstance(name, str))
 
 
-def _to_schema(name: str, value: Any, types: frozenset[str]) -> Any:
+def _convert(name: str, value: Any, types: frozenset[str]) -> Any:
     if isinstance(value, str):
         return _from_string(name, value, types)
     if isinstance(value, bool):
@@ -87,7 +89,7 @@ def _to_schema(name: str, value: Any, types: frozenset[str]) -> Any:
     if isinstance(value, int | float):
         return value if types & {"integer", "number"} else _as_stored(value)
     if isinstance(value, Mapping | list | tuple) and types == {"string"}:
-        return json.dumps(value)  # what a template rendered from a string of JSON
+        return json.dumps(value)  # a string of JSON that a template rendered as a native object
     return value
 
 
@@ -109,7 +111,7 @@ def _from_number(value: str, types: frozenset[str]) -> Any:
     except ValueError:
         pass
     if "number" not in types:
-        return value  # Stitch names the property in its error
+        return value  # Stitch's error will name the property
     try:
         return float(value)
     except ValueError:
@@ -117,17 +119,17 @@ def _from_number(value: str, types: frozenset[str]) -> Any:
 
 
 def _from_json(name: str, value: str, types: frozenset[str]) -> Any:
-    kinds = {"object": Mapping, "array": list}
+    python_types = {"object": Mapping, "array": list}
     try:
         parsed = json.loads(value)
     except (ValueError, RecursionError):
         parsed = None
-    if any(isinstance(parsed, kinds[kind]) for kind in types if kind in kinds):
+    if any(isinstance(parsed, python_types[name]) for name in types if name in python_types):
         return parsed
     # The value is not shown, because it may be a credential.
     raise InvalidArgument(
-        f"The property {name!r} must be JSON of type {' or '.join(sorted(types))}. Give it as a dict or "
-        "list, or end its template with the filter tojson, such as "
+        f"The property {name!r} must be JSON of type {' or '.join(sorted(types))}. Use a dict or list, "
+        "or end its template with the filter tojson, such as "
         "{{ conn.bigquery.extra_dejson.key | tojson }}."
     ) from None
 
@@ -135,28 +137,28 @@ def _from_json(name: str, value: str, types: frozenset[str]) -> Any:
 # Comparison.
 
 
-def _is_returned(known: Property | None, found: bool) -> bool:  # noqa: FBT001 - the value is the question
+def _is_returned(known: Property | None, is_present: bool) -> bool:  # noqa: FBT001 - the value to test
     """Return whether Stitch returns the value of a property, so that it can be compared."""
     if known is None:
         return True
     if known.is_credential or known.property_type == "read_only":
         return False
-    return found or not known.provided
+    return is_present or not known.provided
 
 
-def _is_same(wanted: Any, found: Any) -> bool:
-    """Compare values as Stitch stores them. Times are the same if they are the same instant."""
-    wanted, found = _as_stored(wanted), _as_stored(found)
-    if wanted == found or not (isinstance(wanted, str) and isinstance(found, str)):
-        return bool(wanted == found)
+def _is_same(wanted: Any, current: Any) -> bool:
+    """Return whether two values are equal in Stitch's format, or denote the same time."""
+    wanted, current = _as_stored(wanted), _as_stored(current)
+    if wanted == current or not (isinstance(wanted, str) and isinstance(current, str)):
+        return bool(wanted == current)
     try:
-        return parse_time(wanted) == parse_time(found)
+        return parse_time(wanted) == parse_time(current)
     except InvalidArgument:
         return False
 
 
 def _as_stored(value: Any) -> Any:
-    """Return a value as Stitch stores it: numbers and booleans as strings."""
+    """Return a value in Stitch's format, with numbers and booleans as strings."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():

@@ -1,4 +1,4 @@
-"""What the lines of a target prove about each stream of a job."""
+"""Count batches and rows of each stream from the target's lines in an extraction log."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from airflow_provider_stitch.connect._log_lines import parse_stamp
+from airflow_provider_stitch.connect.log_parser.lines import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_STREAMS = 20_000  #: twice as many as Stitch discovers tables
-NAME_LIMIT = 4096  #: bytes of a stream's name: a thousand characters of any script
-MAX_NAMES_SIZE = 16 * 1024 * 1024  #: bytes of all names together
+MAX_STREAMS = 20_000  #: twice the maximum number of tables that Stitch discovers
+MAX_NAME_BYTES = 4096  #: bytes of a stream's name, enough for a thousand characters of any script
+MAX_TOTAL_NAME_BYTES = 16 * 1024 * 1024  #: bytes of all names together
 
 # A full-table stream without rows can send two version messages, one before and one after its rows.
 MAX_VERSION_MESSAGES = 2
@@ -21,39 +21,43 @@ MAX_VERSION_MESSAGES = 2
 
 @dataclass(frozen=True, slots=True)
 class StreamLog:
-    """What a log proves about one stream. Times are UTC."""
+    """The evidence in a log about one stream. Times are UTC."""
 
-    name: str  #: as the target writes it: the name under which Stitch receives the rows
-    #: The target's counters if every request has one. With the Avro target, or without a batch, the tap's.
-    #: None: only message counts are known, or nothing.
+    name: str  #: as the target writes it, which is the name under which Stitch receives the rows
+    #: From the target's counters if every request has one; from the tap's with the Avro target, or without a
+    #: batch. None if only message counts are known, or nothing.
     rows: int | None = None
-    batches: int = 0  #: batches (of the Avro target: markers) that contain rows
-    last_batch_at: datetime | None = None  #: None: no batch is logged, or the time of the last one is not
-    certain: bool = True  #: False: there may have been only version messages, no rows
-    one_request: bool = False  #: the log shows that target-stitch sent all rows in one request
-    has_marker: bool = False  #: the Avro target wrote `last_batch_at`, perhaps long after the rows were sent
-    longest_gap: timedelta = timedelta(0)  #: between two consecutive batches
-    #: The time at which the last batch is proved to be persisted, if a request was retried since it was sent.
+    batches: int = 0  #: batches that contain rows; markers in the case of the Avro target
+    last_batch_at: datetime | None = None  #: None if no batch is logged, or only without a time
+    certain: bool = True  #: False if the messages may have been version messages without rows
+    one_request: bool = False  #: whether the log proves that target-stitch sent all rows in one request
+    has_marker: bool = (
+        False  #: whether `last_batch_at` is from the Avro target, perhaps long after it sent the rows
+    )
+    longest_gap: timedelta = timedelta(0)  #: longest time between two consecutive batches
+    #: Time by which the last batch was certainly persisted, if a request was retried after it was sent.
     persisted_by: datetime | None = None
-    retried: bool = False  #: a request was retried after the last batch began, and may have delayed it
+    retried: bool = (
+        False  #: whether a request was retried after the last batch began, which may have delayed it
+    )
 
 
 @dataclass(slots=True)
 class StreamCounts:
-    """The lines about one stream, as they are counted."""
+    """Counts of the lines about one stream."""
 
     name: bytes
     batches: int = 0  # lines that begin a batch
-    messages: int = 0  # rows and version messages in these
-    requests: int = 0  # lines of requests; target-stitch before 3.0.2 writes none
+    messages: int = 0  # rows and version messages in these batches
+    requests: int = 0  # lines about requests; target-stitch before 3.0.2 writes none
     counters: int = 0
     positive_counters: int = 0
     rows: int = 0
     markers: int = 0
-    last_line_at: datetime | None = None  # of the last line that begins a batch, or of the last marker
+    last_line_at: datetime | None = None  # time of the last line that begins a batch, or of the last marker
     last_counter_at: datetime | None = None
-    line_gap: timedelta = timedelta(0)  # the longest one between two such lines
-    counter_gap: timedelta = timedelta(0)  # and between two counters above 0
+    line_gap: timedelta = timedelta(0)  # longest time between two such lines
+    counter_gap: timedelta = timedelta(0)  # longest time between two counters above 0
     retried: bool = False
     persisted_by: datetime | None = None
 
@@ -77,14 +81,14 @@ class StreamCounts:
         self.markers += 1
         self._record_line(at)
 
-    def logged(self, tap_rows: int | None) -> StreamLog | None:
-        """Return what the lines prove, or None if they are no evidence of rows.
+    def evidence(self, tap_rows: int | None) -> StreamLog | None:
+        """Return the evidence about the stream, or None without evidence of rows.
 
-        :param tap_rows: the tap's own count; None or 0 proves nothing.
+        :param tap_rows: the tap's row count; None or 0 proves nothing.
         """
         if self.markers:
             return StreamLog(
-                decoded_name(self.name),
+                decode_name(self.name),
                 rows=tap_rows or None,
                 batches=self.markers,
                 last_batch_at=self.last_line_at,
@@ -97,12 +101,12 @@ class StreamCounts:
         certain = bool(self.positive_counters or tap_rows) or self.messages > MAX_VERSION_MESSAGES
         version_only = self.counters - self.positive_counters
         return StreamLog(
-            decoded_name(self.name),
+            decode_name(self.name),
             rows=None if uncounted else self.rows,
             batches=self._batches_with_rows(),
             last_batch_at=self._last_batch_at(uncounted=uncounted),
             certain=certain,
-            # Versions before 3.0.2 write no line for a request, so they prove nothing here.
+            # False for versions before 3.0.2, because they write no lines about requests.
             one_request=self.batches - version_only == 1 == self.requests - version_only,
             longest_gap=self.line_gap if uncounted else self.counter_gap,
             persisted_by=self.persisted_by,
@@ -112,7 +116,7 @@ class StreamCounts:
     def _batches_with_rows(self) -> int:
         if not self.batches:
             return self.positive_counters
-        # A batch that needs several requests is large, so a counter of 0 stands for a batch of its own.
+        # A batch of several requests is large, so a counter of 0 belongs to a separate batch.
         version_only = self.counters - self.positive_counters
         return max(self.batches - version_only, 1)
 
@@ -132,24 +136,28 @@ def _gap(earlier: datetime | None, later: datetime | None) -> timedelta:
     return timedelta(0) if earlier is None or later is None else later - earlier
 
 
-def decoded_name(name: bytes) -> str:
-    """Return a name as text. Two names that are not UTF-8 stay two."""
+def decode_name(name: bytes) -> str:
+    """Decode a name. Different names stay different even if they are not valid UTF-8."""
     return name.decode("utf-8", errors="backslashreplace")
 
 
 @dataclass(slots=True)
 class StreamTable:
-    """The streams that a target names, up to a limit, and which of their batches may still be in flight."""
+    """The streams in a target's lines, up to a limit, and their batches that may still be in flight."""
 
-    overflowed: bool = False  #: there were more names, or longer ones, than are kept
+    overflowed: bool = False  #: whether names were dropped, because there were too many or too long ones
     _streams: dict[bytes, StreamCounts] = field(default_factory=dict)
     _tap_rows: dict[bytes, int] = field(default_factory=dict)  # by the names that the tap writes
     _names_size: int = 0
-    _unproved: dict[bytes, StreamCounts] = field(default_factory=dict)  # sent since the last state update
-    _delayed: dict[bytes, StreamCounts] = field(default_factory=dict)  # of these, sent before a retry
+    _unpersisted: dict[bytes, StreamCounts] = field(
+        default_factory=dict
+    )  # with batches sent since the last state update
+    _delayed: dict[bytes, StreamCounts] = field(
+        default_factory=dict
+    )  # the subset with batches sent before a retry
 
     def get(self, name: bytes) -> StreamCounts | None:
-        """Return the counts of a stream, new if it had none; None if there is no room for its name."""
+        """Return the counts of a stream, new if it had none; None if the name does not fit."""
         stream = self._streams.get(name)
         if stream is None and name:
             if not self._add_name(name, len(self._streams)):
@@ -159,54 +167,55 @@ class StreamTable:
         return stream
 
     def record_tap_counter(self, name: bytes, rows: int) -> None:
-        """Add to the rows that the tap counted; each of its counters covers the rows since the one before."""
+        """Add a tap counter, which covers the rows since the previous one."""
         if name in self._tap_rows or self._add_name(name, len(self._tap_rows)):
             self._tap_rows[name] = self._tap_rows.get(name, 0) + rows
 
     def _add_name(self, name: bytes, count: int) -> bool:
         size = self._names_size + len(name)
-        if count >= MAX_STREAMS or len(name) > NAME_LIMIT or size > MAX_NAMES_SIZE:
+        if count >= MAX_STREAMS or len(name) > MAX_NAME_BYTES or size > MAX_TOTAL_NAME_BYTES:
             return False
         self._names_size = size
         return True
 
     def record_sent(self, stream: StreamCounts) -> None:
-        """Record that a batch of the stream was sent, which nothing proves to be persisted yet."""
-        self._unproved[stream.name] = stream
+        """Record that a batch was sent, which is not known to be persisted yet."""
+        self._unpersisted[stream.name] = stream
         stream.retried, stream.persisted_by = stream.name in self._delayed, None
 
     def record_retry(self) -> None:
         """Record a retry.
 
-        It names no stream, so it may delay every batch that is not proved to be persisted.
+        The line names no stream, so the retry may delay every batch that is not known to be persisted.
         """
-        for stream in self._unproved.values():
+        for stream in self._unpersisted.values():
             stream.retried = True
-        self._delayed.update(self._unproved)
+        self._delayed.update(self._unpersisted)
 
-    def record_state_update(self, stamp: bytes | None) -> None:
-        """Record a line that proves that all batches sent before are persisted."""
-        if self._unproved:
+    def record_state_update(self, timestamp: bytes | None) -> None:
+        """Record a line that proves that all earlier batches are persisted."""
+        if self._unpersisted:
             for stream in self._delayed.values():
-                stream.persisted_by = parse_stamp(stamp)
+                stream.persisted_by = parse_timestamp(timestamp)
             self._delayed.clear()
-            self._unproved.clear()
+            self._unpersisted.clear()
 
-    def logged(self, *, complete: bool) -> Iterator[StreamLog]:
-        """Yield what is proved about each stream with evidence of rows.
+    def evidence(self, *, complete: bool) -> Iterator[StreamLog]:
+        """Yield the evidence about each stream with evidence of rows.
 
-        :param complete: the target's lines are complete, so rows that only the tap counted were never sent.
+        :param complete: whether all of the target's lines are present. Rows that only the tap counted were
+            then never sent.
         """
         seen = set()
         for name, stream in self._streams.items():
-            if (entry := stream.logged(self._tap_rows.get(name))) is not None:
+            if (entry := stream.evidence(self._tap_rows.get(name))) is not None:
                 seen.add(name)
                 yield entry
         if not complete:
             for name, rows in self._tap_rows.items():
                 if rows and name not in seen:
-                    yield StreamLog(decoded_name(name), rows)
+                    yield StreamLog(decode_name(name), rows)
 
     def tap_rows(self) -> dict[str, int]:
-        """Return the rows that the tap counted, by the names that it writes."""
-        return {decoded_name(name): rows for name, rows in self._tap_rows.items()}
+        """Return the tap's row counts, by the names that the tap writes."""
+        return {decode_name(name): rows for name, rows in self._tap_rows.items()}

@@ -1,4 +1,4 @@
-"""What is sent for a property, and whether it differs from what Stitch has: tables of cases."""
+"""Tables of property values: their conversion, and their comparison with Stitch's values."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import pytest
 
 from airflow_provider_stitch.connect.errors import InvalidArgument
 from airflow_provider_stitch.connect.objects import ReportCard
-from airflow_provider_stitch.connect.properties import (
-    differing,
-    is_fixed,
-    refuse_change_of_immutable,
-    to_schemas,
+from airflow_provider_stitch.connect.property_values import (
+    changed_properties,
+    convert_to_schema,
+    is_immutable,
+    reject_immutable_changes,
 )
 
 STRING, INTEGER, BOOLEAN = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
@@ -33,11 +33,11 @@ def card(**properties):
         pytest.param(STRING, True, "true", id="a boolean for a string"),
         pytest.param(STRING, False, "false", id="false for a string"),
         pytest.param(STRING, {"a": 1}, '{"a": 1}', id="an object for a string"),
-        pytest.param(STRING, None, None, id="nothing for a string"),
+        pytest.param(STRING, None, None, id="None for a string"),
         pytest.param(None, 60, "60", id="no schema"),
         pytest.param(INTEGER, "60", 60, id="a string for an integer"),
         pytest.param(INTEGER, 60, 60, id="an integer"),
-        pytest.param(INTEGER, "sixty", "sixty", id="no number for an integer"),
+        pytest.param(INTEGER, "sixty", "sixty", id="a word for an integer"),
         pytest.param({"type": "number"}, "0.5", 0.5, id="a string for a number"),
         pytest.param(BOOLEAN, "true", True, id="a string for a boolean"),
         pytest.param(BOOLEAN, "False", False, id="Python's name for a boolean"),
@@ -51,8 +51,8 @@ def card(**properties):
         pytest.param(ARRAY, ["a"], ["a"], id="an array"),
     ],
 )
-def test_value_is_sent_in_the_type_of_its_schema(schema, given, sent):
-    result = to_schemas(card(p={"json_schema": schema}), {"p": given})
+def test_value_is_converted_to_the_type_of_its_schema(schema, given, sent):
+    result = convert_to_schema(card(p={"json_schema": schema}), {"p": given})
 
     assert result == {"p": sent}
     assert type(result["p"]) is type(sent)
@@ -60,9 +60,9 @@ def test_value_is_sent_in_the_type_of_its_schema(schema, given, sent):
 
 @pytest.mark.parametrize("schema", [OBJECT, ARRAY])
 @pytest.mark.parametrize("given", ["{'private_key': 'hush'}", "hush", "7"])
-def test_string_that_is_not_json_is_refused_without_its_value(schema, given):
+def test_invalid_json_string_is_rejected_without_its_value(schema, given):
     with pytest.raises(InvalidArgument, match=r"'p' must be JSON.*tojson") as caught:
-        to_schemas(card(p={"json_schema": schema}), {"p": given})
+        convert_to_schema(card(p={"json_schema": schema}), {"p": given})
 
     assert "hush" not in str(caught.value)
 
@@ -72,48 +72,50 @@ def test_string_that_is_not_json_is_refused_without_its_value(schema, given):
     [
         pytest.param("60", "60", False, id="the same"),
         pytest.param("60", "30", True, id="another"),
-        pytest.param("60", None, True, id="none yet"),
+        pytest.param("60", None, True, id="no value yet"),
         pytest.param(60, "60", False, id="a number that Stitch stores as a string"),
         pytest.param(5432.0, "5432", False, id="a whole float"),
         pytest.param(True, "true", False, id="a boolean that Stitch stores as a string"),
         pytest.param(False, "true", True, id="another boolean"),
-        pytest.param("true", True, False, id="a boolean that Stitch returns as one"),
-        pytest.param(None, None, False, id="taken back already"),
-        pytest.param(None, "0 0 12 ? * MON *", True, id="to be taken back"),
+        pytest.param("true", True, False, id="a boolean that Stitch returns as a boolean"),
+        pytest.param(None, None, False, id="already removed"),
+        pytest.param(None, "0 0 12 ? * MON *", True, id="to be removed"),
         pytest.param(["a", 1], ["a", "1"], False, id="the same array"),
         pytest.param({"a": 1}, {"a": "1"}, False, id="the same object"),
-        pytest.param("2026-05-04T06:00:00Z", "2026-05-04T06:00:00.000Z", False, id="a time, Stitch's form"),
-        pytest.param("2026-05-04T08:00:00+02:00", "2026-05-04T06:00:00Z", False, id="a time, elsewhere"),
+        pytest.param(
+            "2026-05-04T06:00:00Z", "2026-05-04T06:00:00.000Z", False, id="a time in Stitch's format"
+        ),
+        pytest.param("2026-05-04T08:00:00+02:00", "2026-05-04T06:00:00Z", False, id="a time in another zone"),
         pytest.param("2026-05-04T06:00:00Z", "2026-05-04T07:00:00Z", True, id="another time"),
-        pytest.param("2026-05-04T06:00:00Z", "soon", True, id="a time for none"),
+        pytest.param("2026-05-04T06:00:00Z", "soon", True, id="a time instead of text"),
     ],
 )
-def test_property_differs_if_its_stored_value_does(wanted, found, differs):
-    assert differing(card(), {"a": wanted}, {"a": found, "b": "1"}) == (["a"] if differs else [])
+def test_property_is_changed_if_its_stored_value_differs(wanted, found, differs):
+    assert changed_properties(card(), {"a": wanted}, {"a": found, "b": "1"}) == (["a"] if differs else [])
 
 
 @pytest.mark.parametrize(
     ("entry", "found", "differs"),
     [
         pytest.param({"is_credential": True, "provided": True}, {}, False, id="a credential"),
-        pytest.param({"property_type": "read_only"}, {"a": "other"}, False, id="Stitch's own"),
+        pytest.param({"property_type": "read_only"}, {"a": "other"}, False, id="a read-only property"),
         pytest.param({"provided": True}, {}, False, id="provided, and not returned"),
         pytest.param({"provided": False}, {}, True, id="not provided"),
         pytest.param({"provided": True}, {"a": "other"}, True, id="another value"),
     ],
 )
-def test_value_that_stitch_does_not_return_never_differs(entry, found, differs):
-    assert bool(differing(card(a=entry), {"a": "mine"}, found)) is differs
+def test_value_that_stitch_does_not_return_is_never_changed(entry, found, differs):
+    assert bool(changed_properties(card(a=entry), {"a": "mine"}, found)) is differs
 
 
-def test_immutable_property_cannot_be_changed_after_it_is_set():
+def test_immutable_property_cannot_be_changed_once_it_is_set():
     fixed = {"property_type": "user_provided_immutable", "provided": True}
     report_card = card(a=fixed, b={**fixed, "provided": False}, c={})
 
-    assert [is_fixed(report_card, name) for name in "abcd"] == [True, False, False, False]
-    refuse_change_of_immutable("source s (1)", report_card, ["b", "c"])
+    assert [is_immutable(report_card, name) for name in "abcd"] == [True, False, False, False]
+    reject_immutable_changes("source s (1)", report_card, ["b", "c"])
     with pytest.raises(InvalidArgument, match=r"properties of source s \(1\) cannot be changed .*: a\."):
-        refuse_change_of_immutable("source s (1)", report_card, ["a", "c"])
+        reject_immutable_changes("source s (1)", report_card, ["a", "c"])
 
 
 def test_missing_properties_are_grouped_by_step():

@@ -1,4 +1,4 @@
-"""Stitch's time, as far as its responses show it."""
+"""Stitch's time, estimated from its responses."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 
 
 class StitchClock:
-    """The time of one Stitch: that of its latest `Date` header, plus the seconds that have passed since.
+    """The time of one Stitch API: its latest `Date` header plus the time that has passed since.
 
-    All transports of one base URL share it. The seconds are those of a monotonic clock, so the time of day
-    that this machine's clock shows does not matter.
+    All transports of a base URL share it. The elapsed time is measured with a monotonic clock, so this
+    machine's time of day does not matter.
     """
 
     def __init__(self) -> None:
@@ -26,24 +26,29 @@ class StitchClock:
         self._is_exact = False
         self._lock = threading.Lock()
 
-    def learn_date(self, moment: datetime | None, at: float) -> None:
-        """Record the `Date` of a response that arrived `at` a monotonic instant, if it has one."""
+    def record_date(self, moment: datetime | None, at: float) -> None:
+        """Record the `Date` header of a response, if it has one.
+
+        :param at: the monotonic time at which the response arrived.
+        """
         if moment is not None:
             with self._lock:
                 self._seen, self._is_exact = (moment, at), True
 
-    def learn_past(self, moment: datetime, at: float) -> None:
-        """Record that `moment` had passed for Stitch `at` a monotonic instant.
+    def record_past_time(self, moment: datetime, at: float) -> None:
+        """Record a moment that is in the past for Stitch, such as the time of a listed record.
 
-        It counts only as long as no response had a `Date`. Stitch's time is then underestimated, so that a
-        wait may take longer, but never ends early.
+        It is used only until a response has a `Date` header. Stitch's time is then underestimated, so a wait
+        may take longer, but it never ends early.
+
+        :param at: the monotonic time at which the moment was known to be past.
         """
         with self._lock:
             if not self._is_exact and moment > (self._now(at) or _LONG_AGO):
                 self._seen = moment, at
 
     def now(self, at: float) -> datetime | None:
-        """Return Stitch's time `at` a monotonic instant; None if no response has shown any time."""
+        """Return Stitch's time at a monotonic time; None if no time was recorded."""
         with self._lock:
             return self._now(at)
 
@@ -54,10 +59,10 @@ class StitchClock:
         return moment + timedelta(seconds=max(0.0, at - seen_at))
 
 
-def clock_of(base_url: str, monotonic: Callable[[], float]) -> StitchClock:
+def shared_clock(base_url: str, monotonic: Callable[[], float]) -> StitchClock:
     """Return the clock that all transports of a base URL share.
 
-    A transport whose monotonic clock is not this machine's has a clock of its own.
+    A transport with a custom monotonic clock gets a separate clock.
     """
     if monotonic is not time.monotonic:
         return StitchClock()

@@ -1,6 +1,6 @@
-"""Where bytes of others enter `connect`: for hypothesis in test_fuzzing.py, and for atheris (`make fuzz`).
+"""Entry points for fuzzing `connect`, by hypothesis in test_fuzzing.py and by atheris (`make fuzz`).
 
-Each entry point takes bytes and returns, or lets an exception out that must not leave `connect`.
+Each entry point takes bytes and returns, unless `connect` raises an exception other than a StitchError.
 """
 
 from __future__ import annotations
@@ -20,25 +20,26 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from airflow_provider_stitch.connect import transport
-from airflow_provider_stitch.connect._addresses import checked_base_url, checked_path, checked_token
-from airflow_provider_stitch.connect._answers import parse_date, parse_retry_after
-from airflow_provider_stitch.connect._arguments import checked_hook_url, checked_source_properties
-from airflow_provider_stitch.connect._logs import absolute
-from airflow_provider_stitch.connect._sessions import Session
 from airflow_provider_stitch.connect.client import StitchClient
+from airflow_provider_stitch.connect.endpoints.validation import validate_hook_url, validate_source_properties
 from airflow_provider_stitch.connect.errors import StitchError
 from airflow_provider_stitch.connect.extraction_log import parse_extraction_log
 from airflow_provider_stitch.connect.objects import JobName, parse_time
+from airflow_provider_stitch.connect.objects.secret_text import SecretText
 from airflow_provider_stitch.connect.partner import StitchPartner
-from airflow_provider_stitch.connect.secret_text import SecretText
+from airflow_provider_stitch.connect.transport import log_download
+from airflow_provider_stitch.connect.transport import request as request_module
+from airflow_provider_stitch.connect.transport.log_download import resolve_location
+from airflow_provider_stitch.connect.transport.response import parse_date, parse_retry_after
+from airflow_provider_stitch.connect.transport.session import Session
+from airflow_provider_stitch.connect.transport.urls import normalize_base_url, validate_path, validate_token
 
 from .test_endpoint_errors import ERRORS
 from .test_endpoints import CALLS
 
 TOKEN = "ac_4be1d5f0secretsecret"
 PARTNER_SECRET = "hush/hush+and~more"
-LONGEST_MESSAGE = 5000  #: characters
+MAX_MESSAGE_LENGTH = 5000  #: characters
 
 STATUSES = (200, 400, 401, 404, 408, 418, 429, 500, 502, 302, 304, 204, 100, 403)
 HEADERS = (
@@ -54,19 +55,19 @@ HEADERS = (
 
 
 def _account(call: Callable[[Any], Any]) -> Callable[[], Any]:
-    def ask() -> Any:
+    def send() -> Any:
         with StitchClient(TOKEN, base_url="https://stitch.example", client_id=104857) as client:
             return call(client)
 
-    return ask
+    return send
 
 
 def _partner(call: Callable[[Any], Any]) -> Callable[[], Any]:
-    def ask() -> Any:
+    def send() -> Any:
         with StitchPartner("acme", PARTNER_SECRET, base_url="https://stitch.example") as partner:
             return call(partner)
 
-    return ask
+    return send
 
 
 METHODS: list[Callable[[], Any]] = [
@@ -83,93 +84,93 @@ METHODS: list[Callable[[], Any]] = [
 ]
 
 
-def answer(data: bytes) -> None:
-    """A body with some status and headers, as the answer to some method."""
+def response(data: bytes) -> None:
+    """Call a method that receives these bytes as the body, with one of the statuses and headers."""
     if len(data) < 3:
         return
     head = f"HTTP/1.1 {STATUSES[data[1] % len(STATUSES)]} X\r\n".encode() + HEADERS[data[2] % len(HEADERS)]
-    _ask(data[0], head + b"\r\n" + data[3:])
+    _call(data[0], head + b"\r\n" + data[3:])
 
 
-def whole_answer(data: bytes) -> None:
-    """Whatever comes over a connection, as the answer to some method."""
+def whole_response(data: bytes) -> None:
+    """Call a method that receives these bytes as the whole response."""
     if data:
-        _ask(data[0], data[1:])
+        _call(data[0], data[1:])
 
 
 def log(data: bytes) -> None:
-    """An extraction log, in chunks whose size the first byte tells."""
+    """Parse an extraction log, in chunks of a size given by the first byte."""
     size = 1 + (data[0] if data else 0)
-    _look_at(parse_extraction_log(data[at : at + size] for at in range(1, len(data), size)))
+    _use(parse_extraction_log(data[at : at + size] for at in range(1, len(data), size)))
 
 
 def text(data: bytes) -> None:
-    """A time, a date, a name, an address, a cron expression, a token."""
-    given = data.decode("utf-8", errors="surrogateescape")
+    """Parse a time, date, job name, URL, cron expression and token."""
+    value = data.decode("utf-8", errors="surrogateescape")
     for parse in (parse_date, lambda each: parse_retry_after(each, None)):
-        parse(given)
+        parse(value)
     for read in (
         parse_time,
         JobName.parse,
-        checked_base_url,
-        checked_path,
-        checked_token,
-        checked_hook_url,
-        lambda each: absolute("https://logs.example/a", each),
-        lambda each: checked_source_properties({"cron_expression": each, "start_date": each}),
-        lambda each: checked_source_properties({"start_date": each}),
+        normalize_base_url,
+        validate_path,
+        validate_token,
+        validate_hook_url,
+        lambda each: resolve_location("https://logs.example/a", each),
+        lambda each: validate_source_properties({"cron_expression": each, "start_date": each}),
+        lambda each: validate_source_properties({"start_date": each}),
     ):
-        _try(lambda read=read: read(given))
+        _run(lambda read=read: read(value))
 
 
 ENTRY_POINTS: dict[str, Callable[[bytes], None]] = {
-    each.__name__: each for each in (answer, whole_answer, log, text)
+    each.__name__: each for each in (response, whole_response, log, text)
 }
 
 
-def _ask(number: int, raw: bytes) -> None:
+def _call(number: int, raw: bytes) -> None:
     with _canned(raw):
-        _try(METHODS[number % len(METHODS)])
+        _run(METHODS[number % len(METHODS)])
 
 
-def _try(read: Callable[[], Any]) -> None:
+def _run(read: Callable[[], Any]) -> None:
     try:
-        _look_at(read())
+        _use(read())
     except StitchError as error:
         _check(error)
 
 
 def _check(error: StitchError) -> None:
-    """A message can be printed, is not endless, and gives no secret away."""
+    """Check that the message can be encoded, is short, and contains no secret."""
     message = str(error)
     message.encode()
-    assert len(message) < LONGEST_MESSAGE
+    assert len(message) < MAX_MESSAGE_LENGTH
     for secret in (TOKEN, PARTNER_SECRET):
         for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1]):
             assert form not in message
 
 
-def _look_at(value: Any) -> None:
-    """Use all that a result has to tell."""
+def _use(value: Any) -> None:
+    """Read each attribute and property of a result."""
     repr(value)
     if isinstance(value, (list, tuple)):
         for each in value[:20]:
-            _look_at(each)
+            _use(each)
     elif isinstance(value, SecretText):
         value.reveal()
     elif is_dataclass(value):
         for name in dir(type(value)):
             if isinstance(getattr(type(value), name), property):
-                _look_at(getattr(value, name))
+                _use(getattr(value, name))
         for field in fields(value):
-            _look_at(getattr(value, field.name))
+            _use(getattr(value, field.name))
 
 
-# --- Answers out of a can -------------------------------------------------------------------------------
+# --- Canned responses -----------------------------------------------------------------------------------
 
 
 class _Socket:
-    """What http.client wants of a socket."""
+    """The part of a socket that http.client uses."""
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
@@ -179,7 +180,7 @@ class _Socket:
 
 
 class _Canned(HTTPAdapter):
-    """Answers each request with the same bytes, read by the same libraries as those of a connection."""
+    """Returns the same bytes for each request, parsed by the same libraries as a real response."""
 
     def __init__(self, raw: bytes) -> None:
         super().__init__()
@@ -189,9 +190,9 @@ class _Canned(HTTPAdapter):
         response = http.client.HTTPResponse(_Socket(self._raw), method=request.method)  # type: ignore[arg-type]
         try:
             response.begin()
-        except (http.client.HTTPException, OSError) as error:  # as urllib3 does
-            fault = urllib3.exceptions.ProtocolError("Connection aborted.", error)
-            raise requests.ConnectionError(fault, request=request) from error
+        except (http.client.HTTPException, OSError) as error:  # like urllib3
+            connection_error = urllib3.exceptions.ProtocolError("Connection aborted.", error)
+            raise requests.ConnectionError(connection_error, request=request) from error
         headers = urllib3.HTTPHeaderDict(response.msg.items())
         return self.build_response(
             request,
@@ -217,20 +218,23 @@ def _canned(raw: bytes) -> Iterator[None]:
             for scheme in ("https://", "http://"):
                 self.mount(scheme, _Canned(raw))
 
-    with mock.patch.object(transport, "Session", CannedSession):
+    with (
+        mock.patch.object(request_module, "Session", CannedSession),
+        mock.patch.object(log_download, "Session", CannedSession),
+    ):
         yield
 
 
-# --- What to begin with ---------------------------------------------------------------------------------
+# --- Seeds ----------------------------------------------------------------------------------------------
 
 
 def seeds(name: str) -> list[bytes]:
-    """Return inputs that lead far into an entry point."""
+    """Return valid inputs of an entry point."""
     return [*_SEEDS[name]()]
 
 
 def _bodies() -> Iterator[tuple[int, int, bytes]]:
-    """Yield numbers of a method and a status, with a body that Stitch documents for them."""
+    """Yield indexes of a method and a status, with a documented body."""
     for number, call in enumerate(CALLS):
         yield number, 0, _bytes(call[4])
     for number, error in enumerate(ERRORS):
@@ -247,12 +251,12 @@ def _bytes(body: Any) -> bytes:
     return body if isinstance(body, bytes) else json.dumps(body).encode()
 
 
-def _answers() -> Iterator[bytes]:
+def _responses() -> Iterator[bytes]:
     for method, status, body in _bodies():
         yield bytes([method, status, 0]) + body
 
 
-def _whole_answers() -> Iterator[bytes]:
+def _whole_responses() -> Iterator[bytes]:
     for method, status, body in _bodies():
         head = f"HTTP/1.1 {STATUSES[status]} OK\r\nContent-Length: {len(body)}\r\n"
         yield bytes([method]) + f"{head}Date: Mon, 17 Aug 2026 06:40:12 GMT\r\n\r\n".encode() + body
@@ -289,8 +293,8 @@ def _texts() -> Iterator[bytes]:
 
 
 _SEEDS: dict[str, Callable[[], Iterator[bytes]]] = {
-    "answer": _answers,
-    "whole_answer": _whole_answers,
+    "response": _responses,
+    "whole_response": _whole_responses,
     "log": _logs,
     "text": _texts,
 }

@@ -1,4 +1,4 @@
-"""What has to change so that the wanted streams and fields are selected: a table of cases, and the rules."""
+"""Changes that select the requested streams and fields, and errors of invalid selections."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from airflow_provider_stitch.connect.errors import InvalidArgument, StitchError, UnknownStream
 from airflow_provider_stitch.connect.objects import Stream, StreamSchema
-from airflow_provider_stitch.connect.selection import (
-    WantedStream,
-    change_of,
-    deselection_of,
-    wanted_streams,
+from airflow_provider_stitch.connect.stream_matching import match_streams, stream_labels
+from airflow_provider_stitch.connect.stream_selection import (
+    StreamSelection,
+    deselection_change,
+    parse_stream_selections,
+    selection_change,
 )
-from airflow_provider_stitch.connect.stream_matching import labels_of, match_streams
 
 FIELDS = {
     "id": {"inclusion": "automatic"},
@@ -47,28 +47,30 @@ def schema(fields=FIELDS, **metadata):
 
 
 def changes(wanted, *, fields=FIELDS, selected=True, **metadata):
-    [one] = wanted_streams({"orders": wanted})
-    change = change_of("orders", stream(selected=selected, **metadata), schema(fields, **metadata), one)
+    [one] = parse_stream_selections({"orders": wanted})
+    change = selection_change(
+        "orders", stream(selected=selected, **metadata), schema(fields, **metadata), one
+    )
     return None if change is None else change.to_dict()
 
 
-# Only what differs is written.
+# Changes.
 
 
 @pytest.mark.parametrize(
     ("wanted", "selected", "metadata", "change"),
     [
         pytest.param(None, True, {}, {"fields_selected": ["note"]}, id="all fields"),
-        pytest.param(["total"], True, {}, None, id="as it is"),
-        pytest.param(["id", "total", "tax"], True, {}, None, id="as it is, all named"),
+        pytest.param(["total"], True, {}, None, id="no change"),
+        pytest.param(["id", "total", "tax"], True, {}, None, id="no change, with all fields"),
         pytest.param(
             ["note"], True, {}, {"fields_selected": ["note"], "fields_deselected": ["total"]}, id="another"
         ),
-        pytest.param([], True, {}, {"fields_deselected": ["total"]}, id="none but those that every row has"),
+        pytest.param([], True, {}, {"fields_deselected": ["total"]}, id="automatic fields only"),
         pytest.param(["total"], False, {}, {"selected": True}, id="a stream that was deselected"),
         pytest.param(["total"], None, {}, {"selected": True}, id="a stream that was never selected"),
-        pytest.param({"fields": "keep"}, None, {}, {"selected": True}, id="the stream alone"),
-        pytest.param({"fields": "keep"}, True, {}, None, id="nothing at all"),
+        pytest.param({"fields": "keep"}, None, {}, {"selected": True}, id="the stream without its fields"),
+        pytest.param({"fields": "keep"}, True, {}, None, id="nothing"),
         pytest.param(
             {"fields": "keep", "replication_method": "FULL_TABLE"},
             True,
@@ -88,7 +90,7 @@ def changes(wanted, *, fields=FIELDS, selected=True, **metadata):
             True,
             {"replication-method": "FULL_TABLE", "replication-key": "id"},
             {"replication_method": "INCREMENTAL", "replication_key": "id"},
-            id="the key that it had",
+            id="the same key",
         ),
         pytest.param(
             {"fields": "keep", "replication_key": "changed_at"},
@@ -102,7 +104,7 @@ def changes(wanted, *, fields=FIELDS, selected=True, **metadata):
             True,
             {"forced-replication-method": "INCREMENTAL"},
             None,
-            id="a method that its source forces",
+            id="a forced method",
         ),
         pytest.param(
             {"fields": "keep", "view_key_properties": ["id"]},
@@ -116,27 +118,27 @@ def changes(wanted, *, fields=FIELDS, selected=True, **metadata):
             True,
             {"is-view": True, "view-key-properties": ["id"]},
             None,
-            id="a view that has its key",
+            id="a view with a key",
         ),
     ],
 )
-def test_only_what_differs_is_written(wanted, selected, metadata, change):
+def test_change_contains_only_differences(wanted, selected, metadata, change):
     assert changes(wanted, selected=selected, **metadata) == change
 
 
-def test_a_field_that_is_replicated_whatever_is_selected_is_told():
-    [wanted] = wanted_streams({"orders": ["note"]})
+def test_change_lists_fields_that_are_always_replicated():
+    [wanted] = parse_stream_selections({"orders": ["note"]})
 
-    change = change_of("orders", stream(), schema(), wanted)
+    change = selection_change("orders", stream(), schema(), wanted)
 
     assert change is not None
     assert change.unavoidable == ("tax",)
 
 
-def test_another_stream_is_deselected_only_if_it_is_selected():
-    assert deselection_of("orders", stream()).to_dict() == {"selected": False}
-    assert deselection_of("orders", stream(selected=None)) is None
-    assert deselection_of("orders", stream(selected=False)) is None
+def test_only_selected_stream_is_deselected():
+    assert deselection_change("orders", stream()).to_dict() == {"selected": False}
+    assert deselection_change("orders", stream(selected=None)) is None
+    assert deselection_change("orders", stream(selected=False)) is None
 
 
 inclusions = st.fixed_dictionaries(
@@ -153,10 +155,10 @@ inclusions = st.fixed_dictionaries(
     names=st.none() | st.lists(st.sampled_from("abcdef")),
     selected=st.none() | st.booleans(),
 )
-def test_what_was_written_need_not_be_written_again(fields, names, selected):
+def test_applied_change_leaves_nothing_to_change(fields, names, selected):
     try:
-        [wanted] = wanted_streams({"orders": names})
-        change = change_of("orders", stream(selected=selected), schema(fields), wanted)
+        [wanted] = parse_stream_selections({"orders": names})
+        change = selection_change("orders", stream(selected=selected), schema(fields), wanted)
     except StitchError:
         return
     if change is None:
@@ -166,7 +168,7 @@ def test_what_was_written_need_not_be_written_again(fields, names, selected):
         for name, values in fields.items()
     }
 
-    assert change_of("orders", stream(), schema(written), wanted) is None
+    assert selection_change("orders", stream(), schema(written), wanted) is None
     replicated = {name for name, each in schema(written).fields.items() if each.is_replicated}
     supported = {name for name, values in fields.items() if values["inclusion"] != "unsupported"}
     assert replicated >= (supported if names is None else set(names))
@@ -175,11 +177,11 @@ def test_what_was_written_need_not_be_written_again(fields, names, selected):
     )
 
 
-# What can't be.
+# Unsupported selections.
 
 
 @pytest.mark.parametrize(
-    ("wanted", "metadata", "kind", "words"),
+    ("wanted", "metadata", "error_class", "message"),
     [
         pytest.param(["totl"], {}, UnknownStream, "no field 'totl'. It has: total", id="an unknown field"),
         pytest.param(["shape"], {}, InvalidArgument, "no type for it", id="an unsupported field"),
@@ -188,14 +190,14 @@ def test_what_was_written_need_not_be_written_again(fields, names, selected):
             {"forced-replication-method": "INCREMENTAL"},
             InvalidArgument,
             "forces INCREMENTAL",
-            id="a method that its source does not have",
+            id="an unsupported method",
         ),
         pytest.param(
             {"replication_key": "id"},
             {"valid-replication-keys": ["updated_at"]},
             InvalidArgument,
             "valid keys are: updated_at",
-            id="a key that its source does not have",
+            id="an invalid key",
         ),
         pytest.param(
             {"replication_method": "INCREMENTAL"}, {}, InvalidArgument, "needs a replication_key", id="no key"
@@ -203,18 +205,18 @@ def test_what_was_written_need_not_be_written_again(fields, names, selected):
         pytest.param(None, {"is-view": True}, InvalidArgument, "view_key_properties", id="a view"),
     ],
 )
-def test_what_stitch_cannot_replicate_is_refused(wanted, metadata, kind, words):
-    with pytest.raises(kind, match=words):
+def test_unsupported_replication_is_rejected(wanted, metadata, error_class, message):
+    with pytest.raises(error_class, match=message):
         changes(wanted, **metadata)
 
 
-def test_fields_that_exclude_each_other_are_refused():
+def test_mutually_exclusive_fields_are_rejected():
     fields = {
         "a": {"inclusion": "available", "fieldExclusions": [["properties", "b"]]},
         "b": {"inclusion": "available"},
     }
 
-    with pytest.raises(InvalidArgument, match="'a' and 'b' can't be selected together"):
+    with pytest.raises(InvalidArgument, match="'a' and 'b' cannot be selected together"):
         changes(None, fields=fields)
     assert changes(["a"], fields=fields) == {"fields_selected": ["a"]}
 
@@ -222,22 +224,22 @@ def test_fields_that_exclude_each_other_are_refused():
 # Names.
 
 
-def test_a_stream_is_named_by_its_name_or_id():
+def test_stream_is_matched_by_name_or_id():
     streams = [stream(1, "orders"), stream(2, "orders", schema_name="old"), stream(3, "items")]
 
-    matched = match_streams(streams, wanted_streams(["items", "shop-old-orders"]))
+    matched = match_streams(streams, parse_stream_selections(["items", "shop-old-orders"]))
 
     assert [each.stream_id for each, _ in matched] == [3, 2]
 
 
-def test_all_wrong_names_are_told_at_once_with_candidates():
+def test_error_lists_all_unknown_names_with_candidates():
     streams = [stream(1, "orders"), stream(2, "orders", schema_name="old"), stream(3, "items")]
 
     with pytest.raises(UnknownStream) as caught:
-        match_streams(streams, wanted_streams(["itms", "orders"]))
+        match_streams(streams, parse_stream_selections(["itms", "orders"]))
 
     assert "no stream 'itms'. It has: items" in str(caught.value)
-    assert "2 streams named 'orders'; name one by its id: shop-public-orders, shop-old-orders" in str(
+    assert "2 streams named 'orders'; use the id of one: shop-public-orders, shop-old-orders" in str(
         caught.value
     )
 
@@ -260,17 +262,19 @@ DATABASE = [
         pytest.param(["order?"], [1, 3], id="one character"),
         pytest.param(["shop-old-*"], [3, 4], id="ids"),
         pytest.param(["old.orders"], [3], id="a name with its schema"),
-        pytest.param(["shop.notes*"], [4], id="a name that looks like a pattern"),
+        pytest.param(["shop.notes*"], [4], id="a name with a wildcard"),
         pytest.param(["public.*", "*.orders"], [1, 2, 3], id="patterns that overlap"),
         pytest.param(["public.*", "order_items"], [1, 2], id="a pattern and a name"),
     ],
 )
 def test_patterns_match_streams(streams, ids):
-    assert sorted(each.stream_id for each, _ in match_streams(DATABASE, wanted_streams(streams))) == ids
+    assert (
+        sorted(each.stream_id for each, _ in match_streams(DATABASE, parse_stream_selections(streams))) == ids
+    )
 
 
 def test_name_takes_precedence_over_a_pattern():
-    wanted = wanted_streams({"public.*": None, "order_items": ["id"], "old.*": {"fields": "keep"}})
+    wanted = parse_stream_selections({"public.*": None, "order_items": ["id"], "old.*": {"fields": "keep"}})
 
     fields = {each.stream_id: options.fields for each, options in match_streams(DATABASE, wanted)}
 
@@ -278,26 +282,26 @@ def test_name_takes_precedence_over_a_pattern():
 
 
 @pytest.mark.parametrize(
-    ("streams", "kind", "words"),
+    ("streams", "error_class", "message"),
     [
         pytest.param(["private.*"], UnknownStream, r"no stream that matches 'private\.\*'", id="no match"),
         pytest.param(
             {"public.*": None, "*.orders": ["id"]},
             InvalidArgument,
             r"'public\.\*' and '\*\.orders' both match stream shop-public-orders",
-            id="different wishes",
+            id="different options",
         ),
     ],
 )
-def test_pattern_without_a_clear_meaning_is_refused(streams, kind, words):
-    with pytest.raises(kind, match=words):
-        match_streams(DATABASE, wanted_streams(streams))
+def test_ambiguous_pattern_is_rejected(streams, error_class, message):
+    with pytest.raises(error_class, match=message):
+        match_streams(DATABASE, parse_stream_selections(streams))
 
 
-def test_work_grows_with_the_number_of_streams_not_with_its_square():
+def test_matching_takes_linear_time():
     def calls(number):
         streams = [stream(each, f"table_{each}") for each in range(number)]
-        wanted = wanted_streams([each.stream_name for each in streams])
+        wanted = parse_stream_selections([each.stream_name for each in streams])
         events = 0
 
         def count(*_):
@@ -315,18 +319,18 @@ def test_work_grows_with_the_number_of_streams_not_with_its_square():
     assert calls(800) < 3 * calls(400)
 
 
-def test_candidates_are_listed_for_the_first_wrong_names_only():
+def test_candidates_are_listed_for_the_first_unknown_names_only():
     streams = [stream(each, f"table_{each}") for each in range(50)]
 
     with pytest.raises(UnknownStream) as caught:
-        match_streams(streams, wanted_streams([f"tabel_{each}" for each in range(50)]))
+        match_streams(streams, parse_stream_selections([f"tabel_{each}" for each in range(50)]))
 
     assert str(caught.value).count("It has") == 10
     assert str(caught.value).count("no stream") == 50
 
 
-def test_stream_is_called_by_its_id_if_its_name_is_not_unique():
-    assert set(labels_of(DATABASE).values()) == {
+def test_label_is_the_id_if_the_name_is_not_unique():
+    assert set(stream_labels(DATABASE).values()) == {
         "shop-public-orders",
         "order_items",
         "shop-old-orders",
@@ -342,41 +346,41 @@ def test_stream_is_called_by_its_id_if_its_name_is_not_unique():
         {"fields": ["updated"]},
     ],
 )
-def test_names_of_fields_and_keys_are_checked_against_the_schema(wanted):
-    [one] = wanted_streams({"orders": wanted})
+def test_field_and_key_names_must_be_in_the_schema(wanted):
+    [one] = parse_stream_selections({"orders": wanted})
 
     assert one.needs_schema
     with pytest.raises(UnknownStream, match=r"Stream 'orders' has no field 'updated'\. It has: updated_at"):
         changes(wanted, fields={"id": {"inclusion": "automatic"}, "updated_at": {"inclusion": "available"}})
 
 
-def test_a_stream_is_named_once():
-    with pytest.raises(InvalidArgument, match="twice: shop-public-orders"):
-        match_streams([stream()], wanted_streams(["orders", "shop-public-orders"]))
+def test_stream_named_twice_is_rejected():
+    with pytest.raises(InvalidArgument, match="more than once: shop-public-orders"):
+        match_streams([stream()], parse_stream_selections(["orders", "shop-public-orders"]))
 
 
 @pytest.mark.parametrize(
-    ("streams", "words"),
+    ("streams", "message"),
     [
-        pytest.param("orders", 'must be "all".*of type str', id="a text"),
-        pytest.param(None, "of type NoneType", id="nothing"),
+        pytest.param("orders", 'must be "all".*of type str', id="a string"),
+        pytest.param(None, "of type NoneType", id="None"),
         pytest.param([1], "name of a stream", id="a number"),
         pytest.param({"": None}, "name of a stream", id="an empty name"),
-        pytest.param({"a": "id"}, "list of names", id="fields as a text"),
-        pytest.param({"a": [1]}, "list of names", id="a field that is a number"),
-        pytest.param({"a": {"feilds": []}}, "no such options: feilds", id="an unknown option"),
+        pytest.param({"a": "id"}, "list of names", id="a string as fields"),
+        pytest.param({"a": [1]}, "list of names", id="a number as a field"),
+        pytest.param({"a": {"feilds": []}}, "Unknown options of stream .a.: feilds", id="an unknown option"),
         pytest.param({"a": {"replication_method": "ALL"}}, "FULL_TABLE", id="an unknown method"),
-        pytest.param({"a": {"replication_key": 1}}, "must be a name", id="a key that is a number"),
-        pytest.param({"a": {"view_key_properties": "id"}}, "list of names", id="keys as a text"),
+        pytest.param({"a": {"replication_key": 1}}, "must be a name", id="a number as the key"),
+        pytest.param({"a": {"view_key_properties": "id"}}, "list of names", id="a string as keys"),
     ],
 )
-def test_what_makes_no_sense_is_refused(streams, words):
-    with pytest.raises(InvalidArgument, match=words):
-        wanted_streams(streams)
+def test_invalid_selection_is_rejected(streams, message):
+    with pytest.raises(InvalidArgument, match=message):
+        parse_stream_selections(streams)
 
 
-def test_the_forms_of_what_is_wanted():
-    assert wanted_streams(["a"]) == wanted_streams({"a": None}) == (WantedStream("a"),)
-    assert wanted_streams({"a": ["x", "x"]}) == (WantedStream("a", fields=("x",)),)
-    assert wanted_streams({"a": {}}) == (WantedStream("a"),)
-    assert wanted_streams({"a": {"fields": "keep"}}) == (WantedStream("a", fields="keep"),)
+def test_selection_may_be_a_list_or_dict():
+    assert parse_stream_selections(["a"]) == parse_stream_selections({"a": None}) == (StreamSelection("a"),)
+    assert parse_stream_selections({"a": ["x", "x"]}) == (StreamSelection("a", fields=("x",)),)
+    assert parse_stream_selections({"a": {}}) == (StreamSelection("a"),)
+    assert parse_stream_selections({"a": {"fields": "keep"}}) == (StreamSelection("a", fields="keep"),)

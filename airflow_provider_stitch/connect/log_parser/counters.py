@@ -1,7 +1,7 @@
-"""Record counters in an extraction log, in the three forms in which the runner writes them.
+"""Parse record counters in an extraction log, in the three formats of the runner.
 
 Source: Stitch's extraction logs and the Singer metrics format. The runner rewrites some metrics as sentences;
-the others appear as JSON or as the repr of a metric point. Taps and targets write the same forms.
+the others appear as JSON or as the repr of a metric point. Taps and targets use the same formats.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any, NamedTuple
 
-COUNTER_STARTS = (b"METRIC", b"replicated ")  #: how the message body of each counter line begins
+COUNTER_STARTS = (b"METRIC", b"replicated ")  #: the prefixes of the message body of counter lines
 
 _SENTENCE = re.compile(rb'replicated (\d{1,18}) records from "(.{1,4096})" endpoint')
 _JSON = b"METRIC: {"
@@ -19,22 +19,22 @@ _POINT = b"METRIC Point("
 _POINT_VALUE = re.compile(r"\bvalue=(\d{1,18})\b")
 _MAX_VALUE = 10**18
 
-# A counter of an API names its endpoint, a counter of a database its table.
+# Counters of APIs have the tag endpoint, counters of databases the tag table.
 _NAME_TAGS = ("endpoint", "table")
 
 
 class RecordCount(NamedTuple):
-    """A number of rows, and the stream, endpoint or table that it belongs to."""
+    """A number of rows of a stream, endpoint or table."""
 
     name: bytes
     rows: int
 
 
 def parse_record_count(body: bytes) -> RecordCount | None:
-    """Return the record counter that a message body begins with.
+    """Return the record counter in a message body.
 
-    None stands for every other text, for counters of other things, and for counters without a name (those of
-    PostgreSQL and Oracle).
+    Return None for any other text, for other counters, and for counters without a name (from PostgreSQL and
+    Oracle).
     """
     if body.startswith(b"replicated "):
         sentence = _SENTENCE.match(body)
@@ -49,7 +49,7 @@ def parse_record_count(body: bytes) -> RecordCount | None:
 def _from_json(text: bytes) -> RecordCount | None:
     try:
         metric = json.loads(text)
-    except (ValueError, RecursionError):  # a line that was cut, or text of somebody else
+    except (ValueError, RecursionError):  # a truncated line, or another program's text
         return None
     if metric.get("type") != "counter" or metric.get("metric") != "record_count":
         return None
@@ -65,7 +65,7 @@ def _from_point(text: str) -> RecordCount | None:
         return None
     try:
         tags = ast.literal_eval(text[start + len("tags=") : end + 1])
-    # TypeError: a key that can't be one; MemoryError: nested too deeply to parse.
+    # TypeError: an unhashable key; MemoryError: too deeply nested to parse.
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return None
     return _named(tags, int(value[1]))

@@ -1,4 +1,4 @@
-"""Which streams and fields are to be selected, and what has to change for it. Pure functions."""
+"""Parse a user's selection of streams and fields, and compute the changes to apply. Pure functions."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_stitch.connect._arguments import REPLICATION_METHODS
 from airflow_provider_stitch.connect.errors import InvalidArgument, UnknownStream
-from airflow_provider_stitch.connect.objects.streams import StreamUpdate
-from airflow_provider_stitch.connect.stream_matching import candidates
+from airflow_provider_stitch.connect.objects.streams import REPLICATION_METHODS, StreamUpdate
+from airflow_provider_stitch.connect.stream_matching import StreamSelection, candidates
 
 if TYPE_CHECKING:
     from airflow_provider_stitch.connect.objects.streams import Field, Stream, StreamSchema
@@ -18,33 +17,15 @@ _OPTIONS = ("fields", "replication_method", "replication_key", "view_key_propert
 
 
 @dataclass(frozen=True)
-class WantedStream:
-    """A stream that is to be selected. What is None stays as it is, but for the fields."""
-
-    name: str  #: a name of a stream, or a pattern: see `match_streams`
-    fields: tuple[str, ...] | Literal["keep"] | None = None  #: None: all that Stitch can replicate
-    replication_method: str | None = None
-    replication_key: str | None = None
-    view_key_properties: tuple[str, ...] | None = None
-
-    @property
-    def needs_schema(self) -> bool:
-        """Whether it names fields, so that the stream's schema has to be read."""
-        return (
-            self.fields != "keep" or self.replication_key is not None or self.view_key_properties is not None
-        )
-
-
-@dataclass(frozen=True)
 class StreamChange:
-    """What has to change of one stream, and how to name it."""
+    """The changes to one stream."""
 
-    label: str
+    label: str  #: the stream's name in messages
     update: StreamUpdate
-    unavoidable: tuple[str, ...] = ()  #: fields that are not wanted, and replicated all the same
+    unavoidable: tuple[str, ...] = ()  #: fields that are replicated although they were not requested
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what changes, without what stays."""
+        """Return the settings that change."""
         changes = {
             "selected": self.update.selected,
             "replication_method": self.update.replication_method,
@@ -57,94 +38,95 @@ class StreamChange:
         return {key: value for key, value in changes.items() if value is not None}
 
 
-def wanted_streams(streams: object) -> tuple[WantedStream, ...]:
-    """Read what a user wants: `"all"`, a list of names, or a dict from names to what is wanted of each.
+def parse_stream_selections(streams: object) -> tuple[StreamSelection, ...]:
+    """Parse a user's selection: `"all"`, a list of names, or a dict from names to the options of each.
 
-    A name may be a pattern, such as `public.*`.
+    A name may be a pattern, such as `public.*`. The options of a stream are None for all fields, a list of
+    fields, or a dict with any of `fields` (a list, None for all, or `"keep"`), `replication_method`,
+    `replication_key` and `view_key_properties`.
 
-    None for a stream, or just its name, wants all its fields; a list wants these; a dict may hold `fields`
-    (a list, None for all, or `"keep"`), `replication_method`, `replication_key`, `view_key_properties`.
-
-    :raises InvalidArgument: it is neither.
+    :raises InvalidArgument: if it has another type, or an option is invalid.
     """
     if streams == "all":
-        return (WantedStream("*"),)
+        return (StreamSelection("*"),)
     if isinstance(streams, Mapping):
-        return tuple(_wanted_stream(name, wanted) for name, wanted in streams.items())
+        return tuple(_parse_selection(name, selection) for name, selection in streams.items())
     if isinstance(streams, Sequence) and not isinstance(streams, str):
-        return tuple(_wanted_stream(name, None) for name in streams)
+        return tuple(_parse_selection(name, None) for name in streams)
     raise InvalidArgument(
         'streams must be "all", a list of stream names, or a dict from stream names to their fields; it is '
         f"of type {type(streams).__name__}."
     )
 
 
-def change_of(
-    label: str, stream: Stream, schema: StreamSchema | None, wanted: WantedStream
+def selection_change(
+    label: str, stream: Stream, schema: StreamSchema | None, selection: StreamSelection
 ) -> StreamChange | None:
-    """Return what has to change of a wanted stream; None if it is as it should be.
+    """Return the changes that a selection makes to a stream; None if it makes none.
 
-    :param schema: needed if `wanted.needs_schema`.
-    :raises UnknownStream: it has no such field; the message lists candidates.
-    :raises InvalidArgument: Stitch can't replicate it so; the message says why.
+    :param schema: required if `selection.needs_schema`.
+    :raises UnknownStream: if the stream has no such field; the message lists candidates.
+    :raises InvalidArgument: if Stitch cannot replicate the stream with these options; the message says why.
     """
     metadata = schema.metadata if schema else stream.metadata
-    method, key = _replication(label, metadata, wanted)
+    method, key = _replication(label, metadata, selection)
     if schema is not None:
-        _refuse_unknown_keys(label, schema.fields, wanted)
+        _reject_unknown_keys(label, schema.fields, selection)
     fields: dict[str, bool] = {}
     unavoidable: tuple[str, ...] = ()
-    if wanted.fields != "keep" and schema is not None:
-        names = _wanted_fields(label, schema.fields, wanted.fields)
-        _refuse_exclusions(label, schema.fields, names)
+    if selection.fields != "keep" and schema is not None:
+        names = _selected_fields(label, schema.fields, selection.fields)
+        _reject_exclusions(label, schema.fields, names)
         fields = _field_changes(schema.fields, names)
         unavoidable = tuple(
-            each.name for each in schema.fields.values() if each.name not in names and _is_stubborn(each)
+            each.name
+            for each in schema.fields.values()
+            if each.name not in names and _is_always_replicated(each)
         )
     update = StreamUpdate(
         stream.tap_stream_id,
         selected=None if stream.selected else True,
         replication_method=method,
         replication_key=key,
-        view_key_properties=_view_keys(label, metadata, wanted),
+        view_key_properties=_view_keys(label, metadata, selection),
         fields=fields,
     )
     return StreamChange(label, update, unavoidable) if update.to_json()["metadata"] else None
 
 
-def deselection_of(label: str, stream: Stream) -> StreamChange | None:
-    """Return what has to change so that a stream is not selected."""
+def deselection_change(label: str, stream: Stream) -> StreamChange | None:
+    """Return the change that deselects a stream; None if it is not selected."""
     return (
         StreamChange(label, StreamUpdate(stream.tap_stream_id, selected=False)) if stream.selected else None
     )
 
 
-# What a user gave.
+# Parsing of the user's selection.
 
 
-def _wanted_stream(name: object, wanted: object) -> WantedStream:
+def _parse_selection(name: object, selection: object) -> StreamSelection:
     if not isinstance(name, str) or not name:
-        raise InvalidArgument(f"The name of a stream is a text that is not empty, not {name!r}.")
-    if not isinstance(wanted, Mapping):
-        return WantedStream(name, fields=_names(f"The fields of stream {name!r}", wanted))
-    unknown = sorted(str(key) for key in wanted if key not in _OPTIONS)
+        raise InvalidArgument(f"The name of a stream must be a non-empty string, not {name!r}.")
+    if not isinstance(selection, Mapping):
+        return StreamSelection(name, fields=_names(f"The fields of stream {name!r}", selection))
+    unknown = sorted(str(key) for key in selection if key not in _OPTIONS)
     if unknown:
         raise InvalidArgument(
-            f"Stream {name!r} has no such options: {', '.join(unknown)}. There are: {', '.join(_OPTIONS)}."
+            f"Unknown options of stream {name!r}: {', '.join(unknown)}. Valid options: {', '.join(_OPTIONS)}."
         )
-    fields = wanted.get("fields")
-    return WantedStream(
+    fields = selection.get("fields")
+    return StreamSelection(
         name,
         fields="keep" if fields == "keep" else _names(f"The fields of stream {name!r}", fields),
-        replication_method=_one_of_methods(name, wanted.get("replication_method")),
-        replication_key=_text(f"The replication_key of stream {name!r}", wanted.get("replication_key")),
+        replication_method=_replication_method(name, selection.get("replication_method")),
+        replication_key=_name(f"The replication_key of stream {name!r}", selection.get("replication_key")),
         view_key_properties=_names(
-            f"The view_key_properties of stream {name!r}", wanted.get("view_key_properties")
+            f"The view_key_properties of stream {name!r}", selection.get("view_key_properties")
         ),
     )
 
 
-def _names(what: str, value: object) -> tuple[str, ...] | None:
+def _names(label: str, value: object) -> tuple[str, ...] | None:
     if value is None:
         return None
     if (
@@ -153,16 +135,16 @@ def _names(what: str, value: object) -> tuple[str, ...] | None:
         and all(isinstance(e, str) and e for e in value)
     ):
         return tuple(dict.fromkeys(value))
-    raise InvalidArgument(f"{what} must be a list of names.")
+    raise InvalidArgument(f"{label} must be a list of names.")
 
 
-def _text(what: str, value: object) -> str | None:
+def _name(label: str, value: object) -> str | None:
     if value is None or (isinstance(value, str) and value):
         return value
-    raise InvalidArgument(f"{what} must be a name.")
+    raise InvalidArgument(f"{label} must be a name.")
 
 
-def _one_of_methods(name: str, method: object) -> str | None:
+def _replication_method(name: str, method: object) -> str | None:
     if method is None or method in REPLICATION_METHODS:
         return None if method is None else str(method)
     raise InvalidArgument(
@@ -171,25 +153,25 @@ def _one_of_methods(name: str, method: object) -> str | None:
     )
 
 
-# How it is replicated.
+# Replication settings.
 
 
 def _replication(
-    label: str, metadata: Mapping[str, Any], wanted: WantedStream
+    label: str, metadata: Mapping[str, Any], selection: StreamSelection
 ) -> tuple[str | None, str | None]:
-    """Return method and key where they have to change."""
+    """Return the method and the key, each None if it does not change."""
     forced = metadata.get("forced-replication-method")
     method_now = forced or metadata.get("replication-method")
     key_now = metadata.get("replication-key")
-    method, key = wanted.replication_method, wanted.replication_key
+    method, key = selection.replication_method, selection.replication_key
     if method is not None and forced is not None and method != forced:
         raise InvalidArgument(
-            f"Stream {label!r} can't be replicated by {method}: its source forces {forced}."
+            f"Stream {label!r} cannot be replicated by {method}: its source forces {forced}."
         )
     valid = metadata.get("valid-replication-keys")
     if key is not None and isinstance(valid, list) and valid and key not in valid:
         raise InvalidArgument(
-            f"Stream {label!r} can't be replicated by the key {key!r}. Its valid keys are: "
+            f"Stream {label!r} cannot be replicated by the key {key!r}. Its valid keys are: "
             f"{', '.join(map(str, valid))}."
         )
     if method == "INCREMENTAL" and forced is None and key is None and not key_now:
@@ -197,29 +179,29 @@ def _replication(
     new_method = method if method != method_now else None
     new_key = key if key != key_now else None
     if new_method == "INCREMENTAL" and new_key is None:
-        new_key = key or key_now  # Stitch wants them together
+        new_key = key or key_now  # Stitch requires both in one update
     return new_method, new_key
 
 
-def _view_keys(label: str, metadata: Mapping[str, Any], wanted: WantedStream) -> tuple[str, ...] | None:
+def _view_keys(label: str, metadata: Mapping[str, Any], selection: StreamSelection) -> tuple[str, ...] | None:
     now = metadata.get("view-key-properties")
-    if metadata.get("is-view") is True and not now and not wanted.view_key_properties:
+    if metadata.get("is-view") is True and not now and not selection.view_key_properties:
         raise InvalidArgument(
             f"Stream {label!r} is a view, so it needs view_key_properties: the fields that identify a row."
         )
-    keys = wanted.view_key_properties
+    keys = selection.view_key_properties
     return keys if keys is not None and list(keys) != now else None
 
 
-def _refuse_unknown_keys(label: str, fields: Mapping[str, Field], wanted: WantedStream) -> None:
-    """Refuse keys that are not fields of the stream: Stitch accepts them, and each extraction fails."""
-    keys = (wanted.replication_key,) if wanted.replication_key else ()
-    for name in (*keys, *(wanted.view_key_properties or ())):
+def _reject_unknown_keys(label: str, fields: Mapping[str, Field], selection: StreamSelection) -> None:
+    """Raise if a key is not a field of the stream. Stitch would accept it, but extractions would fail."""
+    keys = (selection.replication_key,) if selection.replication_key else ()
+    for name in (*keys, *(selection.view_key_properties or ())):
         if fields and name not in fields:
             raise UnknownStream(_no_field(label, fields, name))
 
 
-# Its fields.
+# Fields.
 
 
 def _no_field(label: str, fields: Mapping[str, Field], name: str) -> str:
@@ -227,7 +209,7 @@ def _no_field(label: str, fields: Mapping[str, Field], name: str) -> str:
     return f"Stream {label!r} has no field {name!r}. {known} Nothing was changed."
 
 
-def _wanted_fields(
+def _selected_fields(
     label: str, fields: Mapping[str, Field], names: Sequence[str] | Literal["keep"] | None
 ) -> frozenset[str]:
     if names is None:
@@ -236,8 +218,10 @@ def _wanted_fields(
         if name not in fields:
             raise UnknownStream(_no_field(label, fields, name))
         if fields[name].inclusion == "unsupported":
-            why = fields[name].metadata.get("unsupported-description") or "Stitch does not support its type"
-            raise InvalidArgument(f"Stream {label!r}: its field {name!r} can't be replicated: {why}.")
+            reason = (
+                fields[name].metadata.get("unsupported-description") or "Stitch does not support its type"
+            )
+            raise InvalidArgument(f"Stream {label!r}: field {name!r} cannot be replicated: {reason}.")
     return frozenset(names)
 
 
@@ -253,19 +237,19 @@ def _field_changes(fields: Mapping[str, Field], names: frozenset[str]) -> dict[s
     return changes
 
 
-def _is_stubborn(each: Field) -> bool:
-    """Whether a field is replicated whatever is selected, though it is not one that every row needs."""
+def _is_always_replicated(each: Field) -> bool:
+    """Return whether a field is replicated even if deselected, although it is not an automatic field."""
     return each.inclusion not in ("unsupported", "automatic") and bool(each.selected_by_default)
 
 
-def _refuse_exclusions(label: str, fields: Mapping[str, Field], names: frozenset[str]) -> None:
-    """Stitch takes fields that exclude each other, and then each extraction fails."""
+def _reject_exclusions(label: str, fields: Mapping[str, Field], names: frozenset[str]) -> None:
+    """Raise if fields exclude each other. Stitch would accept them, but extractions would fail."""
     for name in sorted(names):
         excluded = fields[name].metadata.get("fieldExclusions")
         for breadcrumb in excluded if isinstance(excluded, list) else ():
             other = breadcrumb[-1] if isinstance(breadcrumb, list) and breadcrumb else breadcrumb
             if isinstance(other, str) and other in names and other != name:
                 raise InvalidArgument(
-                    f"Stream {label!r}: its fields {name!r} and {other!r} can't be selected together. Name "
-                    "the fields that you want."
+                    f"Stream {label!r}: fields {name!r} and {other!r} cannot be selected together. "
+                    "List the fields to select."
                 )

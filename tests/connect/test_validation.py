@@ -1,4 +1,4 @@
-"""What a user gives is checked before anything is sent, and no more strictly than Stitch documents."""
+"""Arguments are validated before a request is sent, no more strictly than Stitch documents."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_stitch.connect.objects import StreamUpdate
 from airflow_provider_stitch.connect.partner import StitchPartner
 
 from . import samples
-from .server import answer
+from .scripted_server import http_response
 
 ACCOUNT = {
     "company": "Acme",
@@ -31,38 +31,48 @@ def update(*updates):
 
 
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("call", "message"),
     [
         pytest.param(lambda c: c.get_source(0), "source id is a positive", id="an id of 0"),
-        pytest.param(lambda c: c.delete_source("310442"), "positive integer", id="an id that is text"),
-        pytest.param(lambda c: c.pause_source(True), "positive integer", id="an id that is true"),
+        pytest.param(lambda c: c.delete_source("310442"), "positive integer", id="a string id"),
+        pytest.param(lambda c: c.pause_source(True), "positive integer", id="a boolean id"),
         pytest.param(lambda c: c.delete_destination(-1), "A destination id", id="a negative id"),
         pytest.param(lambda c: c.revoke_import_token(1, None), "A token id", id="no token"),
-        pytest.param(lambda c: c.get_stream_schema(1, "commits"), "A stream id", id="a stream by its name"),
-        pytest.param(lambda c: c.enable_custom_email(1.5), "custom e-mail id", id="half an e-mail"),
-        pytest.param(lambda c: c.delete_post_load_hook([]), "hook id", id="a hook that is a list"),
-        pytest.param(lambda c: c.get_last_destination_check(0), "destination id", id="a check of none"),
-        pytest.param(lambda c: c.list_destinations(source_id=0), "source id", id="a filter that is none"),
+        pytest.param(
+            lambda c: c.get_stream_schema(1, "commits"), "A stream id", id="a stream name instead of an id"
+        ),
+        pytest.param(lambda c: c.enable_custom_email(1.5), "custom e-mail id", id="a fractional id"),
+        pytest.param(lambda c: c.delete_post_load_hook([]), "hook id", id="a list instead of an id"),
+        pytest.param(
+            lambda c: c.get_last_destination_check(0), "destination id", id="a connection check of id 0"
+        ),
+        pytest.param(lambda c: c.list_destinations(source_id=0), "source id", id="an invalid filter"),
         pytest.param(lambda c: c.get_source_type(""), "source_type", id="no type"),
-        pytest.param(lambda c: c.get_destination_type(None), "destination_type", id="None for a type"),
+        pytest.param(lambda c: c.get_destination_type(None), "destination_type", id="None as the type"),
         pytest.param(lambda c: c.create_source("", "GitHub"), "source_type", id="a source without a type"),
         pytest.param(
-            lambda c: c.create_source("platform.github", "####"), "display_name", id="nothing for a name"
+            lambda c: c.create_source("platform.github", "####"),
+            "display_name",
+            id="no valid character in the name",
         ),
-        pytest.param(lambda c: c.create_source("platform.github", 5), "display_name", id="a number as name"),
         pytest.param(
-            lambda c: c.create_source("import_api", "a", destination_id="1"), "destination", id="no id"
+            lambda c: c.create_source("platform.github", 5), "display_name", id="a number as the name"
         ),
-        pytest.param(lambda c: c.update_source(1), "changes nothing", id="an update of nothing"),
+        pytest.param(
+            lambda c: c.create_source("import_api", "a", destination_id="1"),
+            "destination",
+            id="a string as the destination id",
+        ),
+        pytest.param(lambda c: c.update_source(1), "changes nothing", id="an empty update"),
         pytest.param(lambda c: c.update_source(1, display_name=" "), "display_name", id="a blank name"),
-        pytest.param(source_with(a=""), "is empty", id="an empty text"),
+        pytest.param(source_with(a=""), "is empty", id="an empty string"),
         pytest.param(source_with(a={1}), "JSON", id="a set"),
-        pytest.param(source_with(a=[math.nan]), "JSON", id="no number"),
+        pytest.param(source_with(a=[math.nan]), "JSON", id="NaN"),
         pytest.param(
             lambda c: c.create_source("a", "a", properties=["a"]), "must be a dict", id="a list of properties"
         ),
         pytest.param(
-            lambda c: c.create_destination("s3", {1: "a"}), "must be a dict", id="a key that is no text"
+            lambda c: c.create_destination("s3", {1: "a"}), "must be a dict", id="a key that is not a string"
         ),
         pytest.param(source_with(cron_expression="0 0 12 * * *"), "day of the week", id="cron, 6 fields"),
         pytest.param(
@@ -70,11 +80,11 @@ def update(*updates):
         ),
         pytest.param(source_with(start_date="2025-01-01T01:00:00Z"), "midnight", id="not midnight"),
         pytest.param(source_with(start_date="2025-01-01T00:00:00+02:00"), "midnight", id="not in UTC"),
-        pytest.param(source_with(start_date="2025-01-01"), "midnight", id="a date alone"),
+        pytest.param(source_with(start_date="2025-01-01"), "midnight", id="a date without a time"),
         pytest.param(
             lambda c: c.create_destination("s3", {}, ignore_unmapped_sources="no"),
             "ignore_unmapped_sources must be True or False",
-            id="a flag that is text",
+            id="a string instead of a boolean",
         ),
         pytest.param(lambda c: c.create_destination("s3", {}, name=""), "name", id="an empty name"),
         pytest.param(lambda c: c.create_custom_email("alerts"), "e-mail address", id="no @"),
@@ -84,13 +94,13 @@ def update(*updates):
             lambda c: c.create_post_load_hook("http://a.example/hush", 1), "https://", id="plain HTTP"
         ),
         pytest.param(lambda c: c.create_post_load_hook("https:///hush", 1), "https://", id="no host"),
-        pytest.param(lambda c: c.create_post_load_hook("https://[hush", 1), "https://", id="no URL"),
+        pytest.param(lambda c: c.create_post_load_hook("https://[hush", 1), "https://", id="an invalid URL"),
         pytest.param(lambda c: c.create_post_load_hook("https://a/hush hush", 1), "https://", id="a blank"),
-        pytest.param(lambda c: c.create_post_load_hook(None, 1), "https://", id="no text"),
-        pytest.param(update(), "no stream", id="no stream"),
+        pytest.param(lambda c: c.create_post_load_hook(None, 1), "https://", id="None as the URL"),
+        pytest.param(update(), "updates is empty", id="no stream"),
         pytest.param(update(StreamUpdate("")), "tap_stream_id", id="no name"),
         pytest.param(update(StreamUpdate("a")), "changes nothing", id="no change"),
-        pytest.param(update(StreamUpdate("a", selected="yes")), "selected", id="selected by a text"),
+        pytest.param(update(StreamUpdate("a", selected="yes")), "selected", id="a string as selected"),
         pytest.param(
             update(StreamUpdate("a", replication_method="incremental")), "FULL_TABLE", id="another method"
         ),
@@ -98,25 +108,29 @@ def update(*updates):
             update(StreamUpdate("a", replication_method="INCREMENTAL")), "replication_key", id="no key"
         ),
         pytest.param(update(StreamUpdate("a", replication_key="")), "replication_key", id="an empty key"),
-        pytest.param(update(StreamUpdate("a", view_key_properties="id")), "list", id="keys that are a text"),
-        pytest.param(update(StreamUpdate("a", fields=["id"])), "dict", id="fields that are a list"),
-        pytest.param(update(StreamUpdate("a", fields={"id": 1})), "True or False", id="a field that is 1"),
+        pytest.param(update(StreamUpdate("a", view_key_properties="id")), "list", id="a string as keys"),
+        pytest.param(update(StreamUpdate("a", fields=["id"])), "dict", id="a list as fields"),
+        pytest.param(
+            update(StreamUpdate("a", fields={"id": 1})), "True or False", id="1 as the value of a field"
+        ),
         pytest.param(
             update(StreamUpdate("a", selected=False, fields={"id": True})),
             "deselected",
             id="a field of a deselected stream",
         ),
         pytest.param(
-            update(StreamUpdate("a", selected=True), StreamUpdate("a", selected=False)), "twice", id="twice"
+            update(StreamUpdate("a", selected=True), StreamUpdate("a", selected=False)),
+            "more than once",
+            id="a duplicate",
         ),
     ],
 )
-def test_a_bad_argument_is_refused_before_anything_is_asked(stitch, client, call, words):
-    with pytest.raises(InvalidArgument, match=words) as caught:
+def test_invalid_argument_is_rejected_before_any_request(stitch, client, call, message):
+    with pytest.raises(InvalidArgument, match=message) as caught:
         call(client)
 
     assert stitch.requests == []
-    assert "hush" not in str(caught.value), "the URL of a hook may hold a secret"
+    assert "hush" not in str(caught.value), "the URL of a hook may contain a secret"
 
 
 @pytest.mark.parametrize(
@@ -124,18 +138,18 @@ def test_a_bad_argument_is_refused_before_anything_is_asked(stitch, client, call
     [
         pytest.param(source_with(cron_expression="0 0 12 ? * MON-FRI *"), id="cron by day of week"),
         pytest.param(source_with(cron_expression="0 0 12 1 * ?"), id="cron by day of month"),
-        pytest.param(source_with(cron_expression="not ours to judge"), id="cron of another form"),
+        pytest.param(source_with(cron_expression="unknown format"), id="cron in another format"),
         pytest.param(source_with(cron_expression=None), id="no cron"),
         pytest.param(source_with(start_date="2025-01-01T00:00:00.000Z"), id="midnight with milliseconds"),
         pytest.param(source_with(start_date=None), id="no start date"),
         pytest.param(source_with(accounts=["1", "2"]), id="a property that is an array"),
         pytest.param(source_with(map={"a": "b"}), id="a property that is an object"),
-        pytest.param(lambda c: c.create_source("platform.made-up", "9 lives"), id="any type, any name"),
-        pytest.param(lambda c: c.update_source(1, display_name="####"), id="any label, later"),
+        pytest.param(lambda c: c.create_source("platform.made-up", "9 lives"), id="any type and name"),
+        pytest.param(lambda c: c.update_source(1, display_name="####"), id="any label in an update"),
     ],
 )
-def test_what_stitch_may_take_is_sent(stitch, client, call):
-    stitch.script(answer(samples.SOURCE))
+def test_valid_arguments_reach_stitch(stitch, client, call):
+    stitch.script(http_response(samples.SOURCE))
 
     assert call(client).id == 310442
 
@@ -151,7 +165,7 @@ def test_what_stitch_may_take_is_sent(stitch, client, call):
         ("region", ["us-east-1"]),
     ],
 )
-def test_an_account_lacks_nothing(stitch, key, value):
+def test_account_with_an_invalid_field_is_rejected(stitch, key, value):
     with (
         StitchPartner("oc_id", "oc_secret", base_url=stitch.url) as partner,
         pytest.raises(InvalidArgument, match=key),
@@ -161,7 +175,7 @@ def test_an_account_lacks_nothing(stitch, key, value):
     assert stitch.requests == []
 
 
-def test_a_code_must_be_one(stitch):
+def test_empty_authorization_code_is_rejected(stitch):
     with (
         StitchPartner("oc_id", "oc_secret", base_url=stitch.url) as partner,
         pytest.raises(InvalidArgument, match="code"),

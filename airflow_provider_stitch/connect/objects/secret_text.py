@@ -1,4 +1,4 @@
-"""A text that shows itself only to who asks for it."""
+"""A secret string that is never displayed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import NoReturn
 
 
 class SecretText:
-    """A token that came from Stitch. `reveal()` returns it; nothing else does.
+    """A token from Stitch. Only `reveal()` returns it.
 
-    It is no `str` and refuses to be pickled, so that it ends in no log, XCom or cache by accident.
+    It is not a `str` and cannot be pickled, so that it does not reach a log, XCom or cache by accident.
     """
 
     __slots__ = ("_text",)
@@ -42,4 +42,4 @@ class SecretText:
         return self
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("A secret is not to be stored. Use reveal() where it is needed.")
+        raise TypeError("A SecretText cannot be pickled. Call reveal() where the secret is needed.")

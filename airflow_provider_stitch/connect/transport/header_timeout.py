@@ -1,7 +1,7 @@
-"""An HTTP adapter to which the head of an answer has to come in time as a whole.
+"""An HTTP adapter that applies the timeout to the response headers as a whole.
 
-Sockets limit each single wait only, so a server that sends a byte now and then could go on with its headers,
-or with `100 Continue`, for ever. (The body is read piece by piece, and limited there.)
+A socket timeout limits only a single read, so a server that sends one byte at a time, or repeats
+`100 Continue`, could keep a request waiting for ever. `request.Transport` limits the body in the same way.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-#: Connections that a session keeps open. Threads that share it must not open one for each request.
+#: Connections that a session keeps open, so that threads that share it can reuse them.
 MAX_CONNECTIONS = 32
 
 
-class HeadInTimeAdapter(requests.adapters.HTTPAdapter):
-    """Gives the head of an answer as much time as a single wait. (Not through SOCKS proxies.)"""
+class HeaderTimeoutAdapter(requests.adapters.HTTPAdapter):
+    """Limits the time until all headers have arrived to the read timeout. SOCKS proxies are not covered."""
 
     def __init__(self) -> None:
         super().__init__(pool_maxsize=MAX_CONNECTIONS)
@@ -43,27 +43,27 @@ class HeadInTimeAdapter(requests.adapters.HTTPAdapter):
 class _Response(http.client.HTTPResponse):
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
-        self._in_time = _InTime(self.fp.detach(), sock.gettimeout())
-        self.fp = io.BufferedReader(self._in_time)
+        self._reader = _DeadlineReader(self.fp.detach(), sock.gettimeout())
+        self.fp = io.BufferedReader(self._reader)
 
     def begin(self) -> None:
         super().begin()
-        self._in_time.ends_at = None
+        self._reader.deadline = None
 
 
-class _InTime(io.RawIOBase):
-    """What a socket sends, until an instant."""
+class _DeadlineReader(io.RawIOBase):
+    """A raw stream that raises TimeoutError if it is read after the deadline."""
 
     def __init__(self, raw: io.RawIOBase, seconds: float | None) -> None:
         self._raw = raw
-        self.ends_at = None if seconds is None else time.monotonic() + seconds
+        self.deadline = None if seconds is None else time.monotonic() + seconds
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        if self.ends_at is not None and time.monotonic() > self.ends_at:
-            raise TimeoutError("The head of the answer took too long.")
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise TimeoutError("The response headers did not arrive in time.")
         return self._raw.readinto(buffer)
 
     def fileno(self) -> int:

@@ -1,0 +1,1 @@
+"""HTTP: send one request to Stitch, and turn every failure into a StitchError."""

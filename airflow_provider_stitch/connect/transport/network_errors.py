@@ -1,0 +1,118 @@
+"""Translate the exceptions of the HTTP libraries into StitchErrors.
+
+These exceptions may reference the request with its token, and their text may contain the URL, which is a
+credential if it is a log's. So the new error is never chained to the original exception, and its message
+contains only a short reason.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from typing import TYPE_CHECKING, TypeVar
+
+import requests
+import urllib3
+
+from airflow_provider_stitch.connect.errors import (
+    StitchConfigurationError,
+    StitchError,
+    StitchUnavailable,
+    UnexpectedResponse,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+# While a body is read, exceptions of urllib3, sockets and codecs pass through requests untranslated.
+_HTTP_EXCEPTIONS = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+    ValueError,
+)
+_CONNECT_ERRORS = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+_DECODING_ERRORS = (urllib3.exceptions.DecodeError, requests.exceptions.ContentDecodingError)
+_URL_ERRORS = (
+    urllib3.exceptions.LocationValueError,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidProxyURL,
+    UnicodeError,
+)
+_TIMEOUTS = (urllib3.exceptions.TimeoutError, requests.exceptions.Timeout, TimeoutError)
+
+
+def translate_errors(request_line: str, timeout: float, operation: Callable[[], T]) -> T:
+    """Run one HTTP operation. If it fails, raise a StitchError in place of the library's exception.
+
+    :param request_line: method and URL for the message, without secrets.
+    :param timeout: seconds, for the message.
+    """
+    try:
+        return operation()
+    except _HTTP_EXCEPTIONS as exception:
+        error = _translate(exception, request_line, timeout)
+    # Raised outside the except clause, because there Python would set the original as the error's context.
+    raise error
+
+
+def _translate(exception: BaseException, request_line: str, timeout: float) -> StitchError:
+    chain = list(_causes(exception))
+    if _contains(chain, _DECODING_ERRORS):
+        return UnexpectedResponse(f"{request_line}: the response body is corrupt and cannot be decompressed.")
+    if _contains(chain, _URL_ERRORS):
+        return StitchConfigurationError(
+            f"{request_line}: the URL or a proxy's URL is invalid. Check the base URL (the connection's "
+            "host) and the proxy settings of this machine."
+        )
+    not_connected = _contains(chain, _CONNECT_ERRORS)
+    if not_connected and not _contains(chain, (urllib3.exceptions.NewConnectionError,)):
+        problem = f"no connection within {timeout:g} s"
+    elif not_connected:
+        problem = f"no connection ({_reason(chain)})"
+    elif _contains(chain, _TIMEOUTS):
+        problem = f"no response within {timeout:g} s"
+    else:
+        problem = f"the connection failed ({_reason(chain)})"
+    return StitchUnavailable(
+        f"{request_line}: {problem}. Check the connection's API base URL, the network, and Stitch's status "
+        "page.",
+        maybe_received=not not_connected,
+    )
+
+
+def _causes(exception: BaseException) -> Iterator[BaseException]:
+    """Yield the exception and its causes, from each attribute that the libraries use for them."""
+    pending: list[object] = [exception]
+    seen: set[int] = set()
+    while pending:
+        current = pending.pop(0)
+        if isinstance(current, BaseException) and id(current) not in seen:
+            seen.add(id(current))
+            yield current
+            pending += [getattr(current, "reason", None), current.__cause__, *current.args]
+            if isinstance(current, _CONNECT_ERRORS):
+                # urllib3 < 2 keeps the OS error in `__context__`. For other exceptions `__context__` may be
+                # an unrelated exception of the caller.
+                pending.append(current.__context__)
+
+
+def _contains(chain: list[BaseException], types: tuple[type[BaseException], ...]) -> bool:
+    return any(isinstance(each, types) for each in chain)
+
+
+def _reason(chain: list[BaseException]) -> str:
+    """Return the message of the operating system or TLS library, or else the innermost exception's name."""
+    for each in reversed(chain):
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {each.verify_message}"
+        if isinstance(each, ssl.SSLError):
+            return f"TLS: {each.reason or type(each).__name__}"
+        if isinstance(each, OSError) and each.strerror:
+            return each.strerror
+    return type(chain[-1]).__name__

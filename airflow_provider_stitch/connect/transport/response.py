@@ -1,0 +1,209 @@
+"""Responses from Stitch: decode the body, and turn an error status into a StitchError."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_provider_stitch.connect.errors import (
+    RateLimited,
+    StitchBadRequest,
+    StitchError,
+    StitchNotFound,
+    StitchUnauthorized,
+    StitchUnavailable,
+    UnexpectedResponse,
+)
+from airflow_provider_stitch.connect.objects.json import compact_json, excerpt, one_line, replace_surrogates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_MESSAGE_LENGTH = 500  #: characters of Stitch's error message that our message shows
+HIDDEN_BODY = "it is not shown, because it may contain a secret."  #: shown instead of a confidential body
+MAX_RETRY_AFTER = 86_400.0  #: seconds; a longer delay is assumed to be a mistake
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One response from Stitch."""
+
+    request_line: str  #: method and URL, for messages
+    status: int
+    body: Any  #: decoded JSON, or the plain text of an error; None if empty
+    responded_at: datetime | None  #: the `Date` header (UTC), or estimated from earlier ones
+    retry_after: float | None = None  #: seconds
+    #: Removes the secrets in the request, and prefixes of them, from a text.
+    redact: Callable[[str], str] = field(default=str, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def message(self) -> str:
+        """Stitch's error message, on one line of limited length."""
+        return one_line(self.full_message, MAX_MESSAGE_LENGTH) or "nothing more."
+
+    @property
+    def full_message(self) -> str:
+        """Stitch's error message."""
+        return self.redact(_error_message(self.body))
+
+    @property
+    def error_type(self) -> str | None:
+        """The type of the error: `already_running`, `InvalidId` ..."""
+        body = self.body if isinstance(self.body, Mapping) else {}
+        error = body.get("error", body.get("code"))
+        error_type = error.get("type") if isinstance(error, Mapping) else error
+        return error_type if isinstance(error_type, str) else None
+
+    @property
+    def is_markup(self) -> bool:
+        """Whether the body is HTML or XML. Stitch sends neither, but proxies do."""
+        return isinstance(self.body, str) and self.body.lstrip().startswith("<")
+
+    @property
+    def is_invalid_source(self) -> bool:
+        """Whether the error says that the source does not exist or is deleted."""
+        return self.error_type in ("invalid_source", "InvalidId")
+
+
+def decode_body(request_line: str, status: int, body: bytes, *, confidential: bool = False) -> Any:
+    """Return the decoded JSON of a body, or its text if it is an error without JSON; None if it is empty.
+
+    The body is always decoded as UTF-8, because Stitch labels UTF-8 as ISO-8859-1.
+
+    :param confidential: keep the body out of the error's message.
+    :raises UnexpectedResponse: if a success is not JSON.
+
+    Source: Stitch Connect API, "Requests and responses" and the samples of string errors.
+    """
+    text = body.decode("utf-8-sig", errors="replace")
+    if not text.strip():
+        return None
+    try:
+        return json.loads(text, parse_constant=_reject_constant)
+    except (ValueError, RecursionError):
+        if 200 <= status < 300:
+            shown = HIDDEN_BODY if confidential else excerpt(replace_surrogates(text))
+            raise UnexpectedResponse(f"{request_line}: the response is not JSON: {shown}") from None
+        return text
+
+
+def with_proxy_hint(text: str) -> str:
+    """Return the message of an UnexpectedResponse, extended by the likely cause."""
+    return (
+        f"{text.removesuffix('.')}. A proxy may have responded instead of Stitch: check the connection's API "
+        "base URL, and any proxy, then try again."
+    )
+
+
+def error_from_response(response: Response) -> StitchError:
+    """Return the error for a response that is not a success.
+
+    Source: Stitch Connect API, "Response codes" and the error bodies of each endpoint. 403 and 429 are not
+    documented, but proxies and rate limits use them. HTML comes from a proxy or firewall.
+    """
+    status, prefix = response.status, f"{response.request_line} (HTTP {response.status})"
+    if status == 429:
+        wait = "" if response.retry_after is None else f" Stitch asks to wait {response.retry_after:g} s."
+        return RateLimited(
+            f"{prefix}: too many requests. All programs of an account together may send 30 in 10 "
+            f"minutes.{wait} Divide them by requests_per_10_minutes in the connections, or let other "
+            "programs send fewer.",
+            retry_after=response.retry_after,
+            maybe_received=False,
+        )
+    if status >= 500 or status == 408:
+        details = f": {excerpt(response.full_message)}" if response.body else ""
+        return StitchUnavailable(
+            f"{prefix}: Stitch has a problem{details}. See Stitch's status page and try again later.",
+            retry_after=response.retry_after,
+        )
+    if 400 <= status < 500 and not response.is_markup:
+        error = _client_error(response, prefix)
+        error.needs_confirmation = status not in (400, 401, 404)
+        return error
+    return UnexpectedResponse(f"{prefix}: unexpected response: {excerpt(response.full_message)}")
+
+
+def _client_error(response: Response, prefix: str) -> StitchError:
+    if response.status in (401, 403):
+        return StitchUnauthorized(
+            f"{prefix}: Stitch rejected the access token. Check that it is enabled (Stitch: Account "
+            "Settings, API Access Keys) and belongs to this account, and that the client id, if you set one, "
+            "is correct."
+        )
+    if response.status == 404:
+        return StitchNotFound(f"{prefix}: not found. {_CHECK} Stitch says: {response.message}")
+    return StitchBadRequest(
+        f"{prefix}: Stitch rejected the request. {_CHECK} Stitch says: {response.message}"
+    )
+
+
+_CHECK = "Check the arguments and the connection's API base URL."
+
+
+def parse_date(value: str | None) -> datetime | None:
+    """Return an HTTP date in UTC; None if it is missing or invalid."""
+    try:
+        moment = parsedate_to_datetime(value or "")
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+        return aware.astimezone(timezone.utc)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def parse_retry_after(value: str | None, responded_at: datetime | None) -> float | None:
+    """Return a `Retry-After` header (seconds or a date) in seconds; None if it is missing or invalid."""
+    if value is None:
+        return None
+    number = value.strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", number, re.ASCII):
+        return min(float(number), MAX_RETRY_AFTER)
+    moment = parse_date(value)
+    if moment is None:
+        return None
+    # Relative to the response's own date if it has one, because this machine's clock may be wrong.
+    seconds = (moment - (responded_at or datetime.now(timezone.utc))).total_seconds()
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def _error_message(body: Any) -> str:
+    """Return the message in an error body, in any of the documented structures."""
+    if not isinstance(body, Mapping):
+        return replace_surrogates(_to_string("" if body is None else body))
+    error, data, code = body.get("error"), body.get("data"), body.get("code")
+    if isinstance(error, Mapping):  # {"error": {"type", "message"}}, replication jobs and notifications
+        return _joined(error.get("type"), error.get("message"))
+    if isinstance(error, str):  # {"error": "Code", "data": {"message", "bad_properties"}}, sources and hooks
+        details = data if isinstance(data, Mapping) else {}
+        return _joined(error, details.get("message"), details.get("bad_properties"))
+    if isinstance(code, str):  # {"code", "message", "errors"}, accounts
+        return _joined(code, body.get("message"), body.get("errors"))
+    for key in ("invalid_fields", "message", "status"):  # streams; gateways; notifications
+        if isinstance(body.get(key), str):
+            return _joined(key if key == "invalid_fields" else None, body[key])
+    return compact_json(body)
+
+
+def _joined(*parts: Any) -> str:
+    return ": ".join(replace_surrogates(_to_string(part)) for part in parts if part)
+
+
+def _to_string(part: Any) -> str:
+    if isinstance(part, Mapping):
+        return ", ".join(f"{key}: {_to_string(value)}" for key, value in part.items())
+    if isinstance(part, list):
+        return ", ".join(_to_string(value) for value in part)
+    return part if isinstance(part, str) else compact_json(part)
+
+
+def _reject_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

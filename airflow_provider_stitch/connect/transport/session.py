@@ -1,0 +1,124 @@
+"""HTTP sessions that follow no redirect, keep no cookies, and send the token to one host only."""
+
+from __future__ import annotations
+
+import http.cookiejar
+import json
+import logging
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
+
+import requests
+from requests.auth import AuthBase
+
+from airflow_provider_stitch import __version__
+from airflow_provider_stitch.connect.transport.header_timeout import HeaderTimeoutAdapter
+from airflow_provider_stitch.connect.transport.urls import origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+_CHUNK_SIZE = 64 * 1024  #: bytes
+_SMALL_CHUNK_SIZE = 256
+_MIN_REDACTED_PREFIX = 8  #: characters; shorter prefixes of a secret may be shown
+
+
+class BearerToken(AuthBase):
+    """Adds the token to requests for the origin of the base URL.
+
+    An auth object takes precedence over credentials from a .netrc file.
+    """
+
+    def __init__(self, base_url: str, token: str) -> None:
+        self._origin = origin(base_url)
+        self.token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if origin(request.url or "") == self._origin:
+            request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
+
+
+class NoAuth(AuthBase):
+    """Adds no credentials, and keeps requests from adding credentials of a .netrc file."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
+
+
+class Session(requests.Session):
+    """A session that follows no redirects and keeps no cookies, so that threads can share it.
+
+    :param trust_env: whether to use proxies and certificates from environment variables.
+    """
+
+    def __init__(self, *, trust_env: bool, headers: dict[str, str] | None = None) -> None:
+        super().__init__()
+        self.trust_env = trust_env
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, HeaderTimeoutAdapter())
+        self.headers.update({"User-Agent": f"airflow-provider-stitch/{__version__}", **(headers or {})})
+        self.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
+        # Even with allow_redirects=False, requests prepares the next request of a redirect and reads the
+        # whole body for it, without a limit.
+        return None
+
+
+def read_chunk(response: requests.Response) -> bytes:
+    """Return the next bytes of the body that have arrived, decompressed; empty at its end."""
+    response.raw.enforce_content_length = True  # urllib3 < 2 accepts truncated bodies
+    # read() blocks until it has all requested bytes, which can take hours if they arrive slowly. urllib3 <
+    # 2.1 has no read1(), so read() is called with a small size there.
+    read1 = getattr(response.raw, "read1", None)
+    data: bytes = (
+        read1(_CHUNK_SIZE, decode_content=True)
+        if read1
+        else response.raw.read(_SMALL_CHUNK_SIZE, decode_content=True)
+    )
+    return data
+
+
+def redact(text: str, secrets: Sequence[str]) -> str:
+    """Return a text without these secrets and without prefixes of them."""
+    return _redact_prefixes(_redact_secrets(text, secrets), secrets)
+
+
+def _redact_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Replace secrets in each encoding that a server may use to echo a request."""
+    for secret in secrets:
+        for form in {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}:
+            text = text.replace(form, "<secret>")
+    return text
+
+
+def _redact_prefixes(text: str, secrets: Iterable[str]) -> str:
+    """Replace prefixes of secrets, because an excerpt or a server's echo may end within a secret."""
+    for secret in secrets:
+        if secret[:_MIN_REDACTED_PREFIX] not in text:
+            continue
+        for length in range(len(secret) - 1, _MIN_REDACTED_PREFIX - 1, -1):
+            text = text.replace(secret[:length], "<secret>")
+    return text
+
+
+_suppressed = threading.local()
+
+
+@contextmanager
+def suppress_urllib3_logs() -> Iterator[None]:
+    """Suppress urllib3's log of this thread's requests. At DEBUG it contains their URLs, here credentials."""
+    # addFilter() ignores a filter that is already there. It stays, because other threads may still need it.
+    logging.getLogger("urllib3.connectionpool").addFilter(_is_not_suppressed)
+    _suppressed.active = True
+    try:
+        yield
+    finally:
+        _suppressed.active = False
+
+
+def _is_not_suppressed(record: logging.LogRecord) -> bool:  # noqa: ARG001
+    return not getattr(_suppressed, "active", False)

@@ -1,0 +1,70 @@
+"""Query the loads of a source's streams."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from airflow_provider_stitch.replication.polling.queries import LoadsQuery
+from airflow_provider_stitch.replication.rules.loading import MAX_LOAD_LAG
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_provider_stitch.connect.objects import Load
+    from airflow_provider_stitch.replication.polling.completion import CompletionEstimate
+    from airflow_provider_stitch.replication.polling.queries import QueryResult
+    from airflow_provider_stitch.replication.rules.evaluate import Evaluation
+    from airflow_provider_stitch.replication.rules.loading import LoadStatus
+    from airflow_provider_stitch.replication.rules.observations import Observations
+    from airflow_provider_stitch.replication.session import AccountSession
+
+    # For one stream: the names of its load, and how many loads may be listed under these names.
+    LoadNames = tuple[tuple[str, ...], int]
+
+
+async def query_loads(
+    session: AccountSession,
+    source_name: str,
+    estimate: CompletionEstimate,
+    *,
+    after_sequence: int,
+    expected_loads: list[LoadNames] | None,
+    until: float | None,
+) -> QueryResult[list[Load] | None] | None:
+    """Return the result of a query for loads; see `LoadsQuery` and `AccountSession.query`."""
+    latest_sequence = session.poller.latest_sequence
+    query = LoadsQuery(session.client, estimate, after_sequence, source_name, expected_loads)
+    result = await session.query(query, until)
+    # A cached load is final, but a cached error may have cleared, so request it again.
+    if result is not None and result.sequence <= latest_sequence and _has_error(result.value):
+        query = LoadsQuery(session.client, estimate, latest_sequence, source_name, expected_loads)
+        result = await session.query(query, until)
+    return result
+
+
+def expected_load_names(evaluation: Evaluation, observations: Observations) -> list[LoadNames]:
+    """Return the load names of each stream that is not loaded yet."""
+    # Deselected streams stay listed, and one may share the name of a selected stream.
+    streams = (stream for stream in observations.streams or () if stream.selected is not None)
+    name_counts = Counter(stream.stream_name for stream in streams)
+    waiting = (status for status in evaluation.streams if status.state == "waiting")
+    return [_load_names(status, name_counts, observations) for status in waiting]
+
+
+def _load_names(status: LoadStatus, name_counts: Counter[str], observations: Observations) -> LoadNames:
+    """Return the load names of one stream.
+
+    A deleted source of the same name may have a load on another page. So if the load that was found does not
+    change for a long time, search for one more.
+    """
+    names = status.expected.load_names
+    number = max(1, *(name_counts[name] for name in names))
+    listed = sum(len((observations.loads or {}).get(name, ())) for name in set(names))
+    loads_at, last_batch_at = observations.loads_at, status.expected.last_batch_at
+    is_overdue = listed > 0 and loads_at is not None and loads_at - last_batch_at >= MAX_LOAD_LAG
+    return names, max(number, listed + 1) if is_overdue else number
+
+
+def _has_error(loads: Sequence[Load] | None) -> bool:
+    return any(load.error_state is not None for load in loads or ())

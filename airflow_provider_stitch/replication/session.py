@@ -1,0 +1,170 @@
+"""One task's access to its Stitch account, within the task's deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_provider_stitch.connect.errors import PhaseTimedOut
+from airflow_provider_stitch.replication.polling.log_throttle import PROGRESS_LOG
+from airflow_provider_stitch.replication.polling.poller import AccountPoller, account_poller
+from airflow_provider_stitch.replication.polling.queries import FRESH_ONLY, ExtractionQuery, Notice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_stitch.connect.client import StitchClient
+    from airflow_provider_stitch.connect.objects import Extraction, Source
+    from airflow_provider_stitch.replication.budget.limiter import RequestBudget
+    from airflow_provider_stitch.replication.polling.caller import Clock, StitchCaller
+    from airflow_provider_stitch.replication.polling.queries import Query, QueryResult
+
+T = TypeVar("T")
+
+
+class AccountSession:
+    """Calls and polls one account on behalf of one task.
+
+    :param deadline: seconds since the epoch until which an unavailable Stitch is retried; None retries
+        forever.
+    :param time_limit: the limit of the task that sets the deadline, as error messages name it.
+    :param on_warning: receives one line per outage, and one when the task first waits for the budget.
+    """
+
+    def __init__(
+        self,
+        caller: StitchCaller,
+        *,
+        deadline: float | None = None,
+        time_limit: str = "timeout",
+        on_warning: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.caller = caller
+        self.deadline = deadline
+        self.time_limit = time_limit
+        self._on_warning = on_warning
+        self._has_waited_for_budget = False
+        self._has_result = False
+
+    @property
+    def client(self) -> StitchClient:
+        """The client of the connection; assign another one after its token has changed."""
+        return self.caller.client
+
+    @client.setter
+    def client(self, client: StitchClient) -> None:
+        self.caller.client = client
+
+    @property
+    def clock(self) -> Clock:
+        return self.caller.clock
+
+    @property
+    def account(self) -> tuple[str, int]:
+        """The base URL and client ID of the account, after `resolve_account`."""
+        return self.caller.account
+
+    @property
+    def budget(self) -> RequestBudget:
+        """The request budget that all sessions of the account share, after `resolve_account`."""
+        return self.caller.budget
+
+    @property
+    def poller(self) -> AccountPoller:
+        """The poller that all sessions of the account share in this event loop, after `resolve_account`."""
+        return account_poller(self.caller)
+
+    def seconds_left(self) -> float:
+        """Return the seconds until the deadline, or infinity without one."""
+        return self.caller.seconds_until(self.deadline)
+
+    def stitch_time(self, result: QueryResult[Any] | None = None) -> datetime:
+        """Return Stitch's time: that of a result, or now.
+
+        A result without a time is dated by its age on this machine's clock. Stitch's time is learned from
+        responses (see `StitchClient.stitch_time`). This machine's clock is used only if no response had a
+        time, neither in its `Date` header nor in a record.
+        """
+        if result is not None and result.stitch_time is not None:
+            return result.stitch_time
+        now = self.client.stitch_time or datetime.fromtimestamp(self.clock.time(), timezone.utc)
+        age = 0.0 if result is None else self.clock.time() - result.requested_at
+        return now - timedelta(seconds=age if 0 < age < float("inf") else 0.0)
+
+    async def resolve_account(self, source_id: int) -> None:
+        """Determine the account's client ID through one of its sources, unless it is known.
+
+        The budget and the poller require it.
+        """
+        if self.client.known_client_id is None:
+            await self.call(lambda: self.client.client_id_from_source(source_id))
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run a function that sends requests in a thread, and return its result.
+
+        :raises StitchError: the error of the client. A transient one is retried until the deadline.
+        """
+        return await self.caller.call(function, deadline=self.deadline, on_outage=self._log_warning)
+
+    async def list_sources(self) -> list[Source]:
+        """Return the account's sources; concurrent sessions in this event loop share one request.
+
+        :raises StitchError: as `call` does.
+        """
+        return await self.caller.list_sources(deadline=self.deadline, on_outage=self._log_warning)
+
+    async def query_extraction(self, source_id: int) -> QueryResult[Extraction | None] | None:
+        """Poll the source's last completed extraction immediately; see `query`."""
+        await self.resolve_account(source_id)
+        return await self.query(ExtractionQuery(self.client, None, FRESH_ONLY, source_id), None)
+
+    async def query(self, query: Query[T], until: float | None) -> QueryResult[T] | None:
+        """Return the result of a query, or None if there is none in time.
+
+        :param until: seconds since the epoch until which the poller may schedule the query; None sends it
+            immediately.
+        :raises StitchError: if the request failed, or the deadline has passed without any result.
+        """
+        query.immediate = until is None
+        query.expects_budget_notice = not self._has_waited_for_budget
+        query.expires_at = min(float("inf") if at is None else at for at in (until, self.deadline))
+        result = await self._result_of(query)
+        if result is not None:
+            self._has_result = True
+        elif self.seconds_left() <= 0:
+            await self._raise_if_unanswered()
+        return result
+
+    async def _result_of(self, query: Query[T]) -> QueryResult[T] | None:
+        poller = self.poller
+        while True:
+            try:
+                result = await poller.submit(query)
+            finally:
+                poller.cancel(query)
+            if not isinstance(result, Notice):
+                return result
+            if result.is_budget:
+                query.expects_budget_notice, self._has_waited_for_budget = False, True
+            await self._log_warning(result.message)
+
+    async def _raise_if_unanswered(self) -> None:
+        outage_error = self.poller.outage_error
+        if outage_error is not None:
+            raise outage_error
+        wait = (await asyncio.to_thread(self.budget.window)).available_in[0]
+        if wait > 0 and not self._has_result:
+            raise _out_of_requests(wait, self.time_limit)
+
+    async def _log_warning(self, line: str) -> None:
+        await self.clock.sleep(PROGRESS_LOG.reserve())
+        self._on_warning(line)
+
+
+def _out_of_requests(wait: float, time_limit: str) -> PhaseTimedOut:
+    return PhaseTimedOut(
+        f"The task's {time_limit} has passed, and Stitch answered none of its status requests. The account's "
+        "requests of these 10 minutes are used up, or Stitch asked for a pause. The next one is free in "
+        f"{wait:.0f} s. Raise the {time_limit}, or let fewer tasks wait at the same time."
+    )

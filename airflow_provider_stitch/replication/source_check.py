@@ -1,0 +1,38 @@
+"""Check whether a source can still reach a goal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_stitch.replication.estimates import next_scheduled_start
+from airflow_provider_stitch.replication.rules.preconditions import (
+    load_blocker,
+    schedule_blocker,
+    source_blocker,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from airflow_provider_stitch.connect.client import StitchClient
+    from airflow_provider_stitch.connect.errors import StitchError
+    from airflow_provider_stitch.replication.rules.goal import Goal
+
+
+def find_blocker(
+    client: StitchClient, goal: Goal, *, extraction_ended: bool
+) -> tuple[StitchError | None, datetime | None]:
+    """Return why the goal can never be reached, or None; and when Stitch's schedule starts the job.
+
+    This sends requests, so it runs in a thread.
+    """
+    source = client.get_source(goal.source_id)
+    scheduled_start = next_scheduled_start(goal, source)
+    # A connection check and its structure sync are steps of the configuration, so it need not be complete.
+    if goal.phase in ("connection_check", "structure_sync"):
+        return source_blocker(source), scheduled_start
+    if extraction_ended:
+        return load_blocker(source, client.list_destinations()), scheduled_start
+    if goal.started_after is not None:
+        return schedule_blocker(source, client.list_destinations()), scheduled_start
+    return source_blocker(source), scheduled_start
