@@ -81,7 +81,7 @@ def test_airflow_stores_the_sensor_arguments_only():
         "grace_seconds": 60.0,
         "time_limit": "timeout",
         "resume_state": {"is_execution_timeout": False},
-        "ending": {"soft_fail": True, "has_retries": True, "do_xcom_push": True},
+        "end_options": {"soft_fail": True, "has_retries": True, "do_xcom_push": True},
     }
     assert task.start_trigger_args.timeout == timedelta(seconds=150)
     path, again = trigger_of(task).serialize()
@@ -263,11 +263,11 @@ def test_task_with_outlets_ends_in_a_worker():
 
     task = sensor(outlets=[Asset("stitch://github")])
 
-    assert task.start_trigger_args.trigger_kwargs["ending"] is None
+    assert task.start_trigger_args.trigger_kwargs["end_options"] is None
 
 
 def test_task_with_multiple_outputs_ends_in_a_worker():
-    assert sensor(multiple_outputs=True).start_trigger_args.trigger_kwargs["ending"] is None
+    assert sensor(multiple_outputs=True).start_trigger_args.trigger_kwargs["end_options"] is None
 
 
 @needs_templates
