@@ -77,7 +77,7 @@ class LargeAccount:
         self.stream_requests = 0
         self._lock = threading.Lock()
 
-    def learn_past(self, moment: datetime) -> None:
+    def record_past_time(self, moment: datetime) -> None:
         """Ignore it, because each response of this account has a time."""
 
     def list_extractions(self, page: int = 1) -> Page[Extraction]:

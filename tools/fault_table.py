@@ -25,7 +25,7 @@ import tests.conftest  # noqa: F401 - sets a temporary AIRFLOW_HOME before Airfl
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.connect.errors import StitchError
 from airflow_provider_stitch.emulator import JobPlan, StitchEmulator
-from airflow_provider_stitch.emulator.faults import HTML
+from airflow_provider_stitch.emulator.model.faults import HTML_PAGE
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 from airflow_provider_stitch.replication.budget.limiter import RequestBudget
 from airflow_provider_stitch.replication.polling.caller import StitchCaller
@@ -121,12 +121,15 @@ FAULTS = (
     ),
     Fault("429 without `Retry-After`", _status(429), precludes_work=True),
     Fault("500", _status(500)),
-    Fault("502 with a gateway's HTML page", _status(502, body=HTML, headers={"Content-Type": "text/html"})),
+    Fault(
+        "502 with a gateway's HTML page",
+        _status(502, body=HTML_PAGE, headers={"Content-Type": "text/html"}),
+    ),
     Fault("503", _status(503)),
     Fault("401", _status(401), precludes_work=True),
     Fault(
         "403 with a firewall's HTML page",
-        _status(403, body=HTML, headers={"Content-Type": "text/html"}),
+        _status(403, body=HTML_PAGE, headers={"Content-Type": "text/html"}),
         precludes_work=True,
     ),
     Fault("400 with an empty body", _status(400), precludes_work=True),

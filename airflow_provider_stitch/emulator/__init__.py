@@ -1,8 +1,8 @@
-"""A local Stitch: the same API over real HTTP, for tests without an account.
+"""A local Stitch: the same API over real HTTP, for tests without a Stitch account.
 
-It is a reading of Stitch's documentation of its own: it imports nothing of the rest of this package. What it
-needs beyond the standard library (``pip install 'airflow-provider-stitch[emulator]'``) is imported when
-``StitchEmulator`` is first asked for, so that importing this package costs nothing.
+It is an independent implementation of Stitch's documentation, so it imports nothing from the rest of this
+package. Its dependencies (``pip install 'airflow-provider-stitch[emulator]'``) are imported when
+``StitchEmulator`` is first accessed, so that importing this package is fast.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_provider_stitch.emulator.control.account import EmulatedAccount
+    from airflow_provider_stitch.emulator.control.jobs import JobRecord
     from airflow_provider_stitch.emulator.emulator import StitchEmulator
-    from airflow_provider_stitch.emulator.handle import EmulatedAccount, JobRecord
-    from airflow_provider_stitch.emulator.plans import (
+    from airflow_provider_stitch.emulator.model.plans import (
         CheckPlan,
         EmulatedStream,
         Flush,
         JobPlan,
         LoadError,
         LogPlan,
-        Quirks,
     )
-    from airflow_provider_stitch.emulator.webhooks import Webhook, WebhookAttempt
+    from airflow_provider_stitch.emulator.model.quirks import Quirks
+    from airflow_provider_stitch.emulator.model.webhooks import Webhook, WebhookAttempt
 
 __all__ = [
     "CheckPlan",
@@ -39,14 +40,15 @@ __all__ = [
     "WebhookAttempt",
 ]
 
-#: What the extra brings.
+#: The modules that the extra installs.
 _EXTRA = frozenset({"anyio", "h11", "starlette", "uvicorn"})
 _MODULES = {
-    "EmulatedAccount": "handle",
-    "JobRecord": "handle",
+    "EmulatedAccount": "control.account",
+    "JobRecord": "control.jobs",
+    "Quirks": "model.quirks",
     "StitchEmulator": "emulator",
-    "Webhook": "webhooks",
-    "WebhookAttempt": "webhooks",
+    "Webhook": "model.webhooks",
+    "WebhookAttempt": "model.webhooks",
 }
 
 
@@ -54,10 +56,10 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        module = importlib.import_module(f"{__name__}.{_MODULES.get(name, 'plans')}")
+        module = importlib.import_module(f"{__name__}.{_MODULES.get(name, 'model.plans')}")
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
             raise
-        hint = "The Stitch emulator needs more: pip install 'airflow-provider-stitch[emulator]'"
+        hint = "The Stitch emulator needs its extra: pip install 'airflow-provider-stitch[emulator]'"
         raise ModuleNotFoundError(f"{hint} ({error})", name=error.name) from error
     return getattr(module, name)

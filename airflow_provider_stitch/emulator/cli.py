@@ -1,4 +1,4 @@
-"""``stitch-emulator``: a local Stitch on the command line, with a few sources to begin with."""
+"""``stitch-emulator``: a local Stitch on the command line, with a few sample sources."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.emulator.plans import EmulatedStream
+from airflow_provider_stitch.emulator.model.plans import EmulatedStream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM. Print one JSON line once the emulator listens."""
+    """Run the emulator until SIGINT or SIGTERM. Print one JSON line once it listens."""
     options = _parser().parse_args(arguments)
     try:
         from airflow_provider_stitch.emulator import StitchEmulator  # noqa: PLC0415 - needs the extra
     except ModuleNotFoundError as error:
         sys.exit(str(error))
-    # Before anything listens, so that a signal that comes early ends the emulator as cleanly as a late one.
+    # Installed before the emulator listens, so that an early signal stops it cleanly, too.
     signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _frame: signals.append(received))
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         stitch.start()
     except OSError as error:
-        sys.exit(f"The Stitch emulator can't listen on {options.host}:{options.port}: {error}")
+        sys.exit(f"The Stitch emulator cannot listen on {options.host}:{options.port}: {error}")
     try:
         line = {
             "url": stitch.url,
@@ -68,10 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=_port, default=0, help="port of the API (default: a free one)")
     parser.add_argument(
-        "--speed", type=_speed, default=60.0, help="emulated seconds in a second (default: 60)"
+        "--speed", type=_speed, default=60.0, help="virtual seconds per real second (default: 60)"
     )
-    parser.add_argument("--access-token", help="the account's access token (default: a new one)")
-    parser.add_argument("--client-id", type=int, help="the account's number (default: 104857)")
+    parser.add_argument("--access-token", help="access token of the account (default: a random one)")
+    parser.add_argument("--client-id", type=int, help="client ID of the account (default: 104857)")
     return parser
 
 
@@ -92,14 +92,14 @@ def _port(text: str) -> int:
 
 
 def _add_sources(stitch: StitchEmulator) -> list[dict[str, Any]]:
-    """The sources that it begins with: two of SaaS, a database, and one that rows are pushed to."""
+    """Add two SaaS sources, a database and an Import API source, and return their ids and names."""
     added: list[dict[str, Any]] = []
     for name, display_name, source_type, streams in _SOURCES:
         source_id = stitch.add_source(name, display_name=display_name, type=source_type, streams=streams)
         names = [key if isinstance(rows, int) else rows.stream_name or key for key, rows in streams.items()]
         added.append({"id": source_id, "name": name, "streams": names})
         if source_type == "import_api":
-            # Rows come to it by themselves: it has loads, but no extractions.
+            # Users push rows to an Import API source, so it has loads but no extractions.
             stitch.record_load(source_id, "events", seconds_ago=1800)
     return added
 

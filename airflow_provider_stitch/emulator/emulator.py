@@ -1,22 +1,26 @@
-"""The emulator: a server, a clock, and one account to begin with."""
+"""The emulator: a server, a clock, and an initial account."""
 
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_stitch.emulator.clock import Clock
-from airflow_provider_stitch.emulator.courier import Courier
-from airflow_provider_stitch.emulator.faults import Fault, Host
-from airflow_provider_stitch.emulator.front import Front
-from airflow_provider_stitch.emulator.handle import EmulatedAccount
-from airflow_provider_stitch.emulator.ledger import REQUESTS_PER_WINDOW, LogHostRequest, RequestRecord
-from airflow_provider_stitch.emulator.partner import Partner
-from airflow_provider_stitch.emulator.plans import Quirks
-from airflow_provider_stitch.emulator.server import Server
+from airflow_provider_stitch.emulator.control.account import EmulatedAccount
+from airflow_provider_stitch.emulator.model.destination_updates import add_default_destination
+from airflow_provider_stitch.emulator.model.faults import Fault, Host
+from airflow_provider_stitch.emulator.model.partner import Partner
+from airflow_provider_stitch.emulator.model.quirks import Quirks
+from airflow_provider_stitch.emulator.model.request_log import (
+    REQUESTS_PER_WINDOW,
+    LogHostRequest,
+    RequestRecord,
+)
+from airflow_provider_stitch.emulator.model.state import EmulatorState
+from airflow_provider_stitch.emulator.server.app import EmulatorApp
+from airflow_provider_stitch.emulator.server.server import Server
+from airflow_provider_stitch.emulator.server.webhook_delivery import WebhookDelivery
 from airflow_provider_stitch.emulator.state_file import StateFile
-from airflow_provider_stitch.emulator.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,24 +29,27 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _FIRST_CLIENT_ID = 104857
-_PREFIX = "ac_"
+_TOKEN_PREFIX = "ac_"  # noqa: S105 - a prefix is not a token
 
 
 class StitchEmulator(EmulatedAccount):
-    """A local Stitch that answers real HTTP, with one account that it begins with.
+    """A local Stitch that serves the API over real HTTP, and starts with one account.
 
-    Used as a context manager, or with :meth:`start` and :meth:`stop`. All times and durations are Stitch's
-    own, virtual ones, which run ``speed`` times as fast as real ones; only a fault's delay is real.
+    Use it as a context manager, or call :meth:`start` and :meth:`stop`. All times and durations are in
+    Stitch's virtual time, which runs ``speed`` times as fast as real time. Only the delays of faults are in
+    real time.
 
-    :param speed: virtual seconds in a real second.
-    :param access_token: the account's token; None makes one up.
-    :param port: of the API; 0 takes a free one. Logs are served on another free port.
-    :param start: the virtual time at which it begins; None: the real time.
-    :param quirks: what Stitch's documentation leaves open. May be changed later, too.
-    :param state_file: keeps all but faults and the record of requests, so that an emulator that was killed
-        goes on where it was; its time has gone on meanwhile. If the file exists, of the other arguments only
-        ``speed``, ``host`` and ``port`` count. It is written at every request: for small accounts.
-    :param partner_id: of the partner that creates accounts, and ``partner_secret``. None makes one up.
+    :param speed: virtual seconds per real second.
+    :param access_token: the token of the account. None: a random token.
+    :param port: of the API; 0 is a free port. Logs are served on another free port.
+    :param start: the initial virtual time. None: the real time.
+    :param quirks: behaviour that Stitch's documentation leaves open. It can be changed later.
+    :param state_file: a file for the complete state, except faults and recorded requests. If an emulator is
+        killed, a new one with the same file continues, and the time in between counts. If the file exists,
+        only ``speed``, ``host`` and ``port`` of the other arguments are used. The file is written for every
+        request, so accounts should be small.
+    :param partner_id: id of the partner that can create accounts. None: a random id. ``partner_secret`` is
+        the partner's secret.
     """
 
     def __init__(
@@ -61,39 +68,44 @@ class StitchEmulator(EmulatedAccount):
     ) -> None:
         self.speed = speed
         file = None if state_file is None else StateFile(state_file)
-        world = None if file is None else file.load(speed)
-        if world is None:
-            world = World(Clock(start, speed), quirks or Quirks(), Partner(partner_id, partner_secret))
+        state = None if file is None else file.load(speed)
+        if state is None:
+            state = EmulatorState(
+                Clock(start, speed), quirks or Quirks(), Partner(partner_id, partner_secret)
+            )
             number = _FIRST_CLIENT_ID if client_id is None else client_id
-            first = world.add_account(number, access_token or world.new_token(_PREFIX))
-            first.add_usual_destination(world.clock.now())
+            first = state.add_account(number, access_token or state.new_token(_TOKEN_PREFIX))
+            add_default_destination(first, state.clock.now())
         if file is not None:
-            world.keep = file.save
-            file.save(world)
-        self.quirks = world.quirks
-        account = next(iter(world.accounts.values()))
-        super().__init__(world, account, next(iter(account.tokens)))
-        courier = Courier(world)
-        world.on_change = courier.wake
-        self._front = Front(world)
-        self._server = Server(self._front, courier, host, port)
+            state.save = file.save
+            file.save(state)
+        self.quirks = state.quirks
+        account = next(iter(state.accounts.values()))
+        super().__init__(state, account, next(iter(account.tokens)))
+        delivery = WebhookDelivery(state)
+        state.on_webhook_change = delivery.wake
+        self._app = EmulatorApp(state)
+        self._server = Server(self._app, delivery, host, port)
         self._url: str | None = None
 
-    # Begin and end
+    # Start and stop
 
     def start(self) -> StitchEmulator:
-        """Listen. OSError if the port is taken."""
+        """Start to listen.
+
+        :raises OSError: if the port is in use.
+        """
         if self._url is not None:
-            raise RuntimeError("The Stitch emulator is running already.")
+            raise RuntimeError("The Stitch emulator is already running.")
         self._url = self._server.start()
         return self
 
     def stop(self) -> None:
-        """Close every connection and stop listening. Stopping twice does no harm."""
+        """Close all connections and stop listening. Stopping twice is not an error."""
         self._url = None
         self._server.stop()
 
-    def __enter__(self) -> StitchEmulator:  # noqa: PYI034 - typing.Self is younger than Python 3.10
+    def __enter__(self) -> StitchEmulator:  # noqa: PYI034 - typing.Self requires Python 3.11
         return self.start()
 
     def __exit__(
@@ -106,97 +118,102 @@ class StitchEmulator(EmulatedAccount):
         """The base URL of the API."""
         if self._url is None:
             raise RuntimeError(
-                "The Stitch emulator is not running: use it in a with statement, or call start()."
+                "The Stitch emulator is not running. Use it in a with statement, or call start()."
             )
         return self._url
 
     @property
     def log_url(self) -> str:
         """The base URL of the host that serves logs."""
-        return self._front.log_url
+        return self._app.log_url
 
     # Accounts and connections
 
     def add_account(self, client_id: int | None = None, access_token: str | None = None) -> EmulatedAccount:
-        """A further account in the same Stitch, with a destination. Tokens of one see nothing of another."""
-        with self._world.at_now() as now:
-            token = access_token or self._world.new_token(_PREFIX)
-            account = self._world.add_account(client_id, token)
-            account.add_usual_destination(now)
-            return EmulatedAccount(self._world, account, token)
+        """Add another account with a destination. Its token gives no access to other accounts."""
+        with self._state.locked() as now:
+            token = access_token or self._state.new_token(_TOKEN_PREFIX)
+            account = self._state.add_account(client_id, token)
+            add_default_destination(account, now)
+            return EmulatedAccount(self._state, account, token)
 
     @property
     def client_ids(self) -> list[int]:
-        """The numbers of all accounts, those created through the API among them."""
-        with self._world.at_now():
-            return list(self._world.accounts)
+        """The client IDs of all accounts, including those created through the API."""
+        with self._state.locked():
+            return list(self._state.accounts)
 
     def account(self, client_id: int) -> EmulatedAccount:
-        """An account by its number: one that was created through the API, say."""
-        with self._world.at_now():
-            found = self._world.accounts.get(client_id)
+        """Return an account by its client ID, for example one that was created through the API.
+
+        :raises ValueError: if the account does not exist.
+        """
+        with self._state.locked():
+            found = self._state.accounts.get(client_id)
             if found is None:
                 raise ValueError(f"There is no account {client_id}.")
-            return EmulatedAccount(self._world, found, next(iter(found.tokens)))
+            return EmulatedAccount(self._state, found, next(iter(found.tokens)))
 
     @property
     def partner_id(self) -> str:
-        """The id of the partner that may create accounts."""
-        return self._world.partner.id
+        """The id of the partner that can create accounts."""
+        return self._state.partner.id
 
     @property
     def partner_secret(self) -> str:
-        """The partner's secret: to create accounts, and to exchange codes."""
-        return self._world.partner.secret
+        """The partner's secret, which is needed to create accounts and to exchange OAuth codes."""
+        return self._state.partner.secret
 
     def add_oauth_code(self, account: EmulatedAccount | None = None) -> str:
-        """A user lets the partner into an account (None: the first). The code works once, for 5 minutes."""
-        with self._world.at_now() as now:
-            of = self if account is None else account
-            return self._world.partner.add_code(of._account, now)  # noqa: SLF001 - both are faces of one account
+        """Give the partner access to an account (None: the first one) as a user does, and return the code.
+
+        The code can be exchanged once, within 5 minutes.
+        """
+        with self._state.locked() as now:
+            return self._state.partner.add_code((account or self).client_id, now)
 
     def connection_json(self, account: EmulatedAccount | None = None) -> str:
-        """The Airflow connection to an account as JSON, for an ``AIRFLOW_CONN_...`` variable.
+        """Return the Airflow connection to an account as JSON, for an ``AIRFLOW_CONN_...`` variable.
 
-        The limit in its extras is for real minutes: the emulator's ten last 10 / speed.
+        Its request limit is ``speed`` times Stitch's, because the client counts requests per 10 real minutes.
         """
-        of = account or self
-        budget = max(REQUESTS_PER_WINDOW, round(REQUESTS_PER_WINDOW * self.speed))
+        shown = account or self
+        limit = max(REQUESTS_PER_WINDOW, round(REQUESTS_PER_WINDOW * self.speed))
         return json.dumps(
             {
                 "conn_type": "stitch",
                 "host": self.url,
-                "login": str(of.client_id),
-                "password": of.access_token,
-                "extra": {"requests_per_10_minutes": budget},
+                "login": str(shown.client_id),
+                "password": shown.access_token,
+                "extra": {"requests_per_10_minutes": limit},
             }
         )
 
     # Time
 
     def now(self) -> datetime:
-        """The virtual time, UTC. Every answer's ``Date`` says the same."""
-        return self._world.clock.now()
+        """Return the virtual time in UTC. Each response contains it in its ``Date`` header."""
+        return self._state.clock.now()
 
     def advance(self, seconds: float) -> None:
-        """Let so many virtual seconds pass at once, with all that happens in them."""
-        self._world.clock.advance(seconds)
-        with self._world.at_now():
+        """Move the virtual time forward, and run all events in between."""
+        self._state.clock.advance(seconds)
+        with self._state.locked():
             return
 
-    # What was asked, and what is to go wrong
+    # Recorded requests and faults
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """Every request to the API host, of all accounts and of none."""
-        with self._world.at_now():
-            return list(self._world.requests)
+        """All requests to the API host, with and without a valid token."""
+        with self._state.locked():
+            return list(self._state.requests)
 
     @property
     def log_host_requests(self) -> list[LogHostRequest]:
-        """Every request to the host that serves logs."""
-        with self._world.at_now():
-            return list(self._world.log_host_requests)
+        """All requests to the host that serves logs."""
+        with self._state.locked():
+            return list(self._state.log_host_requests)
 
     def fail(
         self,
@@ -214,38 +231,29 @@ class StitchEmulator(EmulatedAccount):
         drip: float | None = None,
         host: Host = "api",
     ) -> Fault:
-        """Arrange a failure of the next requests that match. Without any kind of failure: 500.
+        """Let the next matching requests fail. Without further arguments the response is a 500.
 
-        :param path_regex: found anywhere in path and query, as with ``re.search``. None: every path.
-        :param times: how often it strikes; None: until it is cancelled.
-        :param after_effect: Stitch does what was asked, and only then the answer is lost or another.
-        :param status: the answer's status, with ``body`` (bytes, text, or what is made JSON) and ``headers``.
-        :param delay: real seconds until the answer; with nothing else, the answer is Stitch's own. If the
-            client gives up meanwhile, Stitch has done nothing, or, with ``after_effect``, everything.
-        :param cut: close the connection without an answer; ``"mid-body"``: after half of the answer's body.
-        :param garbage: answer 200, or ``status``, with this; True: an HTML page of a gateway.
-        :param drip: send the body byte by byte, one in so many real seconds.
-        :param host: ``"log"``: a request to the host that serves logs.
-        :return: the fault, with ``hits``, the number of times it struck, and ``cancel()``.
+        :param path_regex: searched anywhere in path and query, as with ``re.search``. None: every path.
+        :param times: number of requests that fail. None: all until the fault is cancelled.
+        :param after_effect: whether Stitch processes the request before its response is lost or replaced.
+        :param status: of the response, with ``body`` (bytes, a string, or a JSON-serializable value) and
+            ``headers``.
+        :param delay: real seconds until the response. Without another argument it is Stitch's own response.
+            If the client disconnects before it, Stitch has not processed the request, unless ``after_effect``
+            is set.
+        :param cut: close the connection without a response; ``"mid-body"``: after half of the body.
+        :param garbage: a body that is not JSON, with status 200 or ``status``; True: the HTML page of a
+            gateway.
+        :param drip: real seconds between two bytes of the body.
+        :param host: ``"log"``: fail requests to the host that serves logs.
+        :return: the fault, with ``hits``, the number of failed requests so far, and ``cancel()``.
         """
         fault = Fault(
-            method=None if method is None else method.upper(),
-            path=None if path_regex is None else re.compile(path_regex),
-            times=times,
-            host=host,
-            after_effect=after_effect,
-            status=status,
-            body=body,
-            headers=dict(headers or {}),
-            delay=delay,
-            cut=cut,
-            garbage=garbage.encode() if isinstance(garbage, str) else garbage,
-            drip=drip,
+            method, path_regex, times, host, after_effect, status, body, headers, delay, cut, garbage, drip
         )
-        fault.settle_status()
-        self._world.faults.add(fault)
+        self._state.faults.add(fault)
         return fault
 
     def clear_faults(self) -> None:
-        """Nothing goes wrong any more."""
-        self._world.faults.clear()
+        """End all faults."""
+        self._state.faults.clear()

@@ -1,7 +1,7 @@
 """The pytest fixture ``stitch_emulator``: a fresh local Stitch for each test.
 
-pytest loads this module in every run of every project in the environment, so it imports nothing but pytest;
-what the emulator needs is imported by the first test that uses the fixture.
+pytest loads this module for every project in the environment, so it imports only pytest. The first test that
+uses the fixture imports the emulator.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.emulator import StitchEmulator
 
-#: Virtual seconds in a real second: an extraction of 150 s and its loads pass in half a second.
+#: Virtual seconds per real second. An extraction of 150 s and its loads take half a second.
 SPEED = 600.0
 
 
 @pytest.fixture
 def stitch_emulator() -> Iterator[StitchEmulator]:
-    """A local Stitch with one empty account, whose time runs 600 times as fast as ours."""
+    """Return a local Stitch with one empty account. Its time runs 600 times as fast as real time."""
     from airflow_provider_stitch.emulator import StitchEmulator  # noqa: PLC0415 - see above
 
     with StitchEmulator(speed=SPEED) as stitch:

@@ -1,4 +1,4 @@
-"""A file that keeps what an emulator holds, so that one that was killed goes on where it was."""
+"""A file that contains an emulator's state, so that a new process can continue after a kill."""
 
 from __future__ import annotations
 
@@ -9,39 +9,41 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from airflow_provider_stitch.emulator.clock import Clock
-from airflow_provider_stitch.emulator.world import World
+from airflow_provider_stitch.emulator.model.state import EmulatorState
 
 
-class _Kept(NamedTuple):
-    at: datetime  #: virtual time
-    real: float  #: the same instant of this machine's clock
-    state: dict[str, Any]
+class _Snapshot(NamedTuple):
+    virtual_time: datetime
+    real_time: float  #: the same moment in seconds since the epoch
+    exported: dict[str, Any]
 
 
 class StateFile:
-    """Written anew, whole, whenever an emulator may have changed: before anybody hears of the change.
+    """A pickle of the state. It is rewritten after every possible change, before the change is reported.
 
-    It is for an emulator that lives longer than its process, and read by the same version that wrote it. As
-    with any pickle, who may write the file may run code in the process that reads it.
+    Only the version that wrote the file can read it. As with any pickle, a user who can write the file can
+    run code in the process that reads it.
 
-    :param path: of the file. It is made when it is first written.
+    :param path: of the file, which is created by the first :meth:`save`.
     """
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
 
-    def load(self, speed: float) -> World | None:
-        """The world as it was left, and as much later as it is now; None if nothing was kept."""
+    def load(self, speed: float) -> EmulatorState | None:
+        """Return the saved state, or None if the file does not exist.
+
+        Its clock also counts the time since it was saved.
+        """
         if not self._path.exists():
             return None
-        kept: _Kept = pickle.loads(self._path.read_bytes())  # noqa: S301 - a file of the user's own
-        return World.resumed(
-            Clock(kept.at + timedelta(seconds=(time.time() - kept.real) * speed), speed), kept.state
-        )
+        saved: _Snapshot = pickle.loads(self._path.read_bytes())  # noqa: S301 - the user's own file
+        elapsed = timedelta(seconds=(time.time() - saved.real_time) * speed)
+        return EmulatorState.restore(Clock(saved.virtual_time + elapsed, speed), saved.exported)
 
-    def save(self, world: World) -> None:
-        """Put a whole file in the place of the old one."""
-        kept = _Kept(world.clock.now(), time.time(), world.state())
-        beside = self._path.with_name(self._path.name + ".new")
-        beside.write_bytes(pickle.dumps(kept))
-        beside.replace(self._path)
+    def save(self, state: EmulatorState) -> None:
+        """Replace the file atomically."""
+        snapshot = _Snapshot(state.clock.now(), time.time(), state.export())
+        temporary = self._path.with_name(self._path.name + ".new")
+        temporary.write_bytes(pickle.dumps(snapshot))
+        temporary.replace(self._path)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def stitch(monkeypatch: pytest.MonkeyPatch) -> Iterator[StitchEmulator]:
-    """Start an emulator in which an hour takes less than a second, because some loads lag by an hour."""
+    """Start an emulator that passes an hour in less than a second, because some loads lag by an hour."""
     with StitchEmulator(speed=6000) as stitch:
         monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", stitch.connection_json())
         yield stitch

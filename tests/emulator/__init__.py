@@ -1,1 +1,1 @@
-"""Tests of the local Stitch, over real HTTP and never through our own client."""
+"""Tests of the emulator over real HTTP. They never use the package's own client."""

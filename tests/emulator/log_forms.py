@@ -1,4 +1,4 @@
-"""Forms of log lines, as the facts about Stitch give them ("Extraction log format"), and how to find them."""
+"""Patterns of log lines, from the section "Extraction log format" of the facts about Stitch."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ CLAUSE = rf'{PHASE} (?:succeeded\.|failed with code -?\d+(?: and error message: 
 EXIT_LINE = re.compile(rf"Exit status is: {CLAUSE}(?: {CLAUSE})*")
 
 
-def bodies(log: str, location: str = "target") -> list[str]:
-    """Return the bodies of the INFO lines of one location."""
+def info_texts(log: str, location: str = "target") -> list[str]:
+    """Return the texts of the INFO lines of one location."""
     return re.findall(rf"(?m)^\S+ \S+Z +{location} - INFO (.*)$", log)
 
 
-def at(log: str, body: str) -> list[str]:
+def times_of(log: str, body: str) -> list[str]:
     """Return the times of the lines that contain a text."""
     return [line[11:23] for line in log.splitlines() if body in line]
 
 
-def kinds(lines: list[str], *forms: str) -> list[str]:
-    """Return the form of each line. A line of no form is an error."""
+def matched_forms(lines: list[str], *forms: str) -> list[str]:
+    """Return the pattern that each line matches. A line without a matching pattern is an error."""
     return [next(form for form in forms if re.fullmatch(form, line)) for line in lines]

@@ -1,4 +1,4 @@
-"""Accounts, sessions and OAuth; and a tenant from nothing to loaded rows through the API alone."""
+"""Accounts, sessions and OAuth, and the complete setup of a tenant through the API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BAD = {"code": "BadRequest", "message": "Invalid form data."}
 
 
-def application(stitch: StitchEmulator, **changes: Any) -> dict[str, Any]:
+def account_form(stitch: StitchEmulator, **changes: Any) -> dict[str, Any]:
     body = {
         "partner_id": stitch.partner_id,
         "partner_secret": stitch.partner_secret,
@@ -29,7 +29,7 @@ def application(stitch: StitchEmulator, **changes: Any) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
-def apply(stitch: StitchEmulator, **options: Any) -> requests.Response:
+def request_account(stitch: StitchEmulator, **options: Any) -> requests.Response:
     return requests.post(f"{stitch.url}/v3/accounts", timeout=10, **options)
 
 
@@ -41,14 +41,14 @@ def exchange(stitch: StitchEmulator, **form: str) -> requests.Response:
 # Accounts
 
 
-def test_an_account_comes_with_a_token_and_nothing_else(stitch: StitchEmulator) -> None:
-    answer = apply(stitch, json=application(stitch))
-    assert answer.status_code == 200
-    made = answer.json()
-    assert made["access_token"].startswith("at_")
-    assert made == {"access_token": made["access_token"], "stitch_account_id": 104858}
+def test_new_account_has_a_token_and_nothing_else(stitch: StitchEmulator) -> None:
+    response = request_account(stitch, json=account_form(stitch))
+    assert response.status_code == 200
+    created = response.json()
+    assert created["access_token"].startswith("at_")
+    assert created == {"access_token": created["access_token"], "stitch_account_id": 104858}
     account = stitch.account(104858)
-    assert (account.access_token, account.email) == (made["access_token"], "ada@acme.example")
+    assert (account.access_token, account.email) == (created["access_token"], "ada@acme.example")
     assert stitch.client_ids == [104857, 104858]
     api = Api(stitch, account)
     assert (api.get("/v4/sources"), api.get("/v4/destinations"), api.get("/v4/104858/loads")["total"]) == (
@@ -57,37 +57,37 @@ def test_an_account_comes_with_a_token_and_nothing_else(stitch: StitchEmulator) 
         0,
     )
     stitch.quirks.token_prefix = "ac_"
-    other = apply(stitch, json=application(stitch, email="b@acme.example")).json()
+    other = request_account(stitch, json=account_form(stitch, email="b@acme.example")).json()
     assert other["access_token"].startswith("ac_")
 
 
-def test_the_partner_may_be_chosen() -> None:
+def test_partner_credentials_can_be_chosen() -> None:
     from airflow_provider_stitch.emulator import StitchEmulator
 
     with StitchEmulator(partner_id="oc_me", partner_secret="oc_key") as stitch:
         assert (stitch.partner_id, stitch.partner_secret) == ("oc_me", "oc_key")
-        assert apply(stitch, json=application(stitch)).status_code == 200
+        assert request_account(stitch, json=account_form(stitch)).status_code == 200
 
 
 @pytest.mark.parametrize("email", ["ada@acme.example", "ADA@acme.example"])
-def test_a1_an_address_is_used_once(stitch: StitchEmulator, email: str) -> None:
-    apply(stitch, json=application(stitch))
-    answer = apply(stitch, json=application(stitch, email=email))
+def test_a1_email_address_must_be_unique(stitch: StitchEmulator, email: str) -> None:
+    request_account(stitch, json=account_form(stitch))
+    response = request_account(stitch, json=account_form(stitch, email=email))
     message = "This email address is already associated with an active user."
-    assert (answer.status_code, answer.json()) == (400, {"code": "ExistingUser", "message": message})
+    assert (response.status_code, response.json()) == (400, {"code": "ExistingUser", "message": message})
 
 
 @pytest.mark.parametrize("body", ["{", "[]", "7", "", '{"email": "\\ud800"}'])
-def test_a2_a_malformed_body(stitch: StitchEmulator, body: str) -> None:
-    answer = apply(stitch, data=body)
-    assert (answer.status_code, answer.json()) == (400, {**BAD, "errors": {}})
+def test_a2_malformed_body_is_rejected(stitch: StitchEmulator, body: str) -> None:
+    response = request_account(stitch, data=body)
+    assert (response.status_code, response.json()) == (400, {**BAD, "errors": {}})
 
 
 @pytest.mark.parametrize("key", ["partner_id", "partner_secret"])
 @pytest.mark.parametrize("value", [None, "", "oc_wrong", 7, "ö"])
-def test_a3_a4_the_partner_must_be_known(stitch: StitchEmulator, key: str, value: Any) -> None:
-    answer = apply(stitch, json=application(stitch, **{key: value}))
-    assert (answer.status_code, answer.json()) == (400, {**BAD, "errors": {key: "required"}})
+def test_a3_a4_invalid_partner_credentials_are_rejected(stitch: StitchEmulator, key: str, value: Any) -> None:
+    response = request_account(stitch, json=account_form(stitch, **{key: value}))
+    assert (response.status_code, response.json()) == (400, {**BAD, "errors": {key: "required"}})
     assert stitch.client_ids == [104857]
 
 
@@ -95,17 +95,17 @@ def test_a3_a4_the_partner_must_be_known(stitch: StitchEmulator, key: str, value
     ("key", "value"), [("company", None), ("email", " "), ("region", "mars"), ("region", ["us-east-1"])]
 )
 def test_all_fields_are_required(stitch: StitchEmulator, key: str, value: Any) -> None:
-    answer = apply(stitch, json=application(stitch, **{key: value}))
-    assert (answer.status_code, answer.json()) == (400, {**BAD, "errors": {key: "required"}})
+    response = request_account(stitch, json=account_form(stitch, **{key: value}))
+    assert (response.status_code, response.json()) == (400, {**BAD, "errors": {key: "required"}})
 
 
-def test_partner_credentials_are_no_token(stitch: StitchEmulator) -> None:
+def test_partner_credentials_are_not_a_token(stitch: StitchEmulator) -> None:
     for credential in (stitch.partner_id, stitch.partner_secret):
         headers = {"Authorization": f"Bearer {credential}"}
         assert requests.get(f"{stitch.url}/v4/sources", headers=headers, timeout=10).status_code == 401
 
 
-def test_an_unknown_account_is_an_error(stitch: StitchEmulator) -> None:
+def test_unknown_account_raises_value_error(stitch: StitchEmulator) -> None:
     with pytest.raises(ValueError, match="no account 7"):
         stitch.account(7)
 
@@ -113,7 +113,7 @@ def test_an_unknown_account_is_an_error(stitch: StitchEmulator) -> None:
 # Sessions
 
 
-def test_an_ephemeral_token_needs_the_accounts_own(api: Api) -> None:
+def test_ephemeral_token_requires_an_access_token(api: Api) -> None:
     token = api("POST", "/v3/sessions/ephemeral").json()["ephemeral_token"]
     assert len(token) > 20
     assert api("GET", "/v4/sources", headers={"Authorization": f"Bearer {token}"}).status_code == 401
@@ -123,13 +123,13 @@ def test_an_ephemeral_token_needs_the_accounts_own(api: Api) -> None:
 # OAuth
 
 
-def test_a_code_becomes_a_token_once(stitch: StitchEmulator) -> None:
+def test_code_can_be_exchanged_once(stitch: StitchEmulator) -> None:
     account = stitch.add_account()
     code = stitch.add_oauth_code(account)
-    answer = exchange(stitch, code=code)
-    assert answer.status_code == 200
-    token = answer.json()["access_token"]
-    assert answer.json() == {
+    response = exchange(stitch, code=code)
+    assert response.status_code == 200
+    token = response.json()["access_token"]
+    assert response.json() == {
         "token_type": "bearer",
         "access_token": token,
         "stitch_account_id": account.client_id,
@@ -143,7 +143,7 @@ def test_a_code_becomes_a_token_once(stitch: StitchEmulator) -> None:
     assert (again.status_code, again.json()) == (400, {"error": "invalid_grant"})
 
 
-def test_a_code_lasts_five_minutes(stitch: StitchEmulator) -> None:
+def test_code_expires_after_five_minutes(stitch: StitchEmulator) -> None:
     code, other = stitch.add_oauth_code(), stitch.add_oauth_code()
     stitch.advance(299)
     assert exchange(stitch, code=code).status_code == 200
@@ -160,24 +160,24 @@ def test_a_code_lasts_five_minutes(stitch: StitchEmulator) -> None:
         pytest.param({"code": "nope", "grant_type": "x"}, 400, "unsupported_grant_type", id="other grant"),
     ],
 )
-def test_an_exchange_that_is_refused(
+def test_invalid_exchange_is_rejected(
     stitch: StitchEmulator, form: dict[str, str], status: int, error: str
 ) -> None:
-    answer = exchange(stitch, **form)
-    assert (answer.status_code, answer.json()) == (status, {"error": error})
+    response = exchange(stitch, **form)
+    assert (response.status_code, response.json()) == (status, {"error": error})
 
 
-def test_an_exchange_is_a_form(stitch: StitchEmulator) -> None:
+def test_exchange_requires_a_form(stitch: StitchEmulator) -> None:
     body = {
         "client_secret": stitch.partner_secret,
         "grant_type": "authorization_code",
         "code": stitch.add_oauth_code(),
     }
-    answer = requests.post(f"{stitch.url}/oauth/token", json=body, timeout=10)
-    assert (answer.status_code, answer.json()) == (400, {"error": "invalid_request"})
+    response = requests.post(f"{stitch.url}/oauth/token", json=body, timeout=10)
+    assert (response.status_code, response.json()) == (400, {"error": "invalid_request"})
 
 
-# Everything together
+# Complete setup
 
 
 WAREHOUSE = {
@@ -189,9 +189,9 @@ WAREHOUSE = {
 }
 
 
-def test_a_tenant_comes_from_nothing_to_loaded_rows_through_the_api_alone(stitch: StitchEmulator) -> None:
-    made = apply(stitch, json=application(stitch)).json()
-    client_id = made["stitch_account_id"]
+def test_tenant_can_be_set_up_until_loaded_rows_through_the_api(stitch: StitchEmulator) -> None:
+    created = request_account(stitch, json=account_form(stitch)).json()
+    client_id = created["stitch_account_id"]
     api = Api(stitch, stitch.account(client_id))
 
     destination = api("POST", "/v4/destinations", json={"type": "postgres", "properties": WAREHOUSE}).json()

@@ -1,7 +1,7 @@
-"""Requests made up from the emulator's own description find no answer that breaks it, and no 5xx.
+"""Responses to generated requests match the emulator's OpenAPI description and are never a 5xx.
 
-The requests are the same in every run: those that schemathesis works out from the schemas, and a few random
-ones. They keep to the description, or break it in one way, and must then be refused.
+The requests are the same in every run: those that schemathesis derives from the schemas, and a few random
+ones. They either match the description or violate it in one way, which must cause an error response.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from schemathesis.specs.openapi.checks import (
     use_after_free,
 )
 
-from airflow_provider_stitch.emulator.description import describe
-from airflow_provider_stitch.emulator.routes import ENDPOINTS
+from airflow_provider_stitch.emulator.server.openapi import describe
+from airflow_provider_stitch.emulator.server.routes.table import ENDPOINTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_stitch.emulator import StitchEmulator
-    from airflow_provider_stitch.emulator.routes import Endpoint
+    from airflow_provider_stitch.emulator.server.routes.endpoint import Endpoint
 
 SCHEMA = openapi.from_dict(describe(ENDPOINTS))
-#: Stitch answers 404, not 405, to a method that an endpoint does not allow; what it deletes softly stays; and
-#: it may refuse what is well-formed, such as an unknown partner.
+#: Checks that Stitch itself does not pass. It responds with 404 instead of 405 to an unsupported method, its
+#: deleted objects remain readable, and it rejects some valid requests, such as those of an unknown partner.
 NOT_FOR_STITCH = [
     unsupported_method,
     use_after_free,
@@ -42,36 +42,36 @@ NOT_FOR_STITCH = [
     positive_data_acceptance,
 ]
 EXAMPLES = 5
-KEPT = [pytest.param(e, GenerationMode.POSITIVE, id=f"{e.method} {e.path} kept") for e in ENDPOINTS]
-BROKEN = [
-    pytest.param(e, GenerationMode.NEGATIVE, id=f"{e.method} {e.path} broken")
+VALID = [pytest.param(e, GenerationMode.POSITIVE, id=f"{e.method} {e.path} valid") for e in ENDPOINTS]
+INVALID = [
+    pytest.param(e, GenerationMode.NEGATIVE, id=f"{e.method} {e.path} invalid")
     for e in ENDPOINTS
     if e.body is not None or "{" in e.path
 ]
 
 
 @dataclass
-class World:
-    """An account with one of everything, a session with its token, and where everything is to be found."""
+class Tenant:
+    """An account with one object of each kind, a session with its token, and the ids of all objects."""
 
     url: str
     session: requests.Session
     ids: dict[str, Any]
 
-    def place(self, path: str) -> dict[str, Any]:
-        """What to put into a path, so that there is something."""
+    def path_parameters(self, path: str) -> dict[str, Any]:
+        """Return path parameters of existing objects."""
         kind = path.rpartition("/v1/api/")[2].partition("/")[0] or "tokens" * path.count("/tokens")
         names = re.findall(r"\{(\w+)\}", path)
         return {name: self.ids.get(f"{name} of {kind}", self.ids.get(name)) for name in names}
 
-    def ask(self, case: Case) -> None:
-        """Send a request, and hold the answer against the description."""
-        answer = case.call(base_url=self.url, session=self.session, allow_redirects=False)
-        case.validate_response(answer, excluded_checks=NOT_FOR_STITCH)
+    def send(self, case: Case) -> None:
+        """Send a request and validate its response."""
+        response = case.call(base_url=self.url, session=self.session, allow_redirects=False)
+        case.validate_response(response, excluded_checks=NOT_FOR_STITCH)
 
 
 @pytest.fixture
-def world(stitch: StitchEmulator) -> Iterator[World]:
+def tenant(stitch: StitchEmulator) -> Iterator[Tenant]:
     github = stitch.add_source("github", streams={"commits": 120})
     events = stitch.add_source("events", type="import_api", streams={"events": 0})
     with requests.Session() as session:
@@ -90,29 +90,31 @@ def world(stitch: StitchEmulator) -> Iterator[World]:
             "id of custom-emails": session.post(emails, json={"email_address": "a@b.example"}).json()["id"],
             "id of hooks": stitch.add_hook("https://hooks.acme.example/stitch"),
         }
-        yield World(stitch.url, session, ids)
+        yield Tenant(stitch.url, session, ids)
 
 
-@pytest.mark.parametrize(("endpoint", "mode"), [*KEPT, *BROKEN])
-def test_no_answer_breaks_the_description(world: World, endpoint: Endpoint, mode: GenerationMode) -> None:
+@pytest.mark.parametrize(("endpoint", "mode"), [*VALID, *INVALID])
+def test_responses_match_the_openapi_description(
+    tenant: Tenant, endpoint: Endpoint, mode: GenerationMode
+) -> None:
     operation = SCHEMA[endpoint.path][endpoint.method]
-    place = world.place(endpoint.path)
+    known_ids = tenant.path_parameters(endpoint.path)
     settled = {"max_examples": EXAMPLES, "derandomize": True, "database": None, "deadline": None}
 
     @settings(**settled, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode), known=st.booleans())
-    def ask_at_random(case: Case, known: bool) -> None:
-        world.ask(_at(place, case) if known else case)
+    def send_random_cases(case: Case, known: bool) -> None:
+        tenant.send(_with_ids(known_ids, case) if known else case)
 
     config = SCHEMA.config.generation_for(operation=operation)
     for case in SCHEMA.iter_coverage_cases(operation, generation_modes=[mode], generation_config=config):
-        world.ask(_at(place, case))
-    ask_at_random()
+        tenant.send(_with_ids(known_ids, case))
+    send_random_cases()
 
 
-def _at(place: dict[str, Any], case: Case) -> Case:
-    """The same request for something that exists, as made-up ids lead nowhere; not if the path is broken."""
+def _with_ids(known_ids: dict[str, Any], case: Case) -> Case:
+    """Return the request with ids of existing objects, unless the test is about an invalid path."""
     path = case.meta.components.get(ParameterLocation.PATH) if case.meta else None
-    if place and (path is None or path.mode is GenerationMode.POSITIVE):
-        case.path_parameters = dict(place)
+    if known_ids and (path is None or path.mode is GenerationMode.POSITIVE):
+        case.path_parameters = dict(known_ids)
     return case

@@ -1,4 +1,4 @@
-"""Destinations in both versions: what they look like, what they bring about, and each documented refusal."""
+"""Destinations in API v3 and v4: their objects, their effects on sources, and each documented error."""
 
 from __future__ import annotations
 
@@ -37,32 +37,32 @@ BAD = CheckPlan(discovery_exit_status=1, discovery_error_message="no such host")
 
 
 def create(api: Api, **changes: Any) -> Any:
-    answer = api("POST", V4, json={**NEW, **changes})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = api("POST", V4, json={**NEW, **changes})
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
-def test_a_creation_checks_the_connection(api: Api, stitch: StitchEmulator) -> None:
-    made = create(api, description="Ours")
-    check_path = f"{V4}/{made['id']}/last-connection-check"
-    assert (made["name"], made["description"], made["display_name"]) == ("Postgres", "Ours", None)
-    assert made["report_card"]["current_step_type"] == "form"
+def test_creation_runs_a_connection_check(api: Api, stitch: StitchEmulator) -> None:
+    created = create(api, description="Ours")
+    check_path = f"{V4}/{created['id']}/last-connection-check"
+    assert (created["name"], created["description"], created["display_name"]) == ("Postgres", "Ours", None)
+    assert created["report_card"]["current_step_type"] == "form"
     check = api.get(check_path)
-    assert (check["name"], check["status"]) == (made["check_job_name"], "running")
+    assert (check["name"], check["status"]) == (created["check_job_name"], "running")
     stitch.advance(3)
     assert api.get(check_path)["status"] == "succeeded"
     (_, listed) = api.get(V4)
-    assert (listed["id"], listed["report_card"]["current_step_type"]) == (made["id"], "fully_configured")
+    assert (listed["id"], listed["report_card"]["current_step_type"]) == (created["id"], "fully_configured")
     assert "check_job_name" not in listed
     stitch.quirks.name_checks_in_reads = True
-    assert api.get(V4)[1]["check_job_name"] == made["check_job_name"]
+    assert api.get(V4)[1]["check_job_name"] == created["check_job_name"]
 
 
-def test_credentials_are_never_shown(api: Api) -> None:
-    made = create(api)
-    assert "secret" not in str(made) + str(api.get(V4)) + str(api.get(V3))
-    assert "password" not in made["properties"]
-    form = {prop["name"]: prop for prop in made["report_card"]["steps"][0]["properties"]}
+def test_credentials_are_never_returned(api: Api) -> None:
+    created = create(api)
+    assert "secret" not in str(created) + str(api.get(V4)) + str(api.get(V3))
+    assert "password" not in created["properties"]
+    form = {prop["name"]: prop for prop in created["report_card"]["steps"][0]["properties"]}
     assert (form["password"]["provided"], form["host"]["provided"], form["sslrootcert"]["provided"]) == (
         True,
         True,
@@ -70,62 +70,62 @@ def test_credentials_are_never_shown(api: Api) -> None:
     )
 
 
-def test_a_failed_check_leaves_it_unconnected_until_a_good_one(api: Api, stitch: StitchEmulator) -> None:
+def test_destination_is_not_connected_until_a_check_succeeds(api: Api, stitch: StitchEmulator) -> None:
     stitch.plan_destination_check(BAD)
-    made = create(api)
+    created = create(api)
     stitch.advance(3)
-    check = api.get(f"{V4}/{made['id']}/last-connection-check")
+    check = api.get(f"{V4}/{created['id']}/last-connection-check")
     assert (check["status"], check["error"], check["check_exit_status"]) == ("failed", True, None)
     stitch.quirks.failed_check_exit_status = 1
-    assert api.get(f"{V4}/{made['id']}/last-connection-check")["check_exit_status"] == 1
+    assert api.get(f"{V4}/{created['id']}/last-connection-check")["check_exit_status"] == 1
     assert api.get(V4)[1]["report_card"]["current_step_type"] == "form"
-    changed = api("PUT", f"{V4}/{made['id']}", json={"properties": {"host": "db.acme.example"}}).json()
+    changed = api("PUT", f"{V4}/{created['id']}", json={"properties": {"host": "db.acme.example"}}).json()
     assert changed["properties"] == {**SHOWN, "host": "db.acme.example"}
-    assert changed["check_job_name"] != made["check_job_name"]
+    assert changed["check_job_name"] != created["check_job_name"]
     stitch.advance(3)
     assert api.get(V4)[1]["report_card"]["current_step_type"] == "fully_configured"
 
 
-def test_the_check_of_an_update_can_be_planned(api: Api, stitch: StitchEmulator) -> None:
+def test_check_of_an_update_can_be_planned(api: Api, stitch: StitchEmulator) -> None:
     stitch.plan_destination_check(BAD, 155901)
     api("PUT", f"{V4}/155901", json={"properties": {"host": "x"}})
     stitch.advance(3)
     assert api.get(f"{V4}/155901/last-connection-check")["discovery_error_message"] == "no such host"
-    # What was connected once stays so.
+    # A destination that was connected once stays connected.
     assert api.get(V4)[0]["report_card"]["current_step_type"] == "fully_configured"
 
 
-def test_deleting_it_pauses_its_sources_until_another_connects(
+def test_deletion_pauses_sources_until_another_one_is_connected(
     api: Api, stitch: StitchEmulator, github: int
 ) -> None:
-    answer = api("DELETE", f"{V4}/155901")
-    assert (answer.status_code, answer.json()) == (200, {})
+    response = api("DELETE", f"{V4}/155901")
+    assert (response.status_code, response.json()) == (200, {})
     assert api.get(V4) == []
     stitch.quirks.list_deleted_destinations = True
     assert [d["deleted_at"] for d in api.get(V4)] == ["2026-08-17T06:00:02Z"]
     assert api.get(f"/v4/sources/{github}")["system_paused_at"] == "2026-08-17T06:00:02Z"
     assert api("POST", f"/v4/sources/{github}/sync").status_code == 400
     create(api)
-    assert api.get(f"/v4/sources/{github}")["system_paused_at"] is not None  # not connected yet
+    assert (
+        api.get(f"/v4/sources/{github}")["system_paused_at"] is not None
+    )  # the new one is not connected yet
     stitch.advance(3)
     assert api.get(f"/v4/sources/{github}")["system_paused_at"] is None
     assert api.start(github)
 
 
-def test_unmapped_sources_are_taken_unless_it_says_otherwise(
-    api: Api, stitch: StitchEmulator, github: int
-) -> None:
+def test_unmapped_sources_are_mapped_unless_ignored(api: Api, stitch: StitchEmulator, github: int) -> None:
     api("DELETE", f"{V4}/155901")
     first = create(api, ignore_unmapped_sources=True)["id"]
     assert api.get(f"{V4}?source_id={github}") == []
     second = create(api, ignore_unmapped_sources=False)["id"]
-    create(api)  # does not take what is mapped already
+    create(api)  # sources that already have a destination keep it
     assert [d["id"] for d in api.get(f"{V4}?source_id={github}")] == [second]
     assert [d["id"] for d in api.get(f"{V4}?destination_id={first}")] == [first]
     assert api.get(f"{V4}?source_id={github}&destination_id={first}") == []
 
 
-def test_a_source_can_be_moved(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_source_can_change_its_destination(api: Api, stitch: StitchEmulator, github: int) -> None:
     other = stitch.add_destination("snowflake")
     api("PUT", f"/v4/sources/{github}", json={"destination_id": other})
     assert [d["id"] for d in api.get(f"{V4}?source_id={github}")] == [other]
@@ -135,10 +135,10 @@ def test_a_source_can_be_moved(api: Api, stitch: StitchEmulator, github: int) ->
     assert api.get(f"/v4/sources/{github}")["system_paused_at"] is not None
 
 
-def test_the_python_face_can_do_the_same(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_destinations_can_be_controlled_from_python(api: Api, stitch: StitchEmulator, github: int) -> None:
     stitch.delete_destination(155901)
-    made = stitch.add_destination(name="Mine", check=CheckPlan(seconds=60))
-    assert [(d["id"], d["name"]) for d in api.get(V4)] == [(made, "Mine")]
+    created = stitch.add_destination(name="Mine", check=CheckPlan(seconds=60))
+    assert [(d["id"], d["name"]) for d in api.get(V4)] == [(created, "Mine")]
     assert api("POST", f"/v4/sources/{github}/sync").status_code == 400
     stitch.advance(60)
     assert api.start(github)
@@ -151,10 +151,10 @@ def test_the_python_face_can_do_the_same(api: Api, stitch: StitchEmulator, githu
 
 
 @pytest.mark.parametrize("body", [NEW, {"type": "postgres", "connection": PROPERTIES}])
-def test_d1_the_plan_has_so_many_destinations(api: Api, stitch: StitchEmulator, body: Any) -> None:
+def test_d1_plan_limits_the_number_of_destinations(api: Api, stitch: StitchEmulator, body: Any) -> None:
     stitch.limit_destinations(1)
-    answer = api("POST", V3 if "connection" in body else V4, json=body)
-    assert (answer.status_code, answer.json()) == (400, "you are at your destination limit")
+    response = api("POST", V3 if "connection" in body else V4, json=body)
+    assert (response.status_code, response.json()) == (400, "you are at your destination limit")
 
 
 @pytest.mark.parametrize(
@@ -168,10 +168,10 @@ def test_d1_the_plan_has_so_many_destinations(api: Api, stitch: StitchEmulator, 
         [],
     ],
 )
-def test_d2_the_third_version_needs_type_and_connection(api: Api, body: Any) -> None:
+def test_d2_v3_requires_type_and_connection(api: Api, body: Any) -> None:
     for method, path in (("POST", V3), ("PUT", f"{V3}/155901")):
-        answer = api(method, path, json=body)
-        assert (answer.status_code, answer.json()) == (400, D2)
+        response = api(method, path, json=body)
+        assert (response.status_code, response.json()) == (400, D2)
 
 
 @pytest.mark.parametrize(
@@ -188,89 +188,89 @@ def test_d2_the_third_version_needs_type_and_connection(api: Api, body: Any) -> 
         "x",
     ],
 )
-def test_d3_the_fourth_version_takes_no_other_arguments(api: Api, body: Any) -> None:
-    answer = api("POST", V4, json=body)
-    assert (answer.status_code, answer.json()) == (400, D3)
+def test_d3_v4_accepts_no_other_arguments(api: Api, body: Any) -> None:
+    response = api("POST", V4, json=body)
+    assert (response.status_code, response.json()) == (400, D3)
 
 
-def test_d4_a_type_never_changes(api: Api) -> None:
+def test_d4_type_cannot_change(api: Api) -> None:
     for path, body in (
         (f"{V4}/155901", NEW),
         (f"{V3}/155901", {"type": "redshift", "connection": PROPERTIES}),
     ):
-        answer = api("PUT", path, json=body)
-        assert (answer.status_code, answer.json()) == (400, D4)
+        response = api("PUT", path, json=body)
+        assert (response.status_code, response.json()) == (400, D4)
 
 
-def test_d5_an_unknown_one_cannot_be_updated(api: Api) -> None:
+def test_d5_unknown_destination_cannot_be_updated(api: Api) -> None:
     for path, body in ((f"{V4}/1", {"properties": {}}), (f"{V3}/1", {"type": "postgres", "connection": {}})):
-        answer = api("PUT", path, json=body)
-        assert (answer.status_code, answer.json()) == (400, "invalid connection id")
+        response = api("PUT", path, json=body)
+        assert (response.status_code, response.json()) == (400, "invalid connection id")
 
 
-def test_d6_an_unknown_or_deleted_one_cannot_be_deleted(api: Api) -> None:
+def test_d6_unknown_or_deleted_destination_cannot_be_deleted(api: Api) -> None:
     api("DELETE", f"{V4}/155901")
     for number in (1, 155901):
-        answer = api("DELETE", f"{V4}/{number}")
+        response = api("DELETE", f"{V4}/{number}")
         message = f"Unable to locate dest ({number}) for client (104857) to delete"
-        assert (answer.status_code, answer.json()) == (400, message)
+        assert (response.status_code, response.json()) == (400, message)
 
 
-def test_d7_a_list_takes_two_parameters_only(api: Api) -> None:
-    answer = api("GET", f"{V4}?source_id=1&page=2")
+def test_d7_list_accepts_only_two_parameters(api: Api) -> None:
+    response = api("GET", f"{V4}?source_id=1&page=2")
     text = "GET may only include the params: source_id and/or destination_id"
-    assert (answer.status_code, answer.json()) == (400, text)
+    assert (response.status_code, response.json()) == (400, text)
 
 
 @pytest.mark.parametrize("path", [V4, f"{V4}/12x", f"{V4}/-1", f"{V4}/{'9' * 30}"])
-def test_d8_d9_an_id_that_is_none_is_a_404(api: Api, path: str) -> None:
+def test_d8_d9_invalid_id_is_a_404(api: Api, path: str) -> None:
     assert api("DELETE", path).status_code == 404
 
 
-def test_there_is_no_single_destination_to_get(api: Api) -> None:
+def test_single_destination_cannot_be_read(api: Api) -> None:
     assert api("GET", f"{V4}/155901").status_code == 404
     assert api("DELETE", f"{V3}/155901").status_code == 404
 
 
-# The third version
+# API v3
 
 
-def test_the_third_version_has_its_own_words(api: Api, stitch: StitchEmulator) -> None:
+def test_v3_destination_has_its_own_fields(api: Api, stitch: StitchEmulator) -> None:
     stitch.delete_destinations()
     assert api.get(V3) == []
-    made = api("POST", V3, json={"type": "postgres", "connection": PROPERTIES}).json()
+    created = api("POST", V3, json={"type": "postgres", "connection": PROPERTIES}).json()
     running = {"error": False, "started_at": "2026-08-17T06:00:02Z", "completed_at": None}
-    assert made["last_check"] == running
-    assert set(made) == {"id", "type", "created_at", "updated_at", "connection", "last_check"}
-    assert made["connection"] == SHOWN
-    stitch.plan_destination_check(BAD, made["id"])
+    assert created["last_check"] == running
+    assert set(created) == {"id", "type", "created_at", "updated_at", "connection", "last_check"}
+    assert created["connection"] == SHOWN
+    stitch.plan_destination_check(BAD, created["id"])
     body = {"type": "postgres", "connection": {"host": "x"}}
-    assert api("PUT", f"{V3}/{made['id']}", json=body).json()["connection"]["host"] == "x"
+    assert api("PUT", f"{V3}/{created['id']}", json=body).json()["connection"]["host"] == "x"
     stitch.advance(3)
     failed = {"error": True, "started_at": "2026-08-17T06:00:02Z", "completed_at": "2026-08-17T06:00:05Z"}
     assert [d["last_check"] for d in api.get(V3)] == [failed]
 
 
-def test_the_third_version_shows_one_of_several(api: Api, stitch: StitchEmulator) -> None:
+def test_v3_lists_only_the_first_destination(api: Api, stitch: StitchEmulator) -> None:
     stitch.add_destination("snowflake")
     assert [d["id"] for d in api.get(V3)] == [155901]
 
 
-def test_the_third_version_may_claim_another_charset(api: Api, stitch: StitchEmulator) -> None:
+def test_v3_declares_another_charset_with_quirk(api: Api, stitch: StitchEmulator) -> None:
     assert api("GET", V3).headers["Content-Type"] == "application/json"
     stitch.quirks.v3_charset = True
     body = {"type": "postgres", "connection": {"database": "Größe"}}
-    answer = api("PUT", f"{V3}/155901", json=body)
-    assert answer.headers["Content-Type"] == "application/json;charset=ISO-8859-1"
-    assert answer.content.decode("utf-8").count("Größe") == 1
+    response = api("PUT", f"{V3}/155901", json=body)
+    assert response.headers["Content-Type"] == "application/json;charset=ISO-8859-1"
+    assert response.content.decode("utf-8").count("Größe") == 1
 
 
-# Loads need one
+# Loads and destinations
 
 
 def test_rows_wait_for_a_destination(api: Api, stitch: StitchEmulator, github: int) -> None:
     stitch.start_job(github)
-    stitch.advance(100)  # the rows are flushed, and not loaded yet
+    stitch.advance(100)  # the rows are flushed but not yet loaded
     stitch.delete_destinations()
     stitch.advance(3600)
     assert api.loads() == []
@@ -278,7 +278,7 @@ def test_rows_wait_for_a_destination(api: Api, stitch: StitchEmulator, github: i
     assert api.loaded_at() == {"commits": "2026-08-17T07:01:42Z"}
 
 
-def test_without_a_destination_a_load_stays_as_it_was(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_load_is_unchanged_without_a_destination(api: Api, stitch: StitchEmulator, github: int) -> None:
     stitch.complete_job(github)
     before = api.loaded_at()
     stitch.delete_destinations()
@@ -289,7 +289,9 @@ def test_without_a_destination_a_load_stays_as_it_was(api: Api, stitch: StitchEm
     assert api.loaded_at() == before
 
 
-def test_rows_of_a_source_that_moves_are_loaded_there(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_waiting_rows_are_loaded_into_a_new_destination(
+    api: Api, stitch: StitchEmulator, github: int
+) -> None:
     other = stitch.add_destination("snowflake")
     stitch.start_job(github)
     stitch.delete_destination(155901)

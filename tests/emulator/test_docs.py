@@ -1,4 +1,4 @@
-"""Every Python block of the documentation works as it stands; tests/airflow/ runs those that need Airflow."""
+"""Every Python block of the documentation runs unchanged. tests/airflow/ runs those that need Airflow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_stitch.emulator import Quirks
-from tools.doc_blocks import ROOT, Block, blocks
+from tests.pages import ROOT, Block, blocks
 
 from .conftest import run_pytest
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 BLOCKS = [block for block in blocks("python") if not block.is_of_airflow]
 
-# What is not code, but printed by it or drawn.
+# Blocks that contain output or drawings instead of code.
 OUTPUT = {"text"}
 
 
-def test_every_block_is_of_a_kind_that_is_tested() -> None:
+def test_every_block_has_a_tested_language() -> None:
     assert {block.language for block in blocks()} <= {"python", "sh", *OUTPUT}
 
 
-def test_the_page_tells_of_every_quirk_with_its_default() -> None:
+def test_page_documents_every_quirk_with_its_default() -> None:
     page = (ROOT / "docs" / "how-to" / "emulator.md").read_text(encoding="utf-8")
     rows = {row[0]: row[1] for row in re.findall(r"^\| `(\w+)` \| (.*?) \| .* \|$", page, re.MULTILINE)}
     quirks = {field.name: field.default for field in dataclasses.fields(Quirks)}
@@ -35,16 +35,16 @@ def test_the_page_tells_of_every_quirk_with_its_default() -> None:
     assert quoted == {name for name, default in quirks.items() if isinstance(default, str)}
 
 
-def test_the_pages_are_found() -> None:
+def test_documentation_pages_are_found() -> None:
     assert {"docs/how-to/emulator.md", "docs/reference/client.md"} <= {block.page for block in BLOCKS}
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
-def test_a_block_works(block: Block, tmp_path: Path) -> None:
+def test_code_block_runs(block: Block, tmp_path: Path) -> None:
     if not block.is_test:
         exec(compile(block.code, str(block), "exec"), {"__name__": "block"})
         return
     script = tmp_path / "test_block.py"
     script.write_text(block.code, encoding="utf-8")
-    done = run_pytest(script)
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = run_pytest(script)
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -1,4 +1,4 @@
-"""Beginning and ending, time, the connection for Airflow, the command line and the pytest fixture."""
+"""Start and stop, time, the Airflow connection, the command line and the pytest fixture."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def test_time_runs_as_fast_as_it_is_told() -> None:
+def test_virtual_time_runs_at_the_configured_speed() -> None:
     real = 0.0
     clock = Clock(START, 60, monotonic=lambda: real)
     real = 2.5
@@ -35,17 +35,17 @@ def test_time_runs_as_fast_as_it_is_told() -> None:
 
 
 @pytest.mark.parametrize("speed", [0, -1, float("nan"), float("inf")])
-def test_a_speed_that_makes_no_sense_is_refused(speed: float) -> None:
+def test_invalid_speed_is_rejected(speed: float) -> None:
     with pytest.raises(ValueError, match="speed must be"):
         StitchEmulator(speed=speed)
 
 
-def test_the_clock_never_goes_back(stitch: StitchEmulator) -> None:
+def test_clock_never_goes_back(stitch: StitchEmulator) -> None:
     with pytest.raises(ValueError, match="only go forward"):
         stitch.advance(-1)
 
 
-def test_a_whole_job_passes_in_its_own_time() -> None:
+def test_complete_job_runs_in_virtual_time() -> None:
     with StitchEmulator(speed=3600) as stitch:
         api = Api(stitch, stitch)
         source_id = stitch.add_source("github", streams={"commits": 5}, job=JobPlan(tap_seconds=60))
@@ -56,7 +56,7 @@ def test_a_whole_job_passes_in_its_own_time() -> None:
         assert "replicated 5 records" in api.log(job_name)
 
 
-def test_the_connection_is_what_airflow_reads(stitch: StitchEmulator) -> None:
+def test_connection_json_is_readable_by_airflow(stitch: StitchEmulator) -> None:
     connection = json.loads(stitch.connection_json())
     assert connection == {
         "conn_type": "stitch",
@@ -71,7 +71,7 @@ def test_the_connection_is_what_airflow_reads(stitch: StitchEmulator) -> None:
         assert json.loads(fast.connection_json())["extra"] == {"requests_per_10_minutes": 1800}
 
 
-def test_stopping_closes_everything() -> None:
+def test_stop_closes_all_connections_and_ports() -> None:
     before = set(threading.enumerate())
     session = requests.Session()
     stitch = StitchEmulator().start()
@@ -88,7 +88,7 @@ def test_stopping_closes_everything() -> None:
         session.get(f"http://127.0.0.1:{ports[0]}/", timeout=10)
 
 
-def test_it_listens_on_loopback_only_and_twice_side_by_side(stitch: StitchEmulator) -> None:
+def test_two_emulators_listen_on_loopback_at_the_same_time(stitch: StitchEmulator) -> None:
     assert urlsplit(stitch.url).hostname == "127.0.0.1"
     with StitchEmulator() as another:
         assert another.url != stitch.url
@@ -96,24 +96,24 @@ def test_it_listens_on_loopback_only_and_twice_side_by_side(stitch: StitchEmulat
             StitchEmulator(port=urlsplit(stitch.url).port or 0).start()
 
 
-def test_names_ids_and_tokens_are_given_once(stitch: StitchEmulator, github: int) -> None:
+def test_names_ids_and_tokens_are_unique(stitch: StitchEmulator, github: int) -> None:
     with pytest.raises(ValueError, match="named 'github'"):
         stitch.add_source("github", streams={})
-    with pytest.raises(ValueError, match=f"source {github} already"):
+    with pytest.raises(ValueError, match=f"Source {github} already exists"):
         stitch.add_source("other", streams={}, source_id=github)
-    with pytest.raises(ValueError, match="token belongs"):
+    with pytest.raises(ValueError, match="token already belongs"):
         stitch.add_account(access_token=stitch.access_token)
     assert stitch.add_source("chosen", streams={}, source_id=7) == 7
     assert stitch.add_source("next", streams={}) == github + 1
 
 
-def test_jobs_that_cannot_be_are_refused(stitch: StitchEmulator, github: int) -> None:
+def test_impossible_jobs_are_rejected(stitch: StitchEmulator, github: int) -> None:
     stitch.start_job(github)
-    with pytest.raises(ValueError, match="is running already"):
+    with pytest.raises(ValueError, match="already has a running job"):
         stitch.start_job(github)
     stitch.stop_job(github)
     stitch.complete_job(github, seconds_ago=3600)
-    with pytest.raises(ValueError, match="Another job"):
+    with pytest.raises(ValueError, match="would overlap job"):
         stitch.complete_job(github, seconds_ago=3650)
     import_api = stitch.add_source("import_api", type="import_api", streams={"events": 0})
     with pytest.raises(ValueError, match="no replication jobs"):
@@ -121,8 +121,8 @@ def test_jobs_that_cannot_be_are_refused(stitch: StitchEmulator, github: int) ->
 
 
 @pytest.mark.parametrize("wrong", [{"rows": -1}, {"flushes": 0}])
-def test_a_stream_that_cannot_be_is_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="0 rows or more, in one flush or more"):
+def test_invalid_stream_is_rejected(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="at least 0 rows and at least one flush"):
         EmulatedStream(**wrong)
 
 
@@ -131,7 +131,7 @@ def test_a_stream_that_cannot_be_is_refused(wrong: dict[str, int]) -> None:
 
 @pytest.fixture
 def command() -> Iterator[subprocess.Popen[str]]:
-    """`stitch-emulator` with a token of ours, begun."""
+    """Start `stitch-emulator` with a known token."""
     arguments = ["--speed", "600", "--access-token", "ac_mine", "--client-id", "7"]
     code = "import sys; from airflow_provider_stitch.emulator.cli import main; sys.exit(main())"
     with subprocess.Popen(
@@ -146,7 +146,7 @@ def command() -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_prints_one_line_and_ends_well(
+def test_command_prints_one_line_and_stops_cleanly(
     command: subprocess.Popen[str], number: signal.Signals
 ) -> None:
     assert command.stdout is not None
@@ -177,61 +177,61 @@ def test_the_command_prints_one_line_and_ends_well(
     assert (command.returncode, rest, errors) == (0, "", "")
 
 
-def test_the_command_says_why_it_cannot_listen(
+def test_command_reports_why_it_cannot_listen(
     stitch: StitchEmulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     port = str(urlsplit(stitch.url).port)
     code = "from airflow_provider_stitch.emulator.cli import main; main()"
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, "--port", port], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert f"can't listen on 127.0.0.1:{port}" in done.stderr
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"cannot listen on 127.0.0.1:{port}" in result.stderr
 
 
-# The pytest fixture, and what imports cost
+# The pytest fixture, and imports
 
 
-def python(code: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a fresh interpreter."""
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a new interpreter."""
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_the_plugin_imports_nothing_of_the_emulator() -> None:
-    done = python(
+def test_plugin_does_not_import_the_emulator() -> None:
+    result = run_python(
         f"import sys, pytest; before = set(sys.modules); import {PLUGIN};"
         "print(*sorted(set(sys.modules) - before))"
     )
-    assert done.stdout.split() == [
+    assert result.stdout.split() == [
         "airflow_provider_stitch",
         "airflow_provider_stitch.emulator",
         PLUGIN,
     ]
 
 
-def test_the_emulator_imports_nothing_of_the_rest() -> None:
-    done = python(
+def test_emulator_does_not_import_the_rest_of_the_package() -> None:
+    result = run_python(
         "import sys; from airflow_provider_stitch.emulator import StitchEmulator;"
         "import airflow_provider_stitch.emulator.cli;"
         "ours = ('airflow.', 'airflow_provider_stitch.', 'requests');"
         "print(*(name for name in sys.modules if name.startswith(ours)))"
     )
-    assert done.returncode == 0, done.stderr
-    names = done.stdout.split()
+    assert result.returncode == 0, result.stderr
+    names = result.stdout.split()
     assert names
     assert [name for name in names if not name.startswith("airflow_provider_stitch.emulator")] == []
 
 
-def test_without_the_extra_the_error_says_what_to_install() -> None:
+def test_missing_extra_raises_error_with_install_command() -> None:
     hide = "import sys; sys.modules['uvicorn'] = None\n"
-    done = python(hide + "from airflow_provider_stitch.emulator import StitchEmulator")
-    assert "pip install 'airflow-provider-stitch[emulator]'" in done.stderr
-    assert "ModuleNotFoundError" in done.stderr
-    done = python(hide + "from airflow_provider_stitch.emulator.cli import main; main([])")
-    assert done.stderr.startswith("The Stitch emulator needs more: pip install")
+    result = run_python(hide + "from airflow_provider_stitch.emulator import StitchEmulator")
+    assert "pip install 'airflow-provider-stitch[emulator]'" in result.stderr
+    assert "ModuleNotFoundError" in result.stderr
+    result = run_python(hide + "from airflow_provider_stitch.emulator.cli import main; main([])")
+    assert result.stderr.startswith("The Stitch emulator needs its extra: pip install")
 
 
-def test_the_fixture_gives_each_test_a_fresh_stitch(tmp_path: Path) -> None:
+def test_fixture_gives_each_test_a_new_emulator(tmp_path: Path) -> None:
     test = tmp_path / "test_it.py"
     test.write_text(
         "import pytest, urllib.request\n"
@@ -242,5 +242,5 @@ def test_the_fixture_gives_each_test_a_fresh_stitch(tmp_path: Path) -> None:
         "    request.add_header('Authorization', 'Bearer ' + stitch_emulator.access_token)\n"
         "    assert urllib.request.urlopen(request).status == 200\n"
     )
-    done = run_pytest(test)
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    result = run_pytest(test)
+    assert "2 passed" in result.stdout, result.stdout + result.stderr

@@ -1,4 +1,4 @@
-"""Starting, stopping, schedules, and what the list of extractions shows meanwhile."""
+"""Start, stop and schedule of jobs, and the list of extractions."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ DESCRIPTIONS = ("discovery_description", "tap_description", "target_description"
 
 
 def values(extraction: dict[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]:
-    """The values of these keys, in order."""
+    """Return the values of these keys, in order."""
     return tuple(extraction[key] for key in keys)
 
 
-def test_a_running_job_is_not_listed(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_running_job_is_not_listed(api: Api, stitch: StitchEmulator, github: int) -> None:
     api.start(github)
     stitch.advance(149)
     assert api.extractions() == []
@@ -33,7 +33,7 @@ def test_a_running_job_is_not_listed(api: Api, stitch: StitchEmulator, github: i
     assert values(api.extraction(github), STATUSES) == (0, 0, 0)
 
 
-def test_while_a_job_runs_the_earlier_one_is_listed(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_previous_job_is_listed_while_a_job_runs(api: Api, stitch: StitchEmulator, github: int) -> None:
     first = stitch.complete_job(github, seconds_ago=3600)
     second = api.start(github)
     assert api.extraction(github)["job_name"] == first.job_name
@@ -42,7 +42,7 @@ def test_while_a_job_runs_the_earlier_one_is_listed(api: Api, stitch: StitchEmul
     assert len(api.extractions()) == 1
 
 
-def test_a_running_job_may_be_listed_with_how_far_it_is(
+def test_running_job_is_listed_with_its_progress_with_quirk(
     api: Api, stitch: StitchEmulator, github: int
 ) -> None:
     stitch.quirks.list_running_jobs = True
@@ -63,7 +63,7 @@ def test_a_running_job_may_be_listed_with_how_far_it_is(
     ]
 
 
-def test_a_completed_job_may_be_listed_later(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_completed_job_is_listed_later_with_quirk(api: Api, stitch: StitchEmulator, github: int) -> None:
     stitch.quirks.listing_delay = 20
     api.start(github)
     stitch.advance(160)
@@ -80,14 +80,14 @@ def test_a_completed_job_may_be_listed_later(api: Api, stitch: StitchEmulator, g
             10,
             (1, None, None),
             ("no tables", None, None),
-            id="discovery failed, so the rest never began",
+            id="discovery failed, so the other phases never started",
         ),
         pytest.param(
             JobPlan(tap_exit_status=1, tap_description="401"),
             150,
             (0, 1, 0),
             (None, "401", None),
-            id="tap failed while the target is well",
+            id="tap failed, target succeeded",
         ),
         pytest.param(JobPlan(tap_exit_status=-9), 150, (0, -9, 0), (None, None, None), id="tap killed"),
         pytest.param(
@@ -95,7 +95,7 @@ def test_a_completed_job_may_be_listed_later(api: Api, stitch: StitchEmulator, g
             150,
             (0, -15, 1),
             (None, None, "400"),
-            id="target failed and took the tap along",
+            id="target failed and ended the tap",
         ),
         pytest.param(
             JobPlan(terminated=True),
@@ -106,7 +106,7 @@ def test_a_completed_job_may_be_listed_later(api: Api, stitch: StitchEmulator, g
         ),
     ],
 )
-def test_a_job_ends_as_planned(
+def test_job_ends_as_planned(
     api: Api,
     stitch: StitchEmulator,
     github: int,
@@ -128,20 +128,18 @@ def test_a_job_ends_as_planned(
     assert values(api.extraction(github), STATUSES) == (0, 0, 0)
 
 
-def test_a_failure_without_a_planned_text_has_a_usual_one(
+def test_failure_without_a_planned_message_has_a_default(
     api: Api, stitch: StitchEmulator, github: int
 ) -> None:
     stitch.complete_job(github, tap_exit_status=1)
     assert "401 Client Error" in api.extraction(github)["tap_description"]
 
 
-def test_a_stop_ends_the_extraction_at_once_as_terminated(
-    api: Api, stitch: StitchEmulator, github: int
-) -> None:
+def test_stop_terminates_the_extraction_immediately(api: Api, stitch: StitchEmulator, github: int) -> None:
     job_name = api.start(github)
     stitch.advance(30)
-    answer = api("DELETE", f"/v4/sources/{github}/sync")
-    assert (answer.status_code, answer.json()) == (200, {"status": 200})
+    response = api("DELETE", f"/v4/sources/{github}/sync")
+    assert (response.status_code, response.json()) == (200, {"status": 200})
     row = api.extraction(github)
     assert row["job_name"] == job_name
     assert row["completion_time"] == "2026-08-17T06:00:32Z"
@@ -150,12 +148,10 @@ def test_a_stop_ends_the_extraction_at_once_as_terminated(
     assert stitch.jobs(github)[0].stopped
 
 
-def test_rows_flushed_before_a_stop_are_still_loaded_and_the_rest_never(
-    api: Api, stitch: StitchEmulator
-) -> None:
+def test_only_rows_flushed_before_a_stop_are_loaded(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"early": 10, "late": 10})
     api.start(source_id)
-    stitch.advance(90)  # `early` was flushed at 80 s, `late` would be at 140 s
+    stitch.advance(90)  # `early` was flushed at 80 s; `late` would be flushed at 140 s
     stitch.stop_job(source_id)
     stitch.advance(3600)
     assert set(api.loaded_at()) == {"early"}
@@ -179,7 +175,7 @@ def test_rows_flushed_before_a_stop_are_still_loaded_and_the_rest_never(
         ),
     ],
 )
-def test_a_job_that_was_stopped_may_show_the_signal(
+def test_stopped_job_shows_the_signal_with_quirk(
     api: Api, stitch: StitchEmulator, github: int, seconds: float, statuses: tuple[int | None, ...], line: str
 ) -> None:
     stitch.quirks.stopped_jobs = "signalled"
@@ -191,11 +187,11 @@ def test_a_job_that_was_stopped_may_show_the_signal(
     assert api.log(job_name).endswith(f"Exit status is: {line}\n")
 
 
-def test_a_job_may_take_a_while_to_stop(api: Api, stitch: StitchEmulator) -> None:
+def test_job_stops_after_a_delay_with_quirk(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"early": 10, "late": 10})
     stitch.quirks.stop_seconds = 45
     api.start(source_id)
-    for _ in range(2):  # to ask again makes it neither faster nor slower
+    for _ in range(2):  # a second request does not change the time of the stop
         stitch.advance(10)
         api("DELETE", f"/v4/sources/{source_id}/sync")
     stitch.advance(34)
@@ -206,7 +202,7 @@ def test_a_job_may_take_a_while_to_stop(api: Api, stitch: StitchEmulator) -> Non
     api.start(source_id)
 
 
-def test_a_stop_when_nothing_runs_does_no_harm(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_stop_without_a_running_job_is_not_an_error(api: Api, stitch: StitchEmulator, github: int) -> None:
     finished = stitch.complete_job(github)
     assert api("DELETE", f"/v4/sources/{github}/sync").json() == {"status": 200}
     assert not stitch.jobs(github)[0].stopped
@@ -222,7 +218,7 @@ def test_stitch_ends_an_extraction_after_24_hours(api: Api, stitch: StitchEmulat
     assert values(api.extraction(github), DESCRIPTIONS) == ("Terminated",) * 3
 
 
-def test_scheduled_jobs_start_by_themselves(api: Api, stitch: StitchEmulator) -> None:
+def test_scheduled_jobs_start_at_their_times(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"commits": 1}, schedule_minutes=30)
     stitch.advance(95 * 60)
     starts = [job.start_time for job in stitch.jobs(source_id)]
@@ -231,7 +227,7 @@ def test_scheduled_jobs_start_by_themselves(api: Api, stitch: StitchEmulator) ->
     assert api.get(f"/v4/sources/{source_id}")["schedule"]["next_fire_time"] == "2026-08-17T08:00:02Z"
 
 
-def test_a_slot_that_falls_into_a_running_job_is_skipped(api: Api, stitch: StitchEmulator) -> None:
+def test_scheduled_start_during_a_running_job_is_skipped(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source(
         "github", streams={"commits": 1}, schedule_minutes=30, job=JobPlan(tap_seconds=40 * 60)
     )
@@ -242,14 +238,14 @@ def test_a_slot_that_falls_into_a_running_job_is_skipped(api: Api, stitch: Stitc
     assert minutes == [20, 90]
 
 
-def test_a_scheduled_job_refuses_a_start(api: Api, stitch: StitchEmulator) -> None:
+def test_start_during_a_scheduled_job_is_rejected(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"commits": 1}, schedule_minutes=30)
     stitch.advance(30 * 60 + 5)
-    answer = api("POST", f"/v4/sources/{source_id}/sync").json()
-    assert answer["error"]["type"] == "already_running"
+    response = api("POST", f"/v4/sources/{source_id}/sync").json()
+    assert response["error"]["type"] == "already_running"
 
 
-def test_a_paused_source_has_no_schedule_but_can_be_started(api: Api, stitch: StitchEmulator) -> None:
+def test_paused_source_has_no_schedule_but_can_be_started(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"commits": 1}, schedule_minutes=30)
     path = f"/v4/sources/{source_id}"
     paused = api("PUT", path, json={"paused_at": "2031-01-01T00:00:00Z"}).json()
@@ -272,40 +268,42 @@ def test_pausing_does_not_stop_a_running_job(api: Api, stitch: StitchEmulator, g
     assert values(api.extraction(github), STATUSES) == (0, 0, 0)
 
 
-def test_paused_by_stitch_is_another_field(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_system_pause_has_its_own_field(api: Api, stitch: StitchEmulator, github: int) -> None:
     stitch.pause_source(github, by_stitch=True)
     source = api.get(f"/v4/sources/{github}")
     assert (source["paused_at"], source["system_paused_at"]) == (None, "2026-08-17T06:00:02Z")
 
 
-def test_a_deleted_source_stays_readable_and_listed(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_deleted_source_remains_readable_and_listed(api: Api, stitch: StitchEmulator, github: int) -> None:
     stitch.complete_job(github)
     deleted = api("DELETE", f"/v4/sources/{github}").json()
     assert deleted["deleted_at"] == "2026-08-17T06:00:02Z"
     assert api.get(f"/v4/sources/{github}") == deleted
     assert api.get("/v4/sources") == [deleted]
     assert api.extraction(github) is not None
-    stitch.add_source("github", streams={"commits": 1})  # the name is free again
+    stitch.add_source("github", streams={"commits": 1})  # the name can be reused
 
 
-def test_extractions_older_than_60_days_are_gone(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_extractions_older_than_60_days_are_not_listed(api: Api, stitch: StitchEmulator, github: int) -> None:
     job_name = stitch.complete_job(github).job_name
     stitch.advance(59 * 86400)
     assert len(api.extractions()) == len(api.loads()) == 1
     assert api.log(job_name)
     stitch.advance(2 * 86400)
     assert api.extractions() == api.loads() == []
-    assert api.log_answer(job_name).status_code == 404
+    assert api.log_response(job_name).status_code == 404
 
 
-def test_an_update_runs_a_connection_check(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_update_runs_a_connection_check(api: Api, stitch: StitchEmulator, github: int) -> None:
     path = f"/v4/sources/{github}"
     before = api.get(f"{path}/last-connection-check")["name"]
-    answer = api("PUT", path, json={"display_name": "Code", "properties": {"repository": "acme/shop"}}).json()
+    response = api(
+        "PUT", path, json={"display_name": "Code", "properties": {"repository": "acme/shop"}}
+    ).json()
     check = api.get(f"{path}/last-connection-check")
-    assert (answer["display_name"], answer["properties"]["repository"]) == ("Code", "acme/shop")
-    assert answer["name"] == "github"
-    assert (answer["check_job_name"], check["status"]) == (check["name"], "running")
+    assert (response["display_name"], response["properties"]["repository"]) == ("Code", "acme/shop")
+    assert response["name"] == "github"
+    assert (response["check_job_name"], check["status"]) == (check["name"], "running")
     assert check["name"] != before
     stitch.quirks.name_checks_in_updates = False
     assert "check_job_name" not in api("PUT", path, json={"display_name": "x"}).json()
@@ -320,12 +318,12 @@ def test_an_update_runs_a_connection_check(api: Api, stitch: StitchEmulator, git
         ),
     ],
 )
-def test_a_plan_that_cannot_be_is_refused(plan: dict[str, Any], message: str) -> None:
+def test_impossible_plan_is_rejected(plan: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         JobPlan(**plan)
 
 
-def test_two_clients_see_the_same_world(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_two_clients_receive_the_same_state(api: Api, stitch: StitchEmulator, github: int) -> None:
     stitch.plan_jobs(github, JobPlan(flushes={"commits": [Flush(at=20, rows=5), Flush(at=60, rows=5)]}))
     api.start(github)
     for _ in range(12):
@@ -333,8 +331,6 @@ def test_two_clients_see_the_same_world(api: Api, stitch: StitchEmulator, github
         assert (api.extractions(), api.loads()) == (api.extractions(), api.loads())
 
 
-def test_a_name_that_is_no_stream_is_refused_when_a_job_is_planned(
-    stitch: StitchEmulator, github: int
-) -> None:
-    with pytest.raises(ValueError, match=r"no one stream 'nope'\. Its streams: commits, issues"):
+def test_plan_with_an_unknown_stream_is_rejected(stitch: StitchEmulator, github: int) -> None:
+    with pytest.raises(ValueError, match=r"no unique stream 'nope'\. Its streams: commits, issues"):
         stitch.plan_next_job(github, JobPlan(rows={"nope": 1}))

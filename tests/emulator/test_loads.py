@@ -1,4 +1,4 @@
-"""Loads are per stream: when they move, when they do not, and in which order they are listed."""
+"""Loads of streams: their changes and their sort order."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from .conftest import Api
 
 
-def test_a_stream_is_loaded_some_time_after_its_flush_and_one_without_rows_never(
+def test_stream_is_loaded_after_its_flush_unless_it_has_no_rows(
     api: Api, stitch: StitchEmulator, github: int
 ) -> None:
-    api.start(github)  # `commits` is read until 70 s, flushed at 80 s, loaded at 155 s
+    api.start(github)  # `commits` is read until 70 s, flushed at 80 s and loaded at 155 s
     stitch.advance(154)
     assert api.loads() == []
     stitch.advance(1)
@@ -26,7 +26,7 @@ def test_a_stream_is_loaded_some_time_after_its_flush_and_one_without_rows_never
     assert api.loaded_at() == {"commits": "2026-08-17T06:02:37Z"}
 
 
-def test_a_stream_without_new_rows_keeps_its_old_time(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_stream_without_new_rows_keeps_its_load_time(api: Api, stitch: StitchEmulator, github: int) -> None:
     stitch.complete_job(github, seconds_ago=3600)
     before = api.loaded_at()
     stitch.plan_next_job(github, JobPlan(rows={"commits": 0}))
@@ -35,7 +35,7 @@ def test_a_stream_without_new_rows_keeps_its_old_time(api: Api, stitch: StitchEm
     assert api.loaded_at() == before
 
 
-def test_a_stream_may_be_loaded_early_in_a_long_job_and_never_again(api: Api, stitch: StitchEmulator) -> None:
+def test_stream_can_be_loaded_long_before_its_job_ends(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"commits": 1, "issues": 0})
     stitch.plan_next_job(source_id, JobPlan(tap_seconds=7200, flushes={"commits": [Flush(at=30, rows=9)]}))
     job_name = api.start(source_id)
@@ -47,19 +47,19 @@ def test_a_stream_may_be_loaded_early_in_a_long_job_and_never_again(api: Api, st
     assert api.loaded_at() == {"commits": "2026-08-17T06:01:47Z"}
 
 
-def test_the_first_batch_may_be_loaded_after_the_second_flush(
+def test_first_batch_can_be_loaded_after_the_second_flush(
     api: Api, stitch: StitchEmulator, github: int
 ) -> None:
     flushes = [Flush(at=20, rows=5, prepare=60, load=40), Flush(at=100, rows=5, prepare=60, load=40)]
     stitch.plan_next_job(github, JobPlan(flushes={"commits": flushes}))
     api.start(github)
     stitch.advance(130)
-    assert api.loaded_at() == {"commits": "2026-08-17T06:02:02Z"}  # 120 s: after the flush at 100 s
+    assert api.loaded_at() == {"commits": "2026-08-17T06:02:02Z"}  # at 120 s, after the flush at 100 s
     stitch.advance(70)
     assert api.loaded_at() == {"commits": "2026-08-17T06:03:22Z"}
 
 
-def test_a_load_error_shows_the_message_until_it_heals(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_load_error_is_shown_until_it_clears(api: Api, stitch: StitchEmulator, github: int) -> None:
     stitch.plan_next_job(github, JobPlan(load_errors={"commits": LoadError("disk full", heals_after=600)}))
     api.start(github)
     stitch.advance(155)
@@ -71,7 +71,7 @@ def test_a_load_error_shows_the_message_until_it_heals(api: Api, stitch: StitchE
     assert (row["last_batch_loaded_at"], row["error_state"]) == ("2026-08-17T06:12:37Z", None)
 
 
-def test_an_error_that_never_heals_stays_until_a_later_load(
+def test_permanent_load_error_is_shown_until_a_later_load(
     api: Api, stitch: StitchEmulator, github: int
 ) -> None:
     stitch.complete_job(github, seconds_ago=7200, load_errors={"commits": LoadError("disk full")})
@@ -83,7 +83,9 @@ def test_an_error_that_never_heals_stays_until_a_later_load(
     assert api.loaded_at() == {"commits": "2026-08-17T06:02:37Z"}
 
 
-def test_an_error_set_by_hand_holds_the_batches_back(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_set_load_error_delays_batches_until_it_is_cleared(
+    api: Api, stitch: StitchEmulator, github: int
+) -> None:
     stitch.complete_job(github, seconds_ago=3600)
     stitch.set_load_error(github, "commits", "no route to host", seconds_ago=600)
     (row,) = api.loads()
@@ -96,7 +98,7 @@ def test_an_error_set_by_hand_holds_the_batches_back(api: Api, stitch: StitchEmu
     assert api.loaded_at() == {"commits": "2026-08-17T06:16:42Z"}
 
 
-def test_an_error_that_held_nothing_back_leaves_the_old_time(
+def test_load_error_without_waiting_batches_keeps_the_load_time(
     api: Api, stitch: StitchEmulator, github: int
 ) -> None:
     stitch.complete_job(github, seconds_ago=3600)
@@ -115,20 +117,20 @@ def test_an_error_that_held_nothing_back_leaves_the_old_time(
         pytest.param({"terminated": True}, id="terminated"),
     ],
 )
-def test_what_a_failed_job_has_flushed_is_loaded(
+def test_flushed_rows_of_a_failed_job_are_loaded(
     api: Api, stitch: StitchEmulator, github: int, end: dict[str, Any]
 ) -> None:
     stitch.complete_job(github, **end)
     assert api.loaded_at()["commits"] is not None
 
 
-def test_a_failing_target_flushes_no_more_after_the_tap(api: Api, stitch: StitchEmulator) -> None:
+def test_failing_target_does_not_flush_after_the_tap(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"first": 1, "last": 1})
     stitch.complete_job(source_id, target_exit_status=1)
     assert set(api.loaded_at()) == {"first"}
 
 
-def test_a_database_may_have_two_tables_of_one_name(api: Api, stitch: StitchEmulator) -> None:
+def test_database_can_have_two_tables_with_the_same_name(api: Api, stitch: StitchEmulator) -> None:
     streams = {
         f"db-{schema}-orders": EmulatedStream(5, stream_name="orders", schema_name=schema, database_name="db")
         for schema in ("public", "archive")
@@ -154,7 +156,7 @@ def test_a_database_may_have_two_tables_of_one_name(api: Api, stitch: StitchEmul
     assert rows == [("named", "orders")] * 2 + [("plain", "orders")] * 2
 
 
-def test_loads_are_in_the_order_of_stream_names_or_of_stream_ids(api: Api, stitch: StitchEmulator) -> None:
+def test_loads_are_sorted_by_stream_name_or_stream_id(api: Api, stitch: StitchEmulator) -> None:
     for name in ("one", "two"):
         stitch.complete_job(stitch.add_source(name, streams={"zebra": 1, "apple": 1}))
     by_name = [(row["source_name"], row["stream_name"]) for row in api.loads()]
@@ -164,19 +166,19 @@ def test_loads_are_in_the_order_of_stream_names_or_of_stream_ids(api: Api, stitc
     assert by_id == [("one", "zebra"), ("one", "apple"), ("two", "zebra"), ("two", "apple")]
 
 
-def test_an_import_api_source_has_loads_and_no_extractions(api: Api, stitch: StitchEmulator) -> None:
+def test_import_api_source_has_loads_but_no_extractions(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("import_api", type="import_api", streams={"events": 0})
     stitch.record_load(source_id, "events", seconds_ago=60)
     assert api.extractions() == []
     assert api.loaded_at() == {"events": "2026-08-17T05:59:02Z"}
 
 
-def test_a_load_names_the_sources_name_and_not_its_display_name(api: Api, stitch: StitchEmulator) -> None:
+def test_load_contains_the_source_name_not_the_display_name(api: Api, stitch: StitchEmulator) -> None:
     stitch.complete_job(stitch.add_source("github", display_name="GitHub", streams={"commits": 1}))
     assert api.loads()[0]["source_name"] == "github"
 
 
-def test_a_long_history_leaves_only_the_latest_load(api: Api, stitch: StitchEmulator) -> None:
+def test_only_the_latest_of_many_loads_is_listed(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"commits": 1}, schedule_minutes=30)
     for _ in range(20):
         stitch.advance(1800)
@@ -185,7 +187,7 @@ def test_a_long_history_leaves_only_the_latest_load(api: Api, stitch: StitchEmul
     assert api.loaded_at() == {"commits": "2026-08-17T15:33:37Z"}
 
 
-def test_a_load_that_comes_later_takes_its_place_in_the_order(api: Api, stitch: StitchEmulator) -> None:
+def test_new_load_is_inserted_in_sort_order(api: Api, stitch: StitchEmulator) -> None:
     one, two = (stitch.add_source(name, streams={name: 1}) for name in ("b", "a"))
     stitch.complete_job(one)
     assert list(api.loaded_at()) == ["b"]
@@ -193,7 +195,7 @@ def test_a_load_that_comes_later_takes_its_place_in_the_order(api: Api, stitch: 
     assert list(api.loaded_at()) == ["a", "b"]
 
 
-def test_new_names_change_the_order(api: Api, stitch: StitchEmulator) -> None:
+def test_new_load_names_change_the_sort_order(api: Api, stitch: StitchEmulator) -> None:
     orders = EmulatedStream(1, stream_name="orders", schema_name="public")
     shop = stitch.add_source("shop", type="platform.hp-postgres", streams={"o": orders, "p": 1})
     stitch.complete_job(shop)
@@ -203,7 +205,7 @@ def test_new_names_change_the_order(api: Api, stitch: StitchEmulator) -> None:
     assert list(api.loaded_at()) == ["p", "public__orders"]
 
 
-def test_an_error_that_is_over_before_any_load_leaves_nothing(
+def test_load_error_cleared_before_any_load_is_not_listed(
     api: Api, stitch: StitchEmulator, github: int
 ) -> None:
     stitch.set_load_error(github, "commits")
@@ -213,7 +215,7 @@ def test_an_error_that_is_over_before_any_load_leaves_nothing(
 
 
 @pytest.mark.parametrize(("days", "loaded"), [(29.9, True), (30.1, False)])
-def test_rows_that_are_refused_for_30_days_are_deleted(
+def test_rows_that_cannot_be_loaded_for_30_days_are_deleted(
     api: Api, stitch: StitchEmulator, github: int, days: float, loaded: bool
 ) -> None:
     stitch.set_load_error(github, "commits")

@@ -1,4 +1,4 @@
-"""Counters of tap and target: their forms, and which streams a tap counts."""
+"""Counters of tap and target: their forms, and the streams that a tap counts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_stitch.emulator import EmulatedStream, LogPlan
 
-from .log_forms import at, bodies
+from .log_forms import info_texts, times_of
 
 if TYPE_CHECKING:
     from airflow_provider_stitch.emulator import StitchEmulator
@@ -46,13 +46,13 @@ TAGS = '"tags": {"endpoint": "commits"}'
         ),
     ],
 )
-def test_the_runner_writes_counters_in_three_forms(
+def test_runner_writes_counters_in_three_forms(
     api: Api, stitch: StitchEmulator, plan: LogPlan, tap: str, target: str
 ) -> None:
     source_id = stitch.add_source("github", streams={"commits": 9, "issues": 0})
     log = api.log(stitch.complete_job(source_id, log=plan).job_name)
-    assert tap in bodies(log, "tap")
-    assert target in bodies(log)
+    assert tap in info_texts(log, "tap")
+    assert target in info_texts(log)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_the_runner_writes_counters_in_three_forms(
         ),
     ],
 )
-def test_a_tap_counts_all_streams_or_some_or_other_endpoints(
+def test_tap_counts_the_planned_streams_and_endpoints(
     api: Api, stitch: StitchEmulator, plan: LogPlan, expected: list[str]
 ) -> None:
     source_id = stitch.add_source("zendesk", streams={"tickets": 0, "comments": 41})
@@ -82,31 +82,29 @@ POINT = "METRIC Point(metric_type='counter', metric='record_count', value=5, tag
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        pytest.param("postgres", [POINT.format(tags="{}")], id="PostgreSQL names nothing"),
-        pytest.param("oracle", [POINT.format(tags="{}")], id="Oracle names nothing"),
+        pytest.param("postgres", [POINT.format(tags="{}")], id="PostgreSQL: no tags"),
+        pytest.param("oracle", [POINT.format(tags="{}")], id="Oracle: no tags"),
         pytest.param(
             "mysql",
             [POINT.format(tags="{'database': 'shop', 'table': 'orders'}")],
-            id="MySQL names its table",
+            id="MySQL: database and table",
         ),
-        pytest.param("mongodb", [], id="MongoDB counts nothing"),
-        pytest.param("mssql", [], id="MSSQL counts nothing"),
-        pytest.param("shopify", [], id="Shopify counts nothing"),
+        pytest.param("mongodb", [], id="MongoDB: no counters"),
+        pytest.param("mssql", [], id="MSSQL: no counters"),
+        pytest.param("shopify", [], id="Shopify: no counters"),
     ],
 )
-def test_taps_of_databases_count_in_their_own_way(
-    api: Api, stitch: StitchEmulator, kind: str, expected: list[str]
-) -> None:
+def test_counters_depend_on_the_tap(api: Api, stitch: StitchEmulator, kind: str, expected: list[str]) -> None:
     source_id = stitch.add_source("shop", type=f"platform.{kind}", streams={"o": TABLE, "p": 0})
     log = api.log(stitch.complete_job(source_id).job_name)
-    assert [line for line in bodies(log, "tap") if "value=5" in line] == expected
-    assert bool(expected) == ("METRIC" in "".join(bodies(log, "tap")))
+    assert [line for line in info_texts(log, "tap") if "value=5" in line] == expected
+    assert bool(expected) == ("METRIC" in "".join(info_texts(log, "tap")))
 
 
-def test_a_tap_counts_each_minute_since_the_last_time(api: Api, stitch: StitchEmulator) -> None:
+def test_tap_writes_a_counter_every_minute(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"commits": 10})
     job = stitch.start_job(source_id, tap_seconds=200)
     stitch.advance(300)
     log = api.log(job.job_name)
     assert re.findall(r"replicated (\d+) records", log) == ["3", "3", "2", "2"]
-    assert at(log, "replicated") == ["06:01:12,250", "06:02:12,250", "06:03:12,250", "06:03:32,250"]
+    assert times_of(log, "replicated") == ["06:01:12,250", "06:02:12,250", "06:03:12,250", "06:03:32,250"]

@@ -1,4 +1,4 @@
-"""Names of streams in logs and loads."""
+"""Stream names in logs and loads."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_target_and_load_have_the_same_name(
         assert "State update: adding bookmarks.shop-public-orders.updated_at = " in log
 
 
-def test_a_stream_of_a_saas_source_keeps_its_name(api: Api, stitch: StitchEmulator) -> None:
+def test_saas_stream_keeps_its_name(api: Api, stitch: StitchEmulator) -> None:
     name = "data_extension.New subscribers"
     log = api.log(stitch.complete_job(stitch.add_source("et", streams={name: 3})).job_name)
     assert f"Serializing batch with 3 messages for table {name}\n" in log
@@ -67,7 +67,7 @@ def test_a_stream_of_a_saas_source_keeps_its_name(api: Api, stitch: StitchEmulat
         pytest.param("hp-postgres", "source", "orders", "orders", id="Avro, source"),
     ],
 )
-def test_a_load_may_show_another_name_than_the_target(
+def test_load_can_have_another_name_than_the_target_sends(
     api: Api, stitch: StitchEmulator, kind: str, names: Any, logged: str, loaded: str
 ) -> None:
     stitch.quirks.load_names = names

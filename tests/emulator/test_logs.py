@@ -1,4 +1,4 @@
-"""Extraction logs: where they are, who may read them, and what they say."""
+"""Extraction logs: their URLs, access to them, and their content."""
 
 from __future__ import annotations
 
@@ -26,30 +26,28 @@ MARKER = "target - INFO com.stitchdata.target-stitch-avro.flush-pipeline - send-
 BATCH = re.compile(r"(?m)^\S+ (\S+),.*target - INFO Serializing batch with (\d+) messages for table (.+)$")
 
 
-def flushed(log: str) -> list[tuple[str, str]]:
-    """Return the time and stream of each marker of the Avro target."""
+def avro_markers(log: str) -> list[tuple[str, str]]:
+    """Return time and stream of each Avro marker."""
     return [(line[11:19], line.partition(MARKER)[2]) for line in log.splitlines() if MARKER in line]
 
 
-def sent(log: str) -> list[tuple[str, str, str]]:
-    """Return the time, the messages and the stream of each batch of target-stitch."""
+def sent_batches(log: str) -> list[tuple[str, str, str]]:
+    """Return time, number of messages and stream of each target-stitch batch."""
     return BATCH.findall(log)
 
 
-def test_a_log_is_a_redirect_to_another_host(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_log_request_redirects_to_another_host(api: Api, stitch: StitchEmulator, github: int) -> None:
     job_name = stitch.complete_job(github).job_name
-    answer = api.log_answer(job_name)
-    assert (answer.status_code, answer.content) == (302, b"")
-    assert answer.headers["Content-Length"] == "0"
-    assert answer.headers["Connection"].lower() == "close"
-    assert answer.headers["Location"].startswith(f"{stitch.log_url}/{job_name}?x-amz-security-token=")
+    response = api.log_response(job_name)
+    assert (response.status_code, response.content) == (302, b"")
+    assert response.headers["Content-Length"] == "0"
+    assert response.headers["Connection"].lower() == "close"
+    assert response.headers["Location"].startswith(f"{stitch.log_url}/{job_name}?x-amz-security-token=")
     assert stitch.log_url != stitch.url
 
 
-def test_the_log_host_refuses_a_bearer_token_and_remembers(
-    api: Api, stitch: StitchEmulator, github: int
-) -> None:
-    location = api.log_answer(stitch.complete_job(github).job_name).headers["Location"]
+def test_log_host_rejects_and_records_a_bearer_token(api: Api, stitch: StitchEmulator, github: int) -> None:
+    location = api.log_response(stitch.complete_job(github).job_name).headers["Location"]
     assert requests.get(location, timeout=10).status_code == 200
     refused = requests.get(location, headers={"Authorization": f"Bearer {stitch.access_token}"}, timeout=10)
     assert refused.status_code == 400
@@ -59,33 +57,33 @@ def test_the_log_host_refuses_a_bearer_token_and_remembers(
 @pytest.mark.parametrize(
     "spoil",
     [
-        pytest.param(lambda url: url[:-1] + ("A" if url[-1] != "A" else "B"), id="wrong token"),
-        pytest.param(lambda url: url.partition("?")[0], id="no token"),
+        pytest.param(lambda url: url[:-1] + ("A" if url[-1] != "A" else "B"), id="wrong key"),
+        pytest.param(lambda url: url.partition("?")[0], id="no key"),
     ],
 )
-def test_a_log_opens_with_its_own_token_only(
+def test_log_requires_its_own_key(
     api: Api, stitch: StitchEmulator, github: int, spoil: Callable[[str], str]
 ) -> None:
-    location = api.log_answer(stitch.complete_job(github).job_name).headers["Location"]
+    location = api.log_response(stitch.complete_job(github).job_name).headers["Location"]
     assert requests.get(spoil(location), timeout=10).status_code == 403
 
 
-def test_a_token_opens_no_other_log(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_key_gives_no_access_to_another_log(api: Api, stitch: StitchEmulator, github: int) -> None:
     one = stitch.complete_job(github, seconds_ago=7200).job_name
     other = stitch.complete_job(github, seconds_ago=3600).job_name
-    location = api.log_answer(one).headers["Location"]
+    location = api.log_response(one).headers["Location"]
     assert requests.get(location.replace(one, other), timeout=10).status_code == 403
 
 
-def test_the_address_of_a_log_expires(api: Api, stitch: StitchEmulator, github: int) -> None:
-    location = api.log_answer(stitch.complete_job(github).job_name).headers["Location"]
+def test_log_url_expires(api: Api, stitch: StitchEmulator, github: int) -> None:
+    location = api.log_response(stitch.complete_job(github).job_name).headers["Location"]
     stitch.advance(3599)
     assert requests.get(location, timeout=10).status_code == 200
     stitch.advance(1)
     assert requests.get(location, timeout=10).status_code == 403
 
 
-def test_a_log_has_the_batches_with_rows_and_times(api: Api, stitch: StitchEmulator) -> None:
+def test_log_contains_batches_with_rows_and_times(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"commits": 412, "issues": 0, "teams": 3})
     job_name = api.start(source_id)
     stitch.advance(150)
@@ -98,7 +96,7 @@ def test_a_log_has_the_batches_with_rows_and_times(api: Api, stitch: StitchEmula
         ("0", "issues"),
         ("3", "teams"),
     ]
-    assert sent(log) == [("06:01:02", "412", "commits"), ("06:02:22", "3", "teams")]
+    assert sent_batches(log) == [("06:01:02", "412", "commits"), ("06:02:22", "3", "teams")]
     assert log.splitlines()[-1] == (
         "2026-08-17 06:02:32,250Z   main - INFO Exit status is: "
         "Discovery succeeded. Tap succeeded. Target succeeded."
@@ -132,11 +130,11 @@ def test_a_log_has_the_batches_with_rows_and_times(api: Api, stitch: StitchEmula
             JobPlan(tap_exit_status=-15, target_exit_status=1, target_description="400"),
             "Discovery succeeded. Tap failed with code -15. "
             'Target failed with code 1 and error message: "400".',
-            id="target failed and took the tap along",
+            id="target failed and ended the tap",
         ),
     ],
 )
-def test_the_exit_line_says_how_it_ended(
+def test_exit_line_contains_the_result(
     api: Api, stitch: StitchEmulator, github: int, plan: JobPlan, expected: str
 ) -> None:
     log = api.log(stitch.complete_job(github, plan).job_name)
@@ -144,13 +142,13 @@ def test_the_exit_line_says_how_it_ended(
     assert (location, body) == ("  main", f"INFO Exit status is: {expected}")
 
 
-def test_a_target_that_dies_ends_the_tap(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_failed_target_ends_the_tap(api: Api, stitch: StitchEmulator, github: int) -> None:
     log = api.log(stitch.complete_job(github, tap_exit_status=-15, target_exit_status=1).job_name)
     assert "main - ERROR Target exited abnormally with status 1. Terminating tap.\n" in log
     assert "Tap exited abnormally" not in log
 
 
-def test_only_what_is_read_incrementally_has_a_bookmark(api: Api, stitch: StitchEmulator) -> None:
+def test_only_incremental_streams_have_a_bookmark(api: Api, stitch: StitchEmulator) -> None:
     whole = EmulatedStream(5, replication_method="FULL_TABLE")
     table = EmulatedStream(5, schema_name="public", database_name="d")
     database = stitch.add_source("pg", type="platform.hp-postgres", streams={"whole": whole, "table": table})
@@ -162,7 +160,7 @@ def test_only_what_is_read_incrementally_has_a_bookmark(api: Api, stitch: Stitch
     assert 'Current state: {"bookmarks": {}}\n' in log
 
 
-def test_a_failure_is_told_before_the_exit_line(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_failure_message_precedes_the_exit_line(api: Api, stitch: StitchEmulator, github: int) -> None:
     plan = JobPlan(tap_exit_status=1, tap_description="401 Client Error\nTraceback")
     tail = [line[25:] for line in api.log(stitch.complete_job(github, plan).job_name).splitlines()[-5:-1]]
     assert tail == [
@@ -174,7 +172,7 @@ def test_a_failure_is_told_before_the_exit_line(api: Api, stitch: StitchEmulator
 
 
 @pytest.mark.parametrize("end", [pytest.param(True, id="by Stitch"), pytest.param(False, id="by a user")])
-def test_the_log_of_a_terminated_job_has_no_exit_line(
+def test_log_of_a_terminated_job_has_no_exit_line(
     api: Api, stitch: StitchEmulator, github: int, end: bool
 ) -> None:
     job = stitch.start_job(github, terminated=end)
@@ -183,7 +181,7 @@ def test_the_log_of_a_terminated_job_has_no_exit_line(
         stitch.stop_job(github)
     stitch.advance(100)
     log = api.log(job.job_name)
-    assert sent(log) == [("06:01:22", "120", "commits")]
+    assert sent_batches(log) == [("06:01:22", "120", "commits")]
     assert "Requests complete" not in log
     assert "Exit status is" not in log
     ended = api.extraction(github)
@@ -193,22 +191,20 @@ def test_the_log_of_a_terminated_job_has_no_exit_line(
     assert ended["completion_time"] is not None
 
 
-def test_a_running_jobs_log_is_404_or_as_far_as_it_goes(
-    api: Api, stitch: StitchEmulator, github: int
-) -> None:
+def test_log_of_a_running_job_is_404_or_partial(api: Api, stitch: StitchEmulator, github: int) -> None:
     job_name = api.start(github)
     stitch.advance(75)
-    assert api.log_answer(job_name).status_code == 404
+    assert api.log_response(job_name).status_code == 404
     stitch.quirks.partial_logs = True
     log = api.log(job_name)
     assert "replicated 120 records" in log
-    assert sent(log) == []
+    assert sent_batches(log) == []
     assert "Exit status is" not in log
     stitch.advance(75)
     assert "Exit status is" in api.log(job_name)
 
 
-def test_logs_of_older_jobs_are_kept(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_logs_of_older_jobs_remain_available(api: Api, stitch: StitchEmulator, github: int) -> None:
     older = stitch.complete_job(github, seconds_ago=7200, tap_exit_status=1).job_name
     newer = stitch.complete_job(github, seconds_ago=3600).job_name
     assert api.extraction(github)["job_name"] == newer
@@ -235,7 +231,7 @@ def test_logs_of_older_jobs_are_kept(api: Api, stitch: StitchEmulator, github: i
         ),
     ],
 )
-def test_a_log_can_be_arranged(
+def test_log_content_follows_the_plan(
     api: Api, stitch: StitchEmulator, github: int, plan: LogPlan, there: list[str], missing: list[str]
 ) -> None:
     log = api.log(stitch.complete_job(github, log=plan).job_name)
@@ -243,10 +239,10 @@ def test_a_log_can_be_arranged(
     assert [text for text in missing if text in log] == []
 
 
-def test_a_log_that_is_not_there_is_404(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_unavailable_log_is_404(api: Api, stitch: StitchEmulator, github: int) -> None:
     job_name = stitch.complete_job(github, log=LogPlan(available=False)).job_name
-    answer = api.log_answer(job_name)
-    assert (answer.status_code, answer.content) == (404, b"")
+    response = api.log_response(job_name)
+    assert (response.status_code, response.content) == (404, b"")
 
 
 @pytest.mark.parametrize(
@@ -256,29 +252,29 @@ def test_a_log_that_is_not_there_is_404(api: Api, stitch: StitchEmulator, github
         pytest.param("last", ["06:01:42"], id="the last flush"),
     ],
 )
-def test_a_stream_flushed_twice_has_one_marker_or_two(
+def test_stream_flushed_twice_has_one_or_two_markers(
     api: Api, stitch: StitchEmulator, github: int, markers: Literal["every", "last"], expected: list[str]
 ) -> None:
     flushes = {"commits": [Flush(at=20, rows=60), Flush(at=100, rows=60)]}
     log = LogPlan(target="avro", flush_markers=markers)
     job = stitch.start_job(github, flushes=flushes, log=log)
     stitch.advance(150)
-    assert [at for at, _ in flushed(api.log(job.job_name))] == expected
+    assert [at for at, _ in avro_markers(api.log(job.job_name))] == expected
 
 
-def test_rows_are_shared_among_flushes(api: Api, stitch: StitchEmulator) -> None:
+def test_rows_are_divided_among_flushes(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"a": EmulatedStream(7, flushes=3)})
     log = api.log(stitch.complete_job(source_id).job_name)
-    assert re.findall(r'replicated (\d+) records from "a"', log) == ["4", "3"]  # one a minute
-    assert [(rows, stream) for _, rows, stream in sent(log)] == [("3", "a"), ("2", "a"), ("2", "a")]
+    assert re.findall(r'replicated (\d+) records from "a"', log) == ["4", "3"]  # one counter per minute
+    assert [(rows, stream) for _, rows, stream in sent_batches(log)] == [("3", "a"), ("2", "a"), ("2", "a")]
 
 
-def test_a_long_log_is_streamed(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_long_log_is_streamed(api: Api, stitch: StitchEmulator, github: int) -> None:
     job_name = stitch.complete_job(github, log=LogPlan(padding_bytes=3_000_000)).job_name
-    location = api.log_answer(job_name).headers["Location"]
-    with requests.get(location, stream=True, timeout=10) as answer:
-        assert "Content-Length" not in answer.headers
-        content = answer.content
+    location = api.log_response(job_name).headers["Location"]
+    with requests.get(location, stream=True, timeout=10) as response:
+        assert "Content-Length" not in response.headers
+        content = response.content
     assert len(content) > 3_000_000
     lines = content.decode().splitlines()
     assert all(LINE.fullmatch(line) for line in lines)

@@ -1,4 +1,4 @@
-"""Report cards of all documented types, and how Stitch treats values that match them or do not."""
+"""Report cards of all documented types, and the validation of values against them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BIGQUERY = {"cloud_storage_location": "US", "loading_mode": "upsert", "service_a
 FAILED = CheckPlan(discovery_exit_status=1, discovery_error_message="no such host")
 
 
-def form(card: Any, step: str = "form") -> dict[str, Any]:
+def step_properties(card: Any, step: str = "form") -> dict[str, Any]:
     """Return the properties of a step by name."""
     return {
         prop["name"]: prop for each in card["steps"] if each["type"] == step for prop in each["properties"]
@@ -39,11 +39,11 @@ def form(card: Any, step: str = "form") -> dict[str, Any]:
 
 
 def required(card: Any) -> set[str]:
-    return {name for name, prop in form(card).items() if prop["is_required"]}
+    return {name for name, prop in step_properties(card).items() if prop["is_required"]}
 
 
 def credentials(card: Any) -> set[str]:
-    return {name for name, prop in form(card).items() if prop["is_credential"]}
+    return {name for name, prop in step_properties(card).items() if prop["is_credential"]}
 
 
 def create_destination(api: Api, kind: str, properties: Any) -> Any:
@@ -142,27 +142,29 @@ def test_source_types_are_the_130_documented_ones_and_3_old_ones(api: Api) -> No
 
 
 def test_type_without_credentials_has_the_documented_oauth_step(api: Api) -> None:
-    oauth = form(api.get("/v4/source-types/platform.shopify"), "oauth")
+    oauth = step_properties(api.get("/v4/source-types/platform.shopify"), "oauth")
 
     assert set(oauth) == {"client_id", "client_secret", "redirect_uri", "refresh_token"}
     assert {prop["property_type"] for prop in oauth.values()} == {"system_provided_by_default"}
     assert all(prop["is_credential"] and prop["system_provided"] for prop in oauth.values())
 
 
-def test_stitch_fills_in_defaults_of_a_destination(api: Api) -> None:
-    made = create_destination(api, "postgres", POSTGRES)
+def test_stitch_sets_defaults_of_a_destination(api: Api) -> None:
+    connection = create_destination(api, "postgres", POSTGRES)
 
     shown = {name: value for name, value in POSTGRES.items() if name != "password"}
-    assert made["properties"] == {**shown, "encryption_type": "none", "ssl": "false"}
-    assert all(form(made["report_card"])[name]["provided"] for name in ("encryption_type", "ssl"))
+    assert connection["properties"] == {**shown, "encryption_type": "none", "ssl": "false"}
+    assert all(
+        step_properties(connection["report_card"])[name]["provided"] for name in ("encryption_type", "ssl")
+    )
 
 
 def test_incomplete_destination_is_checked_once_it_is_complete(api: Api, stitch: StitchEmulator) -> None:
-    made = create_destination(api, "postgres", {"host": "pg.acme.example"})
-    path = f"/v4/destinations/{made['id']}"
+    connection = create_destination(api, "postgres", {"host": "pg.acme.example"})
+    path = f"/v4/destinations/{connection['id']}"
 
-    assert "check_job_name" not in made
-    assert made["report_card"]["current_step_type"] == "form"
+    assert "check_job_name" not in connection
+    assert connection["report_card"]["current_step_type"] == "form"
     assert api("GET", f"{path}/last-connection-check").status_code == 404
     changed = api("PUT", path, json={"properties": POSTGRES}).json()
     stitch.advance(3)
@@ -185,7 +187,7 @@ def test_incomplete_destination_is_checked_once_it_is_complete(api: Api, stitch:
         ("s3", "s3_bucket", True),
     ],
 )
-def test_destination_value_of_another_form_is_refused(api: Api, kind: str, name: str, value: Any) -> None:
+def test_invalid_destination_value_is_rejected(api: Api, kind: str, name: str, value: Any) -> None:
     response = api("POST", "/v4/destinations", json={"type": kind, "properties": {name: value}})
 
     assert (response.status_code, response.json()) == (400, D3)
@@ -194,12 +196,12 @@ def test_destination_value_of_another_form_is_refused(api: Api, kind: str, name:
 
 @pytest.mark.parametrize(("given", "kept"), [(True, "true"), (False, "false"), ("true", "true")])
 def test_boolean_of_a_destination_is_stored_as_a_string(api: Api, given: Any, kept: str) -> None:
-    made = create_destination(api, "postgres", {**POSTGRES, "ssl": given})
+    connection = create_destination(api, "postgres", {**POSTGRES, "ssl": given})
 
-    assert made["properties"]["ssl"] == kept
+    assert connection["properties"]["ssl"] == kept
 
 
-def test_boolean_may_have_to_be_a_boolean(api: Api, stitch: StitchEmulator) -> None:
+def test_string_for_a_boolean_is_rejected_with_quirk(api: Api, stitch: StitchEmulator) -> None:
     stitch.quirks.strict_booleans = True
 
     body = {"type": "postgres", "properties": {**POSTGRES, "ssl": "true"}}
@@ -208,46 +210,48 @@ def test_boolean_may_have_to_be_a_boolean(api: Api, stitch: StitchEmulator) -> N
 
 
 def test_object_of_a_destination_is_accepted_and_not_returned(api: Api) -> None:
-    made = create_destination(api, "bigquery_v2", BIGQUERY)
+    connection = create_destination(api, "bigquery_v2", BIGQUERY)
 
-    assert form(made["report_card"])["service_account_credentials"]["provided"] is True
-    assert "hush" not in json.dumps(made)
+    assert step_properties(connection["report_card"])["service_account_credentials"]["provided"] is True
+    assert "hush" not in json.dumps(connection)
 
 
-def test_integer_may_have_to_be_an_integer(api: Api, stitch: StitchEmulator) -> None:
+def test_string_for_an_integer_is_rejected_with_quirk(api: Api, stitch: StitchEmulator) -> None:
     path = "/v4/source-types/platform.hp-mysql"
-    assert form(api.get(path))["port"]["json_schema"] == {"type": "string", "pattern": "^\\d+$"}
+    assert step_properties(api.get(path))["port"]["json_schema"] == {"type": "string", "pattern": "^\\d+$"}
     body = {"display_name": "Shop", "type": "platform.hp-mysql", "properties": {**DATABASE, "port": 3306}}
     assert api("POST", "/v4/sources", json=body).status_code == 400
 
     stitch.quirks.integer_properties = True
 
-    assert form(api.get(path))["port"]["json_schema"] == {"type": "integer"}
-    made = create_source(api, "platform.hp-mysql", {**DATABASE, "port": 3306})
-    assert made["properties"]["port"] == "3306"
-    response = api("PUT", f"/v4/sources/{made['id']}", json={"properties": {"port": "3307"}})
+    assert step_properties(api.get(path))["port"]["json_schema"] == {"type": "integer"}
+    connection = create_source(api, "platform.hp-mysql", {**DATABASE, "port": 3306})
+    assert connection["properties"]["port"] == "3306"
+    response = api("PUT", f"/v4/sources/{connection['id']}", json={"properties": {"port": "3307"}})
     assert response.json()["data"]["bad_properties"] == ["port"]
 
 
-def test_array_is_accepted_as_an_array_only(api: Api) -> None:
-    made = create_source(api, "platform.hp-mysql", {**DATABASE, "filter_dbs": ["shop"]})
+def test_array_property_accepts_only_arrays(api: Api) -> None:
+    connection = create_source(api, "platform.hp-mysql", {**DATABASE, "filter_dbs": ["shop"]})
 
-    assert made["properties"]["filter_dbs"] == ["shop"]
-    response = api("PUT", f"/v4/sources/{made['id']}", json={"properties": {"filter_dbs": "shop"}})
+    assert connection["properties"]["filter_dbs"] == ["shop"]
+    response = api("PUT", f"/v4/sources/{connection['id']}", json={"properties": {"filter_dbs": "shop"}})
     assert response.status_code == 400
 
 
 @pytest.mark.parametrize("name", ["client_secret", "db_password", "apiKey", "private_key"])
 def test_undocumented_secret_is_not_returned(api: Api, name: str) -> None:
-    made = create_source(api, "platform.closeio", {"api_key": "hush-key", name: "hush-more"})
+    connection = create_source(api, "platform.closeio", {"api_key": "hush-key", name: "hush-more"})
 
-    assert "hush" not in json.dumps([made, api.get("/v4/sources")])
-    refused = api("PUT", f"/v4/sources/{made['id']}", json={"properties": {name: 5, "start_date": "hush"}})
+    assert "hush" not in json.dumps([connection, api.get("/v4/sources")])
+    refused = api(
+        "PUT", f"/v4/sources/{connection['id']}", json={"properties": {name: 5, "start_date": "hush"}}
+    )
     assert refused.status_code == 400
     assert "hush" not in refused.text
 
 
-def test_undocumented_property_may_be_refused(api: Api, stitch: StitchEmulator) -> None:
+def test_undocumented_property_is_rejected_with_quirk(api: Api, stitch: StitchEmulator) -> None:
     stitch.quirks.refuse_unknown_properties = True
 
     for path, body in (
@@ -257,18 +261,20 @@ def test_undocumented_property_may_be_refused(api: Api, stitch: StitchEmulator) 
         assert api("POST", path, json=body).status_code == 400
 
 
-def test_read_only_property_is_set_by_stitch_alone(api: Api) -> None:
-    made = create_source(api, "platform.closeio", {"api_key": "hush-key", "image_version": "9.latest"})
+def test_read_only_property_is_set_only_by_stitch(api: Api) -> None:
+    connection = create_source(api, "platform.closeio", {"api_key": "hush-key", "image_version": "9.latest"})
 
-    assert made["properties"]["image_version"] == "1.latest"
+    assert connection["properties"]["image_version"] == "1.latest"
 
 
-def test_immutable_property_is_set_once(api: Api, stitch: StitchEmulator) -> None:
+def test_immutable_property_can_be_set_only_once(api: Api, stitch: StitchEmulator) -> None:
     stitch.quirks.immutable_properties = ("database", "repository")
     destination = create_destination(api, "postgres", POSTGRES)
     path = f"/v4/destinations/{destination['id']}"
 
-    assert form(destination["report_card"])["database"]["property_type"] == "user_provided_immutable"
+    assert (
+        step_properties(destination["report_card"])["database"]["property_type"] == "user_provided_immutable"
+    )
     assert api("PUT", path, json={"properties": {"database": "other"}}).status_code == 400
     assert api("PUT", path, json={"properties": {"database": "dwh", "host": "new"}}).status_code == 200
     source = create_source(api, "platform.github", {"repository": "acme/shop"})
@@ -276,7 +282,7 @@ def test_immutable_property_is_set_once(api: Api, stitch: StitchEmulator) -> Non
     assert refused.json()["data"]["bad_properties"] == ["repository"]
 
 
-# The step after a creation and after a check.
+# The step after a creation and after a check
 
 
 def step(api: Api, path: str) -> Any:
@@ -287,16 +293,16 @@ def step(api: Api, path: str) -> Any:
     ("quirk", "created", "failed"),
     [("after_check", "form", "form"), ("after_form", "fully_configured", "fully_configured")],
 )
-def test_destination_is_configured_by_its_check_or_its_form(
+def test_destination_is_configured_after_its_check_or_its_form(
     api: Api, stitch: StitchEmulator, quirk: Any, created: str, failed: str
 ) -> None:
     stitch.delete_destinations()
     stitch.quirks.destination_configured = quirk
     stitch.plan_destination_check(FAILED)
-    made = create_destination(api, "postgres", POSTGRES)
+    connection = create_destination(api, "postgres", POSTGRES)
     stitch.advance(3)
 
-    assert made["report_card"]["current_step_type"] == created
+    assert connection["report_card"]["current_step_type"] == created
     assert step(api, "/v4/destinations") == failed
 
 
@@ -304,7 +310,7 @@ def test_destination_is_configured_by_its_check_or_its_form(
     ("back", "of_destination", "of_source"),
     [(False, "fully_configured", "fully_configured"), (True, "form", "discover_schema")],
 )
-def test_failed_check_may_take_a_connection_back(
+def test_failed_check_resets_the_configuration_with_quirk(
     api: Api, stitch: StitchEmulator, github: int, back: bool, of_destination: str, of_source: str
 ) -> None:
     stitch.quirks.failed_check_steps_back = back

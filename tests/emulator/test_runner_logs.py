@@ -1,4 +1,4 @@
-"""Lines of the runner: state updates, crashes, and the exit line."""
+"""Log lines of the runner: state updates, crashes and the exit line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_stitch.emulator import Flush, JobPlan, LogPlan
 
-from .log_forms import EXIT_LINE, at, bodies
+from .log_forms import EXIT_LINE, info_texts, times_of
 
 if TYPE_CHECKING:
     from airflow_provider_stitch.emulator import StitchEmulator
@@ -17,19 +17,17 @@ if TYPE_CHECKING:
     from .conftest import Api
 
 
-def test_a_state_update_follows_all_batches_that_were_sent_before_it(
-    api: Api, stitch: StitchEmulator
-) -> None:
+def test_state_update_follows_all_batches_sent_before_it(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"slow": 1, "fast": 1})
     flushes = {"slow": [Flush(at=60, rows=1, retries=4)], "fast": [Flush(at=50, rows=1)]}
     job = stitch.start_job(source_id, flushes=flushes)
     stitch.advance(150)
     log = api.log(job.job_name)
-    # The slow batch was sent at 45 s, and persisted at 60 s.
-    assert at(log, "State update") == ["06:01:02,750", "06:01:02,750"]
+    # The slow batch was sent at 45 s and persisted at 60 s.
+    assert times_of(log, "State update") == ["06:01:02,750", "06:01:02,750"]
 
 
-def test_state_updates_change_what_an_earlier_job_has_left(
+def test_state_updates_change_the_state_of_the_previous_job(
     api: Api, stitch: StitchEmulator, github: int
 ) -> None:
     first = api.log(stitch.complete_job(github, seconds_ago=7200).job_name)
@@ -40,7 +38,7 @@ def test_state_updates_change_what_an_earlier_job_has_left(
     assert f'Current state: {{"bookmarks": {{"commits": {{"updated_at": {value}}}}}}}\n' in second
 
 
-def test_rows_that_a_stopped_job_has_not_sent_change_no_state(
+def test_unsent_rows_of_a_stopped_job_do_not_change_the_state(
     api: Api, stitch: StitchEmulator, github: int
 ) -> None:
     api.start(github)
@@ -51,7 +49,7 @@ def test_rows_that_a_stopped_job_has_not_sent_change_no_state(
     assert 'Current state: {"bookmarks": {}}\n' in api.log(job_name)
 
 
-def test_a_crash_of_the_runner_leaves_a_bare_traceback(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_runner_crash_leaves_a_traceback(api: Api, stitch: StitchEmulator, github: int) -> None:
     log = api.log(stitch.complete_job(github, log=LogPlan(runner_crashes=True)).job_name)
     before, _, after = log.partition("  main - INFO No tunnel subprocess to tear down\n")
     assert after.startswith("Traceback (most recent call last):\n  File ")
@@ -60,11 +58,9 @@ def test_a_crash_of_the_runner_leaves_a_bare_traceback(api: Api, stitch: StitchE
     assert "messages for table commits\n" in before
 
 
-def test_a_tap_without_discovery_has_no_clause_and_no_status(
-    api: Api, stitch: StitchEmulator, github: int
-) -> None:
+def test_job_without_discovery_has_no_discovery_status(api: Api, stitch: StitchEmulator, github: int) -> None:
     log = api.log(stitch.complete_job(github, has_discovery=False).job_name)
-    assert bodies(log, "main")[-1] == "Exit status is: Tap succeeded. Target succeeded."
+    assert info_texts(log, "main")[-1] == "Exit status is: Tap succeeded. Target succeeded."
     assert "discovery mode" not in log
     listed = api.extraction(github)
     phases = ("discovery", "tap", "target")
@@ -72,20 +68,20 @@ def test_a_tap_without_discovery_has_no_clause_and_no_status(
     assert [listed[f"{phase}_description"] for phase in phases] == [None, None, None]
 
 
-def test_a_job_without_discovery_that_is_stopped_early_has_a_signalled_tap(
+def test_stopped_job_without_discovery_has_a_signalled_tap(
     api: Api, stitch: StitchEmulator, github: int
 ) -> None:
     stitch.quirks.stopped_jobs = "signalled"
     job = stitch.start_job(github, has_discovery=False)
     stitch.stop_job(github)
-    assert bodies(api.log(job.job_name), "main")[-1] == (
+    assert info_texts(api.log(job.job_name), "main")[-1] == (
         "Exit status is: Tap failed with code -15. Target succeeded."
     )
     listed = api.extraction(github)
     assert [listed[f"{phase}_exit_status"] for phase in ("discovery", "tap", "target")] == [None, -15, 0]
 
 
-def test_a_job_without_discovery_cannot_fail_in_it() -> None:
+def test_job_without_discovery_cannot_fail_in_discovery() -> None:
     with pytest.raises(ValueError, match="discovery"):
         JobPlan(has_discovery=False, discovery_exit_status=1)
 
@@ -102,11 +98,11 @@ def test_a_job_without_discovery_cannot_fail_in_it() -> None:
         JobPlan(refused_stream="commits"),
     ],
 )
-def test_exit_lines_follow_the_grammar(api: Api, stitch: StitchEmulator, github: int, plan: JobPlan) -> None:
-    assert EXIT_LINE.fullmatch(bodies(api.log(stitch.complete_job(github, plan).job_name), "main")[-1])
+def test_exit_lines_match_the_grammar(api: Api, stitch: StitchEmulator, github: int, plan: JobPlan) -> None:
+    assert EXIT_LINE.fullmatch(info_texts(api.log(stitch.complete_job(github, plan).job_name), "main")[-1])
 
 
-def test_batches_minutes_apart_are_loaded_one_after_the_other(
+def test_batches_minutes_apart_are_loaded_one_after_another(
     api: Api, stitch: StitchEmulator, github: int
 ) -> None:
     flushes = [Flush(at=each, rows=30, prepare=30, load=30) for each in (60, 360, 660, 960)]

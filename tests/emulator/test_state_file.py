@@ -1,9 +1,10 @@
-"""An emulator that was killed goes on where it was."""
+"""A new emulator continues from the state file of a killed one."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import requests
 
@@ -11,33 +12,35 @@ from airflow_provider_stitch.emulator import JobPlan, StitchEmulator
 
 PLAN = JobPlan(tap_seconds=3600)
 
-# Starts a job, and dies of it as soon as the answer is here.
-DYING = """
+# Starts a job and kills itself once it has the response.
+START_JOB_AND_DIE = """
 import os, signal, sys, requests
 from airflow_provider_stitch.emulator import JobPlan, StitchEmulator
 
 stitch = StitchEmulator(state_file=sys.argv[1], access_token="ac_kept").start()
 github = stitch.add_source("github", streams={"commits": 120}, job=JobPlan(tap_seconds=3600))
 headers = {"Authorization": "Bearer ac_kept"}
-answer = requests.post(f"{stitch.url}/v4/sources/{github}/sync", headers=headers)
-print(github, answer.json()["job_name"], flush=True)
+response = requests.post(f"{stitch.url}/v4/sources/{github}/sync", headers=headers)
+print(github, response.json()["job_name"], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 def extractions(stitch: StitchEmulator) -> list[str]:
-    answer = requests.get(
+    response = requests.get(
         f"{stitch.url}/v4/{stitch.client_id}/extractions",
         headers={"Authorization": f"Bearer {stitch.access_token}"},
         timeout=10,
     )
-    return [job["job_name"] for job in answer.json()["data"]]
+    return [job["job_name"] for job in response.json()["data"]]
 
 
-def test_a_job_outlives_the_process_that_started_it(tmp_path) -> None:
+def test_job_survives_the_process_that_started_it(tmp_path: Path) -> None:
     state = tmp_path / "stitch"
-    died = subprocess.run([sys.executable, "-c", DYING, state], capture_output=True, text=True, check=False)
-    source_id, job_name = died.stdout.split()
+    killed = subprocess.run(
+        [sys.executable, "-c", START_JOB_AND_DIE, state], capture_output=True, text=True, check=False
+    )
+    source_id, job_name = killed.stdout.split()
 
     with StitchEmulator(state_file=state) as stitch:
         assert stitch.access_token == "ac_kept"
@@ -48,7 +51,7 @@ def test_a_job_outlives_the_process_that_started_it(tmp_path) -> None:
         assert extractions(stitch) == [job_name]
 
 
-def test_what_is_kept_goes_on_from_one_emulator_to_the_next(tmp_path) -> None:
+def test_state_is_restored_by_the_next_emulator(tmp_path: Path) -> None:
     state = tmp_path / "stitch"
     with StitchEmulator(state_file=state) as first:
         github = first.add_source("github", streams={"commits": 120})
@@ -64,12 +67,12 @@ def test_what_is_kept_goes_on_from_one_emulator_to_the_next(tmp_path) -> None:
         assert third.stop_job(shop) is not None
 
 
-def test_an_emulator_that_nobody_has_asked_anything_is_kept(tmp_path) -> None:
+def test_state_is_saved_without_any_request(tmp_path: Path) -> None:
     token = StitchEmulator(state_file=tmp_path / "stitch").access_token
     assert StitchEmulator(state_file=tmp_path / "stitch").access_token == token
 
 
-def test_stitch_starts_jobs_by_itself_as_before(tmp_path) -> None:
+def test_restored_schedule_still_starts_jobs(tmp_path: Path) -> None:
     state = tmp_path / "stitch"
     with StitchEmulator(state_file=state) as first:
         github = first.add_source("github", streams={"commits": 120}, schedule_minutes=30)
@@ -78,8 +81,8 @@ def test_stitch_starts_jobs_by_itself_as_before(tmp_path) -> None:
         assert second.jobs(github)
 
 
-def test_time_goes_on_while_no_emulator_runs(tmp_path) -> None:
-    """As fast as the one runs that goes on: a job may have ended meanwhile."""
+def test_virtual_time_continues_while_no_emulator_runs(tmp_path: Path) -> None:
+    """The speed of the new emulator applies, so a job may have ended in between."""
     state = tmp_path / "stitch"
     with StitchEmulator(state_file=state) as first:
         github = first.add_source("github", streams={"commits": 120})
@@ -88,7 +91,7 @@ def test_time_goes_on_while_no_emulator_runs(tmp_path) -> None:
         assert second.jobs(github)[0].completion_time is not None
 
 
-def test_faults_are_not_kept(tmp_path) -> None:
+def test_faults_are_not_restored(tmp_path: Path) -> None:
     state = tmp_path / "stitch"
     with StitchEmulator(state_file=state) as first:
         first.fail(times=None, status=500)

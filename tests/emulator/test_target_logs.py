@@ -1,4 +1,4 @@
-"""Lines of the targets: their forms in each version, and what they count."""
+"""Log lines of the targets: their form in each version, and their counts."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from .log_forms import (
     SERIALIZING,
     STOPPING,
     TURBO,
-    at,
-    bodies,
-    kinds,
+    info_texts,
+    matched_forms,
+    times_of,
 )
 
 if TYPE_CHECKING:
@@ -37,9 +37,6 @@ LABELS = EmulatedStream(0, replication_method="FULL_TABLE")
 
 
 SAMPLES = Path(__file__).parents[1] / "fixtures" / "extraction_logs"
-
-
-# --- Versions -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -73,7 +70,7 @@ def test_target_stitch_writes_the_lines_of_its_version(
     source_id = stitch.add_source("github", streams={"commits": 412, "labels": LABELS, "issues": 0})
     log = api.log(stitch.complete_job(source_id, log=LogPlan(target_version=version)).job_name)
     assert all(LINE.fullmatch(line) for line in log.splitlines())
-    main = bodies(log, "main")
+    main = info_texts(log, "main")
     assert main[0] == f"Running tap-github version 3.1.2 and target-stitch version {release}"
     assert "Starting target: target-env/bin/target-stitch --config /tmp/target_config.json" in main
     assert main[-3:] == [
@@ -82,7 +79,7 @@ def test_target_stitch_writes_the_lines_of_its_version(
         "Exit status is: Discovery succeeded. Tap succeeded. Target succeeded.",
     ]
     expected = [first, *batch, *batch, *last]
-    assert kinds(bodies(log), *dict.fromkeys(expected)) == expected
+    assert matched_forms(info_texts(log), *dict.fromkeys(expected)) == expected
 
 
 def test_sample_logs_have_lines_of_the_same_forms() -> None:
@@ -94,18 +91,18 @@ def test_sample_logs_have_lines_of_the_same_forms() -> None:
         rf"{AVRO_MARKER} .+",
     )
     samples = [path.read_text(encoding="utf-8") for path in sorted(SAMPLES.glob("*.log"))]
-    found = {kind for sample in samples for kind in kinds(bodies(sample), *known, *others)}
+    found = {kind for sample in samples for kind in matched_forms(info_texts(sample), *known, *others)}
     assert found == {*known, *others}
 
 
-def test_the_default_target_is_target_stitch_4(api: Api, stitch: StitchEmulator, github: int) -> None:
+def test_default_target_is_target_stitch_4(api: Api, stitch: StitchEmulator, github: int) -> None:
     log = api.log(stitch.complete_job(github).job_name)
     assert "and target-stitch version 4.0.3\n" in log
 
 
 def test_some_versions_write_a_turbo_boost_factor(api: Api, stitch: StitchEmulator, github: int) -> None:
     plan = LogPlan(target_version="3.0", first_line="turbo_boost_factor")
-    assert re.fullmatch(TURBO, bodies(api.log(stitch.complete_job(github, log=plan).job_name))[0])
+    assert re.fullmatch(TURBO, info_texts(api.log(stitch.complete_job(github, log=plan).job_name))[0])
 
 
 @pytest.mark.parametrize("version", ["4.1", "0.9", "4", "new", "3.0.1.2", "5.0"])
@@ -120,7 +117,7 @@ def test_log_plan_rejects_versions_with_unknown_lines(version: str) -> None:
 def test_messages_include_version_messages_and_counters_do_not(api: Api, stitch: StitchEmulator) -> None:
     streams = {"commits": 412, "labels": LABELS, "teams": EmulatedStream(3, replication_method="FULL_TABLE")}
     source_id = stitch.add_source("github", streams=streams)
-    target = bodies(api.log(stitch.complete_job(source_id).job_name))
+    target = info_texts(api.log(stitch.complete_job(source_id).job_name))
     assert "'full_table_streams': ['labels', 'teams']" in target[0]
     messages = re.findall(r"Serializing batch with (\d+) messages for table (\w+)", "\n".join(target))
     assert messages == [("412", "commits"), ("1", "labels"), ("4", "teams")]
@@ -132,14 +129,14 @@ def test_messages_include_version_messages_and_counters_do_not(api: Api, stitch:
     ]
 
 
-def test_a_job_without_rows_has_only_the_first_and_the_last_line(api: Api, stitch: StitchEmulator) -> None:
+def test_job_without_rows_writes_only_first_and_last_target_line(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"commits": 0, "issues": 0})
-    target = bodies(api.log(stitch.complete_job(source_id).job_name))
-    assert kinds(target, PREFERENCES, STOPPING) == [PREFERENCES, STOPPING]
+    target = info_texts(api.log(stitch.complete_job(source_id).job_name))
+    assert matched_forms(target, PREFERENCES, STOPPING) == [PREFERENCES, STOPPING]
 
 
 @pytest.mark.parametrize("moves", [False, True])
-def test_a_version_message_alone_moves_a_load_only_by_a_quirk(
+def test_version_message_alone_updates_load_only_with_quirk(
     api: Api, stitch: StitchEmulator, *, moves: bool
 ) -> None:
     stitch.quirks.load_version_messages = moves
@@ -147,7 +144,7 @@ def test_a_version_message_alone_moves_a_load_only_by_a_quirk(
     assert list(api.loaded_at()) == (["labels"] if moves else [])
 
 
-def test_a_flush_without_rows_is_a_version_message_alone(
+def test_flush_without_rows_contains_only_a_version_message(
     api: Api, stitch: StitchEmulator, github: int
 ) -> None:
     job = stitch.complete_job(github, flushes={"commits": [Flush(at=60, rows=0)]})
@@ -155,37 +152,37 @@ def test_a_flush_without_rows_is_a_version_message_alone(
     assert api.loads() == []
 
 
-def test_a_batch_closes_at_20_000_messages(api: Api, stitch: StitchEmulator) -> None:
+def test_batch_closes_at_20_000_messages(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"commits": 45_000})
-    target = bodies(api.log(stitch.complete_job(source_id).job_name))
+    target = info_texts(api.log(stitch.complete_job(source_id).job_name))
     messages = re.findall(r"Serializing batch with (\d+) messages for table commits", "\n".join(target))
     assert messages == ["20000", "20000", "5000"]
     assert list(api.loaded_at()) == ["commits"]
 
 
-def test_a_batch_may_need_several_requests(api: Api, stitch: StitchEmulator) -> None:
+def test_batch_can_be_sent_in_several_requests(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"commits": 7, "labels": LABELS})
     log = api.log(stitch.complete_job(source_id, log=LogPlan(requests_per_batch=3)).job_name)
     expected = [PREFERENCES, SERIALIZING, *[SENDING_BYTES, COUNTER] * 3]
-    expected += [SERIALIZING, SENDING_BYTES, COUNTER, STOPPING]  # one message can't be split
-    assert kinds(bodies(log), *dict.fromkeys(expected)) == expected
+    expected += [SERIALIZING, SENDING_BYTES, COUNTER, STOPPING]  # a single message cannot be split
+    assert matched_forms(info_texts(log), *dict.fromkeys(expected)) == expected
     assert re.findall(r'"value": (\d+), "tags": {"endpoint": "commits", "num', log) == ["3", "2", "2"]
     sizes = re.findall(r"Sending batch of (\d+) bytes", log)
     assert re.findall(r'"num_bytes": (\d+)', log) == sizes
 
 
-def test_a_batch_may_be_serialized_before_its_request_begins(
+def test_batch_can_be_serialized_before_its_request_starts(
     api: Api, stitch: StitchEmulator, github: int
 ) -> None:
     job = stitch.start_job(github, log=LogPlan(serialized_ahead=12))
     stitch.advance(150)
     log = api.log(job.job_name)
-    assert at(log, "Serializing batch") == ["06:01:10,241"]
-    assert at(log, "Sending batch of") == ["06:01:10,245"]
-    assert at(log, '"num_bytes"') == ["06:01:22,250"]
+    assert times_of(log, "Serializing batch") == ["06:01:10,241"]
+    assert times_of(log, "Sending batch of") == ["06:01:10,245"]
+    assert times_of(log, '"num_bytes"') == ["06:01:22,250"]
 
 
-# --- Requests that fail ---------------------------------------------------------------------------------
+# --- Failed requests ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -198,7 +195,7 @@ def test_a_batch_may_be_serialized_before_its_request_begins(
         pytest.param("4.0", r"Backing off post_coroutine\(\.\.\.\) for ([\d.]+)s \(.+\)", id="4.0"),
     ],
 )
-def test_retries_come_between_a_batch_and_its_state_update(
+def test_retries_are_logged_between_batch_and_state_update(
     api: Api, stitch: StitchEmulator, github: int, version: str, retry: str
 ) -> None:
     plan = LogPlan(target_version=version)
@@ -206,20 +203,20 @@ def test_retries_come_between_a_batch_and_its_state_update(
     job = stitch.start_job(github, flushes=flushes, log=plan)
     stitch.advance(150)
     log = api.log(job.job_name)
-    waits = [float(m[1]) for line in bodies(log) if (m := re.fullmatch(retry, line))]
+    waits = [float(m[1]) for line in info_texts(log) if (m := re.fullmatch(retry, line))]
     assert waits == [1, 2]
-    batch, state = at(log, "messages for table commits")[0], at(log, "State update")[0]
-    tries = at(log, "Error sending") + at(log, "Backing off")
+    batch, state = times_of(log, "messages for table commits")[0], times_of(log, "State update")[0]
+    tries = times_of(log, "Error sending") + times_of(log, "Backing off")
     assert [time[:8] for time in (batch, *tries, state)] == ["06:00:59", "06:00:59", "06:01:00", "06:01:02"]
 
 
-@pytest.mark.parametrize(("version", "longest"), [("1.8", 7), ("4.0", 4)])
-def test_plans_reject_more_retries_than_the_target_makes(version: str, longest: int) -> None:
-    log = LogPlan(target_version=version, retries=longest)
-    with pytest.raises(ValueError, match=f"up to {longest} times"):
-        LogPlan(target_version=version, retries=longest + 1)
-    with pytest.raises(ValueError, match=f"up to {longest} times"):
-        JobPlan(log=log, flushes={"commits": [Flush(at=1, rows=1, retries=longest + 1)]})
+@pytest.mark.parametrize(("version", "limit"), [("1.8", 7), ("4.0", 4)])
+def test_plan_rejects_more_retries_than_the_target_makes(version: str, limit: int) -> None:
+    log = LogPlan(target_version=version, retries=limit)
+    with pytest.raises(ValueError, match=f"at most {limit} times"):
+        LogPlan(target_version=version, retries=limit + 1)
+    with pytest.raises(ValueError, match=f"at most {limit} times"):
+        JobPlan(log=log, flushes={"commits": [Flush(at=1, rows=1, retries=limit + 1)]})
 
 
 @pytest.mark.parametrize(
@@ -241,7 +238,7 @@ def test_plans_reject_more_retries_than_the_target_makes(version: str, longest: 
         ),
     ],
 )
-def test_a_refused_batch_ends_the_job(
+def test_rejected_batch_ends_the_job(
     api: Api, stitch: StitchEmulator, version: str, lines: list[str]
 ) -> None:
     streams = {"commits": 412, "events": 5, "later": 3}
@@ -271,21 +268,21 @@ def test_a_refused_batch_ends_the_job(
     assert list(api.loaded_at()) == ["commits"]
 
 
-def test_a_stream_without_a_batch_cannot_be_refused(stitch: StitchEmulator, github: int) -> None:
-    with pytest.raises(ValueError, match="no batch of issues"):
+def test_stream_without_a_batch_cannot_be_rejected(stitch: StitchEmulator, github: int) -> None:
+    with pytest.raises(ValueError, match="batch of stream issues, but the stream has no batch"):
         stitch.plan_next_job(github, JobPlan(refused_stream="issues"))
 
 
 # --- The Avro target ------------------------------------------------------------------------------------
 
 
-def test_version_2_databases_have_the_log_of_the_avro_target(api: Api, stitch: StitchEmulator) -> None:
+def test_version_2_database_has_the_log_of_the_avro_target(api: Api, stitch: StitchEmulator) -> None:
     orders = EmulatedStream(5, stream_name="orders", schema_name="public")
     zones = EmulatedStream(0, replication_method="FULL_TABLE", schema_name="public")
     streams = {"shop-public-orders": orders, "zones": zones}
     source_id = stitch.add_source("pg", type="platform.hp-postgres", streams=streams)
     log = api.log(stitch.complete_job(source_id).job_name)
     assert re.search(r"main - INFO Running tap-\S+ version \S+ and target-stitch-avro version \S+\n", log)
-    assert bodies(log) == [
+    assert info_texts(log) == [
         "com.stitchdata.target-stitch-avro.flush-pipeline - send-stream-record-count-impl orders"
     ]

@@ -1,13 +1,9 @@
-"""Webhooks really arrive, at receivers on this machine and nowhere else."""
+"""Webhooks are delivered to receivers on this machine, and to no other machine."""
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,12 +15,39 @@ from airflow_provider_stitch.emulator import (
     StitchEmulator,
     Webhook,
 )
-from airflow_provider_stitch.emulator.courier import post
-from airflow_provider_stitch.emulator.loopback import hook_address
+from airflow_provider_stitch.emulator.model.webhook_url import loopback_address
+from airflow_provider_stitch.emulator.server.webhook_delivery import post
 
 from .conftest import Api
+from .webhook_receiver import Receiver, create_certificate
 
 HOOKS = "/notifications/public/v1/api/hooks"
+#: As in the sample in Stitch's documentation.
+PAYLOAD = {
+    "version": "1.0",
+    "minimum_sdc_batched_at": "2026-08-17T06:02:37.250Z",
+    "integration_name": "github",
+    "new_version": False,
+    "source_root_table_name": "commits",
+    "destination_root_table_name": "commits",
+    "table_version": 0,
+    "tables": [
+        {
+            "source_table_name": "commits",
+            "destination_table_name": "commits",
+            "num_rows": 120,
+            "num_rows_rejected": 0,
+            "max_time_extracted": "2026-08-17T06:01:12.250Z",
+            "bookmark_metadata": [
+                {
+                    "key": "updated_at",
+                    "min_value": "2026-08-16T05:56:12Z",
+                    "max_value": "2026-08-17T05:56:12Z",
+                }
+            ],
+        }
+    ],
+}
 
 
 def _has_ipv6() -> bool:
@@ -40,41 +63,6 @@ def _has_ipv6() -> bool:
 IPV6 = _has_ipv6()
 
 
-class Receiver:
-    """A web server that keeps what it is sent, and answers as it is told."""
-
-    def __init__(self) -> None:
-        self.received: list[tuple[dict[str, str], Any]] = []
-        self.statuses: list[int] = []
-        self.arrived = threading.Event()
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                receiver.received.append(({k.lower(): v for k, v in self.headers.items()}, body))
-                receiver.arrived.set()
-                status = receiver.statuses.pop(0) if receiver.statuses else 200
-                if status == 0:
-                    self.connection.close()
-                    return
-                self.send_response(status)
-                self.send_header("Location", "/elsewhere")
-                self.end_headers()
-
-            def log_message(self, *args: Any) -> None:
-                """Nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook?secret=1"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
-        self.thread.start()
-
-    @property
-    def payloads(self) -> list[Any]:
-        return [payload for _, payload in self.received]
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     receiver = Receiver()
@@ -84,62 +72,38 @@ def receiver() -> Iterator[Receiver]:
     receiver.thread.join(10)
 
 
-def test_a_load_is_told_as_in_the_sample(
+def test_webhook_payload_matches_the_documented_sample(
     api: Api, stitch: StitchEmulator, github: int, receiver: Receiver
 ) -> None:
     body = {"type": "post_load", "destination_id": 155901, "config": {"url": receiver.url}}
     assert api("POST", HOOKS, json=body).status_code == 200
     api.start(github)
     stitch.advance(154)
-    assert stitch.settle_webhooks() == []  # commits are flushed at 80 s, and loaded at 155 s
+    assert stitch.settle_webhooks() == []  # `commits` is flushed at 80 s and loaded at 155 s
     stitch.advance(1)
     (webhook,) = stitch.settle_webhooks()
     assert (webhook.state, [a.status for a in webhook.attempts]) == ("delivered", [200])
     headers, payload = receiver.received[0]
     assert payload == webhook.payload
-    assert payload == {
-        "version": "1.0",
-        "minimum_sdc_batched_at": "2026-08-17T06:02:37.250Z",
-        "integration_name": "github",
-        "new_version": False,
-        "source_root_table_name": "commits",
-        "destination_root_table_name": "commits",
-        "table_version": 0,
-        "tables": [
-            {
-                "source_table_name": "commits",
-                "destination_table_name": "commits",
-                "num_rows": 120,
-                "num_rows_rejected": 0,
-                "max_time_extracted": "2026-08-17T06:01:12.250Z",
-                "bookmark_metadata": [
-                    {
-                        "key": "updated_at",
-                        "min_value": "2026-08-16T05:56:12Z",
-                        "max_value": "2026-08-17T05:56:12Z",
-                    }
-                ],
-            }
-        ],
-    }
+    assert payload == PAYLOAD
     assert headers["user-agent"] == "StitchLoadingWebhook"
     assert headers["content-type"] == "application/json"
     assert "authorization" not in headers
-    # A stream without rows is never loaded, so nothing is told of it.
+    # A stream without rows is never loaded, so it has no webhook.
     stitch.advance(3600)
     assert len(stitch.settle_webhooks()) == 1
 
 
-def test_it_comes_by_itself_when_its_time_has_come(receiver: Receiver) -> None:
+def test_webhook_is_sent_at_its_time_without_any_request(receiver: Receiver) -> None:
     with StitchEmulator(speed=3600) as stitch:
         github = stitch.add_source("github", streams={"commits": 1})
         stitch.add_hook(receiver.url)
         stitch.start_job(github)
-        assert receiver.arrived.wait(10)  # nobody asks the emulator anything meanwhile
+        assert receiver.arrived.wait(10)  # no other request wakes the emulator
         assert stitch.webhooks[0].payload == receiver.payloads[0]
 
 
-def test_a_refused_load_tells_nothing_until_it_heals(
+def test_failed_load_sends_no_webhook_until_it_succeeds(
     stitch: StitchEmulator, github: int, receiver: Receiver
 ) -> None:
     stitch.add_hook(receiver.url)
@@ -151,7 +115,7 @@ def test_a_refused_load_tells_nothing_until_it_heals(
     assert [w.state for w in stitch.settle_webhooks()] == ["delivered"]
 
 
-def test_an_outage_holds_webhooks_back(stitch: StitchEmulator, github: int, receiver: Receiver) -> None:
+def test_outage_delays_webhooks(stitch: StitchEmulator, github: int, receiver: Receiver) -> None:
     stitch.add_hook(receiver.url)
     stitch.set_load_error(github, "commits")
     stitch.start_job(github)
@@ -161,7 +125,7 @@ def test_an_outage_holds_webhooks_back(stitch: StitchEmulator, github: int, rece
     assert len(stitch.settle_webhooks()) == 1
 
 
-def test_each_batch_is_told_and_rejected_rows_too(
+def test_each_batch_sends_a_webhook_with_rejected_rows(
     stitch: StitchEmulator, github: int, receiver: Receiver
 ) -> None:
     stitch.add_hook(receiver.url)
@@ -175,7 +139,7 @@ def test_each_batch_is_told_and_rejected_rows_too(
     assert (tables[0]["bookmark_metadata"] is None, tables[1]["bookmark_metadata"]) == (False, None)
 
 
-def test_what_was_not_flushed_when_a_job_was_stopped_is_never_told(
+def test_unflushed_rows_of_a_stopped_job_send_no_webhook(
     stitch: StitchEmulator, github: int, receiver: Receiver
 ) -> None:
     stitch.add_hook(receiver.url)
@@ -187,7 +151,7 @@ def test_what_was_not_flushed_when_a_job_was_stopped_is_never_told(
 
 
 @pytest.mark.parametrize("change", ["disabled", "deleted", "destination deleted"])
-def test_a_hook_that_is_gone_tells_nothing(
+def test_deleted_or_disabled_hook_receives_nothing(
     api: Api, stitch: StitchEmulator, github: int, receiver: Receiver, change: str
 ) -> None:
     hook_id = stitch.add_hook(receiver.url)
@@ -204,7 +168,7 @@ def test_a_hook_that_is_gone_tells_nothing(
     assert receiver.received == []
 
 
-def test_a_hook_hears_of_its_own_destination_only(
+def test_hook_receives_only_loads_of_its_destination(
     api: Api, stitch: StitchEmulator, github: int, receiver: Receiver
 ) -> None:
     stitch.add_hook(receiver.url, stitch.add_destination("s3"))
@@ -212,7 +176,7 @@ def test_a_hook_hears_of_its_own_destination_only(
     assert stitch.settle_webhooks() == []
 
 
-def test_loads_from_before_the_hook_are_not_told(
+def test_loads_before_the_hook_send_no_webhook(
     stitch: StitchEmulator, github: int, receiver: Receiver
 ) -> None:
     stitch.add_hook(receiver.url)
@@ -220,9 +184,7 @@ def test_loads_from_before_the_hook_are_not_told(
     assert stitch.settle_webhooks() == []
 
 
-def test_an_s3_destination_adds_keys_and_objects(
-    api: Api, stitch: StitchEmulator, receiver: Receiver
-) -> None:
+def test_s3_destination_adds_keys_and_objects(api: Api, stitch: StitchEmulator, receiver: Receiver) -> None:
     stitch.delete_destinations()
     stitch.add_destination("s3")
     events = stitch.add_source("events", streams={"clicks": EmulatedStream(3, primary_key=("a", "b"))})
@@ -235,7 +197,7 @@ def test_an_s3_destination_adds_keys_and_objects(
     assert [o.startswith("events/clicks/0_") for o in table["s3_objects"]] == [True]
 
 
-def test_a_full_table_truncates_and_has_no_bookmark(
+def test_full_table_webhook_has_new_version_and_no_bookmark(
     api: Api, stitch: StitchEmulator, receiver: Receiver
 ) -> None:
     stream = EmulatedStream(3, replication_method="FULL_TABLE")
@@ -254,7 +216,7 @@ def test_a_full_table_truncates_and_has_no_bookmark(
 
 
 @pytest.mark.parametrize("first", [500, 302, 0], ids=["500", "redirect", "cut"])
-def test_a_webhook_that_fails_is_tried_again(
+def test_failed_webhook_is_retried(
     stitch: StitchEmulator, github: int, receiver: Receiver, first: int
 ) -> None:
     receiver.statuses = [first]
@@ -269,7 +231,7 @@ def test_a_webhook_that_fails_is_tried_again(
     assert receiver.payloads[0] == receiver.payloads[1]
 
 
-def test_after_five_retries_stitch_gives_up(stitch: StitchEmulator, github: int, receiver: Receiver) -> None:
+def test_stitch_gives_up_after_five_retries(stitch: StitchEmulator, github: int, receiver: Receiver) -> None:
     receiver.statuses = [503] * 10
     stitch.quirks.webhook_retry_seconds = 30
     stitch.add_hook(receiver.url)
@@ -282,7 +244,9 @@ def test_after_five_retries_stitch_gives_up(stitch: StitchEmulator, github: int,
     assert (webhook.state, len(receiver.received)) == ("failed", 6)
 
 
-def test_nobody_at_home_is_a_failed_try(stitch: StitchEmulator, github: int, receiver: Receiver) -> None:
+def test_refused_connection_is_a_failed_attempt(
+    stitch: StitchEmulator, github: int, receiver: Receiver
+) -> None:
     receiver.server.server_close()
     stitch.add_hook(receiver.url)
     stitch.complete_job(github, seconds_ago=0)
@@ -293,10 +257,10 @@ def test_nobody_at_home_is_a_failed_try(stitch: StitchEmulator, github: int, rec
     assert "Connect" in str(attempt.error)
 
 
-def test_a_silent_receiver_is_given_up_in_time(
+def test_receiver_without_response_times_out(
     stitch: StitchEmulator, github: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_stitch.emulator.courier.TIMEOUT", 0.01)
+    monkeypatch.setattr("airflow_provider_stitch.emulator.server.webhook_delivery.TIMEOUT", 0.01)
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -304,10 +268,10 @@ def test_a_silent_receiver_is_given_up_in_time(
         stitch.start_job(github)
         stitch.advance(300)
         (webhook,) = stitch.settle_webhooks()
-    assert [attempt.error for attempt in webhook.attempts] == ["no answer within 0.01 s"]
+    assert [attempt.error for attempt in webhook.attempts] == ["no response within 0.01 s"]
 
 
-def test_another_machine_is_never_called(stitch: StitchEmulator, github: int) -> None:
+def test_webhook_to_another_machine_is_never_sent(stitch: StitchEmulator, github: int) -> None:
     stitch.add_hook("https://hooks.acme.example/stitch")
     stitch.start_job(github)
     stitch.advance(300)
@@ -317,7 +281,7 @@ def test_another_machine_is_never_called(stitch: StitchEmulator, github: int) ->
 
 
 @pytest.mark.skipif(not IPV6, reason="this machine has no IPv6 loopback")
-def test_localhost_may_be_the_other_loopback(stitch: StitchEmulator, github: int) -> None:
+def test_localhost_can_be_ipv6(stitch: StitchEmulator, github: int) -> None:
     import socket
 
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
@@ -333,12 +297,12 @@ def test_localhost_may_be_the_other_loopback(stitch: StitchEmulator, github: int
     assert webhook.state == "delivered"
 
 
-def test_a_receiver_may_speak_tls(
+def test_receiver_can_use_tls(
     stitch: StitchEmulator, github: int, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import ssl
 
-    certificate = self_signed(tmp_path)
+    certificate = create_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     receiver.server.socket = context.wrap_socket(receiver.server.socket, server_side=True)
@@ -353,40 +317,13 @@ def test_a_receiver_may_speak_tls(
     assert (webhook.state, len(receiver.received)) == ("delivered", 1)
 
 
-def self_signed(folder: Path) -> Path:
-    """A certificate for localhost with its key, in one file."""
-    from datetime import datetime, timedelta, timezone
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(timezone.utc)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    file = folder / "localhost.pem"
-    file.write_bytes(
-        certificate.public_bytes(pem)
-        + key.private_bytes(pem, serialization.PrivateFormat.TraditionalOpenSSL, plain)
-    )
-    return file
-
-
 async def _post(url: str) -> int:
     from datetime import datetime, timezone
 
     return await post(Webhook(1, 1, url, datetime.now(timezone.utc), {}))
 
 
-def test_the_courier_itself_refuses_other_machines() -> None:
+def test_post_rejects_urls_of_other_machines() -> None:
     import asyncio
 
     with pytest.raises(ValueError, match="not on this machine"):
@@ -412,4 +349,4 @@ def test_the_courier_itself_refuses_other_machines() -> None:
     ],
 )
 def test_only_loopback_addresses_are_on_this_machine(url: str, local: bool) -> None:
-    assert (hook_address(url) is not None) is local
+    assert (loopback_address(url) is not None) is local

@@ -34,9 +34,9 @@ class InProcessStitch(StitchEmulator):
     def __init__(self, loop: VirtualLoop, quirks: Quirks) -> None:
         super().__init__(start=START, quirks=quirks)
         self._loop = loop
-        self._world.clock = Clock(START, 1.0, loop.time)
-        self._front.log_port = LOGS
-        self._front.log_url = f"http://127.0.0.1:{LOGS}"
+        self._state.clock = Clock(START, 1.0, loop.time)
+        self._app.log_port = LOGS
+        self._app.log_url = f"http://127.0.0.1:{LOGS}"
         self.latency: Callable[[], float] = lambda: 0.0  #: called per request; returns its virtual seconds
 
     @property
@@ -74,7 +74,7 @@ class InProcessStitch(StitchEmulator):
         async def send(message: dict[str, Any]) -> None:
             sent.append(message)
 
-        _run_synchronously(self._front(scope, receive, send))
+        _run_synchronously(self._app(scope, receive, send))
         if not sent:
             return None
         headers = HTTPHeaderDict((name.decode(), value.decode()) for name, value in sent[0]["headers"])

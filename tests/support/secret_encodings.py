@@ -17,7 +17,7 @@ ENCODING_SENSITIVE_TOKEN = "ac_4b/e1+d5%f0\"q\\b&<x>'s0123456789"
 
 def emulator_secrets(stitch: StitchEmulator) -> list[str]:
     """Return the access token and the keys of pre-signed log URLs."""
-    return [stitch.access_token, *stitch._world._log_keys]
+    return [stitch.access_token, *stitch._state._log_keys]
 
 
 def encodings_of(secret: str) -> dict[str, bytes]:

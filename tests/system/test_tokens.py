@@ -121,7 +121,7 @@ def start(airflow: Airflow, plan: Plan, attempt: Attempt) -> Run:
 
 
 def find_account(stitch: StitchEmulator, email: str) -> Any:
-    return next((each for each in stitch._world.accounts.values() if each.email == email), None)
+    return next((each for each in stitch._state.accounts.values() if each.email == email), None)
 
 
 def add_existing(connections: Connections, plan: Plan) -> dict[str, object] | None:

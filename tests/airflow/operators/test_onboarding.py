@@ -104,7 +104,7 @@ def test_onboarding_takes_new_tenant_to_loaded_rows(airflow, stitch, monkeypatch
         """Store a connection in the environment, in place of a secrets backend."""
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", text)
         if conn_id != "tenant":
-            return  # the operator's probe, under an id of its own, that Airflow finds what it stores
+            return  # the operator's probe, which checks that Airflow finds what the function stores
         tenant.update(json.loads(text))
         if "login" in tenant:
             streams = {"commits": 120, "issues": 7, "pulls": 3}

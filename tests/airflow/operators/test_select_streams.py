@@ -45,7 +45,7 @@ ORDERS = {
 
 @pytest.fixture
 def new_source(stitch):
-    """Return a function that creates a source through the API, whose streams are unknown before discovery."""
+    """Return a function that creates a source through the API, with streams that only discovery finds."""
     from airflow_provider_stitch.connect.client import StitchClient
 
     def create(check=None, properties=None):

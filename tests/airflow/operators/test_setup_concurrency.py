@@ -1,4 +1,4 @@
-"""Concurrent setup tasks, some of which are killed between two of their requests, create one object.
+"""Concurrent setup tasks create one object, even if some of them are killed between two requests.
 
 The tasks run in threads and send one request at a time, in an order that depends on a seed. Set `SETUPS=200`
 to run that many seeds. One test starts processes instead.

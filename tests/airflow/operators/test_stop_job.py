@@ -13,7 +13,7 @@ from airflow_provider_stitch.operators.stitch import (
     StitchRunReplicationJobOperator,
     StitchStopReplicationJobOperator,
 )
-from airflow_provider_stitch.replication import jobs as start
+from airflow_provider_stitch.replication import jobs
 from airflow_provider_stitch.replication.rules.goal import Goal
 from airflow_provider_stitch.replication.waiter import Waiter
 from airflow_provider_stitch.triggers import stitch as triggers
@@ -22,8 +22,6 @@ from tests.support.interrupted_runs import FakeTaskInstance
 
 #: A job that ends normally but is never loaded.
 NEVER_LOADED = JobPlan(flushes={"commits": [Flush(at=50, rows=120, prepare=10**7)]})
-
-
 CONTEXT = {"ti": FakeTaskInstance()}
 
 
@@ -35,7 +33,7 @@ def github(airflow_database, stitch):
 @pytest.fixture
 def delay_polls(stitch, monkeypatch):
     """Return a function that delays each poll of extractions beyond the timeout of the poll before a stop."""
-    monkeypatch.setattr(start, "STOP_POLL_TIMEOUT", 0.1)
+    monkeypatch.setattr(jobs, "STOP_POLL_TIMEOUT", 0.1)
     return lambda: stitch.fail("GET", "/extractions", delay=1, times=None)
 
 
@@ -48,9 +46,9 @@ def trigger_of(stitch, job, **options):
 def test_killed_task_does_not_stop_next_job_if_its_own_has_ended(stitch, github, delay_polls, mocker):
     task = StitchRunReplicationJobOperator(task_id="replicate", source="github", retries=0)
 
-    async def kill_after_extraction(watch):
+    async def kill_after_extraction(waiter):
         stitch.advance(3600)
-        await watch.poll_once()
+        await waiter.poll_once()
         stitch.start_job(github, tap_seconds=80_000)
         delay_polls()
         task.on_kill()
@@ -68,9 +66,9 @@ def test_trigger_does_not_stop_next_job_if_its_own_has_ended(stitch, github, del
     trigger = trigger_of(stitch, job)
     own_job_has_ended = asyncio.Event()
 
-    async def poll_once(watch):
+    async def poll_once(waiter):
         stitch.advance(3600)
-        await watch.poll_once()
+        await waiter.poll_once()
         own_job_has_ended.set()
         await asyncio.Event().wait()
 

@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.replication.rules.goal import Goal
-from airflow_provider_stitch.triggers import cancellation as deferral
+from airflow_provider_stitch.triggers import cancellation
 from airflow_provider_stitch.triggers import stitch as triggers
 from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
 
@@ -72,7 +72,7 @@ def fake_task_state(monkeypatch, is_still_deferred):
             raise is_still_deferred
         return True, "deferred" if is_still_deferred else "failed"
 
-    monkeypatch.setattr(deferral, "_check", check)
+    monkeypatch.setattr(cancellation, "_check", check)
 
 
 def is_stopped(stitch, job):
@@ -124,7 +124,7 @@ def test_failed_stop_does_not_fail_the_cancellation(stitch, job, cancel, monkeyp
 
 
 def test_triggerer_shutdown_does_not_wait_for_unavailable_stitch(stitch, job, monkeypatch):
-    """A triggerer that shuts down cancels all of its asyncio tasks, the one that stops the job too."""
+    """A triggerer that shuts down cancels all of its asyncio tasks, including the one that stops the job."""
     fake_task_state(monkeypatch, is_still_deferred=False)
     stitch.fail("DELETE", times=None, status=503)
 
@@ -174,7 +174,7 @@ def test_task_is_still_deferred_unless_a_user_has_ended_its_try(monkeypatch, che
     async def check(trigger, job_name):
         return remaining.pop(0) if len(remaining) > 1 else remaining[0]
 
-    monkeypatch.setattr(deferral, "_check", check)
-    monkeypatch.setattr(deferral, "CHECK_INTERVAL", 0)
+    monkeypatch.setattr(cancellation, "_check", check)
+    monkeypatch.setattr(cancellation, "CHECK_INTERVAL", 0)
 
-    assert asyncio.run(deferral.is_still_deferred(None, "job")) is is_still_deferred
+    assert asyncio.run(cancellation.is_still_deferred(None, "job")) is is_still_deferred

@@ -45,7 +45,7 @@ def test_trigger_delays_its_event_if_a_worker_deferred_the_task(
         "loading", github, "github", stitch.client_id, started_after=datetime(2026, 1, 1, tzinfo=timezone.utc)
     )
 
-    async def wait(watch):
+    async def wait(waiter):
         clock.now += wait_seconds
         return Outcome(goal.to_dict(), {})
 

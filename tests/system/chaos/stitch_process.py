@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from airflow_provider_stitch.emulator.faults import Fault
+    from airflow_provider_stitch.emulator.model.faults import Fault
 
 STREAM = "commits"
 

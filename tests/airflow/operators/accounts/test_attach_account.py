@@ -159,7 +159,7 @@ def test_storing_failure_fails_with_advice_and_without_the_token(airflow, stitch
 
     assert dag_run.states == {"attach": "failed"}
     assert "authorize you again" in dag_run.output
-    (token,) = set(stitch._world.accounts[104857].tokens) - {stitch.access_token}
+    (token,) = set(stitch._state.accounts[104857].tokens) - {stitch.access_token}
     assert_no_secrets_left(dag_run, token, marker="attach")
 
 

@@ -1,4 +1,4 @@
-"""A job whose start response was lost is found again, so no outage makes a task start two jobs."""
+"""If Stitch's response to a start is lost, the task finds the job instead of starting a second one."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Classes that a test uses to control and inspect an emulated account."""

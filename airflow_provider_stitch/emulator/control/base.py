@@ -1,0 +1,28 @@
+"""Base class of the classes that control an emulated account."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from airflow_provider_stitch.emulator.model.account import Account
+    from airflow_provider_stitch.emulator.model.connections.sources import Source
+    from airflow_provider_stitch.emulator.model.state import EmulatorState
+
+
+class AccountControl:
+    """Access to one account under the lock of the emulator's state."""
+
+    def __init__(self, state: EmulatorState, account: Account) -> None:
+        self._state = state
+        self._account = account
+
+    @contextmanager
+    def _source(self, source_id: int) -> Iterator[tuple[Source, datetime]]:
+        """Hold the lock, and yield a source and the current virtual time."""
+        with self._state.locked() as now:
+            yield self._account.source(source_id), now

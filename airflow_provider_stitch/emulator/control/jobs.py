@@ -1,0 +1,157 @@
+"""Jobs and loads of an emulated account, as a test plans and inspects them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_stitch.emulator.control.base import AccountControl
+from airflow_provider_stitch.emulator.model.jobs.timeline import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_stitch.emulator.model.connections.sources import Source
+    from airflow_provider_stitch.emulator.model.jobs.job_store import Job, StartedBy
+    from airflow_provider_stitch.emulator.model.plans import JobPlan
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A job that has started, with details that Stitch does not report. Times are virtual."""
+
+    job_name: str
+    source_id: int
+    start_time: datetime
+    completion_time: datetime | None  #: None while the job is running
+    started_by: StartedBy  #: ``api``, ``schedule`` or ``test``
+    stopped: bool  #: whether it was stopped by a request or a test
+
+
+class JobControl(AccountControl):
+    """Methods for jobs and loads."""
+
+    # Jobs
+
+    def plan_next_job(self, source_id: int, plan: JobPlan) -> None:
+        """Plan the next job of a source. Several calls plan several jobs, in this order."""
+        with self._source(source_id) as (source, _):
+            self._account.jobs.plan_next(source, plan)
+
+    def plan_jobs(self, source_id: int, plan: JobPlan) -> None:
+        """Plan all future jobs of a source, except those planned by :meth:`plan_next_job`."""
+        with self._source(source_id) as (source, _):
+            self._account.jobs.plan_all(source, plan)
+
+    def start_job(self, source_id: int, plan: JobPlan | None = None, **changes: Any) -> JobRecord:
+        """Start a job as Stitch's scheduler or another user does.
+
+        :param plan: the plan of the job. None: as planned for the source.
+        :param changes: fields of the plan to change, such as ``tap_exit_status=1``.
+        :raises ValueError: if a job of this source is running, or if its type has no jobs.
+        """
+        with self._source(source_id) as (source, now):
+            _check_has_jobs(source)
+            if self._account.jobs.running(source, now):
+                raise ValueError(f"Source {source_id} already has a running job.")
+            job = self._account.jobs.add(source, now, "test", self._plan(source_id, plan, changes))
+            return _record(source_id, job, now)
+
+    def complete_job(
+        self, source_id: int, plan: JobPlan | None = None, *, seconds_ago: float = 300.0, **changes: Any
+    ) -> JobRecord:
+        """Add a job that has already ended, with its loads.
+
+        :param plan: the plan of the job. None: as planned for the source.
+        :param seconds_ago: virtual seconds since the job ended.
+        :param changes: fields of the plan to change, such as ``tap_exit_status=1``.
+        :raises ValueError: if it would overlap another job of this source, or if its type has no jobs.
+        """
+        if seconds_ago < 0:
+            raise ValueError(f"seconds_ago must not be negative, but is {seconds_ago:g}.")
+        with self._source(source_id) as (source, now):
+            _check_has_jobs(source)
+            plan = self._plan(source_id, plan, changes)
+            ended_at = now - timedelta(seconds=seconds_ago)
+            started_at = ended_at - self._account.jobs.duration(source, plan)
+            for other in self._account.jobs.for_source(source_id).jobs:
+                if other.timeline.starts_at < ended_at and started_at < other.timeline.ends_at:
+                    name = other.timeline.job_name
+                    raise ValueError(f"The job would overlap job {name} of source {source_id}.")
+            return _record(source_id, self._account.jobs.add(source, started_at, "test", plan), now)
+
+    def _plan(self, source_id: int, plan: JobPlan | None, changes: Mapping[str, Any]) -> JobPlan:
+        if plan is None:
+            plan = self._account.jobs.for_source(source_id).next_plan()
+        return replace(plan, **changes)
+
+    def stop_job(self, source_id: int) -> JobRecord | None:
+        """Stop the running job as another user does, and return it. None: no job is running."""
+        with self._source(source_id) as (source, now):
+            job = self._account.jobs.stop(source, now)
+            return None if job is None else _record(source_id, job, now)
+
+    def jobs(self, source_id: int) -> list[JobRecord]:
+        """Return all jobs of a source, oldest first."""
+        with self._source(source_id) as (_, now):
+            return [_record(source_id, job, now) for job in self._account.jobs.for_source(source_id).jobs]
+
+    # Loads
+
+    def set_load_error(
+        self,
+        source_id: int,
+        stream: str,
+        message: str = "establish a connection to your data warehouse",
+        *,
+        seconds_ago: float = 0.0,
+    ) -> None:
+        """Let every load of a stream fail from now on.
+
+        :param seconds_ago: virtual seconds since the loads have failed.
+        """
+        with self._source(source_id) as (source, now):
+            since = now - timedelta(seconds=seconds_ago)
+            self._account.load_list.start_outage(source, source.stream(stream), since, message)
+
+    def clear_load_error(self, source_id: int, stream: str) -> None:
+        """Let loads of a stream succeed again. Rows that have waited up to 30 days are loaded immediately."""
+        with self._source(source_id) as (source, now):
+            self._account.load_list.end_outages(source, source.stream(stream), now)
+
+    def record_load(self, source_id: int, stream: str, *, seconds_ago: float = 0.0) -> None:
+        """Record a load without a job, for example of an Import API source or from before the test.
+
+        :param seconds_ago: virtual seconds since the load.
+        """
+        with self._source(source_id) as (source, now):
+            at = now - timedelta(seconds=seconds_ago)
+            loaded = source.stream(stream)
+            batch = Batch(
+                job_name="",
+                tap_stream_id=loaded.tap_stream_id,
+                rows=1,
+                extracted_at=at,
+                flushed_at=at,
+                load_at=at,
+                error=None,
+            )
+            self._account.load_list.add(source, loaded, batch)
+
+
+def _check_has_jobs(source: Source) -> None:
+    if not source.kind.has_extractions:
+        raise ValueError(f"Source {source.id} has no replication jobs, because its type is {source.type}.")
+
+
+def _record(source_id: int, job: Job, now: datetime) -> JobRecord:
+    timeline = job.timeline
+    return JobRecord(
+        job_name=timeline.job_name,
+        source_id=source_id,
+        start_time=timeline.starts_at,
+        completion_time=timeline.ends_at if timeline.ends_at <= now else None,
+        started_by=job.started_by,
+        stopped=job.stopped,
+    )

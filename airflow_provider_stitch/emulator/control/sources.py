@@ -1,0 +1,214 @@
+"""Sources and destinations of an emulated account, as a test controls them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_stitch.emulator.control.base import AccountControl
+from airflow_provider_stitch.emulator.model import destination_updates
+from airflow_provider_stitch.emulator.model.account_plan import NewConnectionPlan
+from airflow_provider_stitch.emulator.model.api_errors import ApiError
+from airflow_provider_stitch.emulator.model.connections.connector_types import DESTINATION_TYPES, source_type
+from airflow_provider_stitch.emulator.model.plans import CheckPlan, EmulatedStream, JobPlan
+from airflow_provider_stitch.emulator.model.source_updates import unselected
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class SourceControl(AccountControl):
+    """Methods for sources and destinations."""
+
+    # Sources
+
+    def add_source(
+        self,
+        name: str,
+        *,
+        streams: Mapping[str, int | EmulatedStream],
+        display_name: str | None = None,
+        type: str = "platform.github",  # noqa: A002 - Stitch's word
+        job: JobPlan | None = None,
+        schedule_minutes: float | None = None,
+        paused: bool = False,
+        current_step: str = "fully_configured",
+        source_id: int | None = None,
+        properties: Mapping[str, Any] | None = None,
+        check: CheckPlan | None = None,
+    ) -> int:
+        """Add a source and return its id.
+
+        :param streams: by ``tap_stream_id``, the rows that each job extracts, or an ``EmulatedStream``.
+        :param job: the plan of all jobs of this source.
+        :param schedule_minutes: the interval of scheduled jobs, and the time until the first one. The
+            properties ``anchor_time`` (from 60 minutes on) and ``cron_expression`` take precedence.
+        :param check: the plan of a connection check that starts now. None: one succeeded a day ago.
+        :raises ValueError: if the name or id is already in use, or if the plan names an unknown stream.
+        """
+        with self._state.locked() as now:
+            source = self._account.add_source(
+                name,
+                now,
+                source_id=source_id,
+                streams=streams,
+                display_name=name if display_name is None else display_name,
+                type_name=type,
+                step=current_step,
+                schedule_minutes=schedule_minutes,
+                paused=paused,
+                properties=properties,
+                check=check,
+                job=job or JobPlan(),
+            )
+            return source.id
+
+    def add_streams(self, source_id: int, streams: Mapping[str, int | EmulatedStream]) -> None:
+        """Add tables, which become visible after the discovery of the next job or connection check.
+
+        An Import API or webhook source has no discovery, so its new tables are visible immediately.
+
+        :param streams: as in ``add_source``. A stream that is given as a number is not selected.
+        """
+        with self._source(source_id) as (source, _):
+            extracted = source.kind.has_extractions
+            new = {key: unselected(plan) if extracted else plan for key, plan in streams.items()}
+            source.undiscovered.update(new)
+            if not extracted:
+                self._account.discover_streams(source)
+
+    def plan_new_sources(
+        self,
+        type: str,  # noqa: A002 - Stitch's word
+        *,
+        streams: Mapping[str, int | EmulatedStream] | None = None,
+        job: JobPlan | None = None,
+        check: CheckPlan | None = None,
+    ) -> None:
+        """Plan the sources of a type that will be created through the API. The type may be unknown to Stitch.
+
+        :param streams: the streams that discovery finds. A stream that is given as a number is not selected.
+            None: as planned before, else the default streams of the type.
+        :param job: the plan of all their jobs. None: as planned before, else the default plan.
+        :param check: the plan of the first check of one such source. None: as planned before, else a
+            successful check.
+        :raises ValueError: if sources of the type have no extractions.
+        """
+        if not source_type(type).has_extractions:
+            raise ValueError(
+                f"Sources of type {type} have no discovery, checks and jobs that could be planned."
+            )
+        with self._state.locked():
+            new = self._account.new_source_plans.setdefault(type, NewConnectionPlan())
+            new.streams = new.streams if streams is None else dict(streams)
+            new.job = job or new.job
+            new.checks.extend([] if check is None else [check])
+
+    def pause_source(self, source_id: int, *, by_stitch: bool = False) -> None:
+        """Pause a source. A running job continues.
+
+        :param by_stitch: whether Stitch itself pauses the source instead of a user.
+        """
+        with self._source(source_id) as (source, now):
+            source.updated_at = now
+            if by_stitch:
+                source.system_paused_at = now
+            else:
+                source.paused_at = now
+
+    def unpause_source(self, source_id: int) -> None:
+        """Unpause a source, even if Stitch itself had paused it."""
+        with self._source(source_id) as (source, now):
+            source.paused_at = source.system_paused_at = None
+            source.updated_at = now
+
+    def delete_source(self, source_id: int) -> None:
+        """Delete a source as a user does. It stays readable."""
+        with self._source(source_id) as (source, now):
+            self._account.delete_source(source, now)
+
+    def set_step(self, source_id: int, current_step: str) -> None:
+        """Set the configuration step of a source, such as ``field_selection``."""
+        with self._source(source_id) as (source, _):
+            if current_step not in source.kind.steps:
+                raise ValueError(f"A source of type {source.type} has no step {current_step!r}.")
+            source.step = current_step
+
+    def plan_next_check(self, source_id: int, check: CheckPlan) -> None:
+        """Plan the next connection check of a source. An update of the source starts it."""
+        with self._source(source_id) as (source, _):
+            source.checks.planned.append(check)
+
+    def start_check(self, source_id: int) -> str:
+        """Start a connection check as another user does, and return its name."""
+        with self._source(source_id) as (source, now):
+            return self._account.start_check(source, now).name
+
+    def import_tokens(self, source_id: int) -> list[int]:
+        """Return the ids of the active tokens of an Import API source."""
+        with self._source(source_id) as (source, _):
+            return list(source.import_tokens)
+
+    # Destinations
+
+    def add_destination(
+        self,
+        type: str = "postgres",  # noqa: A002 - Stitch's word
+        *,
+        name: str | None = None,
+        properties: Mapping[str, Any] | None = None,
+        check: CheckPlan | None = None,
+    ) -> int:
+        """Add a destination and return its id. Sources without a destination load into it.
+
+        :param check: the plan of a connection check that starts now. None: the destination is already
+            connected.
+        :raises ValueError: if Stitch has no such type, or if the account's plan includes no more
+            destinations.
+        """
+        if type not in DESTINATION_TYPES:
+            raise ValueError(f"Stitch has no destinations of type {type!r}.")
+        with self._state.locked() as now:
+            try:
+                destination = destination_updates.create_destination(
+                    self._account,
+                    now,
+                    destination_type=type,
+                    properties=properties or {},
+                    name=name,
+                    check=False,
+                )
+            except ApiError as error:
+                raise ValueError(f"Stitch rejects this with {error.status}: {error.body}") from error
+            destination.checks.planned.extend([] if check is None else [check])
+            destination_updates.start_destination_check(self._account, destination, now)
+            if check is None:
+                destination_updates.connect_destination(self._account, destination, now)
+            return destination.id
+
+    def delete_destination(self, destination_id: int) -> None:
+        """Delete a destination as a user does. Stitch pauses the sources that load into it."""
+        with self._state.locked() as now:
+            known = {destination.id: destination for destination in self._account.active_destinations()}
+            if destination_id not in known:
+                raise ValueError(f"Account {self._account.client_id} has no destination {destination_id}.")
+            destination_updates.delete_destination(self._account, known[destination_id], now)
+
+    def delete_destinations(self) -> None:
+        """Delete all destinations as a user does. Stitch pauses every source."""
+        with self._state.locked() as now:
+            for destination in self._account.active_destinations():
+                destination_updates.delete_destination(self._account, destination, now)
+
+    def plan_destination_check(self, check: CheckPlan, destination_id: int | None = None) -> None:
+        """Plan the next connection check of a destination.
+
+        :param destination_id: None: the next destination that is created through the API.
+        :raises ValueError: if the account has no such destination.
+        """
+        with self._state.locked():
+            if destination_id is None:
+                self._account.new_destination_plan.checks.append(check)
+            elif destination_id in self._account.destinations:
+                self._account.destinations[destination_id].checks.planned.append(check)
+            else:
+                raise ValueError(f"Account {self._account.client_id} has no destination {destination_id}.")

@@ -1,0 +1,264 @@
+"""One Stitch account: its sources, destinations, jobs, loads, schedules and notifications.
+
+The account knows nothing of HTTP. A caller must hold the lock of the emulator's state and pass the current
+time. It must first call :meth:`Account.catch_up`, which runs the events that are due.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from airflow_provider_stitch.emulator.model import webhooks
+from airflow_provider_stitch.emulator.model.account_plan import AccountPlan, NewConnectionPlan
+from airflow_provider_stitch.emulator.model.connections import property_values
+from airflow_provider_stitch.emulator.model.connections.checks import ConnectionCheck, ConnectionChecks
+from airflow_provider_stitch.emulator.model.connections.connector_types import source_type
+from airflow_provider_stitch.emulator.model.connections.schedule import next_start
+from airflow_provider_stitch.emulator.model.connections.sources import Source, default_properties
+from airflow_provider_stitch.emulator.model.connections.streams import Stream, make_stream, stream_with_rows
+from airflow_provider_stitch.emulator.model.event_queue import EventQueue
+from airflow_provider_stitch.emulator.model.jobs.job_store import JobStore
+from airflow_provider_stitch.emulator.model.jobs.load_list import LoadList
+from airflow_provider_stitch.emulator.model.notifications import Notifications
+from airflow_provider_stitch.emulator.model.webhook_url import loopback_address
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from airflow_provider_stitch.emulator.model.connections.destinations import Destination
+    from airflow_provider_stitch.emulator.model.ids import Ids
+    from airflow_provider_stitch.emulator.model.jobs.timeline import Batch
+    from airflow_provider_stitch.emulator.model.plans import CheckPlan, EmulatedStream, JobPlan
+    from airflow_provider_stitch.emulator.model.quirks import Quirks
+    from airflow_provider_stitch.emulator.model.webhooks import Outbox
+
+#: Longest delay until the first scheduled job of a new source, in minutes.
+MAX_FIRST_WAIT_MINUTES = 30.0
+
+
+class Account:
+    """The state of one account, and the events that change it."""
+
+    def __init__(self, client_id: int, quirks: Quirks, ids: Ids, outbox: Outbox, email: str) -> None:
+        self.client_id = client_id
+        self.email = email
+        self.quirks = quirks
+        self.ids = ids
+        self.tokens: dict[str, bool] = {}  # by token, whether it is enabled
+        self.plan = AccountPlan()
+        self.sources: dict[int, Source] = {}
+        self.names: set[str] = set()  # of the sources that are not deleted
+        self.destinations: dict[int, Destination] = {}
+        self.paused_without_destination: set[int] = set()  # ids of the sources that Stitch paused
+        self.new_destination_plan = NewConnectionPlan()
+        self.new_source_plans: dict[str, NewConnectionPlan] = {}  # by type
+        self.notifications = Notifications(client_id, ids)
+        self.events = EventQueue()
+        self.load_list = LoadList(self.events, quirks, self._on_load)
+        self.jobs = JobStore(
+            client_id,
+            quirks,
+            self.sources,
+            self.events,
+            self.load_list,
+            can_start=self.can_start_job,
+            on_discovery=self.discover_streams,
+        )
+        self._outbox = outbox
+
+    def catch_up(self, now: datetime) -> None:
+        """Run the events up to now."""
+        self.events.run_until(now)
+
+    # Destinations
+
+    def on_destinations_changed(self, now: datetime) -> None:
+        """Update which sources have a connected destination, and load the batches that waited for one."""
+        sources = self.sources.values()
+        connected = {s.id for s in sources if s.set_connected(self._is_connected(s), now)}
+        self.load_list.update_sources(connected, now)
+
+    def active_destinations(self) -> list[Destination]:
+        """Return the destinations that are not deleted."""
+        return [d for d in self.destinations.values() if d.deleted_at is None]
+
+    def new_checks(self, connection_id: int) -> ConnectionChecks:
+        """Return the empty check history of a new source or destination."""
+        return ConnectionChecks(self.client_id, connection_id)
+
+    # Sources
+
+    def add_source(
+        self,
+        name: str,
+        now: datetime,
+        *,
+        source_id: int | None,
+        streams: Mapping[str, int | EmulatedStream],
+        display_name: str,
+        type_name: str,
+        step: str,
+        schedule_minutes: float | None,
+        paused: bool,
+        properties: Mapping[str, Any] | None,
+        check: CheckPlan | None,
+        job: JobPlan,
+    ) -> Source:
+        """Add a source for a test, as if it had been created and its streams discovered a day ago."""
+        if schedule_minutes is not None and schedule_minutes <= 0:
+            raise ValueError(f"schedule_minutes must be above 0, not {schedule_minutes:g}.")
+        self._check_new(source_id, name, type_name, step)
+        created_at = now - timedelta(days=1)
+        source = self.new_source(name, display_name, type_name, created_at, step=step, source_id=source_id)
+        defaults = default_properties(type_name, schedule_minutes, now, properties)
+        source.apply_properties(defaults, by_stitch=True)
+        if step not in {"form", "oauth", "profile"}:
+            source.apply_properties(property_values.examples(source.kind.properties, source.provided))
+        source.paused_at = now if paused else None
+        source.streams = [self._new_stream(key, plan) for key, plan in streams.items()]
+        if check is not None:
+            source.checks.planned.append(check)
+            self.start_check(source, now)
+        elif source.kind.has_extractions:
+            source.checks.start(created_at)
+        if schedule_minutes is not None:
+            source.schedule_minutes = schedule_minutes
+            self.schedule(source, next_start(source.properties, schedule_minutes, now))
+        self.jobs.plan_all(source, job)
+        return source
+
+    def _check_new(self, source_id: int | None, name: str, type_name: str, step: str) -> None:
+        if source_id in self.sources:
+            raise ValueError(f"Source {source_id} already exists.")
+        # The name of a deleted source can be reused.
+        if name in self.names:
+            raise ValueError(f"A source named {name!r} already exists.")
+        if step not in source_type(type_name).steps:
+            raise ValueError(f"A source of type {type_name} has no step {step!r}.")
+
+    def new_source(
+        self,
+        name: str,
+        display_name: str,
+        type_name: str,
+        now: datetime,
+        *,
+        step: str = "form",
+        source_id: int | None = None,
+    ) -> Source:
+        """Create an empty source that loads into the account's first destination, if there is one."""
+        number = self.ids.take("source", source_id)
+        source = Source(
+            id=number,
+            client_id=self.client_id,
+            name=name,
+            display_name=display_name,
+            type=type_name,
+            properties={},
+            step=step,
+            created_at=now,
+            updated_at=now,
+            checks=self.new_checks(number),
+            quirks=self.quirks,
+            destination_id=next((d.id for d in self.active_destinations()), None),
+        )
+        source.set_connected(self._is_connected(source), now)
+        self.sources[number] = source
+        self.names.add(name)
+        return source
+
+    def source(self, source_id: int) -> Source:
+        """Return a source by its id.
+
+        :raises ValueError: if the account has no such source.
+        """
+        if source_id not in self.sources:
+            raise ValueError(f"Account {self.client_id} has no source {source_id}.")
+        return self.sources[source_id]
+
+    def delete_source(self, source: Source, now: datetime) -> None:
+        """Mark a source as deleted. It stays readable, and a running job continues."""
+        if source.deleted_at is None:
+            source.deleted_at = source.updated_at = now
+            self.names.discard(source.name)
+
+    # Checks, discovery and schedule
+
+    def start_check(self, source: Source, now: datetime) -> ConnectionCheck:
+        """Start a connection check of a source. If it succeeds, it also discovers streams."""
+        check = source.checks.start(now)
+        self.events.schedule(check.ends_at, self._finish_check, source, check)
+        return check
+
+    def _finish_check(self, source: Source, check: ConnectionCheck, now: datetime) -> None:
+        if check.succeeded(now):
+            self.discover_streams(source)
+            self.advance_configuration(source, now)
+        elif self.quirks.failed_check_steps_back and source.kind.has_extractions:
+            source.step = "discover_schema"
+
+    def discover_streams(self, source: Source) -> None:
+        """Add the undiscovered streams to the source's streams."""
+        known = {stream.tap_stream_id for stream in source.streams}
+        for key, plan in source.undiscovered.items():
+            stream = self._new_stream(key, plan)
+            if stream.tap_stream_id not in known:
+                source.streams.append(stream)
+        source.undiscovered.clear()
+
+    def _new_stream(self, key: str, plan: int | EmulatedStream) -> Stream:
+        stream = stream_with_rows(plan) if isinstance(plan, int) else plan
+        return make_stream(key, stream, self.ids.take("stream"))
+
+    def advance_configuration(self, source: Source, now: datetime) -> None:
+        """Advance the configuration. Schedule a source when it is fully configured for the first time."""
+        configured = source.current_step(now) == "fully_configured"
+        if configured and source.schedule_when_configured and source.schedule_minutes is None:
+            minutes = float(source.properties.get("frequency_in_minutes") or MAX_FIRST_WAIT_MINUTES)
+            source.schedule_minutes = minutes
+            start = next_start(source.properties, minutes, now)
+            if start is not None and not source.properties.get("cron_expression"):
+                start = min(start, now + timedelta(minutes=MAX_FIRST_WAIT_MINUTES))
+            self.schedule(source, start)
+
+    def schedule(self, source: Source, start: datetime | None) -> None:
+        """Schedule the next job of a source, which then schedules the following one. None: no more jobs."""
+        source.next_start = start
+        if start is not None:
+            self.events.schedule(start, self._start_scheduled_job, source)
+
+    def _start_scheduled_job(self, source: Source, now: datetime) -> None:
+        """Start a scheduled job, unless the previous one is still running."""
+        if source.next_start != now or source.schedule_minutes is None or source.deleted_at is not None:
+            return
+        if not source.paused and not self.jobs.running(source, now) and self.can_start_job(source, now):
+            self.jobs.add(source, now, "schedule")
+        self.schedule(source, next_start(source.properties, source.schedule_minutes, now))
+
+    def can_start_job(self, source: Source, now: datetime) -> bool:
+        """Return whether Stitch starts jobs of this source."""
+        if not source.kind.has_extractions:
+            return False
+        return not self.quirks.refuse_hopeless_starts or (
+            source.current_step(now) == "fully_configured" and self._is_connected(source)
+        )
+
+    def _is_connected(self, source: Source) -> bool:
+        destination = self.destinations.get(source.destination_id or 0)
+        return destination is not None and destination.deleted_at is None and destination.connected
+
+    # Webhooks
+
+    def _on_load(self, source: Source, stream: Stream, batch: Batch, loaded_at: datetime) -> None:
+        if batch.rows == 0:
+            return  # the batch contains only a version message, and Stitch sends no webhook without rows
+        destination = self.destinations.get(source.destination_id or 0)
+        for hook in self.notifications.hooks.values():
+            if destination is not None and hook.receives(destination.id, loaded_at):
+                payload = webhooks.make_payload(
+                    source, stream, batch, destination=destination, loaded_at=loaded_at, quirks=self.quirks
+                )
+                local = loopback_address(hook.url) is not None
+                self._outbox.add(webhooks.make_webhook(hook, loaded_at, payload, local=local))

@@ -1,0 +1,1 @@
+"""Sources and destinations: their configuration, streams, checks and schedules."""

@@ -1,0 +1,171 @@
+"""The types of sources and destinations that the emulator serves, with the properties of their steps.
+
+`report_cards.json` lists the documented properties of each type. Where the documentation prints a whole
+report card, the file follows it. Elsewhere it follows the tables of properties, which do not say which values
+are secret: the file marks a property as a credential by its name. A source type without any credential of its
+own gets the documented OAuth step.
+
+An entry of the file is the name of a property and then any of: `required`, `credential`, `read_only`,
+`system` (provided by Stitch unless the user sends it), the form of its value, and `=` with the default that
+Stitch fills in. `@start_date` and `@oauth` stand for properties that many types share.
+Source: Stitch Connect API, "Connection property object", "Source form properties".
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from typing import Any
+
+_STRING = {"type": "string"}
+_FREQUENCY = {"type": "string", "pattern": "^1$|^30$|^60$|^360$|^720$|^1440$"}
+_MIDNIGHT = {"type": "string", "pattern": "^\\d{4}-\\d{2}-\\d{2}T00:00:00Z$"}
+_ISO = {"type": "string", "format": "date-time"}
+_DIGITS = {"type": "string", "pattern": "^\\d+$"}
+_FORMS: dict[str, dict[str, Any]] = {
+    "address": {"anyOf": [{"type": "string", "format": name} for name in ("ipv4", "ipv6", "hostname")]},
+    "array": {"type": "array"},
+    "boolean": {"type": "boolean"},
+    "csv|json": {"type": "string", "pattern": "^(csv|json)$"},
+    "digits": _DIGITS,
+    "flag": {"type": "string", "pattern": "^(true|false)$"},
+    "integer": {"type": "integer"},
+    "object": {"type": "object"},
+    "ssh|none": {"type": "string", "pattern": "^(ssh|none)$"},
+    "string|integer": {"anyOf": [_STRING, {"type": "integer"}]},
+}
+
+
+@dataclass(frozen=True)
+class Property:
+    """A property of a connection step."""
+
+    name: str
+    required: bool = False
+    credential: bool = False  #: whether the value is secret and never returned
+    kind: str = "user_provided"
+    schema: dict[str, Any] | None = None
+    default: str | None = None  #: the value that Stitch sets if the user omits the property
+
+    @property
+    def needs_input(self) -> bool:
+        """Return whether the configuration cannot continue until the user has set the property."""
+        return self.required and self.kind != "read_only"
+
+    @classmethod
+    def parse(cls, entry: str) -> Property:
+        """Read an entry of `report_cards.json`."""
+        name, *words = entry.split()
+        kinds = {"read_only": "read_only", "system": "system_provided_by_default"}
+        forms = [_FORMS[word] for word in words if word in _FORMS]
+        kind = next((kinds[word] for word in words if word in kinds), "user_provided")
+        return cls(
+            name,
+            required="required" in words,
+            credential="credential" in words,
+            kind=kind,
+            schema=forms[0] if forms else None if kind == "read_only" else _STRING,
+            default=next((word[1:] for word in words if word.startswith("=")), None),
+        )
+
+
+@dataclass(frozen=True)
+class SourceType:
+    """A source type."""
+
+    name: str
+    form: tuple[Property, ...] = ()
+    oauth: tuple[Property, ...] = ()
+    profile: tuple[Property, ...] = ()
+    streams: tuple[str, ...] = ("customers", "orders")  #: the streams that discovery finds by default
+    state: str = "released"
+    upgrade: str | None = None  #: the newer type that replaces this type
+
+    @property
+    def has_extractions(self) -> bool:
+        """Return whether sources of this type have extractions. Import API and webhook sources have none."""
+        return self.name.startswith("platform.")
+
+    @property
+    def has_no_steps(self) -> bool:
+        """Return whether the type has no steps, like deprecated types and destination types."""
+        return not self.has_extractions and not self.name.startswith(("import_api", "webhook."))
+
+    @property
+    def properties(self) -> list[Property]:
+        """Return the properties of all steps."""
+        return [prop for own in self.steps.values() for prop in own]
+
+    @property
+    def steps(self) -> dict[str, tuple[Property, ...]]:
+        """Return the properties of each connection step, in order."""
+        if not self.has_extractions:
+            return {"form": self.form, "fully_configured": ()}
+        input_steps = {"form": self.form, "oauth": self.oauth, "profile": self.profile}
+        return {
+            **{step: properties for step, properties in input_steps.items() if properties or step == "form"},
+            "discover_schema": (),
+            "field_selection": (),
+            "fully_configured": (),
+        }
+
+
+_FILE: dict[str, Any] = json.loads(files(__package__).joinpath("report_cards.json").read_text("utf-8"))
+_OAUTH = tuple(Property.parse(entry) for entry in _FILE["oauth"])
+_START_DATE = Property("start_date", required=True, schema=_MIDNIGHT)
+#: The properties of every source with extractions.
+_OF_ALL = (
+    Property("anchor_time", schema=_ISO),
+    Property("cron_expression", schema=_STRING),
+    Property("frequency_in_minutes", schema=_FREQUENCY),
+    Property("image_version", required=True, kind="read_only"),
+)
+#: Realistic stream names for some types.
+_STREAMS = {
+    "platform.closeio": ("activities", "leads"),
+    "platform.facebook": ("ads", "campaigns"),
+    "platform.github": ("commits", "issues", "pull_requests"),
+    "platform.google-analytics": ("report",),
+    "platform.hubspot": ("companies", "contacts", "deals"),
+    "platform.salesforce": ("Account", "Contact", "Lead"),
+}
+#: Facebook Ads is the documented example of a type with a profile, but its property is not documented.
+_PROFILES = {"platform.facebook": (Property("account_id", required=True, schema=_STRING),)}
+
+
+def _source_type(name: str, entries: list[str]) -> SourceType:
+    own = [Property.parse(entry) for entry in entries if not entry.startswith("@")]
+    if "@start_date" in entries:
+        own.append(_START_DATE)
+    extracted = name.startswith("platform.")
+    return SourceType(
+        name,
+        form=(*own, *_OF_ALL) if extracted else tuple(own),
+        oauth=_OAUTH if "@oauth" in entries else (),
+        profile=_PROFILES.get(name, ()),
+        streams=_STREAMS.get(name, SourceType.streams),
+    )
+
+
+SOURCE_TYPES: dict[str, SourceType] = {
+    **{name: _source_type(name, entries) for name, entries in _FILE["sources"].items()},
+    "mysql": SourceType("mysql", state="deprecated", upgrade="platform.hp-mysql"),
+    "redshift": SourceType("redshift"),
+    "webhook.zapier": SourceType("webhook.zapier"),
+}
+_GENERIC = _source_type("platform.", ["access_token required credential", "@start_date"])
+
+
+def source_type(name: str) -> SourceType:
+    """Return a known type, or a generic one for a name that a test has invented."""
+    known = SOURCE_TYPES.get(name)
+    if known is not None:
+        return known
+    return replace(_GENERIC, name=name) if name.startswith("platform.") else SourceType(name)
+
+
+#: The form of each destination type.
+DESTINATION_TYPES: dict[str, tuple[Property, ...]] = {
+    name: tuple(Property.parse(entry) for entry in entries) for name, entries in _FILE["destinations"].items()
+}

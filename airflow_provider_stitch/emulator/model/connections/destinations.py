@@ -1,0 +1,107 @@
+"""Destinations: their configuration and their JSON representations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_stitch.emulator.model.connections import property_values, report_cards
+from airflow_provider_stitch.emulator.model.connections.connector_types import DESTINATION_TYPES
+from airflow_provider_stitch.emulator.model.times import format_optional_time, format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from airflow_provider_stitch.emulator.model.connections.checks import ConnectionCheck, ConnectionChecks
+    from airflow_provider_stitch.emulator.model.quirks import Quirks
+
+
+@dataclass
+class Destination:
+    """A destination of an account."""
+
+    id: int
+    client_id: int
+    type: str
+    name: str
+    description: str
+    properties: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    checks: ConnectionChecks
+    quirks: Quirks = field(repr=False)
+    credentials: set[str] = field(default_factory=set)
+    connected: bool = False  #: whether a connection check has ever succeeded
+    stepped_back: bool = False  #: whether a failed check has set the configuration back to its form
+    deleted_at: datetime | None = None
+
+    def apply_properties(self, properties: Mapping[str, Any]) -> None:
+        """Store valid properties. Only the names of credentials are stored, not their values."""
+        shown, secret = property_values.split(properties, DESTINATION_TYPES[self.type])
+        self.credentials |= secret
+        self.properties = {**self.properties, **shown}
+
+    @property
+    def provided(self) -> set[str]:
+        """Return the names of the properties that have a value."""
+        return {name for name, value in self.properties.items() if value is not None} | self.credentials
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether all properties that a connection check needs have a value."""
+        return not report_cards.missing_properties(DESTINATION_TYPES[self.type], self.provided)
+
+    @property
+    def step(self) -> str:
+        """Return the current step of the configuration."""
+        if self.quirks.destination_configured == "after_form":
+            return "fully_configured" if self.is_complete else "form"
+        return "fully_configured" if self.connected and not self.stepped_back else "form"
+
+    def body(self, *, after_change: bool = False) -> dict[str, Any]:
+        """Return the Destination object (v4). Source: Stitch Connect API, "Destination object".
+
+        :param after_change: whether the object is the response to a creation or update, which starts a check.
+        """
+        check = self.checks.last
+        quirks = self.quirks
+        names_check = quirks.name_checks_in_updates if after_change else quirks.name_checks_in_reads
+        return {
+            "description": self.description,
+            "properties": dict(self.properties),
+            "updated_at": format_time(self.updated_at),
+            **({"check_job_name": check.name} if names_check and check else {}),
+            "name": self.name,
+            "type": self.type,
+            "deleted_at": format_optional_time(self.deleted_at),
+            "system_paused_at": None,
+            "stitch_client_id": self.client_id,
+            "paused_at": None,
+            "id": self.id,
+            "display_name": None,
+            "created_at": format_time(self.created_at),
+            "report_card": report_cards.destination_report_card(
+                self.type, self.step, self.provided, self.quirks
+            ),
+        }
+
+    def v3_body(self, now: datetime) -> dict[str, Any]:
+        """Return the Destination object of API v3."""
+        check = self.checks.last
+        return {
+            "id": self.id,
+            "type": self.type,
+            "created_at": format_time(self.created_at),
+            "updated_at": format_time(self.updated_at),
+            "connection": dict(self.properties),
+            "last_check": None if check is None else _last_check(check, now),
+        }
+
+
+def _last_check(check: ConnectionCheck, now: datetime) -> dict[str, Any]:
+    return {
+        "error": check.failed(now),
+        "started_at": format_time(check.starts_at),
+        "completed_at": format_optional_time(check.ends_at if check.finished(now) else None),
+    }

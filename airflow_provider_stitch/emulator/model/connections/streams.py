@@ -1,0 +1,159 @@
+"""Streams of a source, with their metadata and selection."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_stitch.emulator.model.plans import EmulatedStream
+
+if TYPE_CHECKING:
+    from airflow_provider_stitch.emulator.model.connections.taps import CounterTags
+
+Breadcrumb = tuple[str, ...]
+_DEFAULT_METHOD = EmulatedStream().replication_method
+_DEFAULT_KEY = "updated_at"
+#: The metadata keys that a request can change.
+WRITABLE_KEYS = ("selected", "replication-method", "replication-key", "view-key-properties")
+
+
+@dataclass(slots=True)
+class Stream:
+    """A stream of a source."""
+
+    key: str
+    stream_id: int
+    tap_stream_id: str
+    stream_name: str
+    schema_name: str | None
+    plan: EmulatedStream
+    _metadata: dict[Breadcrumb, dict[str, Any]] | None = None
+
+    @property
+    def metadata(self) -> dict[Breadcrumb, dict[str, Any]]:
+        """Return the metadata by breadcrumb: ``()`` is the stream, other breadcrumbs are fields."""
+        if self._metadata is None:
+            self._metadata = _initial_metadata(self.plan)
+        return self._metadata
+
+    @property
+    def table(self) -> tuple[str, str] | None:
+        """Return database and table if the source is a database, else None."""
+        database = self.plan.database_name or self.schema_name
+        return None if database is None else (database, self.stream_name)
+
+    @property
+    def selected(self) -> bool | None:
+        """Return whether the stream is selected, or None if it has never been."""
+        if self._metadata is None:
+            return self.plan.selected
+        value: bool | None = self._metadata[()].get("selected")
+        return value
+
+    @property
+    def replication_method(self) -> str:
+        """Return the method that Stitch forces, else the one that was chosen, else the default."""
+        if self._metadata is None:
+            return (
+                self.plan.replication_method
+            )  # avoids creating metadata, because most streams never need it
+        own = self.metadata[()]
+        chosen = own.get("forced-replication-method") or own.get("replication-method")
+        return str(chosen or self.plan.replication_method)
+
+    @property
+    def replication_key(self) -> str:
+        """Return the key that was chosen, else the first valid one."""
+        own = self.metadata[()]
+        valid = own.get("valid-replication-keys") or [_DEFAULT_KEY]
+        return str(own.get("replication-key") or valid[0])
+
+    @property
+    def bookmark(self) -> str | None:
+        """Return the field that jobs resume from, or None if each job reads the whole stream."""
+        if self._metadata is None and self.plan.replication_method == _DEFAULT_METHOD:
+            return _DEFAULT_KEY  # avoids creating metadata, because most streams never need it
+        return None if self.replication_method == "FULL_TABLE" else self.replication_key
+
+    def has_selected_field(self) -> bool:
+        """Return whether any field is selected in addition to the automatic ones."""
+        fields = (data for crumb, data in self.metadata.items() if crumb)
+        return any(d.get("selected") or d.get("selected-by-default") for d in fields)
+
+    def body(self) -> dict[str, Any]:
+        """Return the Stream object. Source: Stitch Connect API, "Stream object"."""
+        return {
+            "selected": self.selected,
+            "stream_id": self.stream_id,
+            "tap_stream_id": self.tap_stream_id,
+            "stream_name": self.stream_name,
+            "metadata": dict(self.metadata[()]),
+        }
+
+    def schema_body(self) -> dict[str, Any]:
+        """Return the Stream schema object. Its ``schema`` is a string that contains JSON."""
+        properties = {name: {"type": ["null", "string"]} for name in self.plan.fields}
+        return {
+            "schema": json.dumps({"type": "object", "properties": properties}, separators=(",", ":")),
+            "metadata": [
+                {"breadcrumb": list(crumb), "metadata": dict(data)} for crumb, data in self.metadata.items()
+            ],
+            "non-discoverable-metadata-keys": list(WRITABLE_KEYS),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedStream:
+    """A selected stream at the start of a job."""
+
+    key: str
+    tap_stream_id: str
+    target_name: str  #: the name under which the target sends the stream
+    rows: int
+    flushes: int
+    bookmark: str | None  #: the replication key; None: each job reads the whole stream
+    table: tuple[str, str] | None  #: database and table; None: the source is not a database
+    counter_tags: CounterTags  #: what the tap's counters contain
+    counted: bool  #: whether the tap counts the rows
+
+
+@cache
+def stream_with_rows(rows: int) -> EmulatedStream:
+    """Return a default stream with this number of rows. The object is shared, because it is immutable."""
+    return EmulatedStream(rows=rows)
+
+
+def make_stream(key: str, plan: EmulatedStream, stream_id: int) -> Stream:
+    """Return a newly discovered stream."""
+    return Stream(
+        key=key,
+        stream_id=stream_id,
+        tap_stream_id=plan.tap_stream_id or key,
+        stream_name=plan.stream_name or key,
+        schema_name=plan.schema_name,
+        plan=plan,
+    )
+
+
+def _initial_metadata(plan: EmulatedStream) -> dict[Breadcrumb, dict[str, Any]]:
+    stream_level: dict[str, Any] = {
+        "selected": plan.selected,
+        "table-key-properties": [] if plan.is_view else list(plan.primary_key),
+    }
+    if plan.schema_name is None and plan.database_name is None:
+        stream_level["forced-replication-method"] = plan.replication_method
+        stream_level["valid-replication-keys"] = [_DEFAULT_KEY]
+    else:
+        if plan.schema_name is not None:  # MongoDB collections have no schema
+            stream_level["schema-name"] = plan.schema_name
+        stream_level["database-name"] = plan.database_name
+        stream_level["is-view"] = plan.is_view
+        stream_level["row-count"] = plan.rows
+    metadata: dict[Breadcrumb, dict[str, Any]] = {(): stream_level}
+    for name, inclusion in plan.fields.items():
+        metadata[("properties", name)] = {"inclusion": inclusion}
+        if plan.selected:  # a field has `selected` only if its stream is selected
+            metadata[("properties", name)]["selected"] = inclusion == "available"
+    return metadata

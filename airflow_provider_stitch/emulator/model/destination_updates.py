@@ -1,0 +1,128 @@
+"""Creating, updating and deleting destinations, with the effects on the sources of the account."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_stitch.emulator.model.api_errors import ApiError
+from airflow_provider_stitch.emulator.model.connections import property_values
+from airflow_provider_stitch.emulator.model.connections.connector_types import DESTINATION_TYPES
+from airflow_provider_stitch.emulator.model.connections.destinations import Destination
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from airflow_provider_stitch.emulator.model.account import Account
+    from airflow_provider_stitch.emulator.model.connections.checks import ConnectionCheck
+
+
+def create_destination(
+    account: Account,
+    now: datetime,
+    *,
+    destination_type: str,
+    properties: Mapping[str, Any],
+    name: str | None = None,
+    description: str = "",
+    map_unmapped_sources: bool = True,
+    check: bool = True,
+) -> Destination:
+    """Create a destination, and start a connection check if all properties that it needs are given.
+
+    :param map_unmapped_sources: whether sources without a destination load into the new one.
+    :raises ApiError: if the account already has as many destinations as its plan includes.
+    """
+    if len(account.active_destinations()) >= account.plan.max_destinations:
+        raise ApiError(400, "you are at your destination limit")
+    number = account.ids.take("destination")
+    destination = Destination(
+        id=number,
+        client_id=account.client_id,
+        type=destination_type,
+        name=name or destination_type.replace("_", " ").title(),
+        description=description,
+        properties={},
+        created_at=now,
+        updated_at=now,
+        checks=account.new_checks(number),
+        quirks=account.quirks,
+    )
+    defaults = property_values.defaults(DESTINATION_TYPES[destination_type], properties)
+    destination.apply_properties({**defaults, **properties})
+    account.destinations[number] = destination
+    if map_unmapped_sources:
+        _map_unmapped_sources(account, number)
+    if check and destination.is_complete:
+        destination.checks.planned.extend(account.new_destination_plan.take_check())
+        start_destination_check(account, destination, now)
+    return destination
+
+
+def _map_unmapped_sources(account: Account, destination_id: int) -> None:
+    for source in account.sources.values():
+        if source.destination_id is None and source.deleted_at is None:
+            source.destination_id = destination_id
+
+
+def add_default_destination(account: Account, now: datetime) -> None:
+    """Add the destination that an account of a test has from the start, connected and checked long ago."""
+    created_at = now - timedelta(days=30)
+    properties = {"database": "staging", "host": "pg.acme.example", "port": "5432", "username": "stitch"}
+    destination = create_destination(
+        account,
+        created_at,
+        destination_type="postgres",
+        properties={**properties, "password": "secret"},
+        name="Staging",
+        check=False,
+    )
+    destination.checks.start(created_at)
+    connect_destination(account, destination, created_at)
+
+
+def update_destination(
+    account: Account, destination: Destination, properties: Mapping[str, Any], now: datetime
+) -> None:
+    """Change properties, and start a connection check if all properties that it needs have a value."""
+    destination.apply_properties(properties)
+    destination.updated_at = now
+    if destination.is_complete:
+        start_destination_check(account, destination, now)
+
+
+def start_destination_check(account: Account, destination: Destination, now: datetime) -> None:
+    """Start a connection check. The destination is connected when the check succeeds."""
+    check = destination.checks.start(now)
+    account.events.schedule(check.ends_at, _finish_check, account, destination, check)
+
+
+def _finish_check(account: Account, destination: Destination, check: ConnectionCheck, now: datetime) -> None:
+    destination.stepped_back = account.quirks.failed_check_steps_back and check.failed(now)
+    if check.succeeded(now) and destination.deleted_at is None:
+        connect_destination(account, destination, now)
+
+
+def connect_destination(account: Account, destination: Destination, now: datetime) -> None:
+    """Mark a destination as connected, and unpause the sources that Stitch paused without a destination."""
+    destination.connected = True
+    for source in account.sources.values():
+        if source.destination_id == destination.id and source.id in account.paused_without_destination:
+            account.paused_without_destination.discard(source.id)
+            source.system_paused_at = None
+    account.on_destinations_changed(now)
+
+
+def delete_destination(account: Account, destination: Destination, now: datetime) -> None:
+    """Mark a destination as deleted. Stitch pauses the sources that load into it and deletes its hooks."""
+    destination.deleted_at = destination.updated_at = now
+    account.notifications.delete_hooks_of(destination.id)
+    for source in account.sources.values():
+        if source.destination_id != destination.id:
+            continue
+        source.destination_id = None
+        if source.deleted_at is None and source.system_paused_at is None:
+            source.system_paused_at = now
+            account.paused_without_destination.add(source.id)
+    account.on_destinations_changed(now)

@@ -1,0 +1,30 @@
+"""A line of an extraction log, and the forms of a counter."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from airflow_provider_stitch.emulator.model.plans import CounterForm
+
+
+class Line(NamedTuple):
+    """One line of a log."""
+
+    at: datetime
+    location: str
+    text: str  #: level and body, or a line of a traceback without a level
+
+
+def counter(form: CounterForm, rows: int, tags: Mapping[str, Any]) -> str:
+    """Return the text of a row counter in one of the forms that the runner writes."""
+    if form == "json":
+        point = {"type": "counter", "metric": "record_count", "value": rows, "tags": dict(tags)}
+        return f"INFO METRIC: {json.dumps(point)}"
+    if form == "sentence" and "endpoint" in tags:
+        return f'INFO replicated {rows} records from "{tags["endpoint"]}" endpoint'
+    return f"INFO METRIC Point(metric_type='counter', metric='record_count', value={rows}, tags={dict(tags)})"

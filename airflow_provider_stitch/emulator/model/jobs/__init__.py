@@ -1,0 +1,1 @@
+"""Replication jobs and their loads."""

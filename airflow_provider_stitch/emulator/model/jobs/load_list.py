@@ -1,0 +1,164 @@
+"""The list of an account's loads. It stays sorted, so that a page of 100,000 loads is fast.
+
+A stream is listed from its first load attempt until its last one is 60 days old. Both changes are scheduled
+events, so a page only reads the streams that it contains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_stitch.emulator.model.jobs.loads import StreamLoads, load_body
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_stitch.emulator.model.connections.sources import Source
+    from airflow_provider_stitch.emulator.model.connections.streams import Stream
+    from airflow_provider_stitch.emulator.model.event_queue import EventQueue
+    from airflow_provider_stitch.emulator.model.jobs.timeline import Batch
+    from airflow_provider_stitch.emulator.model.quirks import Quirks
+
+#: How long the lists of extractions and loads, and the logs, go back.
+RETENTION = timedelta(days=60)
+_MICROSECOND = timedelta(microseconds=1)
+_SortKey = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class _Row:
+    source: Source
+    stream: Stream
+    loads: StreamLoads
+    listed: bool = False
+
+
+class LoadList:
+    """The loads of all streams of one account.
+
+    :param on_load: called with each loaded batch and the time of its load.
+    """
+
+    def __init__(
+        self, events: EventQueue, quirks: Quirks, on_load: Callable[[Source, Stream, Batch, datetime], None]
+    ) -> None:
+        self._events = events
+        self._quirks = quirks
+        self._on_load = on_load
+        self._rows: dict[int, _Row] = {}  # by stream id
+        self._sorted: list[_SortKey] | None = None  # of the listed rows; each key ends with the stream id
+        self._sort_order = ("", "")
+        self._new: list[_Row] = []  # listed, but not yet in `_sorted`
+
+    def add(self, source: Source, stream: Stream, batch: Batch) -> None:
+        """Add a batch. Its flush may be in the future."""
+        row = self._row(source, stream)
+        row.loads.add(batch)
+        self._schedule_update(row, batch.load_at)
+
+    def drop_unflushed(self, source: Source, stream: Stream, job_name: str, time: datetime) -> None:
+        """Remove the batches of a stopped job that it had not flushed by this time."""
+        self._row(source, stream).loads.drop_unflushed(job_name, time)
+
+    def start_outage(self, source: Source, stream: Stream, since: datetime, message: str) -> None:
+        """Let every load of a stream fail with this message until :meth:`end_outages` is called."""
+        row = self._row(source, stream)
+        row.loads.start_outage(since, message)
+        self._schedule_update(row, since)
+
+    def end_outages(self, source: Source, stream: Stream, now: datetime) -> None:
+        """End the current outage of a stream. The batches that could not be loaded are loaded at once."""
+        row = self._row(source, stream)
+        row.loads.end_outages(now)
+        self._schedule_update(row, now)
+        if row.listed and row.loads.state(now) is None:  # only the outage was listed
+            self._unlist(row)
+
+    def update_sources(self, source_ids: set[int], now: datetime) -> None:
+        """Load the batches of these sources that waited for a destination."""
+        for row in self._rows.values() if source_ids else ():
+            if row.source.id in source_ids:
+                self._schedule_update(row, now)
+
+    def mark_unsorted(self) -> None:
+        """Sort the list again before the next page, because names have changed."""
+        self._sorted = None
+
+    def page(self, client_id: int, now: datetime, first: int, count: int) -> tuple[list[Any], int]:
+        """Return some records of the list, and the total number of records.
+
+        The account must have caught up with ``now``.
+        """
+        keys = self._sorted_keys()
+        records = []
+        for key in keys[first : first + count]:
+            row = self._rows[key[-1]]
+            state = row.loads.state(now)
+            if state is not None:
+                records.append(load_body(client_id, row.source.name, row.source.load_name(row.stream), state))
+        return records, len(keys)
+
+    def _row(self, source: Source, stream: Stream) -> _Row:
+        row = self._rows.get(stream.stream_id)
+        if row is None:
+            row = self._rows[stream.stream_id] = _Row(
+                source, stream, StreamLoads(source.disconnected_periods)
+            )
+        return row
+
+    # Listing and expiry
+
+    def _schedule_update(self, row: _Row, time: datetime) -> None:
+        self._events.schedule(time, self._update, row)
+
+    def _update(self, row: _Row, now: datetime) -> None:
+        """Report new loads of a row, and list the row if a load has been attempted."""
+        for loaded_at, batch in row.loads.take_newly_loaded(now):
+            self._on_load(row.source, row.stream, batch, loaded_at)
+        retry_time = row.loads.next_retry_time(now)
+        if retry_time is not None:
+            self._schedule_update(row, retry_time)
+        state = None if row.listed else row.loads.state(now)
+        if state is not None:
+            row.listed = True
+            self._new.append(row)
+            self._schedule_expiry(row, state.attempted_at)
+
+    def _schedule_expiry(self, row: _Row, attempted_at: datetime) -> None:
+        self._events.schedule(attempted_at + RETENTION + _MICROSECOND, self._expire, row)
+
+    def _expire(self, row: _Row, now: datetime) -> None:
+        """Remove a row from the list if its last load attempt is too old."""
+        state = row.loads.state(now)
+        if not row.listed:
+            return
+        if state is None or state.attempted_at < now - RETENTION:
+            self._unlist(row)
+        else:
+            self._schedule_expiry(row, state.attempted_at)
+
+    def _unlist(self, row: _Row) -> None:
+        row.listed = False
+        self._sorted = None
+
+    # Sort order
+
+    def _sorted_keys(self) -> list[_SortKey]:
+        order = (self._quirks.loads_order, self._quirks.load_names)
+        if self._sorted is None or self._sort_order != order:
+            self._sort_order = order
+            self._sorted = sorted(self._key(row) for row in self._rows.values() if row.listed)
+        elif self._new:
+            # Two sorted runs: Timsort merges them in linear time.
+            self._sorted.extend(sorted(self._key(row) for row in self._new))
+            self._sorted.sort()
+        self._new.clear()
+        return self._sorted
+
+    def _key(self, row: _Row) -> _SortKey:
+        stream_id = row.stream.stream_id
+        if self._sort_order[0] == "stream_id":
+            return (stream_id,)
+        return (row.source.load_name(row.stream), row.source.name, stream_id)

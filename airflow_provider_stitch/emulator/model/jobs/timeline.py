@@ -1,0 +1,137 @@
+"""A replication job as pure data: a timeline of everything that happens in it.
+
+The state of a job at any time is a pure function of its timeline and that time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_stitch.emulator.model.times import format_optional_time, format_time
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from airflow_provider_stitch.emulator.model.connections.streams import SelectedStream
+    from airflow_provider_stitch.emulator.model.plans import LoadError, LogPlan, Target
+
+TERMINATED = "Terminated"
+#: The exit status of a process that was ended by the signal SIGTERM.
+SIGTERM = -15
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseResult:
+    """The result of one phase of a job."""
+
+    ended_at: datetime
+    exit_status: int
+    description: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRead:
+    """One read of one stream by the tap."""
+
+    stream: SelectedStream
+    rows: int
+    starts_at: datetime
+    ends_at: datetime
+    previous_bookmark: datetime | None  #: where the previous job stopped reading; None: no job has read a row
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of one stream that reach the pipeline together and are loaded together."""
+
+    job_name: str
+    tap_stream_id: str
+    rows: int
+    extracted_at: datetime  #: when its last row was extracted
+    flushed_at: datetime
+    load_at: datetime  #: when its load is attempted
+    error: LoadError | None
+    rejected: int = 0
+    target_name: str = ""  #: the name under which the target sends the stream
+    version_messages: int = 0  #: messages of a full-table stream that are not rows
+    requests: int = 1
+    retries: int = 0  #: of the last request; the batch is flushed when that succeeds
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Everything that happens in one replication job."""
+
+    job_name: str
+    client_id: int
+    source_id: int
+    tap_name: str
+    starts_at: datetime
+    ends_at: datetime
+    tap_starts_at: datetime
+    terminated: bool
+    target_program: Target
+    discovery: (
+        PhaseResult | None
+    )  #: None if the phase does not exist or never ends; the same for tap and target
+    tap: PhaseResult | None
+    target: PhaseResult | None
+    reads: tuple[StreamRead, ...]
+    batches: tuple[Batch, ...]
+    refused_batch: Batch | None  #: the batch that the Import API rejects permanently
+    log: LogPlan
+    has_discovery: bool
+
+    def running(self, now: datetime) -> bool:
+        """Return whether the extraction is running."""
+        return self.starts_at <= now < self.ends_at
+
+    def stopped_at(
+        self, time: datetime, reason: Literal["terminated", "signalled"] = "terminated"
+    ) -> Timeline:
+        """Return a copy that ends early. Only the batches that were flushed by then are loaded."""
+        signalled = reason == "signalled" and not self.terminated
+        results = self._results_if_signalled(time) if signalled else (self.discovery, self.tap, self.target)
+        return replace(
+            self,
+            ends_at=time,
+            terminated=not signalled,
+            discovery=results[0],
+            tap=results[1],
+            target=results[2],
+            refused_batch=self.refused_batch
+            if self.refused_batch and self.refused_batch.flushed_at <= time
+            else None,
+            batches=tuple(batch for batch in self.batches if batch.flushed_at <= time),
+        )
+
+    def _results_if_signalled(
+        self, time: datetime
+    ) -> tuple[PhaseResult | None, PhaseResult | None, PhaseResult | None]:
+        """Return the results of the phases if a signal ends the running one."""
+        signalled = PhaseResult(time, SIGTERM, None)
+        if self.has_discovery and time < self.tap_starts_at:
+            return signalled, None, None
+        if self.tap is None or self.tap.ended_at > time:
+            return self.discovery, signalled, PhaseResult(time, 0, None)  # the target exits without an error
+        return self.discovery, self.tap, signalled
+
+    def extraction(self, now: datetime, tap_field: str = "source_type") -> dict[str, Any]:
+        """Return the Extraction object. Source: Stitch Connect API, "Extraction object"."""
+        finished = now >= self.ends_at
+        body: dict[str, Any] = {
+            "job_name": self.job_name,
+            "stitch_client_id": self.client_id,
+            "source_id": self.source_id,
+            tap_field: self.tap_name,
+            "start_time": format_time(self.starts_at),
+            "completion_time": format_optional_time(self.ends_at if finished else None),
+        }
+        for phase, result in (("discovery", self.discovery), ("tap", self.tap), ("target", self.target)):
+            ended = result is not None and result.ended_at <= now and not (finished and self.terminated)
+            body[f"{phase}_exit_status"] = result.exit_status if result and ended else None
+            body[f"{phase}_description"] = result.description if result and ended else None
+            if finished and self.terminated:
+                body[f"{phase}_description"] = TERMINATED
+        return body

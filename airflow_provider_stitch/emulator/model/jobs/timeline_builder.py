@@ -1,0 +1,222 @@
+"""Builds the timeline of a replication job from its plan and the selected streams."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_provider_stitch.emulator.model.job_names import make_job_name
+from airflow_provider_stitch.emulator.model.jobs.timeline import (
+    SIGTERM,
+    Batch,
+    PhaseResult,
+    StreamRead,
+    Timeline,
+)
+from airflow_provider_stitch.emulator.model.plans import Flush, JobPlan, Target, release_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow_provider_stitch.emulator.model.connections.sources import Source
+    from airflow_provider_stitch.emulator.model.connections.streams import SelectedStream
+
+#: Stitch ends an extraction after this time. Source: Stitch documentation, "Replication: extractions".
+MAX_EXTRACTION_DURATION = timedelta(hours=24)
+#: Seconds from the end of reading a stream to its last flush.
+FLUSH_LAG_SECONDS = 10.0
+#: Time from a permanently rejected request to the end of the job.
+_SHUTDOWN_AFTER_REFUSAL = timedelta(seconds=2)
+
+
+def build_timeline(
+    plan: JobPlan, source: Source, starts_at: datetime, bookmarks: Mapping[str, datetime]
+) -> Timeline:
+    """Build the timeline of a job that reads the selected streams of a source.
+
+    :param bookmarks: by ``tap_stream_id``, where the previous job stopped reading.
+    """
+    job_name = make_job_name(source.client_id, source.id, "sync", starts_at)
+    discovery_failed = plan.discovery_exit_status != 0 and not plan.terminated
+    target: Target = plan.log.target or source.target_program
+    reads = [] if discovery_failed else _plan_reads(plan, source.selected_streams(), target)
+    sent = [
+        _batch(job_name, read, flush, plan, starts_at)
+        for read in reads
+        for flush in read.flushes
+        if flush.at <= _last_flush(plan)
+    ]
+    refused_batch = _refused_batch(plan, sent)
+    results = _phase_results(plan, starts_at, refused_batch)
+    timeline = Timeline(
+        job_name=job_name,
+        client_id=source.client_id,
+        source_id=source.id,
+        tap_name=source.tap_name,
+        starts_at=starts_at,
+        ends_at=next(result.ended_at for result in reversed(results) if result is not None),
+        tap_starts_at=starts_at + timedelta(seconds=plan.discovery_seconds),
+        terminated=plan.terminated,
+        target_program=target,
+        discovery=results[0],
+        tap=results[1],
+        target=results[2],
+        reads=tuple(_stream_read(read, starts_at, bookmarks) for read in reads),
+        batches=tuple(
+            batch for batch in sent if refused_batch is None or batch.flushed_at < refused_batch.flushed_at
+        ),
+        refused_batch=refused_batch,
+        log=plan.log,
+        has_discovery=plan.has_discovery,
+    )
+    return _limit_duration(timeline)
+
+
+def _limit_duration(timeline: Timeline) -> Timeline:
+    limit = timeline.starts_at + MAX_EXTRACTION_DURATION
+    return timeline.stopped_at(limit) if timeline.ends_at > limit else timeline
+
+
+class _PlannedRead(NamedTuple):
+    """One read of one stream, and its flushes. Times are seconds from the start of the job."""
+
+    stream: SelectedStream
+    start: float
+    end: float
+    flushes: Sequence[Flush]
+
+
+def _plan_reads(plan: JobPlan, streams: Sequence[SelectedStream], target: Target) -> list[_PlannedRead]:
+    """Return the reads of all streams. The tap reads one stream after another, for an equal time each."""
+    slice_seconds = plan.tap_seconds / max(len(streams), 1)
+    reads: list[_PlannedRead] = []
+    for index, stream in enumerate(streams):
+        start = plan.discovery_seconds + index * slice_seconds
+        planned = plan.flushes.get(stream.key)
+        if planned:
+            # The rows of a flush were read just before it.
+            end = max(plan.discovery_seconds, max(flush.at for flush in planned) - 1.0)
+            reads.append(_PlannedRead(stream, min(start, end), end, tuple(planned)))
+            continue
+        flushes = () if planned is not None else _default_flushes(plan, stream, index, start, slice_seconds)
+        if planned is None and not flushes and stream.bookmark is None and target == "target-stitch":
+            at = min(start + slice_seconds + FLUSH_LAG_SECONDS, _total_seconds(plan))
+            flushes = (Flush(at, 0, prepare=plan.prepare_seconds, load=plan.load_seconds),)
+        reads.append(_PlannedRead(stream, start, start + slice_seconds, flushes))
+    return reads
+
+
+def _default_flushes(
+    plan: JobPlan, stream: SelectedStream, index: int, start: float, seconds: float
+) -> tuple[Flush, ...]:
+    rows = plan.rows.get(stream.key, stream.rows)
+    count = min(stream.flushes, rows)
+    if count < 1:
+        return ()
+    per_batch, remainder = divmod(rows, count)
+    return tuple(
+        Flush(
+            at=min(start + seconds * number / count + FLUSH_LAG_SECONDS, _total_seconds(plan)),
+            rows=per_batch + (1 if number <= remainder else 0),
+            prepare=plan.prepare_seconds,
+            load=plan.load_seconds + 10.0 * min(index, 4),
+        )
+        for number in range(1, count + 1)
+    )
+
+
+def _total_seconds(plan: JobPlan) -> float:
+    return plan.discovery_seconds + plan.tap_seconds + plan.target_seconds
+
+
+def _last_flush(plan: JobPlan) -> float:
+    """Return when the target can last flush, in seconds. A failing target exits when the tap ends."""
+    fails = plan.target_exit_status and plan.refused_stream is None
+    return _total_seconds(plan) - (plan.target_seconds if fails else 0.0)
+
+
+def _batch(job_name: str, read: _PlannedRead, flush: Flush, plan: JobPlan, starts_at: datetime) -> Batch:
+    stream, log = read.stream, plan.log
+    flushed_at = starts_at + timedelta(seconds=flush.at)
+    # The tap sends the version message of a full-table stream after its last row.
+    ends_full_table = stream.bookmark is None and flush is read.flushes[-1]
+    return Batch(
+        job_name=job_name,
+        tap_stream_id=stream.tap_stream_id,
+        rows=flush.rows,
+        extracted_at=starts_at + timedelta(seconds=min(read.end, flush.at)),
+        flushed_at=flushed_at,
+        load_at=flushed_at + timedelta(seconds=flush.prepare + flush.load),
+        error=flush.error or plan.load_errors.get(stream.key),
+        rejected=flush.rejected,
+        target_name=stream.target_name,
+        version_messages=1 if ends_full_table or flush.rows == 0 else 0,
+        requests=flush.requests or log.requests_per_batch,
+        retries=log.retries if flush.retries is None else flush.retries,
+    )
+
+
+def _stream_read(read: _PlannedRead, starts_at: datetime, bookmarks: Mapping[str, datetime]) -> StreamRead:
+    return StreamRead(
+        stream=read.stream,
+        rows=sum(flush.rows for flush in read.flushes),
+        starts_at=starts_at + timedelta(seconds=read.start),
+        ends_at=starts_at + timedelta(seconds=read.end),
+        previous_bookmark=bookmarks.get(read.stream.tap_stream_id),
+    )
+
+
+def _refused_batch(plan: JobPlan, sent: Sequence[Batch]) -> Batch | None:
+    """Return the first batch of the stream that the Import API rejects."""
+    batches = (batch for batch in sent if batch.tap_stream_id == plan.refused_stream)
+    return min(batches, key=lambda batch: batch.flushed_at, default=None)
+
+
+def _phase_results(
+    plan: JobPlan, starts_at: datetime, refused_batch: Batch | None
+) -> tuple[PhaseResult | None, PhaseResult | None, PhaseResult | None]:
+    """Return the results of discovery, tap and target. If the target fails first, it also ends the tap."""
+    discovery_ends_at = starts_at + timedelta(seconds=plan.discovery_seconds)
+    tap_ends_at = discovery_ends_at + timedelta(seconds=plan.tap_seconds)
+    target_ends_at = tap_ends_at + timedelta(seconds=plan.target_seconds)
+    discovery = None
+    if plan.has_discovery:
+        description = _description(plan, "discovery")
+        discovery = PhaseResult(discovery_ends_at, plan.discovery_exit_status, description)
+    if plan.discovery_exit_status and not plan.terminated:
+        return discovery, None, None
+    tap = PhaseResult(tap_ends_at, plan.tap_exit_status, _description(plan, "tap"))
+    if refused_batch is None:
+        description = _description(plan, "target")
+        return discovery, tap, PhaseResult(target_ends_at, plan.target_exit_status, description)
+    target_ends_at = min(target_ends_at, refused_batch.flushed_at + _SHUTDOWN_AFTER_REFUSAL)
+    if target_ends_at < tap_ends_at:
+        tap = PhaseResult(target_ends_at, SIGTERM, None)
+    description = plan.target_description or _default_refusal_message(plan, refused_batch)
+    return discovery, tap, PhaseResult(target_ends_at, plan.target_exit_status or 1, description)
+
+
+def _default_refusal_message(plan: JobPlan, refused_batch: Batch) -> str:
+    message = (
+        f"{{'error': 'Record 0 for table {refused_batch.target_name} did not conform to schema:\\n"
+        "#: #: no subschema matched out of the total 2 subschemas\\n#/payload'}"
+    )
+    if plan.log.target != "avro" and release_of(plan.log.target_version)[0] == 1:
+        return f'Error persisting data for table "{refused_batch.target_name}": {message}'
+    return f"Error persisting data to Stitch: 400: {message}"
+
+
+_DEFAULT_FAILURES = {
+    "discovery": "401 Client Error: Bad Credentials for url: https://api.acme.example/companies",
+    "tap": "401 Client Error: Unauthorized for url: https://acme.my.salesforce.com/services/data/v52.0/limits",
+    "target": "Error persisting data to Stitch: 400: {'error': 'Invalid JSON schema: key null: "
+    "expected type is one of JSONObject, found: String'}",
+}
+
+
+def _description(plan: JobPlan, phase: str) -> str | None:
+    status: int = getattr(plan, f"{phase}_exit_status")
+    given: str | None = getattr(plan, f"{phase}_description")
+    if status == 0 or given is not None:
+        return given
+    return _DEFAULT_FAILURES[phase] if status > 0 else None

@@ -1,0 +1,50 @@
+"""The partner that manages accounts: its credentials, and the OAuth codes that it exchanges for tokens.
+
+Source: Stitch Connect API, "Accounts" and "OAuth".
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+CODE_LIFETIME = timedelta(minutes=5)
+
+
+class _Code(NamedTuple):
+    client_id: int
+    expires_at: datetime
+
+
+class Partner:
+    """The only partner of an emulator."""
+
+    def __init__(self, partner_id: str | None = None, partner_secret: str | None = None) -> None:
+        self.id = partner_id or "oc_" + secrets.token_hex(16)
+        self.secret = partner_secret or "oc_" + secrets.token_hex(24)
+        self._codes: dict[str, _Code] = {}
+
+    def matches_id(self, value: object) -> bool:
+        """Return whether a value is the partner's id."""
+        return _is_equal(value, self.id)
+
+    def matches_secret(self, value: object) -> bool:
+        """Return whether a value is the partner's secret."""
+        return _is_equal(value, self.secret)
+
+    def add_code(self, client_id: int, now: datetime) -> str:
+        """Return a new code for an account. Stitch sends it to the partner's ``redirect_uri``."""
+        code = secrets.token_urlsafe(24)
+        self._codes[code] = _Code(client_id, now + CODE_LIFETIME)
+        return code
+
+    def redeem_code(self, code: str, now: datetime) -> int | None:
+        """Return the client id of a code and invalidate the code. None: it is unknown, used or expired."""
+        found = self._codes.pop(code, None)
+        return found.client_id if found is not None and now < found.expires_at else None
+
+
+def _is_equal(value: object, expected: str) -> bool:
+    return isinstance(value, str) and hmac.compare_digest(value.encode(), expected.encode())

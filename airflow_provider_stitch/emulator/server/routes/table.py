@@ -1,0 +1,60 @@
+"""The table of all endpoints. It routes requests, and the OpenAPI description is generated from it.
+
+Source: Stitch Connect API; the groups have the order of its reference.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_provider_stitch.emulator.model.api_errors import ApiError, not_found
+from airflow_provider_stitch.emulator.server.routes import (
+    accounts,
+    destinations,
+    jobs,
+    notifications,
+    sources,
+    streams,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_stitch.emulator.server.routes.endpoint import Endpoint
+
+__all__ = ["ENDPOINTS", "RouteMatch", "match", "unknown_path"]
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *accounts.ENDPOINTS,
+    *destinations.ENDPOINTS,
+    *sources.ENDPOINTS,
+    *streams.ENDPOINTS,
+    *jobs.ENDPOINTS,
+    *notifications.ENDPOINTS,
+)
+_PATTERNS = [
+    (re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", endpoint.path)), endpoint) for endpoint in ENDPOINTS
+]
+
+
+class RouteMatch(NamedTuple):
+    """The endpoint of a request, and the values of its path parameters."""
+
+    endpoint: Endpoint
+    params: dict[str, str]
+
+
+def match(method: str, path: str) -> RouteMatch | None:
+    """Return the endpoint of a request. None: unknown path, or a method that the path does not support."""
+    for pattern, endpoint in _PATTERNS:
+        if endpoint.method == method:
+            found = pattern.fullmatch(path)
+            if found is not None:
+                return RouteMatch(endpoint, found.groupdict())
+    return None
+
+
+def unknown_path(method: str, path: str) -> ApiError:
+    """Return the error for a request without an endpoint."""
+    # Only the 404 for an update of a custom e-mail address without an id has a documented body.
+    missing_id = method == "PUT" and path.rstrip("/") == notifications.EMAILS
+    return ApiError(404, {"status": "NOT FOUND"}) if missing_id else not_found()
