@@ -1,4 +1,4 @@
-"""When to expect a change, per kind of poll. Pure functions.
+"""Estimate when each kind of poll will find a change. Pure functions.
 
 An `EstimateContext` converts Stitch's timestamps to seconds of this machine's clock.
 """
@@ -42,19 +42,22 @@ REQUESTS_AFTER_LOG = 1
 
 @dataclass(frozen=True, slots=True)
 class EstimateContext:
-    """The time and the circumstances of an estimate, in seconds of this machine's clock."""
+    """The inputs of an estimate. All times are seconds of this machine's clock."""
 
     now: float
-    last_checked_at: float | None  #: when the same was polled last; None: never
+    last_checked_at: float | None  #: time of the previous poll of the same kind; None: never
     even_interval: float  #: seconds between two requests that are spread evenly
-    clock_offset: float = 0.0  #: seconds by which Stitch's clock is ahead
+    clock_offset: float = 0.0  #: Stitch's clock minus this machine's
 
     def to_local(self, instant: datetime) -> float:
         """Return a time of Stitch's clock as seconds of this machine's clock."""
         return instant.timestamp() - self.clock_offset
 
     def to_local_past(self, instant: datetime) -> float:
-        """Return the same for a past event: never later than now, even if the clock offset is wrong."""
+        """Return the local time of a past event, which is never later than now.
+
+        The clock offset may be wrong.
+        """
         return min(self.now, self.to_local(instant))
 
 
@@ -86,7 +89,7 @@ def estimate_extraction_end(
         last_checked_at=last_checked_at,
         since=since,
         timed_from=timed_from,
-        # The duration of a job whose start time is unknown cannot be estimated.
+        # If the start time is unknown, earlier durations do not help.
         history=history if goal.running_at is None else None,
         done_by=context.now if is_late else float("inf"),
         follow_ups=REQUESTS_AFTER_EXTRACTION if goal.phase in ("preparation", "loading") else 0,

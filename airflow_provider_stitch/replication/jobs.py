@@ -61,9 +61,8 @@ async def start_job(
 
     An undocumented response counts as lost until it has been repeated several times in a row.
 
-    A start is not idempotent: if its response was lost, the job may be running. Then the start is sent again,
-    because Stitch runs one job per source at a time and refuses another. But first the list is polled, in
-    case the job has already finished.
+    A start is not idempotent: if its response was lost, the job may have started. So before another attempt,
+    the list is polled, in case the job has already ended. If it is still running, Stitch refuses another one.
 
     :param first_attempt_at: Stitch's time of an earlier start, by a worker that died before the response.
     :param on_started: called with the started job, in the thread of the request. It gives a caller that is
@@ -73,10 +72,7 @@ async def start_job(
     attempts = Attempts()
     while True:
         if first_attempt_at is not None:
-            try:
-                started = await _find_job_since(session, source.id, first_attempt_at)
-            except StitchError as error:
-                raise _not_started(source, error, may_run=True) from error
+            started = await _find_job_since(session, source, first_attempt_at)
             if started is not None:
                 return started
         sent_at = stitch_time(session)
@@ -106,12 +102,15 @@ def _send_start(
 
 
 def stitch_time(session: AccountSession) -> datetime:
-    """Return Stitch's time now, which is no later than that of the next response."""
+    """Return Stitch's current time, which is at or before the time of the next response."""
     return session.stitch_time()
 
 
-async def _find_job_since(session: AccountSession, source_id: int, instant: datetime) -> Started | None:
-    result = await session.query_extraction(source_id)
+async def _find_job_since(session: AccountSession, source: Source, instant: datetime) -> Started | None:
+    try:
+        result = await session.query_extraction(source.id)
+    except StitchError as error:
+        raise _not_started(source, error, may_run=True) from error
     listed = result.value if result is not None else None
     started_at = exact_start_time(listed) if listed is not None else None
     if listed is None or started_at is None or started_at < instant or is_terminated(listed):
@@ -189,5 +188,5 @@ async def _is_running(session: AccountSession, goal: Goal, *, needs_poll: bool) 
             return True
     listed = result.value if result is not None else None
     if goal.started_at is None and listed is not None:
-        return False  # without the job's start time, a later job cannot be told from an earlier one
+        return False  # without a start time, the listed job may be a later or an earlier one
     return not evaluate_extraction(goal, Observations(extraction=listed)).ended

@@ -1,4 +1,4 @@
-"""What a task's log and its errors say about the progress of a wait."""
+"""Describe the progress of a wait in the task's log and errors."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class AccountSession:
         return self.caller.seconds_until(self.deadline)
 
     def stitch_time(self, result: QueryResult[Any] | None = None) -> datetime:
-        """Return Stitch's time: that of a result, or now.
+        """Return Stitch's time of a result, or Stitch's time now.
 
         A result without a time is dated by its age on this machine's clock. Stitch's time is learned from
         responses (see `StitchClient.stitch_time`). This machine's clock is used only if no response had a
@@ -120,7 +120,7 @@ class AccountSession:
         return await self.query(ExtractionQuery(self.client, None, FRESH_ONLY, source_id), None)
 
     async def query(self, query: Query[T], until: float | None) -> QueryResult[T] | None:
-        """Return the result of a query, or None if there is none in time.
+        """Return the result of a query, or None if the query expires.
 
         :param until: seconds since the epoch until which the poller may schedule the query; None sends it
             immediately.

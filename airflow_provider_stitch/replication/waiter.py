@@ -97,7 +97,7 @@ class Waiter:
         self._log = ProgressLog(session.clock, log_info, log_warning)
         self._scheduled_start: datetime | None = None  # by Stitch's schedule
         self._source_checked_at = float("-inf")
-        self._clock_offset = 0.0  # seconds by which Stitch's clock is ahead
+        self._clock_offset = 0.0  # Stitch's clock minus this machine's, in seconds
         self._last_extraction: QueryResult[Extraction | None] | None = None
         self._last_loads: QueryResult[Any] | None = None
 
@@ -158,8 +158,8 @@ class Waiter:
     async def poll_once(self, *, scheduled: bool = False) -> Evaluation:
         """Fetch each missing piece of information at most once, and return the evaluation.
 
-        :param scheduled: let the shared scheduler choose the time of each request. What takes too long is
-            left to the next poll.
+        :param scheduled: let the shared scheduler choose the time of each request. Requests that take too
+            long are left to the next poll.
         :raises StitchError: if Stitch is unavailable, or the goal can never be reached.
         """
         await self.session.resolve_account(self.goal.source_id)
@@ -191,7 +191,7 @@ class Waiter:
         return min(self.session.clock.time() + interval, self._log.next_heartbeat_at)
 
     def fair_pause(self, polls: int) -> float:
-        """Return the seconds in which this process's fair share of the budget has this many requests.
+        """Return how many seconds a number of requests takes in this process's fair share of the budget.
 
         This may read the budget's file.
         """
@@ -298,9 +298,9 @@ class Waiter:
             self.observations = replace(self.observations, log_missing_at=missing_at)
 
     async def _fetch_baseline_loads(self, until: float | None) -> None:
-        """Poll the loads before the job ends, so that old errors can be told from new ones.
+        """Poll the loads before the job ends, to distinguish old load errors from new ones.
 
-        Do without it if the list is long or the budget has no free request soon.
+        Skip this if the list is long or the budget has no free request soon.
         """
         give_up_at = None if until is None else min(until, self.session.clock.time() + BASELINE_MAX_WAIT)
         result = await self._query_loads(estimate_baseline(self._estimate_context(None)), None, give_up_at)
@@ -348,7 +348,7 @@ class Waiter:
     # --- The outcome ------------------------------------------------------------------------------------
 
     def _record_load_lag(self, evaluation: Evaluation) -> None:
-        """Record how long loading took, for the estimates of other waiters."""
+        """Record how long loading took, so that other waiters can estimate it."""
         loaded = [status.loaded_at for status in evaluation.streams if status.loaded_at is not None]
         if loaded:
             flushed = max(status.expected.last_batch_at for status in evaluation.streams)

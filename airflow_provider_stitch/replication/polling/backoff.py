@@ -48,7 +48,7 @@ class Attempts:
     """The consecutive failed attempts at one request."""
 
     number: int = 0
-    undocumented: int = 0  #: the latest of them in a row whose responses were undocumented
+    undocumented: int = 0  #: the latest consecutive attempts that had undocumented responses
 
     def may_retry(self, error: StitchError) -> bool:
         """Record a failed attempt, and return whether to make another one."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seconds by which a plan is delayed, so that it includes tasks that start to wait at the same time.
+# Seconds to delay a plan, so that it includes tasks that start to wait at the same time.
 GATHERING_SECONDS = 0.05
 
 
@@ -163,7 +163,7 @@ class StitchCaller:
     ) -> T:
         """Return the result of the first attempt that does not fail with a transient error.
 
-        :param deadline: seconds since the epoch at which to give up; None never gives up.
+        :param deadline: when to give up, in seconds since the epoch; None never gives up.
         :param on_outage: receives a message for the log at the first failure.
         :raises StitchError: the error of the last attempt.
         """

@@ -42,11 +42,11 @@ class DurationHistory:
 
     scale: float  #: the typical duration (median), in seconds
     shape: float  #: the higher, the more regular the durations
-    weight: float  #: relative to the prior, whose weight is 1
+    weight: float  #: relative to the prior, which has weight 1
 
     @classmethod
     def from_durations(cls, durations: Sequence[float]) -> DurationHistory | None:
-        """Return the fit of some durations in seconds, or None if there are none."""
+        """Return the fit of durations in seconds, or None without any."""
         logs = [math.log(max(1.0, duration)) for duration in durations]
         if not logs:
             return None
@@ -64,11 +64,11 @@ class DurationHistory:
 
 @dataclass(frozen=True, slots=True)
 class CompletionEstimate:
-    """When the event that one waiter waits for is expected.
+    """The completion of one waiter's event as a probability over time.
 
     :param last_checked_at: time of the last check, which found the event still pending.
-    :param since: the first time at which the event can occur.
-    :param timed_from: start of the activity whose durations the history holds; None is `since`.
+    :param since: the event cannot occur before this time.
+    :param timed_from: start of the activity that `history` describes; None is `since`.
     :param history: durations of the same activity in the past.
     :param done_by: the event has occurred by then, and the result only has to be fetched.
     :param follow_ups: requests that the waiter needs once the event has occurred.

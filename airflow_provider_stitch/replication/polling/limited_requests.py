@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RequestKind(Enum):
-    """What a rate-limited request reads."""
+    """The kind of a rate-limited request."""
 
     EXTRACTIONS = "extractions"
     LOADS = "loads"

@@ -1,4 +1,4 @@
-"""The cached pages of a paginated list, and the order in which the list is sorted.
+"""Cache the pages of a list, and learn how the list is sorted.
 
 An order is learned from the pages before it is trusted, because Stitch documents the order of loads in two
 different ways. Source: Stitch Connect API, "Pagination", "List last loads for an account".
@@ -47,7 +47,7 @@ PAGES_KEPT = 30
 # Such searches then take at most a tenth of all requests.
 COUNT_KEPT = 10
 
-# Sources whose streams are requested at most, to learn the stream id at one position of a page.
+# Maximum number of sources to add in order to learn the stream id at one position of a page.
 MAX_ATTEMPTS_PER_POSITION = 3
 
 
@@ -150,7 +150,7 @@ class PageCache(Generic[T]):
         self._known_pages[key] = pages
 
     def known_pages(self, key: Hashable) -> tuple[int, ...]:
-        """Return the pages on which records of a key were last found."""
+        """Return the pages that contained the records of a key when they were last found."""
         return self._known_pages.get(key, ())
 
     def has_known_page(self, key: Hashable) -> bool:
@@ -196,7 +196,7 @@ class PageCache(Generic[T]):
             if page is not None or self._is_proven(order):
                 return page
         last_page = self.last_page or 1
-        # The middle page reveals most about the order. If there is no order, the list is read in full.
+        # The middle page reveals most about the order. Without any order, the list is read in full.
         pages = [*(known or [1]), (last_page + 1) // 2, *range(1, last_page + 1)]
         return next((page for page in pages if page not in recent and page <= last_page), None)
 
@@ -274,7 +274,7 @@ class StreamIdIndex:
                 self._ids[key] = stream.stream_id if key not in self._ids else None
 
     def next_source(self, page: Sequence[Load], wanted: Collection[str]) -> str | None:
-        """Return the next source whose streams are needed to find the loads of the wanted sources."""
+        """Return a source to add next, in order to find the loads of the wanted sources."""
         for source_name in wanted:
             if source_name not in self._sources:
                 return source_name
@@ -289,7 +289,7 @@ class StreamIdIndex:
 
 
 def _all_bounds(pages: Mapping[int, Sequence[Any]], key_of: Callable[[Any], Any]) -> dict[int, PageBounds]:
-    """Return the bounds of pages in an order, except those of pages whose sort keys are unknown."""
+    """Return the bounds of all pages that have a record with a known sort key."""
     bounds = {}
     for number, records in pages.items():
         first, last = _first_key(records, key_of), _first_key(records[::-1], key_of)

@@ -40,7 +40,7 @@ def next_page_to_fetch(
     :param last_page: the number of pages, or None if no response has contained it.
     :param last_known_page: where a record of the key was found before.
     :param older_bounds: of pages fetched before this search.
-    :param fetched: further pages fetched in this search, whose bounds are unknown.
+    :param fetched: further pages fetched in this search; their bounds are unknown.
     """
     if last_page is None:
         last_page = max([last_known_page or 1, *bounds])

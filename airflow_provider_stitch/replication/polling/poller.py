@@ -21,7 +21,6 @@ from airflow_provider_stitch.connect.errors import (
     StitchError,
     StitchNotFound,
     StitchUnavailable,
-    UnexpectedResponse,
     UnknownSource,
 )
 from airflow_provider_stitch.connect.objects import Page
@@ -50,11 +49,13 @@ from airflow_provider_stitch.replication.polling.queries import (
     Notice,
     Query,
     QueryResult,
+    malformed_record_error,
+    raise_if_useless,
 )
 from airflow_provider_stitch.replication.polling.scheduler import BudgetWait, Candidate, next_request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Hashable, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from airflow_provider_stitch.connect.client import StitchClient
@@ -232,7 +233,7 @@ class AccountPoller:
                 partial(send, client, request, should_abort=ended.is_set)
             )
             if isinstance(response, Page):
-                _raise_if_useless(response, list(self._queries_for(request)))
+                raise_if_useless(response, list(self._queries_for(request)))
             self.outage_error = None
             self._backoff.record_success(request)
             if isinstance(response, Page):
@@ -317,7 +318,7 @@ class AccountPoller:
     async def _try_resolve(self, request: LimitedRequest, page: Page[Any] | None = None) -> None:
         async for query in _in_batches(self._queries_for(request)):
             # A malformed record is not absent; the query requests the page again.
-            if page is None or _malformed_record_error(query, page) is None:
+            if page is None or malformed_record_error(query, page) is None:
                 query.try_resolve(self._extractions, self._loads)
 
     async def _handle_error(
@@ -337,7 +338,7 @@ class AccountPoller:
                 query.fail(error)
 
     async def _handle_transient_failure(self, request: LimitedRequest, error: Exception) -> Exception | None:
-        """Schedule a retry, or return the error to deliver if there will be none.
+        """Schedule a retry, or return the error to deliver instead.
 
         The first failure of an outage notifies all waiters.
         """
@@ -372,18 +373,6 @@ async def _in_batches(queries: Iterable[Query[T]]) -> AsyncIterator[Query[T]]:
             await asyncio.sleep(0)
 
 
-def _malformed_record_error(query: Query[Any], page: Page[Any]) -> UnexpectedResponse | None:
-    """Return the error of a malformed record that concerns a query, or None if there is none."""
-    return next((each.error for each in page.malformed if query.concerns(each.source)), None)
-
-
-def _raise_if_useless(page: Page[Any], queries: Sequence[Query[Any]]) -> None:
-    """Raise if the records of all queries are malformed; those of other sources do not matter."""
-    errors = [_malformed_record_error(query, page) for query in queries] if page.malformed else []
-    if errors and errors[0] is not None and None not in errors:
-        raise errors[0]
-
-
 def _newest_time(page: Page[Any]) -> datetime:
     """Return the newest time in a page's records; each of them is in Stitch's past."""
     names = ("start_time", "completion_time", "last_batch_loaded_at")
@@ -398,7 +387,7 @@ def account_poller(caller: StitchCaller) -> AccountPoller:
     """Return the poller that all waiters of the caller's account share in the running event loop."""
     pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
     if caller.account not in pollers:
-        # The poller needs a caller of its own, because the client of a waiter may be replaced.
+        # The poller must not share a session's caller, because a session may replace the client.
         own_caller = StitchCaller(caller.client, clock=caller.clock, budget=caller.budget)
         pollers[caller.account] = AccountPoller(own_caller)
     return pollers[caller.account]

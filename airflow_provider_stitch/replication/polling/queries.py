@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from airflow_provider_stitch.connect.client import StitchClient
-    from airflow_provider_stitch.connect.objects import Extraction, Load
+    from airflow_provider_stitch.connect.errors import UnexpectedResponse
+    from airflow_provider_stitch.connect.objects import Extraction, Load, Page
     from airflow_provider_stitch.replication.polling.completion import CompletionEstimate
 
 T = TypeVar("T")
@@ -226,6 +227,18 @@ class LogQuery(Query[Any]):
 
     def try_resolve(self, extractions: PageCache[Extraction], loads: PageCache[Load]) -> None:  # noqa: ARG002
         self.requests = (LimitedRequest(RequestKind.LOG, self.job_name),)
+
+
+def malformed_record_error(query: Query[Any], page: Page[Any]) -> UnexpectedResponse | None:
+    """Return the error of a malformed record that concerns a query, or None."""
+    return next((each.error for each in page.malformed if query.concerns(each.source)), None)
+
+
+def raise_if_useless(page: Page[Any], queries: Sequence[Query[Any]]) -> None:
+    """Raise if the records of all queries are malformed; ignore malformed records of other sources."""
+    errors = [malformed_record_error(query, page) for query in queries] if page.malformed else []
+    if errors and errors[0] is not None and None not in errors:
+        raise errors[0]
 
 
 def _newest(records: Sequence[Extraction]) -> Extraction:

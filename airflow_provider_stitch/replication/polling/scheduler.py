@@ -13,9 +13,9 @@ interval sum to r T^2 / 2. Polling when that sum reaches the price p means
     T = sqrt(2 p / r),  or  1 / T = sqrt(r / (2 p)) polls per second.
 
 So pages are polled in proportion to the square root of their rates, which minimizes the mean delay for a
-given number of requests. A step of d seconds in which n events are expected (r = n / d) requires
-sqrt(n d / (2 p)) polls. If the polls of all pages until the end of a step must not exceed the m requests that
-are free by then, the price is
+given number of requests. If n events are expected in a step of d seconds (r = n / d), the step requires
+sqrt(n d / (2 p)) polls. If m requests are free until the end of a step, and the polls of all pages until then
+must not exceed m, the price is
 
     p = max over all steps of (sum of sqrt(n d) until the step's end / m)^2 / 2.
 

@@ -135,11 +135,11 @@ def _warnings_about_log(
     return tuple(warnings)
 
 
-_NO_LOAD = "Found no load of {}; assuming that there were no new rows."
+_NO_LOAD = "Found no load of {}; assuming no new rows."
 
 _BEFORE_LAST_BATCH = (
-    "The extraction's log does not show exactly when the last rows of {} were sent. The last load is older "
-    "than the log line about them, and there was none since. Assuming that it contained all rows."
+    "The extraction's log does not show exactly when the last rows of {} were sent. The last load is "
+    "older than the log line about them. Assuming that it contained all rows, because no load followed."
 )
 
 _DOUBTFUL_ERROR = "These streams are in a load error that may be older than this job; polling again: {}"

@@ -40,7 +40,7 @@ class Observations:
     load_errors: Mapping[str, LoadErrorHistory] = field(default_factory=dict)  #: by stream name
     recovered: frozenset[str] = frozenset()  #: stream names with an error that has cleared since
     check: ConnectionCheck | None = None
-    #: The last poll before the goal's job was listed. None if there has been no such poll, or if it listed
+    #: The last poll before the goal's job was listed. None before the first such poll, or if it listed
     #: another job as running.
     previous_job_polled_at: datetime | None = None
     previous_job_ended_at: datetime | None = None  #: when the job ended that this poll listed
