@@ -86,7 +86,7 @@ def test_trigger_does_not_stop_next_job_if_its_own_has_ended(stitch, github, del
 def test_execution_timeout_sends_one_stop_request_from_the_trigger(stitch, github, delay_polls):
     stitch.plan_next_job(github, JobPlan(tap_seconds=36_000))
     job = stitch.start_job(github)
-    resume_state = {"awaited": "ours", "deadline": [time.time(), True], "first_attempt_at": None}
+    resume_state = {"reason": "own", "deadline": [time.time(), True], "first_attempt_at": None}
     trigger = loading_trigger(
         stitch, job, deadline=time.time(), stop_at_deadline=True, resume_state=resume_state
     )
@@ -132,5 +132,5 @@ def test_stop_operator_does_not_claim_to_have_stopped_a_job(airflow, github):
 
     dag_run = airflow.run(dag)
 
-    assert f"Sent a stop to source github ({github}). Stitch does not report whether a job" in dag_run.output
+    assert f"Sent a stop request for source github ({github}). Stitch does not report" in dag_run.output
     assert "stopped whichever job was running" not in dag_run.output

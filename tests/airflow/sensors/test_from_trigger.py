@@ -10,14 +10,15 @@ from types import SimpleNamespace
 import pytest
 from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 
-from airflow_provider_stitch.common.versions import RENDERS_IN_TRIGGERER
 from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 from airflow_provider_stitch.replication.outcome import Outcome
-from airflow_provider_stitch.sensors._trigger_start import why_in_worker
+from airflow_provider_stitch.sensors._trigger_start import worker_reason
 from airflow_provider_stitch.sensors.stitch import StitchExtractionSensor, StitchLoadingSensor
 from airflow_provider_stitch.triggers.sensor import StitchSensorTrigger
-from airflow_provider_stitch.triggers.task_end import TaskEndOptions, end_event
+from airflow_provider_stitch.triggers.task_context import TaskEndOptions
+from airflow_provider_stitch.triggers.task_end import end_event
+from airflow_provider_stitch.triggers.versions import RENDERS_IN_TRIGGERER
 
 IN_TRIGGERER = {"deferrable": True, "start_from_trigger": True, "end_from_trigger": True}
 needs_templates = pytest.mark.skipif(
@@ -82,10 +83,10 @@ def test_airflow_stores_the_sensor_arguments_only():
         "load_settle": 0.0,
         "quiet_period": 900.0,
         "poll_interval": None,
-        "spare": 60.0,
+        "grace_seconds": 60.0,
         "time_limit": "timeout",
         "resume_state": {"is_execution_timeout": False},
-        "ending": {"soft_fail": True, "has_retries": True, "do_xcom_push": True},
+        "end_options": {"soft_fail": True, "has_retries": True, "do_xcom_push": True},
     }
     assert task.start_trigger_args.timeout == timedelta(seconds=150)
     path, again = trigger_of(task).serialize()
@@ -135,17 +136,15 @@ class Reference(str):
             "renders no templates",
             id="template with a block",
         ),
-        pytest.param({"streams": ["{{ a }}"]}, (True, False), "streams is one", id="template in a list"),
+        pytest.param({"streams": ["{{ a }}"]}, (True, False), "is a template", id="template in a list"),
         pytest.param({"source": Reference("{{ a }}")}, (True, True), None, id="XCom reference"),
-        pytest.param({"source": Reference("a()")}, (True, True), "can't follow", id="mapped XCom reference"),
-        pytest.param(
-            {"streams": Reference("{{ a }}")}, (True, True), "can't follow", id="XCom reference as list"
-        ),
+        pytest.param({"source": Reference("a()")}, (True, True), "resolve", id="mapped XCom reference"),
+        pytest.param({"streams": Reference("{{ a }}")}, (True, True), "resolve", id="XCom reference as list"),
     ],
 )
 def test_sensor_starts_in_worker_if_the_triggerer_cannot_render(arguments, abilities, reason):
     starts, renders = abilities
-    why = why_in_worker(arguments, starts=starts, renders=renders)
+    why = worker_reason(arguments, starts=starts, renders=renders)
 
     assert why is None if reason is None else reason in why
 
@@ -185,7 +184,7 @@ def test_trigger_keeps_the_deadline_of_the_sensor(options, seconds_after_start):
 
     (event,) = asyncio.run(events_of(trigger))
 
-    assert event["begin_by"] == STARTED_AT.timestamp() + seconds_after_start
+    assert event["start_by"] == STARTED_AT.timestamp() + seconds_after_start
     assert event["resume_state"] == {"is_execution_timeout": seconds_after_start == 290}
 
 
@@ -227,7 +226,7 @@ def test_trigger_hands_over_to_a_worker_if_rendering_fails(monkeypatch, argument
     monkeypatch.setattr(trigger.log, "warning", lambda line, *values: warnings.append(line % values))
     (event,) = asyncio.run(events_of(trigger))
 
-    assert event == {"begin_by": STARTED_AT.timestamp() - 60, "resume_state": {"is_execution_timeout": False}}
+    assert event == {"start_by": STARTED_AT.timestamp() - 60, "resume_state": {"is_execution_timeout": False}}
     assert reason in warnings[0]
 
 
@@ -271,11 +270,11 @@ def test_task_with_outlets_ends_in_a_worker():
 
     task = triggerer_sensor(outlets=[Asset("stitch://github")])
 
-    assert task.start_trigger_args.trigger_kwargs["ending"] is None
+    assert task.start_trigger_args.trigger_kwargs["end_options"] is None
 
 
 def test_task_with_multiple_outputs_ends_in_a_worker():
-    assert triggerer_sensor(multiple_outputs=True).start_trigger_args.trigger_kwargs["ending"] is None
+    assert triggerer_sensor(multiple_outputs=True).start_trigger_args.trigger_kwargs["end_options"] is None
 
 
 @needs_templates
@@ -333,4 +332,4 @@ def test_dag_test_runs_the_sensor_in_the_worker(airflow, stitch, github, exit_st
     assert dag_run.states == {"wait": "failed" if exit_status else "success"}
     assert ("no such table" in dag_run.output) == bool(exit_status)
     assert exit_status or dag_run.xcom["wait"]["job_name"] == job.job_name
-    assert "start_from_trigger: not in the triggerer" in dag_run.output
+    assert "Starting in a worker despite start_from_trigger" in dag_run.output

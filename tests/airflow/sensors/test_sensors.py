@@ -185,7 +185,7 @@ def test_poke_interval_respects_the_requests_of_other_processes(
     sensor.started_after = stitch.now().isoformat()
 
     assert not sensor.poke(fake_context())
-    session = sensor._watch.session
+    session = sensor._waiter.session
     script = ACQUIRE_REQUESTS.format(str(airflow_home()), session.account, other_requests)
     subprocess.run([sys.executable, "-c", script], check=True)
 
