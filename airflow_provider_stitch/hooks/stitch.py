@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 APP_URL = "https://app.stitchdata.com"
 
 # The Test button should answer while a person looks at it.
-TEST_PATIENCE = 5.0
+TEST_TIMEOUT = 5.0
 
 
 class StitchHook(BaseHook):
@@ -133,9 +133,9 @@ class StitchHook(BaseHook):
         from airflow_provider_stitch.connect.errors import StitchError
 
         try:
-            if is_of_partner(self.get_connection(self.stitch_conn_id)):
+            if has_only_partner_credentials(self.get_connection(self.stitch_conn_id)):
                 return True, f"Partner credentials for {self.partner.base_url}. {PARTNER_UNTESTED}"
-            client = self.client.with_retries(TEST_PATIENCE)
+            client = self.client.with_retries(TEST_TIMEOUT)
             sources = client.list_sources()
             _check_account(client, sources)
             account = client.client_id
@@ -240,7 +240,7 @@ def client_from(connection: Connection) -> StitchClient:
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.errors import StitchConfigurationError
 
-    if is_of_partner(connection):
+    if has_only_partner_credentials(connection):
         raise StitchConfigurationError(
             f"The connection {connection.conn_id!r} has no access token but partner credentials, which can "
             "only create accounts. Set an API access token (Stitch: Account Settings, API Access Keys) as "
@@ -281,7 +281,7 @@ def partner_from(connection: Connection) -> StitchPartner:
     )
 
 
-def is_of_partner(connection: Connection) -> bool:
+def has_only_partner_credentials(connection: Connection) -> bool:
     """Whether a connection has partner credentials and no access token."""
     extras = connection.extra_dejson
     return not connection.password and bool(extras.get("partner_id") or extras.get("partner_secret"))

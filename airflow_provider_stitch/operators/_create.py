@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from airflow_provider_stitch.operators._masking import mask, rendered_secrets
-from airflow_provider_stitch.operators._secret_arguments import has_template
+from airflow_provider_stitch.operators._secrets import has_template, mask, render_secrets
 from airflow_provider_stitch.operators._setup import StitchSetupOperator
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Made]):
 
     # The steps.
 
-    def bring_about(self, context: Context) -> Brought[Made]:
+    def create_or_update(self, context: Context) -> Brought[Made]:
         """Create what is missing, or send what differs."""
         public, secret = self._given(context)
         found = self._find()
@@ -138,7 +137,7 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Made]):
                 f"properties must be a dict from names to values; they are of type {type(public).__name__}. "
                 "A template that renders a dict needs render_template_as_native_obj=True in its DAG."
             )
-        return dict(public), rendered_credentials(self, self.credentials, context)
+        return dict(public), render_credentials(self, self.credentials, context)
 
     def _find(self, own: int | None = None) -> Made | None:
         """Return what has the wanted name; of several, the one with the lowest id.
@@ -281,29 +280,29 @@ def _waits_for_check(made: Source | Destination, missing: set[str]) -> bool:
     return not missing and made.current_step in ("form", "discover_schema")
 
 
-def rendered_credentials(
+def render_credentials(
     operator: StitchSetupOperator, credentials: Mapping[str, Any] | None, context: Context
 ) -> dict[str, Any]:
     """Render credentials, which are strings, or objects with strings and further objects inside."""
     rendered: dict[str, Any] = {}
     for name, value in (credentials or {}).items():
         if isinstance(value, Mapping):
-            rendered[name] = rendered_object(operator, value, context)
+            rendered[name] = _render_object(operator, value, context)
         else:
-            rendered |= rendered_secrets(operator, {name: value}, context)
+            rendered |= render_secrets(operator, {name: value}, context)
     return rendered
 
 
-def rendered_object(
+def _render_object(
     operator: StitchSetupOperator, value: Mapping[str, Any], context: Context
 ) -> dict[str, Any]:
     """Render the templates inside an object. Other values, such as its `type`, are not secret as such."""
     rendered: dict[str, Any] = {}
     for key, each in value.items():
         if isinstance(each, Mapping):
-            rendered[key] = rendered_object(operator, each, context)
+            rendered[key] = _render_object(operator, each, context)
         elif isinstance(each, str) and (has_template(each) or SECRET_KEYS.search(key)):
-            rendered |= rendered_secrets(operator, {key: each}, context)
+            rendered |= render_secrets(operator, {key: each}, context)
         else:
             rendered[key] = each
     return rendered

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # Seconds for which an unavailable Stitch is asked again when nothing else sets an end.
-LONGEST_PATIENCE = 86_400.0
+MAX_RETRY_SECONDS = 86_400.0
 
 # Stitch's times are whole seconds: a check of the same second is not older.
-A_SECOND = timedelta(seconds=1)
+TIME_PRECISION = timedelta(seconds=1)
 
 
 class StitchSetupOperator(StitchTask, BaseOperator):
@@ -61,9 +61,9 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
         :raises ValueError: if a secret is given without a template.
         """
-        from airflow_provider_stitch.operators._secret_arguments import SafePartial, refuse_literals
+        from airflow_provider_stitch.operators._secrets import SafePartial, reject_literals
 
-        refuse_literals(cls.secret_arguments, kwargs)
+        reject_literals(cls.secret_arguments, kwargs)
         return SafePartial(super().partial(**kwargs), cls.secret_arguments)
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -88,33 +88,33 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
     def _refuse_unusable_secrets(self) -> None:
         from airflow_provider_stitch.connect.errors import InvalidArgument
-        from airflow_provider_stitch.operators._secret_arguments import how_to_give, refuse_xcom
+        from airflow_provider_stitch.operators._secrets import reject_xcom, secret_advice
 
         for name in self.secret_arguments:
             value = getattr(self, name, None)
             try:
-                refuse_xcom(name, value)
+                reject_xcom(name, value)
             except ValueError as error:
                 raise InvalidArgument(str(error)) from None
             if name == "credentials" and not (value is None or isinstance(value, Mapping)):
                 raise InvalidArgument(
                     f"credentials must be a dict from names to templates; they are of type "
-                    f"{type(value).__name__}. {how_to_give('password')}"
+                    f"{type(value).__name__}. {secret_advice('password')}"
                 )
 
     @property
     def seconds_left(self) -> float:
         """Seconds for which there is still time."""
         if self._deadline.at is None:
-            return LONGEST_PATIENCE
-        return min(max(0.0, self._deadline.at - time.time()), LONGEST_PATIENCE)
+            return MAX_RETRY_SECONDS
+        return min(max(0.0, self._deadline.at - time.time()), MAX_RETRY_SECONDS)
 
     @property
     def client(self) -> StitchClient:
         """The client of the account, which repeats reads and updates for as long as there is time."""
         return self.hook.client.with_retries(self.seconds_left)
 
-    def insist(self, call: Callable[[], T]) -> T:
+    def call_with_retries(self, call: Callable[[], T]) -> T:
         """Return the result of a call of the hook's client that may be sent again.
 
         It is sent again until the timeout if Stitch does not respond, and a few times if the response is one
@@ -130,21 +130,21 @@ class StitchSetupOperator(StitchTask, BaseOperator):
         """
         from airflow_provider_stitch.replication.rules.preconditions import source_blocker
 
-        found = self.insist(lambda: self.hook.resolve_source(source))
-        self.leave_link_to(context, found)
+        found = self.call_with_retries(lambda: self.hook.resolve_source(source))
+        self.push_link_to(context, found)
         deleted = source_blocker(found)
         if deleted is not None:
             raise deleted
         return found
 
-    def leave_link_to(self, context: Context, source: Source) -> None:
+    def push_link_to(self, context: Context, source: Source) -> None:
         """Leave the address of a source's page in XCom, for the link to find."""
         from airflow_provider_stitch.hooks.stitch import source_url
         from airflow_provider_stitch.triggers.task_context import LINK_KEY
 
         context["ti"].xcom_push(key=LINK_KEY, value=source_url(self.client.client_id, source.id))
 
-    def about(self, source: Source) -> dict[str, Any]:
+    def source_xcom(self, source: Source) -> dict[str, Any]:
         """Return what every XCom tells of its source."""
         from airflow_provider_stitch.hooks.stitch import source_url
 
@@ -157,7 +157,7 @@ class StitchSetupOperator(StitchTask, BaseOperator):
         }
 
 
-def message_of(check: ConnectionCheck) -> str:
+def check_error(check: ConnectionCheck) -> str:
     """Return the message of a failed connection check."""
     messages = (check.discovery_error_message, check.tap_error_message, check.target_error_message)
     return next((message for message in messages if message), "Stitch does not say why.")

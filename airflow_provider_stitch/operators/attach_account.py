@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.operators._masking import rendered_secrets
+from airflow_provider_stitch.operators._secrets import render_secrets
 from airflow_provider_stitch.operators.create_account import StitchTokenOperator, account_id_of
 
 if TYPE_CHECKING:
@@ -87,13 +87,13 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         return self._xcom(account_id, attached=True)
 
     def _attach_by_code(self, context: Context) -> int:
-        from airflow_provider_stitch.operators._held_signals import held_signals
-        from airflow_provider_stitch.operators._masking import mask
+        from airflow_provider_stitch.operators._hold_signals import hold_signals
+        from airflow_provider_stitch.operators._secrets import mask
 
-        code = rendered_secrets(self, {"code": self.code or ""}, context)["code"]
+        code = render_secrets(self, {"code": self.code or ""}, context)["code"]
         storage = self.token_storage(self.base_url or self.hook.partner.base_url)
         storage.prepare()
-        with held_signals():
+        with hold_signals():
             try:
                 account = self._exchange(code)
             except Exception:
@@ -129,7 +129,7 @@ class StitchAttachAccountOperator(StitchTokenOperator):
     def _attach_by_token(self, context: Context) -> int | None:
         from airflow_provider_stitch.connect.transport.urls import DEFAULT_BASE_URL
 
-        token = rendered_secrets(self, {"access_token": self.access_token or ""}, context)["access_token"]
+        token = render_secrets(self, {"access_token": self.access_token or ""}, context)["access_token"]
         base_url = self.base_url or DEFAULT_BASE_URL
         account_id = self._account_of(token, base_url)
         storage = self.token_storage(base_url)

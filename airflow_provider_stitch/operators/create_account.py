@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.operators._masking import mask
+from airflow_provider_stitch.operators._secrets import mask
 from airflow_provider_stitch.operators._setup import StitchSetupOperator
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class StitchCreateAccountOperator(StitchTokenOperator):
 
     def set_up(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Prepare a place for the token, create the account, and store the token."""
-        from airflow_provider_stitch.operators._held_signals import held_signals
+        from airflow_provider_stitch.operators._hold_signals import hold_signals
 
         existing = self.existing_connection()
         if existing is not None:
@@ -144,7 +144,7 @@ class StitchCreateAccountOperator(StitchTokenOperator):
             return self._xcom(account_id_of(existing), created=False)
         storage = self.token_storage(self.hook.partner.base_url, email=self.user_email)
         storage.prepare()
-        with held_signals():
+        with hold_signals():
             account = self._create(storage)
             token = account.access_token.reveal()
             mask(token)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.common.deadline import parse_duration
 from airflow_provider_stitch.operators._create import StitchCreateOperator
-from airflow_provider_stitch.operators._setup import A_SECOND, message_of
+from airflow_provider_stitch.operators._setup import TIME_PRECISION, check_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,7 +86,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
     def set_up(self, context: Context) -> dict[str, Any]:
         """Create the destination, or send what differs."""
         self._origin = origin_of(context)
-        brought = self.bring_about(context)
+        brought = self.create_or_update(context)
         destination, sent = brought.made, brought.sent
         check = None if sent else brought.check
         if self.wait_for_check and (sent or brought.created or (check and check.status == "running")):
@@ -185,7 +185,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
         if check.status == "failed":
             raise ConnectionCheckFailed(
                 f"Stitch can't connect to destination {destination.label} (check {check.name}): "
-                f"{message_of(check)} Correct its properties or credentials, and run the task again."
+                f"{check_error(check)} Correct its properties or credentials, and run the task again."
             )
         self.log.info("Stitch can connect to destination %s", destination.label)
         return self._read_again(destination), sent
@@ -228,5 +228,5 @@ def origin_of(context: Context) -> str:
 def _is_new(check: ConnectionCheck, destination: Destination) -> bool:
     """Return whether a check is the one that a creation or update started, or a later one."""
     started = destination.updated_at
-    is_later = started is None or check.start_time is None or check.start_time >= started - A_SECOND
+    is_later = started is None or check.start_time is None or check.start_time >= started - TIME_PRECISION
     return check.name == destination.check_job_name or is_later

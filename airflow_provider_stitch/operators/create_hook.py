@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.operators._masking import rendered_secrets
+from airflow_provider_stitch.operators._secrets import render_secrets
 from airflow_provider_stitch.operators._setup import StitchSetupOperator
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class StitchCreateHookOperator(StitchSetupOperator):
 
     def set_up(self, context: Context) -> dict[str, Any]:
         """Read the hooks, and create the one that is missing."""
-        url = rendered_secrets(self, {"url": self.url}, context)["url"]
+        url = render_secrets(self, {"url": self.url}, context)["url"]
         destination = self._find_destination()
         hook = self._find_hook(url, destination)
         created = False

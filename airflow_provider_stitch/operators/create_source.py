@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.common.link import StitchSourceLink
 from airflow_provider_stitch.operators._create import StitchCreateOperator
-from airflow_provider_stitch.operators._setup import A_SECOND
+from airflow_provider_stitch.operators._setup import TIME_PRECISION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,12 +83,12 @@ class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
     def set_up(self, context: Context) -> dict[str, Any]:
         """Create the source, or send what differs."""
         self._destination_id = None if self.destination is None else self._find_destination()
-        brought = self.bring_about(context)
+        brought = self.create_or_update(context)
         source = brought.made
-        self.leave_link_to(context, source)
+        self.push_link_to(context, source)
         is_new = brought.created or bool(brought.sent)
         return {
-            **self.about(source),
+            **self.source_xcom(source),
             "created": brought.created,
             "changed": brought.sent,
             "current_step": source.current_step,
@@ -161,4 +161,4 @@ class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
         moment = source.updated_at or self.client.stitch_time
         if not is_new:
             moment = (check.start_time if check else source.created_at) or moment
-        return None if moment is None else format_time(moment - A_SECOND)
+        return None if moment is None else format_time(moment - TIME_PRECISION)

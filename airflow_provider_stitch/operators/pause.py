@@ -38,9 +38,9 @@ class StitchPauseSourceOperator(StitchSetupOperator):
         source = self.find_source(context, self.source)
         changed = source.paused_at is None
         if changed:
-            source = self.insist(lambda: self.hook.client.pause_source(source.id))
+            source = self.call_with_retries(lambda: self.hook.client.pause_source(source.id))
         self.log.info("Source %s is paused%s", source.label, "" if changed else " already")
-        return {**self.about(source), "paused_at": _iso(source), "changed": changed}
+        return {**self.source_xcom(source), "paused_at": _iso(source), "changed": changed}
 
 
 class StitchUnpauseSourceOperator(StitchSetupOperator):
@@ -68,10 +68,10 @@ class StitchUnpauseSourceOperator(StitchSetupOperator):
         _refuse_if_paused_by_stitch(source)
         changed = source.paused_at is not None
         if changed:
-            source = self.insist(lambda: self.hook.client.unpause_source(source.id))
+            source = self.call_with_retries(lambda: self.hook.client.unpause_source(source.id))
             _refuse_if_paused_by_stitch(source)
         self.log.info("Source %s is %s", source.label, "unpaused" if changed else "not paused anyway")
-        return {**self.about(source), "paused_at": _iso(source), "changed": changed}
+        return {**self.source_xcom(source), "paused_at": _iso(source), "changed": changed}
 
 
 def _iso(source: Source) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.common.deadline import parse_duration
 from airflow_provider_stitch.common.link import StitchSourceLink
-from airflow_provider_stitch.operators._setup import StitchSetupOperator, message_of
+from airflow_provider_stitch.operators._setup import StitchSetupOperator, check_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,7 +76,7 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
             self.client.update_streams(source.id, [change.update for change in changes])
         self._tell(source, changes)
         return {
-            **self.about(source),
+            **self.source_xcom(source),
             "changed": bool(changes),
             "changes": {change.label: change.to_dict() for change in changes},
         }
@@ -122,7 +122,7 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
         if check.status == "failed":
             raise SourceNotReady(
                 f"Source {source.label} is at the step 'discover_schema' of its configuration, because its "
-                f"connection check failed: {message_of(check)} Correct its properties or credentials, "
+                f"connection check failed: {check_error(check)} Correct its properties or credentials, "
                 "then select its streams.",
                 source_id=source.id,
             )
