@@ -24,12 +24,13 @@ MASKERS = ("airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker", "airf
 def render_secrets(
     operator: BaseOperator, secrets: Mapping[str, str] | None, context: Context
 ) -> dict[str, str]:
-    """Render the templates of secrets as strings, and let Airflow mask the results wherever it shows them.
+    """Render the templates of secrets as strings, and make Airflow mask the results.
 
-    They are not template fields, because Airflow stores those as they were rendered. They are strings even if
-    the DAG renders native objects, because that would change a secret such as `'quoted'` or `12345678`.
+    Secrets are not template fields, because Airflow stores the rendered values of those. They are rendered as
+    strings even if the DAG renders native objects, which would change a secret such as `'quoted'` or
+    `12345678`.
 
-    :raises InvalidArgument: if one is empty or no string, or a mapped task has one without a template.
+    :raises InvalidArgument: if a secret is empty or not a string, or is a literal in a mapped task.
     """
     from airflow_provider_stitch.connect.errors import InvalidArgument
 
@@ -57,15 +58,15 @@ def render_secrets(
 
 
 def _string_environment(operator: BaseOperator) -> jinja2.Environment:
-    """Return the Jinja environment of the operator's DAG, but for strings, with an empty one for None."""
+    """Return the Jinja environment of the DAG, which renders strings, and None as an empty string."""
     dag = operator.get_dag()
     environment = operator.get_template_env() if dag is None else dag.get_template_env(force_sandboxed=True)
     return environment.overlay(finalize=_without_none)
 
 
 def _to_string(template: jinja2.Template, context: Context) -> str:
-    """Render a template as Airflow does for strings. The operator's own method obeys the DAG's setting."""
-    # Not Template.render: it copies the context into a dict, which evaluates what Airflow keeps lazy.
+    """Render a template as a string, whatever the DAG's `render_template_as_native_obj` is."""
+    # Template.render would copy the context into a dict and so evaluate its lazy values.
     values: Any = copy(context)
     values.update((key, value) for key, value in template.globals.items() if key not in values)
     environment = template.environment
@@ -78,7 +79,7 @@ def _without_none(value: Any) -> Any:
 
 
 def mask(secret: str) -> None:
-    """Let Airflow show asterisks in place of a secret, in logs and rendered templates."""
+    """Make Airflow show asterisks instead of a secret, in logs and rendered templates."""
     masker: Any = None
     for module in MASKERS:
         try:
@@ -90,7 +91,7 @@ def mask(secret: str) -> None:
 
 
 def secret_advice(name: str) -> str:
-    """Return how to give a secret."""
+    """Return advice on how to pass a secret, for error messages."""
     return (
         "Store it in an Airflow connection or secrets backend, and give a template: "
         f'"{{{{ conn.<connection id>.password }}}}" for {name!r}.'
@@ -98,14 +99,14 @@ def secret_advice(name: str) -> str:
 
 
 def has_template(value: str) -> bool:
-    """Return whether a string has a Jinja template, so that it is not the secret."""
+    """Return whether a string contains a Jinja template instead of a secret."""
     return "{{" in value or "{%" in value
 
 
 def reject_xcom(name: str, value: object) -> None:
-    """Refuse the result of a task as a secret.
+    """Reject the result of a task as a secret.
 
-    :raises ValueError: if it is one.
+    :raises ValueError: if the value is, or contains, such a result.
     """
     if any(isinstance(each, XComArg) for each in (value, *_leaves(value))):
         raise ValueError(
@@ -115,10 +116,10 @@ def reject_xcom(name: str, value: object) -> None:
 
 
 def reject_literals(names: Iterable[str], arguments: Mapping[str, Any]) -> None:
-    """Refuse secrets without a template among arguments of a mapped task.
+    """Reject literal secrets in the arguments of a mapped task.
 
-    :param names: those of the secret arguments.
-    :raises ValueError: if there is one.
+    :param names: the names of the secret arguments.
+    :raises ValueError: if one of them contains a literal.
     """
     for name in names:
         reject_xcom(name, arguments.get(name))
@@ -141,15 +142,15 @@ class SafePartial:
     def expand(self, **mapped_kwargs: Any) -> Any:
         """Map over these arguments.
 
-        :raises ValueError: if a secret is given without a template.
+        :raises ValueError: if a secret is a literal.
         """
         reject_literals(self._names, mapped_kwargs)
         return self._partial.expand(**mapped_kwargs)
 
     def expand_kwargs(self, kwargs: Any, *, strict: bool = True) -> Any:
-        """Map over these sets of arguments. Sets that a task returns are checked when they are used.
+        """Map over these sets of arguments. Sets that a task returns are checked when the mapped task runs.
 
-        :raises ValueError: if a secret is given without a template.
+        :raises ValueError: if a secret is a literal.
         """
         for each in kwargs if isinstance(kwargs, Sequence) else ():
             if isinstance(each, Mapping):
@@ -158,7 +159,7 @@ class SafePartial:
 
 
 def _leaves(value: object) -> list[object]:
-    """Return the values inside of dicts and lists."""
+    """Return the values in nested dicts and lists."""
     if isinstance(value, Mapping):
         return [leaf for each in value.values() for leaf in _leaves(each)]
     if isinstance(value, list | tuple):

@@ -35,12 +35,12 @@ class StitchAttachAccountOperator(StitchTokenOperator):
     :param code: the code of an authorization, such as `"{{ dag_run.conf['code'] }}"`. Rendered likewise.
     :param stitch_account_id: the account's number. With `access_token` it is found from the account's sources
         and destinations; an account that has none needs it here. (templated)
-    :param base_url: of Stitch's API; None takes the host of `stitch_conn_id` if `code` is given, else
-        Stitch's own address.
+    :param base_url: base URL of Stitch's API. None uses the host of `stitch_conn_id` if `code` is set, and
+        otherwise Stitch's public address.
     :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server: its address as host,
         a user who may create connections as login and password. Plain HTTP needs the extra `allow_http`.
     :param store: a function that writes a connection where Airflow finds it. It is called with the id of the
-        connection and the connection as JSON: first with a probe, whose id ends with `__probe`, then with
+        connection and the connection as JSON: first with a probe (its id ends with `__probe`), then with
         the connection and its token.
     :param stitch_conn_id: id of the Airflow connection that has `partner_id` and `partner_secret`; only
         `code` needs it. (templated)
@@ -109,7 +109,7 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         return account.stitch_account_id
 
     def _exchange(self, code: str) -> AccountAccess:
-        """Exchange the code. Refuse an account that is not the expected one."""
+        """Exchange the code. Reject an account other than the expected one."""
         from airflow_provider_stitch.connect.errors import InvalidArgument, StitchError
 
         try:
@@ -138,7 +138,7 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         return account_id
 
     def _account_of(self, token: str, base_url: str) -> int | None:
-        """Return the number of the account that the token opens, None if it has no source or destination.
+        """Return the id of the token's account, or the expected id if it has no source or destination.
 
         :raises StitchUnauthorized: if Stitch refuses the token.
         """

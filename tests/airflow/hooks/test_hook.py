@@ -101,7 +101,7 @@ def test_connection_without_token_has_a_partner_client_only(connect):
 
     assert hook.partner.base_url == "https://stitch.example"
     with pytest.raises(
-        StitchConfigurationError, match="'stitch_default' has no access token but partner"
+        StitchConfigurationError, match="'stitch_default' has partner credentials but no access"
     ) as caught:
         hook.client  # noqa: B018
     assert "hush" not in str(caught.value)
