@@ -26,7 +26,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [{**stitch, "python-modules": ["airflow_provider_stitch.operators.stitch"]}],
         "sensors": [{**stitch, "python-modules": ["airflow_provider_stitch.sensors.stitch"]}],
         "triggers": [{**stitch, "python-modules": ["airflow_provider_stitch.triggers.stitch"]}],
-        "extra-links": ["airflow_provider_stitch.common.operator.StitchSourceLink"],
+        "extra-links": ["airflow_provider_stitch.common.link.StitchSourceLink"],
         "connection-types": [
             {
                 "connection-type": "stitch",

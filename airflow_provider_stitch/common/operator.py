@@ -1,52 +1,34 @@
-"""What operators and sensors have in common: the hook, the waiting, the link, and how an error ends a task.
+"""The mixin of all operators and sensors: the hook, the wait and the link.
 
-A DAG file that imports an operator pays for this module at every parse, so what talks to Stitch is imported
-when a task runs.
+A DAG file that imports an operator imports this module at every parse, so modules that talk to Stitch are
+imported when a task runs.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
-import time
-from contextlib import contextmanager
-from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperatorLink, conf
+from airflow.providers.common.compat.sdk import conf
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Coroutine
 
-    from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
+    from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_stitch.connect.errors import StitchError
     from airflow_provider_stitch.hooks.stitch import StitchHook
     from airflow_provider_stitch.replication.outcome import Outcome
     from airflow_provider_stitch.replication.rules.goal import Goal
     from airflow_provider_stitch.replication.session import AccountSession
     from airflow_provider_stitch.replication.waiter import Waiter
+    from airflow_provider_stitch.triggers.task_context import TaskEndOptions
 
 T = TypeVar("T")
 
 
-class StitchSourceLink(BaseOperatorLink):
-    """The button that leads from a task to its source's page in Stitch."""
-
-    name = "Source in Stitch"
-
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
-        """Return the address that the task left in its XCom, or nothing if it never got so far."""
-        from airflow.providers.common.compat.sdk import XCom
-
-        from airflow_provider_stitch.common.context import LINK_KEY
-
-        return XCom.get_value(key=LINK_KEY, ti_key=ti_key) or ""
-
-
 class StitchTask:
-    """A mixin for tasks that wait: what needs an operator's attributes, and no more."""
+    """Adds access to the Stitch account and waiting to an Airflow operator."""
 
     if TYPE_CHECKING:
         stitch_conn_id: str
@@ -54,7 +36,7 @@ class StitchTask:
         log: Any
         defer: Any
 
-    current_waiter: Waiter | None = None  #: what this worker waits with
+    current_waiter: Waiter | None = None  #: the latest waiter of this worker
 
     @cached_property
     def hook(self) -> StitchHook:
@@ -64,9 +46,9 @@ class StitchTask:
         return StitchHook(self.stitch_conn_id)
 
     def session(self, deadline: float | None, time_limit: str = "timeout") -> AccountSession:
-        """Return a session of the account that asks an unavailable Stitch again until `deadline`.
+        """Return a session of the account that retries requests until `deadline`.
 
-        :param time_limit: which of the task's limits sets the deadline, as error messages name it.
+        :param time_limit: the task's limit that sets the deadline, for error messages.
         """
         from airflow_provider_stitch.hooks.stitch import airflow_home
         from airflow_provider_stitch.replication.polling.caller import StitchCaller
@@ -79,10 +61,10 @@ class StitchTask:
             on_warning=self.log.warning,
         )
 
-    def watch(
+    def waiter(
         self, goal: Goal, deadline: float | None, *, time_limit: str = "timeout", stateless: bool = False
     ) -> Waiter:
-        """Return the watch of a goal, which reports into this task's log."""
+        """Return a waiter for a goal that writes to this task's log."""
         from airflow_provider_stitch.replication.waiter import Waiter
 
         return Waiter(
@@ -95,21 +77,21 @@ class StitchTask:
         )
 
     def wait(self, goal: Goal, deadline: float | None, *, time_limit: str = "timeout") -> Outcome:
-        """Wait in this worker, with the connection's new token once Stitch refuses the one that it had."""
-        watch = self.current_waiter = self.watch(goal, deadline, time_limit=time_limit)
-        outcome = run(watch.wait())
-        while outcome.is_token_rejected and self.refresh_token(watch):
-            outcome = run(watch.wait())
+        """Wait in this worker. If Stitch rejects the access token, continue with the connection's new one."""
+        waiter = self.current_waiter = self.waiter(goal, deadline, time_limit=time_limit)
+        outcome = run(waiter.wait())
+        while outcome.is_token_rejected and self.refresh_token(waiter):
+            outcome = run(waiter.wait())
         return outcome
 
-    def refresh_token(self, watch: Waiter) -> bool:
-        """Give a watch whose token is refused the one that the connection has now. False: it is the same."""
+    def refresh_token(self, waiter: Waiter) -> bool:
+        """Give a waiter the connection's current token. Return whether the connection has changed."""
         from airflow_provider_stitch.hooks.stitch import token_changed
 
         if not self.hook.has_changed():
             return False
-        del self.hook  # it is made anew
-        watch.session.client = self.hook.client
+        del self.hook  # the next access creates a hook from the changed connection
+        waiter.session.client = self.hook.client
         self.log.info(token_changed(self.stitch_conn_id))
         return True
 
@@ -122,9 +104,9 @@ class StitchTask:
         resume_state: dict[str, Any] | None = None,
         stop_on_kill: bool = False,
         stop_at_deadline: bool = False,
-        ending: dict[str, bool] | None = None,
+        end_options: TaskEndOptions | None = None,
     ) -> None:
-        """Go on in the triggerer; come back to `execute_complete` with its event, unless it ends the task."""
+        """Wait in the triggerer, then continue in `execute_complete` unless the trigger ends the task."""
         from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
 
         self.defer(
@@ -137,23 +119,24 @@ class StitchTask:
                 resume_state=resume_state,
                 stop_on_kill=stop_on_kill,
                 stop_at_deadline=stop_at_deadline,
-                ending=ending,
+                end_options=None if end_options is None else end_options.to_dict(),
             ),
             method_name="execute_complete",
         )
 
     def push_source_link(self, context: Context, goal: Goal) -> str:
-        """Leave the address of the source's page in XCom, for the link to find while the task still runs."""
-        from airflow_provider_stitch.common.context import LINK_KEY
+        """Write the address of the source's page to XCom, so that the link works while the task runs."""
+        from airflow_provider_stitch.hooks.stitch import source_url
+        from airflow_provider_stitch.triggers.task_context import LINK_KEY
 
-        url = url_of(goal.client_id, goal.source_id)
+        url = source_url(goal.client_id, goal.source_id)
         context["ti"].xcom_push(key=LINK_KEY, value=url)
         return url
 
     def finish(self, outcome: Outcome) -> dict[str, Any]:
-        """Return what a finished wait is worth as XCom.
+        """Return the XCom of a task whose wait has succeeded.
 
-        :raises StitchError: the outcome's own error.
+        :raises StitchError: if the wait has failed.
         """
         from airflow_provider_stitch.hooks.stitch import with_url
 
@@ -161,17 +144,10 @@ class StitchTask:
         return with_url(outcome.result)
 
 
-def url_of(client_id: int, source_id: int) -> str:
-    """Return the address of a source's page in Stitch."""
-    from airflow_provider_stitch.hooks.stitch import source_url
-
-    return source_url(client_id, source_id)
-
-
 def outcome_of(event: dict[str, Any]) -> Outcome:
-    """Return the outcome that a trigger's event carries.
+    """Return the outcome that an event of a trigger contains.
 
-    :raises ValueError: the event is none of `StitchPhaseTrigger`'s.
+    :raises ValueError: if the event is not from `StitchPhaseTrigger`.
     """
     from airflow_provider_stitch.replication.outcome import Outcome
 
@@ -183,112 +159,14 @@ def outcome_of(event: dict[str, Any]) -> Outcome:
             extraction_ended=event.get("extraction_ended", False),  # absent in events of earlier versions
         )
     except (KeyError, TypeError) as error:
-        raise ValueError(f"This event is none of StitchPhaseTrigger's: {event!r}") from error
-
-
-@contextmanager
-def fail_without_retry() -> Iterator[None]:
-    """Turn an error that no retry can mend into one that Airflow does not retry."""
-    from airflow_provider_stitch.connect.errors import StitchError
-
-    try:
-        yield
-    except StitchError as error:
-        if error.retryable:
-            raise
-        # The message contains all that a person needs; the traceback would only hide it.
-        raise permanent(error) from None
-
-
-def permanent(error: StitchError) -> AirflowFailException:
-    """Return an error that Airflow does not retry, and that is of the same kind with the same attributes.
-
-    So a callback can use its kind, `source_id` and `job_name`.
-    """
-    return cast("AirflowFailException", _made_permanent(type(error), str(error), error.__dict__))
-
-
-_permanent_kinds: dict[type[StitchError], Any] = {}
-
-
-def _permanent_kind(kind: type[StitchError]) -> Any:
-    if kind not in _permanent_kinds:
-        members = {"__reduce__": _reduce_permanent, "__doc__": kind.__doc__, "__module__": kind.__module__}
-        _permanent_kinds[kind] = type(kind.__name__, (kind, AirflowFailException), members)
-    return _permanent_kinds[kind]
-
-
-def _reduce_permanent(error: StitchError) -> tuple[Any, ...]:
-    kind = type(error).__bases__[0]
-    return _made_permanent, (kind, str(error), error.__dict__)
-
-
-def _made_permanent(kind: type[StitchError], message: str, attributes: dict[str, Any]) -> StitchError:
-    """Return what `_reduce_permanent` has described: a class that is made here has no name to import."""
-    error: StitchError = _permanent_kind(kind)(message)
-    error.__dict__.update(attributes)
-    return error
+        raise ValueError(f"This event is not from StitchPhaseTrigger: {event!r}") from error
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end in this worker."""
+    """Run a coroutine to completion in this worker."""
     return asyncio.run(coroutine)
 
 
-def seconds(duration: float | timedelta | None, name: str, *, zero: bool = False) -> float | None:
-    """Return a duration that a DAG author gave in seconds.
-
-    :raises ValueError: it is no number, negative, or zero where that makes no sense.
-    """
-    if duration is None:
-        return None
-    try:
-        value = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        least = "0 or more" if zero else "positive"
-        raise ValueError(f"{name} is a number of seconds and must be {least}; it was {duration!r}.")
-    return value
-
-
-class Deadline(NamedTuple):
-    """When to give up, in seconds since the epoch (None: never), and whether Airflow would then, too."""
-
-    at: float | None
-    is_execution_timeout: bool = False
-
-    @property
-    def time_limit(self) -> str:
-        """The name of the limit, for error messages."""
-        return "execution_timeout" if self.is_execution_timeout else "timeout"
-
-    @classmethod
-    def of(cls, context: Context, timeout: float | None, execution_timeout: timedelta | None) -> Deadline:
-        """Return the end of `timeout`, or a little before that of `execution_timeout` if it is earlier.
-
-        Airflow 3 does not end a deferred task for its `execution_timeout`, and Airflow 2 ends it without a
-        word to the operator: being earlier leaves time to stop the job.
-        """
-        now = time.time()
-        ours = None if timeout is None else now + timeout
-        if execution_timeout is None:
-            return cls(ours)
-        began = getattr(context["ti"], "start_date", None)
-        theirs = (began.timestamp() if began else now) + time_before_execution_timeout(execution_timeout)
-        return cls(ours) if ours is not None and ours < theirs else cls(theirs, is_execution_timeout=True)
-
-
-# Seconds before the end of an `execution_timeout` that are left for stopping the job.
-STOPPING_TIME = 10.0
-
-
-def time_before_execution_timeout(execution_timeout: timedelta) -> float:
-    """Return the seconds of an `execution_timeout` after which there is just time left to stop the job."""
-    allowed = execution_timeout.total_seconds()
-    return allowed - min(STOPPING_TIME, allowed / 10)
-
-
 def default_deferrable() -> bool:
-    """Return Airflow's own default of `deferrable`."""
+    """Return Airflow's default for `deferrable`."""
     return bool(conf.getboolean("operators", "default_deferrable", fallback=False))

@@ -1,72 +1,39 @@
-"""What a run of a replication job waits for, and what it returns and logs at its end."""
+"""The XCom and the log lines of a task that runs a replication job."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.common.operator import url_of
+from airflow_provider_stitch.connect.objects import format_time
+from airflow_provider_stitch.hooks.stitch import source_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
-    from airflow_provider_stitch.replication.outcome import Outcome
     from airflow_provider_stitch.replication.rules.goal import Goal
 
 
-class WaitReason(NamedTuple):
-    """What a task waits for next."""
-
-    goal: Goal
-    #: "ours", "picked up", "joining" (a job of unknown name), "joined", "turn" (of a job in our way), "lost"
-    #: (the response to our start)
-    what: str
-    first_attempt_at: str | None = None  #: Stitch's time of the start whose response was lost
-
-    @classmethod
-    def of(cls, outcome: Outcome, what: str, first_attempt_at: str | None) -> WaitReason:
-        """Return what a wait in the triggerer was for."""
-        from airflow_provider_stitch.replication.rules.goal import Goal
-
-        return cls(Goal.from_dict(outcome.goal), what, first_attempt_at)
-
-
-@contextmanager
-def naming(source: int | str) -> Iterator[None]:
-    """Let an error at the start of a job name the source, as far as it does not by itself."""
-    from airflow_provider_stitch.connect.errors import StitchError
-
-    try:
-        yield
-    except StitchError as error:
-        if not any(f"ource {name}" in str(error) for name in (source, repr(source))):
-            error.args = (f"{error}\nThis was while starting a job of source {source!r}.",)
-        raise
-
-
-def brief(goal: Goal, started_at: datetime | None) -> dict[str, Any]:
+def start_result(goal: Goal, started_at: datetime | None) -> dict[str, Any]:
     """Return the XCom of a task that does not wait."""
-    from airflow_provider_stitch.connect.objects import format_time
-
     return {
         "job_name": goal.job_name,
         "source_id": goal.source_id,
         "source_name": goal.source_name,
         "client_id": goal.client_id,
         "started_at": format_time(started_at) if started_at else None,
-        "url": url_of(goal.client_id, goal.source_id),
+        "url": source_url(goal.client_id, goal.source_id),
     }
 
 
-def closing_line(result: dict[str, Any], wait_for: str | None) -> str:
+def summary(result: dict[str, Any], wait_for: str | None) -> str:
+    """Return the last line in the log of a task that has succeeded."""
     source = f"source {result['source_name']} ({result['source_id']})"
     if wait_for != "loading":
-        return f"Done: {wait_for} of {source}, job {result['job_name']}"
+        return f"Done: {wait_for} of {source} has succeeded (job {result['job_name']})"
     streams = result["streams"]
     if not streams:
-        return f"Done: {source} had no new rows to wait for, job {result['job_name']}"
+        return f"Done: {source} had no new rows to load (job {result['job_name']})"
     rows = sum(stream["rows"] or 0 for stream in streams.values())
-    counted = "" if all(stream["rows"] is not None for stream in streams.values()) else "at least "
-    number = "1 stream" if len(streams) == 1 else f"{len(streams)} streams"
-    return f"Done: {counted}{rows} rows in {number} of {source} are loaded, job {result['job_name']}"
+    at_least = "" if all(stream["rows"] is not None for stream in streams.values()) else "at least "
+    count = "1 stream" if len(streams) == 1 else f"{len(streams)} streams"
+    return f"Done: {at_least}{rows} rows in {count} of {source} are loaded (job {result['job_name']})"

@@ -1,26 +1,75 @@
-"""How a task starts a replication job, and what it does if one of its source is running already."""
+"""Start a replication job, and decide what the task waits for next if its source is busy."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_stitch.common.deadline import Deadline
 from airflow_provider_stitch.common.operator import StitchTask, run
-from airflow_provider_stitch.operators._job_result import WaitReason, brief, naming
-from airflow_provider_stitch.operators.job_checkpoint import JobCheckpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_stitch.common.operator import Deadline
     from airflow_provider_stitch.connect.objects import Source
-    from airflow_provider_stitch.operators.job_checkpoint import SavedJob
+    from airflow_provider_stitch.operators.job_checkpoint import JobCheckpoint, SavedJob
     from airflow_provider_stitch.replication.jobs import SourceBusy, Started
     from airflow_provider_stitch.replication.rules.goal import Goal
     from airflow_provider_stitch.replication.session import AccountSession
+
+
+class WaitReason(Enum):
+    """Why a task waits."""
+
+    OWN = "own"  #: for the job that this try has started
+    RESUMED = "resumed"  #: for the job that an earlier try has started
+    JOINED = "joined"  #: for a job that was already running and counts as this task's
+    JOINING = "joining"  #: for the extraction of a joined job, whose name Stitch lists only then
+    QUEUED = "queued"  #: for the end of a running job, before this task starts its own
+    START_UNCONFIRMED = (
+        "start_unconfirmed"  #: for a running job that may be this task's: no response confirms
+    )
+
+    @property
+    def is_own_job(self) -> bool:
+        """Whether the task waits for a job that it has started itself."""
+        return self in (WaitReason.OWN, WaitReason.RESUMED)
+
+
+@dataclass(frozen=True)
+class WaitStep:
+    """One wait of a task."""
+
+    goal: Goal
+    reason: WaitReason
+    first_attempt_at: str | None = None  #: Stitch's time before the start request that was not confirmed
+
+
+@dataclass(frozen=True)
+class ResumeState:
+    """What a deferred task must know when it continues, apart from the outcome of its wait."""
+
+    reason: WaitReason
+    deadline: Deadline
+    first_attempt_at: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serializable dict, which a trigger stores."""
+        return {
+            "reason": self.reason.value,
+            "deadline": list(self.deadline),
+            "first_attempt_at": self.first_attempt_at,
+        }
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> ResumeState:
+        """Return the state that a trigger has stored."""
+        return cls(WaitReason(fields["reason"]), Deadline(*fields["deadline"]), fields["first_attempt_at"])
 
 
 class JobStart(StitchTask):
@@ -33,153 +82,178 @@ class JobStart(StitchTask):
         if_running: Any
         load_settle: float
         quiet_period: float
+        _checkpoint: JobCheckpoint
         _own_job: Goal | None
         _killed: bool
         _nothing_to_stop: bool
 
         def on_kill(self) -> None: ...
-        def _remember(self, context: Context, goal: Goal) -> None: ...
+        def _save_job(self, context: Context, goal: Goal) -> None: ...
 
     def _start(
         self,
         context: Context,
         deadline: Deadline,
-        known: SavedJob | Goal | None = None,
+        found_before: SavedJob | Goal | None = None,
         first_attempt_at: datetime | None = None,
-    ) -> WaitReason | dict[str, Any]:
+    ) -> WaitStep | dict[str, Any]:
         """Start a job.
 
-        :param known: names the source and the account by their ids, which a renamed source keeps. None: the
-            source is still to be found by what the user gave.
+        :param found_before: contains the ids of the source and the account, which do not change if the source
+            is renamed. None finds the source that the user gave.
+        :param first_attempt_at: Stitch's time before the first start request, if an earlier try sent one.
         """
+        from airflow_provider_stitch.operators._job_result import start_result
         from airflow_provider_stitch.replication.jobs import SourceBusy
 
         self._own_job, self._nothing_to_stop = None, False
         session = self.session(deadline.at, deadline.time_limit)
         try:
-            source, answer = run(self._try_to_start(context, session, known, first_attempt_at))
+            source, started = run(self._try_to_start(session, found_before, first_attempt_at))
         except BaseException:
-            # Airflow 2 interrupts a killed task that waits for the response to its start. The response has
-            # arrived by now, since the event loop waits for its threads.
+            # Airflow 2 interrupts a killed task that waits for the response to its start request. The
+            # response has arrived by now, because the event loop waits for its threads.
             if self._killed:
                 self.on_kill()
             raise
-        if isinstance(answer, SourceBusy):
-            return self._handle_running_job(context, source, answer, deadline)
-        goal = self._goal(
-            self.wait_for or "extraction_end",
-            source,
-            job_name=answer.job_name,
-            job_started_at=answer.started_at,
-        )
+        if isinstance(started, SourceBusy):
+            return self._handle_running_job(context, source, started, deadline)
+        goal = self._job_goal(source, started)
         self._own_job = goal
-        if self._killed:  # while the start was on its way, and it had no name yet
+        if self._killed:  # while the start request was in flight and the job's name was not known yet
             self.on_kill()
-        self._remember(context, goal)
+        self._save_job(context, goal)
         url = self.push_source_link(context, goal)
-        verb = "Found" if answer.is_found else "Started"
-        self.log.info("%s job %s of source %s: %s", verb, answer.job_name, source.label, url)
+        verb = "Found" if started.is_found else "Started"
+        self.log.info("%s job %s of source %s: %s", verb, started.job_name, source.label, url)
         if self.wait_for is None:
-            return brief(goal, answer.started_at)
-        return WaitReason(goal, "picked up" if answer.is_found else "ours")
+            return start_result(goal, started.started_at)
+        return WaitStep(goal, WaitReason.RESUMED if started.is_found else WaitReason.OWN)
 
     async def _try_to_start(
         self,
-        context: Context,
         session: AccountSession,
-        known: SavedJob | Goal | None,
+        found_before: SavedJob | Goal | None,
         first_attempt_at: datetime | None,
     ) -> tuple[Source, Started | SourceBusy]:
-        """Check all that can be checked, so that nothing is started in vain; then start."""
+        """Validate everything that can be checked before starting a job, then start it."""
         from airflow_provider_stitch.connect.errors import JobNotStarted
-        from airflow_provider_stitch.operators._same_source import find, find_again
+        from airflow_provider_stitch.operators._same_source import find_again, find_source
         from airflow_provider_stitch.replication.jobs import start_job, stitch_time
 
-        with naming(self.source):
-            if known is None:
-                source = await find(self.hook, session, self.source)
+        with _with_source_in_message(self.source):
+            if found_before is None:
+                source = await find_source(self.hook, session, self.source)
             else:
-                source = await find_again(self.hook, session, known.source_id, known.client_id)
-            await self._check_that_it_can_start(source, session)
-            if self._killed:  # Airflow lets a task that it has told to end go on for 5 s
+                source = await find_again(self.hook, session, found_before.source_id, found_before.client_id)
+            await self._check_preconditions(source, session)
+            if self._killed:  # Airflow gives a killed task 5 s before it ends the process
                 raise JobNotStarted(f"Source {source.label}: this task was killed, so it started no job.")
-            started_at, account = first_attempt_at or stitch_time(session), self.hook.client.client_id
-            if not JobCheckpoint(context).save_intent(source, str(self.source), account, started_at):
+            starting_at, client_id = first_attempt_at or stitch_time(session), self.hook.client.client_id
+            if not self._checkpoint.save_intent(source, str(self.source), client_id, starting_at):
                 raise JobNotStarted(
                     f"Source {source.label}: Airflow ended this try of the task, so it started no job. The "
                     "next try of the task continues."
                 )
 
-            def take(started: Started) -> None:
-                job = {"job_name": started.job_name, "job_started_at": started.started_at}
-                self._own_job = self._goal(self.wait_for or "extraction_end", source, **job)
+            def record_job(started: Started) -> None:
+                self._own_job = self._job_goal(source, started)
 
             return source, await start_job(
                 session,
                 source,
                 first_attempt_at=first_attempt_at,
-                on_started=take,
+                on_started=record_job,
                 log_warning=self.log.warning,
             )
 
-    async def _check_that_it_can_start(self, source: Source, session: AccountSession) -> None:
+    async def _check_preconditions(self, source: Source, session: AccountSession) -> None:
+        """Check that Stitch can run a job of the source, and that the source has the requested streams.
+
+        :raises StitchError: if not.
+        """
         from airflow_provider_stitch.replication.rules.preconditions import start_blocker
         from airflow_provider_stitch.replication.rules.streams import select_streams
 
         client = session.client
-        why_not = start_blocker(source, await session.call(client.list_destinations))
-        if why_not is not None:
-            raise why_not
+        blocker = start_blocker(source, await session.call(client.list_destinations))
+        if blocker is not None:
+            raise blocker
         if self.streams is not None:
             select_streams(await session.call(lambda: client.list_streams(source.id)), self.streams)
         if source.paused_at is not None or source.system_paused_at is not None:
             self.log.info(
-                "Source %s is paused: that holds back Stitch's schedule, not this task", source.label
-            )
-
-    def _handle_running_job(
-        self, context: Context, source: Source, occupied: SourceBusy, deadline: Deadline
-    ) -> WaitReason | dict[str, Any]:
-        """Stitch runs another job of this source, and does not say which."""
-        from airflow_provider_stitch.connect.errors import JobAlreadyRunning
-
-        end = self._goal("extraction_end", source, running_at=occupied.running_at)
-        self.push_source_link(context, end)
-        if occupied.first_attempt_at is not None:
-            self.log.warning(
-                "The answer to the start was lost, and now a job of source %s is running. "
-                "Waiting until Stitch lists it: if it began after that start, it counts as ours.",
+                "Source %s is paused. That affects Stitch's schedule only; starting a job anyway",
                 source.label,
             )
-            return WaitReason(replace(end, phase="extraction"), "lost", occupied.first_attempt_at.isoformat())
-        JobCheckpoint(context).forget()  # nothing was started
+
+    # --- If the source is busy --------------------------------------------------------------------------
+
+    def _handle_running_job(
+        self, context: Context, source: Source, busy: SourceBusy, deadline: Deadline
+    ) -> WaitStep | dict[str, Any]:
+        """Return what to wait for while the source has a running job, of which Stitch reports no name.
+
+        :raises JobAlreadyRunning: if `if_running` is "fail".
+        """
+        from airflow_provider_stitch.connect.errors import JobAlreadyRunning
+
+        goal = self._goal("extraction_end", source, running_at=busy.running_at)
+        self.push_source_link(context, goal)
+        if busy.first_attempt_at is not None:
+            self.log.warning(
+                "Received no response to the start of a job of source %s, and a job is running now. Waiting "
+                "until Stitch lists that job: it is this task's if it started after the request.",
+                source.label,
+            )
+            return WaitStep(
+                replace(goal, phase="extraction"),
+                WaitReason.START_UNCONFIRMED,
+                busy.first_attempt_at.isoformat(),
+            )
+        self._checkpoint.clear()  # nothing was started
         if self.if_running == "fail":
             raise JobAlreadyRunning(
-                f"Source {source.label} has a replication job in progress already, so none was started. "
-                'Wait for it to end, or set if_running to "queue", "join" or "restart".',
+                f"Source {source.label} already has a replication job in progress, so none was started. "
+                'Wait until it has ended, or set if_running to "queue", "join" or "restart".',
                 source_id=source.id,
             )
         if self.if_running == "join":
-            return self._join(end)
+            return self._join(goal)
         if self.if_running == "restart":
-            self.log.warning("Stopping the job of source %s that is running", source.label)
+            self.log.warning("Stopping the running job of source %s", source.label)
             session = self.session(deadline.at, deadline.time_limit)
             run(session.call(lambda: session.client.stop_replication_job(source.id)))
         else:
             self.log.info(
-                "A job of source %s is running already; ours starts when it has ended", source.label
+                "Source %s already has a running job; waiting for it to finish before starting ours",
+                source.label,
             )
-        return WaitReason(end, "turn")
+        return WaitStep(goal, WaitReason.QUEUED)
 
-    def _join(self, end: Goal) -> WaitReason | dict[str, Any]:
-        self.log.info("A job of source %s is running already; it counts as ours", end.source_name)
+    def _join(self, goal: Goal) -> WaitStep | dict[str, Any]:
+        from airflow_provider_stitch.operators._job_result import start_result
+
+        self.log.info(
+            "Source %s (%s) already has a running job; joining it", goal.source_name, goal.source_id
+        )
         if self.wait_for is None:
-            return brief(end, None)
+            return start_result(goal, None)
         if self.wait_for in ("structure_sync", "extraction"):
-            return WaitReason(replace(end, phase=self.wait_for), "joined")
-        # Stitch names the job only after its extraction. The name is stored then, and a second wait is for
-        # the loads, because a restarted triggerer or a next try knows only what is stored.
-        return WaitReason(replace(end, phase="extraction"), "joining")
+            return WaitStep(replace(goal, phase=self.wait_for), WaitReason.JOINED)
+        # Stitch lists the job's name only after its extraction. A second wait is for the loads, because a
+        # restarted triggerer and a later try of the task must know the name.
+        return WaitStep(replace(goal, phase="extraction"), WaitReason.JOINING)
+
+    # --- Goals ------------------------------------------------------------------------------------------
+
+    def _job_goal(self, source: Source, started: Started) -> Goal:
+        return self._goal(
+            self.wait_for or "extraction_end",
+            source,
+            job_name=started.job_name,
+            job_started_at=started.started_at,
+        )
 
     def _goal(self, phase: Any, source: Source, **job: Any) -> Goal:
         from airflow_provider_stitch.replication.rules.goal import Goal
@@ -196,6 +270,19 @@ class JobStart(StitchTask):
         )
 
     def _streams_for(self, phase: str) -> tuple[str, ...] | None:
-        return (
-            tuple(self.streams) if self.streams is not None and phase in ("preparation", "loading") else None
-        )
+        if self.streams is None or phase not in ("preparation", "loading"):
+            return None
+        return tuple(self.streams)
+
+
+@contextmanager
+def _with_source_in_message(source: int | str) -> Iterator[None]:
+    """Add the source to the message of an error, unless the message contains it already."""
+    from airflow_provider_stitch.connect.errors import StitchError
+
+    try:
+        yield
+    except StitchError as error:
+        if not any(f"ource {name}" in str(error) for name in (source, repr(source))):
+            error.args = (f"{error}\nRaised while starting a job of source {source!r}.",)
+        raise

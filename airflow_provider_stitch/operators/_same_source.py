@@ -1,4 +1,4 @@
-"""Find the source of a task, and find the same one again."""
+"""Find the source of a task, and find the same source again in a later try."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.session import AccountSession
 
 
-async def find(hook: StitchHook, session: AccountSession, source: int | str) -> Source:
-    """Return the source that a user named."""
+async def find_source(hook: StitchHook, session: AccountSession, source: int | str) -> Source:
+    """Return the source that a user gave by id, name or display name."""
     found = await session.call(lambda: hook.resolve_source(source))
-    # The account's number is requested here if the connection does not contain it, and known from then on.
+    # Resolve the client ID once, here: the client requests it if the connection does not contain it.
     await session.call(lambda: session.client.client_id)
     return found
 
@@ -21,19 +21,19 @@ async def find(hook: StitchHook, session: AccountSession, source: int | str) -> 
 async def find_again(
     hook: StitchHook, session: AccountSession, source_id: int, client_id: int | None
 ) -> Source:
-    """Return a source that this task found before, by its id: its name may have changed since.
+    """Return a source that this task has found before, by its id, because it may have been renamed.
 
-    :param client_id: the account in which it was found; None if that is not known.
-    :raises StitchConfigurationError: the connection now leads to another account.
+    :param client_id: the account in which the source was found; None if unknown.
+    :raises StitchConfigurationError: if the connection now belongs to another account.
     """
     from airflow_provider_stitch.connect.errors import StitchConfigurationError
 
-    now = await session.call(lambda: session.client.client_id)
-    if client_id is not None and now != client_id:
+    current_client_id = await session.call(lambda: session.client.client_id)
+    if client_id is not None and current_client_id != client_id:
         raise StitchConfigurationError(
-            f"The connection {hook.stitch_conn_id!r} leads to Stitch account {now} now, but source "
-            f"{source_id}, for which this task began, is in account {client_id}. No job was started. Restore "
-            "the connection, or clear the task if it should run in the other account.",
+            f"The connection {hook.stitch_conn_id!r} now belongs to Stitch account {current_client_id}, but "
+            f"source {source_id}, with which this task started, is in account {client_id}. No job was "
+            "started. Restore the connection, or clear the task if it should run in the other account.",
             source_id=source_id,
         )
     return await session.call(lambda: session.client.get_source(source_id))

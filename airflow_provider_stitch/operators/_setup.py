@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_stitch.common.operator import (
-    Deadline,
-    StitchTask,
-    fail_without_retry,
-    run,
-    seconds,
-    url_of,
-)
+from airflow_provider_stitch.common.deadline import Deadline, parse_duration
+from airflow_provider_stitch.common.operator import StitchTask, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,7 +51,7 @@ class StitchSetupOperator(StitchTask, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.timeout = seconds(timeout, "timeout")
+        self.timeout = parse_duration(timeout, "timeout")
         self.stitch_conn_id = stitch_conn_id
         self._deadline = Deadline(None)
 
@@ -74,6 +68,8 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Bring the account to the wanted state and return what was found and changed."""
+        from airflow_provider_stitch.common.failures import fail_without_retry
+
         with fail_without_retry():
             self._refuse_unusable_secrets()
             self._restore_strings()
@@ -143,18 +139,21 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
     def leave_link_to(self, context: Context, source: Source) -> None:
         """Leave the address of a source's page in XCom, for the link to find."""
-        from airflow_provider_stitch.common.context import LINK_KEY
+        from airflow_provider_stitch.hooks.stitch import source_url
+        from airflow_provider_stitch.triggers.task_context import LINK_KEY
 
-        context["ti"].xcom_push(key=LINK_KEY, value=url_of(self.client.client_id, source.id))
+        context["ti"].xcom_push(key=LINK_KEY, value=source_url(self.client.client_id, source.id))
 
     def about(self, source: Source) -> dict[str, Any]:
         """Return what every XCom tells of its source."""
+        from airflow_provider_stitch.hooks.stitch import source_url
+
         client_id = self.client.client_id
         return {
             "source_id": source.id,
             "source_name": source.name,
             "client_id": client_id,
-            "url": url_of(client_id, source.id),
+            "url": source_url(client_id, source.id),
         }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.common.operator import seconds
+from airflow_provider_stitch.common.deadline import parse_duration
 from airflow_provider_stitch.operators._create import StitchCreateOperator
 from airflow_provider_stitch.operators._setup import A_SECOND, message_of
 
@@ -81,7 +81,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
         self._origin = ""
         self.ignore_unmapped_sources = ignore_unmapped_sources
         self.wait_for_check = wait_for_check
-        self.poll_interval: float = seconds(poll_interval, "poll_interval") or 0.0
+        self.poll_interval: float = parse_duration(poll_interval, "poll_interval") or 0.0
 
     def set_up(self, context: Context) -> dict[str, Any]:
         """Create the destination, or send what differs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.common.operator import StitchSourceLink
+from airflow_provider_stitch.common.link import StitchSourceLink
 from airflow_provider_stitch.operators._create import StitchCreateOperator
 from airflow_provider_stitch.operators._setup import A_SECOND
 

@@ -1,10 +1,11 @@
-"""The job that a task has started, kept for the task's next try."""
+"""JobCheckpoint: save a task's job, so that the task's next try resumes it."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -16,145 +17,163 @@ if TYPE_CHECKING:
 
 JOB_KEY = "stitch_job"
 
-# States of a task that another try has, or is going to have. None is that of one whose scheduler has died.
-LATER_TRY = (None, "up_for_retry", "scheduled", "queued", "running", "deferred")
+# States of a task that has, or will have, a later try. The state is None if the task's scheduler has died.
+LATER_TRY_STATES = (None, "up_for_retry", "scheduled", "queued", "running", "deferred")
 
-# Seconds that Airflow may take to answer a task that is being killed, out of the 5 that it leaves it.
-ASK_PATIENCE = 1.5
+# Seconds to wait for Airflow's response while the task is being killed. Airflow gives the task 5 s.
+RESPONSE_TIMEOUT = 1.5
 
 NOT_FOUND = 404
 
 logger = logging.getLogger(__name__)
 
 
-class SavedJob(NamedTuple):
-    """What an earlier try has left: a job, or that it was about to start one."""
+@dataclass(frozen=True)
+class SavedJob:
+    """What an earlier try has saved: its job, or its intent to start one."""
 
-    source: str | None  #: what the user gave as the source; None if that is not known
+    source: str | None  #: the source as the user gave it; None if unknown
     source_id: int
-    client_id: int | None  #: the account
-    job: Goal | None  #: None: the try was killed before Stitch's answer was here, so a job may run or not
-    starting_at: datetime | None  #: Stitch's time just before the start was sent
-    is_joined: bool = False  #: this task did not start the job, and must not stop it
+    client_id: int | None  #: the account; None if unknown
+    job: Goal | None  #: None if the try was killed before Stitch's response to the start arrived
+    starting_at: datetime | None  #: Stitch's time just before the start request
+    is_joined: bool = False  #: this task did not start the job and must not stop it
 
 
 class JobCheckpoint:
-    """What Airflow's `task_state_store` (3.3 and later) keeps of this task's job; without it nothing is kept.
+    """One task's entry in Airflow's `task_state_store` (3.3 and later). Without the store, nothing is saved.
 
-    The store outlives a killed worker, and XCom does not: Airflow empties it before each try. What is kept
-    stays when the task succeeds, for Airflow may not come to hear of it.
+    XCom cannot replace the store, because Airflow deletes a task's XComs before each try. The entry remains
+    when the task succeeds, because Airflow may fail to record the success.
     """
 
     def __init__(self, context: Context) -> None:
         self._store: Any = context.get("task_state_store")
         self._ti: Any = context["ti"]
-        # A user who clears a task wants the rows that are new now. A clear grants a task more tries, but not
-        # one that is running: then only the number of clears in the run differs.
+        # A user who clears a task wants a new job. Clearing a task increases its `max_tries`, except while it
+        # is running: then only the run's number of clears changes.
         self._max_tries = getattr(context["ti"], "max_tries", None)
-        self._clears = getattr(context.get("dag_run"), "clear_number", None)
+        self._clear_number = getattr(context.get("dag_run"), "clear_number", None)
 
-    def save_intent(self, source: Source, given: str, client_id: int, instant: datetime) -> bool:
-        """Store that a job is about to be started: a worker can be killed before Stitch's response arrives.
+    def save_intent(
+        self, source: Source, source_argument: str, client_id: int, starting_at: datetime
+    ) -> bool:
+        """Save that a job is about to start, because a worker can be killed before the response arrives.
 
-        Return False if Airflow has given this try's place to a later one.
+        Return False if Airflow has replaced this try by a later one.
 
-        :param given: what the user gave as the source.
+        :param source_argument: the source as the user gave it.
+        :param starting_at: Stitch's time just before the start request.
         """
-        return self._set(source.id, given, client_id, starting_at=instant.isoformat())
+        return self._save(source.id, source_argument, client_id, starting_at=starting_at.isoformat())
 
-    def keep(self, goal: Goal, given: str, *, is_joined: bool = False) -> bool:
-        """Store a job by its name. Return False if Airflow has given this try's place to a later one.
+    def save(self, goal: Goal, source_argument: str, *, is_joined: bool = False) -> bool:
+        """Save a job by its name. Return False if Airflow has replaced this try by a later one.
 
-        :param given: what the user gave as the source.
-        :param is_joined: the task did not start the job.
+        :param source_argument: the source as the user gave it.
+        :param is_joined: whether the job was started by something other than this task.
         """
-        return self._set(goal.source_id, given, goal.client_id, job=goal.to_dict(), is_joined=is_joined)
+        job = goal.to_dict()
+        return self._save(goal.source_id, source_argument, goal.client_id, job=job, is_joined=is_joined)
 
     def end_try(self) -> None:
-        """Store that this try has ended by itself, so that from now on a clear grants the task more tries."""
+        """Save that this try has ended without being killed, so that clearing increases `max_tries` again."""
         try:
-            kept = self._store.get(JOB_KEY) if self._store is not None else None
-            if kept is not None:
-                self._write({**kept, "clears": None})
+            entry = self._store.get(JOB_KEY) if self._store is not None else None
+            if entry is not None:
+                self._write({**entry, "clear_number": None})
         except Exception:  # the error that ended the try must reach Airflow
-            logger.exception("Airflow could not store that this try has ended; a clear makes no difference.")
+            logger.exception(
+                "Could not save that this try has ended. If the task is cleared, it may resume this job "
+                "instead of starting a new one."
+            )
 
-    def forget(self) -> None:
-        """Keep nothing: the next try needs a job of its own."""
+    def clear(self) -> None:
+        """Delete the entry, so that the next try starts a new job."""
         if self._store is not None:
             self._store.delete(JOB_KEY)
 
-    def recall(self) -> SavedJob | None:
-        """Return what an earlier try has left, unless the task was cleared since."""
+    def load(self) -> SavedJob | None:
+        """Return what an earlier try has saved, or None if there is nothing or the task was cleared since."""
         from airflow_provider_stitch.connect.objects import parse_time
         from airflow_provider_stitch.replication.rules.goal import Goal
 
-        kept = cast("dict[str, Any] | None", self._store.get(JOB_KEY)) if self._store is not None else None
-        if kept is None or kept["max_tries"] != self._max_tries:
+        entry = cast("dict[str, Any] | None", self._store.get(JOB_KEY)) if self._store is not None else None
+        if entry is None or entry["max_tries"] != self._max_tries:
             return None
-        if kept.get("clears") not in (None, self._clears):
+        if entry.get("clear_number") not in (None, self._clear_number):
             return None
-        job, starting_at = kept["job"], kept["starting_at"]
+        job, starting_at = entry["job"], entry["starting_at"]
         return SavedJob(
-            kept.get("source"),  # earlier versions did not store this, and neither the account
-            kept["source_id"],
-            kept.get("client_id"),
-            Goal.from_dict(job) if job is not None else None,
-            parse_time(starting_at) if starting_at is not None else None,
-            kept.get("is_joined", False),
+            source=entry.get("source"),
+            source_id=entry["source_id"],
+            client_id=entry.get("client_id"),
+            job=Goal.from_dict(job) if job is not None else None,
+            starting_at=parse_time(starting_at) if starting_at is not None else None,
+            is_joined=entry.get("is_joined", False),
         )
 
     def is_superseded(self) -> bool | None:
-        """Return whether a later try continues with the job, because Airflow had given this one up.
+        """Return whether a later try continues with the job, because Airflow has given up this one.
 
-        None if Airflow does not answer in time: a task that is being killed asks this. The job is then left
-        to the next try, because a job that runs on costs less than a lost one.
+        Return None if Airflow does not respond in time. A task that is being killed then leaves the job to
+        the next try, because an unneeded job costs less than a lost one.
         """
-        answers: list[bool] = []
+        results: list[bool] = []
 
-        def ask() -> None:
+        def check() -> None:
             try:
-                answers.append(self._store is not None and self._is_given_up())
-            except Exception:  # of whatever is between this process and Airflow's database
-                logger.exception("Airflow could not tell whether another try of this task goes on.")
+                results.append(self._store is not None and self._has_later_try())
+            except Exception:  # anything between this process and Airflow's database may fail
+                logger.exception("Could not determine whether a later try of this task continues.")
 
-        # Left alone if it takes too long: it may wait for a lock of the very code that a signal interrupted.
-        thread = threading.Thread(target=ask, daemon=True)
+        # The thread is abandoned if it takes too long, because it may wait for a lock that the interrupted
+        # code of this process holds.
+        thread = threading.Thread(target=check, daemon=True)
         thread.start()
-        thread.join(ASK_PATIENCE)
-        return answers[0] if answers else None
+        thread.join(RESPONSE_TIMEOUT)
+        return results[0] if results else None
 
-    def _is_given_up(self) -> bool:
-        # A try that was given up can't read what it has kept. Nor can one whose task a user has cleared, but
-        # then there is no later try yet.
+    def _has_later_try(self) -> bool:
+        # Airflow refuses to read the entry for a try that it has given up. It also refuses for a task that a
+        # user has cleared, but that has no later try yet.
         if self._store.get(JOB_KEY) is not None:
             return False
         ti = self._ti
         states = ti.get_task_states(
             dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
         )
-        return any(state in LATER_TRY for state in states.get(ti.run_id, {}).values())
+        return any(state in LATER_TRY_STATES for state in states.get(ti.run_id, {}).values())
 
-    def _set(
+    def _save(
         self,
         source_id: int,
-        given: str,
+        source_argument: str,
         client_id: int,
         *,
         job: dict[str, Any] | None = None,
         starting_at: str | None = None,
         is_joined: bool = False,
     ) -> bool:
-        kept = {"source": given, "source_id": source_id, "client_id": client_id, "is_joined": is_joined}
-        tries = {"max_tries": self._max_tries, "clears": self._clears}
-        return self._write({**kept, "job": job, "starting_at": starting_at, **tries})
+        return self._write(
+            {
+                "source": source_argument,
+                "source_id": source_id,
+                "client_id": client_id,
+                "is_joined": is_joined,
+                "job": job,
+                "starting_at": starting_at,
+                "max_tries": self._max_tries,
+                "clear_number": self._clear_number,
+            }
+        )
 
-    def _write(self, kept: dict[str, Any]) -> bool:
-        """Store what is kept. Return False if this try's id is gone, because a later try has another one."""
+    def _write(self, entry: dict[str, Any]) -> bool:
+        """Write the entry. Return False if Airflow has replaced this try by a later one."""
         if self._store is None:
             return True
         try:
-            self._store.set(JOB_KEY, kept)
+            self._store.set(JOB_KEY, entry)
         except Exception as error:
             if not _is_not_found(error):
                 raise

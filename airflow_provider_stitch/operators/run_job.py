@@ -1,4 +1,4 @@
-"""The operator that starts a replication job and waits for a phase of it."""
+"""The operator that starts a replication job and waits for one of its phases."""
 
 from __future__ import annotations
 
@@ -10,70 +10,68 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
-from airflow_provider_stitch.common.operator import (
-    Deadline,
-    StitchSourceLink,
-    default_deferrable,
-    fail_without_retry,
-    outcome_of,
-    run,
-    seconds,
-)
-from airflow_provider_stitch.operators._job_result import WaitReason, brief, closing_line
-from airflow_provider_stitch.operators._job_start import JobStart
-from airflow_provider_stitch.operators.job_checkpoint import JobCheckpoint
+from airflow_provider_stitch.common.deadline import Deadline, parse_duration
+from airflow_provider_stitch.common.link import StitchSourceLink
+from airflow_provider_stitch.common.operator import default_deferrable, outcome_of, run
+from airflow_provider_stitch.operators._job_start import JobStart, ResumeState, WaitReason, WaitStep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_stitch.operators.job_checkpoint import JobCheckpoint, SavedJob
     from airflow_provider_stitch.replication.outcome import Outcome
     from airflow_provider_stitch.replication.rules.goal import Goal
 
 WaitFor = Literal["structure_sync", "extraction", "preparation", "loading"]
 IfRunning = Literal["queue", "join", "restart", "fail"]
 
-# Stitch ends an extraction after 24 hours; the rest is for its loads.
+# Stitch ends an extraction after 24 hours. The other two hours are for the loads.
 DEFAULT_TIMEOUT = timedelta(hours=26)
 
-# Seconds after which a queued start is tried again even if the list shows no end of the job in its way.
+# Seconds after which a queued start is retried even if Stitch does not list the end of the other job.
 QUEUE_RETRY_SECONDS = 900.0
 
-# Seconds that Airflow leaves a killed task for its `on_kill`.
-KILL_TIMEOUT = 20.0
+# Errors after which the next try of the task must start a new job.
+NEEDS_NEW_JOB = (
+    "ExtractionFailed",
+    "JobTerminated",
+    "StructureSyncFailed",
+    "JobOutcomeUnknown",
+    "DeletedSource",
+)
 
 
 class StitchRunReplicationJobOperator(JobStart, BaseOperator):
-    """Start a replication job of a source and wait until it has reached a phase: loaded, unless told
-    otherwise.
+    """Start a replication job of a source and wait until it has reached a phase, by default "loading".
 
-    When the task succeeds with `wait_for="loading"`, the rows that were new in the source when it began are
-    in the destination. When it fails, the exception says which phase failed, why, and what to do.
+    If the task succeeds with `wait_for="loading"`, the rows that were new in the source when the task started
+    are in the destination. If it fails, the exception states which phase failed, why, and what to do.
 
     The XCom is a dict: `job_name`, `source_id`, `source_name`, `client_id`, `started_at`,
-    `extraction_completed_at`, `loaded_at`, `streams` (`{stream_name: {"rows": int or None, "loaded_at":
-    iso}}`, only those that had new rows; None where the tap does not log a count) and `url`. With
-    `wait_for=None` the first five and `url`. Instants are ISO 8601 in UTC, by Stitch's clock.
+    `extraction_completed_at`, `loaded_at`, `streams` and `url`. `streams` contains the streams that had new
+    rows: `{stream_name: {"rows": int or None, "loaded_at": iso}}`, where None means that the tap logs no
+    count. With `wait_for=None` the XCom has the first five keys and `url`. Times are ISO 8601 in UTC, by
+    Stitch's clock.
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param wait_for: the phase to wait for: `"structure_sync"`, `"extraction"`, `"preparation"`, `"loading"`,
         or None to start the job and return.
-    :param streams: wait for the loading of these streams only, by `stream_name`; None waits for all that had
-        rows. (templated)
-    :param if_running: what to do if a job of this source is running already, for Stitch runs one at a time:
-        `"queue"` waits for it to end and starts our own, `"join"` counts it as ours, `"restart"` stops it
-        first, `"fail"` raises.
-    :param load_settle: seconds for which a stream's last load must not change if it may carry only an earlier
-        batch, plus the gap between the stream's batches if that is long; 0 trusts the first load.
-    :param quiet_period: seconds after the source's last load. A stream that the extraction's log does not
-        show to have had rows, and that has no load by then, is assumed to have had none.
-    :param timeout: seconds (or a timedelta) to wait at most. The job is left running then.
-    :param poll_interval: seconds between two polls at least. They are more if other tasks need the account's
-        30 status requests in 10 minutes as well. None polls as often as those allow.
-    :param deferrable: wait in the triggerer instead of a worker. Default: Airflow's `[operators]
-        default_deferrable`.
-    :param stop_on_kill: stop the job in Stitch when the task is killed, cleared, or over its
+    :param streams: wait only for these streams, by `stream_name`; None waits for all streams that had rows.
+        (templated)
+    :param if_running: what to do if the source already has a running job, because Stitch runs one at a time:
+        `"queue"` waits until it has ended and then starts a new one, `"join"` waits for it as if this task
+        had started it, `"restart"` stops it and starts a new one, `"fail"` raises JobAlreadyRunning.
+    :param load_settle: seconds for which a stream's last load must not change if it may contain only an
+        earlier batch, plus the gap between the stream's batches if that is long; 0 accepts the first load.
+    :param quiet_period: seconds after the source's last load. A stream without evidence of rows in the
+        extraction log, and without a load by then, is assumed to have had no rows.
+    :param timeout: maximum number of seconds (or a timedelta) to wait. The job is then left running.
+    :param poll_interval: minimum number of seconds between two polls. Polls are less frequent if other tasks
+        need the account's 30 status requests in 10 minutes, too. None polls as often as they permit.
+    :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
+    :param stop_on_kill: stop the job in Stitch if the task is killed or cleared, or exceeds its
         `execution_timeout`.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
@@ -100,267 +98,291 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         if wait_for is not None and wait_for not in get_args(WaitFor):
-            raise ValueError(
-                f"wait_for is one of {', '.join(get_args(WaitFor))} or None; it was {wait_for!r}."
-            )
+            phases = ", ".join(get_args(WaitFor))
+            raise ValueError(f"wait_for must be one of {phases}, or None; it was {wait_for!r}.")
         if if_running not in get_args(IfRunning):
-            raise ValueError(f"if_running is one of {', '.join(get_args(IfRunning))}; it was {if_running!r}.")
+            choices = ", ".join(get_args(IfRunning))
+            raise ValueError(f"if_running must be one of {choices}; it was {if_running!r}.")
         if isinstance(streams, str):
-            raise ValueError(f"streams is a list of stream names; it was the text {streams!r}.")
+            raise ValueError(f"streams must be a list of stream names; it was the string {streams!r}.")
         self.source = source
         self.wait_for = wait_for
         self.streams = streams
         self.if_running = if_running
-        self.load_settle = seconds(load_settle, "load_settle", zero=True) or 0.0
-        self.quiet_period = seconds(quiet_period, "quiet_period", zero=True) or 0.0
-        self.timeout = seconds(timeout, "timeout")
-        self.poll_interval = seconds(poll_interval, "poll_interval")
+        self.load_settle = parse_duration(load_settle, "load_settle", allow_zero=True) or 0.0
+        self.quiet_period = parse_duration(quiet_period, "quiet_period", allow_zero=True) or 0.0
+        self.timeout = parse_duration(timeout, "timeout")
+        self.poll_interval = parse_duration(poll_interval, "poll_interval")
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.stop_on_kill = stop_on_kill
         self.stitch_conn_id = stitch_conn_id
-        self._own_job: Goal | None = None  #: the job that this task started, as far as this process knows
-        self._kept: JobCheckpoint | None = None
+        self._checkpoint: JobCheckpoint  #: set when the task runs
+        self._own_job: Goal | None = None  #: the job that this task has started
         self._killed = False
         self._timed_out = False
         self._stop_failed = False
-        self._nothing_to_stop = False  #: the job was seen to end, or the one stop of this try was sent
+        self._nothing_to_stop = False  #: the job has ended, or this try has sent its only stop request
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Start the job, unless an earlier try of this task did, and wait."""
+        """Start a job, or resume the one that an earlier try has started, and wait."""
+        from airflow_provider_stitch.common.failures import fail_without_retry
+
         with fail_without_retry():
-            self._kept = JobCheckpoint(context)
+            self._open_checkpoint(context)
             deadline = Deadline.of(context, self.timeout, self.execution_timeout)
             try:
-                return self._run(context, self._begin(context, deadline), deadline)
+                return self._run(context, self._start_or_resume(context, deadline), deadline)
             except AirflowTaskTimeout:
                 self._timed_out = True
-                if self.stop_on_kill:  # by `on_kill`, which Airflow calls next
-                    self._kept.forget()
+                if self.stop_on_kill:  # Airflow calls `on_kill` next, which stops the job
+                    self._checkpoint.clear()
                 raise
             except Exception:
-                self._leave_for_next_try()
+                self._leave_to_next_try()
                 raise
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Continue after the wait in the triggerer."""
+        from airflow_provider_stitch.common.failures import fail_without_retry
+        from airflow_provider_stitch.replication.rules.goal import Goal
+
         with fail_without_retry():
-            self._kept = JobCheckpoint(context)
-            resume_state, outcome = event["resume_state"], outcome_of(event)
-            deadline = Deadline(*resume_state["deadline"])
-            awaited = WaitReason.of(outcome, resume_state["awaited"], resume_state["first_attempt_at"])
-            # The trigger has sent the one stop of this try, if one was due.
-            self._nothing_to_stop = awaited.what in OWN and (
+            self._open_checkpoint(context)
+            outcome = outcome_of(event)
+            state = ResumeState.from_dict(event["resume_state"])
+            step = WaitStep(Goal.from_dict(outcome.goal), state.reason, state.first_attempt_at)
+            # If a stop request was due, the trigger has sent it.
+            self._nothing_to_stop = state.reason.is_own_job and (
                 outcome.extraction_ended or "stop_succeeded" in event
             )
             self._stop_failed = not event.get("stop_succeeded", True)
             try:
-                return self._run(context, self._after(context, awaited, outcome, deadline), deadline)
+                return self._run(
+                    context, self._continue(context, step, outcome, state.deadline), state.deadline
+                )
             except Exception:
-                self._leave_for_next_try()
+                self._leave_to_next_try()
                 raise
 
     def on_kill(self) -> None:
-        """Stop the job in Stitch, if it is this task's own and still runs, and no later try waits for it."""
+        """Stop the job if this task has started it, it still runs, and no later try waits for it."""
         self._killed = True
         if not self.stop_on_kill or self._own_job is None or self._nothing_to_stop:
             return
-        if (
-            self._kept is not None
-            and not self._timed_out
-            and self._is_left_to_next_try(self._own_job.job_name)
-        ):
+        if not self._timed_out and self._is_left_to_next_try(self._own_job.job_name):
             return
         from airflow_provider_stitch.replication.jobs import stop_job
+        from airflow_provider_stitch.triggers.task_context import KILL_TIMEOUT
 
         self._nothing_to_stop = True
-        known = self.current_waiter.observations if self.current_waiter is not None else None
-        # Airflow may call this inside a signal handler, above an event loop that is at work in this thread.
+        observations = self.current_waiter.observations if self.current_waiter is not None else None
         session = self.session(time.time() + KILL_TIMEOUT)
+        # In a thread, because Airflow may call this in a signal handler that interrupts a running event loop.
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            stopped = pool.submit(run, stop_job(session, self._own_job, observations=known)).result()
+            stopped = pool.submit(run, stop_job(session, self._own_job, observations=observations)).result()
         self.log.info(
-            "Stopped job %s in Stitch" if stopped else "Job %s is over already", self._own_job.job_name
+            "Stopped job %s in Stitch" if stopped else "Job %s has already ended", self._own_job.job_name
         )
 
     def _is_left_to_next_try(self, job_name: str | None) -> bool:
-        taken_over = self._kept.is_superseded() if self._kept is not None else False
-        if taken_over:
-            self.log.info("Job %s goes on: a later try of this task waits for it", job_name)
-        elif taken_over is None:
+        is_superseded = self._checkpoint.is_superseded()
+        if is_superseded:
+            self.log.info("Leaving job %s running: a later try of this task waits for it", job_name)
+        elif is_superseded is None:
             self.log.warning(
-                "Leaving job %s running: Airflow did not respond in time, so whether a later try of this "
-                "task waits for the job is not known. If none does, stop the job in Stitch.",
+                "Leaving job %s running: Airflow did not respond in time, so it is unknown whether a later "
+                "try of this task waits for the job. If none does, stop the job in Stitch.",
                 job_name,
             )
-        return taken_over is not False
+        return is_superseded is not False
 
-    def _run(self, context: Context, step: WaitReason | dict[str, Any], deadline: Deadline) -> dict[str, Any]:
-        """Wait for one thing after the other, until there is a result."""
-        while isinstance(step, WaitReason):
+    def _run(self, context: Context, step: WaitStep | dict[str, Any], deadline: Deadline) -> dict[str, Any]:
+        """Wait step by step until there is a result."""
+        while isinstance(step, WaitStep):
             outcome = self._wait(step, deadline)
-            step = self._after(context, step, outcome, deadline)
+            step = self._continue(context, step, outcome, deadline)
         return step
 
-    def _begin(self, context: Context, deadline: Deadline) -> WaitReason | dict[str, Any]:
-        """Start a job, or continue with the one that an earlier try started."""
+    def _start_or_resume(self, context: Context, deadline: Deadline) -> WaitStep | dict[str, Any]:
+        saved = self._checkpoint.load()
+        if saved is None or saved.source not in (None, str(self.source)):
+            return self._start(context, deadline)
+        if saved.job is None:
+            self.log.info("An earlier try of this task was killed while starting a job; looking for the job")
+            return self._start(context, deadline, saved, saved.starting_at)
+        return self._resume(context, saved, saved.job, deadline)
+
+    def _resume(
+        self, context: Context, saved: SavedJob, job: Goal, deadline: Deadline
+    ) -> WaitStep | dict[str, Any]:
+        """Continue with the job of an earlier try."""
+        from airflow_provider_stitch.operators._job_result import start_result
         from airflow_provider_stitch.operators._same_source import find_again
 
-        kept = JobCheckpoint(context).recall()
-        if kept is None or kept.source not in (None, str(self.source)):
-            return self._start(context, deadline)
         session = self.session(deadline.at, deadline.time_limit)
-        if kept.job is None:
-            self.log.info("An earlier try of this task was killed while it started a job: looking for it")
-            return self._start(context, deadline, kept, kept.starting_at)
-        source = run(find_again(self.hook, session, kept.source_id, kept.client_id))
-        job = {"job_name": kept.job.job_name, "job_started_at": kept.job.job_started_at}
-        goal = self._goal(self.wait_for or "extraction_end", source, **job)
-        self._remember(context, goal, is_joined=kept.is_joined)
+        source = run(find_again(self.hook, session, saved.source_id, saved.client_id))
+        goal = self._goal(
+            self.wait_for or "extraction_end",
+            source,
+            job_name=job.job_name,
+            job_started_at=job.job_started_at,
+        )
+        self._save_job(context, goal, is_joined=saved.is_joined)
         self.push_source_link(context, goal)
-        verb = "joined" if kept.is_joined else "started"
-        self.log.info("An earlier try of this task %s job %s: going on with it", verb, goal.job_name)
+        verb = "joined" if saved.is_joined else "started"
+        self.log.info("Resuming job %s, which an earlier try of this task %s", goal.job_name, verb)
         if self.wait_for is None:
-            return brief(goal, goal.started_at)
-        return WaitReason(goal, "joined" if kept.is_joined else "picked up")
+            return start_result(goal, goal.started_at)
+        return WaitStep(goal, WaitReason.JOINED if saved.is_joined else WaitReason.RESUMED)
 
     # --- Waiting ----------------------------------------------------------------------------------------
 
-    def _wait(self, step: WaitReason, deadline: Deadline) -> Outcome:
-        """Wait, here or in the triggerer: then `execute_complete` continues."""
+    def _wait(self, step: WaitStep, deadline: Deadline) -> Outcome:
+        """Wait in this worker, or in the triggerer and then continue in `execute_complete`."""
         until = deadline.at
-        if step.what == "turn":
-            soon = time.time() + QUEUE_RETRY_SECONDS
-            until = soon if until is None else min(soon, until)
-        is_own = step.what in OWN
-        self._own_job = step.goal if is_own else None
+        if step.reason is WaitReason.QUEUED:
+            next_retry_at = time.time() + QUEUE_RETRY_SECONDS
+            until = next_retry_at if until is None else min(next_retry_at, until)
+        is_own_job = step.reason.is_own_job
+        self._own_job = step.goal if is_own_job else None
         if self.deferrable:
-            stop_on_kill = self.stop_on_kill and is_own
+            stop_on_kill = self.stop_on_kill and is_own_job
             self.defer_until(
                 step.goal,
                 until,
                 time_limit=deadline.time_limit,
-                resume_state={
-                    "awaited": step.what,
-                    "deadline": list(deadline),
-                    "first_attempt_at": step.first_attempt_at,
-                },
+                resume_state=ResumeState(step.reason, deadline, step.first_attempt_at).to_dict(),
                 stop_on_kill=stop_on_kill,
                 stop_at_deadline=stop_on_kill and deadline.is_execution_timeout,
             )
         return self.wait(step.goal, until, time_limit=deadline.time_limit)
 
-    def _after(
-        self, context: Context, step: WaitReason, outcome: Outcome, deadline: Deadline
-    ) -> WaitReason | dict[str, Any]:
-        """Continue after a wait: for the end of a job in our way, or for the phase itself."""
-        if step.what == "lost":
-            return self._after_lost_start(context, outcome, deadline, step.first_attempt_at or "")
-        if step.what == "joining":
-            return self._after_joining(context, outcome)
-        if step.what == "turn":
-            return self._after_queueing(context, step, outcome, deadline)
-        return self._close(context, step, outcome, deadline)
+    def _continue(
+        self, context: Context, step: WaitStep, outcome: Outcome, deadline: Deadline
+    ) -> WaitStep | dict[str, Any]:
+        """Continue after a wait, according to its reason."""
+        if step.reason is WaitReason.START_UNCONFIRMED:
+            return self._continue_unconfirmed(context, outcome, deadline, step.first_attempt_at or "")
+        if step.reason is WaitReason.JOINING:
+            return self._continue_joining(context, outcome)
+        if step.reason is WaitReason.QUEUED:
+            return self._continue_queued(context, step, outcome, deadline)
+        return self._finish(context, step, outcome, deadline)
 
-    def _after_queueing(
-        self, context: Context, step: WaitReason, outcome: Outcome, deadline: Deadline
-    ) -> WaitReason | dict[str, Any]:
-        # What the list does not show, a second try does: Stitch refuses it as long as a job runs.
-        in_time = deadline.at is None or time.time() < deadline.at
-        if outcome.error is not None and not (outcome.error["kind"] == "PhaseTimedOut" and in_time):
+    def _continue_queued(
+        self, context: Context, step: WaitStep, outcome: Outcome, deadline: Deadline
+    ) -> WaitStep | dict[str, Any]:
+        # If the list lags behind, Stitch's response to the next start request shows whether a job still runs.
+        has_time_left = deadline.at is None or time.time() < deadline.at
+        if outcome.error is not None and not (outcome.error["kind"] == "PhaseTimedOut" and has_time_left):
             outcome.raise_for_error()
         return self._start(context, deadline, step.goal)
 
-    def _after_joining(self, context: Context, outcome: Outcome) -> WaitReason:
-        """Store the job that turned out to be the joined one, and wait for its phase."""
+    def _continue_joining(self, context: Context, outcome: Outcome) -> WaitStep:
+        """Save the name of the joined job, which is known now, and wait for its phase."""
         from airflow_provider_stitch.replication.rules.goal import Goal
 
         outcome.raise_for_error()
-        return self._go_on_with(context, Goal.from_dict(outcome.goal), "joined")
+        return self._wait_for_phase(context, Goal.from_dict(outcome.goal), WaitReason.JOINED)
 
-    def _go_on_with(self, context: Context, job: Goal, what: str) -> WaitReason:
+    def _wait_for_phase(self, context: Context, job: Goal, reason: WaitReason) -> WaitStep:
         goal = replace(job, phase=self.wait_for, streams=self._streams_for(self.wait_for))
-        self._remember(context, goal, is_joined=what == "joined")
-        return WaitReason(goal, what)
+        self._save_job(context, goal, is_joined=reason is WaitReason.JOINED)
+        return WaitStep(goal, reason)
 
-    def _after_lost_start(
+    def _continue_unconfirmed(
         self, context: Context, outcome: Outcome, deadline: Deadline, first_attempt_at: str
-    ) -> WaitReason | dict[str, Any]:
+    ) -> WaitStep | dict[str, Any]:
+        """Continue with the job that was found running, if it is this task's or may be joined."""
         from airflow_provider_stitch.connect.errors import JobAlreadyRunning
         from airflow_provider_stitch.connect.objects import parse_time
+        from airflow_provider_stitch.operators._job_result import start_result
         from airflow_provider_stitch.replication.rules.goal import Goal
 
         found = Goal.from_dict(outcome.goal)
         kind = outcome.error["kind"] if outcome.error else None
         if kind == "JobOutcomeUnknown":
-            JobCheckpoint(context).forget()  # else the next try would take the later job for this one
+            self._checkpoint.clear()  # otherwise the next try would resume the later job
         if found.job_name is None or kind not in (None, *NEEDS_NEW_JOB):
             outcome.raise_for_error()
-        is_ours = found.started_at is not None and found.started_at >= parse_time(first_attempt_at)
-        if not is_ours and self.if_running == "fail":
+        is_own_job = found.started_at is not None and found.started_at >= parse_time(first_attempt_at)
+        if not is_own_job and self.if_running == "fail":
             raise JobAlreadyRunning(
-                f"Source {found.source_name} ({found.source_id}) had job {found.job_name} in progress, "
-                "so none was started.",
+                f"Source {found.source_name} ({found.source_id}) already had job {found.job_name} in "
+                "progress, so none was started.",
                 source_id=found.source_id,
                 job_name=found.job_name,
             )
-        # Nothing resumes a terminated job, and whoever stopped it did not know that it is this task's.
-        if kind == "JobTerminated" or (not is_ours and self.if_running in ("queue", "restart")):
+        # A terminated job cannot be resumed, and the user who stopped it may not have known this task's job.
+        if kind == "JobTerminated" or (not is_own_job and self.if_running in ("queue", "restart")):
             return self._start(context, deadline, found)
-        self.log.info("Job %s %s", found.job_name, "is ours" if is_ours else "counts as ours")
+        self.log.info(
+            "Job %s is the one that this task started" if is_own_job else "Joining job %s", found.job_name
+        )
         if self.wait_for is None:
-            self._remember(context, found, is_joined=not is_ours)
-            return brief(found, found.started_at)
-        return self._go_on_with(context, found, "picked up" if is_ours else "joined")
+            self._save_job(context, found, is_joined=not is_own_job)
+            return start_result(found, found.started_at)
+        return self._wait_for_phase(context, found, WaitReason.RESUMED if is_own_job else WaitReason.JOINED)
 
     # --- Ending -----------------------------------------------------------------------------------------
 
-    def _close(
-        self, context: Context, step: WaitReason, outcome: Outcome, deadline: Deadline
-    ) -> WaitReason | dict[str, Any]:
+    def _finish(
+        self, context: Context, step: WaitStep, outcome: Outcome, deadline: Deadline
+    ) -> WaitStep | dict[str, Any]:
+        """Return the result of the phase, or start a new job if an earlier try's job was stopped."""
+        from airflow_provider_stitch.operators._job_result import summary
         from airflow_provider_stitch.replication.rules.goal import Goal
 
         goal = Goal.from_dict(outcome.goal)
-        self._own_job = goal if step.what in OWN else None
+        self._own_job = goal if step.reason.is_own_job else None
         kind = outcome.error["kind"] if outcome.error else None
-        if kind == "JobTerminated" and step.what == "picked up" and not self._killed:
-            self.log.warning("That job was stopped, so this try starts one of its own")
-            JobCheckpoint(context).forget()
+        if kind == "JobTerminated" and step.reason is WaitReason.RESUMED and not self._killed:
+            self.log.warning("Job %s of an earlier try was stopped; starting a new one", goal.job_name)
+            self._checkpoint.clear()
             return self._start(context, deadline, goal)
         if kind == "PhaseTimedOut" and deadline.is_execution_timeout and self.stop_on_kill:
-            self._stop_for_timeout(context)
+            self._stop_at_execution_timeout()
         elif kind in NEEDS_NEW_JOB:
-            JobCheckpoint(context).forget()
+            self._checkpoint.clear()
         result = self.finish(outcome)
-        self.log.info(closing_line(result, self.wait_for))
+        self.log.info(summary(result, self.wait_for))
         return result
 
-    def _stop_for_timeout(self, context: Context) -> None:
+    def _stop_at_execution_timeout(self) -> None:
         from airflow_provider_stitch.connect.errors import StitchError
 
         if self._stop_failed:
             return
         try:
             self.on_kill()
-        except StitchError as error:  # the timeout is what the task should fail with
-            self.log.warning("The job could not be stopped: %s", error)
+        except StitchError as error:  # the task should fail with the timeout
+            job_name = None if self._own_job is None else self._own_job.job_name
+            self.log.warning("Could not stop job %s: %s", job_name, error)
         else:
-            JobCheckpoint(context).forget()
+            self._checkpoint.clear()
 
     # --- The job of an earlier try ----------------------------------------------------------------------
 
-    def _remember(self, context: Context, goal: Goal, *, is_joined: bool = False) -> None:
-        """Keep the job before the wait begins, so that a later try picks it up and starts no other."""
+    def _open_checkpoint(self, context: Context) -> None:
+        from airflow_provider_stitch.operators.job_checkpoint import JobCheckpoint
+
+        self._checkpoint = JobCheckpoint(context)
+
+    def _save_job(self, context: Context, goal: Goal, *, is_joined: bool = False) -> None:
+        """Save the job before the wait, so that a later try resumes it instead of starting another one."""
+        from airflow_provider_stitch.triggers.task_context import JOB_NAME_KEY
+
         self._own_job = None if is_joined else goal
-        if not JobCheckpoint(context).keep(goal, str(self.source), is_joined=is_joined):
+        if not self._checkpoint.save(goal, str(self.source), is_joined=is_joined):
             self._end_outdated_try(goal)
-        if self._killed:  # meanwhile, when this process could not ask Airflow for a later try
+        if self._killed:  # again, because a kill during the save could not ask Airflow for a later try
             self.on_kill()
-        context["ti"].xcom_push(key="job_name", value=goal.job_name)
+        context["ti"].xcom_push(key=JOB_NAME_KEY, value=goal.job_name)
 
     def _end_outdated_try(self, goal: Goal) -> None:
-        """Stop the job if a user cleared this task while it started the job, and end this try.
+        """Stop the job and end this try, because a user cleared the task while it started the job.
 
-        :raises StitchError: always. Airflow has another id for the next try, and kills this one soon.
+        :raises StitchError: always. Airflow has another id for the next try and is about to kill this one.
         """
         from airflow_provider_stitch.connect.errors import StitchError
 
@@ -372,19 +394,6 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
             job_name=goal.job_name,
         )
 
-    def _leave_for_next_try(self) -> None:
-        if self._kept is not None and not self._killed:
-            self._kept.end_try()
-
-
-# What is awaited when the job is this task's own.
-OWN = ("ours", "picked up")
-
-# Errors after which the next try needs a job of its own.
-NEEDS_NEW_JOB = (
-    "ExtractionFailed",
-    "JobTerminated",
-    "StructureSyncFailed",
-    "JobOutcomeUnknown",
-    "DeletedSource",
-)
+    def _leave_to_next_try(self) -> None:
+        if not self._killed:
+            self._checkpoint.end_try()

@@ -6,7 +6,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.common.operator import StitchSourceLink, seconds
+from airflow_provider_stitch.common.deadline import parse_duration
+from airflow_provider_stitch.common.link import StitchSourceLink
 from airflow_provider_stitch.operators._setup import StitchSetupOperator, message_of
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
         self.source = source
         self.streams = streams
         self.deselect_others = deselect_others
-        self.poll_interval: float = seconds(poll_interval, "poll_interval") or 0.0
+        self.poll_interval: float = parse_duration(poll_interval, "poll_interval") or 0.0
 
     def set_up(self, context: Context) -> dict[str, Any]:
         """Read what is selected, and write what differs in one request."""

@@ -1,6 +1,6 @@
-"""All operators, under one name each: `from airflow_provider_stitch.operators.stitch import ...`.
+"""All operators: `from airflow_provider_stitch.operators.stitch import ...`.
 
-A DAG file pays for the modules of those that it imports, and not for the others.
+Each operator is imported when it is first used, so a DAG file pays only for the operators that it imports.
 """
 
 from __future__ import annotations
@@ -9,28 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_provider_stitch.operators.attach_account import StitchAttachAccountOperator
-    from airflow_provider_stitch.operators.create_account import StitchCreateAccountOperator
-    from airflow_provider_stitch.operators.create_destination import StitchCreateDestinationOperator
-    from airflow_provider_stitch.operators.create_hook import StitchCreateHookOperator
-    from airflow_provider_stitch.operators.create_source import StitchCreateSourceOperator
-    from airflow_provider_stitch.operators.pause import StitchPauseSourceOperator, StitchUnpauseSourceOperator
-    from airflow_provider_stitch.operators.run_job import StitchRunReplicationJobOperator
-    from airflow_provider_stitch.operators.select_streams import StitchSelectStreamsOperator
-    from airflow_provider_stitch.operators.stop_job import StitchStopReplicationJobOperator
-
-__all__ = [
-    "StitchAttachAccountOperator",
-    "StitchCreateAccountOperator",
-    "StitchCreateDestinationOperator",
-    "StitchCreateHookOperator",
-    "StitchCreateSourceOperator",
-    "StitchPauseSourceOperator",
-    "StitchRunReplicationJobOperator",
-    "StitchSelectStreamsOperator",
-    "StitchStopReplicationJobOperator",
-    "StitchUnpauseSourceOperator",
-]
+    # The aliases mark the names as public for type checkers, which cannot evaluate `__all__`.
+    from .attach_account import StitchAttachAccountOperator as StitchAttachAccountOperator
+    from .create_account import StitchCreateAccountOperator as StitchCreateAccountOperator
+    from .create_destination import StitchCreateDestinationOperator as StitchCreateDestinationOperator
+    from .create_hook import StitchCreateHookOperator as StitchCreateHookOperator
+    from .create_source import StitchCreateSourceOperator as StitchCreateSourceOperator
+    from .pause import StitchPauseSourceOperator as StitchPauseSourceOperator
+    from .pause import StitchUnpauseSourceOperator as StitchUnpauseSourceOperator
+    from .run_job import StitchRunReplicationJobOperator as StitchRunReplicationJobOperator
+    from .select_streams import StitchSelectStreamsOperator as StitchSelectStreamsOperator
+    from .stop_job import StitchStopReplicationJobOperator as StitchStopReplicationJobOperator
 
 _MODULES = {
     "StitchAttachAccountOperator": "attach_account",
@@ -45,9 +34,11 @@ _MODULES = {
     "StitchUnpauseSourceOperator": "pause",
 }
 
+__all__ = list(_MODULES)
+
 
 def __getattr__(name: str) -> Any:
-    """Import an operator when it is asked for."""
+    """Import an operator when it is first used."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"airflow_provider_stitch.operators.{_MODULES[name]}"), name)

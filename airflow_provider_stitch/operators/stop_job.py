@@ -6,14 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_stitch.common.operator import (
-    Deadline,
-    StitchSourceLink,
-    StitchTask,
-    fail_without_retry,
-    run,
-    seconds,
-)
+from airflow_provider_stitch.common.deadline import Deadline, parse_duration
+from airflow_provider_stitch.common.link import StitchSourceLink
+from airflow_provider_stitch.common.operator import StitchTask, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,13 +23,14 @@ if TYPE_CHECKING:
 class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
     """Stop a source's replication job, if one is running. Rows that it has extracted are still loaded.
 
-    The XCom is a dict: `source_id`, `source_name`, `job_name` (as given) and `stopped`: whether a stop was
-    sent. Stitch confirms a stop without saying whether a job was running.
+    The XCom is a dict: `source_id`, `source_name`, `job_name` (as given) and `stopped` (whether a stop
+    request was sent). Stitch confirms a stop request without reporting whether a job was running.
 
     :param source: the source's id, its `name`, or its display name. (templated)
-    :param job_name: stop only this job, and nothing if it is over; None stops whatever runs. (templated)
-    :param timeout: seconds (or a timedelta) for which the task retries if Stitch is unavailable, and with
-        `job_name` waits for a free request. Without a fresh list of extractions it stops nothing and fails.
+    :param job_name: stop this job only, even if another one runs; None stops any running job. (templated)
+    :param timeout: seconds (or a timedelta) to keep retrying while Stitch is unavailable, and to wait until
+        the rate limit permits a request. With `job_name`, the task needs the current list of extractions. If
+        it cannot read the list in time, it stops nothing and fails.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -54,12 +50,14 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
         super().__init__(**kwargs)
         self.source = source
         self.job_name = job_name
-        self.stops_whatever_runs = job_name is None
-        self.timeout = seconds(timeout, "timeout")
+        self.stops_any_job = job_name is None
+        self.timeout = parse_duration(timeout, "timeout")
         self.stitch_conn_id = stitch_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Stop the job."""
+        from airflow_provider_stitch.common.failures import fail_without_retry
+
         with fail_without_retry():
             deadline = Deadline.of(context, self.timeout, self.execution_timeout)
             session = self.session(deadline.at, deadline.time_limit)
@@ -72,15 +70,18 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
                 "stopped": stopped,
             }
 
-    def _report(self, source: Source, stopped: bool) -> None:  # noqa: FBT001 - whether a stop was sent
-        if self.stops_whatever_runs:
+    def _report(self, source: Source, stopped: bool) -> None:  # noqa: FBT001 - private
+        if self.stops_any_job:
             self.log.info(
-                "Sent a stop to source %s. Stitch does not report whether a job was running.", source.label
+                "Sent a stop request for source %s. Stitch does not report whether a job was running.",
+                source.label,
             )
         elif stopped:
             self.log.info("Stopped job %s of source %s", self.job_name, source.label)
         else:
-            self.log.info("Job %s of source %s has ended already; sent no stop", self.job_name, source.label)
+            self.log.info(
+                "Job %s of source %s has already ended; sent no stop request", self.job_name, source.label
+            )
 
     async def _stop(self, context: Context, session: AccountSession) -> tuple[Source, bool]:
         from airflow_provider_stitch.replication.jobs import stop_job
@@ -89,8 +90,8 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
 
         source = await session.call(lambda: self.hook.resolve_source(self.source))
         client_id = await session.call(lambda: session.client.client_id)
-        if not self.stops_whatever_runs:
-            # A template that came to nothing must not stop somebody else's job.
+        if not self.stops_any_job:
+            # Validated, because a template that renders to an empty string must not stop another job.
             name = validate_job_name(self.job_name, source)
             goal = Goal("extraction_end", source.id, source.name, client_id, job_name=name)
             self.push_source_link(context, goal)

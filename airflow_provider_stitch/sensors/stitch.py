@@ -1,8 +1,9 @@
-"""Sensors: one per phase of a replication job."""
+"""Sensors: one for each phase of a replication job."""
 
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,20 +15,12 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_provider_stitch.common.operator import (
-    Deadline,
-    StitchSourceLink,
-    StitchTask,
-    default_deferrable,
-    fail_without_retry,
-    outcome_of,
-    run,
-    seconds,
-    time_before_execution_timeout,
-)
+from airflow_provider_stitch.common.deadline import Deadline, parse_duration, time_before_execution_timeout
+from airflow_provider_stitch.common.link import StitchSourceLink
+from airflow_provider_stitch.common.operator import StitchTask, default_deferrable, outcome_of, run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
@@ -37,29 +30,11 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.goal import Goal, Phase
     from airflow_provider_stitch.replication.session import AccountSession
     from airflow_provider_stitch.replication.waiter import Waiter
+    from airflow_provider_stitch.triggers.task_context import TaskEndOptions
 
 
 class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
-    """Waits until a job of a source has reached this sensor's phase.
-
-    Which job: the one that `job_name` names; or else one that began at or after `started_after`. The XCom is
-    the dict of StitchRunReplicationJobOperator, as far as it is known.
-
-    :param source: the source's id, its `name`, or its display name. (templated)
-    :param job_name: name of a job that was started. (templated)
-    :param started_after: an instant (ISO 8601, or a datetime); default: the end of the run's data interval,
-        else the time at which the run was queued. (templated)
-    :param poll_interval: seconds between two polls at least while deferred. They are more if other tasks need
-        the account's 30 status requests in 10 minutes as well. None polls as often as those allow. If the
-        sensor is not deferred, Airflow's `poke_interval` is the pause, or a longer one for the same reason.
-    :param deferrable: wait in the triggerer instead of a worker. Default: Airflow's `[operators]
-        default_deferrable`.
-    :param start_from_trigger: begin in the triggerer, without a worker before the wait. Needs `deferrable`.
-        Where Airflow can't do that, the task begins in a worker as usual, and its log says why.
-    :param end_from_trigger: end in the triggerer, without a worker after the wait. Needs `deferrable`. Where
-        only a worker can do what is due (some failures, `outlets`, `multiple_outputs`), the task ends there.
-    :param stitch_conn_id: id of the Airflow connection. (templated)
-    """
+    """Base class of the sensors, each of which waits for one phase of a job."""
 
     phase: ClassVar[Phase]
     streams: Sequence[str] | None = None
@@ -85,44 +60,44 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
     ) -> None:
         timeout = kwargs.get("timeout")
         if isinstance(timeout, (int, float, timedelta)):
-            seconds(timeout, "timeout")
+            parse_duration(timeout, "timeout")
         super().__init__(**kwargs)
         if job_name is not None and started_after is not None:
-            raise ValueError("Give job_name or started_after, not both: each says which job is meant.")
+            raise ValueError("Set job_name or started_after, not both: each of them determines the job.")
         self.source = source
         self.job_name = job_name
-        self.waits_for_job = job_name is not None
+        self.is_for_job = job_name is not None  # a template may be rendered to an empty string
         self.started_after = started_after
-        self.poll_interval = seconds(poll_interval, "poll_interval")
+        self.poll_interval = parse_duration(poll_interval, "poll_interval")
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.stitch_conn_id = stitch_conn_id
         self.end_from_trigger = end_from_trigger
-        self._why_in_worker: str | None = None  #: though it was to begin in the triggerer
-        self._watch: Waiter | None = None
-        self._assessment: Evaluation | None = None  #: that of the last poke
-        self._polls = 0  #: of the last poke
+        self._worker_reason: str | None = None  #: why the sensor cannot start in the triggerer
+        self._waiter: Waiter | None = None
+        self._evaluation: Evaluation | None = None  #: result of the last poke
+        self._polls_of_last_poke = 0
         self._started_at: float | None = None
         self._is_poking = False
         if (start_from_trigger or end_from_trigger) and not self.deferrable:
             raise ValueError(
-                "start_from_trigger and end_from_trigger are for a task that waits in the triggerer: "
-                "set deferrable=True as well, or leave them out."
+                "start_from_trigger and end_from_trigger need a task that waits in the triggerer: set "
+                "deferrable=True as well, or remove them."
             )
         if start_from_trigger:
-            self._begin_in_triggerer()
+            self._set_up_start_from_trigger()
 
     def execute(self, context: Context) -> Any:
-        """Wait in the triggerer if this sensor is deferrable, else by pokes."""
+        """Wait in the triggerer if the sensor is deferrable, otherwise by pokes."""
         if not self.deferrable:
             return self._execute_by_pokes(context)
-        if self.start_from_trigger or self._why_in_worker is not None:
-            reason = self._why_in_worker or "Airflow starts no mapped task there, nor any in `dag.test()`"
-            self.log.info("start_from_trigger: not in the triggerer, for %s", reason)
+        if self.start_from_trigger or self._worker_reason is not None:
+            reason = self._worker_reason or "mapped tasks and `dag.test()` always start in a worker"
+            self.log.info("Starting in a worker despite start_from_trigger: %s", reason)
         self._defer(context, Deadline.of(context, self.timeout, self.execution_timeout))
         return None
 
     def _defer(self, context: Context, deadline: Deadline) -> None:
-        with self._failing(), fail_without_retry():
+        with self._handle_failures():
             goal = run(self._goal(context, self.session(deadline.at, deadline.time_limit)))
             self.push_source_link(context, goal)
             self.defer_until(
@@ -130,22 +105,24 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
                 deadline.at,
                 time_limit=deadline.time_limit,
                 resume_state={"is_execution_timeout": deadline.is_execution_timeout},
-                ending=self._ending(),
+                end_options=self._end_options(),
             )
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any] | None:
-        """Return what the triggerer found out, or begin what it could not."""
-        if "begin_by" in event:
-            self._defer(context, Deadline(event["begin_by"], **event["resume_state"]))
+        """Return the result of the wait, or start the wait that the triggerer could not start."""
+        if "start_by" in event:
+            self._defer(context, Deadline(event["start_by"], **event["resume_state"]))
             return None
-        with self._failing(), fail_without_retry():
+        with self._handle_failures():
             outcome = outcome_of(event)
             if event["resume_state"]["is_execution_timeout"]:
-                outcome.raise_for_error()  # which Airflow retries, as it does its own
-            return self._end(outcome)
+                outcome.raise_for_error()  # Airflow retries it, as it retries its own execution_timeout
+            return self._result(outcome)
+
+    # --- Poking in a worker -----------------------------------------------------------------------------
 
     def _execute_by_pokes(self, context: Context) -> Any:
-        """Wait as Airflow's sensors do, and log how far the job has come before Airflow ends the wait."""
+        """Poke until Airflow ends the wait, and then log the progress of the job."""
         self._started_at = time.time()
         try:
             return super().execute(context)
@@ -153,66 +130,70 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             self._log_timeout("execution_timeout")
             raise
         except (AirflowSensorTimeout, AirflowSkipException):
-            if not self._is_poking:  # a poke has its own words
+            if not self._is_poking:  # an error from a poke already contains the progress
                 self._log_timeout("timeout")
             raise
 
     def _log_timeout(self, time_limit: str) -> None:
-        if self._watch is not None and self._assessment is not None:
-            self.log.warning(str(self._watch.timeout_error(self._assessment, time_limit)))
+        if self._waiter is not None and self._evaluation is not None:
+            self.log.warning(str(self._waiter.timeout_error(self._evaluation, time_limit)))
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
-        """Return Airflow's pause, or a longer one if the fair share of the budget requires it."""
-        pause: float = super()._get_next_poke_interval(*args, **kwargs)
-        return pause if self._watch is None else max(pause, self._watch.fair_pause(self._polls))
+        """Return Airflow's interval, or a longer one if this task's share of the rate limit requires it."""
+        interval: float = super()._get_next_poke_interval(*args, **kwargs)
+        if self._waiter is None:
+            return interval
+        return max(interval, self._waiter.fair_pause(self._polls_of_last_poke))
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
-        """Take one look at Stitch."""
+        """Poll Stitch once."""
         self._is_poking = True
-        with self._failing(), fail_without_retry():
-            done = self._poke(context)
+        with self._handle_failures():
+            result = self._poke(context)
         self._is_poking = False
-        return done
+        return result
 
     def _poke(self, context: Context) -> PokeReturnValue | bool:
         from airflow_provider_stitch.connect.errors import PhaseTimedOut, StitchUnauthorized
 
-        if self._watch is None:
-            # Airflow counts from a little later, so that this limit passes first.
+        if self._waiter is None:
+            # Airflow starts to count slightly later, so this deadline passes before its own.
             deadline = (self._started_at or time.time()) + self.timeout
             goal = run(self._goal(context, self.session(deadline)))
             self.push_source_link(context, goal)
-            self._watch = self.watch(goal, deadline, stateless=self.reschedule)
-        polls = self._watch.polls
+            self._waiter = self.waiter(goal, deadline, stateless=self.reschedule)
+        polls_before = self._waiter.polls
         try:
-            assessment = run(self._watch.poke() if self.reschedule else self._watch.poll_once())
-        except PhaseTimedOut as error:  # no request was left in this sensor's time
+            evaluation = run(self._waiter.poke() if self.reschedule else self._waiter.poll_once())
+        except PhaseTimedOut as error:  # the rate limit permits no request before the timeout
             raise AirflowSensorTimeout(str(error)) from None
         except StitchUnauthorized:
-            if not self.refresh_token(self._watch):
+            if not self.refresh_token(self._waiter):
                 raise
             return False
-        self._polls, self._assessment = self._watch.polls - polls, assessment
-        if assessment.state == "running":
+        self._polls_of_last_poke, self._evaluation = self._waiter.polls - polls_before, evaluation
+        if evaluation.state == "running":
             return False
-        return PokeReturnValue(is_done=True, xcom_value=self._end(self._watch.outcome(assessment)))
+        return PokeReturnValue(is_done=True, xcom_value=self._result(self._waiter.outcome(evaluation)))
 
-    def _end(self, outcome: Outcome) -> dict[str, Any]:
+    def _result(self, outcome: Outcome) -> dict[str, Any]:
         if outcome.error is not None and outcome.error["kind"] == "PhaseTimedOut":
             raise AirflowSensorTimeout(outcome.error["message"])
         return self.finish(outcome)
 
-    # --- Which job --------------------------------------------------------------------------------------
+    # --- The goal ---------------------------------------------------------------------------------------
 
     async def _goal(self, context: Context, session: AccountSession) -> Goal:
-        from airflow_provider_stitch.common.context import run_started_at
         from airflow_provider_stitch.replication.rules.user_input import sensor_goal
+        from airflow_provider_stitch.triggers.task_context import run_started_at
 
         source = await session.call(lambda: self.hook.resolve_source(self.source))
         client_id = await session.call(lambda: session.client.client_id)
         return sensor_goal(
-            *(self.phase, source, client_id),
-            by_job_name=self.waits_for_job,
+            self.phase,
+            source,
+            client_id,
+            by_job_name=self.is_for_job,
             job_name=self.job_name,
             started_after=self.started_after,
             run_started_at=run_started_at(context),
@@ -223,14 +204,15 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 
     # --- In the triggerer -------------------------------------------------------------------------------
 
-    def _begin_in_triggerer(self) -> None:
-        from airflow_provider_stitch.sensors._trigger_start import start_args, why_in_worker
+    def _set_up_start_from_trigger(self) -> None:
+        from airflow_provider_stitch.sensors._trigger_start import start_args, worker_reason
 
         templated = {name: getattr(self, name) for name in self.template_fields}
-        self._why_in_worker = why_in_worker(templated)
-        if self._why_in_worker is not None:
+        self._worker_reason = worker_reason(templated)
+        if self._worker_reason is not None:
             return
-        # Airflow's own names: its scheduler looks at them.
+        end_options = self._end_options()
+        # Airflow's scheduler reads these two attributes.
         self.start_from_trigger = True
         self.start_trigger_args = start_args(
             templated,
@@ -242,7 +224,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             poll_interval=self.poll_interval,
             time_limit="execution_timeout" if self._ends_by_execution_timeout() else "timeout",
             resume_state={"is_execution_timeout": self._ends_by_execution_timeout()},
-            ending=self._ending(),
+            end_options=None if end_options is None else end_options.to_dict(),
         )
 
     def _ends_by_execution_timeout(self) -> bool:
@@ -251,63 +233,120 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             and time_before_execution_timeout(self.execution_timeout) <= self.timeout
         )
 
-    def _ending(self) -> dict[str, bool] | None:
-        """Return the trigger's `TaskEndOptions` in plain values, without importing triggers at each parse."""
+    def _end_options(self) -> TaskEndOptions | None:
+        """Return how the trigger ends the task, or None if a worker ends it."""
+        from airflow_provider_stitch.triggers.task_context import TaskEndOptions
+
         if not self.end_from_trigger or self.outlets or self.multiple_outputs:
             return None
-        return {
-            "soft_fail": self.soft_fail,
-            "has_retries": bool(self.retries),
-            "do_xcom_push": self.do_xcom_push,
-        }
+        return TaskEndOptions(
+            soft_fail=self.soft_fail, has_retries=bool(self.retries), do_xcom_push=self.do_xcom_push
+        )
 
-    # --- Failing ----------------------------------------------------------------------------------------
+    # --- Failures ---------------------------------------------------------------------------------------
 
-    def _failing(self) -> _SoftFailing:
-        return _SoftFailing(self.soft_fail)
+    @contextmanager
+    def _handle_failures(self) -> Iterator[None]:
+        """Skip the task on any failure if `soft_fail` is set; else do not retry what a retry cannot fix."""
+        from airflow_provider_stitch.common.failures import fail_without_retry
 
-
-class _SoftFailing:
-    """With `soft_fail`, whatever would fail the sensor skips it, in every mode."""
-
-    def __init__(self, soft_fail: bool) -> None:  # noqa: FBT001
-        self.soft_fail = soft_fail
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if self.soft_fail and isinstance(error, Exception) and not isinstance(error, AirflowSkipException):
-            raise AirflowSkipException(f"Skipped, for soft_fail is set: {error}") from error
-
-
-def _waits_until(what: str) -> str:
-    """Return a sensor's docstring: what it waits for, and then what all of them have in common."""
-    return f"Waits until {what}\n" + (_StitchPhaseSensor.__doc__ or "").partition("\n")[2]
+        try:
+            with fail_without_retry():
+                yield
+        except AirflowSkipException:
+            raise
+        except Exception as error:
+            if not self.soft_fail:
+                raise
+            raise AirflowSkipException(f"Skipped because soft_fail is set: {error}") from error
 
 
 class StitchConnectionCheckSensor(_StitchPhaseSensor):
-    __doc__ = _waits_until("the connection check of a source has succeeded.")
+    """Waits until the connection check of a source has succeeded.
+
+    The XCom is the dict of StitchRunReplicationJobOperator, with the values that are known by then.
+
+    :param source: the source's id, its `name`, or its display name. (templated)
+    :param job_name: name of the job to wait for. (templated)
+    :param started_after: wait for a check that started at or after this time (ISO 8601 string or datetime).
+        Default: the end of the run's data interval, or the time at which the run was queued. (templated)
+    :param poll_interval: minimum number of seconds between two polls of a deferred sensor; None polls as
+        often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
+    :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
+    :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
+        do that, the task starts in a worker and its log contains the reason.
+    :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
+        `outlets` and `multiple_outputs` still need a worker.
+    :param stitch_conn_id: id of the Airflow connection. (templated)
+    """
+
     phase: ClassVar[Phase] = "connection_check"
 
 
 class StitchStructureSyncSensor(_StitchPhaseSensor):
-    __doc__ = _waits_until("the structure sync of a job has succeeded: the discovery part of its extraction.")
+    """Waits until the structure sync of a job has succeeded, which is the discovery part of its extraction.
+
+    The XCom is the dict of StitchRunReplicationJobOperator, with the values that are known by then.
+
+    :param source: the source's id, its `name`, or its display name. (templated)
+    :param job_name: name of the job to wait for. (templated)
+    :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
+        Default: the end of the run's data interval, or the time at which the run was queued. (templated)
+    :param poll_interval: minimum number of seconds between two polls of a deferred sensor; None polls as
+        often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
+    :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
+    :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
+        do that, the task starts in a worker and its log contains the reason.
+    :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
+        `outlets` and `multiple_outputs` still need a worker.
+    :param stitch_conn_id: id of the Airflow connection. (templated)
+    """
+
     phase: ClassVar[Phase] = "structure_sync"
 
 
 class StitchExtractionSensor(_StitchPhaseSensor):
-    __doc__ = _waits_until("the extraction of a job has succeeded: its discovery, its tap and its target.")
+    """Waits until the extraction of a job has succeeded: its discovery, tap and target.
+
+    The XCom is the dict of StitchRunReplicationJobOperator, with the values that are known by then.
+
+    :param source: the source's id, its `name`, or its display name. (templated)
+    :param job_name: name of the job to wait for. (templated)
+    :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
+        Default: the end of the run's data interval, or the time at which the run was queued. (templated)
+    :param poll_interval: minimum number of seconds between two polls of a deferred sensor; None polls as
+        often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
+    :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
+    :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
+        do that, the task starts in a worker and its log contains the reason.
+    :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
+        `outlets` and `multiple_outputs` still need a worker.
+    :param stitch_conn_id: id of the Airflow connection. (templated)
+    """
+
     phase: ClassVar[Phase] = "extraction"
 
 
 class StitchPreparationSensor(_StitchPhaseSensor):
-    """Waits until the streams of a job are prepared: their load has been attempted.
+    """Waits until the streams of a job are prepared, which means that their load has been attempted.
 
-    No endpoint of Stitch reports the preparation, so a stream counts as prepared once it is loaded, or in a
-    load error. All else is as with the other sensors, and:
+    Stitch does not report the preparation. So a stream counts as prepared once it is loaded or has a load
+    error. The XCom is the dict of StitchRunReplicationJobOperator, with the values that are known by then.
 
-    :param streams: wait for these streams only, by `stream_name`; None is all that had rows. (templated)
+    :param source: the source's id, its `name`, or its display name. (templated)
+    :param job_name: name of the job to wait for. (templated)
+    :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
+        Default: the end of the run's data interval, or the time at which the run was queued. (templated)
+    :param streams: wait only for these streams, by `stream_name`; None waits for all streams that had rows.
+        (templated)
+    :param poll_interval: minimum number of seconds between two polls of a deferred sensor; None polls as
+        often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
+    :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
+    :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
+        do that, the task starts in a worker and its log contains the reason.
+    :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
+        `outlets` and `multiple_outputs` still need a worker.
+    :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
     phase: ClassVar[Phase] = "preparation"
@@ -315,25 +354,39 @@ class StitchPreparationSensor(_StitchPhaseSensor):
 
     def __init__(self, *, streams: Sequence[str] | None = None, **kwargs: Any) -> None:
         if isinstance(streams, str):
-            raise ValueError(f"streams is a list of stream names; it was the text {streams!r}.")
-        self.streams = streams  # before the rest, which puts down the arguments of a start in the triggerer
+            raise ValueError(f"streams must be a list of stream names; it was the string {streams!r}.")
+        self.streams = streams  # first, because the base class may store it for a start in the triggerer
         super().__init__(**kwargs)
 
 
 class StitchLoadingSensor(StitchPreparationSensor):
     """Waits until the rows of a job are loaded into the destination.
 
-    It takes `streams` as StitchPreparationSensor does, all that the other sensors take, and:
+    The XCom is the dict of StitchRunReplicationJobOperator, with the values that are known by then.
 
-    :param load_settle: seconds for which a stream's last load must not change if it may carry only an earlier
-        batch, plus the gap between the stream's batches if that is long; 0 trusts the first load.
-    :param quiet_period: seconds after the source's last load. A stream that the extraction's log does not
-        show to have had rows, and that has no load by then, is assumed to have had none.
+    :param source: the source's id, its `name`, or its display name. (templated)
+    :param job_name: name of the job to wait for. (templated)
+    :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
+        Default: the end of the run's data interval, or the time at which the run was queued. (templated)
+    :param streams: wait only for these streams, by `stream_name`; None waits for all streams that had rows.
+        (templated)
+    :param load_settle: seconds for which a stream's last load must not change if it may contain only an
+        earlier batch, plus the gap between the stream's batches if that is long; 0 accepts the first load.
+    :param quiet_period: seconds after the source's last load. A stream without evidence of rows in the
+        extraction log, and without a load by then, is assumed to have had no rows.
+    :param poll_interval: minimum number of seconds between two polls of a deferred sensor; None polls as
+        often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
+    :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
+    :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
+        do that, the task starts in a worker and its log contains the reason.
+    :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
+        `outlets` and `multiple_outputs` still need a worker.
+    :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
     phase: ClassVar[Phase] = "loading"
 
     def __init__(self, *, load_settle: float = 120, quiet_period: float = 900, **kwargs: Any) -> None:
-        self.load_settle = seconds(load_settle, "load_settle", zero=True) or 0.0
-        self.quiet_period = seconds(quiet_period, "quiet_period", zero=True) or 0.0
+        self.load_settle = parse_duration(load_settle, "load_settle", allow_zero=True) or 0.0
+        self.quiet_period = parse_duration(quiet_period, "quiet_period", allow_zero=True) or 0.0
         super().__init__(**kwargs)

@@ -1,1 +1,1 @@
-"""Triggers: wait in the triggerer, without a worker."""
+"""Triggers, which wait in Airflow's triggerer on behalf of deferred tasks."""

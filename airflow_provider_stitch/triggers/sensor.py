@@ -1,8 +1,8 @@
-"""StitchSensorTrigger: a sensor that begins in the triggerer.
+"""StitchSensorTrigger: a sensor that starts in the triggerer.
 
-It does what the sensor would do in a worker, and no more than is certain there. If anything stands against it
-before the wait has begun (a template that the triggerer can't render, a source that is unknown), it hands the
-task over to a worker, which begins anew and fails, or not, as it always does.
+It does what the sensor does in a worker. If something fails before the wait has begun (a template that cannot
+be rendered in the triggerer, an unknown source), the trigger hands the task over to a worker, which starts
+again and reports the failure as usual.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import asyncio
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.common.context import LINK_KEY, run_started_at
 from airflow_provider_stitch.connect.errors import InvalidArgument
 from airflow_provider_stitch.hooks.stitch import StitchHook, source_url
 from airflow_provider_stitch.replication.rules.user_input import sensor_goal
 from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
+from airflow_provider_stitch.triggers.task_context import LINK_KEY, run_started_at
 from airflow_provider_stitch.triggers.task_end import push_xcom
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.replication.rules.goal import Phase
 
-# What templates may ask for. To some of the rest Airflow's triggerer (3.3) has no answer, and who asks for it
-# waits for ever.
-KNOWN_TO_TEMPLATES = frozenset(
+# The variables that templates may use. Airflow's triggerer (3.3) never responds to requests for some of the
+# others, so a template that used them would wait forever.
+TEMPLATE_VARIABLES = frozenset(
     {"dag", "dag_run", "run_id", "task", "params", "macros", "conn", "var", "task_instance_key_str"}
     | {"logical_date", "data_interval_start", "data_interval_end"}
     | {"ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz"}
@@ -36,16 +36,15 @@ KNOWN_TO_TEMPLATES = frozenset(
 
 
 class StitchSensorTrigger(StitchPhaseTrigger):
-    """Finds out what a sensor is to wait for, and waits for it.
+    """Determines the goal of a sensor and waits for it.
 
-    Its arguments are the sensor's own, by the same names, for Airflow (3.3 and later) renders those that are
-    templates before `run`.
+    The arguments have the names of the sensor's own, because Airflow 3.3 and later render the templates among
+    them before `run`. `time_limit`, `resume_state` and `end_options` are those of StitchPhaseTrigger.
 
-    :param spare: seconds from the end of the sensor's own time to the instant at which Airflow gives it up.
-    :param time_limit: as of StitchPhaseTrigger, like `resume_state` and `ending`.
+    :param grace_seconds: seconds between the end of the sensor's own timeout and the end of Airflow's.
     """
 
-    begins_in_worker = False
+    is_deferred_by_worker = False
 
     def __init__(
         self,
@@ -59,10 +58,10 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         load_settle: float,
         quiet_period: float,
         poll_interval: float | None = None,
-        spare: float = 0.0,
+        grace_seconds: float = 0.0,
         time_limit: str = "timeout",
         resume_state: dict[str, Any] | None = None,
-        ending: dict[str, bool] | None = None,
+        end_options: dict[str, bool] | None = None,
     ) -> None:
         super().__init__(
             stitch_conn_id=stitch_conn_id,
@@ -70,65 +69,82 @@ class StitchSensorTrigger(StitchPhaseTrigger):
             poll_interval=poll_interval,
             time_limit=time_limit,
             resume_state=resume_state,
-            ending=ending,
+            end_options=end_options,
         )
         self.phase = phase
         self.source = source
         self.job_name = job_name
-        self.by_job_name = job_name is not None
+        self.is_for_job = job_name is not None  # before a template may be rendered to an empty string
         self.started_after = started_after
         self.streams = streams
         self.load_settle = load_settle
         self.quiet_period = quiet_period
-        self.spare = spare
+        self.grace_seconds = grace_seconds
         self._context: Mapping[str, Any] | None = None
-        self._not_rendered: Exception | None = None
+        self._render_error: Exception | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments to make this trigger again."""
-        names = (
-            *("stitch_conn_id", "phase", "source", "job_name", "started_after", "streams", "load_settle"),
-            *("quiet_period", "poll_interval", "spare", "time_limit", "resume_state", "ending"),
+        """Return the class path and the arguments that create this trigger again."""
+        return (
+            self._class_path(),
+            {
+                "stitch_conn_id": self.stitch_conn_id,
+                "phase": self.phase,
+                "source": self.source,
+                "job_name": self.job_name,
+                "started_after": self.started_after,
+                "streams": self.streams,
+                "load_settle": self.load_settle,
+                "quiet_period": self.quiet_period,
+                "poll_interval": self.poll_interval,
+                "grace_seconds": self.grace_seconds,
+                "time_limit": self.time_limit,
+                "resume_state": self.resume_state,
+                "end_options": self.end_options,
+            },
         )
-        return self._path(), {name: getattr(self, name) for name in names}
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """Render the arguments. Airflow 3.3 and later call this before `run`."""
-        from jinja2 import StrictUndefined  # noqa: PLC0415 - nobody else here renders
+        from jinja2 import StrictUndefined  # noqa: PLC0415 - only this method needs it
 
         self._context = context
-        known = {name: context[name] for name in KNOWN_TO_TEMPLATES if name in context}
-        known["ti"] = known["task_instance"] = _TemplatesTaskInstance(context["ti"])
+        variables = {name: context[name] for name in TEMPLATE_VARIABLES if name in context}
+        variables["ti"] = variables["task_instance"] = _TemplateTaskInstance(context["ti"])
         if jinja_env is None:
             jinja_env = self.get_template_env()
             jinja_env.undefined = StrictUndefined
         try:
-            super().render_template_fields(known, jinja_env)  # type: ignore[arg-type]  # a part of the context
-        except Exception as error:  # noqa: BLE001 - whatever a template may raise
-            self._not_rendered = error
+            super().render_template_fields(variables, jinja_env)  # type: ignore[arg-type]  # part of a context
+        except Exception as error:  # noqa: BLE001 - a template may raise anything
+            self._render_error = error
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and yield the outcome; or an event that lets a worker begin, by the same deadline."""
-        self.deadline = self._gives_up_at()
+        """Wait and yield the outcome, or an event that lets a worker start with the same deadline."""
+        self.deadline = self._deadline()
         try:
-            await self._begin()
-        except Exception as error:  # noqa: BLE001 - a worker meets it again, and fails as it does
-            self.log.warning("A worker begins this task, for here it fails: %s: %s", _name(error), error)
-            yield self._event({"begin_by": self.deadline})
+            await self._prepare()
+        except Exception as error:  # noqa: BLE001 - a worker meets the same error and reports it as usual
+            self.log.warning(
+                "Starting the task in a worker, because the triggerer cannot: %s: %s",
+                type(error).__name__,
+                error,
+            )
+            yield self._event({"start_by": self.deadline})
             return
         async for event in super().run():
             yield event
 
-    async def _begin(self) -> None:
-        """Find out what to wait for, and leave the link to its source.
+    async def _prepare(self) -> None:
+        """Determine the goal, and write the link to the source's page to XCom.
 
-        :raises Exception: it can't be told here.
+        :raises Exception: if the goal cannot be determined in the triggerer.
         """
-        if self._not_rendered is not None:
-            raise self._not_rendered
+        if self._render_error is not None:
+            raise self._render_error
         task_instance: Any = self.task_instance
         if task_instance.map_index >= 0:
-            raise InvalidArgument("What a mapped task is to take from others is told only there.")
+            raise InvalidArgument("Only a worker can resolve the arguments of a mapped task.")
         session = await self._session(self.deadline)
         client = session.client
         sources = await session.list_sources()
@@ -136,11 +152,13 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         hook = StitchHook(self.stitch_conn_id)
         source = await asyncio.to_thread(hook.resolve_source, self.source, client=client, sources=sources)
         goal = sensor_goal(
-            *(self.phase, source, client_id),
-            by_job_name=self.by_job_name,
+            self.phase,
+            source,
+            client_id,
+            by_job_name=self.is_for_job,
             job_name=self.job_name,
             started_after=self.started_after,
-            run_started_at=run_started_at(self._context or _context_in_airflow_2(task_instance)),
+            run_started_at=run_started_at(self._context or _airflow2_context(task_instance)),
             streams=self.streams,
             load_settle=self.load_settle,
             quiet_period=self.quiet_period,
@@ -148,30 +166,26 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         await push_xcom(task_instance, LINK_KEY, source_url(client_id, source.id))
         self.goal = goal
 
-    def _gives_up_at(self) -> float | None:
-        """Return when to give up: `spare` seconds before Airflow does, and the same after a restart."""
-        at: datetime | None = getattr(self, "timeout_after", None)  # Airflow 3
-        at = at or getattr(self.task_instance, "trigger_timeout", None)
-        if at is None:
+    def _deadline(self) -> float | None:
+        """Return `grace_seconds` before the end of Airflow's timeout, which a restart does not change."""
+        timeout_at: datetime | None = getattr(self, "timeout_after", None)  # Airflow 3
+        timeout_at = timeout_at or getattr(self.task_instance, "trigger_timeout", None)
+        if timeout_at is None:
             return None
-        return at.replace(tzinfo=at.tzinfo or timezone.utc).timestamp() - self.spare
+        return timeout_at.replace(tzinfo=timeout_at.tzinfo or timezone.utc).timestamp() - self.grace_seconds
 
 
-def _name(error: Exception) -> str:
-    return type(error).__name__
-
-
-def _context_in_airflow_2(task_instance: Any) -> Mapping[str, Any]:
-    """Return what a worker's context says of the run, from the row that Airflow 2 gives the trigger."""
+def _airflow2_context(task_instance: Any) -> Mapping[str, Any]:
+    """Return the part of a worker's context that describes the run, from Airflow 2's task instance."""
     dag_run = task_instance.dag_run
     return {"dag_run": dag_run, "data_interval_end": dag_run.data_interval_end}
 
 
-class _TemplatesTaskInstance:
-    """What templates may ask of their task instance.
+class _TemplateTaskInstance:
+    """The part of a task instance that templates may use.
 
-    `xcom_pull` takes other tasks for not mapped, unless told otherwise. By itself it asks for all that the
-    instances of a mapped task may have left, and that is one of the questions without an answer.
+    By default, `xcom_pull` requests the XComs of all instances that a mapped task may have, and Airflow's
+    triggerer never responds to that. So here it assumes that the other task is not mapped.
     """
 
     def __init__(self, task_instance: Any) -> None:

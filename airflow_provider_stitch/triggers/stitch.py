@@ -1,9 +1,8 @@
-"""StitchPhaseTrigger: the watch of one goal, in the triggerer."""
+"""StitchPhaseTrigger: wait for one phase of a replication job in the triggerer."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -38,17 +37,14 @@ from airflow_provider_stitch.triggers.cancellation import (
     is_still_deferred,
     wait_ignoring_cancellation,
 )
-from airflow_provider_stitch.triggers.task_end import TaskEndOptions, end_event, failure_message, push_xcom
+from airflow_provider_stitch.triggers.task_context import KILL_TIMEOUT, TaskEndOptions
+from airflow_provider_stitch.triggers.task_end import end_event, failure_message, push_xcom
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.replication.polling.caller import Clock
-
-
-# Seconds for which an unavailable Stitch is asked again to stop a job.
-KILL_TIMEOUT = 20.0
 
 # Seconds from the start of a trigger to its first event. If the task is queued again before the scheduler has
 # processed the end of the worker that deferred it, the scheduler fails the task: "the task instance's state
@@ -57,28 +53,29 @@ EVENT_DELAY = 10.0
 
 
 class StitchPhaseTrigger(BaseTrigger):
-    """Waits until a phase of a replication job has ended, and fires one event: an `Outcome` as a dict, with
-    what was `resume_state`.
+    """Waits until a phase of a replication job has ended, and yields one event.
 
-    Only these arguments are stored in Airflow's database. The access token is not among them: the connection
-    is read in the triggerer.
+    The event is the outcome as a dict, together with `resume_state`. Airflow's database stores only these
+    arguments. The access token is not one of them, because the triggerer reads the connection.
 
     :param stitch_conn_id: id of the Airflow connection.
-    :param goal: what to wait for, as `Goal.to_dict` makes it; None if that is found out before `run`.
-    :param poll_interval: seconds between two looks; None is as often as Stitch's limit allows.
-    :param deadline: seconds since the epoch at which to give up; None is never.
-    :param time_limit: which of the task's limits sets the deadline, as error messages name it.
-    :param carried: plain values that come back in the event, under this name, as they are.
-    :param stop_on_kill: stop the job in Stitch when a user fails, clears or marks the task.
-    :param stop_at_deadline: stop it when the deadline has passed: a worker may come to it too late.
-    :param ending: how to end the task from here, an `TaskEndOptions` in plain values; None leaves that to a worker.
+    :param goal: the phase to wait for, as `Goal.to_dict` returns it; None if a subclass sets it in `run`.
+    :param poll_interval: minimum number of seconds between two polls; None polls as often as Stitch's rate
+        limit permits.
+    :param deadline: seconds since the epoch at which to give up; None never gives up.
+    :param time_limit: the task's limit that sets the deadline, for error messages.
+    :param resume_state: JSON-serializable state that the event returns unchanged.
+    :param stop_on_kill: stop the job in Stitch if a user fails, clears or marks the task.
+    :param stop_at_deadline: stop the job at the deadline, because a worker may continue the task too late.
+    :param end_options: `TaskEndOptions` as a dict, to end the task in the triggerer; None leaves that to a
+        worker.
     """
 
-    _stopping: asyncio.Task[None] | None = None  #: what `on_kill` does
-    _current_watch: Waiter | None = None
-
     clock: ClassVar[Clock] = SYSTEM_CLOCK
-    begins_in_worker: ClassVar[bool] = True  #: a worker has deferred the task, and ends at the same time
+    is_deferred_by_worker: ClassVar[bool] = True  #: whether a worker that is just ending created this trigger
+
+    _waiter: Waiter | None = None
+    _stopping: asyncio.Task[None] | None = None  #: stops the job after `on_kill`
 
     def __init__(
         self,
@@ -91,30 +88,24 @@ class StitchPhaseTrigger(BaseTrigger):
         resume_state: dict[str, Any] | None = None,
         stop_on_kill: bool = False,
         stop_at_deadline: bool = False,
-        ending: dict[str, bool] | None = None,
+        end_options: dict[str, bool] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
-        # A thousand of these may wait, and each would have its own copies of the same words.
-        self.stitch_conn_id = sys.intern(stitch_conn_id)
+        self.stitch_conn_id = stitch_conn_id
         if goal is not None:
-            self.goal = _goal_of(goal)
+            self.goal = _parse_goal(goal)
         self.poll_interval = poll_interval
         self.deadline = deadline
-        self.time_limit = sys.intern(time_limit)
-        self._carried = tuple((sys.intern(name), value) for name, value in (resume_state or {}).items())
+        self.time_limit = time_limit
+        self.resume_state = resume_state or {}
         self.stop_on_kill = stop_on_kill
         self.stop_at_deadline = stop_at_deadline
-        self.ending = ending
-
-    @property
-    def resume_state(self) -> dict[str, Any]:
-        """What comes back in the event, as it is."""
-        return dict(self._carried)
+        self.end_options = end_options
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments to make this trigger again."""
+        """Return the class path and the arguments that create this trigger again."""
         return (
-            self._path(),
+            self._class_path(),
             {
                 "stitch_conn_id": self.stitch_conn_id,
                 "goal": self.goal.to_dict(),
@@ -124,55 +115,68 @@ class StitchPhaseTrigger(BaseTrigger):
                 "resume_state": self.resume_state,
                 "stop_on_kill": self.stop_on_kill,
                 "stop_at_deadline": self.stop_at_deadline,
-                "ending": self.ending,
+                "end_options": self.end_options,
             },
         )
 
-    def _path(self) -> str:
+    def _class_path(self) -> str:
         return f"{type(self).__module__}.{type(self).__qualname__}"
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the outcome."""
-        earliest_event = self.clock.time() + EVENT_DELAY
+        earliest_event_at = self.clock.time() + EVENT_DELAY
+        stop_succeeded = None
         try:
-            # No coroutine in between: each takes a quarter of a kilobyte, and a thousand may wait.
-            stopped = None
-            try:
-                watch = self._current_watch = await self._watch()
-            except StitchError as error:
-                outcome = Outcome.from_failed_start(self.goal, error)
-            else:
-                outcome = await watch.wait()
-                while outcome.is_token_rejected and await self._takes_new_token(watch):
-                    outcome = await watch.wait()
+            outcome = await self._wait()
             if self.stop_at_deadline and outcome.error and outcome.error["kind"] == PhaseTimedOut.__name__:
-                stopped = await self._stop(self.goal)
-            await self._hold_event(earliest_event)
+                stop_succeeded = await self._stop(self.goal)
+            await self._hold_event(earliest_event_at)
         except asyncio.CancelledError:
             if not AIRFLOW_CALLS_ON_KILL:
                 await self.on_kill()
             raise
-        # The worker sends no second stop: by then it could end the next task's job.
-        payload = {**outcome.to_dict(), **({} if stopped is None else {"stop_succeeded": stopped})}
-        yield await self._end(outcome) or self._event(payload)
+        payload = outcome.to_dict()
+        if stop_succeeded is not None:
+            # The worker must not send a second stop, because it could end the job of the source's next task.
+            payload["stop_succeeded"] = stop_succeeded
+        yield await self._end_task(outcome) or self._event(payload)
+
+    async def _wait(self) -> Outcome:
+        """Wait. If Stitch rejects the access token, continue with the connection's new one."""
+        try:
+            session = await self._session(self.deadline)
+        except StitchError as error:
+            return Outcome.from_failed_start(self.goal, error)
+        waiter = self._waiter = Waiter(
+            session, self.goal, poll_interval=self.poll_interval, log_info=_log_info, log_warning=_log_warning
+        )
+        outcome = await waiter.wait()
+        while outcome.is_token_rejected and await self._refresh_token(waiter):
+            outcome = await waiter.wait()
+        return outcome
 
     async def _hold_event(self, until: float) -> None:
-        # Without an id it runs in no triggerer but in `dag.test()`, which has no executor.
-        if self.begins_in_worker and self.trigger_id is not None:
+        # Without an id the trigger runs in `dag.test()`, which has no executor.
+        if self.is_deferred_by_worker and self.trigger_id is not None:
             await self.clock.sleep(max(0.0, until - self.clock.time()))
 
-    async def _end(self, outcome: Outcome) -> TriggerEvent | None:
-        """Return the event that ends the task, once its log and XCom have all that a worker leaves there."""
-        # Without an id it runs in no triggerer but in `dag.test()`, which goes on in a worker whatever comes.
-        if self.ending is None or self.trigger_id is None:
+    async def _end_task(self, outcome: Outcome) -> TriggerEvent | None:
+        """Write the log and XCom as a worker would, then return the event that ends the task.
+
+        Return None if a worker must end the task.
+        """
+        # Without an id the trigger runs in `dag.test()`, which continues in a worker after any event.
+        if self.end_options is None or self.trigger_id is None:
             return None
-        ending = TaskEndOptions(**self.ending)
-        event = end_event(outcome, ending)
+        options = TaskEndOptions(**self.end_options)
+        event = end_event(outcome, options)
         if event is None:
-            self.log.info("A worker ends this task: only from there can Airflow be told whether to retry it")
+            self.log.info(
+                "Handing the task back to a worker: only a worker can tell Airflow whether to retry it"
+            )
         elif outcome.error is not None:
-            self.log.error(failure_message(outcome.error, ending))
-        elif ending.do_xcom_push:
+            self.log.error(failure_message(outcome.error, options))
+        elif options.do_xcom_push:
             await push_xcom(self.task_instance, "return_value", with_url(outcome.result))
         return event
 
@@ -180,21 +184,15 @@ class StitchPhaseTrigger(BaseTrigger):
         event = {**payload, "resume_state": self.resume_state}
         return TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
 
-    async def _watch(self) -> Waiter:
-        session = await self._session(self.deadline)
-        return Waiter(
-            session, self.goal, poll_interval=self.poll_interval, log_info=_log_info, log_warning=_log_warning
-        )
-
-    async def _takes_new_token(self, watch: Waiter) -> bool:
-        """Give a watch whose token is refused the one that the connection has now. False: it is the same."""
+    async def _refresh_token(self, waiter: Waiter) -> bool:
+        """Give a waiter the connection's current token. Return whether the connection has changed."""
         try:
             client = await _shared_client(self.stitch_conn_id)
         except (AirflowNotFoundException, StitchConfigurationError):
             return False
-        if client is watch.session.client:
+        if client is waiter.session.client:
             return False
-        watch.session.client = client
+        waiter.session.client = client
         _log_info(token_changed(self.stitch_conn_id))
         return True
 
@@ -205,35 +203,38 @@ class StitchPhaseTrigger(BaseTrigger):
             raise StitchConfigurationError(str(error)) from error
         return _session_for(client, deadline, self.time_limit)
 
-    async def on_kill(self) -> None:
-        """Stop the job, if this task started it and a user has failed, cleared or marked the deferred task.
+    # --- Stopping the job -------------------------------------------------------------------------------
 
-        Airflow 3.3 and later call this then; before, this trigger does when it is cancelled.
+    async def on_kill(self) -> None:
+        """Stop the job if this task started it and a user has failed, cleared or marked the deferred task.
+
+        Airflow 3.3 and later call this method. In earlier versions the trigger calls it when cancelled.
         """
-        if not self.stop_on_kill:
-            return
-        if self.goal.job_name is not None:
-            self._stopping = asyncio.ensure_future(self._stop_unless_awaited(self.goal, self.goal.job_name))
+        if self.stop_on_kill and self.goal.job_name is not None:
+            self._stopping = asyncio.ensure_future(self._stop_if_abandoned(self.goal, self.goal.job_name))
             await wait_ignoring_cancellation(self._stopping)
 
     async def cleanup(self) -> None:
-        """Wait until `on_kill` has done its work, which Airflow then may have left.
+        """Wait until `on_kill` is done, because Airflow may have stopped waiting for it.
 
-        It waits for it by `asyncio.wait_for`. Before Python 3.12 that is over with the second of the
-        cancellations, and the task's log is closed when this trigger ends.
+        Airflow calls `on_kill` in `asyncio.wait_for`, which returns at the second cancellation before Python
+        3.12, and it closes the task's log when this trigger ends.
         """
         if self._stopping is not None:
             await wait_ignoring_cancellation(self._stopping)
 
-    async def _stop_unless_awaited(self, goal: Goal, job_name: str) -> None:
+    async def _stop_if_abandoned(self, goal: Goal, job_name: str) -> None:
         try:
             if await is_still_deferred(self, job_name):
-                self.log.info("Leaving job %s running: no user has ended its task", job_name)
+                self.log.info(
+                    "Leaving job %s running: its task is still deferred, only this triggerer is stopping",
+                    job_name,
+                )
                 return
-        except Exception as error:  # noqa: BLE001 - of any Airflow's database or supervisor
+        except Exception as error:  # noqa: BLE001 - Airflow's database or supervisor may raise anything
             self.log.warning(
-                "Job %s is left running: whether its task still waits for it could not be told (%r). "
-                "If a user ended the task, stop the job in Stitch.",
+                "Leaving job %s running: Airflow did not report whether its task is still deferred (%r). If "
+                "a user ended the task, stop the job in Stitch.",
                 job_name,
                 error,
             )
@@ -241,31 +242,31 @@ class StitchPhaseTrigger(BaseTrigger):
         await self._stop(goal)
 
     async def _stop(self, goal: Goal) -> bool:
-        """Stop the job unless it has ended. Return whether nothing of it is left to stop."""
-        watch = self._current_watch
-        deadline = time.time() + KILL_TIMEOUT  # Airflow gives this 30 s
+        """Stop the job unless it has ended. Return whether the job no longer runs."""
+        waiter = self._waiter
+        deadline = time.time() + KILL_TIMEOUT
         try:
-            if watch is None:
-                session, known = await self._session(deadline), None
+            if waiter is None:
+                session, observations = await self._session(deadline), None
             else:
-                # The connection may be gone by now, and the client that the watch has is still good.
-                session, known = _session_for(watch.session.client, deadline), watch.observations
-            stopped = await stop_job(session, goal, observations=known)
+                # The connection may have been deleted, but the waiter's client still works.
+                session, observations = _session_for(waiter.session.client, deadline), waiter.observations
+            stopped = await stop_job(session, goal, observations=observations)
         except StitchError as error:
-            self.log.warning("Job %s could not be stopped: %s", goal.job_name, error)
+            self.log.warning("Could not stop job %s: %s", goal.job_name, error)
             return False
-        self.log.info("Stopped job %s in Stitch" if stopped else "Job %s is over already", goal.job_name)
+        self.log.info("Stopped job %s in Stitch" if stopped else "Job %s has already ended", goal.job_name)
         return True
 
 
-def _goal_of(plain: dict[str, Any]) -> Goal:
-    """Return a goal that was stored, perhaps by another version of this provider.
+def _parse_goal(fields: dict[str, Any]) -> Goal:
+    """Return a goal that this or another version of the provider has stored.
 
-    :raises TypeError: this one does not understand it. A triggerer fails the task for this, and ends itself
-        for any other error.
+    :raises TypeError: if this version cannot read it. This error fails the task; any other would stop the
+        triggerer.
     """
     try:
-        return Goal.from_dict(plain)
+        return Goal.from_dict(fields)
     except InvalidArgument as error:
         raise TypeError(str(error)) from error
 
@@ -280,7 +281,7 @@ def _session_for(client: StitchClient, deadline: float | None, time_limit: str =
 
 
 def _log_info(line: str) -> None:
-    # All triggers write by the class's logger: one of its own would cost each that waits a kilobyte.
+    # The logger of the class, because a logger per trigger takes a kilobyte for each waiting task.
     StitchPhaseTrigger.logger().info(line)
 
 
@@ -288,18 +289,18 @@ def _log_warning(line: str) -> None:
     StitchPhaseTrigger.logger().warning(line)
 
 
-def _shared_client(stitch_conn_id: str) -> asyncio.Future[StitchClient]:
-    """Return what will be the client of a connection as it is now.
+async def _shared_client(stitch_conn_id: str) -> StitchClient:
+    """Return the client of a connection. Concurrent callers share one read of the connection.
 
-    A triggerer that is asked for the connection by each of a thousand triggers at once takes minutes.
+    Otherwise a triggerer would need minutes to read it for a thousand triggers that start at once.
     """
     shared = _shared_clients.setdefault(asyncio.get_running_loop(), {})
     if stitch_conn_id not in shared:
-        shared[stitch_conn_id] = SingleFlight(sync_to_async(partial(_client, stitch_conn_id)))
-    return shared[stitch_conn_id].result()
+        shared[stitch_conn_id] = SingleFlight(sync_to_async(partial(_read_client, stitch_conn_id)))
+    return await shared[stitch_conn_id].result()
 
 
-def _client(stitch_conn_id: str) -> StitchClient:
+def _read_client(stitch_conn_id: str) -> StitchClient:
     return shared_client_from(StitchHook.get_connection(stitch_conn_id))
 
 

@@ -1,67 +1,58 @@
-"""How a task ends in the triggerer, where no worker is there to return its result or to raise its error."""
+"""End a task in the triggerer, where no worker returns its result or raises its error."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import XCom
 from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 from asgiref.sync import sync_to_async
 
-from airflow_provider_stitch.common.versions import RETRIES_FROM_TRIGGERER
 from airflow_provider_stitch.connect.errors import ERROR_CLASSES, PhaseTimedOut, StitchError
+from airflow_provider_stitch.triggers.versions import RETRIES_FROM_TRIGGERER
 
 if TYPE_CHECKING:
     from airflow.triggers.base import BaseTaskEndEvent
 
     from airflow_provider_stitch.replication.outcome import Outcome
-
-
-@dataclass(frozen=True)
-class TaskEndOptions:
-    """What the triggerer must know of a task that is to end there. In a trigger's arguments it is a dict."""
-
-    soft_fail: bool  #: whatever would fail the task skips it
-    has_retries: bool
-    do_xcom_push: bool  #: its result goes to XCom
+    from airflow_provider_stitch.triggers.task_context import TaskEndOptions
 
 
 def end_event(
-    outcome: Outcome, ending: TaskEndOptions, *, retries: bool = RETRIES_FROM_TRIGGERER
+    outcome: Outcome, options: TaskEndOptions, *, retries: bool = RETRIES_FROM_TRIGGERER
 ) -> BaseTaskEndEvent | None:
-    """Return the event that ends the task as a worker would, or None if only a worker can do that.
+    """Return the event that ends the task as a worker would, or None if only a worker can end it.
 
-    Airflow decides by itself whether it retries a task that failed in the triggerer. So where a task may be
-    retried, but not for this error, only a worker can say so.
+    If a task fails in the triggerer, Airflow alone decides whether to retry it. Only a worker can fail a task
+    that has retries left without a retry.
 
-    :param retries: this Airflow retries such a task at all.
+    :param retries: whether this version of Airflow retries a task that failed in the triggerer.
     """
     if outcome.error is None:
         return TaskSuccessEvent()
-    if ending.soft_fail:
+    if options.soft_fail:
         return TaskSkippedEvent()
-    if not ending.has_retries or (retries and _is_retried(outcome.error)):
+    if not options.has_retries or (retries and _is_retried(outcome.error)):
         return TaskFailedEvent()
     return None
 
 
 def _is_retried(error: dict[str, Any]) -> bool:
-    kind = ERROR_CLASSES.get(error["kind"], StitchError)
-    # The end of a sensor's `timeout` is final, that of its `execution_timeout` is not: a worker knows.
-    return kind.retryable and kind is not PhaseTimedOut
+    error_class = ERROR_CLASSES.get(error["kind"], StitchError)
+    # A sensor's `timeout` is final and its `execution_timeout` is not. A worker can distinguish them.
+    return error_class.retryable and error_class is not PhaseTimedOut
 
 
-def failure_message(error: dict[str, Any], ending: TaskEndOptions) -> str:
-    """Return what the task's log has to say of the error that ends it: nobody raises it in the triggerer."""
-    text = f"{error['kind']}: {error['message']}"
-    return f"Skipped, for soft_fail is set: {text}" if ending.soft_fail else text
+def failure_message(error: dict[str, Any], options: TaskEndOptions) -> str:
+    """Return the log line of a task that fails in the triggerer, where no exception is raised."""
+    message = f"{error['kind']}: {error['message']}"
+    return f"Skipped because soft_fail is set: {message}" if options.soft_fail else message
 
 
 async def push_xcom(task_instance: Any, key: str, value: Any) -> None:
-    """Leave an XCom as a worker would.
+    """Write an XCom as a worker would.
 
-    An end event can carry XComs, too, but Airflow 3 stores those as the text of their JSON.
+    An end event can carry XComs too, but Airflow 3 stores their values as strings of JSON.
     """
     await sync_to_async(XCom.set)(
         key=key,

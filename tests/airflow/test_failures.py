@@ -8,7 +8,7 @@ import pickle
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_stitch.common.operator import fail_without_retry, permanent
+from airflow_provider_stitch.common.failures import fail_without_retry, permanent_error
 from airflow_provider_stitch.connect.errors import ERROR_CLASSES, CannotFinish, InvalidProperties, StitchError
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 
@@ -52,7 +52,7 @@ def test_permanent_error_keeps_its_class_when_copied_or_pickled(kind):
 
 
 def test_permanent_error_keeps_the_attributes_of_its_class():
-    assert permanent(InvalidProperties("No.", bad_properties=("host",))).bad_properties == ("host",)
+    assert permanent_error(InvalidProperties("No.", bad_properties=("host",))).bad_properties == ("host",)
 
 
 def test_retryable_error_is_raised_unchanged():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_stitch.common.context import LINK_KEY
-from airflow_provider_stitch.common.operator import StitchSourceLink
+from airflow_provider_stitch.common.link import StitchSourceLink
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 from airflow_provider_stitch.sensors.stitch import StitchExtractionSensor
+from airflow_provider_stitch.triggers.task_context import LINK_KEY
 from tests.support.dag_runs import xcom_of
 
 

@@ -92,9 +92,10 @@ def test_trigger_stores_the_connection_id_only():
         "goal": goal.to_dict(),
         "poll_interval": None,
         "deadline": 1.0,
+        "time_limit": "timeout",
         "resume_state": {},
         "stop_on_kill": False,
         "stop_at_deadline": False,
-        "ending": None,
+        "end_options": None,
     }
     assert StitchPhaseTrigger(**arguments).serialize() == (path, arguments)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_stitch.emulator import Quirks
-from tests.pages import ROOT, Block, blocks
+from tools.doc_blocks import ROOT, Block, blocks
 
 from .conftest import run_pytest
 

@@ -30,7 +30,7 @@ def test_retry_finds_job_if_worker_was_killed_before_the_start_response(airflow,
     run = source.run(f"plain_{where}")
     source.wait_until_job()
     airflow.kill_tasks()
-    run.wait_until_logged("The answer to the start was lost")
+    run.wait_until_logged("Received no response to the start")
     source.finish_jobs()
 
     assert run.wait_until_finished() == "success"

@@ -7,9 +7,9 @@ import os
 
 import pytest
 
-from airflow_provider_stitch.common.context import LINK_KEY
-from airflow_provider_stitch.common.versions import RENDERS_IN_TRIGGERER, RETRIES_FROM_TRIGGERER
 from airflow_provider_stitch.emulator import JobPlan
+from airflow_provider_stitch.triggers.task_context import LINK_KEY
+from airflow_provider_stitch.triggers.versions import RENDERS_IN_TRIGGERER, RETRIES_FROM_TRIGGERER
 
 #: Before Airflow 3.3 a sensor with templates starts in a worker. It still ends in the triggerer.
 WORKER_TRIES = [] if RENDERS_IN_TRIGGERER else ["attempt=1.log"]
@@ -110,7 +110,7 @@ def test_soft_fail_skips_the_task(runs):
     run = runs["is_skipped"]
 
     run.wait_until_task_is("skipped")
-    assert "Skipped, for soft_fail is set: ExtractionFailed" in run.log()
+    assert "Skipped because soft_fail is set: ExtractionFailed" in run.log()
     assert run.tries_in_workers() == WORKER_TRIES
 
 
@@ -198,5 +198,5 @@ def test_mapped_sensors_start_in_workers_and_end_in_the_triggerer(airflow, accou
     states = airflow.control.states_of_mapped_task(run.dag_id, run.run_id, run.task_id)
     assert states == EXPECTED_STATES[:count]
     assert run.tries_in_workers() == ["attempt=1.log"] * count
-    assert run.log().count("start_from_trigger: not in the triggerer") == count
+    assert run.log().count("Starting in a worker despite start_from_trigger") == count
     assert len(account.emulated.limited_requests) <= 30

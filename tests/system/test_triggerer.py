@@ -33,7 +33,7 @@ def test_dag_test_beside_a_triggerer_does_not_stop_the_job(airflow, source):
     run = source.run_until_waiting("plain_deferred")
     run.wait_until_task_is("deferred")
     airflow.set_state_in_database(run, "queued")
-    run.wait_until_logged("no user has ended its task")
+    run.wait_until_logged("its task is still deferred")
 
     assert not source.jobs[0].stopped
     run.mark("failed")
@@ -55,7 +55,7 @@ def test_resumed_triggerer_leaves_the_job_to_the_other_triggerer(airflow, source
     airflow.processes.start_component("triggerer", "second triggerer")
     run.wait_until_waiting(waiter=2)
     suspended.resume()
-    run.wait_until_logged("no user has ended its task")
+    run.wait_until_logged("its task is still deferred")
     source.finish_jobs()
 
     assert run.wait_until_finished() == "success"
@@ -70,7 +70,7 @@ def test_first_job_is_stopped_if_task_is_cleared_during_a_suspension(airflow, so
     suspended = psutil.Process(airflow.processes.pid("triggerer"))
     airflow.suspend(suspended)
     run.clear()
-    run.wait_until_logged("is running already; ours starts when it has ended")
+    run.wait_until_logged("already has a running job; waiting for it to finish before starting ours")
     run.wait_until_task_is("deferred")
     suspended.resume()
 

@@ -93,7 +93,7 @@ def test_job_is_stopped_if_task_is_cleared_during_its_start(airflow, stitch, sou
 def test_cleared_task_queues_behind_the_job_that_it_left_running(airflow, source, where):
     run = source.run_until_waiting(f"left_running_{where}")
     run.clear()
-    run.wait_until_logged("ours starts when it has ended")
+    run.wait_until_logged("waiting for it to finish before starting ours")
     source.finish_jobs()
 
     assert run.wait_until_finished() == "success"

@@ -55,7 +55,7 @@ def test_task_log_reports_each_phase_in_order(airflow, stitch, github, deferrabl
         "2 streams to load: commits (120 rows), pulls (7 rows)",
         "Loaded commits: 120 rows at ",
         "Loaded pulls: 7 rows at ",
-        f"Done: 127 rows in 2 streams of source github ({github}) are loaded, job {job}",
+        f"Done: 127 rows in 2 streams of source github ({github}) are loaded (job {job})",
     ]
     positions = [dag_run.output.index(line) for line in expected_lines]
     assert positions == sorted(positions)
@@ -214,7 +214,7 @@ def test_lost_start_response_creates_exactly_one_job(airflow, stitch, github, de
     assert not job.stopped
 
 
-# --- Invalid input ------------------------------------------------------------------------------------------
+# --- Invalid input --------------------------------------------------------------------------------------
 
 
 def _delete_source(stitch):
@@ -263,8 +263,8 @@ def test_invalid_input_fails_without_a_retry_and_starts_no_job(
         pytest.param({"load_settle": -1}, "load_settle.*0 or more", id="negative load_settle"),
         pytest.param({"poll_interval": 0}, "poll_interval.*positive", id="poll_interval of 0"),
         pytest.param({"load_settle": -5}, "load_settle", id="load_settle of -5"),
-        pytest.param({"wait_for": "loaded"}, "wait_for is one of", id="unknown phase"),
-        pytest.param({"if_running": "wait"}, "if_running is one of", id="unknown policy"),
+        pytest.param({"wait_for": "loaded"}, "wait_for must be one of", id="unknown phase"),
+        pytest.param({"if_running": "wait"}, "if_running must be one of", id="unknown policy"),
         pytest.param({"timeout": float("inf")}, "timeout.*positive", id="infinite timeout"),
         pytest.param({"streams": "commits"}, "list of stream names", id="string as streams"),
     ],

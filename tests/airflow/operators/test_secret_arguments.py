@@ -12,7 +12,7 @@ from airflow_provider_stitch.operators.stitch import (
     StitchCreateDestinationOperator,
     StitchCreateSourceOperator,
 )
-from tests.connect.server import answer, running_server
+from tests.connect.scripted_server import http_response, running_server
 
 TEMPLATE = "{{ conn.warehouse.password }}"
 WAREHOUSE = {"destination_type": "postgres", "name": "Warehouse", "properties": {"host": "pg"}}
@@ -31,7 +31,7 @@ def rendered(monkeypatch):
 @pytest.fixture
 def stitch(monkeypatch):
     with running_server() as server:
-        server.script(answer([]))
+        server.script(http_response([]))
         fields = {"conn_type": "stitch", "host": server.url, "password": "ac_1", "login": "104857"}
         monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps(fields))
         yield server

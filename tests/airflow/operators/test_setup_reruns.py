@@ -159,7 +159,7 @@ def test_source_is_checked_again_after_a_change_of_destination(airflow, stitch, 
     assert [each.id for each in client.list_destinations(source_id=created["source_id"])] == [other]
 
 
-# Credentials.
+# --- Credentials ----------------------------------------------------------------------------------------
 
 
 def test_send_credentials_sends_credentials_in_every_run(airflow, stitch):
@@ -216,7 +216,7 @@ def test_malformed_object_is_rejected_without_showing_it(airflow, stitch):
     assert requests_of(stitch, "POST") == []
 
 
-# Values that Stitch stores in another type.
+# --- Types of values ------------------------------------------------------------------------------------
 
 
 def test_property_marked_as_credential_is_not_compared(airflow, stitch):
@@ -297,7 +297,7 @@ def test_properties_must_be_a_dict(airflow, stitch):
     assert "properties must be a dict from names to values; they are of type str" in dag_run.output
 
 
-# Completeness and access.
+# --- Completeness ---------------------------------------------------------------------------------------
 
 
 def test_documented_sample_requests_are_accepted(airflow, stitch):
@@ -362,7 +362,7 @@ def test_source_type_outside_the_plan_is_not_created(airflow, stitch):
     assert requests_of(stitch, "POST") == []
 
 
-# Several of one name.
+# --- Names that are in use ------------------------------------------------------------------------------
 
 
 def test_lowest_id_wins_among_destinations_of_one_name(airflow, stitch):

@@ -54,7 +54,7 @@ def test_trigger_delays_its_event_if_a_worker_deferred_the_task(
 
     monkeypatch.setattr(Waiter, "wait", wait)
     monkeypatch.setattr(StitchPhaseTrigger, "clock", clock)
-    monkeypatch.setattr(StitchSensorTrigger, "_begin", begin)
+    monkeypatch.setattr(StitchSensorTrigger, "_prepare", begin)
     arguments = {"goal": goal.to_dict()}
     if kind is StitchSensorTrigger:
         arguments = {"phase": "loading", "source": "github", "load_settle": 120.0, "quiet_period": 900.0}

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, timezone
 
 from airflow.providers.common.compat.sdk import DAG
 
-from airflow_provider_stitch.operators import job_checkpoint as kept_job
+from airflow_provider_stitch.operators import job_checkpoint
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 
 
@@ -12,7 +12,7 @@ class SlowAirflowOperator(StitchRunReplicationJobOperator):
     """An operator for which Airflow does not respond in time when the task is killed."""
 
     def on_kill(self):
-        kept_job.ASK_PATIENCE = 0
+        job_checkpoint.RESPONSE_TIMEOUT = 0
         super().on_kill()
 
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tests.connect.server import running_server
+from tests.connect.scripted_server import running_server
 from tests.support.account_creation import (
     ACCOUNT_CREATED,
     PARTNER,

@@ -123,7 +123,7 @@ def test_killed_try_stops_job_unless_a_later_try_follows(
 def test_killed_task_leaves_its_job_if_airflow_does_not_respond(stitch, github, context, mocker):
     stitch.plan_next_job(github, JobPlan(tap_seconds=36_000))
     task = interrupt_before_wait(mocker, context)
-    mocker.patch("airflow_provider_stitch.operators.job_checkpoint.ASK_PATIENCE", 0.1)
+    mocker.patch("airflow_provider_stitch.operators.job_checkpoint.RESPONSE_TIMEOUT", 0.1)
     lock = threading.Lock()
     mocker.patch.object(FakeTaskStateStore, "get", side_effect=lambda _: lock.acquire())
 

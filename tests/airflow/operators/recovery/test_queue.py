@@ -80,7 +80,7 @@ def test_queued_task_starts_no_job_in_another_account(stitch, displayed, context
     event = asyncio.run(deferred.value.trigger.run().__anext__())
     monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", stitch.connection_json(other))
 
-    with pytest.raises(StitchConfigurationError, match=f"leads to Stitch account {other.client_id} now"):
+    with pytest.raises(StitchConfigurationError, match=f"now belongs to Stitch account {other.client_id}"):
         run_job_operator(source="GitHub").execute_complete(context, event.payload)
     assert len(stitch.jobs(displayed)) == 1
 
@@ -100,7 +100,7 @@ def test_queued_task_survives_400_rejected_starts(stitch, github, context, mocke
 
     mocker.patch.object(jobs, "start_job", reject)
     mocker.patch.object(Waiter, "wait", end_at_once)
-    mocker.patch.object(StitchRunReplicationJobOperator, "_check_that_it_can_start", return_value=None)
+    mocker.patch.object(StitchRunReplicationJobOperator, "_check_preconditions", return_value=None)
 
     result = run_job_operator(wait_for=None).execute(context)
 

@@ -73,7 +73,7 @@ def test_retry_after_timeout_resumes_the_job(stitch, github, context):
 def test_rejected_start_stores_no_job(stitch, github, context):
     stitch.start_job(github, LONG_JOB)
 
-    with pytest.raises(JobAlreadyRunning, match="in progress already"):
+    with pytest.raises(JobAlreadyRunning, match="already has a replication job in progress"):
         run_job_operator(if_running="fail").execute(context)
     assert JOB_KEY not in context["task_state_store"]
 
@@ -117,5 +117,5 @@ if tuple(int(part) for part in version("apache-airflow").split(".")[:2]) >= (3, 
 
         (job,) = stitch.jobs(github)
         assert dag_run.state == "success"
-        assert f"An earlier try of this task started job {job.job_name}: going on with it" in dag_run.output
+        assert f"Resuming job {job.job_name}, which an earlier try of this task started" in dag_run.output
         assert dag_run.xcom["replicate"]["job_name"] == job.job_name

@@ -1,0 +1,70 @@
+"""Durations that DAG authors set, and the time at which a task gives up."""
+
+from __future__ import annotations
+
+import math
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+# Seconds before the end of `execution_timeout` that are reserved for stopping the job.
+STOP_SECONDS = 10.0
+
+
+class Deadline(NamedTuple):
+    """The time at which a task gives up, and whether its `execution_timeout` sets it."""
+
+    at: float | None  #: seconds since the epoch; None never gives up
+    is_execution_timeout: bool = False
+
+    @property
+    def time_limit(self) -> str:
+        """The name of the limit, for error messages."""
+        return "execution_timeout" if self.is_execution_timeout else "timeout"
+
+    @classmethod
+    def of(cls, context: Context, timeout: float | None, execution_timeout: timedelta | None) -> Deadline:
+        """Return the end of `timeout`, or a time shortly before the end of `execution_timeout` if earlier.
+
+        Airflow 3 does not apply `execution_timeout` to a deferred task, and Airflow 2 ends such a task
+        without calling the operator. Ending the wait a little earlier leaves time to stop the job.
+        """
+        now = time.time()
+        timeout_at = None if timeout is None else now + timeout
+        if execution_timeout is None:
+            return cls(timeout_at)
+        task_start = getattr(context["ti"], "start_date", None)
+        started_at = task_start.timestamp() if task_start else now
+        execution_timeout_at = started_at + time_before_execution_timeout(execution_timeout)
+        if timeout_at is not None and timeout_at < execution_timeout_at:
+            return cls(timeout_at)
+        return cls(execution_timeout_at, is_execution_timeout=True)
+
+
+def time_before_execution_timeout(execution_timeout: timedelta) -> float:
+    """Return the seconds of `execution_timeout` that a task may wait and still have time to stop its job."""
+    allowed = execution_timeout.total_seconds()
+    return allowed - min(STOP_SECONDS, allowed / 10)
+
+
+def parse_duration(
+    duration: float | timedelta | None, name: str, *, allow_zero: bool = False
+) -> float | None:
+    """Return a duration in seconds, or None if it is None.
+
+    :param name: the argument that contains the duration, for the error message.
+    :raises ValueError: if it is not a number, is negative, or is zero without `allow_zero`.
+    """
+    if duration is None:
+        return None
+    try:
+        seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not allow_zero):
+        minimum = "0 or more" if allow_zero else "positive"
+        raise ValueError(f"{name} is a number of seconds and must be {minimum}; it was {duration!r}.")
+    return seconds

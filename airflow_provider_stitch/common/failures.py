@@ -1,0 +1,61 @@
+"""Make errors that a retry cannot fix fail the task without a retry."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_stitch.connect.errors import StitchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def fail_without_retry() -> Iterator[None]:
+    """Replace a StitchError that a retry cannot fix with an error that Airflow does not retry."""
+    try:
+        yield
+    except StitchError as error:
+        if error.retryable:
+            raise
+        # The message contains everything that a user needs, and the traceback would only hide it.
+        raise permanent_error(error) from None
+
+
+def permanent_error(error: StitchError) -> AirflowFailException:
+    """Return an error of the same class with the same attributes that Airflow does not retry.
+
+    Callbacks can therefore use its class, `source_id` and `job_name`.
+    """
+    return cast("AirflowFailException", _permanent_error(type(error), str(error), error.__dict__))
+
+
+_permanent_classes: dict[type[StitchError], Any] = {}
+
+
+def _permanent_class(error_class: type[StitchError]) -> Any:
+    """Return a subclass of an error class and of AirflowFailException."""
+    if error_class not in _permanent_classes:
+        members = {
+            "__reduce__": _reduce_permanent_error,
+            "__doc__": error_class.__doc__,
+            "__module__": error_class.__module__,
+        }
+        bases = (error_class, AirflowFailException)
+        _permanent_classes[error_class] = type(error_class.__name__, bases, members)
+    return _permanent_classes[error_class]
+
+
+def _reduce_permanent_error(error: StitchError) -> tuple[Any, ...]:
+    """Describe an error for pickle, which cannot import a class that was created at run time."""
+    error_class = type(error).__bases__[0]
+    return _permanent_error, (error_class, str(error), error.__dict__)
+
+
+def _permanent_error(error_class: type[StitchError], message: str, attributes: dict[str, Any]) -> StitchError:
+    error: StitchError = _permanent_class(error_class)(message)
+    error.__dict__.update(attributes)
+    return error

@@ -1,0 +1,24 @@
+"""The link from a task to its source's page in Stitch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
+
+
+class StitchSourceLink(BaseOperatorLink):
+    """The button that opens the source's page in Stitch."""
+
+    name = "Source in Stitch"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
+        """Return the address that the task wrote to XCom, or an empty string if there is none yet."""
+        from airflow.providers.common.compat.sdk import XCom
+
+        from airflow_provider_stitch.triggers.task_context import LINK_KEY
+
+        return XCom.get_value(key=LINK_KEY, ti_key=ti_key) or ""

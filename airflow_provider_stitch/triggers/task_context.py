@@ -1,0 +1,43 @@
+"""What a worker and the triggerer must agree on: XCom keys, times and how a task ends.
+
+Operators, sensors and triggers use it, so it lies in the lowest of these packages and imports nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+LINK_KEY = "_link_StitchSourceLink"
+"""XCom key of the address of the source's page. Airflow 3 reads links from it."""
+
+JOB_NAME_KEY = "job_name"
+"""XCom key of the job's name, which a task writes as soon as it knows the name."""
+
+# Seconds to retry stopping a job when its task is killed. Airflow gives a trigger's `on_kill` 30 s.
+KILL_TIMEOUT = 20.0
+
+
+@dataclass(frozen=True)
+class TaskEndOptions:
+    """How a trigger ends a task. A trigger stores it as a dict."""
+
+    soft_fail: bool  #: skip the task instead of failing it
+    has_retries: bool
+    do_xcom_push: bool  #: write the result to XCom
+
+    def to_dict(self) -> dict[str, bool]:
+        return asdict(self)
+
+
+def run_started_at(context: Mapping[str, Any]) -> datetime | None:
+    """Return the end of the run's data interval, or the time at which the run was queued if it has none."""
+    dag_run: Any = context["dag_run"]
+    started_at: datetime | None = (
+        context.get("data_interval_end") or getattr(dag_run, "queued_at", None) or dag_run.start_date
+    )
+    return started_at
