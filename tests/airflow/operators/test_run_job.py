@@ -278,7 +278,7 @@ def test_invalid_arguments_fail_when_the_dag_is_parsed(options, message):
 
 
 def expire_deadline_when_waiting(mocker):
-    """Set a task's deadline to the start of its wait, however long its start took."""
+    """Set a task's deadline to the time when it begins to wait."""
     wait, defer_until = StitchTask.wait, StitchTask.defer_until
 
     def wait_until_now(task, goal, deadline, **options):
