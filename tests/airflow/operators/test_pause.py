@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_stitch.operators.stitch import (
-    StitchPauseSourceOperator,
-    StitchUnpauseSourceOperator,
-)
+from airflow_provider_stitch.operators.stitch import StitchPauseSourceOperator, StitchUnpauseSourceOperator
 from airflow_provider_stitch.replication.polling import backoff
 from airflow_provider_stitch.triggers.task_context import LINK_KEY
 from tests.support.dag_runs import xcom_of
