@@ -16,7 +16,7 @@ from airflow_provider_stitch.emulator import StitchEmulator
 from tests.support.dag_runs import AIRFLOW_HOME, DagRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +57,18 @@ def stitch(monkeypatch: pytest.MonkeyPatch) -> Iterator[StitchEmulator]:
     with StitchEmulator(speed=600) as stitch:
         monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", stitch.connection_json())
         yield stitch
+
+
+@pytest.fixture
+def limit_requests(stitch: StitchEmulator, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Return a function that sets `requests_per_10_minutes` of the connection."""
+
+    def limit_requests(number: int) -> None:
+        connection = json.loads(stitch.connection_json())
+        connection["extra"] = {"requests_per_10_minutes": number}
+        monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps(connection))
+
+    return limit_requests
 
 
 @pytest.fixture

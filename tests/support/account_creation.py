@@ -6,18 +6,18 @@ from typing import Any
 
 from airflow_provider_stitch.operators.stitch import StitchCreateAccountOperator
 from tests.connect import endpoint_samples
-from tests.connect.server import answer
+from tests.connect.scripted_server import http_response
 
 TOKEN = "at_9f8e7d6c5b4a-the-new-one"
 PARTNER = {"partner_id": "oc_id_of_partner", "partner_secret": "oc_secret_of_partner"}
-#: What must be neither in Airflow's output nor in its database.
+#: Values that must not appear in Airflow's output or database.
 SECRETS = (TOKEN, *PARTNER.values())
 
-ACCOUNT_CREATED = answer({**endpoint_samples.ACCOUNT, "access_token": TOKEN})
+ACCOUNT_CREATED = http_response({**endpoint_samples.ACCOUNT, "access_token": TOKEN})
 REJECTIONS = {
-    "bad request": answer({"code": "BadRequest", "message": "Invalid form data.", "errors": {}}, 400),
-    "email in use": answer({"code": "ExistingUser", "message": "in use"}, 400),
-    "server error": answer({}, 500),
+    "bad request": http_response({"code": "BadRequest", "message": "Invalid form data.", "errors": {}}, 400),
+    "email in use": http_response({"code": "ExistingUser", "message": "in use"}, 400),
+    "server error": http_response({}, 500),
 }
 
 CUSTOMER = {
@@ -30,7 +30,7 @@ CUSTOMER = {
 
 
 def create_account(airflow: Any, **options: Any) -> Any:
-    """Run a DAG whose only task, `create`, creates an account for the customer."""
+    """Run a DAG with one task, `create`, that creates an account for the customer."""
     with airflow.dag() as dag:
         StitchCreateAccountOperator(
             task_id="create", stitch_conn_id="partner", retries=0, **{**CUSTOMER, **options}

@@ -65,7 +65,7 @@ def run_job_operator(**options: Any) -> Any:
 
 
 def interrupt_before_wait(mocker: MockerFixture, context: Any, **options: Any) -> Any:
-    """Run a try whose worker dies after the start of its job; return the operator of that try."""
+    """Run a try until its worker dies after the start of the job; return the operator of that try."""
     mocker.patch.object(Waiter, "wait", side_effect=KeyboardInterrupt)
     operator = run_job_operator(**options)
     with pytest.raises(KeyboardInterrupt):
@@ -75,7 +75,7 @@ def interrupt_before_wait(mocker: MockerFixture, context: Any, **options: Any) -
 
 
 def interrupt_before_start_response(mocker: MockerFixture, context: Any, **options: Any) -> None:
-    """Run a try whose worker dies after Stitch starts the job and before its response arrives."""
+    """Run a try until its worker dies, after Stitch has started the job and before its response arrives."""
     start_replication_job = StitchClient.start_replication_job
 
     def start_and_die(client: StitchClient, source_id: int) -> None:
@@ -106,7 +106,7 @@ def end_job_when_awaited(stitch: StitchEmulator, mocker: MockerFixture) -> None:
 
 
 def deferred_trigger(call: Callable[[], Any]) -> StitchPhaseTrigger:
-    """Return the trigger to which a call defers its task, as a restarted triggerer would load it."""
+    """Return the trigger that a call defers its task to, as a restarted triggerer would load it."""
     with pytest.raises(TaskDeferred) as deferred:
         call()
     path, arguments = deferred.value.trigger.serialize()

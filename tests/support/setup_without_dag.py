@@ -1,4 +1,4 @@
-"""Run setup operators without a DAG: in a thread, or in a process of its own.
+"""Run setup operators without a DAG: in a thread, or in a separate process.
 
 `python -m tests.support.setup_without_dag KIND RUN` is such a process. It prints "ready", waits for a line,
 runs the operator, and prints the result as JSON. Airflow's connection `stitch_default` must exist.

@@ -6,11 +6,7 @@ import json
 
 import pytest
 
-from airflow_provider_stitch.connect.errors import (
-    RateLimited,
-    StitchConfigurationError,
-    UnknownSource,
-)
+from airflow_provider_stitch.connect.errors import RateLimited, StitchConfigurationError, UnknownSource
 from airflow_provider_stitch.hooks.stitch import StitchHook, airflow_home
 from airflow_provider_stitch.replication.budget.limiter import SharedRequestBudget
 from airflow_provider_stitch.replication.polling.caller import StitchCaller
@@ -216,20 +212,9 @@ def test_source_is_resolved_by_id_name_or_display_name(stitch):
 # --- The request budget ---------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def set_limit(stitch, monkeypatch, airflow_database):
-    """Return a function that sets `requests_per_10_minutes` of the connection."""
-
-    def set_limit(number: int) -> None:
-        connection = json.loads(stitch.connection_json())
-        connection["extra"] = {"requests_per_10_minutes": number}
-        monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps(connection))
-
-    return set_limit
-
-
-def test_hook_client_uses_the_account_request_budget(stitch, set_limit):
-    set_limit(2)
+@pytest.mark.usefixtures("airflow_database")
+def test_hook_client_uses_the_account_request_budget(stitch, limit_requests):
+    limit_requests(2)
     StitchHook().client.list_extractions()
     StitchHook(budget_timeout=0).client.list_loads()
 
@@ -240,9 +225,10 @@ def test_hook_client_uses_the_account_request_budget(stitch, set_limit):
     assert len(stitch.limited_requests) == 2
 
 
-def test_requests_of_the_hook_count_in_other_processes(stitch, set_limit):
+@pytest.mark.usefixtures("airflow_database")
+def test_requests_of_the_hook_count_in_other_processes(stitch, limit_requests):
     """All processes with the same Airflow home share one budget file."""
-    set_limit(3)
+    limit_requests(3)
     hook = StitchHook()
     hook.client.list_extractions()
 
@@ -250,10 +236,11 @@ def test_requests_of_the_hook_count_in_other_processes(stitch, set_limit):
     assert sum(free_in > 0 for free_in in other.window().available_in) == 1
 
 
+@pytest.mark.usefixtures("airflow_database")
 @pytest.mark.parametrize("numbers", [(2, 1, 3), (1, 3, 1), (3, 2, 3)])
-def test_budget_follows_changes_of_the_connection(stitch, set_limit, numbers):
+def test_budget_follows_changes_of_the_connection(stitch, limit_requests, numbers):
     for number in numbers:
-        set_limit(number)
+        limit_requests(number)
         hook = StitchHook(budget_timeout=0)
         remaining = number - len(stitch.limited_requests)
         for _ in range(max(0, remaining)):

@@ -159,7 +159,7 @@ def test_source_is_checked_again_after_a_change_of_destination(airflow, stitch, 
     assert [each.id for each in client.list_destinations(source_id=created["source_id"])] == [other]
 
 
-# Credentials.
+# --- Credentials ----------------------------------------------------------------------------------------
 
 
 def test_send_credentials_sends_credentials_in_every_run(airflow, stitch):
@@ -216,7 +216,7 @@ def test_malformed_object_is_rejected_without_showing_it(airflow, stitch):
     assert requests_of(stitch, "POST") == []
 
 
-# Values that Stitch stores in another type.
+# --- Types of values ------------------------------------------------------------------------------------
 
 
 def test_property_marked_as_credential_is_not_compared(airflow, stitch):
@@ -282,11 +282,11 @@ def test_change_of_immutable_property_is_rejected(airflow, stitch):
     stitch.quirks.immutable_properties = ("database",)
     create_destination(airflow)
 
-    refused = create_destination(airflow, properties={**WAREHOUSE, "database": "other"})
+    rejected = create_destination(airflow, properties={**WAREHOUSE, "database": "other"})
     changed = create_destination(airflow, properties={**WAREHOUSE, "host": "new.acme.example"})
 
-    assert refused.state == "failed"
-    assert "cannot be changed after they are set: database" in refused.output
+    assert rejected.state == "failed"
+    assert "cannot be changed after they are set: database" in rejected.output
     assert changed.xcom["task"]["changed"] == ["host", "password", "port", "username"]
 
 
@@ -297,7 +297,7 @@ def test_properties_must_be_a_dict(airflow, stitch):
     assert "properties must be a dict from names to values; they are of type str" in dag_run.output
 
 
-# Completeness and access.
+# --- Completeness ---------------------------------------------------------------------------------------
 
 
 def test_documented_sample_requests_are_accepted(airflow, stitch):
@@ -362,7 +362,7 @@ def test_source_type_outside_the_plan_is_not_created(airflow, stitch):
     assert requests_of(stitch, "POST") == []
 
 
-# Several of one name.
+# --- Names that are in use ------------------------------------------------------------------------------
 
 
 def test_lowest_id_wins_among_destinations_of_one_name(airflow, stitch):
@@ -441,7 +441,7 @@ def test_name_in_use_by_another_source_is_rejected(airflow, stitch):
     assert "NameInUse" in dag_run.output
 
 
-def test_names_that_native_rendering_turns_into_numbers_are_strings(airflow, stitch):
+def test_native_rendering_keeps_numeric_names_as_strings(airflow, stitch):
     stitch.delete_destinations()
 
     warehouse = create_destination(airflow, native=True, name="{{ 2024 }}", description="{{ 7 }}")

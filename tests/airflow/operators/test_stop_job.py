@@ -14,11 +14,10 @@ from airflow_provider_stitch.operators.stitch import (
     StitchStopReplicationJobOperator,
 )
 from airflow_provider_stitch.replication import jobs
-from airflow_provider_stitch.replication.rules.goal import Goal
 from airflow_provider_stitch.replication.waiter import Waiter
 from airflow_provider_stitch.triggers import stitch as triggers
-from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
 from tests.support.interrupted_runs import FakeTaskInstance
+from tests.support.phase_triggers import loading_trigger
 
 #: A job that ends normally but is never loaded.
 NEVER_LOADED = JobPlan(flushes={"commits": [Flush(at=50, rows=120, prepare=10**7)]})
@@ -35,12 +34,6 @@ def delay_polls(stitch, monkeypatch):
     """Return a function that delays each poll of extractions beyond the timeout of the poll before a stop."""
     monkeypatch.setattr(jobs, "STOP_POLL_TIMEOUT", 0.1)
     return lambda: stitch.fail("GET", "/extractions", delay=1, times=None)
-
-
-def trigger_of(stitch, job, **options):
-    goal = Goal("loading", job.source_id, "github", stitch.client_id, job_name=job.job_name)
-    arguments = {"stitch_conn_id": "stitch_default", "goal": goal.to_dict(), "stop_on_kill": True}
-    return StitchPhaseTrigger(**{**arguments, **options})
 
 
 def test_killed_task_does_not_stop_next_job_if_its_own_has_ended(stitch, github, delay_polls, mocker):
@@ -63,7 +56,7 @@ def test_killed_task_does_not_stop_next_job_if_its_own_has_ended(stitch, github,
 
 def test_trigger_does_not_stop_next_job_if_its_own_has_ended(stitch, github, delay_polls, mocker):
     job = stitch.start_job(github)
-    trigger = trigger_of(stitch, job)
+    trigger = loading_trigger(stitch, job)
     own_job_has_ended = asyncio.Event()
 
     async def poll_once(waiter):
@@ -94,7 +87,9 @@ def test_execution_timeout_sends_one_stop_request_from_the_trigger(stitch, githu
     stitch.plan_next_job(github, JobPlan(tap_seconds=36_000))
     job = stitch.start_job(github)
     resume_state = {"reason": "own", "deadline": [time.time(), True], "first_attempt_at": None}
-    trigger = trigger_of(stitch, job, deadline=time.time(), stop_at_deadline=True, resume_state=resume_state)
+    trigger = loading_trigger(
+        stitch, job, deadline=time.time(), stop_at_deadline=True, resume_state=resume_state
+    )
     event = asyncio.run(trigger.run().__anext__())
     stitch.start_job(github, tap_seconds=80_000)
     delay_polls()

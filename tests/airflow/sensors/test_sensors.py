@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from datetime import timedelta
@@ -39,7 +38,13 @@ def mode(request):
     return request.param
 
 
+def fake_context():
+    """Return the context of a task that runs without a DAG, in a DAG run that was queued now."""
+    return {"ti": FakeTaskInstance(), "dag_run": SimpleNamespace(queued_at=pendulum.now("UTC"))}
+
+
 def run_sensor(airflow, sensor, **options):
+    """Run a DAG with one sensor, `wait`, for the source `github`."""
     with airflow.dag() as dag:
         sensor(task_id="wait", **{"source": "github", "timeout": 30, **options})
     return airflow.run(dag)
@@ -89,7 +94,7 @@ def test_sensor_takes_first_scheduled_job_after_started_after(airflow, stitch, m
 
 
 @pytest.mark.parametrize("sensor", [*SENSORS, StitchConnectionCheckSensor])
-def test_started_after_defaults_to_the_time_of_the_dag_run(airflow, stitch, mode, sensor):
+def test_started_after_accepts_a_datetime_and_has_a_default(airflow, stitch, mode, sensor):
     source = stitch.add_source("hourly", streams={"commits": 3}, schedule_minutes=30)
     stitch.advance(600)  # the check is later than the start of both runs, however long the first one takes
     instant = pendulum.instance(stitch.now())
@@ -102,7 +107,7 @@ def test_started_after_defaults_to_the_time_of_the_dag_run(airflow, stitch, mode
 
 
 def test_job_before_the_dag_run_does_not_count_by_default(airflow, stitch, github, mode):
-    stitch.complete_job(github, seconds_ago=30 * 86_400)  # long before the run
+    stitch.complete_job(github, seconds_ago=30 * 86_400)  # long before the DAG run
 
     dag_run = run_sensor(airflow, StitchExtractionSensor, timeout=2, **mode)
 
@@ -110,11 +115,9 @@ def test_job_before_the_dag_run_does_not_count_by_default(airflow, stitch, githu
     assert "AirflowSensorTimeout" in dag_run.output
 
 
-def test_sensor_times_out_if_the_request_budget_is_used_up(airflow, stitch, github, mode, monkeypatch):
+def test_sensor_times_out_if_the_request_budget_is_used_up(airflow, stitch, github, mode, limit_requests):
     stitch.complete_job(github, seconds_ago=3600)
-    connection = json.loads(stitch.connection_json())
-    connection["extra"] = {"requests_per_10_minutes": 1}
-    monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps(connection))
+    limit_requests(1)
     with airflow.dag(default_args={"retries": 1}) as dag:
         first = StitchExtractionSensor(task_id="first", source="github", started_after=LONG_AGO, **mode)
         first >> StitchExtractionSensor(
@@ -132,8 +135,8 @@ def test_sensor_times_out_if_the_request_budget_is_used_up(airflow, stitch, gith
 def test_last_log_line_precedes_airflows_timeout_line(airflow, stitch, github, mode, soft_fail):
     dag_run = run_sensor(airflow, StitchExtractionSensor, timeout=1, soft_fail=soft_fail, **MODES[mode])
 
-    ours = dag_run.output.index("took longer than the task's timeout: ")
-    assert ours < dag_run.output.index("Sensor has timed out")
+    last_line = dag_run.output.index("took longer than the task's timeout: ")
+    assert last_line < dag_run.output.index("Sensor has timed out")
     assert dag_run.state == ("success" if soft_fail else "failed")
 
 
@@ -166,9 +169,7 @@ def test_deferred_sensor_stores_which_timeout_ends_its_wait(github):
             execution_timeout=execution_timeout,
         )
         with pytest.raises(TaskDeferred) as deferred:
-            sensor.execute(
-                {"ti": FakeTaskInstance(), "dag_run": SimpleNamespace(queued_at=pendulum.now("UTC"))}
-            )
+            sensor.execute(fake_context())
         assert deferred.value.trigger.serialize()[1]["time_limit"] == limit
 
 
@@ -176,18 +177,14 @@ def test_deferred_sensor_stores_which_timeout_ends_its_wait(github):
 @pytest.mark.parametrize("other_requests", [0, 20])
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
 def test_poke_interval_respects_the_requests_of_other_processes(
-    stitch, github, monkeypatch, mode, other_requests
+    stitch, github, limit_requests, mode, other_requests
 ):
     """Another process has sent some of the account's 30 requests."""
-    connection = json.loads(stitch.connection_json())
-    connection["extra"] = {"requests_per_10_minutes": 30}
-    monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps(connection))
+    limit_requests(30)
     sensor = StitchExtractionSensor(task_id="wait", source="github", mode=mode, poke_interval=1)
     sensor.started_after = stitch.now().isoformat()
 
-    assert not sensor.poke(
-        {"ti": FakeTaskInstance(), "dag_run": SimpleNamespace(queued_at=pendulum.now("UTC"))}
-    )
+    assert not sensor.poke(fake_context())
     session = sensor._waiter.session
     script = ACQUIRE_REQUESTS.format(str(airflow_home()), session.account, other_requests)
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -12,10 +12,9 @@ import time
 import pytest
 
 from airflow_provider_stitch.emulator import JobPlan
-from airflow_provider_stitch.replication.rules.goal import Goal
 from airflow_provider_stitch.triggers import cancellation
 from airflow_provider_stitch.triggers import stitch as triggers
-from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
+from tests.support.phase_triggers import loading_trigger
 
 
 @pytest.fixture
@@ -53,19 +52,6 @@ def cancel(request, monkeypatch):
     return lambda trigger, **options: asyncio.run(run_and_cancel(trigger, **options))
 
 
-def trigger_of(stitch, job, **options):
-    goal = Goal("loading", job.source_id, "github", stitch.client_id, job_name=job.job_name)
-    return StitchPhaseTrigger(
-        **{
-            "stitch_conn_id": "stitch_default",
-            "goal": goal.to_dict(),
-            "poll_interval": 0.01,
-            "stop_on_kill": True,
-            **options,
-        }
-    )
-
-
 def fake_task_state(monkeypatch, is_still_deferred):
     async def check(trigger, job_name):
         if isinstance(is_still_deferred, Exception):
@@ -81,25 +67,25 @@ def is_stopped(stitch, job):
 
 def test_cancelled_trigger_stops_job_if_its_task_has_ended(stitch, job, cancel, monkeypatch):
     fake_task_state(monkeypatch, is_still_deferred=False)
-    cancel(trigger_of(stitch, job))
+    cancel(loading_trigger(stitch, job, poll_interval=0.01))
     assert is_stopped(stitch, job)
 
 
 def test_cancelled_trigger_leaves_job_of_a_deferred_task(stitch, job, cancel, monkeypatch):
     fake_task_state(monkeypatch, is_still_deferred=True)
-    cancel(trigger_of(stitch, job))
+    cancel(loading_trigger(stitch, job, poll_interval=0.01))
     assert not is_stopped(stitch, job)
 
 
 def test_cancelled_trigger_leaves_job_if_the_task_state_is_unknown(stitch, job, cancel, monkeypatch):
     fake_task_state(monkeypatch, is_still_deferred=OSError("no database"))
-    cancel(trigger_of(stitch, job))
+    cancel(loading_trigger(stitch, job, poll_interval=0.01))
     assert not is_stopped(stitch, job)
 
 
 def test_cancelled_trigger_leaves_job_without_stop_on_kill(stitch, job, cancel, monkeypatch):
     fake_task_state(monkeypatch, is_still_deferred=False)
-    cancel(trigger_of(stitch, job, stop_on_kill=False))
+    cancel(loading_trigger(stitch, job, poll_interval=0.01, stop_on_kill=False))
     assert not is_stopped(stitch, job)
 
 
@@ -109,7 +95,7 @@ def test_repeated_cancellation_does_not_prevent_the_stop(stitch, job, cancel, mo
     stitch.fail("DELETE", delay=0.5)
     stopped_after_cancellation = []
     cancel(
-        trigger_of(stitch, job),
+        loading_trigger(stitch, job, poll_interval=0.01),
         times=5,
         then=lambda: stopped_after_cancellation.append(is_stopped(stitch, job)),
     )
@@ -119,7 +105,7 @@ def test_repeated_cancellation_does_not_prevent_the_stop(stitch, job, cancel, mo
 def test_failed_stop_does_not_fail_the_cancellation(stitch, job, cancel, monkeypatch):
     fake_task_state(monkeypatch, is_still_deferred=False)
     stitch.fail("DELETE", times=None, status=400, body={"error": {"type": "generic", "message": "no"}})
-    cancel(trigger_of(stitch, job))
+    cancel(loading_trigger(stitch, job, poll_interval=0.01))
     assert not is_stopped(stitch, job)
 
 
@@ -129,7 +115,7 @@ def test_triggerer_shutdown_does_not_wait_for_unavailable_stitch(stitch, job, mo
     stitch.fail("DELETE", times=None, status=503)
 
     async def shut_down():
-        task = asyncio.create_task(trigger_of(stitch, job).on_kill())
+        task = asyncio.create_task(loading_trigger(stitch, job, poll_interval=0.01).on_kill())
         await asyncio.sleep(0.2)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for other in others:
@@ -144,7 +130,9 @@ def test_triggerer_shutdown_does_not_wait_for_unavailable_stitch(stitch, job, mo
 @pytest.mark.parametrize("stop_at_deadline", [True, False])
 def test_trigger_stops_job_at_deadline_if_stop_at_deadline(stitch, job, stop_at_deadline):
     """The trigger stops the job, because on Airflow 2 the worker may have no time left to do it."""
-    trigger = trigger_of(stitch, job, deadline=time.time() + 0.3, stop_at_deadline=stop_at_deadline)
+    trigger = loading_trigger(
+        stitch, job, poll_interval=0.01, deadline=time.time() + 0.3, stop_at_deadline=stop_at_deadline
+    )
 
     event = asyncio.run(trigger.run().__anext__())
 

@@ -10,11 +10,11 @@ from airflow.providers.common.compat.sdk import Connection
 from airflow_provider_stitch.connect.errors import StitchConfigurationError, StitchError, StitchUnavailable
 from airflow_provider_stitch.operators._connections.rest_api import RestStore
 from airflow_provider_stitch.operators._connections.stored import ConnectionTaken, ReservationLost
-from tests.connect.server import answer, running_server
+from tests.connect.scripted_server import http_response, running_server
 
 RESERVED = {"conn_type": "stitch", "description": "of this run", "host": "https://api.stitchdata.com"}
 FILLED = {**RESERVED, "login": "104857", "password": "at_hush"}
-LOGGED_IN = answer({"access_token": "jwt-hush"}, 201)
+LOGGED_IN = http_response({"access_token": "jwt-hush"}, 201)
 
 
 @pytest.fixture
@@ -35,12 +35,12 @@ def sent_requests(server):
 def existing(**fields):
     """Return the API's response for the connection as reserved by this run, except for the given fields."""
     empty = {"login": None, "password": None, "extra": None}
-    return answer({"connection_id": "tenant", **RESERVED, **empty, **fields})
+    return http_response({"connection_id": "tenant", **RESERVED, **empty, **fields})
 
 
 def test_connection_is_reserved_filled_and_released(airflow_api):
-    found, created = existing(), answer({}, 201)
-    airflow_api.script(LOGGED_IN, created, found, answer({}), found, answer(b"", 204))
+    found, created = existing(), http_response({}, 201)
+    airflow_api.script(LOGGED_IN, created, found, http_response({}), found, http_response(b"", 204))
 
     store = store_at(airflow_api)
     store.reserve("a b", RESERVED)
@@ -63,7 +63,7 @@ def test_connection_is_reserved_filled_and_released(airflow_api):
 
 
 def test_existing_connection_is_not_reserved(airflow_api):
-    airflow_api.script(LOGGED_IN, answer({}, 409))
+    airflow_api.script(LOGGED_IN, http_response({}, 409))
 
     with pytest.raises(ReservationLost, match="at the same time"):
         store_at(airflow_api).reserve("tenant", RESERVED)
@@ -106,7 +106,7 @@ def test_connection_in_other_use_is_not_filled(airflow_api, fields):
 
 
 def test_token_is_written_again_if_the_response_was_lost(airflow_api):
-    airflow_api.script(LOGGED_IN, existing(login="104857", password="***"), answer({}))
+    airflow_api.script(LOGGED_IN, existing(login="104857", password="***"), http_response({}))
 
     store_at(airflow_api).fill("tenant", FILLED)
 
@@ -114,8 +114,8 @@ def test_token_is_written_again_if_the_response_was_lost(airflow_api):
 
 
 def test_expired_login_is_renewed_while_filling(airflow_api):
-    renewed = answer({"access_token": "jwt-new"}, 201)
-    airflow_api.script(LOGGED_IN, answer({}, 401), renewed, existing(), answer({}))
+    renewed = http_response({"access_token": "jwt-new"}, 201)
+    airflow_api.script(LOGGED_IN, http_response({}, 401), renewed, existing(), http_response({}))
 
     store_at(airflow_api).fill("tenant", FILLED)
 
@@ -124,7 +124,7 @@ def test_expired_login_is_renewed_while_filling(airflow_api):
 
 
 def test_password_without_login_is_sent_as_api_token(airflow_api):
-    airflow_api.script(answer({}, 201))
+    airflow_api.script(http_response({}, 201))
 
     store_at(airflow_api, login=None, password="jwt-given").reserve("tenant", RESERVED)
 
@@ -134,12 +134,16 @@ def test_password_without_login_is_sent_as_api_token(airflow_api):
 @pytest.mark.parametrize(
     ("response", "kind", "message"),
     [
-        pytest.param(answer({"detail": "p-hush"}, 401), StitchConfigurationError, "HTTP 401", id="HTTP 401"),
-        pytest.param(answer({"detail": "p-hush"}, 503), StitchUnavailable, "HTTP 503", id="HTTP 503"),
-        pytest.param(answer(b"<html>p-hush", 200), StitchConfigurationError, "no token", id="HTML page"),
-        pytest.param(answer(["p-hush"], 200), StitchConfigurationError, "no token", id="JSON array"),
         pytest.param(
-            answer(b"", 302, Location="/login"), StitchConfigurationError, "HTTP 302", id="HTTP 302"
+            http_response({"detail": "p-hush"}, 401), StitchConfigurationError, "HTTP 401", id="HTTP 401"
+        ),
+        pytest.param(http_response({"detail": "p-hush"}, 503), StitchUnavailable, "HTTP 503", id="HTTP 503"),
+        pytest.param(
+            http_response(b"<html>p-hush", 200), StitchConfigurationError, "no token", id="HTML page"
+        ),
+        pytest.param(http_response(["p-hush"], 200), StitchConfigurationError, "no token", id="JSON array"),
+        pytest.param(
+            http_response(b"", 302, Location="/login"), StitchConfigurationError, "HTTP 302", id="HTTP 302"
         ),
         pytest.param(b"", StitchUnavailable, "can't be reached", id="no response"),
     ],
@@ -159,11 +163,13 @@ def test_failed_login_is_reported_without_the_password(airflow_api, response, ki
 @pytest.mark.parametrize(
     ("response", "message"),
     [
-        pytest.param(answer({"detail": "at_hush"}, 403), "must be allowed to", id="HTTP 403"),
-        pytest.param(answer({"detail": "at_hush"}, 422), "only connection ids of at most 200", id="HTTP 422"),
-        pytest.param(answer(b"at_hush", 404), "no API of Airflow 3 at this address", id="HTTP 404"),
+        pytest.param(http_response({"detail": "at_hush"}, 403), "must be allowed to", id="HTTP 403"),
         pytest.param(
-            answer(b"", 307, Location="https://new.example/api/v2/connections?x=at_hush"),
+            http_response({"detail": "at_hush"}, 422), "only connection ids of at most 200", id="HTTP 422"
+        ),
+        pytest.param(http_response(b"at_hush", 404), "no API of Airflow 3 at this address", id="HTTP 404"),
+        pytest.param(
+            http_response(b"", 307, Location="https://new.example/api/v2/connections?x=at_hush"),
             "redirects to https://new.example/api/v2/connections. Set the final address",
             id="HTTP 307",
         ),
@@ -180,14 +186,14 @@ def test_rejection_is_reported_with_advice_and_without_the_secret(airflow_api, r
 
 @pytest.mark.parametrize("body", [b"<html>", ["at_hush"], {"login": 5}])
 def test_malformed_response_is_reported(airflow_api, body):
-    airflow_api.script(LOGGED_IN, answer(body))
+    airflow_api.script(LOGGED_IN, http_response(body))
 
     with pytest.raises(StitchUnavailable, match="describes no connection"):
         store_at(airflow_api).find("tenant")
 
 
 def test_rejected_token_is_reported_without_the_secret(airflow_api):
-    airflow_api.script(LOGGED_IN, existing(), answer({"detail": "at_hush"}, 403))
+    airflow_api.script(LOGGED_IN, existing(), http_response({"detail": "at_hush"}, 403))
 
     with pytest.raises(StitchError, match="HTTP 403") as caught:
         store_at(airflow_api).fill("tenant", FILLED)

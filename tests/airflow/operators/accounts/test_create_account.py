@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_stitch.operators import _token_storage as token_storage
 from airflow_provider_stitch.operators._connections import store as connection_store
 from airflow_provider_stitch.operators.stitch import StitchCreateAccountOperator
-from tests.connect.server import answer
+from tests.connect.scripted_server import http_response
 from tests.support.account_creation import (
     ACCOUNT_CREATED,
     CUSTOMER,
@@ -20,11 +20,7 @@ from tests.support.account_creation import (
     TOKEN,
     create_account,
 )
-from tests.support.airflow_connections import (
-    ON_AIRFLOW_2,
-    ON_AIRFLOW_3,
-    stored_connection,
-)
+from tests.support.airflow_connections import ON_AIRFLOW_2, ON_AIRFLOW_3, stored_connection
 from tests.support.fake_vault import Vault
 from tests.support.leak_scan import assert_no_secrets_left
 
@@ -57,9 +53,8 @@ def test_email_in_use_error_names_the_attach_operator(airflow, stitch, new_id, s
     assert "StitchAttachAccountOperator" in dag_run.output
 
 
-@pytest.mark.parametrize(
-    "signal_number", [signal.SIGINT, signal.SIGALRM]
-)  # Airflow replaces SIGTERM's handler
+# Without SIGTERM, because Airflow replaces its handler.
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGALRM])
 def test_signal_is_handled_after_the_token_is_stored(airflow, stitch, new_id, storage, signal_number):
     stored_at_signal = []
     previous_handler = signal.signal(
@@ -110,7 +105,7 @@ def test_no_account_is_created_without_token_storage_on_airflow_3(airflow, stitc
 
 @ON_AIRFLOW_3
 def test_token_is_stored_once_through_airflows_rest_api(airflow, stitch, api_connection, new_id):
-    stitch.script(answer({"code": "ExistingUser", "message": "in use"}, 400), ACCOUNT_CREATED)
+    stitch.script(http_response({"code": "ExistingUser", "message": "in use"}, 400), ACCOUNT_CREATED)
     rejected = create_account(airflow, connection_id=new_id, airflow_api_conn_id=api_connection)
     reserved = stored_connection(new_id)
     first = create_account(airflow, connection_id=new_id, airflow_api_conn_id=api_connection)
@@ -130,17 +125,17 @@ def test_token_is_stored_once_through_airflows_rest_api(airflow, stitch, api_con
 
 
 def test_store_function_receives_probe_and_then_token(airflow, stitch, vault, new_id):
-    stores = []
+    writes = []
 
     def store(conn_id, text):
-        stores.append((conn_id, json.loads(text)))
+        writes.append((conn_id, json.loads(text)))
         vault.write(conn_id, text)
 
     dag_run = create_account(airflow, connection_id=new_id, store=store)
 
     assert dag_run.state == "success"
-    assert [conn_id for conn_id, _ in stores] == [f"{new_id}__probe", new_id]
-    probe, filled = (fields for _, fields in stores)
+    assert [conn_id for conn_id, _ in writes] == [f"{new_id}__probe", new_id]
+    probe, filled = (fields for _, fields in writes)
     assert "password" not in probe
     assert (filled["login"], filled["password"], filled["host"]) == ("104857", TOKEN, stitch.url)
     assert_no_secrets_left(dag_run, *SECRETS, marker="tenant_")

@@ -24,14 +24,16 @@ IN_TRIGGERER = {"deferrable": True, "start_from_trigger": True, "end_from_trigge
 needs_templates = pytest.mark.skipif(
     not RENDERS_IN_TRIGGERER, reason="Airflow renders templates in the triggerer from 3.3 on"
 )
-AT = datetime(2026, 8, 17, 6, tzinfo=timezone.utc)
+STARTED_AT = datetime(2026, 8, 17, 6, tzinfo=timezone.utc)
 
 
-def sensor(**options):
+def triggerer_sensor(**options):
+    """Return a sensor that starts and ends in the triggerer."""
     return StitchLoadingSensor(task_id="wait", source="github", **IN_TRIGGERER, **options)
 
 
 def trigger_of(task):
+    """Return the trigger that Airflow makes of a sensor's stored arguments."""
     return StitchSensorTrigger(**task.start_trigger_args.trigger_kwargs)
 
 
@@ -40,10 +42,10 @@ def prepare(trigger, **variables):
 
     :param variables: additional variables for the templates.
     """
-    trigger.timeout_after = AT
+    trigger.timeout_after = STARTED_AT
     trigger.task_instance = None
     context = {"ti": SimpleNamespace(**dict.fromkeys(("dag_id", "run_id", "task_id", "try_number"), "a"))}
-    context["dag_run"] = SimpleNamespace(start_date=AT)
+    context["dag_run"] = SimpleNamespace(start_date=STARTED_AT)
     context["ti"].map_index = -1
     context["ti"].xcom_pull = lambda task_ids, map_indexes: [task_ids, map_indexes]
     trigger.template_fields = ("source", "job_name", "started_after", "streams")
@@ -52,10 +54,11 @@ def prepare(trigger, **variables):
 
 
 async def events_of(trigger):
+    """Run a trigger and return the payloads of its events."""
     return [event.payload async for event in trigger.run()]
 
 
-# --- In the DAG file -----------------------------------------------------------------------------
+# --- In the DAG file ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("argument", ["start_from_trigger", "end_from_trigger"])
@@ -65,7 +68,9 @@ def test_triggerer_options_require_deferrable(argument):
 
 
 def test_airflow_stores_the_sensor_arguments_only():
-    task = sensor(started_after=AT, streams=["commits"], load_settle=0, retries=2, soft_fail=True, timeout=90)
+    task = triggerer_sensor(
+        started_after=STARTED_AT, streams=["commits"], load_settle=0, retries=2, soft_fail=True, timeout=90
+    )
 
     stored = task.start_trigger_args.trigger_kwargs
     assert stored == {
@@ -90,7 +95,7 @@ def test_airflow_stores_the_sensor_arguments_only():
 
 
 def test_sensors_do_not_share_trigger_arguments():
-    first, second = sensor(), StitchExtractionSensor(task_id="wait", source="shop", **IN_TRIGGERER)
+    first, second = triggerer_sensor(), StitchExtractionSensor(task_id="wait", source="shop", **IN_TRIGGERER)
 
     assert first.start_trigger_args.trigger_kwargs["source"] == "github"
     assert second.start_trigger_args.trigger_kwargs["source"] == "shop"
@@ -102,7 +107,7 @@ def test_sensors_do_not_share_trigger_arguments():
 def test_xcom_argument_is_stored_as_a_template(airflow):
     with airflow.dag():
         start = StitchRunReplicationJobOperator(task_id="start", source="github", wait_for=None)
-        wait = sensor(job_name=start.output["job_name"])
+        wait = triggerer_sensor(job_name=start.output["job_name"])
 
     stored = wait.start_trigger_args.trigger_kwargs["job_name"]
     assert stored.startswith("{{ task_instance.xcom_pull(task_ids='start'")
@@ -169,23 +174,23 @@ def test_sensor_starts_in_worker_if_the_triggerer_cannot_render(arguments, abili
         ),
     ],
 )
-def test_trigger_deadline_is_the_sensors_after_any_restart(options, seconds_after_start):
-    task = sensor(job_name="{{ nothing }}", **options)
-    deadlines = [AT + task.start_trigger_args.timeout]
+def test_trigger_keeps_the_deadline_of_the_sensor(options, seconds_after_start):
+    task = triggerer_sensor(job_name="{{ nothing }}", **options)
+    deadlines = [STARTED_AT + task.start_trigger_args.timeout]
     if task.execution_timeout:
-        deadlines.append(AT + task.execution_timeout)
+        deadlines.append(STARTED_AT + task.execution_timeout)
     trigger = prepare(trigger_of(task))
     trigger.timeout_after = min(deadlines)
 
     (event,) = asyncio.run(events_of(trigger))
 
-    assert event["start_by"] == AT.timestamp() + seconds_after_start
+    assert event["start_by"] == STARTED_AT.timestamp() + seconds_after_start
     assert event["resume_state"] == {"is_execution_timeout": seconds_after_start == 290}
 
 
 @needs_templates
 def test_trigger_renders_templates():
-    task = sensor(job_name="{{ ti.xcom_pull('start') }}", streams=["{{ params.stream }}"])
+    task = triggerer_sensor(job_name="{{ ti.xcom_pull('start') }}", streams=["{{ params.stream }}"])
     trigger = prepare(trigger_of(task), params={"stream": "commits"})
 
     assert trigger.job_name == "['start', -1]"
@@ -212,14 +217,16 @@ def test_trigger_renders_templates():
     ],
 )
 def test_trigger_hands_over_to_a_worker_if_rendering_fails(monkeypatch, arguments, reason):
-    trigger = prepare(trigger_of(sensor(**arguments)), run_id="a", inlet_events="would wait for ever")
+    trigger = prepare(
+        trigger_of(triggerer_sensor(**arguments)), run_id="a", inlet_events="would wait for ever"
+    )
 
     warnings = []
     # Patched, because Airflow has one logger for all triggers of a class.
     monkeypatch.setattr(trigger.log, "warning", lambda line, *values: warnings.append(line % values))
     (event,) = asyncio.run(events_of(trigger))
 
-    assert event == {"start_by": AT.timestamp() - 60, "resume_state": {"is_execution_timeout": False}}
+    assert event == {"start_by": STARTED_AT.timestamp() - 60, "resume_state": {"is_execution_timeout": False}}
     assert reason in warnings[0]
 
 
@@ -261,26 +268,24 @@ def test_task_ends_in_the_triggerer_only_as_it_would_in_a_worker(error, ending, 
 def test_task_with_outlets_ends_in_a_worker():
     from airflow.providers.common.compat.sdk import Asset
 
-    task = sensor(outlets=[Asset("stitch://github")])
+    task = triggerer_sensor(outlets=[Asset("stitch://github")])
 
     assert task.start_trigger_args.trigger_kwargs["end_options"] is None
 
 
 def test_task_with_multiple_outputs_ends_in_a_worker():
-    assert sensor(multiple_outputs=True).start_trigger_args.trigger_kwargs["end_options"] is None
+    assert triggerer_sensor(multiple_outputs=True).start_trigger_args.trigger_kwargs["end_options"] is None
 
 
 @needs_templates
-def test_200_sensors_in_one_triggerer_share_the_request_budget(stitch, monkeypatch):
+def test_200_sensors_in_one_triggerer_share_the_request_budget(stitch, limit_requests, monkeypatch):
     xcoms = {}
 
     async def push_xcom(task_instance, key, value):
         xcoms[task_instance.task_id, key] = value
 
-    connection = json.loads(stitch.connection_json())
     # The emulator's clock is fast but the budget's is not, so the test ends within one window of 10 minutes.
-    connection["extra"] = {"requests_per_10_minutes": 30}
-    monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps(connection))
+    limit_requests(30)
     # Patched, because only a triggerer can push XComs. tests/system covers that.
     monkeypatch.setattr("airflow_provider_stitch.triggers.sensor.push_xcom", push_xcom)
     monkeypatch.setattr("airflow_provider_stitch.triggers.stitch.push_xcom", push_xcom)
@@ -313,7 +318,7 @@ def test_200_sensors_in_one_triggerer_share_the_request_budget(stitch, monkeypat
     assert len(lists) < 20, "sensors that start at the same time share one list of sources"
 
 
-# --- In `dag.test()`, without a triggerer -------------------------------------------------------
+# --- In `dag.test()`, without a triggerer ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("exit_status", [0, 1])
