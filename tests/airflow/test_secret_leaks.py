@@ -16,7 +16,7 @@ from tests.support.secret_encodings import ENCODING_SENSITIVE_TOKEN, emulator_se
 JOB = "104857.310442.sync.e2fe2520-9a00-11f1-95a2-0a3c5d7e9f11"
 
 
-def run(airflow, **options):
+def run_job(airflow, **options):
     with airflow.dag() as dag:
         StitchRunReplicationJobOperator(task_id="replicate", source="github", **options)
     return airflow.run(dag)
@@ -43,14 +43,14 @@ def stitch(monkeypatch):
 def test_dag_run_leaves_no_token_in_output_or_database(airflow, stitch, github, deferrable, arrange):
     arrange(stitch, github)
 
-    dag_run = run(airflow, deferrable=deferrable, timeout=60)
+    dag_run = run_job(airflow, deferrable=deferrable, timeout=60)
 
     assert "replicate" in dag_run.output, "the output was not read"
     assert_no_secrets_left(dag_run, *emulator_secrets(stitch), marker="replicate")
 
 
 def test_log_host_never_receives_the_token(airflow, stitch, github):
-    run(airflow)
+    run_job(airflow)
 
     assert stitch.log_host_requests
     assert not any(request.authorization for request in stitch.log_host_requests)

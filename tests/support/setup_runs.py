@@ -1,4 +1,4 @@
-"""Run the operators that create a source or a destination, each in a separate DAG."""
+"""Run setup operators, each in a separate DAG."""
 
 from __future__ import annotations
 

@@ -6,11 +6,7 @@ import json
 
 import pytest
 
-from airflow_provider_stitch.connect.errors import (
-    RateLimited,
-    StitchConfigurationError,
-    UnknownSource,
-)
+from airflow_provider_stitch.connect.errors import RateLimited, StitchConfigurationError, UnknownSource
 from airflow_provider_stitch.hooks.stitch import StitchHook, airflow_home
 from airflow_provider_stitch.replication.budget.limiter import SharedRequestBudget
 from airflow_provider_stitch.replication.polling.caller import StitchCaller

@@ -17,7 +17,7 @@ def webhook(monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_WEBHOOK", json.dumps({"conn_type": "generic", "password": URL}))
 
 
-def run(airflow, **options):
+def create_hook(airflow, **options):
     with airflow.dag() as dag:
         StitchCreateHookOperator(
             task_id="hook", retries=0, **{"url": "{{ conn.webhook.password }}", "timeout": 1, **options}
@@ -25,7 +25,7 @@ def run(airflow, **options):
     return airflow.run(dag)
 
 
-def created_hooks(stitch):
+def creation_requests(stitch):
     return [request for request in stitch.requests if request.method == "POST"]
 
 
@@ -34,7 +34,7 @@ def hooks_of(stitch):
 
 
 def test_hook_is_created_once(airflow, stitch):
-    first, second = run(airflow), run(airflow)
+    first, second = create_hook(airflow), create_hook(airflow)
 
     (hook,) = hooks_of(stitch).values()
     expected = {
@@ -46,7 +46,7 @@ def test_hook_is_created_once(airflow, stitch):
     assert first.xcom["hook"] == {**expected, "created": True}
     assert second.xcom["hook"] == {**expected, "created": False}
     assert hook.url == URL
-    assert len(created_hooks(stitch)) == 1
+    assert len(creation_requests(stitch)) == 1
     for dag_run in (first, second):
         assert_no_secrets_left(dag_run, URL, marker="dag_")
 
@@ -55,9 +55,9 @@ def test_hook_is_created_once(airflow, stitch):
 def test_each_destination_has_its_own_hook_if_stitch_returns_its_id(airflow, stitch, shown):
     stitch.quirks.hook_destination = shown
     lake = stitch.add_destination("s3", name="Lake")
-    other = run(airflow, destination="Lake")
+    other = create_hook(airflow, destination="Lake")
 
-    dag_run = run(airflow, destination=lake)
+    dag_run = create_hook(airflow, destination=lake)
 
     assert other.xcom["hook"]["destination_id"] == lake
     assert (dag_run.xcom["hook"]["created"], dag_run.xcom["hook"]["hook_id"]) == (
@@ -69,18 +69,18 @@ def test_each_destination_has_its_own_hook_if_stitch_returns_its_id(airflow, sti
 def test_hook_with_another_url_is_left_alone(airflow, stitch):
     stitch.add_hook("https://hooks.acme.example/other")
 
-    dag_run = run(airflow)
+    dag_run = create_hook(airflow)
 
     assert dag_run.xcom["hook"]["created"] is True
     assert len(hooks_of(stitch)) == 2
 
 
 def test_disabled_hook_is_reported_and_left_disabled(airflow, stitch):
-    run(airflow)
+    create_hook(airflow)
     (hook,) = hooks_of(stitch).values()
     hook.disabled_at = hook.created_at
 
-    dag_run = run(airflow)
+    dag_run = create_hook(airflow)
 
     assert (dag_run.xcom["hook"]["created"], dag_run.xcom["hook"]["enabled"]) == (False, False)
     assert "is disabled" in dag_run.output
@@ -90,7 +90,7 @@ def test_disabled_hook_is_reported_and_left_disabled(airflow, stitch):
 def test_lost_response_creates_no_second_hook(airflow, stitch):
     stitch.fail("POST", "/hooks", times=1, status=502, after_effect=True)
 
-    dag_run = run(airflow)
+    dag_run = create_hook(airflow)
 
     assert dag_run.xcom["hook"]["created"] is True
     assert len(hooks_of(stitch)) == 1
@@ -107,7 +107,7 @@ def test_newer_of_two_concurrently_created_hooks_is_deleted(airflow, stitch, mon
 
     monkeypatch.setattr(StitchClient, "create_post_load_hook", create_after_another_task)
 
-    dag_run = run(airflow)
+    dag_run = create_hook(airflow)
 
     (hook,) = hooks_of(stitch).values()
     assert (dag_run.xcom["hook"]["created"], dag_run.xcom["hook"]["hook_id"]) == (False, hook.id)
@@ -136,7 +136,7 @@ def test_newer_of_two_concurrently_created_hooks_is_deleted(airflow, stitch, mon
 def test_failed_creation_reports_the_reason(airflow, stitch, arrange, options, message):
     arrange(stitch)
 
-    dag_run = run(airflow, **options)
+    dag_run = create_hook(airflow, **options)
 
     assert dag_run.states == {"hook": "failed"}
     assert message in dag_run.output

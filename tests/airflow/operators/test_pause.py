@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_stitch.operators.stitch import (
-    StitchPauseSourceOperator,
-    StitchUnpauseSourceOperator,
-)
+from airflow_provider_stitch.operators.stitch import StitchPauseSourceOperator, StitchUnpauseSourceOperator
 from airflow_provider_stitch.replication.polling import backoff
 from airflow_provider_stitch.triggers.task_context import LINK_KEY
 from tests.support.dag_runs import xcom_of
-
-
-def requests_of(stitch, method):
-    return [request.path for request in stitch.requests if request.method == method]
+from tests.support.setup_runs import requests_of, run_operator
 
 
 def run(airflow, operator, **options):
-    options = {"source": "github", "timeout": 5, **options}
-    with airflow.dag() as dag:
-        operator(task_id="task", retries=0, **options)
-    return airflow.run(dag)
+    """Run a task for the source `github`."""
+    return run_operator(airflow, operator, **{"source": "github", "timeout": 5, **options})
 
 
 def test_source_is_paused_once(airflow, stitch, github):

@@ -17,7 +17,7 @@ from airflow_provider_stitch.operators.stitch import (
 )
 
 
-def run(airflow, **options):
+def run_job(airflow, **options):
     """Run a DAG with one task, which Airflow retries at once."""
     with airflow.dag() as dag:
         StitchRunReplicationJobOperator(
@@ -27,7 +27,7 @@ def run(airflow, **options):
 
 
 def test_result_describes_the_job_and_its_rows(airflow, stitch, github, deferrable):
-    dag_run = run(airflow, deferrable=deferrable)
+    dag_run = run_job(airflow, deferrable=deferrable)
 
     (job,) = stitch.jobs(github)
     assert dag_run.states == {"replicate": "success"}
@@ -46,7 +46,7 @@ def test_result_describes_the_job_and_its_rows(airflow, stitch, github, deferrab
 
 
 def test_task_log_reports_each_phase_in_order(airflow, stitch, github, deferrable):
-    dag_run = run(airflow, deferrable=deferrable)
+    dag_run = run_job(airflow, deferrable=deferrable)
 
     job = stitch.jobs(github)[0].job_name
     expected_lines = [
@@ -63,7 +63,7 @@ def test_task_log_reports_each_phase_in_order(airflow, stitch, github, deferrabl
 
 @pytest.mark.parametrize("wait_for", ["structure_sync", "extraction", "preparation"])
 def test_wait_for_each_other_phase_succeeds(airflow, github, deferrable, wait_for):
-    dag_run = run(airflow, wait_for=wait_for, deferrable=deferrable)
+    dag_run = run_job(airflow, wait_for=wait_for, deferrable=deferrable)
 
     assert dag_run.state == "success"
     assert dag_run.xcom["replicate"]["extraction_completed_at"] is not None
@@ -72,7 +72,7 @@ def test_wait_for_each_other_phase_succeeds(airflow, github, deferrable, wait_fo
 def test_wait_for_none_returns_after_the_start(airflow, stitch, github):
     stitch.plan_jobs(github, JobPlan(tap_seconds=36_000))
 
-    result = run(airflow, wait_for=None).xcom["replicate"]
+    result = run_job(airflow, wait_for=None).xcom["replicate"]
 
     assert list(result) == ["job_name", "source_id", "source_name", "client_id", "started_at", "url"]
     assert result["job_name"] == stitch.jobs(github)[0].job_name
@@ -81,7 +81,7 @@ def test_wait_for_none_returns_after_the_start(airflow, stitch, github):
 def test_failed_extraction_fails_the_task_with_the_reason(airflow, stitch, github, deferrable):
     stitch.plan_jobs(github, JobPlan(tap_exit_status=1, tap_description="401 Client Error: Unauthorized"))
 
-    dag_run = run(airflow, deferrable=deferrable, retries=0)
+    dag_run = run_job(airflow, deferrable=deferrable, retries=0)
 
     assert dag_run.state == "failed"
     message = dag_run.output[dag_run.output.rindex("ExtractionFailed") :]
@@ -99,7 +99,7 @@ def test_failed_extraction_fails_the_task_with_the_reason(airflow, stitch, githu
 def test_retry_after_failed_extraction_starts_new_job(airflow, stitch, github, deferrable):
     stitch.plan_next_job(github, JobPlan(tap_exit_status=1))
 
-    dag_run = run(airflow, deferrable=deferrable)
+    dag_run = run_job(airflow, deferrable=deferrable)
 
     assert dag_run.state == "success"
     assert len(stitch.jobs(github)) == 2
@@ -109,7 +109,7 @@ def test_load_error_fails_the_task_with_the_destinations_message(airflow, stitch
     stitch.complete_job(github, seconds_ago=3600)
     stitch.plan_jobs(github, JobPlan(load_errors={"commits": LoadError("relation commits is locked")}))
 
-    dag_run = run(airflow, deferrable=deferrable, retries=0)
+    dag_run = run_job(airflow, deferrable=deferrable, retries=0)
 
     assert dag_run.state == "failed"
     assert "commits: relation commits is locked" in dag_run.output[dag_run.output.rindex("LoadingFailed") :]
@@ -119,7 +119,7 @@ def test_streams_argument_limits_the_expected_loads(airflow, stitch, github, def
     never_loaded = [Flush(at=50, rows=120, prepare=10**7)]
     stitch.plan_jobs(github, JobPlan(flushes={"commits": never_loaded}))
 
-    dag_run = run(airflow, streams=["pulls"], deferrable=deferrable)
+    dag_run = run_job(airflow, streams=["pulls"], deferrable=deferrable)
 
     assert dag_run.state == "success"
     assert list(dag_run.xcom["replicate"]["streams"]) == ["pulls"]
@@ -128,7 +128,7 @@ def test_streams_argument_limits_the_expected_loads(airflow, stitch, github, def
 def test_timeout_fails_the_task_and_leaves_the_job_running(airflow, stitch, github, deferrable):
     stitch.plan_jobs(github, JobPlan(tap_seconds=36_000))
 
-    dag_run = run(airflow, timeout=1, deferrable=deferrable, retries=0)
+    dag_run = run_job(airflow, timeout=1, deferrable=deferrable, retries=0)
 
     assert dag_run.state == "failed"
     assert "PhaseTimedOut" in dag_run.output
@@ -161,7 +161,7 @@ def running_job_until_start_is_rejected(stitch, source_id):
 
 def test_queue_starts_own_job_after_the_running_one(airflow, stitch, github, deferrable):
     with running_job_until_start_is_rejected(stitch, github) as running:
-        dag_run = run(airflow, if_running="queue", deferrable=deferrable)
+        dag_run = run_job(airflow, if_running="queue", deferrable=deferrable)
 
     first, ours = stitch.jobs(github)
     assert dag_run.state == "success"
@@ -172,7 +172,7 @@ def test_queue_starts_own_job_after_the_running_one(airflow, stitch, github, def
 
 def test_join_waits_for_the_running_job(airflow, stitch, github, deferrable):
     with running_job_until_start_is_rejected(stitch, github) as running:
-        dag_run = run(airflow, if_running="join", deferrable=deferrable)
+        dag_run = run_job(airflow, if_running="join", deferrable=deferrable)
 
     assert len(stitch.jobs(github)) == 1
     assert dag_run.xcom["replicate"]["job_name"] == running.job_name
@@ -182,7 +182,7 @@ def test_join_waits_for_the_running_job(airflow, stitch, github, deferrable):
 def test_restart_stops_the_running_job_first(airflow, stitch, github, deferrable):
     stitch.start_job(github, tap_seconds=80_000)
 
-    dag_run = run(airflow, if_running="restart", deferrable=deferrable)
+    dag_run = run_job(airflow, if_running="restart", deferrable=deferrable)
 
     first, ours = stitch.jobs(github)
     assert dag_run.state == "success"
@@ -194,7 +194,7 @@ def test_restart_stops_the_running_job_first(airflow, stitch, github, deferrable
 def test_fail_raises_if_a_job_is_running(airflow, stitch, github, deferrable):
     stitch.start_job(github, tap_seconds=80_000)
 
-    dag_run = run(airflow, if_running="fail", deferrable=deferrable, retries=0)
+    dag_run = run_job(airflow, if_running="fail", deferrable=deferrable, retries=0)
 
     assert dag_run.state == "failed"
     assert "JobAlreadyRunning" in dag_run.output
@@ -206,7 +206,7 @@ def test_lost_start_response_creates_exactly_one_job(airflow, stitch, github, de
     stitch.plan_jobs(github, JobPlan(tap_seconds=1800))
     stitch.fail("POST", "/sync$", after_effect=True, cut=True)
 
-    dag_run = run(airflow, if_running=if_running, deferrable=deferrable)
+    dag_run = run_job(airflow, if_running=if_running, deferrable=deferrable)
 
     (job,) = stitch.jobs(github)
     assert dag_run.state == "success"
@@ -246,7 +246,7 @@ def test_invalid_input_fails_without_a_retry_and_starts_no_job(
     if arrange is not None:
         arrange(stitch)
 
-    dag_run = run(airflow, **options)
+    dag_run = run_job(airflow, **options)
 
     assert dag_run.state == "failed"
     assert message in dag_run.output
@@ -278,7 +278,7 @@ def test_invalid_arguments_fail_when_the_dag_is_parsed(options, message):
 
 
 def expire_deadline_when_waiting(mocker):
-    """Set a task's deadline to the start of its wait, however long its start took."""
+    """Set a task's deadline to the time when it begins to wait."""
     wait, defer_until = StitchTask.wait, StitchTask.defer_until
 
     def wait_until_now(task, goal, deadline, **options):
@@ -298,7 +298,7 @@ def test_execution_timeout_stops_the_job_if_stop_on_kill(
     stitch.plan_jobs(github, JobPlan(tap_seconds=80_000))
     expire_deadline_when_waiting(mocker)
 
-    dag_run = run(
+    dag_run = run_job(
         airflow,
         execution_timeout=timedelta(hours=1),
         stop_on_kill=stop_on_kill,

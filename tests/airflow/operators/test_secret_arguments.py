@@ -41,7 +41,7 @@ def set_password(monkeypatch, value):
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "postgres", "password": value}))
 
 
-def run(airflow, credentials, **dag_options):
+def run_with_credentials(airflow, credentials, **dag_options):
     with airflow.dag(**dag_options) as dag:
         StitchCreateDestinationOperator(
             task_id="create", retries=0, timeout=1, credentials=credentials, **WAREHOUSE
@@ -55,7 +55,7 @@ def run(airflow, credentials, **dag_options):
 def test_credentials_are_rendered_as_strings(airflow, rendered, monkeypatch, native, secret):
     set_password(monkeypatch, secret)
 
-    run(airflow, {"password": TEMPLATE}, render_template_as_native_obj=native)
+    run_with_credentials(airflow, {"password": TEMPLATE}, render_template_as_native_obj=native)
 
     assert rendered == [secret]
 
@@ -64,7 +64,7 @@ def test_credentials_are_rendered_as_strings(airflow, rendered, monkeypatch, nat
 def test_credential_of_a_connection_without_password_is_rejected(airflow, stitch, monkeypatch, native):
     set_password(monkeypatch, None)
 
-    dag_run = run(airflow, {"password": TEMPLATE}, render_template_as_native_obj=native)
+    dag_run = run_with_credentials(airflow, {"password": TEMPLATE}, render_template_as_native_obj=native)
 
     assert dag_run.states == {"create": "failed"}
     assert "The secret 'password' is empty" in dag_run.output
@@ -73,7 +73,7 @@ def test_credential_of_a_connection_without_password_is_rejected(airflow, stitch
 
 @pytest.mark.parametrize("credentials", ["hush_hush", ["hush_hush"], 5])
 def test_credentials_must_be_a_dict_and_are_not_shown(airflow, stitch, credentials):
-    dag_run = run(airflow, credentials)
+    dag_run = run_with_credentials(airflow, credentials)
 
     assert dag_run.states == {"create": "failed"}
     assert "credentials must be a dict" in dag_run.output

@@ -5,20 +5,13 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_stitch.emulator import CheckPlan, EmulatedStream
-from airflow_provider_stitch.operators.stitch import (
-    StitchSelectStreamsOperator,
-)
+from airflow_provider_stitch.operators.stitch import StitchSelectStreamsOperator
+from tests.support.setup_runs import requests_of, run_operator
 
 
-def requests_of(stitch, method):
-    return [request.path for request in stitch.requests if request.method == method]
-
-
-def run(airflow, operator, **options):
-    options = {"source": "github", "timeout": 5, **options}
-    with airflow.dag() as dag:
-        operator(task_id="task", retries=0, **options)
-    return airflow.run(dag)
+def select_streams(airflow, **options):
+    """Run a task that selects streams."""
+    return run_operator(airflow, StitchSelectStreamsOperator, **{"timeout": 5, **options})
 
 
 @pytest.fixture
@@ -59,8 +52,8 @@ def new_source(stitch):
 
 def test_streams_are_selected_once_and_others_deselected(airflow, stitch, shop):
     options = {"source": "shop", "streams": ORDERS, "deselect_others": True}
-    first = run(airflow, StitchSelectStreamsOperator, **options)
-    second = run(airflow, StitchSelectStreamsOperator, **options)
+    first = select_streams(airflow, **options)
+    second = select_streams(airflow, **options)
 
     assert (first.state, second.state) == ("success", "success")
     changes = first.xcom["task"]["changes"]
@@ -75,7 +68,7 @@ def test_streams_are_selected_once_and_others_deselected(airflow, stitch, shop):
 
 
 def test_unknown_stream_name_changes_nothing(airflow, stitch, shop):
-    dag_run = run(airflow, StitchSelectStreamsOperator, source="shop", streams=["items", "ordres"])
+    dag_run = select_streams(airflow, source="shop", streams=["items", "ordres"])
 
     assert dag_run.states == {"task": "failed"}
     assert "no stream 'ordres'. It has: orders" in dag_run.output
@@ -83,7 +76,7 @@ def test_unknown_stream_name_changes_nothing(airflow, stitch, shop):
 
 
 def test_fields_keep_leaves_the_fields_unchanged(airflow, stitch, shop):
-    dag_run = run(airflow, StitchSelectStreamsOperator, source="shop", streams={"items": {"fields": "keep"}})
+    dag_run = select_streams(airflow, source="shop", streams={"items": {"fields": "keep"}})
 
     assert dag_run.xcom["task"]["changed"] is False
 
@@ -100,9 +93,7 @@ def test_streams_can_be_a_template(airflow, stitch, github):
 def test_task_waits_for_structure_sync_of_a_new_source(airflow, stitch, new_source):
     new_source(CheckPlan(seconds=300))
 
-    dag_run = run(
-        airflow, StitchSelectStreamsOperator, source="new", streams="all", poll_interval=0.05, timeout=60
-    )
+    dag_run = select_streams(airflow, source="new", streams="all", poll_interval=0.05, timeout=60)
 
     assert dag_run.state == "success"
     assert set(dag_run.xcom["task"]["changes"]) == {"commits", "issues"}
@@ -112,9 +103,7 @@ def test_task_waits_for_structure_sync_of_a_new_source(airflow, stitch, new_sour
 def test_task_times_out_during_a_long_structure_sync(airflow, stitch, new_source):
     new_source(CheckPlan(seconds=360_000))
 
-    dag_run = run(
-        airflow, StitchSelectStreamsOperator, source="new", streams="all", poll_interval=0.05, timeout=1
-    )
+    dag_run = select_streams(airflow, source="new", streams="all", poll_interval=0.05, timeout=1)
 
     assert dag_run.state == "failed"
     assert "structure sync of source new" in dag_run.output
@@ -124,10 +113,10 @@ def test_task_times_out_during_a_long_structure_sync(airflow, stitch, new_source
 def test_failed_check_and_missing_properties_end_the_wait(airflow, stitch, new_source):
     new_source(CheckPlan(discovery_exit_status=1, discovery_error_message="bad credentials"))
     stitch.advance(10)
-    failed = run(airflow, StitchSelectStreamsOperator, source="new", streams="all", timeout=60)
+    failed = select_streams(airflow, source="new", streams="all", timeout=60)
     stitch.delete_source(310442)
     new_source(properties={"repository": "acme/shop"})
-    incomplete = run(airflow, StitchSelectStreamsOperator, source="New", streams="all", timeout=60)
+    incomplete = select_streams(airflow, source="New", streams="all", timeout=60)
 
     assert (failed.state, incomplete.state) == ("failed", "failed")
     assert "its connection check failed: bad credentials" in failed.output
@@ -143,7 +132,7 @@ def test_failed_check_and_missing_properties_end_the_wait(airflow, stitch, new_s
     ],
 )
 def test_unknown_key_of_a_database_stream_is_rejected(airflow, stitch, shop, selection, field):
-    dag_run = run(airflow, StitchSelectStreamsOperator, source="shop", streams=selection)
+    dag_run = select_streams(airflow, source="shop", streams=selection)
 
     assert dag_run.state == "failed"
     assert f"Stream 'items' has no field '{field}'. It has: " in dag_run.output
@@ -151,9 +140,7 @@ def test_unknown_key_of_a_database_stream_is_rejected(airflow, stitch, shop, sel
 
 
 def test_streams_are_selected_by_pattern(airflow, stitch, shop):
-    dag_run = run(
-        airflow, StitchSelectStreamsOperator, source="shop", streams=["public.*"], deselect_others=True
-    )
+    dag_run = select_streams(airflow, source="shop", streams=["public.*"], deselect_others=True)
 
     changes = dag_run.xcom["task"]["changes"]
     assert changes["shop-public-orders"]["selected"] is True
@@ -170,8 +157,8 @@ def test_patterns_skip_views_without_keys(airflow, stitch, streams):
         },
     )
 
-    dag_run = run(airflow, StitchSelectStreamsOperator, source="shop", streams=streams, deselect_others=True)
-    named = run(airflow, StitchSelectStreamsOperator, source="shop", streams=["items", "totals"])
+    dag_run = select_streams(airflow, source="shop", streams=streams, deselect_others=True)
+    named = select_streams(airflow, source="shop", streams=["items", "totals"])
 
     assert (dag_run.state, set(dag_run.xcom["task"]["changes"])) == ("success", {"items"})
     assert "because a view needs view_key_properties: totals" in dag_run.output
@@ -184,7 +171,7 @@ def test_1000_streams_are_selected_in_one_request(airflow, stitch):
     streams = {f"table_{number}": EmulatedStream(1, selected=None, fields=fields) for number in range(1000)}
     stitch.add_source("many", streams=streams)
 
-    dag_run = run(airflow, StitchSelectStreamsOperator, source="many", streams="all", timeout=600)
+    dag_run = select_streams(airflow, source="many", streams="all", timeout=600)
 
     assert len(dag_run.xcom["task"]["changes"]) == 1000
     assert len(requests_of(stitch, "PUT")) == 1
@@ -195,7 +182,7 @@ def test_source_that_was_never_connected_is_rejected(airflow, stitch):
     failing = CheckPlan(discovery_exit_status=1)
     stitch.add_source("new", streams={"a": stream}, current_step="discover_schema", check=failing)
 
-    dag_run = run(airflow, StitchSelectStreamsOperator, source="new", streams=["a"])
+    dag_run = select_streams(airflow, source="new", streams=["a"])
 
     assert dag_run.states == {"task": "failed"}
     assert "SourceNotReady" in dag_run.output

@@ -282,11 +282,11 @@ def test_change_of_immutable_property_is_rejected(airflow, stitch):
     stitch.quirks.immutable_properties = ("database",)
     create_destination(airflow)
 
-    refused = create_destination(airflow, properties={**WAREHOUSE, "database": "other"})
+    rejected = create_destination(airflow, properties={**WAREHOUSE, "database": "other"})
     changed = create_destination(airflow, properties={**WAREHOUSE, "host": "new.acme.example"})
 
-    assert refused.state == "failed"
-    assert "cannot be changed after they are set: database" in refused.output
+    assert rejected.state == "failed"
+    assert "cannot be changed after they are set: database" in rejected.output
     assert changed.xcom["task"]["changed"] == ["host", "password", "port", "username"]
 
 
@@ -441,7 +441,7 @@ def test_name_in_use_by_another_source_is_rejected(airflow, stitch):
     assert "NameInUse" in dag_run.output
 
 
-def test_names_that_native_rendering_turns_into_numbers_are_strings(airflow, stitch):
+def test_native_rendering_keeps_numeric_names_as_strings(airflow, stitch):
     stitch.delete_destinations()
 
     warehouse = create_destination(airflow, native=True, name="{{ 2024 }}", description="{{ 7 }}")

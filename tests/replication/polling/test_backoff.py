@@ -1,4 +1,4 @@
-"""When may a request be made again that Stitch did not answer? Rules of times."""
+"""Tests of when a failed request may be sent again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOG, PAGE = (
 )
 
 
-def test_after_a_failure_another_request_has_its_turn_first():
+def test_failure_delays_other_requests_less_than_its_own():
     backoff = Backoff()
     for _ in range(10):
         backoff.record_failure(LOG, OUTAGE, now=0.0)
@@ -23,16 +23,16 @@ def test_after_a_failure_another_request_has_its_turn_first():
         assert 0 < backoff.seconds_until_retry(PAGE, 0.0) < backoff.seconds_until_retry(LOG, 0.0)
 
 
-@pytest.mark.parametrize("request_", [LOG, PAGE])
-def test_what_stitch_asks_for_is_kept_for_all(request_):
+@pytest.mark.parametrize("delayed", [LOG, PAGE], ids=["the failed request", "another request"])
+def test_retry_after_delays_all_requests(delayed):
     backoff = Backoff()
 
     backoff.record_failure(LOG, StitchUnavailable("Stitch asks to wait.", retry_after=700.0), now=0.0)
 
-    assert backoff.seconds_until_retry(request_, 0.0) >= 700
+    assert backoff.seconds_until_retry(delayed, 0.0) >= 700
 
 
-def test_an_answer_lets_all_go_on_but_what_fails_alone():
+def test_success_ends_the_backoff_except_for_an_isolated_failure():
     backoff = Backoff()
     for _ in range(ISOLATED_AFTER):
         assert not backoff.is_isolated_failure(LOG)
@@ -44,7 +44,7 @@ def test_an_answer_lets_all_go_on_but_what_fails_alone():
     assert backoff.seconds_until_retry(LOG, 0.0) > 10
 
 
-def test_what_fails_in_an_outage_does_not_fail_alone_once_that_is_over():
+def test_failures_during_an_outage_are_not_isolated():
     backoff = Backoff()
     backoff.record_failure(LOG, OUTAGE, now=0.0)
     backoff.record_success(PAGE)
@@ -56,7 +56,7 @@ def test_what_fails_in_an_outage_does_not_fail_alone_once_that_is_over():
     assert not backoff.is_isolated_failure(LOG)
 
 
-def test_whatever_was_to_be_waited_for_by_a_clock_that_was_set_back_is_not():
+def test_backoff_is_cleared_when_the_clock_is_set_back():
     backoff = Backoff()
     backoff.record_failure(LOG, OUTAGE, now=7200.0)
 
@@ -66,12 +66,12 @@ def test_whatever_was_to_be_waited_for_by_a_clock_that_was_set_back_is_not():
     assert backoff.seconds_until_retry(PAGE, 0.0) <= 0
 
 
-def test_undocumented_response_after_an_outage_is_no_repeated_one():
+def test_failures_of_an_outage_do_not_count_as_undocumented_responses():
     backoff = Backoff()
-    page_of_proxy = UnexpectedResponse("The response is a page of HTML.")
+    proxy_page = UnexpectedResponse("The response is a page of HTML.")
     for _ in range(10):
         backoff.record_failure(PAGE, OUTAGE, now=0.0)
 
-    repeated = [backoff.record_failure(PAGE, page_of_proxy, now=0.0) for _ in range(5)]
+    results = [backoff.record_failure(PAGE, proxy_page, now=0.0) for _ in range(5)]
 
-    assert [may_go_on for _, may_go_on in repeated] == [True, True, True, True, False]
+    assert [may_retry for _, may_retry in results] == [True, True, True, True, False]

@@ -1,4 +1,4 @@
-"""The chance that it has happened."""
+"""Tests of the probability that a job or load is done."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from airflow_provider_stitch.replication.polling.completion import (
 )
 
 SECONDS = st.floats(0, 30 * 86_400)
-TOOK = st.lists(st.floats(0.001, 86_400), max_size=5)
-HISTORIES = TOOK.map(DurationHistory.from_durations)
+DURATIONS = st.lists(st.floats(0.001, 86_400), max_size=5)
+HISTORIES = DURATIONS.map(DurationHistory.from_durations)
 
 
 @st.composite
@@ -33,82 +33,84 @@ def estimates(draw):
     )
 
 
-# --- What was seen before -------------------------------------------------------------------------------
+# --- Duration histories ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("took", "usual", "shape", "weight"),
+    ("durations", "typical", "shape", "weight"),
     [
         pytest.param(
-            [300], 300, MAX_SHAPE / 2, 1, id="once is half sure, and weighs as much as knowing nothing"
+            [300], 300, MAX_SHAPE / 2, 1, id="one duration: half the maximum shape, the weight of the prior"
         ),
-        pytest.param([300, 300], 300, MAX_SHAPE, 3, id="twice the same is as sure as can be"),
-        pytest.param([300] * 5, 300, MAX_SHAPE, 12, id="and weighs more each time"),
+        pytest.param([300, 300], 300, MAX_SHAPE, 3, id="two equal durations: maximum shape"),
+        pytest.param([300] * 5, 300, MAX_SHAPE, 12, id="five equal durations: more weight"),
         pytest.param(
-            [100, 400], 200, 3 / math.log(4), 3, id="what varies is flatter, around the middle ratio"
+            [100, 400], 200, 3 / math.log(4), 3, id="different durations: flatter, at the geometric mean"
         ),
-        pytest.param([10, 86_400], math.sqrt(864_000), MIN_SHAPE, 3, id="but never flatter than that"),
-        pytest.param([0, 0], 1, MAX_SHAPE, 3, id="Stitch's whole seconds may show none"),
+        pytest.param(
+            [10, 86_400], math.sqrt(864_000), MIN_SHAPE, 3, id="very different durations: minimum shape"
+        ),
+        pytest.param([0, 0], 1, MAX_SHAPE, 3, id="durations below Stitch's resolution of one second"),
     ],
 )
-def test_what_it_took_before_is_an_experience(took, usual, shape, weight):
-    experience = DurationHistory.from_durations(took)
+def test_history_is_fitted_to_durations(durations, typical, shape, weight):
+    history = DurationHistory.from_durations(durations)
 
-    assert experience is not None
-    assert experience.scale == pytest.approx(usual)
-    assert experience.shape == pytest.approx(shape)
-    assert experience.weight == weight
+    assert history is not None
+    assert history.scale == pytest.approx(typical)
+    assert history.shape == pytest.approx(shape)
+    assert history.weight == weight
 
 
-def test_nothing_seen_is_no_experience():
+def test_history_without_durations_is_none():
     assert DurationHistory.from_durations([]) is None
 
 
-@given(TOOK.filter(bool))
-def test_half_of_all_are_expected_to_take_longer_than_usual(took):
-    experience = DurationHistory.from_durations(took)
+@given(DURATIONS.filter(bool))
+def test_half_of_the_jobs_are_expected_to_exceed_the_scale(durations):
+    history = DurationHistory.from_durations(durations)
 
-    assert experience.survival(experience.scale) == pytest.approx(0.5)
-    assert min(took) <= max(1, experience.scale) * 1.001
-    assert experience.scale <= max(1, *took) * 1.001
-
-
-@given(TOOK.filter(bool), SECONDS, SECONDS)
-def test_it_is_ever_less_likely_to_take_longer_still(took, one, other):
-    experience = DurationHistory.from_durations(took)
-    earlier, later = sorted([one, other])
-
-    assert 0 <= experience.survival(later) <= experience.survival(earlier) <= 1
+    assert history.survival(history.scale) == pytest.approx(0.5)
+    assert min(durations) <= max(1, history.scale) * 1.001
+    assert history.scale <= max(1, *durations) * 1.001
 
 
-def test_at_most_14_percent_off_half_of_the_time_if_it_never_varied():
-    experience = DurationHistory.from_durations([1000] * 5)
+@given(DURATIONS.filter(bool), SECONDS, SECONDS)
+def test_survival_never_increases_with_time(durations, first, second):
+    history = DurationHistory.from_durations(durations)
+    earlier, later = sorted([first, second])
 
-    within = experience.survival(1000 / 1.147) - experience.survival(1000 * 1.147)
+    assert 0 <= history.survival(later) <= history.survival(earlier) <= 1
+
+
+def test_equal_durations_put_half_of_the_jobs_within_14_percent():
+    history = DurationHistory.from_durations([1000] * 5)
+
+    within = history.survival(1000 / 1.147) - history.survival(1000 * 1.147)
 
     assert within == pytest.approx(0.5, abs=0.01)
 
 
-# --- What may have happened since -----------------------------------------------------------------------
+# --- Completion estimates -------------------------------------------------------------------------------
 
 
 @given(estimates(), SECONDS, SECONDS)
-def test_what_may_happen_has_ever_likelier_happened(estimate, one, other):
-    earlier, later = (estimate.last_checked_at + seconds for seconds in sorted([one, other]))
+def test_probability_never_decreases_with_time(estimate, first, second):
+    earlier, later = (estimate.last_checked_at + seconds for seconds in sorted([first, second]))
 
     assert 0 <= estimate.probability_done(earlier) <= estimate.probability_done(later) + 1e-12
     assert estimate.probability_done(later) <= 1
 
 
 @given(estimates(), SECONDS)
-def test_the_delay_is_at_most_half_of_the_time_since_the_last_look(estimate, seconds):
+def test_expected_delay_is_at_most_half_of_the_time_since_the_last_check(estimate, seconds):
     at = estimate.last_checked_at + seconds
 
     assert 0 <= estimate.expected_delay(at) <= seconds / 2 + 1e-9
 
 
 @given(estimates())
-def test_right_after_a_look_nothing_has_happened_unless_it_is_certain(estimate):
+def test_probability_at_the_last_check_is_0_unless_it_is_certain(estimate):
     assert estimate.probability_done(estimate.last_checked_at) == (
         1.0 if estimate.last_checked_at >= estimate.done_by else 0.0
     )
@@ -117,48 +119,52 @@ def test_right_after_a_look_nothing_has_happened_unless_it_is_certain(estimate):
 
 
 @given(estimates(), SECONDS)
-def test_from_a_certain_instant_on_it_has_happened(estimate, seconds):
+def test_probability_is_1_from_done_by_on(estimate, seconds):
     at = estimate.done_by + seconds
 
     assert not math.isfinite(at) or estimate.probability_done(at) == 1
 
 
 @given(st.floats(0, 86_400))
-def test_where_nothing_is_known_half_of_what_goes_on_for_long_goes_on_for_as_long_again(age):
+def test_long_running_job_without_history_is_expected_to_double_its_age(age):
     estimate = CompletionEstimate(last_checked_at=age, since=0)
 
     assert estimate.probability_done(age + PRIOR_SCALE + age) == pytest.approx(0.5)
 
 
-def test_what_did_not_begin_yet_does_not_happen():
+def test_probability_is_0_before_the_start():
     estimate = CompletionEstimate(last_checked_at=0, since=1000)
 
     assert estimate.probability_done(1000) == 0
     assert estimate.probability_done(1000 + PRIOR_SCALE) == pytest.approx(0.5)
 
 
-def test_what_begins_later_is_expected_that_much_later():
-    """A sensor may look from an instant on, and Stitch's schedule begins the job an hour later."""
-    experience = DurationHistory.from_durations([300] * 5)
-    at_once = CompletionEstimate(last_checked_at=0, since=0, history=experience)
-    in_an_hour = CompletionEstimate(last_checked_at=0, since=0, timed_from=3600, history=experience)
+def test_later_start_time_delays_the_estimate():
+    """A sensor may accept jobs from now on, although Stitch's schedule starts the next one in an hour."""
+    history = DurationHistory.from_durations([300] * 5)
+    starts_now = CompletionEstimate(last_checked_at=0, since=0, history=history)
+    starts_in_an_hour = CompletionEstimate(last_checked_at=0, since=0, timed_from=3600, history=history)
 
-    assert at_once.probability_done(600) > 0.9
-    assert in_an_hour.probability_done(3600) < 0.1
-    assert in_an_hour.probability_done(3600 + 600) > 0.9
+    assert starts_now.probability_done(600) > 0.9
+    assert starts_in_an_hour.probability_done(3600) < 0.1
+    assert starts_in_an_hour.probability_done(3600 + 600) > 0.9
 
 
-def test_experience_makes_a_look_worth_while_where_it_is_due():
-    usual = CompletionEstimate(last_checked_at=0, since=0, history=DurationHistory.from_durations([1000] * 5))
+def test_history_concentrates_the_probability_near_the_typical_end():
+    typical = CompletionEstimate(
+        last_checked_at=0, since=0, history=DurationHistory.from_durations([1000] * 5)
+    )
     unknown = CompletionEstimate(last_checked_at=0, since=0)
 
-    assert usual.probability_done(500) < 0.1 < unknown.probability_done(500)
-    due = [estimate.probability_done(1100) - estimate.probability_done(900) for estimate in (usual, unknown)]
+    assert typical.probability_done(500) < 0.1 < unknown.probability_done(500)
+    due = [
+        estimate.probability_done(1100) - estimate.probability_done(900) for estimate in (typical, unknown)
+    ]
     assert due[0] > 10 * due[1]
 
 
-def test_a_surprise_is_never_ruled_out():
-    """What always took 1000 s may take 10 times as long, or the experience may be another job's."""
+def test_estimate_stays_uncertain_long_after_the_typical_end():
+    """A job that always took 1000 s may take 10 times as long, or the history may not apply to it."""
     late = CompletionEstimate(
         last_checked_at=10_000, since=0, history=DurationHistory.from_durations([1000] * 5)
     )

@@ -1,4 +1,4 @@
-"""One call for all who want its answer at the same time."""
+"""Tests of sharing one call between concurrent callers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from simulated_stitch.virtual_time import VirtualLoop, run
 
 
 class Calls:
-    """A call that takes 10 s and answers with its number."""
+    """An async function that takes 10 seconds and returns the number of the call. The third call fails."""
 
     def __init__(self) -> None:
-        self.begun = 0
+        self.started = 0
 
     async def __call__(self) -> int:
-        self.begun += 1
-        number = self.begun
+        self.started += 1
+        number = self.started
         await asyncio.sleep(10.0)
         if number == 3:
             raise ConnectionError("the third")
@@ -30,49 +30,53 @@ def calls():
     return Calls()
 
 
-def told(calls: Calls, *begin_at: float, cancelled_at: float | None = None) -> list[object]:
-    """What each is told who comes at one of these times; the first may go again."""
+def results_of(calls: Calls, *called_at: float, cancelled_at: float | None = None) -> list[object]:
+    """Return the result or exception of each caller.
+
+    :param called_at: the times at which the callers request the result, in seconds.
+    :param cancelled_at: when the first caller is cancelled.
+    """
     loop = VirtualLoop()
 
-    async def story() -> list[object]:
+    async def call_all() -> list[object]:
         shared = SingleFlight(calls)
 
-        async def come(at: float) -> int:
+        async def call(at: float) -> int:
             await asyncio.sleep(at)
             return await shared.result()
 
-        tasks = [asyncio.ensure_future(come(at)) for at in begin_at]
+        tasks = [asyncio.ensure_future(call(at)) for at in called_at]
         if cancelled_at is not None:
             loop.call_later(cancelled_at, tasks[0].cancel)
         return await asyncio.gather(*tasks, return_exceptions=True)
 
-    return run(loop, story())
+    return run(loop, call_all())
 
 
-def test_who_comes_at_the_same_time_shares_one_call(calls):
-    assert told(calls, 0, 0, 0) == [1, 1, 1]
-    assert calls.begun == 1
+def test_simultaneous_callers_share_one_call(calls):
+    assert results_of(calls, 0, 0, 0) == [1, 1, 1]
+    assert calls.started == 1
 
 
-def test_who_comes_while_a_call_is_under_way_shares_the_next_one(calls):
-    assert told(calls, 0, 1, 9) == [1, 2, 2]
-    assert calls.begun == 2
+def test_callers_during_a_call_share_the_next_one(calls):
+    assert results_of(calls, 0, 1, 9) == [1, 2, 2]
+    assert calls.started == 2
 
 
-def test_who_comes_after_the_answer_has_a_call_of_its_own(calls):
-    assert told(calls, 0, 11) == [1, 2]
+def test_caller_after_a_call_starts_a_new_one(calls):
+    assert results_of(calls, 0, 11) == [1, 2]
 
 
-def test_all_who_share_a_call_are_told_its_error_and_the_next_call_is_made_as_ever(calls):
-    first, second, *thirds, fourth = told(calls, 0, 1, 11, 12, 25)
+def test_callers_share_the_error_of_a_call_and_the_next_call_succeeds(calls):
+    first, second, *sharing_third, fourth = results_of(calls, 0, 1, 11, 12, 25)
 
     assert (first, second, fourth) == (1, 2, 4)
-    assert [str(each) for each in thirds] == ["the third"] * 2
+    assert [str(error) for error in sharing_third] == ["the third"] * 2
 
 
-def test_who_is_cancelled_leaves_the_answer_to_the_others(calls):
-    cancelled, other = told(calls, 0, 0, cancelled_at=5)
+def test_cancelled_caller_does_not_cancel_the_call_for_others(calls):
+    cancelled, other = results_of(calls, 0, 0, cancelled_at=5)
 
     assert isinstance(cancelled, asyncio.CancelledError)
     assert other == 1
-    assert calls.begun == 1
+    assert calls.started == 1

@@ -8,13 +8,8 @@ import threading
 import pytest
 
 from tests.connect.scripted_server import running_server
-from tests.support.account_creation import (
-    ACCOUNT_CREATED,
-    PARTNER,
-)
-from tests.support.airflow_connections import (
-    AIRFLOW_2,
-)
+from tests.support.account_creation import ACCOUNT_CREATED, PARTNER
+from tests.support.airflow_connections import AIRFLOW_2
 from tests.support.fake_vault import FOLDER, Vault
 
 

@@ -20,11 +20,7 @@ from tests.support.account_creation import (
     TOKEN,
     create_account,
 )
-from tests.support.airflow_connections import (
-    ON_AIRFLOW_2,
-    ON_AIRFLOW_3,
-    stored_connection,
-)
+from tests.support.airflow_connections import ON_AIRFLOW_2, ON_AIRFLOW_3, stored_connection
 from tests.support.fake_vault import Vault
 from tests.support.leak_scan import assert_no_secrets_left
 

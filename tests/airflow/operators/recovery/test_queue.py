@@ -1,4 +1,4 @@
-"""A queued or resumed task keeps to its source and account, whatever is renamed in the meantime."""
+"""A queued or resumed task keeps its source and account, even if they are renamed in the meantime."""
 
 from __future__ import annotations
 
