@@ -115,8 +115,8 @@ class StitchSensorTrigger(StitchPhaseTrigger):
             jinja_env = self.get_template_env()
             jinja_env.undefined = StrictUndefined
         try:
-            super().render_template_fields(variables, jinja_env)  # type: ignore[arg-type]  # part of a
-        context except Exception as error:  # noqa: BLE001 - a template may raise anything
+            super().render_template_fields(variables, jinja_env)  # type: ignore[arg-type]
+        except Exception as error:  # noqa: BLE001 - a template may raise anything
             self._render_error = error
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
