@@ -149,13 +149,13 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
         existing = sorted(self._list(), key=lambda each: each.id)
         if not existing:
             return None
-        others = []
+        oldest, others = existing[0], []
         for each in existing[1:]:
             if each.id == own or self._is_own(each):
                 self.log.warning(
                     "Stitch already has %s %s; deleting %s, which this task created at the same time",
                     self.kind,
-                    existing[0].label,
+                    oldest.label,
                     each.label,
                 )
                 self._delete(each)
@@ -166,16 +166,15 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
                 "Stitch has %s %s and others of that name: %s. Using the one with the lowest id. Delete the "
                 "others in Stitch unless you need them.",
                 self.kind,
-                existing[0].label,
+                oldest.label,
                 ", ".join(others),
             )
-        oldest = existing[0]
         if oldest.type != self._type():
             raise self._invalid_argument(
                 f"{self.kind.capitalize()} {oldest.label} is of type {oldest.type}, not {self._type()}. "
                 f"The type of a {self.kind} cannot be changed. Choose another name."
             )
-        return existing[0]
+        return oldest
 
     def _card(self, existing: Item | None) -> ReportCard:
         card = existing.report_card if existing is not None else None
