@@ -18,7 +18,7 @@ from airflow_provider_stitch.connect.errors import (
     UnknownSource,
 )
 from simulated_stitch.large_account import LargeAccount, load_of, sources_with
-from tests.replication.polling.test_poller import Account, loads_of
+from tests.replication.polling.test_poller import Account, query_loads
 
 STREAMS = [f"stream_{number}" for number in range(8)]
 
@@ -69,7 +69,7 @@ def search(account: Account, *searches: tuple[str, list[str]]) -> list[tuple[set
                 assert len(client.requests) - before <= 200, "The search has no end."
 
             client.before_each = ends
-            told = await loads_of(account.session(), source_name, streams, anew=True)
+            told = await query_loads(account.session(), source_name, streams, fresh=True)
             results.append(({load.stream_name for load in told.value}, Counter(client.requests[before:])))
         return results
 
