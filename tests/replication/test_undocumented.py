@@ -125,7 +125,7 @@ def test_wait_survives_malformed_records_of_other_sources(stitch, waiter, github
 
     def with_malformed(*args: Any, **options: Any) -> Any:
         answer = page_of(*args, **options)
-        if f"/{kind}" in answer.asked:
+        if f"/{kind}" in answer.request_line:
             answer.body["data"][:0] = MALFORMED[kind]
         return answer
 
@@ -146,7 +146,7 @@ def test_wait_fails_only_if_its_own_record_stays_malformed(stitch, waiter, githu
     if times == 1:
         assert outcome.error is None
     else:
-        assert "`job_name` should be text" in outcome.error["message"]
+        assert "`job_name` should be a string" in outcome.error["message"]
         assert injected.hits == 5
 
 
