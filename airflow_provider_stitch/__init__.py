@@ -42,12 +42,12 @@ _CONNECTION_TYPE: dict[str, Any] = {
         },
         "request_timeout": {
             "label": "Request timeout (s)",
-            "description": "Seconds to wait for Stitch to answer, or go on; 30 if empty",
+            "description": "Seconds to wait for each part of a response; 30 if empty",
             "schema": {"type": ["number", "null"], "minimum": 1},
         },
         "requests_per_10_minutes": {
             "label": "Status requests per 10 minutes",
-            "description": "This Airflow's share of an account's 30; all if empty",
+            "description": "This Airflow's share of the account's 30; all 30 if empty",
             "schema": {"type": ["integer", "null"], "minimum": 1},
         },
     },
@@ -55,9 +55,9 @@ _CONNECTION_TYPE: dict[str, Any] = {
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return the provider's metadata for Airflow's entry point `apache_airflow_provider`.
+    """Return the description of this provider for Airflow's entry point `apache_airflow_provider`.
 
-    Its shape is Airflow's `provider_info.schema.json`.
+    Airflow's `provider_info.schema.json` defines the structure.
     """
     stitch = {"integration-name": "Stitch"}
     return {
