@@ -9,9 +9,7 @@ __version__ = "0.1.0"
 
 _DOCUMENTATION = "https://www.stitchdata.com/docs/developers/stitch-connect/api"
 
-# The only description of the connection form. Airflow 3 reads it from the provider's metadata, and the hook
-# builds the form of Airflow 2 from it.
-_CONNECTION_TYPE: dict[str, Any] = {
+_CONNECTION_TYPE = {
     "connection-type": "stitch",
     "hook-class-name": "airflow_provider_stitch.hooks.stitch.StitchHook",
     "hook-name": "Stitch",
@@ -57,7 +55,8 @@ _CONNECTION_TYPE: dict[str, Any] = {
 def get_provider_info() -> dict[str, Any]:
     """Return the description of this provider for Airflow's entry point `apache_airflow_provider`.
 
-    Airflow's `provider_info.schema.json` defines the structure.
+    It defines the connection form: Airflow 3 reads it from here, and the hook creates the form of Airflow 2
+    from the same values. Airflow's `provider_info.schema.json` defines the structure.
     """
     stitch = {"integration-name": "Stitch"}
     return {
