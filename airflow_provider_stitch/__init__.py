@@ -10,10 +10,10 @@ _DOCUMENTATION = "https://www.stitchdata.com/docs/developers/stitch-connect/api"
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return what Airflow's entry point `apache_airflow_provider` asks for.
+    """Return the description of this provider for Airflow's entry point `apache_airflow_provider`.
 
-    The connection form is described here and nowhere else: Airflow 3 reads it from here, and for Airflow 2
-    the hook makes its form from the same values. The shape is Airflow's `provider_info.schema.json`.
+    It defines the connection form: Airflow 3 reads it from here, and the hook creates the form of Airflow 2
+    from the same values. Airflow's `provider_info.schema.json` defines the structure.
     """
     stitch = {"integration-name": "Stitch"}
     return {
@@ -59,12 +59,12 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "request_timeout": {
                         "label": "Request timeout (s)",
-                        "description": "Seconds to wait for Stitch to answer, or go on; 30 if empty",
+                        "description": "Seconds to wait for each part of a response; 30 if empty",
                         "schema": {"type": ["number", "null"], "minimum": 1},
                     },
                     "requests_per_10_minutes": {
                         "label": "Status requests per 10 minutes",
-                        "description": "This Airflow's share of an account's 30; all if empty",
+                        "description": "This Airflow's share of the account's 30; all 30 if empty",
                         "schema": {"type": ["integer", "null"], "minimum": 1},
                     },
                 },

@@ -1,4 +1,4 @@
-"""Durations that DAG authors set, and the time at which a task gives up."""
+"""Durations that DAG authors set, and the deadline of a task."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STOP_SECONDS = 10.0
 
 
 class Deadline(NamedTuple):
-    """The time at which a task gives up, and whether its `execution_timeout` sets it."""
+    """The time when a task gives up, and whether its `execution_timeout` sets it."""
 
     at: float | None  #: seconds since the epoch; None never gives up
     is_execution_timeout: bool = False
@@ -55,7 +55,7 @@ def parse_duration(
 ) -> float | None:
     """Return a duration in seconds, or None if it is None.
 
-    :param name: the argument that contains the duration, for the error message.
+    :param name: name of the argument, which the error message contains.
     :raises ValueError: if it is not a number, is negative, or is zero without `allow_zero`.
     """
     if duration is None:

@@ -124,17 +124,17 @@ class StitchTask:
             method_name="execute_complete",
         )
 
-    def push_source_link(self, context: Context, goal: Goal) -> str:
+    def push_source_link(self, context: Context, client_id: int, source_id: int) -> str:
         """Write the address of the source's page to XCom, so that the link works while the task runs."""
         from airflow_provider_stitch.hooks.stitch import source_url
         from airflow_provider_stitch.triggers.task_context import LINK_KEY
 
-        url = source_url(goal.client_id, goal.source_id)
+        url = source_url(client_id, source_id)
         context["ti"].xcom_push(key=LINK_KEY, value=url)
         return url
 
     def finish(self, outcome: Outcome) -> dict[str, Any]:
-        """Return the XCom of a task whose wait has succeeded.
+        """Return the XCom of a task after a successful wait.
 
         :raises StitchError: if the wait has failed.
         """

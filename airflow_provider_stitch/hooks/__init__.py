@@ -1,1 +1,1 @@
-"""Hooks: an Airflow connection becomes a Stitch client."""
+"""Hooks, which create a Stitch client from an Airflow connection."""

@@ -1,4 +1,4 @@
-"""StitchHook: an Airflow connection becomes a client of the Stitch Connect API."""
+"""StitchHook: create a client of the Stitch Connect API from an Airflow connection."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 APP_URL = "https://app.stitchdata.com"
 
-# The Test button should answer while a person looks at it.
-TEST_PATIENCE = 5.0
+# Seconds for the Test button of the connection form, which a user waits for.
+TEST_TIMEOUT = 5.0
 
 
 class StitchHook(BaseHook):
     """Talks to one Stitch account with the access token of an Airflow connection.
 
-    The connection's password is the API access token; its login the Stitch client ID (optional: found from
-    the account); its host the base URL (optional). Extras: `request_timeout` (seconds, 30),
-    `requests_per_10_minutes` (30), and for partners `partner_id` and `partner_secret`. Those need no access
-    token, and can do no more than create accounts: see `partner`.
+    The connection's password is the API access token, its login the Stitch client ID (optional, found from
+    the account), and its host the base URL (optional). The extras are `request_timeout` (seconds, 30),
+    `requests_per_10_minutes` (30) and, for partners, `partner_id` and `partner_secret`. Partner credentials
+    need no access token, but can only create accounts (see `partner`).
 
     :param stitch_conn_id: id of the Airflow connection.
-    :param budget_timeout: seconds for which a call for extractions, loads or a log waits while the account's
-        request budget has no free request. After it the call raises RateLimited, whose `retry_after` is the
-        number of seconds until the next free one; 0 never waits.
+    :param budget_timeout: how many seconds a call for extractions, loads or a log waits if the account's
+        request budget is used up. The call then raises RateLimited, with the number of seconds until the next
+        free request as `retry_after`; 0 never waits.
     """
 
     conn_name_attr = "stitch_conn_id"
@@ -55,12 +55,12 @@ class StitchHook(BaseHook):
 
     @cached_property
     def client(self) -> StitchClient:
-        """The client of this account. It is made, and the connection read, at the first use.
+        """The client of this account. The connection is read when the client is first used.
 
-        Its requests for extractions, loads and logs count in the request budget that the account's tasks
-        share: each waits for a free request, for at most `budget_timeout` seconds.
+        Requests for extractions, loads and logs count against the request budget that the account's tasks
+        share. Each of them waits until the budget has a free request, at most `budget_timeout` seconds.
 
-        :raises StitchConfigurationError: the connection can't be used; the message says why.
+        :raises StitchConfigurationError: if the connection is invalid; the message contains the reason.
         """
         from airflow_provider_stitch.replication.budget.client_limiter import ClientLimiter
 
@@ -73,9 +73,9 @@ class StitchHook(BaseHook):
         return self.get_connection(self.stitch_conn_id)
 
     def has_changed(self) -> bool:
-        """Whether the connection is another than when its client was made: it may have a new token by now.
+        """Return whether the connection has changed since the client was created, such as by a new token.
 
-        False if there is none any more.
+        A connection that was deleted has not changed.
         """
         try:
             return _fields(self.get_connection(self.stitch_conn_id)) != _fields(self._connection)
@@ -84,9 +84,9 @@ class StitchHook(BaseHook):
 
     @cached_property
     def partner(self) -> StitchPartner:
-        """The partner that the connection's `partner_id` and `partner_secret` name: it can create accounts.
+        """The client for partners, which can create accounts with `partner_id` and `partner_secret`.
 
-        :raises StitchConfigurationError: the connection can't be used so; the message says why.
+        :raises StitchConfigurationError: if the connection is invalid; the message contains the reason.
         """
         return partner_from(self.get_connection(self.stitch_conn_id))
 
@@ -101,23 +101,23 @@ class StitchHook(BaseHook):
         client: StitchClient | None = None,
         sources: Sequence[Source] | None = None,
     ) -> Source:
-        """Return the source with this id, or `name`, or display name.
+        """Return the source with this id, `name` or display name.
 
-        :param client: this hook's client with another patience.
-        :param sources: all of the account, if they are known already; None asks Stitch: for the one with this
-            id, or else for all.
+        :param client: replaces this hook's client, such as by one with another timeout.
+        :param sources: all sources of the account, if known; None requests the source with this id or, if
+            it does not exist, all sources.
 
-        :raises UnknownSource: there is none; the message lists candidates.
-        :raises AmbiguousSource: there are several; the message lists them.
-        :raises StitchConfigurationError: the connection names another account than the token's.
+        :raises UnknownSource: if no source matches; the message lists candidates.
+        :raises AmbiguousSource: if several sources match; the message lists them.
+        :raises StitchConfigurationError: if the connection's client ID is not the account of its token.
         """
         from airflow_provider_stitch.replication.sources import find_source
 
         client = client or self.client
         if sources is None:
-            # To list all, of which there may be thousands, takes a while.
-            living = _living_by_id(client, source)
-            sources = client.list_sources() if living is None else [living]
+            # Listing all sources takes a while, because an account may have thousands.
+            found = _find_by_id(client, source)
+            sources = client.list_sources() if found is None else [found]
         _check_account(client, sources)
         return find_source(sources, source)
 
@@ -126,38 +126,40 @@ class StitchHook(BaseHook):
         return source_url(self.client.client_id, source_id)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for the account's sources; return whether that worked, and a sentence for a person.
+        """List the account's sources. Return whether that succeeded, and a message for the user.
 
-        Partner credentials alone are only looked at: Stitch has no request that tries them and does nothing.
+        Partner credentials are checked for their form only, because Stitch has no request that tests them.
         """
         from airflow_provider_stitch.connect.errors import StitchError
 
         try:
-            if is_of_partner(self.get_connection(self.stitch_conn_id)):
+            if has_only_partner_credentials(self.get_connection(self.stitch_conn_id)):
                 return True, f"Partner credentials for {self.partner.base_url}. {PARTNER_UNTESTED}"
-            client = self.client.with_retries(TEST_PATIENCE)
+            client = self.client.with_retries(TEST_TIMEOUT)
             sources = client.list_sources()
             _check_account(client, sources)
             account = client.client_id
         except StitchError as error:
             return False, str(error)
-        living = [source for source in sources if source.deleted_at is None]
-        paused = sum(source.paused_at is not None or source.system_paused_at is not None for source in living)
-        plural = "source" if len(living) == 1 else "sources"
+        existing = [source for source in sources if source.deleted_at is None]
+        paused = sum(
+            source.paused_at is not None or source.system_paused_at is not None for source in existing
+        )
+        plural = "source" if len(existing) == 1 else "sources"
         return (
             True,
-            f"Connected to Stitch account {account}: {len(living)} {plural}, {paused} of them paused.",
+            f"Connected to Stitch account {account}: {len(existing)} {plural}, {paused} of them paused.",
         )
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return how Airflow 2 shows the form, made of what Airflow 3 reads from the provider info."""
+        """Return the form's fields for Airflow 2, from the provider info that Airflow 3 reads."""
         behaviour = _connection_type()["ui-field-behaviour"]
         return {key.replace("-", "_"): value for key, value in behaviour.items()}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form's further fields for Airflow 2, from the provider info that Airflow 3 reads."""
+        """Return the form's extra fields for Airflow 2, from the provider info that Airflow 3 reads."""
         from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
         from wtforms import IntegerField, PasswordField, StringField
         from wtforms.validators import Optional
@@ -178,12 +180,12 @@ class StitchHook(BaseHook):
 
 
 PARTNER_UNTESTED = (
-    "They were not tried: Stitch has no request for that but the creation of an account. There is no access "
-    "token, so nothing else can be done with this connection."
+    "They were not tested, because only creating an account would test them. Without an access token, this "
+    "connection can only create accounts."
 )
 
 
-def _living_by_id(client: StitchClient, wanted: int | str) -> Source | None:
+def _find_by_id(client: StitchClient, wanted: int | str) -> Source | None:
     from airflow_provider_stitch.connect.errors import UnknownSource
     from airflow_provider_stitch.replication.sources import parse_source_id
 
@@ -192,20 +194,20 @@ def _living_by_id(client: StitchClient, wanted: int | str) -> Source | None:
         return None
     try:
         source = client.get_source(number)
-    except UnknownSource:  # another may have this number as its name
+    except UnknownSource:  # another source may have this number as its name
         return None
     return source if source.deleted_at is None else None
 
 
 def _check_account(client: StitchClient, sources: Sequence[Source]) -> None:
-    """Refuse a connection whose client ID is not that of its token's account."""
+    """Reject a connection if its client ID is not the account of its token."""
     from airflow_provider_stitch.connect.errors import StitchConfigurationError
 
     accounts = {source.stitch_client_id for source in sources if source.stitch_client_id is not None}
     if accounts and client.client_id not in accounts:
         raise StitchConfigurationError(
             f"The connection's client ID (login) is {client.client_id}, but its token belongs to account "
-            f"{min(accounts)}. Correct it, or leave it empty."
+            f"{min(accounts)}. Correct the client ID, or leave it empty."
         )
 
 
@@ -215,15 +217,15 @@ def source_url(client_id: int, source_id: int) -> str:
 
 
 def token_changed(stitch_conn_id: str) -> str:
-    """Return what a task's log says when its wait goes on with another token."""
+    """Return the log line of a task that continues with the connection's new token."""
     return (
-        f"Stitch refuses the access token now. The connection {stitch_conn_id!r} has changed meanwhile, "
-        "so the wait goes on with the one that it has."
+        f"Stitch no longer accepts the access token, and the connection {stitch_conn_id!r} has changed; "
+        "continuing with its new token"
     )
 
 
 def with_url(result: dict[str, Any]) -> dict[str, Any]:
-    """Return what is known of a job with the address of its source's page: what a task returns as XCom."""
+    """Return the XCom of a task: the result of its wait, and the address of the source's page."""
     return {**result, "url": source_url(result["client_id"], result["source_id"])}
 
 
@@ -235,14 +237,14 @@ def _connection_type() -> dict[str, Any]:
 def client_from(connection: Connection) -> StitchClient:
     """Return a client with the token and settings of an Airflow connection.
 
-    :raises StitchConfigurationError: one of them can't be used; the message names it.
+    :raises StitchConfigurationError: if one of them is invalid; the message names it.
     """
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.errors import StitchConfigurationError
 
-    if is_of_partner(connection):
+    if has_only_partner_credentials(connection):
         raise StitchConfigurationError(
-            f"The connection {connection.conn_id!r} has no access token but partner credentials, which can "
+            f"The connection {connection.conn_id!r} has partner credentials but no access token, so it can "
             "only create accounts. Set an API access token (Stitch: Account Settings, API Access Keys) as "
             "its password, or use the connection of the account itself."
         )
@@ -259,9 +261,9 @@ def client_from(connection: Connection) -> StitchClient:
 
 
 def partner_from(connection: Connection) -> StitchPartner:
-    """Return the partner of an Airflow connection.
+    """Return the client for partners of an Airflow connection.
 
-    :raises StitchConfigurationError: its partner credentials can't be used; the message says why.
+    :raises StitchConfigurationError: if its partner credentials are invalid; the message contains the reason.
     """
     from airflow_provider_stitch.connect.errors import StitchConfigurationError
     from airflow_provider_stitch.connect.partner import StitchPartner
@@ -269,9 +271,9 @@ def partner_from(connection: Connection) -> StitchPartner:
     extras = connection.extra_dejson
     if not (extras.get("partner_id") or extras.get("partner_secret")) and connection.password:
         raise StitchConfigurationError(
-            f"The connection {connection.conn_id!r} has no partner credentials among its extras. Put "
-            "partner_id and partner_secret into the extras, not into login and password, which are the "
-            "client ID and the access token of one account."
+            f"The connection {connection.conn_id!r} has no partner credentials in its extras. Set partner_id "
+            "and partner_secret as extras. Login and password are for the client ID and the access token of "
+            "one account."
         )
     return StitchPartner(
         extras.get("partner_id") or "",
@@ -281,15 +283,15 @@ def partner_from(connection: Connection) -> StitchPartner:
     )
 
 
-def is_of_partner(connection: Connection) -> bool:
-    """Whether a connection has partner credentials and no access token."""
+def has_only_partner_credentials(connection: Connection) -> bool:
+    """Return whether a connection has partner credentials and no access token."""
     extras = connection.extra_dejson
     return not connection.password and bool(extras.get("partner_id") or extras.get("partner_secret"))
 
 
 @cache
 def airflow_home() -> Path:
-    """Return Airflow's home, in which the processes of this host share the budget of requests."""
+    """Return Airflow's home, where the processes of this host share the request budget."""
     from airflow.configuration import AIRFLOW_HOME
 
     return Path(AIRFLOW_HOME)
@@ -300,11 +302,11 @@ _clients_lock = threading.Lock()
 
 
 def shared_client_from(connection: Connection) -> StitchClient:
-    """Return this process's client of a connection, for a triggerer in which many tasks wait.
+    """Return the client that all tasks of this process share for a connection.
 
-    A connection that was changed, such as by a new token, has a client of its own.
+    A connection that has changed, such as by a new token, gets a new client.
 
-    :raises StitchConfigurationError: one of the connection's fields can't be used; the message names it.
+    :raises StitchConfigurationError: if a field of the connection is invalid; the message names it.
     """
     fields = _fields(connection)
     with _clients_lock:
@@ -314,7 +316,7 @@ def shared_client_from(connection: Connection) -> StitchClient:
 
 
 def _fields(connection: Connection) -> tuple[Any, ...]:
-    """Return all that makes a connection's client what it is."""
+    """Return the fields that determine a connection's client."""
     address = (connection.host, connection.port, connection.schema)
     return (*address, connection.login, connection.password, connection.extra)
 
@@ -327,7 +329,7 @@ def _base_url(connection: Connection) -> str:
         return DEFAULT_BASE_URL
     if "://" in host:
         return host
-    # A connection from a URI has the parts of its address in fields of their own.
+    # In a connection from a URI, scheme and port are separate fields.
     port = f":{connection.port}" if connection.port else ""
     scheme = connection.schema if connection.schema in ("http", "https") else "https"
     return f"{scheme}://{host}{port}"
@@ -341,8 +343,8 @@ def _client_id(login: str | None) -> int | None:
         return None
     if not (text.isascii() and text.isdecimal()):
         raise StitchConfigurationError(
-            "The connection's client ID (login) is no number, as a Stitch client ID is. "
-            "Leave it empty to have it found from the account."
+            "The connection's client ID (login) must be the number of a Stitch account. Correct it, or leave "
+            "it empty to have it found from the account."
         )
     return int(text)
 
@@ -367,10 +369,10 @@ def _number(extras: dict[str, Any], name: str, default: float) -> float:
     return number
 
 
-def _bad_extra(name: str, due: str, default: float) -> StitchError:
+def _bad_extra(name: str, expected: str, default: float) -> StitchError:
     from airflow_provider_stitch.connect.errors import StitchConfigurationError
 
     return StitchConfigurationError(
-        # The value is not repeated: it may be a secret that got into the wrong field.
-        f"The connection's extra {name!r} must be {due}, 1 or more. Leave it out to have {default:g}."
+        # The message does not contain the value, because it may be a secret in the wrong field.
+        f"The connection's extra {name!r} must be {expected} of at least 1. Remove it to use {default:g}."
     )

@@ -1,4 +1,4 @@
-"""The steps that the operators for sources and destinations share: find, create once, or send changes."""
+"""The base class of operators that create or update a source or destination."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from airflow_provider_stitch.operators._masking import mask, rendered_secrets
-from airflow_provider_stitch.operators._secret_arguments import has_template
+from airflow_provider_stitch.operators._secrets import has_template, mask, render_secrets
 from airflow_provider_stitch.operators._setup import StitchSetupOperator
 
 if TYPE_CHECKING:
@@ -21,14 +20,14 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.errors import InvalidArgument
     from airflow_provider_stitch.connect.objects import ConnectionCheck, Destination, ReportCard, Source
 
-Made = TypeVar("Made", "Source", "Destination")
+Item = TypeVar("Item", "Source", "Destination")
 
-# Names of the secret values inside a credential that is an object, such as a service account's `private_key`.
+# Keys of secret values in a credential that is an object, such as `private_key` of a service account.
 SECRET_KEYS = re.compile("pass|token|secret|key|credential|private", re.IGNORECASE)
 
 
-class Wanted(NamedTuple):
-    """The values that a task is to send, in the types that the report card asks for."""
+class WantedValues(NamedTuple):
+    """The values that a task may send, with the types that the report card requires."""
 
     properties: dict[str, Any]
     credentials: dict[str, Any]
@@ -40,20 +39,20 @@ class Wanted(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Brought(Generic[Made]):
-    """A source or destination, and what the task did to bring it to its wanted state."""
+class SetupResult(Generic[Item]):
+    """The source or destination, and what the task has changed."""
 
-    made: Made
+    item: Item
     wanted: dict[str, Any]  #: all values that the task may send
     created: bool
     sent: list[str]  #: names of the properties that were sent
     check: ConnectionCheck | None  #: the last check before anything was sent; None if it was just created
 
 
-class StitchCreateOperator(StitchSetupOperator, Generic[Made]):
-    """A task that creates one thing with properties, and keeps them as they should be.
+class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
+    """Base class of tasks that create one source or destination, or update its properties.
 
-    Two tasks that create the same thing at the same time end with one: the one with the lower id. The other
+    If two tasks create the same object at the same time, the object with the lower id remains, and the other
     task deletes its own.
     """
 
@@ -63,89 +62,89 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Made]):
     send_credentials: bool
 
     @abstractmethod
-    def _list(self) -> list[Made]:
-        """Return what has the wanted name and is not deleted."""
+    def _list(self) -> list[Item]:
+        """Return the objects that have the requested name and are not deleted."""
 
     @abstractmethod
     def _type(self) -> str:
-        """Return the wanted type."""
+        """Return the requested type."""
 
     @abstractmethod
     def _get_type(self) -> ReportCard:
-        """Return the report card of the wanted type."""
+        """Return the report card of the requested type."""
 
     @abstractmethod
-    def _create(self, values: Mapping[str, Any]) -> Made:
-        """Send a creation."""
+    def _create(self, values: Mapping[str, Any]) -> Item:
+        """Create the object in Stitch."""
 
     @abstractmethod
-    def _update(self, found: Made, values: Mapping[str, Any], others: Mapping[str, Any]) -> Made:
-        """Send an update of properties, and what `_other_changes` returned."""
+    def _update(self, found: Item, values: Mapping[str, Any], others: Mapping[str, Any]) -> Item:
+        """Update properties, and the other changes that `_other_changes` has returned."""
 
     @abstractmethod
-    def _delete(self, made: Made) -> None:
-        """Delete what this task has just created, because another task was faster."""
+    def _delete(self, made: Item) -> None:
+        """Delete an object that this task has just created, because another task was faster."""
 
     @abstractmethod
-    def _last_check(self, found: Made) -> ConnectionCheck | None:
-        """Return the last connection check, None if there was none."""
+    def _last_check(self, found: Item) -> ConnectionCheck | None:
+        """Return the last connection check, or None if the connection was never checked."""
 
-    def _is_own(self, found: Made) -> bool:  # noqa: ARG002 - for subclasses
-        """Return whether an earlier try of this task instance created it."""
+    def _is_own(self, found: Item) -> bool:  # noqa: ARG002 - for subclasses
+        """Return whether an earlier try of this task instance has created the object."""
         return False
 
-    def _other_changes(self, found: Made) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
-        """Return what differs beside properties, by the name of the operator's argument."""
+    def _other_changes(self, found: Item) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
+        """Return differences other than properties, by the name of the operator's argument."""
         return {}
 
     # The steps.
 
-    def bring_about(self, context: Context) -> Brought[Made]:
-        """Create what is missing, or send what differs."""
-        public, secret = self._given(context)
+    def create_or_update(self, context: Context) -> SetupResult[Item]:
+        """Create the object if it does not exist, otherwise send the differences."""
+        public, secret = self._arguments(context)
         found = self._find()
         card = self._card(found)
-        wanted = Wanted(_typed(card, public), _typed(card, secret))
+        wanted = WantedValues(_typed(card, public), _typed(card, secret))
         mask_secrets(wanted.credentials)
         if found is None:
-            self._refuse_without_access(card)
+            self._reject_without_access(card)
             made, created = self._create_once(wanted.all)
             if created:
-                return Brought(made, wanted.all, created=True, sent=sorted(wanted.all), check=None)
+                return SetupResult(made, wanted.all, created=True, sent=sorted(wanted.all), check=None)
             found = made
         check = self._last_check(found)
         card = self._card(found)
         values = self._to_send(found, card, wanted, check)
         sendable = _sendable(card, wanted.all)
         if not values and not self._other_changes(found):
-            self.log.info("%s %s is as it should be", self.kind.capitalize(), found.label)
-            return Brought(found, sendable, created=False, sent=[], check=check)
+            self.log.info("%s %s is up to date; sent nothing", self.kind.capitalize(), found.label)
+            return SetupResult(found, sendable, created=False, sent=[], check=check)
         made, sent = self.send(found, values)
-        return Brought(made, sendable, created=False, sent=sent, check=check)
+        return SetupResult(made, sendable, created=False, sent=sent, check=check)
 
-    def send(self, found: Made, values: Mapping[str, Any]) -> tuple[Made, list[str]]:
-        """Send an update. Return what Stitch answers, and the names of what was sent."""
+    def send(self, found: Item, values: Mapping[str, Any]) -> tuple[Item, list[str]]:
+        """Send an update. Return the updated object and the names of the values that were sent."""
         others = self._other_changes(found)
         made = self._update(found, values, others)
         sent = sorted(values) + sorted(others)
         self.log.info("Changed %s %s: sent %s", self.kind, made.label, ", ".join(sent))
         return made, sent
 
-    def _given(self, context: Context) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _arguments(self, context: Context) -> tuple[dict[str, Any], dict[str, Any]]:
         public = {} if self.properties is None else self.properties
         if not isinstance(public, Mapping):
             raise self._refusal(
                 f"properties must be a dict from names to values; they are of type {type(public).__name__}. "
                 "A template that renders a dict needs render_template_as_native_obj=True in its DAG."
             )
-        return dict(public), rendered_credentials(self, self.credentials, context)
+        return dict(public), render_credentials(self, self.credentials, context)
 
-    def _find(self, own: int | None = None) -> Made | None:
-        """Return what has the wanted name; of several, the one with the lowest id.
+    def _find(self, own: int | None = None) -> Item | None:
+        """Return the object with the requested name, or the one with the lowest id if there are several.
 
-        Others that this task created are deleted.
+        The others are deleted if this task has created them.
 
-        :param own: the id of what this try has created.
+        :param own: the id of the object that this try has created.
         """
         found = sorted(self._list(), key=lambda each: each.id)
         if not found:
@@ -154,7 +153,7 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Made]):
         for each in found[1:]:
             if each.id == own or self._is_own(each):
                 self.log.warning(
-                    "Stitch has %s %s already. Deleting %s, which this task created at the same time.",
+                    "Stitch already has %s %s; deleting %s, which this task created at the same time",
                     self.kind,
                     found[0].label,
                     each.label,
@@ -164,7 +163,7 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Made]):
                 others.append(each.label)
         if others:
             self.log.warning(
-                "Stitch has %s %s and others of this name: %s. Using the one with the lowest id. Delete the "
+                "Stitch has %s %s and others of that name: %s. Using the one with the lowest id. Delete the "
                 "others in Stitch unless you need them.",
                 self.kind,
                 found[0].label,
@@ -173,15 +172,15 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Made]):
         if found[0].type != self._type():
             raise self._refusal(
                 f"{self.kind.capitalize()} {found[0].label} is of type {found[0].type}, not {self._type()}. "
-                f"A {self.kind} keeps its type: choose another name."
+                f"The type of a {self.kind} cannot be changed. Choose another name."
             )
         return found[0]
 
-    def _card(self, found: Made | None) -> ReportCard:
+    def _card(self, found: Item | None) -> ReportCard:
         card = found.report_card if found is not None else None
         return card if card is not None and card.steps else self._get_type()
 
-    def _refuse_without_access(self, card: ReportCard) -> None:
+    def _reject_without_access(self, card: ReportCard) -> None:
         from airflow_provider_stitch.connect.errors import NotInPlan
 
         if card.details is not None and card.details.access is False:
@@ -190,8 +189,8 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Made]):
                 "was created. Choose another type, or ask Stitch for access."
             )
 
-    def _create_once(self, values: Mapping[str, Any]) -> tuple[Made, bool]:
-        """Create it. Return it, or what another task has created at the same time, and whether it is ours."""
+    def _create_once(self, values: Mapping[str, Any]) -> tuple[Item, bool]:
+        """Create the object. Return it, or another task's older one, and whether it is this task's."""
         from airflow_provider_stitch.connect.errors import LimitReached, NameInUse
 
         try:
@@ -208,12 +207,12 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Made]):
             return made, True
         return first, False
 
-    # What to send.
+    # Determine what to send.
 
     def _to_send(
-        self, found: Made, card: ReportCard, wanted: Wanted, check: ConnectionCheck | None
+        self, found: Item, card: ReportCard, wanted: WantedValues, check: ConnectionCheck | None
     ) -> dict[str, Any]:
-        """Return the properties to send to something that exists; empty if it is as it should be."""
+        """Return the properties to send for an existing object; empty if it is up to date."""
         from airflow_provider_stitch.connect.property_values import (
             changed_properties,
             reject_immutable_changes,
@@ -234,15 +233,15 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Made]):
             return _sendable(card, wanted.all)
         return _sendable(card, wanted.credentials) if self.send_credentials else {}
 
-    def log_missing(self, made: Made) -> dict[str, list[str]]:
+    def log_missing(self, made: Item) -> dict[str, list[str]]:
         """Return the required properties that Stitch does not have, by step, and log them."""
         missing = _missing(made)
         if missing:
             self.log.warning("%s", self.incomplete(made, missing))
         return {step: list(names) for step, names in missing.items()}
 
-    def incomplete(self, made: Made, missing: Mapping[str, Sequence[str]]) -> str:
-        """Return the message about a configuration that is not complete."""
+    def incomplete(self, made: Item, missing: Mapping[str, Sequence[str]]) -> str:
+        """Return the message for an incomplete configuration."""
         steps = "; ".join([f"step {step}: " + ", ".join(missing[step]) for step in missing])
         return (
             f"The configuration of {self.kind} {made.label} is not complete, so Stitch does not check its "
@@ -264,7 +263,7 @@ def _typed(card: ReportCard, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sendable(card: ReportCard, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what Stitch has already and does not let change."""
+    """Remove the values that Stitch does not allow to change."""
     from airflow_provider_stitch.connect.property_values import is_immutable
 
     return {name: value for name, value in values.items() if not is_immutable(card, name)}
@@ -281,36 +280,36 @@ def _waits_for_check(made: Source | Destination, missing: set[str]) -> bool:
     return not missing and made.current_step in ("form", "discover_schema")
 
 
-def rendered_credentials(
+def render_credentials(
     operator: StitchSetupOperator, credentials: Mapping[str, Any] | None, context: Context
 ) -> dict[str, Any]:
-    """Render credentials, which are strings, or objects with strings and further objects inside."""
+    """Render credentials. Each is a string or an object, which may be nested."""
     rendered: dict[str, Any] = {}
     for name, value in (credentials or {}).items():
         if isinstance(value, Mapping):
-            rendered[name] = rendered_object(operator, value, context)
+            rendered[name] = _render_object(operator, value, context)
         else:
-            rendered |= rendered_secrets(operator, {name: value}, context)
+            rendered |= render_secrets(operator, {name: value}, context)
     return rendered
 
 
-def rendered_object(
+def _render_object(
     operator: StitchSetupOperator, value: Mapping[str, Any], context: Context
 ) -> dict[str, Any]:
-    """Render the templates inside an object. Other values, such as its `type`, are not secret as such."""
+    """Render the templates in an object. Other values, such as its `type`, are not secret."""
     rendered: dict[str, Any] = {}
     for key, each in value.items():
         if isinstance(each, Mapping):
-            rendered[key] = rendered_object(operator, each, context)
+            rendered[key] = _render_object(operator, each, context)
         elif isinstance(each, str) and (has_template(each) or SECRET_KEYS.search(key)):
-            rendered |= rendered_secrets(operator, {key: each}, context)
+            rendered |= render_secrets(operator, {key: each}, context)
         else:
             rendered[key] = each
     return rendered
 
 
 def mask_secrets(credentials: Mapping[str, Any]) -> None:
-    """Let Airflow mask the secret values inside credentials that are objects."""
+    """Make Airflow mask the secret values in credentials that are objects."""
     for name, value in credentials.items():
         if isinstance(value, Mapping):
             mask_secrets(value)

@@ -29,7 +29,7 @@ class WaitReason(Enum):
     OWN = "own"  #: for the job that this try has started
     RESUMED = "resumed"  #: for the job that an earlier try has started
     JOINED = "joined"  #: for a job that was already running and counts as this task's
-    JOINING = "joining"  #: for the extraction of a joined job, whose name Stitch lists only then
+    JOINING = "joining"  #: for the extraction of a joined job, because Stitch lists its name only then
     QUEUED = "queued"  #: for the end of a running job, before this task starts its own
     START_UNCONFIRMED = (
         "start_unconfirmed"  #: for a running job that may be this task's: no response confirms
@@ -52,7 +52,7 @@ class WaitStep:
 
 @dataclass(frozen=True)
 class ResumeState:
-    """What a deferred task must know when it continues, apart from the outcome of its wait."""
+    """The state that a deferred task needs to continue, apart from the outcome of its wait."""
 
     reason: WaitReason
     deadline: Deadline
@@ -123,7 +123,7 @@ class JobStart(StitchTask):
         if self._killed:  # while the start request was in flight and the job's name was not known yet
             self.on_kill()
         self._save_job(context, goal)
-        url = self.push_source_link(context, goal)
+        url = self.push_source_link(context, goal.client_id, goal.source_id)
         verb = "Found" if started.is_found else "Started"
         self.log.info("%s job %s of source %s: %s", verb, started.job_name, source.label, url)
         if self.wait_for is None:
@@ -192,14 +192,14 @@ class JobStart(StitchTask):
     def _handle_running_job(
         self, context: Context, source: Source, busy: SourceBusy, deadline: Deadline
     ) -> WaitStep | dict[str, Any]:
-        """Return what to wait for while the source has a running job, of which Stitch reports no name.
+        """Return what to wait for while the source has a running job. Stitch does not report its name.
 
         :raises JobAlreadyRunning: if `if_running` is "fail".
         """
         from airflow_provider_stitch.connect.errors import JobAlreadyRunning
 
         goal = self._goal("extraction_end", source, running_at=busy.running_at)
-        self.push_source_link(context, goal)
+        self.push_source_link(context, goal.client_id, goal.source_id)
         if busy.first_attempt_at is not None:
             self.log.warning(
                 "Received no response to the start of a job of source %s, and a job is running now. Waiting "

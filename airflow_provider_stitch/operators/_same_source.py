@@ -23,7 +23,7 @@ async def find_again(
 ) -> Source:
     """Return a source that this task has found before, by its id, because it may have been renamed.
 
-    :param client_id: the account in which the source was found; None if unknown.
+    :param client_id: the account of the source at that time; None if unknown.
     :raises StitchConfigurationError: if the connection now belongs to another account.
     """
     from airflow_provider_stitch.connect.errors import StitchConfigurationError

@@ -1,4 +1,4 @@
-"""What operators that set up an account have in common: a few short requests, and patience with Stitch."""
+"""The base class of operators that set up an account with a few short requests."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seconds for which an unavailable Stitch is asked again when nothing else sets an end.
-LONGEST_PATIENCE = 86_400.0
+# Seconds to keep retrying while Stitch is unavailable if the task has no timeout.
+MAX_RETRY_SECONDS = 86_400.0
 
-# Stitch's times are whole seconds: a check of the same second is not older.
-A_SECOND = timedelta(seconds=1)
+# Stitch truncates times to seconds, so two times within one second have no known order.
+TIME_PRECISION = timedelta(seconds=1)
 
 
 class StitchSetupOperator(StitchTask, BaseOperator):
-    """A task that brings an account to a wanted state: it reads first, and changes only what differs.
+    """Base class of tasks that read the state of an account and change only what differs.
 
-    :param timeout: seconds (or a timedelta) for which an unavailable Stitch is asked again.
+    :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
     ui_color = "#e4f0e1"
 
-    #: Arguments that are secrets. They are rendered when the task runs, and are no template fields.
+    #: Secret arguments. They are rendered when the task runs, but are not template fields.
     secret_arguments: Sequence[str] = ("credentials",)
     #: Arguments that are strings, which `render_template_as_native_obj` may render as numbers.
     string_arguments: Sequence[str] = ()
@@ -57,27 +57,27 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
-        """Return the part of a mapped task that all its instances share.
+        """Return the partial operator of a mapped task.
 
-        :raises ValueError: if a secret is given without a template.
+        :raises ValueError: if a secret is a literal.
         """
-        from airflow_provider_stitch.operators._secret_arguments import SafePartial, refuse_literals
+        from airflow_provider_stitch.operators._secrets import SafePartial, reject_literals
 
-        refuse_literals(cls.secret_arguments, kwargs)
+        reject_literals(cls.secret_arguments, kwargs)
         return SafePartial(super().partial(**kwargs), cls.secret_arguments)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Bring the account to the wanted state and return what was found and changed."""
+        """Set up the account and return the XCom."""
         from airflow_provider_stitch.common.failures import fail_without_retry
 
         with fail_without_retry():
-            self._refuse_unusable_secrets()
+            self._reject_unusable_secrets()
             self._restore_strings()
             self._deadline = Deadline.of(context, self.timeout, self.execution_timeout)
             return self.set_up(context)
 
     def set_up(self, context: Context) -> dict[str, Any]:
-        """Do what this task is for, and return its XCom."""
+        """Read and change the account, and return the XCom."""
         raise NotImplementedError
 
     def _restore_strings(self) -> None:
@@ -86,66 +86,59 @@ class StitchSetupOperator(StitchTask, BaseOperator):
             if isinstance(value, int) and not isinstance(value, bool):
                 setattr(self, name, str(value))
 
-    def _refuse_unusable_secrets(self) -> None:
+    def _reject_unusable_secrets(self) -> None:
         from airflow_provider_stitch.connect.errors import InvalidArgument
-        from airflow_provider_stitch.operators._secret_arguments import how_to_give, refuse_xcom
+        from airflow_provider_stitch.operators._secrets import reject_xcom, secret_advice
 
         for name in self.secret_arguments:
             value = getattr(self, name, None)
             try:
-                refuse_xcom(name, value)
+                reject_xcom(name, value)
             except ValueError as error:
                 raise InvalidArgument(str(error)) from None
             if name == "credentials" and not (value is None or isinstance(value, Mapping)):
                 raise InvalidArgument(
                     f"credentials must be a dict from names to templates; they are of type "
-                    f"{type(value).__name__}. {how_to_give('password')}"
+                    f"{type(value).__name__}. {secret_advice('password')}"
                 )
 
     @property
     def seconds_left(self) -> float:
-        """Seconds for which there is still time."""
+        """Seconds until the timeout."""
         if self._deadline.at is None:
-            return LONGEST_PATIENCE
-        return min(max(0.0, self._deadline.at - time.time()), LONGEST_PATIENCE)
+            return MAX_RETRY_SECONDS
+        return min(max(0.0, self._deadline.at - time.time()), MAX_RETRY_SECONDS)
 
     @property
     def client(self) -> StitchClient:
-        """The client of the account, which repeats reads and updates for as long as there is time."""
+        """The client of the account, which retries reads and updates until the timeout."""
         return self.hook.client.with_retries(self.seconds_left)
 
-    def insist(self, call: Callable[[], T]) -> T:
-        """Return the result of a call of the hook's client that may be sent again.
+    def call_with_retries(self, call: Callable[[], T]) -> T:
+        """Return the result of a call of the hook's client that may be retried.
 
-        It is sent again until the timeout if Stitch does not respond, and a few times if the response is one
-        that Stitch does not document, because a proxy or firewall may have sent it.
+        It is retried until the timeout while Stitch does not respond, and a few times after a response that
+        Stitch does not document, because a proxy or firewall may have sent it.
         """
         return run(self.session(self._deadline.at, self._deadline.time_limit).call(call))
 
     def find_source(self, context: Context, source: int | str) -> Source:
-        """Return the source that a user named, and leave the link to it.
+        """Return the source that a user gave by id, name or display name, and write its link to XCom.
 
-        :raises UnknownSource: there is none; the message lists candidates.
-        :raises DeletedSource: it is deleted.
+        :raises UnknownSource: if no source matches; the message lists candidates.
+        :raises DeletedSource: if the source is deleted.
         """
         from airflow_provider_stitch.replication.rules.preconditions import source_blocker
 
-        found = self.insist(lambda: self.hook.resolve_source(source))
-        self.leave_link_to(context, found)
+        found = self.call_with_retries(lambda: self.hook.resolve_source(source))
+        self.push_source_link(context, self.client.client_id, found.id)
         deleted = source_blocker(found)
         if deleted is not None:
             raise deleted
         return found
 
-    def leave_link_to(self, context: Context, source: Source) -> None:
-        """Leave the address of a source's page in XCom, for the link to find."""
-        from airflow_provider_stitch.hooks.stitch import source_url
-        from airflow_provider_stitch.triggers.task_context import LINK_KEY
-
-        context["ti"].xcom_push(key=LINK_KEY, value=source_url(self.client.client_id, source.id))
-
-    def about(self, source: Source) -> dict[str, Any]:
-        """Return what every XCom tells of its source."""
+    def source_xcom(self, source: Source) -> dict[str, Any]:
+        """Return the keys that all XComs about a source share."""
         from airflow_provider_stitch.hooks.stitch import source_url
 
         client_id = self.client.client_id
@@ -157,7 +150,7 @@ class StitchSetupOperator(StitchTask, BaseOperator):
         }
 
 
-def message_of(check: ConnectionCheck) -> str:
+def check_error(check: ConnectionCheck) -> str:
     """Return the message of a failed connection check."""
     messages = (check.discovery_error_message, check.tap_error_message, check.target_error_message)
-    return next((message for message in messages if message), "Stitch does not say why.")
+    return next((message for message in messages if message), "Stitch reports no reason.")

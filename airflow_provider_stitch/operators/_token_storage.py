@@ -1,7 +1,7 @@
 """Store the access token of an account as an Airflow connection, without ever losing a token.
 
-Stitch shows a token once. So a place for it is prepared before there is a token, no connection is written
-that may belong to something else, and storing is retried as long as the token is held.
+Stitch shows a token once. Therefore the connection is reserved before the token is requested, a connection in
+use for something else is never overwritten, and storing is retried while the task has the token.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.operators._connections.store import ConnectionStore
 
-#: Seconds for which storing is retried while the token is held. Nothing else has it, so this is long.
+#: Seconds to retry storing the token. It exists nowhere else, so this is long.
 STORING_TIMEOUT = 600.0
 #: Seconds to wait until Airflow finds what was stored.
 LOOKUP_TIMEOUT = 60.0
 
 
 class TokenStorage:
-    """One connection that is to hold the token of an account.
+    """Stores the token of an account in one connection.
 
     :param store: where connections are written.
     :param conn_id: id of the connection.
     :param base_url: its host.
-    :param operator: name of the operator, for the description of the connection.
-    :param email: address of the user whose account is to be created; None if the account exists.
+    :param operator: name of the operator, which the description of the connection contains.
+    :param email: address of the first user of a new account; None if the account exists.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class TokenStorage:
             raise _disagreement(self._conn_id, found)
         for each in (stored, None if found is None else StoredConnection.of(found)):
             if each is not None:
-                self._refuse_existing(each)
+                self._reject_existing(each)
         if found is None:
             self._reserve()
 
@@ -84,8 +84,8 @@ class TokenStorage:
                 "backend has a connection of this id. No token was requested."
             )
 
-    def _refuse_existing(self, existing: StoredConnection) -> None:
-        existing.refuse_other_use(self._conn_id)
+    def _reject_existing(self, existing: StoredConnection) -> None:
+        existing.reject_other_use(self._conn_id)
         if existing.password is not None:
             reason = (
                 "has a token, but Airflow finds a connection of this id without one. Remove the one without "
@@ -186,13 +186,13 @@ def existing_token(conn_id: str) -> Connection | None:
     found = find_connection(conn_id)
     if found is None:
         return None
-    StoredConnection.of(found).refuse_other_use(conn_id)
+    StoredConnection.of(found).reject_other_use(conn_id)
     return found if found.password else None
 
 
-def _digest(text: str) -> str:
-    """Return what identifies a text without showing it."""
-    return hashlib.sha256(text.lower().encode()).hexdigest()[:8]
+def _digest(value: str) -> str:
+    """Return a short hash that identifies a string without showing it."""
+    return hashlib.sha256(value.lower().encode()).hexdigest()[:8]
 
 
 def _disagreement(conn_id: str, found: Connection | None) -> StitchError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.operators._masking import rendered_secrets
+from airflow_provider_stitch.operators._secrets import render_secrets
 from airflow_provider_stitch.operators.create_account import StitchTokenOperator, account_id_of
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ class StitchAttachAccountOperator(StitchTokenOperator):
     :param code: the code of an authorization, such as `"{{ dag_run.conf['code'] }}"`. Rendered likewise.
     :param stitch_account_id: the account's number. With `access_token` it is found from the account's sources
         and destinations; an account that has none needs it here. (templated)
-    :param base_url: of Stitch's API; None takes the host of `stitch_conn_id` if `code` is given, else
-        Stitch's own address.
+    :param base_url: base URL of Stitch's API. None uses the host of `stitch_conn_id` if `code` is set, and
+        otherwise Stitch's public address.
     :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server: its address as host,
         a user who may create connections as login and password. Plain HTTP needs the extra `allow_http`.
     :param store: a function that writes a connection where Airflow finds it. It is called with the id of the
-        connection and the connection as JSON: first with a probe, whose id ends with `__probe`, then with
+        connection and the connection as JSON: first with a probe (its id ends with `__probe`), then with
         the connection and its token.
     :param stitch_conn_id: id of the Airflow connection that has `partner_id` and `partner_secret`; only
         `code` needs it. (templated)
@@ -87,13 +87,13 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         return self._xcom(account_id, attached=True)
 
     def _attach_by_code(self, context: Context) -> int:
-        from airflow_provider_stitch.operators._held_signals import held_signals
-        from airflow_provider_stitch.operators._masking import mask
+        from airflow_provider_stitch.operators._hold_signals import hold_signals
+        from airflow_provider_stitch.operators._secrets import mask
 
-        code = rendered_secrets(self, {"code": self.code or ""}, context)["code"]
+        code = render_secrets(self, {"code": self.code or ""}, context)["code"]
         storage = self.token_storage(self.base_url or self.hook.partner.base_url)
         storage.prepare()
-        with held_signals():
+        with hold_signals():
             try:
                 account = self._exchange(code)
             except Exception:
@@ -109,7 +109,7 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         return account.stitch_account_id
 
     def _exchange(self, code: str) -> AccountAccess:
-        """Exchange the code. Refuse an account that is not the expected one."""
+        """Exchange the code. Reject an account other than the expected one."""
         from airflow_provider_stitch.connect.errors import InvalidArgument, StitchError
 
         try:
@@ -129,7 +129,7 @@ class StitchAttachAccountOperator(StitchTokenOperator):
     def _attach_by_token(self, context: Context) -> int | None:
         from airflow_provider_stitch.connect.transport.urls import DEFAULT_BASE_URL
 
-        token = rendered_secrets(self, {"access_token": self.access_token or ""}, context)["access_token"]
+        token = render_secrets(self, {"access_token": self.access_token or ""}, context)["access_token"]
         base_url = self.base_url or DEFAULT_BASE_URL
         account_id = self._account_of(token, base_url)
         storage = self.token_storage(base_url)
@@ -138,7 +138,7 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         return account_id
 
     def _account_of(self, token: str, base_url: str) -> int | None:
-        """Return the number of the account that the token opens, None if it has no source or destination.
+        """Return the id of the token's account, or the expected id if it has no source or destination.
 
         :raises StitchUnauthorized: if Stitch refuses the token.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.operators._masking import mask
+from airflow_provider_stitch.operators._secrets import mask
 from airflow_provider_stitch.operators._setup import StitchSetupOperator
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class StitchTokenOperator(StitchSetupOperator):
-    """A task that stores the token of an account as an Airflow connection.
+    """Base class of tasks that store the token of an account as an Airflow connection.
 
     :param connection_id: id of the connection. (templated)
     :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server: its address as host,
         a user who may create connections as login and password. (On Airflow 3.)
     :param store: a function that writes a connection where Airflow finds it. It is called with the id of the
-        connection and the connection as JSON: first with a probe, whose id ends with `__probe`, then with
+        connection and the connection as JSON: first with a probe (its id ends with `__probe`), then with
         the connection and its token.
     """
 
@@ -49,9 +49,9 @@ class StitchTokenOperator(StitchSetupOperator):
         return existing_token(self.connection_id)
 
     def token_storage(self, base_url: str, *, email: str | None = None) -> TokenStorage:
-        """Return what stores the token.
+        """Return the storage of the token.
 
-        :param email: address of the user whose account is to be created.
+        :param email: address of the first user of a new account.
         """
         from airflow_provider_stitch.operators._connections.store import connection_store
         from airflow_provider_stitch.operators._token_storage import TokenStorage
@@ -67,7 +67,7 @@ class StitchTokenOperator(StitchSetupOperator):
 
 
 def account_id_of(connection: Connection) -> int | None:
-    """Return the account's id that a connection has as login, None if it has none."""
+    """Return the account's id, which is the login of a connection, or None without one."""
     login = (connection.login or "").strip()
     return int(login) if login.isdecimal() else None
 
@@ -91,15 +91,16 @@ class StitchCreateAccountOperator(StitchTokenOperator):
     `created` (bool).
 
     :param company: (templated)
-    :param user_email: e-mail address of account's first user; Stitch takes one once. (templated)
+    :param user_email: e-mail address of the account's first user, which must be new to Stitch. (templated)
     :param first_name: (templated)
     :param last_name: (templated)
-    :param region: where its data is processed, for good: `us-east-1` or `eu-central-1`. (templated)
+    :param region: where Stitch processes the data: `us-east-1` or `eu-central-1`. It cannot be changed.
+        (templated)
     :param connection_id: id of the Airflow connection for the new account. (templated)
     :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server: its address as host,
         a user who may create connections as login and password. Plain HTTP needs the extra `allow_http`.
     :param store: a function that writes a connection where Airflow finds it. It is called with the id of the
-        connection and the connection as JSON: first with a probe, whose id ends with `__probe`, then with
+        connection and the connection as JSON: first with a probe (its id ends with `__probe`), then with
         the connection and its token.
     :param stitch_conn_id: id of the Airflow connection that has `partner_id` and `partner_secret`.
         (templated)
@@ -128,7 +129,7 @@ class StitchCreateAccountOperator(StitchTokenOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.company = company
-        # Not `email`: to that Airflow would write when the task fails.
+        # Not named `email`, because Airflow sends failure notifications to an argument of that name.
         self.user_email = user_email
         self.first_name = first_name
         self.last_name = last_name
@@ -136,7 +137,7 @@ class StitchCreateAccountOperator(StitchTokenOperator):
 
     def set_up(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Prepare a place for the token, create the account, and store the token."""
-        from airflow_provider_stitch.operators._held_signals import held_signals
+        from airflow_provider_stitch.operators._hold_signals import hold_signals
 
         existing = self.existing_connection()
         if existing is not None:
@@ -144,7 +145,7 @@ class StitchCreateAccountOperator(StitchTokenOperator):
             return self._xcom(account_id_of(existing), created=False)
         storage = self.token_storage(self.hook.partner.base_url, email=self.user_email)
         storage.prepare()
-        with held_signals():
+        with hold_signals():
             account = self._create(storage)
             token = account.access_token.reveal()
             mask(token)
@@ -178,7 +179,7 @@ class StitchCreateAccountOperator(StitchTokenOperator):
                 region=self.region,
             )
         except EmailInUse as error:
-            # The account may be that of an earlier try or of another run, which may need the connection.
+            # An earlier try or another run may have created the account, and may need the connection.
             in_use = str(error)
         except StitchError as error:
             if not getattr(error, "maybe_received", error.retryable):

@@ -1,4 +1,4 @@
-"""The operator that creates a destination, once, and keeps its properties as they should be."""
+"""The operator that creates a destination, or updates the properties of an existing one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.common.deadline import parse_duration
 from airflow_provider_stitch.operators._create import StitchCreateOperator
-from airflow_provider_stitch.operators._setup import A_SECOND, message_of
+from airflow_provider_stitch.operators._setup import TIME_PRECISION, check_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,34 +15,34 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_stitch.connect.objects import ConnectionCheck, Destination, ReportCard
-    from airflow_provider_stitch.operators._create import Brought
+    from airflow_provider_stitch.operators._create import SetupResult
 
 
 class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
-    """Create a destination, or give the one of this name these properties; then wait for its check.
+    """Create a destination, or update the destination that has this name; then wait for its connection check.
 
-    A destination that is as it should be is left alone, unless its last connection check failed: then all
-    properties and credentials are sent again. A check that is running is waited for.
+    A destination with the right properties is not changed, unless its last connection check failed: then the
+    task sends all properties and credentials again. The task also waits for a check that is already running.
 
     The XCom is a dict: `destination_id`, `destination_name`, `client_id`, `created` (bool), `changed` (names
     of the properties that were sent), `current_step` (after the check, if the task waits for it) and
-    `missing_properties` (those that Stitch still needs, by step). Values of properties are not in it.
+    `missing_properties` (which Stitch still needs, by step). It contains no values of properties.
 
     :param destination_type: `snowflake`, `bigquery_v2`, `redshift`, `postgres`, `s3` ... (templated)
-    :param name: by which the destination is found again. (templated)
-    :param properties: what the type asks for, but its credentials. (templated)
-    :param credentials: those that are secret, such as `{"password": "{{ conn.warehouse.password }}"}`; each
+    :param name: the name, by which later runs find the destination. (templated)
+    :param properties: the properties of this type, except for credentials. (templated)
+    :param credentials: the secret properties, such as `{"password": "{{ conn.warehouse.password }}"}`; each
         is a string or an object (a dict, or a string of JSON). Rendered when the task runs, and neither shown
         nor stored by Airflow.
-    :param send_credentials: send the credentials in every run. Stitch does not return them, so a change of
-        them alone is not noticed otherwise. Each run then starts a connection check.
-    :param description: of a destination that is created. By default it names the DAG, task and run, so that
-        a try after a kill recognizes what an earlier try created. (templated)
-    :param ignore_unmapped_sources: do not give a created destination the sources that have none.
-    :param wait_for_check: wait for the check of the connection, some seconds, and fail if it fails.
-    :param poll_interval: seconds between two looks at the check.
-    :param timeout: seconds (or a timedelta) for which an unavailable Stitch is asked again, and a check
-        waited for.
+    :param send_credentials: send the credentials in every run, which starts a connection check. Otherwise a
+        change of credentials alone is not detected, because Stitch does not return them.
+    :param description: description of a new destination. By default it contains the DAG, task and run, so
+        that the next try after a kill recognizes the destination. (templated)
+    :param ignore_unmapped_sources: do not map sources without a destination to a new destination.
+    :param wait_for_check: wait for the connection check, which takes some seconds, and fail if it fails.
+    :param poll_interval: seconds between two requests for the state of the check.
+    :param timeout: how long to keep retrying while Stitch is unavailable, and to wait for a check, in seconds
+        or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -84,18 +84,18 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
         self.poll_interval: float = parse_duration(poll_interval, "poll_interval") or 0.0
 
     def set_up(self, context: Context) -> dict[str, Any]:
-        """Create the destination, or send what differs."""
+        """Create the destination, or send the differences."""
         self._origin = origin_of(context)
-        brought = self.bring_about(context)
-        destination, sent = brought.made, brought.sent
-        check = None if sent else brought.check
-        if self.wait_for_check and (sent or brought.created or (check and check.status == "running")):
-            destination, sent = self._connect(brought, ours=check is None)
+        result = self.create_or_update(context)
+        destination, sent = result.item, result.sent
+        check = None if sent else result.check
+        if self.wait_for_check and (sent or result.created or (check and check.status == "running")):
+            destination, sent = self._connect(result, is_own=check is None)
         return {
             "destination_id": destination.id,
             "destination_name": destination.name,
             "client_id": destination.stitch_client_id,
-            "created": brought.created,
+            "created": result.created,
             "changed": sent,
             "current_step": destination.current_step,
             "missing_properties": self.log_missing(destination),
@@ -168,65 +168,69 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
 
     # The connection check.
 
-    def _connect(self, brought: Brought[Destination], *, ours: bool) -> tuple[Destination, list[str]]:
+    def _connect(self, result: SetupResult[Destination], *, is_own: bool) -> tuple[Destination, list[str]]:
         """Wait for the check. If it fails and this task did not start it, send everything and wait again.
 
-        :param ours: this task started the check.
+        :param is_own: whether this task started the check.
         """
         from airflow_provider_stitch.connect.errors import ConnectionCheckFailed
 
-        destination, sent = brought.made, brought.sent
-        self._refuse_incomplete(destination)
-        check = self._wait_for_check(destination, ours=ours)
-        if check.status == "failed" and not ours and brought.wanted:
+        destination, sent = result.item, result.sent
+        self._reject_incomplete(destination)
+        check = self._wait_for_check(destination, is_own=is_own)
+        if check.status == "failed" and not is_own and result.wanted:
             self.log.info("Check %s failed, which another task or a user started", check.name)
-            destination, sent = self.send(destination, brought.wanted)
-            check = self._wait_for_check(destination, ours=True)
+            destination, sent = self.send(destination, result.wanted)
+            check = self._wait_for_check(destination, is_own=True)
         if check.status == "failed":
             raise ConnectionCheckFailed(
-                f"Stitch can't connect to destination {destination.label} (check {check.name}): "
-                f"{message_of(check)} Correct its properties or credentials, and run the task again."
+                f"Stitch cannot connect to destination {destination.label} (check {check.name}): "
+                f"{check_error(check)} Correct its properties or credentials, and run the task again."
             )
         self.log.info("Stitch can connect to destination %s", destination.label)
         return self._read_again(destination), sent
 
-    def _refuse_incomplete(self, destination: Destination) -> None:
+    def _reject_incomplete(self, destination: Destination) -> None:
         card = destination.report_card
         if card is not None and card.missing_by_step:
             raise self._refusal(self.incomplete(destination, card.missing_by_step))
 
     def _read_again(self, destination: Destination) -> Destination:
-        """Return the destination as it is after its check."""
+        """Return the current state of the destination."""
         return next((each for each in self._list() if each.id == destination.id), destination)
 
-    def _wait_for_check(self, destination: Destination, *, ours: bool) -> ConnectionCheck:
+    def _wait_for_check(self, destination: Destination, *, is_own: bool) -> ConnectionCheck:
         """Return the check once it has ended.
 
-        :param ours: this task started the check, so an older one does not count.
+        :param is_own: whether this task started the check. Then an older check does not count.
         """
         from airflow_provider_stitch.connect.errors import PhaseTimedOut
 
         while True:
             check = self._last_check(destination)
-            if check is not None and check.status != "running" and (not ours or _is_new(check, destination)):
+            if (
+                check is not None
+                and check.status != "running"
+                and (not is_own or _is_new(check, destination))
+            ):
                 return check
             if self.seconds_left <= 0:
                 raise PhaseTimedOut(
-                    f"The connection check of destination {destination.label} was not over in time. See it "
-                    "in Stitch, or set a longer timeout."
+                    f"The connection check of destination {destination.label} did not finish before the "
+                    "timeout. Check the destination in Stitch, or set a longer timeout."
                 )
             time.sleep(min(self.poll_interval, self.seconds_left))
 
 
 def origin_of(context: Context) -> str:
-    """Return the description of what this task instance creates."""
+    """Return the description of a destination that this task instance creates."""
     ti = context["ti"]
     mapped = "" if ti.map_index in (None, -1) else f" [{ti.map_index}]"
     return f"Created by Airflow: DAG {ti.dag_id}, task {ti.task_id}{mapped}, run {ti.run_id}"
 
 
 def _is_new(check: ConnectionCheck, destination: Destination) -> bool:
-    """Return whether a check is the one that a creation or update started, or a later one."""
+    """Return whether a check started when the destination was created or updated, or later."""
     started = destination.updated_at
-    is_later = started is None or check.start_time is None or check.start_time >= started - A_SECOND
+    is_later = started is None or check.start_time is None or check.start_time >= started - TIME_PRECISION
     return check.name == destination.check_job_name or is_later

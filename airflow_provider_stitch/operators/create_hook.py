@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.operators._masking import rendered_secrets
+from airflow_provider_stitch.operators._secrets import render_secrets
 from airflow_provider_stitch.operators._setup import StitchSetupOperator
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class StitchCreateHookOperator(StitchSetupOperator):
-    """Create a post-load hook of a destination, unless there is one with this URL.
+    """Create a post-load hook of a destination, unless it already has one with this URL.
 
-    Stitch then requests the URL each time it has loaded rows of a table. It sends no header of yours, so a
-    secret can only be in the URL, and Airflow neither shows nor stores the URL.
+    Stitch requests the URL each time it has loaded rows of a table. It sends no custom headers, so a secret
+    can only be part of the URL. Airflow therefore neither shows nor stores the URL.
 
     Two tasks that create the same hook at the same time end with one. A disabled hook stays disabled, with a
     warning.
@@ -29,7 +29,7 @@ class StitchCreateHookOperator(StitchSetupOperator):
     :param url: an https:// address, such as `"{{ conn.stitch_webhook.password }}"`. Rendered when the task
         runs.
     :param destination: the destination's id or name; None if the account has only one. (templated)
-    :param timeout: seconds (or a timedelta) for which requests are retried while Stitch is unavailable.
+    :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -43,7 +43,7 @@ class StitchCreateHookOperator(StitchSetupOperator):
 
     def set_up(self, context: Context) -> dict[str, Any]:
         """Read the hooks, and create the one that is missing."""
-        url = rendered_secrets(self, {"url": self.url}, context)["url"]
+        url = render_secrets(self, {"url": self.url}, context)["url"]
         destination = self._find_destination()
         hook = self._find_hook(url, destination)
         created = False
@@ -117,7 +117,7 @@ class StitchCreateHookOperator(StitchSetupOperator):
         if hook.destination_id is None:
             self.log.warning(
                 "Stitch does not report the destination of hook %s. If several destinations need a hook, "
-                "give each a URL of its own.",
+                "give each a different URL.",
                 hook.id,
             )
         if hook.disabled_at is not None:

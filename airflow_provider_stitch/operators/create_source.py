@@ -1,4 +1,4 @@
-"""The operator that creates a source, once, and keeps its properties as they should be."""
+"""The operator that creates a source, or updates the properties of an existing one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.common.link import StitchSourceLink
 from airflow_provider_stitch.operators._create import StitchCreateOperator
-from airflow_provider_stitch.operators._setup import A_SECOND
+from airflow_provider_stitch.operators._setup import TIME_PRECISION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
 
 
 class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
-    """Create a source, or give the one of this display name these properties.
+    """Create a source, or update the source that has this display name.
 
-    Stitch checks the connection of a source that was created or changed, and discovers its structure. Wait
-    for that with StitchConnectionCheckSensor(source=display_name, started_after=...), with this task's
-    `checked_after`. A source that is as it should be is left alone, unless its last connection check failed:
-    then all properties and credentials are sent again.
+    Stitch checks the connection of a new or changed source and discovers its structure. To wait for that, use
+    StitchConnectionCheckSensor(source=display_name, started_after=...) with this task's `checked_after`. A
+    source with the right properties is not changed, unless its last connection check failed: then the task
+    sends all properties and credentials again.
 
-    A source need not be complete: Stitch keeps it at the step whose properties are missing, and the task
-    succeeds with a warning. Later runs send what is added to the DAG, or a user completes it in Stitch.
+    The properties may be incomplete: Stitch keeps the source at the step with missing properties, and the
+    task succeeds with a warning. Later runs send properties that were added to the DAG, or a user completes
+    the source in Stitch.
 
     The XCom is a dict: `source_id`, `source_name`, `client_id`, `url`, `created` (bool), `changed` (names of
-    the properties that were sent), `current_step` (of its configuration), `missing_properties` (those that
-    Stitch still needs, by step) and `checked_after` (ISO 8601: the last check that counts began at or after
-    this instant). Values of properties are not in it.
+    the properties that were sent), `current_step` (of the configuration), `missing_properties` (which Stitch
+    still needs, by step) and `checked_after` (ISO 8601; a connection check that started at or after this time
+    counts). It contains no values of properties.
 
     :param source_type: `platform.github`, `platform.hp-postgres`, `import_api` ... (templated)
-    :param display_name: its label, of which Stitch makes its name: the schema in the destination, for good.
-        (templated)
-    :param properties: what the type asks for, but its credentials. Numbers and booleans are sent in the type
-        that the report card asks for, mostly as strings. (templated)
-    :param credentials: those that are secret, such as `{"access_token": "{{ conn.github.password }}"}`; each
+    :param display_name: the label of the source. Stitch derives the source's name from it, which is the
+        schema in the destination and cannot be changed. (templated)
+    :param properties: the properties of this type, except for credentials. Numbers and booleans are converted
+        to the type that Stitch expects, mostly to strings. (templated)
+    :param credentials: the secret properties, such as `{"access_token": "{{ conn.github.password }}"}`; each
         is a string or an object (a dict, or a string of JSON). Rendered when the task runs, and neither shown
         nor stored by Airflow.
-    :param send_credentials: send the credentials in every run. Stitch does not return them, so a change of
-        them alone is not noticed otherwise. Each run then starts a connection check.
-    :param destination: id or name of the destination for its rows; needed where an account has several.
-        (templated)
-    :param timeout: seconds (or a timedelta) for which an unavailable Stitch is asked again.
+    :param send_credentials: send the credentials in every run, which starts a connection check. Otherwise a
+        change of credentials alone is not detected, because Stitch does not return them.
+    :param destination: id or name of the destination; required if the account has several. (templated)
+    :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -81,19 +81,19 @@ class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
         self._destination_id: int | None = None
 
     def set_up(self, context: Context) -> dict[str, Any]:
-        """Create the source, or send what differs."""
+        """Create the source, or send the differences."""
         self._destination_id = None if self.destination is None else self._find_destination()
-        brought = self.bring_about(context)
-        source = brought.made
-        self.leave_link_to(context, source)
-        is_new = brought.created or bool(brought.sent)
+        result = self.create_or_update(context)
+        source = result.item
+        self.push_source_link(context, self.client.client_id, source.id)
+        is_new = result.created or bool(result.sent)
         return {
-            **self.about(source),
-            "created": brought.created,
-            "changed": brought.sent,
+            **self.source_xcom(source),
+            "created": result.created,
+            "changed": result.sent,
             "current_step": source.current_step,
             "missing_properties": self.log_missing(source),
-            "checked_after": self._checked_after(source, None if is_new else brought.check, is_new=is_new),
+            "checked_after": self._checked_after(source, None if is_new else result.check, is_new=is_new),
         }
 
     # How sources are read and changed.
@@ -155,10 +155,10 @@ class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
         raise UnknownDestination(f"This Stitch account has no destination {wanted!r}. It has: {listed}.")
 
     def _checked_after(self, source: Source, check: ConnectionCheck | None, *, is_new: bool) -> str | None:
-        """Return since when a check counts: the one that this task has caused, or else the last."""
+        """Return the earliest start time of a check that counts: this task's, or else the last one."""
         from airflow_provider_stitch.connect.objects import format_time
 
         moment = source.updated_at or self.client.stitch_time
         if not is_new:
             moment = (check.start_time if check else source.created_at) or moment
-        return None if moment is None else format_time(moment - A_SECOND)
+        return None if moment is None else format_time(moment - TIME_PRECISION)

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SavedJob:
-    """What an earlier try has saved: its job, or its intent to start one."""
+    """The job that an earlier try has saved, or its intent to start one."""
 
     source: str | None  #: the source as the user gave it; None if unknown
     source_id: int

@@ -1,4 +1,4 @@
-"""Operators that hold back Stitch's own schedule of a source, and let it go on."""
+"""Operators that pause and unpause Stitch's schedule of a source."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 
 class StitchPauseSourceOperator(StitchSetupOperator):
-    """Pause a source: Stitch starts no job of it by itself. A running job goes on, and others can be started.
+    """Pause a source, so that Stitch's schedule starts no jobs.
 
-    A source that is paused already stays as it is. The XCom is a dict: `source_id`, `source_name`,
-    `client_id`, `url`, `paused_at` (ISO 8601 in UTC) and `changed`: whether this task has paused it.
+    A running job continues, and tasks can still start jobs.
+
+    A source that is already paused is not changed. The XCom is a dict: `source_id`, `source_name`,
+    `client_id`, `url`, `paused_at` (ISO 8601 in UTC) and `changed` (whether this task has paused the source).
 
     :param source: the source's id, its `name`, or its display name. (templated)
-    :param timeout: seconds (or a timedelta) for which an unavailable Stitch is asked again.
+    :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -34,24 +36,24 @@ class StitchPauseSourceOperator(StitchSetupOperator):
         self.source = source
 
     def set_up(self, context: Context) -> dict[str, Any]:
-        """Pause the source, unless it is."""
+        """Pause the source unless it is already paused."""
         source = self.find_source(context, self.source)
         changed = source.paused_at is None
         if changed:
-            source = self.insist(lambda: self.hook.client.pause_source(source.id))
-        self.log.info("Source %s is paused%s", source.label, "" if changed else " already")
-        return {**self.about(source), "paused_at": _iso(source), "changed": changed}
+            source = self.call_with_retries(lambda: self.hook.client.pause_source(source.id))
+        self.log.info("Paused source %s" if changed else "Source %s is already paused", source.label)
+        return {**self.source_xcom(source), "paused_at": _iso(source), "changed": changed}
 
 
 class StitchUnpauseSourceOperator(StitchSetupOperator):
-    """Let Stitch's schedule start jobs of a source again that a user paused.
+    """Unpause a source that a user has paused, so that Stitch's schedule starts jobs again.
 
-    A source that is not paused stays as it is. One that Stitch itself has paused can't be unpaused so: the
-    task fails, without a retry, and says why. The XCom is a dict: `source_id`, `source_name`, `client_id`,
-    `url`, `paused_at` (None) and `changed`: whether this task has unpaused it.
+    A source that is not paused is not changed. If Stitch itself has paused the source, the API cannot unpause
+    it, and the task fails without a retry. The XCom is a dict: `source_id`, `source_name`, `client_id`,
+    `url`, `paused_at` (None) and `changed` (whether this task has unpaused the source).
 
     :param source: the source's id, its `name`, or its display name. (templated)
-    :param timeout: seconds (or a timedelta) for which an unavailable Stitch is asked again.
+    :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -63,15 +65,15 @@ class StitchUnpauseSourceOperator(StitchSetupOperator):
         self.source = source
 
     def set_up(self, context: Context) -> dict[str, Any]:
-        """Unpause the source, unless it is not paused."""
+        """Unpause the source if it is paused."""
         source = self.find_source(context, self.source)
-        _refuse_if_paused_by_stitch(source)
+        _reject_if_paused_by_stitch(source)
         changed = source.paused_at is not None
         if changed:
-            source = self.insist(lambda: self.hook.client.unpause_source(source.id))
-            _refuse_if_paused_by_stitch(source)
-        self.log.info("Source %s is %s", source.label, "unpaused" if changed else "not paused anyway")
-        return {**self.about(source), "paused_at": _iso(source), "changed": changed}
+            source = self.call_with_retries(lambda: self.hook.client.unpause_source(source.id))
+            _reject_if_paused_by_stitch(source)
+        self.log.info("Unpaused source %s" if changed else "Source %s is not paused", source.label)
+        return {**self.source_xcom(source), "paused_at": _iso(source), "changed": changed}
 
 
 def _iso(source: Source) -> str | None:
@@ -80,14 +82,14 @@ def _iso(source: Source) -> str | None:
     return None if source.paused_at is None else format_time(source.paused_at)
 
 
-def _refuse_if_paused_by_stitch(source: Source) -> None:
+def _reject_if_paused_by_stitch(source: Source) -> None:
     from airflow_provider_stitch.connect.errors import PausedByStitch
 
     if source.system_paused_at is not None:
         raise PausedByStitch(
-            f"Source {source.label} was paused by Stitch itself at {source.system_paused_at:%Y-%m-%d %H:%M} "
-            "UTC, which no request can undo. Stitch does that when the trial is over, when no rows were "
-            "loaded for more than 40 days, when the destination is gone or another, or when the plan no "
-            "longer includes a cron schedule. Mend the cause, then unpause it in the Stitch app.",
+            f"Stitch paused source {source.label} at {source.system_paused_at:%Y-%m-%d %H:%M} UTC; the API "
+            "cannot undo that. Stitch pauses a source when the trial has ended, when no rows were loaded for "
+            "more than 40 days, when the destination was deleted or replaced, or when the plan no longer "
+            "includes a cron schedule. Fix the cause, then unpause the source in the Stitch app.",
             source_id=source.id,
         )

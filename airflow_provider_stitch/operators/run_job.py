@@ -63,7 +63,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     :param if_running: what to do if the source already has a running job, because Stitch runs one at a time:
         `"queue"` waits until it has ended and then starts a new one, `"join"` waits for it as if this task
         had started it, `"restart"` stops it and starts a new one, `"fail"` raises JobAlreadyRunning.
-    :param load_settle: seconds for which a stream's last load must not change if it may contain only an
+    :param load_settle: seconds during which a stream's last load must not change if it may contain only an
         earlier batch, plus the gap between the stream's batches if that is long; 0 accepts the first load.
     :param quiet_period: seconds after the source's last load. A stream without evidence of rows in the
         extraction log, and without a load by then, is assumed to have had no rows.
@@ -228,7 +228,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
             job_started_at=job.job_started_at,
         )
         self._save_job(context, goal, is_joined=saved.is_joined)
-        self.push_source_link(context, goal)
+        self.push_source_link(context, goal.client_id, goal.source_id)
         verb = "joined" if saved.is_joined else "started"
         self.log.info("Resuming job %s, which an earlier try of this task %s", goal.job_name, verb)
         if self.wait_for is None:

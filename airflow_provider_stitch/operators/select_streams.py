@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.common.deadline import parse_duration
 from airflow_provider_stitch.common.link import StitchSourceLink
-from airflow_provider_stitch.operators._setup import StitchSetupOperator, message_of
+from airflow_provider_stitch.operators._setup import StitchSetupOperator, check_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,27 +23,27 @@ MAX_PARALLEL_READS = 16
 
 
 class StitchSelectStreamsOperator(StitchSetupOperator):
-    """Select streams and fields of a source. It reads first and writes only what differs.
+    """Select streams and fields of a source. The task reads the selection and writes only the differences.
 
-    A name that the source does not have fails the task before anything is written. Fields that Stitch always
-    replicates need not be named; one that it can't replicate fails the task if it is. If the source was just
-    created, the task waits for its connection check and structure sync.
+    If the source does not have a stream or field, or Stitch cannot replicate a field, the task fails before
+    it writes anything. Fields that Stitch always replicates may be omitted. If the source was just created,
+    the task waits for its connection check and structure sync.
 
     The XCom is a dict: `source_id`, `source_name`, `client_id`, `url`, `changed` (bool) and `changes`:
     `{stream_name: {"selected": bool, "fields_selected": [...], "fields_deselected": [...],
-    "replication_method": ..., "replication_key": ..., "view_key_properties": [...]}}` with only what was
-    changed.
+    "replication_method": ..., "replication_key": ..., "view_key_properties": [...]}}`, which contains only
+    changes.
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param streams: `"all"`; a list of stream names (or of their ids, where the source has a name twice) and
         patterns such as `public.*`, which selects all their fields; or a dict from names or patterns to None
         (all fields), to a list of fields, or to a dict with any of `fields` (a list, None for all, or
-        `"keep"`), `replication_method` (`FULL_TABLE`, `INCREMENTAL`, `LOG_BASED`), `replication_key` and
-        `view_key_properties`. A view that only a pattern (or `"all"`) matches is left as it is, with a
-        warning, if it has no `view_key_properties` yet. (templated)
+        `"keep"` for the current selection), `replication_method` (`FULL_TABLE`, `INCREMENTAL`, `LOG_BASED`),
+        `replication_key` and `view_key_properties`. A view that only a pattern (or `"all"`) matches is left
+        as it is, with a warning, if it has no `view_key_properties` yet. (templated)
     :param deselect_others: deselect all other streams.
     :param poll_interval: seconds between two requests while the task waits for the structure sync.
-    :param timeout: seconds (or a timedelta) for which an unavailable Stitch is asked again.
+    :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -66,35 +66,36 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
         self.poll_interval: float = parse_duration(poll_interval, "poll_interval") or 0.0
 
     def set_up(self, context: Context) -> dict[str, Any]:
-        """Read what is selected, and write what differs in one request."""
+        """Read the selection, and write all differences in one request."""
         from airflow_provider_stitch.connect.stream_selection import parse_stream_selections
 
         wanted = parse_stream_selections(self.streams)
-        source = self._discovered(self.find_source(context, self.source))
+        source = self._wait_for_structure(self.find_source(context, self.source))
         changes = self._changes(source, wanted)
         if changes:
             self.client.update_streams(source.id, [change.update for change in changes])
-        self._tell(source, changes)
+        self._log_changes(source, changes)
         return {
-            **self.about(source),
+            **self.source_xcom(source),
             "changed": bool(changes),
             "changes": {change.label: change.to_dict() for change in changes},
         }
 
-    def _discovered(self, source: Source) -> Source:
+    def _wait_for_structure(self, source: Source) -> Source:
         """Return the source once Stitch has discovered its structure.
 
-        :raises SourceNotReady: properties are missing, or the connection check failed.
+        :raises SourceNotReady: if properties are missing or the connection check failed.
         """
         from airflow_provider_stitch.connect.errors import PhaseTimedOut
 
         is_waiting = False
         while source.current_step not in (None, "field_selection", "fully_configured"):
-            self._refuse_hopeless(source)
+            self._reject_if_stuck(source)
             if self.seconds_left <= 0:
                 raise PhaseTimedOut(
-                    f"The connection check and structure sync of source {source.label} were not over in "
-                    "time, so its streams could not be selected. See it in Stitch, or set a longer timeout.",
+                    f"The connection check and structure sync of source {source.label} did not finish before "
+                    "the timeout, so no streams were selected. Check the source in Stitch, or set a longer "
+                    "timeout.",
                     source_id=source.id,
                 )
             if not is_waiting:
@@ -104,13 +105,16 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
             source = self.client.get_source(source.id)
         return source
 
-    def _refuse_hopeless(self, source: Source) -> None:
-        """Refuse to wait for a structure sync that cannot come."""
+    def _reject_if_stuck(self, source: Source) -> None:
+        """Reject a source if Stitch cannot run its structure sync.
+
+        :raises SourceNotReady: if properties are missing or the connection check failed.
+        """
         from airflow_provider_stitch.connect.errors import SourceNotReady, StitchNotFound
 
         if source.current_step != "discover_schema":
             raise SourceNotReady(
-                f"Source {source.label} is at the step {source.current_step!r} of its configuration, and "
+                f"Source {source.label} is at the step {source.current_step!r} of its configuration, but "
                 "streams can be selected only after its connection check and structure sync. Finish its "
                 "configuration first.",
                 source_id=source.id,
@@ -122,7 +126,7 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
         if check.status == "failed":
             raise SourceNotReady(
                 f"Source {source.label} is at the step 'discover_schema' of its configuration, because its "
-                f"connection check failed: {message_of(check)} Correct its properties or credentials, "
+                f"connection check failed: {check_error(check)} Correct its properties or credentials, "
                 "then select its streams.",
                 source_id=source.id,
             )
@@ -168,14 +172,16 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
             read = executor.map(lambda each: client.get_stream_schema(source.id, each.stream_id), streams)
             return {stream.tap_stream_id: schema for stream, schema in zip(streams, read, strict=True)}
 
-    def _tell(self, source: Source, changes: Sequence[StreamChange]) -> None:
+    def _log_changes(self, source: Source, changes: Sequence[StreamChange]) -> None:
         if not changes:
-            self.log.info("The streams of source %s are selected as they should be", source.label)
+            self.log.info(
+                "Source %s already has the requested selection of streams; changed nothing", source.label
+            )
         for change in changes:
             self.log.info("Changed stream %s of source %s: %s", change.label, source.label, change.to_dict())
             if change.unavoidable:
                 self.log.warning(
-                    "Stitch replicates these fields of stream %s whatever is selected: %s",
+                    "Stitch always replicates these fields of stream %s, although they are not selected: %s",
                     change.label,
                     ", ".join(change.unavoidable),
                 )

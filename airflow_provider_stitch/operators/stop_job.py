@@ -94,7 +94,7 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
             # Validated, because a template that renders to an empty string must not stop another job.
             name = validate_job_name(self.job_name, source)
             goal = Goal("extraction_end", source.id, source.name, client_id, job_name=name)
-            self.push_source_link(context, goal)
+            self.push_source_link(context, goal.client_id, goal.source_id)
             return source, await stop_job(session, goal, needs_poll=True)
         await session.call(lambda: session.client.stop_replication_job(source.id))
         return source, True

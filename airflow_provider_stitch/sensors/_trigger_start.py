@@ -1,4 +1,4 @@
-"""Start a sensor in the triggerer: whether that is possible, and with which arguments."""
+"""Decide whether a sensor can start in the triggerer, and create the arguments for that."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def worker_reason(
 def start_args(
     templated: Mapping[str, Any], *, timeout: float, execution_timeout: timedelta | None, **others: Any
 ) -> StartTriggerArgs:
-    """Return the arguments with which Airflow starts a sensor's trigger.
+    """Return the arguments that Airflow needs to start a sensor's trigger.
 
     :param templated: the sensor's templated arguments, by name.
     :param others: further trigger arguments, JSON-serializable.

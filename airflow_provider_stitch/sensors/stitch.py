@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
-    """Base class of the sensors, each of which waits for one phase of a job."""
+    """Base class of the sensors. Each of them waits for one phase of a job."""
 
     phase: ClassVar[Phase]
     streams: Sequence[str] | None = None
@@ -99,7 +99,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
     def _defer(self, context: Context, deadline: Deadline) -> None:
         with self._handle_failures():
             goal = run(self._goal(context, self.session(deadline.at, deadline.time_limit)))
-            self.push_source_link(context, goal)
+            self.push_source_link(context, goal.client_id, goal.source_id)
             self.defer_until(
                 goal,
                 deadline.at,
@@ -160,7 +160,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             # Airflow starts to count slightly later, so this deadline passes before its own.
             deadline = (self._started_at or time.time()) + self.timeout
             goal = run(self._goal(context, self.session(deadline)))
-            self.push_source_link(context, goal)
+            self.push_source_link(context, goal.client_id, goal.source_id)
             self._waiter = self.waiter(goal, deadline, stateless=self.reschedule)
         polls_before = self._waiter.polls
         try:
@@ -269,7 +269,7 @@ class StitchConnectionCheckSensor(_StitchPhaseSensor):
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a check that started at or after this time (ISO 8601 string or datetime).
-        Default: the end of the run's data interval, or the time at which the run was queued. (templated)
+        Default: the end of the run's data interval, otherwise the time when the run was queued. (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor; None polls as
         often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
     :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
@@ -291,7 +291,7 @@ class StitchStructureSyncSensor(_StitchPhaseSensor):
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
-        Default: the end of the run's data interval, or the time at which the run was queued. (templated)
+        Default: the end of the run's data interval, otherwise the time when the run was queued. (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor; None polls as
         often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
     :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
@@ -313,7 +313,7 @@ class StitchExtractionSensor(_StitchPhaseSensor):
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
-        Default: the end of the run's data interval, or the time at which the run was queued. (templated)
+        Default: the end of the run's data interval, otherwise the time when the run was queued. (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor; None polls as
         often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
     :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
@@ -336,7 +336,7 @@ class StitchPreparationSensor(_StitchPhaseSensor):
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
-        Default: the end of the run's data interval, or the time at which the run was queued. (templated)
+        Default: the end of the run's data interval, otherwise the time when the run was queued. (templated)
     :param streams: wait only for these streams, by `stream_name`; None waits for all streams that had rows.
         (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor; None polls as
@@ -367,10 +367,10 @@ class StitchLoadingSensor(StitchPreparationSensor):
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
-        Default: the end of the run's data interval, or the time at which the run was queued. (templated)
+        Default: the end of the run's data interval, otherwise the time when the run was queued. (templated)
     :param streams: wait only for these streams, by `stream_name`; None waits for all streams that had rows.
         (templated)
-    :param load_settle: seconds for which a stream's last load must not change if it may contain only an
+    :param load_settle: seconds during which a stream's last load must not change if it may contain only an
         earlier batch, plus the gap between the stream's batches if that is long; 0 accepts the first load.
     :param quiet_period: seconds after the source's last load. A stream without evidence of rows in the
         extraction log, and without a load by then, is assumed to have had no rows.

@@ -39,7 +39,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
     """Determines the goal of a sensor and waits for it.
 
     The arguments have the names of the sensor's own, because Airflow 3.3 and later render the templates among
-    them before `run`. `time_limit`, `resume_state` and `end_options` are those of StitchPhaseTrigger.
+    them before `run`. `time_limit`, `resume_state` and `end_options` are the same as in StitchPhaseTrigger.
 
     :param grace_seconds: seconds between the end of the sensor's own timeout and the end of Airflow's.
     """
@@ -115,7 +115,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
             jinja_env = self.get_template_env()
             jinja_env.undefined = StrictUndefined
         try:
-            super().render_template_fields(variables, jinja_env)  # type: ignore[arg-type]  # part of a context
+            super().render_template_fields(variables, jinja_env)  # type: ignore[arg-type]
         except Exception as error:  # noqa: BLE001 - a template may raise anything
             self._render_error = error
 

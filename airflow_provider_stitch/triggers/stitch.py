@@ -62,7 +62,7 @@ class StitchPhaseTrigger(BaseTrigger):
     :param goal: the phase to wait for, as `Goal.to_dict` returns it; None if a subclass sets it in `run`.
     :param poll_interval: minimum number of seconds between two polls; None polls as often as Stitch's rate
         limit permits.
-    :param deadline: seconds since the epoch at which to give up; None never gives up.
+    :param deadline: time to give up, in seconds since the epoch; None never gives up.
     :param time_limit: the task's limit that sets the deadline, for error messages.
     :param resume_state: JSON-serializable state that the event returns unchanged.
     :param stop_on_kill: stop the job in Stitch if a user fails, clears or marks the task.

@@ -1,4 +1,4 @@
-"""What a worker and the triggerer must agree on: XCom keys, times and how a task ends.
+"""XCom keys, times and options that workers and the triggerer share.
 
 Operators, sensors and triggers use it, so it lies in the lowest of these packages and imports nothing.
 """
@@ -35,7 +35,7 @@ class TaskEndOptions:
 
 
 def run_started_at(context: Mapping[str, Any]) -> datetime | None:
-    """Return the end of the run's data interval, or the time at which the run was queued if it has none."""
+    """Return the end of the run's data interval, or the time when the run was queued if it has none."""
     dag_run: Any = context["dag_run"]
     started_at: datetime | None = (
         context.get("data_interval_end") or getattr(dag_run, "queued_at", None) or dag_run.start_date

@@ -1,4 +1,4 @@
-"""What the triggerer of the installed Airflow version can do.
+"""Capabilities of the triggerer in the installed version of Airflow.
 
 No setting reports this, so it follows from the version. Triggers need it as well as sensors, so this module
 lies in the lower of both packages.

@@ -65,7 +65,7 @@ class RestStore:
         if found is None:
             self._post(conn_id, fields)
             return
-        found.refuse_to_fill(conn_id, fields)
+        found.reject_foreign_token(conn_id, fields)
         mask = [("update_mask", name) for name in fields]
         self._request("PATCH", _path_of(conn_id), json=_body(conn_id, fields), params=mask, expected=(200,))
 

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 LOOKUP_TIMEOUT = 60.0
 
 HOW_TO = (
-    "A task on Airflow 3 can't write connections by itself. Give airflow_api_conn_id: the id of an Airflow "
+    "A task on Airflow 3 cannot write connections. Set airflow_api_conn_id: the id of an Airflow "
     "connection with the address of Airflow's API server (host) and a user who may create connections (login "
-    "and password). Or give store: a function that writes the connection to your secrets backend. No account "
+    "and password). Or set store: a function that writes the connection to your secrets backend. No account "
     "was created."
 )
 
@@ -65,9 +65,9 @@ class ConnectionStore(Protocol):
 def connection_store(
     store: Callable[[str, str], None] | None, airflow_api_conn_id: str | None
 ) -> ConnectionStore:
-    """Return the store that a user chose, or the one that this Airflow has for its tasks.
+    """Return the store that the user chose, or the default one of this version of Airflow.
 
-    :raises StitchConfigurationError: if there is none; the message says what to do.
+    :raises StitchConfigurationError: if the user must choose one; the message contains the alternatives.
     """
     if store is not None:
         return CallableStore(store)
@@ -115,7 +115,7 @@ class CallableStore:
         found = find_connection(conn_id)
         whole = dict(fields)
         if found is not None:
-            StoredConnection.of(found).refuse_to_fill(conn_id, fields)
+            StoredConnection.of(found).reject_foreign_token(conn_id, fields)
             if found.extra:
                 whole["extra"] = found.extra
         self._store(conn_id, json.dumps(whole))
@@ -133,7 +133,7 @@ class CallableStore:
             )
 
 
-# What Airflow 2 stores. It replaces the id of any other connection by NULL.
+# The connection ids that Airflow 2 accepts. It stores NULL instead of any other id.
 _ID_IN_DATABASE = re.compile(r"[\w#!()\-.:/\\]{1,250}")
 
 
@@ -174,7 +174,7 @@ class DatabaseStore:
             if found is None:
                 session.add(_new_row(conn_id, fields))
                 return
-            StoredConnection.of(found).refuse_to_fill(conn_id, fields)
+            StoredConnection.of(found).reject_foreign_token(conn_id, fields)
             for name, value in fields.items():
                 setattr(found, name, value)
 

@@ -1,4 +1,4 @@
-"""What a store knows about a connection, and when a token may be written into it."""
+"""Describe a stored connection, and decide whether a token may be written into it."""
 
 # ruff: noqa: N818 - named as the kinds of StitchError are.
 
@@ -27,7 +27,7 @@ class ReservationLost(StitchUnavailable):
 
 @dataclass(frozen=True)
 class StoredConnection:
-    """One connection, as far as it decides whether a token may be written into it."""
+    """The fields of a connection that decide whether a token may be written into it."""
 
     conn_type: str
     login: str | None
@@ -51,8 +51,8 @@ class StoredConnection:
         """Return whether this is what `reserve` created with these fields, still without a token."""
         return self.password is None and self.login is None and self.description == fields["description"]
 
-    def refuse_other_use(self, conn_id: str) -> None:
-        """Refuse a connection into which no token of a Stitch account belongs.
+    def reject_other_use(self, conn_id: str) -> None:
+        """Reject a connection that is not for a Stitch account.
 
         :raises ConnectionTaken: if it has another type, or partner credentials.
         """
@@ -64,13 +64,13 @@ class StoredConnection:
             return
         raise ConnectionTaken(f"Connection {conn_id} exists, and {reason}. Choose another connection_id.")
 
-    def refuse_to_fill(self, conn_id: str, fields: Mapping[str, str]) -> None:
-        """Refuse to write the token of one account over the token of another.
+    def reject_foreign_token(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        """Reject fields that would replace the token of another account.
 
-        :param fields: those to write. Each run has a description of its own, which marks what it wrote.
+        :param fields: the fields to write. The description identifies the run that has written a connection.
         :raises ConnectionTaken: if the connection is in use for something else.
         """
-        self.refuse_other_use(conn_id)
+        self.reject_other_use(conn_id)
         login = fields.get("login")
         if login is not None and self.login not in (None, login):
             raise ConnectionTaken(

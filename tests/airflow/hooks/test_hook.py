@@ -57,7 +57,7 @@ def test_login_and_extras_reach_the_client(connect):
         pytest.param({"password": "oc_secret"}, "partner credential", id="partner credential as token"),
         pytest.param({"host": "http://api.stitchdata.com"}, "HTTPS", id="plain HTTP"),
         pytest.param({"host": "https://user:pass@api.stitchdata.com"}, "user", id="user in the base URL"),
-        pytest.param({"login": "oc_secret"}, "client ID.*no number", id="client ID is not a number"),
+        pytest.param({"login": "oc_secret"}, "client ID.*must be the number", id="client ID is not a number"),
         pytest.param(
             {"extra": {"request_timeout": "soon"}}, "request_timeout.*a number", id="string as timeout"
         ),
@@ -97,7 +97,7 @@ def test_connection_without_token_has_a_partner_client_only(connect):
 
     assert hook.partner.base_url == "https://stitch.example"
     with pytest.raises(
-        StitchConfigurationError, match="'stitch_default' has no access token but partner"
+        StitchConfigurationError, match="'stitch_default' has partner credentials but no access"
     ) as caught:
         hook.client  # noqa: B018
     assert "hush" not in str(caught.value)
@@ -107,7 +107,7 @@ def test_test_connection_does_not_use_partner_credentials(connect):
     is_ok, message = connect(password=None, extra=PARTNER).test_connection()
 
     assert is_ok
-    assert "not tried" in message
+    assert "not tested" in message
     assert "hush" not in message
 
 
@@ -125,7 +125,7 @@ def test_incomplete_partner_credentials_are_rejected(connect, missing):
 
 
 def test_partner_credentials_in_login_and_password_are_rejected(connect):
-    with pytest.raises(StitchConfigurationError, match="partner_secret into the extras") as caught:
+    with pytest.raises(StitchConfigurationError, match="Set partner_id and partner_secret as extras") as caught:
         connect(login="oc_id_hush", password="oc_secret_hush").partner  # noqa: B018
 
     assert "hush" not in str(caught.value)

@@ -51,7 +51,7 @@ def test_unpause_fails_and_sends_nothing_if_stitch_paused_the_source(airflow, st
     dag_run = run(airflow, StitchUnpauseSourceOperator)
 
     assert dag_run.states == {"task": "failed"}
-    assert "PausedByStitch: Source github" in dag_run.output
+    assert "PausedByStitch: Stitch paused source github" in dag_run.output
     assert "Mend the cause" in dag_run.output
     assert requests_of(stitch, "PUT") == []
 

@@ -7,7 +7,7 @@ import json
 import pytest
 from airflow.providers.common.compat.sdk import task
 
-from airflow_provider_stitch.operators._masking import rendered_secrets
+from airflow_provider_stitch.operators._secrets import render_secrets
 from airflow_provider_stitch.operators.stitch import (
     StitchCreateDestinationOperator,
     StitchCreateSourceOperator,
@@ -21,7 +21,7 @@ WAREHOUSE = {"destination_type": "postgres", "name": "Warehouse", "properties": 
 @pytest.fixture
 def rendered(monkeypatch):
     """Return the list of credentials that tasks have rendered."""
-    from airflow_provider_stitch.operators import _masking as masking
+    from airflow_provider_stitch.operators import _secrets as masking
 
     values = []
     monkeypatch.setattr(masking, "mask", values.append)
@@ -180,7 +180,7 @@ def test_rendered_secret_is_masked_in_all_output(airflow):
         task = StitchCreateSourceOperator(task_id="task", source_type="a", display_name="a")
     assert dag.task_dict["task"] is task
 
-    rendered = rendered_secrets(task, {"password": "{{ secret }}"}, {})
+    rendered = render_secrets(task, {"password": "{{ secret }}"}, {})
 
     assert rendered == {"password": "macro-hush-1234567890"}
     assert redact("it is macro-hush-1234567890") == "it is ***"

@@ -107,7 +107,7 @@ def test_task_times_out_during_a_long_structure_sync(airflow, stitch, new_source
 
     assert dag_run.state == "failed"
     assert "structure sync of source new" in dag_run.output
-    assert "were not over in time" in dag_run.output
+    assert "did not finish before the timeout" in dag_run.output
 
 
 def test_failed_check_and_missing_properties_end_the_wait(airflow, stitch, new_source):

@@ -1,4 +1,4 @@
-"""Few requests at a time in an event loop."""
+"""Tests of the limit on concurrent requests in an event loop."""
 
 from __future__ import annotations
 
@@ -19,70 +19,72 @@ def loop():
     return VirtualLoop()
 
 
-class Asking:
-    """Questions that take 10 seconds each."""
+class Requests:
+    """Requests that take 10 seconds each."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
         self.session = AccountSession(StitchCaller(LargeAccount(), clock=VirtualClock(loop)))
-        self.begun: list[float] = []
+        self.started_at: list[float] = []  #: the start of each request that succeeds
 
-    def ask(self) -> asyncio.Task[None]:
-        def answer() -> None:
-            self.begun.append(self.loop.time())
+    def send(self) -> asyncio.Task[None]:
+        def respond() -> None:
+            self.started_at.append(self.loop.time())
             self.loop.latency = 10.0
 
-        return asyncio.ensure_future(self.session.call(answer))
+        return asyncio.ensure_future(self.session.call(respond))
 
-    def ask_in_vain(self) -> asyncio.Task[None]:
-        """Ask somebody who is there again after 100 seconds."""
-        gone_until = self.loop.time() + 100.0
+    def send_during_outage(self) -> asyncio.Task[None]:
+        """Send a request that fails and is retried until the outage ends after 100 seconds."""
+        outage_ends_at = self.loop.time() + 100.0
 
-        def answer() -> None:
+        def respond() -> None:
             self.loop.latency = 10.0
-            if self.loop.time() < gone_until:
+            if self.loop.time() < outage_ends_at:
                 raise StitchUnavailable("Stitch is down.", retry_after=90.0)
 
-        return asyncio.ensure_future(self.session.call(answer))
+        return asyncio.ensure_future(self.session.call(respond))
 
 
 @pytest.fixture
-def asking(loop):
-    return Asking(loop)
+def requests(loop):
+    return Requests(loop)
 
 
-def test_no_more_than_there_are_places_for_begin_at_once(loop, asking):
-    async def story() -> None:
-        await asyncio.gather(*(asking.ask() for _ in range(2 * MAX_CONCURRENT_REQUESTS + 1)))
+def test_requests_beyond_the_limit_start_when_others_end(loop, requests):
+    async def scenario() -> None:
+        await asyncio.gather(*(requests.send() for _ in range(2 * MAX_CONCURRENT_REQUESTS + 1)))
 
-    run(loop, story())
+    run(loop, scenario())
 
-    assert asking.begun == [0.0] * MAX_CONCURRENT_REQUESTS + [10.0] * MAX_CONCURRENT_REQUESTS + [20.0]
-
-
-def test_who_pauses_leaves_its_place_to_others(loop, asking):
-    async def story() -> None:
-        in_vain = [asking.ask_in_vain() for _ in range(MAX_CONCURRENT_REQUESTS)]
-        await asyncio.gather(*in_vain, asking.ask())
-
-    run(loop, story())
-
-    assert asking.begun == [10.0]
+    assert requests.started_at == [0.0] * MAX_CONCURRENT_REQUESTS + [10.0] * MAX_CONCURRENT_REQUESTS + [20.0]
 
 
-@pytest.mark.parametrize("cancelled_at", [5.0, 50.0, 105.0], ids=["asking", "pausing", "waiting for a place"])
-def test_who_is_cancelled_takes_no_place_along(loop, asking, cancelled_at):
-    async def story() -> None:
-        for each in [asking.ask_in_vain() for _ in range(MAX_CONCURRENT_REQUESTS)]:
+def test_request_that_pauses_before_a_retry_does_not_count(loop, requests):
+    async def scenario() -> None:
+        failing = [requests.send_during_outage() for _ in range(MAX_CONCURRENT_REQUESTS)]
+        await asyncio.gather(*failing, requests.send())
+
+    run(loop, scenario())
+
+    assert requests.started_at == [10.0]
+
+
+@pytest.mark.parametrize(
+    "cancelled_at", [5.0, 50.0, 105.0], ids=["in flight", "pausing", "waiting for a slot"]
+)
+def test_cancelled_request_does_not_keep_its_slot(loop, requests, cancelled_at):
+    async def scenario() -> None:
+        for each in [requests.send_during_outage() for _ in range(MAX_CONCURRENT_REQUESTS)]:
             loop.call_later(cancelled_at, each.cancel)
-        loop.call_later(99.0, lambda: [asking.ask() for _ in range(MAX_CONCURRENT_REQUESTS)])
+        loop.call_later(99.0, lambda: [requests.send() for _ in range(MAX_CONCURRENT_REQUESTS)])
         await asyncio.sleep(120.0)
-        await asyncio.gather(*(asking.ask() for _ in range(2 * MAX_CONCURRENT_REQUESTS)))
+        await asyncio.gather(*(requests.send() for _ in range(2 * MAX_CONCURRENT_REQUESTS)))
 
-    run(loop, story())
+    run(loop, scenario())
 
     assert (
-        asking.begun
+        requests.started_at
         == [99.0] * MAX_CONCURRENT_REQUESTS
         + [120.0] * MAX_CONCURRENT_REQUESTS
         + [130.0] * MAX_CONCURRENT_REQUESTS

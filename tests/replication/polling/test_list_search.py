@@ -1,4 +1,4 @@
-"""A search for loads reads each page at most once, whatever fills the pages and however they are ordered."""
+"""A search for loads reads each page at most once, in any order and among any other sources' loads."""
 
 from __future__ import annotations
 
@@ -18,35 +18,37 @@ from airflow_provider_stitch.connect.errors import (
     UnknownSource,
 )
 from simulated_stitch.large_account import LargeAccount, load_of, sources_with
-from tests.replication.polling.test_poller import Account, loads_of
+from tests.replication.polling.test_poller import Account, query_loads
 
 STREAMS = [f"stream_{number}" for number in range(8)]
 
-REFUSALS = {
+STREAM_RESPONSES = {
     "400": UnknownSource("There is no such source."),
     "404": StitchNotFound("There is no such thing."),
     "bad request": StitchBadRequest("Stitch rejects the request."),
-    "garbage": UnexpectedResponse("The answer is not JSON."),
+    "not JSON": UnexpectedResponse("The response is not JSON."),
     "500": StitchUnavailable("Stitch has a problem."),
     "pushed": (),
 }
-"""What the streams of a source with loads may return that has none any longer, or never had any."""
+"""Possible responses to a request for the streams of a source that has loads but no streams."""
 
 
 def account_with(
-    order: str, living: int, others: dict[str, tuple[str, int]], seed: int = 1
+    order: str, active: int, others: dict[str, tuple[str, int]], seed: int = 1
 ) -> tuple[Account, int]:
-    """Return an account whose loads are in an order, and the number of pages.
+    """Return an account and the number of its pages of loads.
 
-    :param living: number of sources with the eight `STREAMS`.
-    :param others: name and number of loads of each source without streams, by what fails.
+    :param order: the order of the loads.
+    :param active: number of sources with the eight `STREAMS`.
+    :param others: sources without streams: by name, the response to a request for the streams, and the
+        number of loads.
     """
-    sources: dict[str, Any] = sources_with(STREAMS, [f"living_{number}" for number in range(living)])
+    sources: dict[str, Any] = sources_with(STREAMS, [f"active_{number}" for number in range(active)])
     rows = [(stream.stream_id, name, stream.stream_name) for name, each in sources.items() for stream in each]
-    for number, (name, (refusal, loads)) in enumerate(others.items()):
-        sources[name] = REFUSALS[refusal]
+    for number, (name, (response, load_count)) in enumerate(others.items()):
+        sources[name] = STREAM_RESPONSES[response]
         first_id = 4_000_000 + 2_000_000 * (number % 2) + 1_000 * number
-        rows += [(first_id + each, name, f"table_{each}") for each in range(loads)]
+        rows += [(first_id + index, name, f"table_{index}") for index in range(load_count)]
     random.Random(seed).shuffle(rows)
     if order == "stream_id":
         rows.sort()
@@ -57,31 +59,31 @@ def account_with(
 
 
 def search(account: Account, *searches: tuple[str, list[str]]) -> list[tuple[set[str], Counter[Any]]]:
-    """Return the streams that each search finds, and how often it read each page."""
+    """Return the streams that each search found, and how often it read each page."""
     client = account.client
 
-    async def story() -> list[tuple[set[str], Counter[Any]]]:
+    async def scenario() -> list[tuple[set[str], Counter[Any]]]:
         results = []
         for source_name, streams in searches:
             before = len(client.requests)
 
-            def ends(before: int = before) -> None:
-                assert len(client.requests) - before <= 200, "The search has no end."
+            def stop_an_endless_search(before: int = before) -> None:
+                assert len(client.requests) - before <= 200, "The search does not end."
 
-            client.before_each = ends
-            told = await loads_of(account.session(), source_name, streams, anew=True)
-            results.append(({load.stream_name for load in told.value}, Counter(client.requests[before:])))
+            client.before_each = stop_an_endless_search
+            result = await query_loads(account.session(), source_name, streams, fresh=True)
+            results.append(({load.stream_name for load in result.value}, Counter(client.requests[before:])))
         return results
 
-    return account.run(story)
+    return account.run(scenario)
 
 
 @pytest.mark.parametrize("order", ["stream_name", "stream_id", "none"])
-@pytest.mark.parametrize("refusal", REFUSALS)
-def test_search_ends_if_a_source_without_streams_fills_pages(order, refusal):
-    account, pages = account_with(order, 60, {"first": (refusal, 450), "second": (refusal, 450)})
+@pytest.mark.parametrize("response", STREAM_RESPONSES)
+def test_search_ends_if_sources_without_streams_fill_pages(order, response):
+    account, pages = account_with(order, 60, {"first": (response, 450), "second": (response, 450)})
 
-    ((found, reads),) = search(account, ("living_7", ["stream_2"]))
+    ((found, reads),) = search(account, ("active_7", ["stream_2"]))
 
     assert "stream_2" in found
     assert max(reads.values()) == 1
@@ -91,17 +93,17 @@ def test_search_ends_if_a_source_without_streams_fills_pages(order, refusal):
 @settings(max_examples=2 * settings.default.max_examples)
 @given(
     order=st.sampled_from(["stream_name", "stream_id", "none"]),
-    living=st.integers(1, 60),
+    active=st.integers(1, 60),
     others=st.dictionaries(
-        st.sampled_from(["ancient", "gone", "import_api", "webhook", "zz_old"]),
-        st.tuples(st.sampled_from(sorted(REFUSALS)), st.integers(1, 350)),
+        st.sampled_from(["ancient", "deleted", "import_api", "webhook", "zz_old"]),
+        st.tuples(st.sampled_from(sorted(STREAM_RESPONSES)), st.integers(1, 350)),
     ),
     seed=st.integers(0, 1_000),
     data=st.data(),
 )
-def test_search_finds_what_is_listed_and_reads_no_page_twice(order, living, others, seed, data):
-    account, pages = account_with(order, living, others, seed)
-    names = [f"living_{number}" for number in range(living)] + sorted(others)
+def test_search_finds_listed_loads_and_reads_no_page_twice(order, active, others, seed, data):
+    account, pages = account_with(order, active, others, seed)
+    names = [f"active_{number}" for number in range(active)] + sorted(others)
     searches = []
     for _ in range(data.draw(st.integers(1, 4))):
         name = data.draw(st.sampled_from(names))
@@ -119,17 +121,17 @@ STREAM_LISTS = st.lists(st.sampled_from(STREAMS), min_size=1, max_size=3, unique
 
 @pytest.mark.parametrize("order", ["stream_name", "stream_id", "none"])
 def test_search_for_a_load_that_is_not_listed_reads_each_page_at_most_once(order):
-    account, pages = account_with(order, 60, {"import_api": ("pushed", 700), "gone": ("400", 300)})
+    account, pages = account_with(order, 60, {"import_api": ("pushed", 700), "deleted": ("400", 300)})
 
-    for _, reads in search(account, *[("living_7", ["missing"])] * 3):
+    for _, reads in search(account, *[("active_7", ["missing"])] * 3):
         assert max(reads.values()) == 1
         assert len(reads) <= pages
 
 
 @pytest.mark.parametrize("order", ["stream_name", "stream_id"])
 @pytest.mark.parametrize("status", [400, 404, 500])
-def test_wait_passes_if_sources_without_streams_fill_pages_of_loads(stitch, waiter, order, status):
-    """A deleted source and an Import API source have loads, but nothing to learn an order from."""
+def test_wait_succeeds_if_sources_without_streams_fill_pages_of_loads(stitch, waiter, order, status):
+    """A deleted source and an Import API source have loads, but no streams that reveal the order."""
     stitch.quirks.loads_order = order
     deleted = stitch.add_source("deleted", streams={f"table_{number:03}": 1 for number in range(350)})
     pushed = stitch.add_source(

@@ -1,4 +1,4 @@
-"""Of many who wait, one after the other says how far it is."""
+"""Tests that many waiters do not all write to their logs at the same time."""
 
 from __future__ import annotations
 
@@ -14,93 +14,95 @@ from airflow_provider_stitch.replication.progress import HEARTBEAT_INTERVAL
 from airflow_provider_stitch.replication.waiter import Waiter
 from benchmarks.scale.account import TimedJobs, VirtualAccount, extraction_goal
 
-LONG = 1800.0
-MANY = 60
+TIMEOUT = 1800.0
+WAITERS = 60
 MAX_BURST = 20
 
 
-@pytest.mark.parametrize("poll_interval", [None, 60.0], ids=["planned", "at an interval"])
-def test_of_many_who_begin_to_wait_at_once_one_a_second_says_that_it_still_does(poll_interval):
+def most_within(seconds: float, sorted_times: list[float]) -> int:
+    """Return the maximum number of times within any period of this length."""
+    return max(bisect_left(sorted_times, at + seconds) - number for number, at in enumerate(sorted_times))
+
+
+@pytest.mark.parametrize("poll_interval", [None, 60.0], ids=["scheduled", "at an interval"])
+def test_waiters_log_one_heartbeat_per_second(poll_interval):
     never = float("inf")
-    account = VirtualAccount(TimedJobs(dict.fromkeys(range(310_000, 310_000 + MANY), never)))
+    account = VirtualAccount(TimedJobs(dict.fromkeys(range(310_000, 310_000 + WAITERS), never)))
     account.client.now = account.loop.time
-    said: list[tuple[float, int]] = []
+    heartbeats: list[tuple[float, int]] = []
 
     async def wait(source_id: int) -> None:
-        def tell(line: str) -> None:
+        def log_info(line: str) -> None:
             if line.startswith("Still waiting"):
-                said.append((account.loop.time(), source_id))
+                heartbeats.append((account.loop.time(), source_id))
 
-        session = account.session(deadline=account.clock.time() + LONG)
-        await Waiter(session, extraction_goal(source_id), poll_interval=poll_interval, log_info=tell).wait()
+        session = account.session(deadline=account.clock.time() + TIMEOUT)
+        goal = extraction_goal(source_id)
+        await Waiter(session, goal, poll_interval=poll_interval, log_info=log_info).wait()
 
-    async def story() -> None:
+    async def wait_for_all() -> None:
         await asyncio.gather(*map(wait, account.client.ends))
 
-    account.run(story)
+    account.run(wait_for_all)
 
-    times = [at for at, _ in said]
-    assert min(times) >= HEARTBEAT_INTERVAL - 0.001  # of virtual time, as it was added up
-    pace = HEARTBEAT_LOG.interval
-    busiest = max(bisect_left(times, at + 10 * pace) - number for number, at in enumerate(times))
-    assert busiest <= 10 + 1
-    each = Counter(source_id for _, source_id in said)
-    assert len(each) == MANY, "everybody has had its turn"
-    assert max(each.values()) <= LONG / HEARTBEAT_INTERVAL
+    times = [at for at, _ in heartbeats]
+    assert min(times) >= HEARTBEAT_INTERVAL - 0.001  # rounding of virtual time
+    assert most_within(10 * HEARTBEAT_LOG.interval, times) <= 10 + 1
+    by_source = Counter(source_id for _, source_id in heartbeats)
+    assert len(by_source) == WAITERS, "a waiter has logged no heartbeat"
+    assert max(by_source.values()) <= TIMEOUT / HEARTBEAT_INTERVAL
 
 
-class Said:
-    """The lines of tasks that wait for jobs which have all ended after 100 seconds, and when they came."""
+class LoggingWaiters:
+    """Tasks that wait for jobs of 100 seconds, and the times of their log lines."""
 
     def __init__(self) -> None:
-        jobs = dict.fromkeys(range(310_000, 310_000 + MANY), 100.0)
+        jobs = dict.fromkeys(range(310_000, 310_000 + WAITERS), 100.0)
         self.account = VirtualAccount(TimedJobs(jobs))
         self.account.client.now = self.account.loop.time
-        self.times: dict[int, list[float]] = {}
+        self.first_lines: dict[int, float] = {}  #: time of the first line of each source's task
 
     def wait(self) -> None:
-        async def story() -> None:
+        async def wait_for_all() -> None:
             await asyncio.gather(*map(self._wait, self.account.client.ends))
 
-        self.account.run(story)
+        self.account.run(wait_for_all)
 
     async def _wait(self, source_id: int) -> None:
-        def say(line: str) -> None:
+        def record(line: str) -> None:
             if not line.startswith("Waiting"):
-                self.times.setdefault(source_id, []).append(self.account.loop.time())
+                self.first_lines.setdefault(source_id, self.account.loop.time())
 
         session = self.account.session()
-        session._on_warning = say
-        await Waiter(session, extraction_goal(source_id), log_info=say).wait()
+        session._on_warning = record
+        await Waiter(session, extraction_goal(source_id), log_info=record).wait()
 
-    def most_within(self, seconds: float) -> int:
-        """How many tasks said something for the first time within so many seconds."""
-        times = sorted(each[0] for each in self.times.values())
-        return max(bisect_left(times, at + seconds) - number for number, at in enumerate(times))
+    def most_first_lines_within(self, seconds: float) -> int:
+        return most_within(seconds, sorted(self.first_lines.values()))
 
 
 @pytest.fixture
-def said():
-    return Said()
+def waiters():
+    return LoggingWaiters()
 
 
-def test_of_many_whose_jobs_turn_out_to_have_ended_one_after_the_other_says_so(said):
-    said.wait()
+def test_waiters_do_not_all_log_the_end_of_their_jobs_at_once(waiters):
+    waiters.wait()
 
-    assert len(said.times) == MANY
-    assert said.most_within(10 * PROGRESS_LOG.interval) <= MAX_BURST + 10
+    assert len(waiters.first_lines) == WAITERS
+    assert waiters.most_first_lines_within(10 * PROGRESS_LOG.interval) <= MAX_BURST + 10
 
 
-def test_of_many_who_meet_an_outage_one_after_the_other_says_so(said):
-    gone_until = 60.0
+def test_waiters_do_not_all_log_an_outage_at_once(waiters):
+    outage_ends_at = 60.0
 
     def fail() -> None:
-        if said.account.loop.time() < gone_until:
+        if waiters.account.loop.time() < outage_ends_at:
             raise StitchUnavailable("Stitch is down.")
 
-    said.account.client.before_each = fail
-    said.wait()
+    waiters.account.client.before_each = fail
+    waiters.wait()
 
-    assert len(said.times) == MANY
-    assert max(each[0] for each in said.times.values()) < gone_until
-    assert said.most_within(10 * PROGRESS_LOG.interval) <= MAX_BURST + 10
+    assert len(waiters.first_lines) == WAITERS
+    assert max(waiters.first_lines.values()) < outage_ends_at
+    assert waiters.most_first_lines_within(10 * PROGRESS_LOG.interval) <= MAX_BURST + 10

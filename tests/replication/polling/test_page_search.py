@@ -1,4 +1,4 @@
-"""Finding a source's record among pages of 100."""
+"""Tests of finding a source's record among pages of 100."""
 
 from __future__ import annotations
 
@@ -9,33 +9,36 @@ from hypothesis import strategies as st
 
 from airflow_provider_stitch.replication.polling.page_search import PageBounds, next_page_to_fetch
 
-PAGE = 100
+PAGE_SIZE = 100
 
 
 def search(ids: list[int], wanted: int, hint: int = 1) -> tuple[bool, int]:
-    """Search a list of source ids as the session does; return whether it was found and the pages read."""
-    last_page = max(1, math.ceil(len(ids) / PAGE))
-    seen: dict[int, PageBounds] = {}
-    number = next_page_to_fetch(wanted, seen, None, last_known_page=hint)
+    """Search a list of source ids as the page cache does.
+
+    Return whether the id was found, and the number of pages read.
+    """
+    last_page = max(1, math.ceil(len(ids) / PAGE_SIZE))
+    bounds: dict[int, PageBounds] = {}
+    number = next_page_to_fetch(wanted, bounds, None, last_known_page=hint)
     while number is not None:
-        page = ids[(number - 1) * PAGE : number * PAGE]
+        page = ids[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]
         if wanted in page:
-            return True, len(seen) + 1
-        assert number not in seen, "no page is read twice in one search"
-        seen[number] = PageBounds(min(page, default=None), max(page, default=None))
-        number = next_page_to_fetch(wanted, seen, last_page, last_known_page=hint)
-    return False, len(seen)
+            return True, len(bounds) + 1
+        assert number not in bounds, "no page is read twice in one search"
+        bounds[number] = PageBounds(min(page, default=None), max(page, default=None))
+        number = next_page_to_fetch(wanted, bounds, last_page, last_known_page=hint)
+    return False, len(bounds)
 
 
-def test_the_third_page_of_three_is_found():
+def test_record_on_the_last_of_three_pages_is_found():
     assert search(list(range(1, 251)), 230)[0]
 
 
-def test_a_remembered_page_costs_one_request():
+def test_cached_page_number_costs_one_request():
     assert search(list(range(1, 10_001)), 5_555, hint=56) == (True, 1)
 
 
-def test_a_record_that_moved_next_door_costs_two():
+def test_record_that_moved_to_an_adjacent_page_costs_two_requests():
     assert search(list(range(1, 10_001)), 5_600, hint=57) == (True, 2)
 
 
@@ -44,8 +47,8 @@ def test_a_record_that_moved_next_door_costs_two():
     st.integers(1, 5_000),
     st.integers(1, 60),
 )
-def test_a_listed_record_is_always_found_within_a_logarithm_of_the_pages(ids, wanted, hint):
+def test_listed_record_is_always_found_in_logarithmically_many_requests(ids, wanted, hint):
     found, read = search(ids, wanted, hint)
 
     assert found == (wanted in ids)
-    assert read <= math.ceil(math.log2(max(1, len(ids) / PAGE) + 1)) + 3
+    assert read <= math.ceil(math.log2(max(1, len(ids) / PAGE_SIZE) + 1)) + 3

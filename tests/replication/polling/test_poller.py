@@ -1,4 +1,4 @@
-"""The one watch of an account in an event loop: who shares what, and what it costs."""
+"""Tests of polling one account for all waiters of an event loop: what they share, and what it costs."""
 
 from __future__ import annotations
 
@@ -45,75 +45,79 @@ from simulated_stitch.large_account import (
 from simulated_stitch.virtual_time import VirtualClock, VirtualLoop, run
 
 SOURCES = list(range(310_000, 310_250))
-"""250 sources, 3 pages of extractions."""
+"""250 sources, so 3 pages of extractions."""
 
 
 class Account:
-    """An account in memory, and an event loop in which readers wait for it."""
+    """A simulated account and an event loop in virtual time, in which tasks wait for it."""
 
     def __init__(self, client: Any = None, limit: int = 30) -> None:
         self.loop = VirtualLoop()
         self.clock = VirtualClock(self.loop)
         self.client = client or LargeAccount(extractions=[extraction_of(each) for each in SOURCES])
         self.budget = RequestBudget(limit, monotonic=self.loop.time)
-        self.warned: list[str] = []
+        self.warnings: list[str] = []
 
-    def session(self, client: Any = None, *, patience: float | None = None) -> AccountSession:
+    def session(self, client: Any = None, *, timeout: float | None = None) -> AccountSession:
         return AccountSession(
             StitchCaller(client or self.client, clock=self.clock, budget=self.budget),
-            deadline=None if patience is None else self.clock.time() + patience,
-            on_warning=self.warned.append,
+            deadline=None if timeout is None else self.clock.time() + timeout,
+            on_warning=self.warnings.append,
         )
 
-    async def planned(self, source_id: int = SOURCES[0], client: Any = None, **options: Any) -> Any:
-        """What a waiter is told that leaves it to the plan when to ask."""
-        session = self.session(client, patience=options.pop("patience", None))
-        return await planned(session, source_id, **options)
+    async def scheduled_query(self, source_id: int = SOURCES[0], client: Any = None, **options: Any) -> Any:
+        """Return the result of a query that is sent when the scheduler chooses."""
+        session = self.session(client, timeout=options.pop("timeout", None))
+        return await scheduled_query(session, source_id, **options)
 
-    async def is_asked(self, *, taking: float) -> None:
-        """Return while a request is under way that takes so many seconds."""
-        asked = asyncio.Event()
+    async def next_request(self, *, latency: float) -> None:
+        """Return as soon as the next request is in flight.
 
-        def answer_late() -> None:
-            self.loop.latency = taking
-            asked.set()
+        :param latency: seconds until its response arrives.
+        """
+        sent = asyncio.Event()
 
-        self.client.before_each = answer_late
-        await asked.wait()
+        def respond_late() -> None:
+            self.loop.latency = latency
+            sent.set()
 
-    def run(self, story: Callable[[], Any]) -> Any:
-        return run(self.loop, story())
+        self.client.before_each = respond_late
+        await sent.wait()
+
+    def run(self, scenario: Callable[[], Any]) -> Any:
+        return run(self.loop, scenario())
 
 
-async def planned(
+async def scheduled_query(
     session: AccountSession,
     source_id: int,
     *,
     estimate: CompletionEstimate | None = None,
-    since: int = FRESH_ONLY,
+    after_sequence: int = FRESH_ONLY,
     until: float = math.inf,
 ) -> Any:
     now = session.clock.time()
     await session.resolve_account(source_id)
     estimate = estimate or CompletionEstimate(last_checked_at=now, since=now)
-    return await session.query(ExtractionQuery(session.client, estimate, since, source_id), until)
+    return await session.query(ExtractionQuery(session.client, estimate, after_sequence, source_id), until)
 
 
-async def loads_of(
-    session: AccountSession, source_name: str, streams: list[str] | None = None, *, anew: bool = False
+async def query_loads(
+    session: AccountSession, source_name: str, streams: list[str] | None = None, *, fresh: bool = False
 ) -> Any:
-    """What is told at once of a source's loads, of some of its streams or all.
+    """Query the loads of all streams of a source or of some, without a delay by the scheduler.
 
-    :param anew: what is remembered does not count.
+    :param fresh: ignore cached pages.
     """
     await session.call(lambda: session.client.client_id)
     expected = None if streams is None else [((stream,), 1) for stream in streams]
-    since = session.poller.latest_sequence if anew else ANY_CACHED
-    return await session.query(LoadsQuery(session.client, None, since, source_name, expected), until=None)
+    after_sequence = session.poller.latest_sequence if fresh else ANY_CACHED
+    query = LoadsQuery(session.client, None, after_sequence, source_name, expected)
+    return await session.query(query, until=None)
 
 
-async def log_of(session: AccountSession, job_name: str) -> Any:
-    """What is told at once of a job's log."""
+async def query_log(session: AccountSession, job_name: str) -> Any:
+    """Query the log of a job, without a delay by the scheduler."""
     await session.call(lambda: session.client.client_id)
     return await session.query(LogQuery(session.client, None, ANY_CACHED, job_name), until=None)
 
@@ -124,7 +128,10 @@ def account():
 
 
 def failing(error: Exception, times: float = math.inf) -> LargeAccount:
-    """A client to which Stitch answers with an error, so often."""
+    """Return a client whose first requests fail with an error.
+
+    :param times: number of requests that fail.
+    """
     client = LargeAccount(extractions=[extraction_of(each) for each in SOURCES])
     failures = 0
 
@@ -139,12 +146,12 @@ def failing(error: Exception, times: float = math.inf) -> LargeAccount:
 
 
 @pytest.mark.parametrize("hours", [-2, 2])
-def test_whoever_waits_while_the_clock_is_set_knows_soon_that_the_phase_has_ended(hours):
-    """What was planned by a clock that is set back would lie in a far future."""
+def test_waiter_detects_the_end_of_its_phase_if_the_clock_was_set(hours):
+    """A request that was scheduled before the clock was set back would be sent hours late."""
     account = Account()
     stitch = SimulatedAccount(account.loop, sources=1)
 
-    async def story():
+    async def scenario():
         job = stitch.start_job(0, duration=3600, flush_offsets=[3500] * 3, load_lags=[600] * 3)
         account.loop.call_later(1000, setattr, account.clock, "offset", hours * 3600)
         source = stitch.sources[0]
@@ -152,184 +159,191 @@ def test_whoever_waits_while_the_clock_is_set_knows_soon_that_the_phase_has_ende
         outcome = await Waiter(account.session(stitch), goal).wait()
         return outcome.error, account.loop.time() - max(job.loaded_at)
 
-    error, late = account.run(story)
+    error, delay = account.run(scenario)
 
     assert error is None
-    assert 0 <= late < 300
+    assert 0 <= delay < 300
 
 
-def test_a_short_poll_interval_takes_no_more_than_a_fair_share():
+def test_short_poll_interval_does_not_delay_other_waiters():
     account = Account()
     stitch = SimulatedAccount(account.loop, sources=300)  # three pages of extractions
 
-    async def wait_for(number: int, lasts: float, poll_interval: float | None = None) -> float:
-        job = stitch.start_job(number, duration=lasts, flush_offsets=[lasts - 100] * 3, load_lags=[200] * 3)
+    async def wait_for(number: int, duration: float, poll_interval: float | None = None) -> float:
+        job = stitch.start_job(
+            number, duration=duration, flush_offsets=[duration - 100] * 3, load_lags=[200] * 3
+        )
         source = stitch.sources[number]
         goal = Goal("loading", source.id, source.name, stitch.client_id, job_name=job.name)
         outcome = await Waiter(account.session(stitch), goal, poll_interval=poll_interval).wait()
         assert outcome.error is None
         return account.loop.time() - max(job.loaded_at)
 
-    async def story() -> list[float]:
+    async def scenario() -> list[float]:
         eager = wait_for(5, 3600, poll_interval=1)
         return await asyncio.gather(eager, *(wait_for(number, 700) for number in (110, 150, 220, 290)))
 
-    eager, *others = account.run(story)
+    eager, *others = account.run(scenario)
 
-    # Without a poll interval the others are up to 121 s late.
+    # If the eager waiter has no poll interval, the others are up to 121 s late.
     assert max(others) < 180
     assert eager < 180
-    assert max(in_any_window(stitch.limited_request_times)) <= 30
+    assert busiest_window(stitch.limited_request_times) <= 30
 
 
-def in_any_window(instants: list[float]) -> list[int]:
-    return [sum(at - 600 < each <= at for each in instants) for at in instants]
+def busiest_window(times: list[float]) -> int:
+    """Return the maximum number of requests in any 10 minutes."""
+    return max(sum(at - 600 < each <= at for each in times) for at in times)
 
 
-def test_the_newest_of_two_records_of_a_source_on_one_page_counts(account):
+def test_newest_record_counts_if_a_source_has_two_on_one_page(account):
     """The list may contain a stale record, before or after the current one."""
     stale = extraction_of(SOURCES[0], f"104857.{SOURCES[0]}.sync.{uuid_at(1)}")
     newest = extraction_of(SOURCES[0], f"104857.{SOURCES[0]}.sync.{uuid_at(2)}")
     others = [extraction_of(each) for each in SOURCES[1:]]
     for records in ([stale, newest, *others], [newest, stale, *others]):
         account = Account(LargeAccount(extractions=records))
-        told = account.run(lambda account=account: account.session().query_extraction(SOURCES[0]))
-        assert told.value == newest
+        result = account.run(lambda account=account: account.session().query_extraction(SOURCES[0]))
+        assert result.value == newest
 
 
 @pytest.mark.parametrize("newest_first", [True, False])
-@pytest.mark.parametrize("place", [99, 199])
-@pytest.mark.parametrize("asks_again", [True, False])
-def test_the_newest_of_two_records_across_a_page_boundary_counts(newest_first, place, asks_again):
-    source_id = SOURCES[place]
+@pytest.mark.parametrize("index", [99, 199])
+@pytest.mark.parametrize("page_is_cached", [True, False])
+def test_newest_record_counts_if_a_source_has_two_on_adjacent_pages(newest_first, index, page_is_cached):
+    source_id = SOURCES[index]
     stale = extraction_of(source_id, f"104857.{source_id}.sync.{uuid_at(1)}")
     newest = extraction_of(source_id, f"104857.{source_id}.sync.{uuid_at(2)}")
     before, after = (
-        [extraction_of(each) for each in part] for part in (SOURCES[:place], SOURCES[place + 1 :])
+        [extraction_of(each) for each in part] for part in (SOURCES[:index], SOURCES[index + 1 :])
     )
     listed = [newest, stale] if newest_first else [stale, newest]
     client = LargeAccount(extractions=[*before, *listed, *after])
     account = Account(client)
 
-    async def story():
-        if asks_again:
+    async def scenario():
+        if page_is_cached:
             await account.session().query_extraction(source_id)
             client.requests.clear()
         return await account.session().query_extraction(source_id)
 
-    assert account.run(story).value == newest
+    assert account.run(scenario).value == newest
     assert len(client.requests) <= 3
 
 
-def test_a_source_at_the_end_of_a_page_takes_two_requests_per_answer(account):
-    """Its second record, if there is one, begins the next page."""
+def test_source_at_the_end_of_a_page_costs_two_requests_per_query(account):
+    """The source's second record, if it has one, is the first of the next page."""
 
-    async def story():
+    async def scenario():
         for _ in range(5):
-            told = await account.session().query_extraction(SOURCES[99])
-        return told.value.source_id
+            result = await account.session().query_extraction(SOURCES[99])
+        return result.value.source_id
 
-    assert account.run(story) == SOURCES[99]
+    assert account.run(scenario) == SOURCES[99]
     assert len(account.client.requests) <= 10
 
 
+def job_of(source_id: int) -> str:
+    return f"104857.{source_id}.sync.00000000-0000-1000-8000-000000000000"
+
+
 def uuid_at(number: int) -> str:
-    """Return a version-1 uuid that is the later the greater the number."""
+    """Return a version-1 UUID whose time grows with the number."""
     return f"{number * 1000:08x}-9a09-11f1-a2c4-06b1e2c4a85d"
 
 
-# --- What is shared -------------------------------------------------------------------------------------
+# --- Shared requests and results ------------------------------------------------------------------------
 
 
-def test_all_who_want_the_same_page_cost_one_request(account):
-    async def story():
-        return await asyncio.gather(*(account.planned(source_id) for source_id in SOURCES[:99] * 10))
+def test_poller_sends_one_request_for_all_waiters_of_one_page(account):
+    async def scenario():
+        return await asyncio.gather(*(account.scheduled_query(source_id) for source_id in SOURCES[:99] * 10))
 
-    told = account.run(story)
+    results = account.run(scenario)
 
     assert account.client.requests == [("extractions", 1)]
-    assert [each.value.source_id for each in told] == SOURCES[:99] * 10
+    assert [each.value.source_id for each in results] == SOURCES[:99] * 10
 
 
-def test_who_knows_the_latest_answer_is_told_a_newer_one(account):
-    async def story():
-        first = await account.planned()
-        same = await account.planned(since=first.sequence - 1)
-        newer = await account.planned(since=first.sequence)
+def test_query_after_the_latest_sequence_returns_a_newer_result(account):
+    async def scenario():
+        first = await account.scheduled_query()
+        same = await account.scheduled_query(after_sequence=first.sequence - 1)
+        newer = await account.scheduled_query(after_sequence=first.sequence)
         return same.sequence - first.sequence, newer.sequence - first.sequence
 
-    assert account.run(story) == (0, 1)
+    assert account.run(scenario) == (0, 1)
     assert len(account.client.requests) == 2
 
 
-def test_an_answer_to_a_request_that_was_under_way_when_the_wish_came_does_not_count(account):
-    """Stitch may have answered it before the job of the newcomer ended."""
+def test_response_to_an_earlier_request_does_not_resolve_a_fresh_query(account):
+    """Stitch may have created the response before the second waiter's job ended."""
 
-    async def story():
-        first = asyncio.ensure_future(account.planned())
-        await account.is_asked(taking=30)
-        second = await account.planned()
+    async def scenario():
+        first = asyncio.ensure_future(account.scheduled_query())
+        await account.next_request(latency=30)
+        second = await account.scheduled_query()
         return second.sequence - (await first).sequence
 
-    assert account.run(story) == 1
+    assert account.run(scenario) == 1
 
 
-def test_those_who_come_late_one_after_the_other_share_what_is_listed_already():
-    """As mapped tasks do, which Airflow starts one by one: each would use up a request of its own."""
+def test_waiters_that_start_late_one_by_one_share_cached_pages():
+    """Airflow starts mapped tasks one by one; each task must not use up a request."""
     account = Account()
     stitch = SimulatedAccount(account.loop, sources=60)
 
     async def wait(number: int) -> float:
-        lasts = 60.0 if number else 1000.0
-        job = stitch.start_job(number, duration=lasts, flush_offsets=[50] * 3, load_lags=[10] * 3)
+        duration = 60.0 if number else 1000.0
+        job = stitch.start_job(number, duration=duration, flush_offsets=[50] * 3, load_lags=[10] * 3)
         await asyncio.sleep(200 + 3 * number)
-        came = account.loop.time()
+        wait_started = account.loop.time()
         source = stitch.sources[number]
         goal = Goal("extraction", source.id, source.name, stitch.client_id, job_name=job.name)
         outcome = await Waiter(account.session(stitch), goal).wait()
         assert outcome.error is None
         assert account.loop.time() >= job.ended_at
-        return account.loop.time() - max(came, job.ended_at)
+        return account.loop.time() - max(wait_started, job.ended_at)
 
-    async def story():
+    async def scenario():
         return await asyncio.gather(*(wait(number) for number in range(60)))
 
-    late = account.run(story)
+    delays = account.run(scenario)
 
-    assert all(delay < 20 for delay in late)
-    asked_while_they_came = [at for at in stitch.limited_request_times if at < 380]
-    assert len(asked_while_they_came) < 20  # for the one whose job is long
+    assert all(delay < 20 for delay in delays)
+    requests_during_starts = [at for at in stitch.limited_request_times if at < 380]
+    assert len(requests_during_starts) < 20  # for the waiter with the long job
 
 
-def test_who_is_cancelled_leaves_the_answer_to_the_others(account):
-    async def story():
-        first = asyncio.ensure_future(account.planned())
-        second = asyncio.ensure_future(account.planned())
-        await account.is_asked(taking=10)
+def test_cancelled_waiter_does_not_cancel_a_shared_request(account):
+    async def scenario():
+        first = asyncio.ensure_future(account.scheduled_query())
+        second = asyncio.ensure_future(account.scheduled_query())
+        await account.next_request(latency=10)
         first.cancel()
         return (await second).value.source_id, first.cancelled()
 
-    assert account.run(story) == (SOURCES[0], True)
+    assert account.run(scenario) == (SOURCES[0], True)
     assert len(account.client.requests) == 1
 
 
-def test_whoever_is_cancelled_none_of_the_others_waits_for_ever(account):
-    """Also not who is cancelled while another is told, or before anything was asked."""
+def test_waiters_get_results_while_others_are_cancelled(account):
+    """Some are cancelled while others get their results, and some before any request is sent."""
     chance = random.Random(5)
 
-    async def story():
-        waiting = [asyncio.ensure_future(account.planned(source_id)) for source_id in SOURCES]
+    async def scenario():
+        waiting = [asyncio.ensure_future(account.scheduled_query(source_id)) for source_id in SOURCES]
         for each in waiting[::2]:
             account.loop.call_later(chance.uniform(0, 120), each.cancel)
         return await asyncio.gather(*waiting, return_exceptions=True)
 
-    told = account.run(story)
+    results = account.run(scenario)
 
-    assert [each.value.source_id for each in told[1::2]] == SOURCES[1::2]
+    assert [each.value.source_id for each in results[1::2]] == SOURCES[1::2]
 
 
-def test_who_goes_while_the_plan_is_made_takes_nobody_along(account, mocker):
-    """The count of requests may take its time: other processes write into its file."""
+def test_waiter_cancelled_during_scheduling_does_not_affect_others(account, mocker):
+    """Reading the budget may take seconds, because other processes write to its file."""
     window = account.budget.window
 
     def slow_window():
@@ -338,97 +352,96 @@ def test_who_goes_while_the_plan_is_made_takes_nobody_along(account, mocker):
 
     mocker.patch.object(account.budget, "window", slow_window)
 
-    async def story():
-        goes = asyncio.ensure_future(account.session().query_extraction(SOURCES[0]))
-        account.loop.call_later(1.0, goes.cancel)
-        log = log_of(account.session(), "104857.310001.sync.00000000-0000-1000-8000-000000000000")
-        await asyncio.ensure_future(log)
+    async def scenario():
+        cancelled = asyncio.ensure_future(account.session().query_extraction(SOURCES[0]))
+        account.loop.call_later(1.0, cancelled.cancel)
+        await asyncio.ensure_future(query_log(account.session(), job_of(310_001)))
 
-    account.run(story)
+    account.run(scenario)
 
-    assert [what for what, _ in account.client.requests] == ["log"]
+    assert [kind for kind, _ in account.client.requests] == ["log"]
 
 
-def test_a_refusal_is_the_same_for_all_who_share_a_token():
+def test_rejected_token_fails_all_its_waiters_with_one_request():
     account = Account(failing(StitchUnauthorized("no")))
 
-    async def story():
-        waiting = [account.planned(source_id) for source_id in SOURCES[:100]]
+    async def scenario():
+        waiting = [account.scheduled_query(source_id) for source_id in SOURCES[:100]]
         return await asyncio.gather(*waiting, return_exceptions=True)
 
-    told = account.run(story)
+    results = account.run(scenario)
 
-    assert {type(each) for each in told} == {StitchUnauthorized}
+    assert {type(each) for each in results} == {StitchUnauthorized}
     assert len(account.client.requests) == 1
 
 
-def test_who_has_another_connection_to_the_account_goes_on_with_its_own_token(account):
+def test_rejected_token_does_not_fail_waiters_with_another_token(account):
     revoked = failing(StitchUnauthorized("no"))
 
-    async def story():
-        with_revoked = [asyncio.ensure_future(account.planned(client=revoked)) for _ in range(3)]
-        others = [asyncio.ensure_future(account.planned()) for _ in range(3)]
+    async def scenario():
+        with_revoked = [asyncio.ensure_future(account.scheduled_query(client=revoked)) for _ in range(3)]
+        others = [asyncio.ensure_future(account.scheduled_query()) for _ in range(3)]
         return await asyncio.gather(*with_revoked, *others, return_exceptions=True)
 
-    told = account.run(story)
+    results = account.run(scenario)
 
-    assert [type(each) for each in told[:3]] == [StitchUnauthorized] * 3
-    assert [each.value.source_id for each in told[3:]] == [SOURCES[0]] * 3
+    assert [type(each) for each in results[:3]] == [StitchUnauthorized] * 3
+    assert [each.value.source_id for each in results[3:]] == [SOURCES[0]] * 3
     assert (len(revoked.requests), len(account.client.requests)) == (1, 1)
 
 
-def test_who_has_more_time_goes_on_when_another_s_time_is_over():
+def test_waiter_with_a_later_deadline_outlasts_an_outage():
     account = Account(failing(StitchUnavailable("502"), times=12))
 
-    async def story():
-        hasty = asyncio.ensure_future(account.planned(patience=60))
-        patient = asyncio.ensure_future(account.planned(patience=3600))
-        return await asyncio.gather(hasty, patient, return_exceptions=True)
+    async def scenario():
+        short = asyncio.ensure_future(account.scheduled_query(timeout=60))
+        long = asyncio.ensure_future(account.scheduled_query(timeout=3600))
+        return await asyncio.gather(short, long, return_exceptions=True)
 
-    hasty, patient = account.run(story)
+    short, long = account.run(scenario)
 
-    assert isinstance(hasty, StitchUnavailable)
-    assert patient.value.source_id == SOURCES[0]
+    assert isinstance(short, StitchUnavailable)
+    assert long.value.source_id == SOURCES[0]
 
 
-def test_who_wants_it_at_once_is_served_before_all_who_wait(account):
+def test_immediate_query_is_sent_before_scheduled_ones(account):
     account.client.loads = loads_by_stream_name(["github"], ["commits"])
 
-    async def story():
-        waiting = [asyncio.ensure_future(account.planned(source_id)) for source_id in SOURCES]
+    async def scenario():
+        waiting = [asyncio.ensure_future(account.scheduled_query(source_id)) for source_id in SOURCES]
         await asyncio.sleep(1)
-        asked = len(account.client.requests)
-        await loads_of(account.session(), "github")
+        requests_before = len(account.client.requests)
+        await query_loads(account.session(), "github")
         for each in waiting:
             each.cancel()
-        return account.client.requests[asked:]
+        return account.client.requests[requests_before:]
 
-    assert account.run(story)[0] == ("loads", 1)
+    assert account.run(scenario)[0] == ("loads", 1)
 
 
-def test_who_stops_a_job_goes_by_no_older_answer():
-    """A trigger's `on_kill` shares its event loop with all who wait, whose answers are some seconds old."""
+def test_stop_does_not_rely_on_a_cached_extraction():
+    """A trigger's `on_kill` runs in the event loop of all waiters, whose results are some seconds old."""
     with StitchEmulator(speed=1e-6) as stitch:
         github = stitch.add_source("github", streams={"commits": 1})
         client = StitchClient(stitch.access_token, base_url=stitch.url, client_id=stitch.client_id)
         ours = stitch.start_job(github)
         goal = Goal("extraction_end", github, "github", stitch.client_id, job_name=ours.job_name)
 
-        async def story():
+        async def scenario():
             await AccountSession(StitchCaller(client)).query_extraction(github)
             stitch.advance(600)
             stitch.start_job(github, tap_seconds=9999)
             return await stop_job(AccountSession(StitchCaller(client)), goal)
 
-        assert asyncio.run(story()) is False
+        assert asyncio.run(scenario()) is False
         assert not stitch.jobs(github)[-1].stopped
 
 
-def test_250_who_wait_in_one_event_loop_stay_within_the_limit_of_one_account():
+def test_250_waiters_in_one_event_loop_keep_the_rate_limit():
     with StitchEmulator(speed=600) as stitch:
         ids = [stitch.add_source(f"source_{n}", streams={"rows": 1}) for n in range(250)]
         jobs = {source_id: stitch.start_job(source_id).job_name for source_id in ids}
-        # 30 in ten real minutes: all is over long before.
+        # The limit is 30 requests in 10 real minutes, and the test takes less time.
         client = StitchClient(stitch.access_token, base_url=stitch.url, client_id=stitch.client_id)
 
         async def wait(source_id):
@@ -446,125 +459,121 @@ def test_250_who_wait_in_one_event_loop_stay_within_the_limit_of_one_account():
     assert len(stitch.limited_requests) <= 30
 
 
-# --- The watch itself -----------------------------------------------------------------------------------
+# --- The poller's own task ------------------------------------------------------------------------------
 
 
-def test_the_watch_ends_with_the_last_waiter(account):
-    async def story():
+def test_poller_stops_after_its_last_waiter(account):
+    async def scenario():
         before = asyncio.all_tasks()
-        waiting = [asyncio.ensure_future(account.planned(source_id)) for source_id in SOURCES[:3]]
+        waiting = [asyncio.ensure_future(account.scheduled_query(source_id)) for source_id in SOURCES[:3]]
         await asyncio.sleep(0.01)
         during = asyncio.all_tasks() - before - set(waiting)
         await asyncio.gather(*waiting)
         await asyncio.sleep(60)
         after = asyncio.all_tasks() - before
-        asked = len(account.client.requests)
+        requests_before = len(account.client.requests)
         await asyncio.sleep(3600)
-        return len(during) > 0, len(after), len(account.client.requests) - asked
+        return len(during) > 0, len(after), len(account.client.requests) - requests_before
 
-    assert account.run(story) == (True, 0, 0)
+    assert account.run(scenario) == (True, 0, 0)
 
 
-def test_a_watch_that_has_ended_begins_again_with_the_next_waiter(account):
-    async def story():
-        first = await account.planned()
+def test_poller_restarts_for_the_next_waiter(account):
+    async def scenario():
+        first = await account.scheduled_query()
         await asyncio.sleep(3600)
-        second = await account.planned(since=first.sequence)
+        second = await account.scheduled_query(after_sequence=first.sequence)
         return second.sequence - first.sequence
 
-    assert account.run(story) == 1
+    assert account.run(scenario) == 1
 
 
-def test_an_error_in_the_plan_fails_everybody_rather_than_hanging(account, mocker):
+def test_error_in_the_scheduler_fails_all_waiters(account, mocker):
     mocker.patch(
         "airflow_provider_stitch.replication.polling.poller.next_request",
         side_effect=ZeroDivisionError("plan"),
     )
 
-    async def story():
-        waiting = [account.planned(source_id) for source_id in SOURCES[:5]]
+    async def scenario():
+        waiting = [account.scheduled_query(source_id) for source_id in SOURCES[:5]]
         return await asyncio.gather(*waiting, return_exceptions=True)
 
-    assert [type(each) for each in account.run(story)] == [ZeroDivisionError] * 5
+    assert [type(each) for each in account.run(scenario)] == [ZeroDivisionError] * 5
 
 
-def test_an_error_in_taking_an_answer_fails_everybody_rather_than_hanging(account, mocker):
-    """Such as a page whose records can't be put in order."""
+def test_error_in_handling_a_page_fails_all_waiters(account, mocker):
+    """An example is a page whose records cannot be sorted."""
     mocker.patch(
         "airflow_provider_stitch.replication.polling.page_cache.PageCache.add",
         side_effect=TypeError("unorderable"),
     )
 
-    async def story():
-        waiting = [account.planned(source_id) for source_id in SOURCES[:5]]
+    async def scenario():
+        waiting = [account.scheduled_query(source_id) for source_id in SOURCES[:5]]
         return await asyncio.gather(*waiting, return_exceptions=True)
 
-    assert [type(each) for each in account.run(story)] == [TypeError] * 5
+    assert [type(each) for each in account.run(scenario)] == [TypeError] * 5
 
 
-def test_after_an_error_the_next_waiter_is_served_again(account, mocker):
+def test_poller_serves_the_next_waiter_after_an_error(account, mocker):
     patched = mocker.patch(
         "airflow_provider_stitch.replication.polling.poller.next_request",
         side_effect=ZeroDivisionError("plan"),
     )
 
-    async def story():
+    async def scenario():
         with pytest.raises(ZeroDivisionError):
-            await account.planned()
+            await account.scheduled_query()
         mocker.stop(patched)
-        return (await account.planned()).value.source_id
+        return (await account.scheduled_query()).value.source_id
 
-    assert account.run(story) == SOURCES[0]
+    assert account.run(scenario) == SOURCES[0]
 
 
-def test_who_is_not_told_in_time_is_told_nothing(account):
-    """Only what is sure not to have ended is not looked at within 5 minutes."""
+def test_query_that_expires_returns_none(account):
+    """A page is polled within 5 minutes unless the job has certainly not ended."""
 
-    async def story():
+    async def scenario():
         now = account.clock.time()
         never = CompletionEstimate(last_checked_at=now, since=now + 86_400)
-        told = await account.planned(estimate=never, until=now + 300)
-        return told, account.clock.time() - now
+        result = await account.scheduled_query(estimate=never, until=now + 300)
+        return result, account.clock.time() - now
 
-    told, took = account.run(story)
+    result, seconds = account.run(scenario)
 
-    assert told is None
-    assert took == pytest.approx(300, abs=1)
+    assert result is None
+    assert seconds == pytest.approx(300, abs=1)
     assert account.client.requests == []
 
 
 # --- Outages --------------------------------------------------------------------------------------------
 
 
-def test_an_outage_pushes_the_whole_watch_back_and_each_waiter_is_told_of_it_once():
+def test_outage_delays_all_requests_and_each_waiter_logs_it_once():
     account = Account(failing(StitchUnavailable("Stitch is down."), times=8))
-    warned: Counter[int] = Counter()
+    warnings: Counter[int] = Counter()
 
     async def wait(number: int) -> Any:
         session = AccountSession(
             StitchCaller(account.client, clock=account.clock, budget=account.budget),
-            on_warning=lambda line: warned.update([number]),
+            on_warning=lambda line: warnings.update([number]),
         )
         now = account.clock.time()
         source_id = SOURCES[number]
-        return await planned(session, source_id, estimate=CompletionEstimate(now, now))
+        return await scheduled_query(session, source_id, estimate=CompletionEstimate(now, now))
 
-    async def story():
+    async def scenario():
         return await asyncio.gather(*(wait(number) for number in range(0, 250, 10)))
 
-    told = account.run(story)
+    results = account.run(scenario)
 
-    assert [each.value.source_id for each in told] == SOURCES[::10]
-    assert warned == dict.fromkeys(range(0, 250, 10), 1)
-    assert len(account.client.requests) <= 8 + 3, "one request at a time asks whether it is over"
-
-
-def job_of(source_id: int) -> str:
-    return f"104857.{source_id}.sync.00000000-0000-1000-8000-000000000000"
+    assert [each.value.source_id for each in results] == SOURCES[::10]
+    assert warnings == dict.fromkeys(range(0, 250, 10), 1)
+    assert len(account.client.requests) <= 8 + 3, "one request at a time tests whether the outage has ended"
 
 
 def failing_logs(error: Exception) -> LargeAccount:
-    """A client to which Stitch answers lists, but no log."""
+    """Return a client whose requests for logs fail with an error."""
     client = LargeAccount(extractions=[extraction_of(each) for each in SOURCES])
 
     def fail() -> None:
@@ -575,102 +584,102 @@ def failing_logs(error: Exception) -> LargeAccount:
     return client
 
 
-def test_a_log_that_always_fails_holds_nobody_up_who_wants_something_else():
+def test_unavailable_log_does_not_delay_other_queries():
     account = Account(failing_logs(StitchUnavailable("Stitch has a problem.")))
 
-    async def story():
-        log = asyncio.ensure_future(log_of(account.session(), job_of(SOURCES[0])))
+    async def scenario():
+        log = asyncio.ensure_future(query_log(account.session(), job_of(SOURCES[0])))
         await asyncio.sleep(10)
-        began = account.loop.time()
+        started_at = account.loop.time()
         for _ in range(10):
-            await account.planned()
-        took = account.loop.time() - began
-        return took, *(await asyncio.gather(log, return_exceptions=True))
+            await account.scheduled_query()
+        seconds = account.loop.time() - started_at
+        return seconds, *(await asyncio.gather(log, return_exceptions=True))
 
-    took, refusal = account.run(story)
+    seconds, error = account.run(scenario)
 
-    assert took < 600
-    assert isinstance(refusal, ExtractionLogUnavailable), "others were answered: the log can't be had"
-    assert len(account.warned) < 10, "who waits for something else is not told of each failure"
+    assert seconds < 600
+    assert isinstance(error, ExtractionLogUnavailable), "other requests succeed, so the log is unavailable"
+    assert len(account.warnings) < 10, "other waiters do not log each failure of the log"
 
 
-def test_what_fails_is_not_asked_for_any_more_once_nobody_wants_it():
+def test_failed_request_is_not_retried_after_its_waiter_is_cancelled():
     account = Account(failing_logs(StitchUnavailable("Stitch has a problem.")))
 
-    async def story():
-        log = asyncio.ensure_future(log_of(account.session(), job_of(SOURCES[0])))
+    async def scenario():
+        log = asyncio.ensure_future(query_log(account.session(), job_of(SOURCES[0])))
         await asyncio.sleep(100)
         log.cancel()
-        asked = len(account.client.requests)
+        requests_before = len(account.client.requests)
         await asyncio.sleep(3600)
-        return len(account.client.requests) - asked
+        return len(account.client.requests) - requests_before
 
-    assert account.run(story) <= 1
+    assert account.run(scenario) <= 1
 
 
 @pytest.mark.parametrize("hours", [-2, 2])
-def test_an_outage_in_which_the_clock_is_set_is_waited_for_no_longer(hours):
+def test_setting_the_clock_during_an_outage_does_not_prolong_the_wait(hours):
     account = Account(failing(StitchUnavailable("Stitch is down."), times=6))
 
-    async def story():
+    async def scenario():
         account.loop.call_later(20, setattr, account.clock, "offset", hours * 3600)
-        began = account.loop.time()
-        await account.planned(until=account.clock.time() + 24 * 3600)
-        return account.loop.time() - began
+        started_at = account.loop.time()
+        await account.scheduled_query(until=account.clock.time() + 24 * 3600)
+        return account.loop.time() - started_at
 
-    assert account.run(story) < 300
+    assert account.run(scenario) < 300
 
 
-def test_a_retry_after_pushes_the_whole_watch_back():
+def test_retry_after_delays_all_requests_of_the_account():
     account = Account(failing(RateLimited("too many", retry_after=400.0), times=1))
 
-    async def story():
-        began = account.loop.time()
-        told = await asyncio.gather(*(account.planned(source_id) for source_id in SOURCES[::50]))
-        return told, account.loop.time() - began, account.client.requests
+    async def scenario():
+        started_at = account.loop.time()
+        results = await asyncio.gather(*(account.scheduled_query(source_id) for source_id in SOURCES[::50]))
+        return results, account.loop.time() - started_at, account.client.requests
 
-    told, took, asked = account.run(story)
+    results, seconds, requests = account.run(scenario)
 
-    assert [each.value.source_id for each in told] == SOURCES[::50]
-    assert took >= 400
-    assert len(asked) <= 1 + 3
+    assert [each.value.source_id for each in results] == SOURCES[::50]
+    assert seconds >= 400
+    assert len(requests) <= 1 + 3
 
 
-def test_who_comes_in_the_middle_of_an_outage_whose_time_ends_in_it_is_told_why():
+def test_waiter_that_starts_and_times_out_in_an_outage_reports_its_cause():
     account = Account(failing(StitchUnavailable("Stitch is down."), times=1000))
 
-    async def story():
-        patient = asyncio.ensure_future(account.planned())
+    async def scenario():
+        first = asyncio.ensure_future(account.scheduled_query())
         await asyncio.sleep(300)
         with pytest.raises(StitchUnavailable, match="down"):
-            await account.planned(patience=60)
-        patient.cancel()
+            await account.scheduled_query(timeout=60)
+        first.cancel()
 
-    account.run(story)
+    account.run(scenario)
 
 
-def test_who_gets_no_request_in_its_time_is_told_so(account):
+def test_timeout_reports_that_the_budget_was_used_up(account):
     for _ in range(30):
         account.budget.acquire()
         account.budget.release()
 
-    async def story():
+    async def scenario():
         with pytest.raises(PhaseTimedOut, match="requests of these 10 minutes are used up"):
-            await account.planned(patience=60)
+            await account.scheduled_query(timeout=60)
 
-    account.run(story)
+    account.run(scenario)
 
 
-# --- Accounts of any size -------------------------------------------------------------------------------
+# --- Large accounts -------------------------------------------------------------------------------------
 
 MANY = list(range(300_000, 310_000))
-"""10,000 sources: 100 pages of extractions, 1,000 of loads."""
+"""10,000 sources: 100 pages of extractions and 1,000 pages of loads."""
 
 STREAMS = [f"stream_{number}" for number in range(10)]
 
 
 def name_of(source_id: int) -> str:
-    return f"source_{source_id * 7919 % 1_000_003}"  # names are in another order than ids
+    return f"source_{source_id * 7919 % 1_000_003}"  # so that names and ids are in different orders
 
 
 @pytest.fixture(scope="module")
@@ -683,102 +692,103 @@ def many_loads():
     return loads_by_stream_name(map(name_of, MANY), STREAMS)
 
 
-def test_one_of_10_000_sources_is_found_with_a_logarithm_of_requests(many_extractions):
+def test_source_among_10000_is_found_in_logarithmically_many_requests(many_extractions):
     account = Account(LargeAccount(extractions=many_extractions), limit=1_500)
 
-    async def story():
+    async def scenario():
         costs = []
         for source_id in (MANY[7_777], MANY[7_850], MANY[7_777], MANY[0], MANY[-1]):
             before = len(account.client.requests)
-            told = await account.session().query_extraction(source_id)
-            assert told.value.source_id == source_id
+            result = await account.session().query_extraction(source_id)
+            assert result.value.source_id == source_id
             costs.append(len(account.client.requests) - before)
         return costs
 
-    first, neighbour, again, *others = account.run(story)
+    first, neighbour, repeated, *others = account.run(scenario)
 
     assert first <= 8
-    assert (neighbour, again) == (1, 1)
+    assert (neighbour, repeated) == (1, 1)
     assert max(others) <= 8
 
 
-class Costs:
-    """How many requests it takes to find a source's loads, one search after the other."""
+class LoadSearches:
+    """Successive searches for loads in an account with long lists."""
 
     def __init__(self, **lists: Any) -> None:
         self.client = LargeAccount(**lists)
         self.account = Account(self.client, limit=1_500)
 
-    def of(self, *searches: tuple[str, list[str]]) -> list[int]:
-        async def story():
+    def costs(self, *searches: tuple[str, list[str]]) -> list[int]:
+        """Return the number of limited requests of each search for streams of a source."""
+
+        async def scenario():
             costs = []
             for source_name, streams in searches:
                 before = len(self.client.requests)
-                told = await loads_of(self.account.session(), source_name, streams, anew=True)
-                assert {load.stream_name for load in told.value} >= set(streams)
+                result = await query_loads(self.account.session(), source_name, streams, fresh=True)
+                assert {load.stream_name for load in result.value} >= set(streams)
                 costs.append(len(self.client.requests) - before)
             return costs
 
-        return self.account.run(story)
+        return self.account.run(scenario)
 
 
-ONE, ANOTHER = name_of(MANY[123]), name_of(MANY[9_876])
+SHOP, OTHER_SHOP = name_of(MANY[123]), name_of(MANY[9_876])
 
 
-def test_a_load_is_found_with_a_logarithm_of_requests_if_they_are_by_stream_name(many_loads):
-    first, again, another, all_streams, all_again = Costs(loads=many_loads).of(
-        (ONE, STREAMS[:1]), (ONE, STREAMS[:1]), (ANOTHER, STREAMS[:1]), (ONE, STREAMS), (ONE, STREAMS)
+def test_load_is_found_in_logarithmically_many_requests_by_stream_name(many_loads):
+    first, repeated, other, all_streams, all_repeated = LoadSearches(loads=many_loads).costs(
+        (SHOP, STREAMS[:1]), (SHOP, STREAMS[:1]), (OTHER_SHOP, STREAMS[:1]), (SHOP, STREAMS), (SHOP, STREAMS)
     )
 
     assert first <= 12
-    assert another <= 12
-    assert again == 1
-    # Of 1,000 pages its 10 streams are on 10 that have nothing to do with each other.
+    assert other <= 12
+    assert repeated == 1
+    # The 10 streams of the source are on 10 of the 1,000 pages, and each page is searched separately.
     assert all_streams <= 10 * 8
-    assert all_again == 10
+    assert all_repeated == 10
 
 
-def test_a_load_is_found_with_a_logarithm_of_requests_if_they_are_by_stream_id():
-    """A load shows no id; but a source's streams do, and to ask for them costs nothing."""
+def test_load_is_found_in_logarithmically_many_requests_by_stream_id():
+    """A load does not contain the id, but the source's streams do. Requests for streams are not limited."""
     sources = sources_with(STREAMS, map(name_of, MANY))
-    costs = Costs(loads=loads_by_stream_id(sources), sources=sources)
+    searches = LoadSearches(loads=loads_by_stream_id(sources), sources=sources)
 
-    first, again, another, all_streams, all_again = costs.of(
-        (ONE, STREAMS[:1]), (ONE, STREAMS[:1]), (ANOTHER, STREAMS[:1]), (ONE, STREAMS), (ONE, STREAMS)
+    first, repeated, other, all_streams, all_repeated = searches.costs(
+        (SHOP, STREAMS[:1]), (SHOP, STREAMS[:1]), (OTHER_SHOP, STREAMS[:1]), (SHOP, STREAMS), (SHOP, STREAMS)
     )
 
     assert first <= 14
-    assert another <= 12
-    assert again == 1
+    assert other <= 12
+    assert repeated == 1
     assert all_streams <= 2
-    assert all_again <= 2
-    assert costs.client.stream_requests <= 4 * len(costs.client.requests)
+    assert all_repeated <= 2
+    assert searches.client.stream_requests <= 4 * len(searches.client.requests)
 
 
-def test_a_source_that_is_one_of_10_000_waits_for_its_loads_for_minutes_and_not_for_hours(many_loads):
-    """With Stitch's own limit."""
+def test_loads_of_one_of_10000_sources_are_found_within_30_minutes(many_loads):
     account = Account(LargeAccount(loads=many_loads))
 
-    async def story():
-        began = account.loop.time()
-        await loads_of(account.session(), ONE, STREAMS)
-        return account.loop.time() - began
+    async def scenario():
+        started_at = account.loop.time()
+        await query_loads(account.session(), SHOP, STREAMS)
+        return account.loop.time() - started_at
 
-    assert account.run(story) <= 3 * 600
+    assert account.run(scenario) <= 3 * 600
 
 
-def test_a_search_keeps_all_its_pages_until_it_ends_however_many_they_are():
-    """In a list that is in no order what is not there is found missing after a look at each page."""
+def test_search_keeps_all_its_pages_until_it_ends():
+    """In a list without an order, every page must be read to find that a stream is not listed."""
     loads = loads_by_stream_name((f"source_{number}" for number in range(100)), [f"t{n}" for n in range(40)])
     random.Random(3).shuffle(loads)
     account = Account(LargeAccount(loads=loads))
 
-    def still_ends() -> None:
+    def stop_an_endless_search() -> None:
         assert len(account.client.requests) < 100
 
-    account.client.before_each = still_ends
+    account.client.before_each = stop_an_endless_search
 
-    told = account.run(lambda: loads_of(account.session(), "source_7", ["no such stream"]))
+    result = account.run(lambda: query_loads(account.session(), "source_7", ["no such stream"]))
 
-    assert {load.source_name for load in told.value} == {"source_7"}
+    assert {load.source_name for load in result.value} == {"source_7"}
     assert len(account.client.requests) == 40

@@ -16,7 +16,7 @@ HELD = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 
 
 @contextmanager
-def held_signals() -> Iterator[None]:
+def hold_signals() -> Iterator[None]:
     """Deliver the signals that end a task after the block instead of within it.
 
     Outside of the main thread this does nothing, because Python handles signals in the main thread only.
