@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_stitch.replication.estimates import next_scheduled_start
 from airflow_provider_stitch.replication.rules.preconditions import (
+    check_blocker,
     load_blocker,
     schedule_blocker,
     source_blocker,
@@ -30,7 +31,7 @@ def find_blocker(
     scheduled_start = next_scheduled_start(goal, source)
     # A connection check and its structure sync are steps of the configuration, so it need not be complete.
     if goal.phase in ("connection_check", "structure_sync"):
-        return source_blocker(source), scheduled_start
+        return check_blocker(source), scheduled_start
     if extraction_ended:
         return load_blocker(source, client.list_destinations()), scheduled_start
     if goal.started_after is not None:
