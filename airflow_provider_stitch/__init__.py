@@ -2,11 +2,54 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 __version__ = "0.1.0"
 
 _DOCUMENTATION = "https://www.stitchdata.com/docs/developers/stitch-connect/api"
+
+_CONNECTION_TYPE = {
+    "connection-type": "stitch",
+    "hook-class-name": "airflow_provider_stitch.hooks.stitch.StitchHook",
+    "hook-name": "Stitch",
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema", "port", "extra"],
+        "relabeling": {
+            "password": "API access token",
+            "login": "Client ID (optional)",
+            "host": "API base URL (optional)",
+        },
+        "placeholders": {
+            "login": "found from the account when empty",
+            "host": "https://api.stitchdata.com",
+            "request_timeout": "30",
+            "requests_per_10_minutes": "30",
+        },
+    },
+    "conn-fields": {
+        "partner_id": {
+            "label": "Partner ID",
+            "description": "Only for partners who create Stitch accounts",
+            "schema": {"type": ["string", "null"], "format": "password"},
+        },
+        "partner_secret": {
+            "label": "Partner secret",
+            "description": "Only for partners who create Stitch accounts",
+            "schema": {"type": ["string", "null"], "format": "password"},
+        },
+        "request_timeout": {
+            "label": "Request timeout (s)",
+            "description": "Seconds to wait for each part of a response; 30 if empty",
+            "schema": {"type": ["number", "null"], "minimum": 1},
+        },
+        "requests_per_10_minutes": {
+            "label": "Status requests per 10 minutes",
+            "description": "This Airflow's share of the account's 30; all 30 if empty",
+            "schema": {"type": ["integer", "null"], "minimum": 1},
+        },
+    },
+}
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -27,47 +70,5 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [{**stitch, "python-modules": ["airflow_provider_stitch.sensors.stitch"]}],
         "triggers": [{**stitch, "python-modules": ["airflow_provider_stitch.triggers.stitch"]}],
         "extra-links": ["airflow_provider_stitch.common.link.StitchSourceLink"],
-        "connection-types": [
-            {
-                "connection-type": "stitch",
-                "hook-class-name": "airflow_provider_stitch.hooks.stitch.StitchHook",
-                "hook-name": "Stitch",
-                "ui-field-behaviour": {
-                    "hidden-fields": ["schema", "port", "extra"],
-                    "relabeling": {
-                        "password": "API access token",
-                        "login": "Client ID (optional)",
-                        "host": "API base URL (optional)",
-                    },
-                    "placeholders": {
-                        "login": "found from the account when empty",
-                        "host": "https://api.stitchdata.com",
-                        "request_timeout": "30",
-                        "requests_per_10_minutes": "30",
-                    },
-                },
-                "conn-fields": {
-                    "partner_id": {
-                        "label": "Partner ID",
-                        "description": "Only for partners who create Stitch accounts",
-                        "schema": {"type": ["string", "null"], "format": "password"},
-                    },
-                    "partner_secret": {
-                        "label": "Partner secret",
-                        "description": "Only for partners who create Stitch accounts",
-                        "schema": {"type": ["string", "null"], "format": "password"},
-                    },
-                    "request_timeout": {
-                        "label": "Request timeout (s)",
-                        "description": "Seconds to wait for each part of a response; 30 if empty",
-                        "schema": {"type": ["number", "null"], "minimum": 1},
-                    },
-                    "requests_per_10_minutes": {
-                        "label": "Status requests per 10 minutes",
-                        "description": "This Airflow's share of the account's 30; all 30 if empty",
-                        "schema": {"type": ["integer", "null"], "minimum": 1},
-                    },
-                },
-            }
-        ],
+        "connection-types": [deepcopy(_CONNECTION_TYPE)],
     }

@@ -78,62 +78,62 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
         """Create the object in Stitch."""
 
     @abstractmethod
-    def _update(self, found: Item, values: Mapping[str, Any], others: Mapping[str, Any]) -> Item:
+    def _update(self, existing: Item, values: Mapping[str, Any], others: Mapping[str, Any]) -> Item:
         """Update properties, and the other changes that `_other_changes` has returned."""
 
     @abstractmethod
-    def _delete(self, made: Item) -> None:
+    def _delete(self, item: Item) -> None:
         """Delete an object that this task has just created, because another task was faster."""
 
     @abstractmethod
-    def _last_check(self, found: Item) -> ConnectionCheck | None:
+    def _last_check(self, existing: Item) -> ConnectionCheck | None:
         """Return the last connection check, or None if the connection was never checked."""
 
-    def _is_own(self, found: Item) -> bool:  # noqa: ARG002 - for subclasses
+    def _is_own(self, existing: Item) -> bool:  # noqa: ARG002 - for subclasses
         """Return whether an earlier try of this task instance has created the object."""
         return False
 
-    def _other_changes(self, found: Item) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
+    def _other_changes(self, existing: Item) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
         """Return differences other than properties, by the name of the operator's argument."""
         return {}
 
-    # The steps.
+    # --- The steps --------------------------------------------------------------------------------------
 
     def create_or_update(self, context: Context) -> SetupResult[Item]:
         """Create the object if it does not exist, otherwise send the differences."""
         public, secret = self._arguments(context)
-        found = self._find()
-        card = self._card(found)
+        existing = self._find()
+        card = self._card(existing)
         wanted = WantedValues(_typed(card, public), _typed(card, secret))
         mask_secrets(wanted.credentials)
-        if found is None:
+        if existing is None:
             self._reject_without_access(card)
-            made, created = self._create_once(wanted.all)
+            item, created = self._create_once(wanted.all)
             if created:
-                return SetupResult(made, wanted.all, created=True, sent=sorted(wanted.all), check=None)
-            found = made
-        check = self._last_check(found)
-        card = self._card(found)
-        values = self._to_send(found, card, wanted, check)
+                return SetupResult(item, wanted.all, created=True, sent=sorted(wanted.all), check=None)
+            existing = item
+        check = self._last_check(existing)
+        card = self._card(existing)
+        values = self._to_send(existing, card, wanted, check)
         sendable = _sendable(card, wanted.all)
-        if not values and not self._other_changes(found):
-            self.log.info("%s %s is up to date; sent nothing", self.kind.capitalize(), found.label)
-            return SetupResult(found, sendable, created=False, sent=[], check=check)
-        made, sent = self.send(found, values)
-        return SetupResult(made, sendable, created=False, sent=sent, check=check)
+        if not values and not self._other_changes(existing):
+            self.log.info("%s %s is up to date; sent nothing", self.kind.capitalize(), existing.label)
+            return SetupResult(existing, sendable, created=False, sent=[], check=check)
+        item, sent = self.send(existing, values)
+        return SetupResult(item, sendable, created=False, sent=sent, check=check)
 
-    def send(self, found: Item, values: Mapping[str, Any]) -> tuple[Item, list[str]]:
+    def send(self, existing: Item, values: Mapping[str, Any]) -> tuple[Item, list[str]]:
         """Send an update. Return the updated object and the names of the values that were sent."""
-        others = self._other_changes(found)
-        made = self._update(found, values, others)
+        others = self._other_changes(existing)
+        item = self._update(existing, values, others)
         sent = sorted(values) + sorted(others)
-        self.log.info("Changed %s %s: sent %s", self.kind, made.label, ", ".join(sent))
-        return made, sent
+        self.log.info("Changed %s %s: sent %s", self.kind, item.label, ", ".join(sent))
+        return item, sent
 
     def _arguments(self, context: Context) -> tuple[dict[str, Any], dict[str, Any]]:
         public = {} if self.properties is None else self.properties
         if not isinstance(public, Mapping):
-            raise self._refusal(
+            raise self._invalid_argument(
                 f"properties must be a dict from names to values; they are of type {type(public).__name__}. "
                 "A template that renders a dict needs render_template_as_native_obj=True in its DAG."
             )
@@ -146,16 +146,16 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
 
         :param own: the id of the object that this try has created.
         """
-        found = sorted(self._list(), key=lambda each: each.id)
-        if not found:
+        existing = sorted(self._list(), key=lambda each: each.id)
+        if not existing:
             return None
-        others = []
-        for each in found[1:]:
+        oldest, others = existing[0], []
+        for each in existing[1:]:
             if each.id == own or self._is_own(each):
                 self.log.warning(
                     "Stitch already has %s %s; deleting %s, which this task created at the same time",
                     self.kind,
-                    found[0].label,
+                    oldest.label,
                     each.label,
                 )
                 self._delete(each)
@@ -166,18 +166,18 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
                 "Stitch has %s %s and others of that name: %s. Using the one with the lowest id. Delete the "
                 "others in Stitch unless you need them.",
                 self.kind,
-                found[0].label,
+                oldest.label,
                 ", ".join(others),
             )
-        if found[0].type != self._type():
-            raise self._refusal(
-                f"{self.kind.capitalize()} {found[0].label} is of type {found[0].type}, not {self._type()}. "
+        if oldest.type != self._type():
+            raise self._invalid_argument(
+                f"{self.kind.capitalize()} {oldest.label} is of type {oldest.type}, not {self._type()}. "
                 f"The type of a {self.kind} cannot be changed. Choose another name."
             )
-        return found[0]
+        return oldest
 
-    def _card(self, found: Item | None) -> ReportCard:
-        card = found.report_card if found is not None else None
+    def _card(self, existing: Item | None) -> ReportCard:
+        card = existing.report_card if existing is not None else None
         return card if card is not None and card.steps else self._get_type()
 
     def _reject_without_access(self, card: ReportCard) -> None:
@@ -194,23 +194,23 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
         from airflow_provider_stitch.connect.errors import LimitReached, NameInUse
 
         try:
-            made = self._create(values)
+            item = self._create(values)
         except (LimitReached, NameInUse):
             first = self._find()
             if first is None:
                 raise
             self.log.info("Another task created %s %s at the same time", self.kind, first.label)
             return first, False
-        first = self._find(made.id)
-        if first is None or first.id >= made.id:
-            self.log.info("Created %s %s", self.kind, made.label)
-            return made, True
+        first = self._find(item.id)
+        if first is None or first.id >= item.id:
+            self.log.info("Created %s %s", self.kind, item.label)
+            return item, True
         return first, False
 
-    # Determine what to send.
+    # --- The values to send -----------------------------------------------------------------------------
 
     def _to_send(
-        self, found: Item, card: ReportCard, wanted: WantedValues, check: ConnectionCheck | None
+        self, existing: Item, card: ReportCard, wanted: WantedValues, check: ConnectionCheck | None
     ) -> dict[str, Any]:
         """Return the properties to send for an existing object; empty if it is up to date."""
         from airflow_provider_stitch.connect.property_values import (
@@ -218,39 +218,39 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
             reject_immutable_changes,
         )
 
-        changed = changed_properties(card, wanted.properties, found.properties)
-        reject_immutable_changes(f"{self.kind} {found.label}", card, changed)
-        missing = set(itertools.chain(*_missing(found).values()))
+        changed = changed_properties(card, wanted.properties, existing.properties)
+        reject_immutable_changes(f"{self.kind} {existing.label}", card, changed)
+        missing = set(itertools.chain(*_missing(existing).values()))
         reasons = {
             "they differ": bool(changed),
             "Stitch does not have them yet": bool(missing & set(wanted.all)),
             "the last connection check failed": check is not None and check.status == "failed",
-            "Stitch has not checked the connection": check is None and _waits_for_check(found, missing),
+            "Stitch has not checked the connection": check is None and _waits_for_check(existing, missing),
         }
         reason = next((words for words, holds in reasons.items() if holds), None)
         if reason is not None and wanted.all:
-            self.log.info("Sending all properties of %s %s, because %s", self.kind, found.label, reason)
+            self.log.info("Sending all properties of %s %s, because %s", self.kind, existing.label, reason)
             return _sendable(card, wanted.all)
         return _sendable(card, wanted.credentials) if self.send_credentials else {}
 
-    def log_missing(self, made: Item) -> dict[str, list[str]]:
+    def log_missing(self, item: Item) -> dict[str, list[str]]:
         """Return the required properties that Stitch does not have, by step, and log them."""
-        missing = _missing(made)
+        missing = _missing(item)
         if missing:
-            self.log.warning("%s", self.incomplete(made, missing))
+            self.log.warning("%s", self.incomplete(item, missing))
         return {step: list(names) for step, names in missing.items()}
 
-    def incomplete(self, made: Item, missing: Mapping[str, Sequence[str]]) -> str:
+    def incomplete(self, item: Item, missing: Mapping[str, Sequence[str]]) -> str:
         """Return the message for an incomplete configuration."""
         steps = "; ".join([f"step {step}: " + ", ".join(missing[step]) for step in missing])
         return (
-            f"The configuration of {self.kind} {made.label} is not complete, so Stitch does not check its "
+            f"The configuration of {self.kind} {item.label} is not complete, so Stitch does not check its "
             f"connection. Missing properties: {steps}. Add them to properties or credentials and run the "
             "task again, or finish the configuration in Stitch."
         )
 
     @staticmethod
-    def _refusal(message: str) -> InvalidArgument:
+    def _invalid_argument(message: str) -> InvalidArgument:
         from airflow_provider_stitch.connect.errors import InvalidArgument
 
         return InvalidArgument(message)
@@ -269,15 +269,15 @@ def _sendable(card: ReportCard, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if not is_immutable(card, name)}
 
 
-def _missing(made: Source | Destination) -> dict[str, tuple[str, ...]]:
+def _missing(item: Source | Destination) -> dict[str, tuple[str, ...]]:
     """Return the required properties that Stitch does not have, by step."""
-    card = made.report_card
+    card = item.report_card
     return {} if card is None else card.missing_by_step
 
 
-def _waits_for_check(made: Source | Destination, missing: set[str]) -> bool:
+def _waits_for_check(item: Source | Destination, missing: set[str]) -> bool:
     """Return whether only a connection check is missing."""
-    return not missing and made.current_step in ("form", "discover_schema")
+    return not missing and item.current_step in ("form", "discover_schema")
 
 
 def render_credentials(

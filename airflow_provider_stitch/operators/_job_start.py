@@ -90,6 +90,11 @@ class JobStart(StitchTask):
         def on_kill(self) -> None: ...
         def _save_job(self, context: Context, goal: Goal) -> None: ...
 
+    def _open_checkpoint(self, context: Context) -> None:
+        from airflow_provider_stitch.operators.job_checkpoint import JobCheckpoint
+
+        self._checkpoint = JobCheckpoint(context)
+
     def _start(
         self,
         context: Context,
@@ -201,16 +206,7 @@ class JobStart(StitchTask):
         goal = self._goal("extraction_end", source, running_at=busy.running_at)
         self.push_source_link(context, goal.client_id, goal.source_id)
         if busy.first_attempt_at is not None:
-            self.log.warning(
-                "Received no response to the start of a job of source %s, and a job is running now. Waiting "
-                "until Stitch lists that job: it is this task's if it started after the request.",
-                source.label,
-            )
-            return WaitStep(
-                replace(goal, phase="extraction"),
-                WaitReason.START_UNCONFIRMED,
-                busy.first_attempt_at.isoformat(),
-            )
+            return self._confirm_start(goal, source, busy.first_attempt_at)
         self._checkpoint.clear()  # nothing was started
         if self.if_running == "fail":
             raise JobAlreadyRunning(
@@ -230,6 +226,15 @@ class JobStart(StitchTask):
                 source.label,
             )
         return WaitStep(goal, WaitReason.QUEUED)
+
+    def _confirm_start(self, goal: Goal, source: Source, first_attempt_at: datetime) -> WaitStep:
+        self.log.warning(
+            "Received no response to the start of a job of source %s, and a job is running now. Waiting "
+            "until Stitch lists that job: it is this task's if it started after the request.",
+            source.label,
+        )
+        goal = replace(goal, phase="extraction")
+        return WaitStep(goal, WaitReason.START_UNCONFIRMED, first_attempt_at.isoformat())
 
     def _join(self, goal: Goal) -> WaitStep | dict[str, Any]:
         from airflow_provider_stitch.operators._job_result import start_result

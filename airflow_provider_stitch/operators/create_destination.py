@@ -101,7 +101,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
             "missing_properties": self.log_missing(destination),
         }
 
-    # How destinations are read and changed.
+    # --- Reading and changing destinations --------------------------------------------------------------
 
     def _list(self) -> list[Destination]:
         return [
@@ -127,46 +127,46 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
 
     def _update(
         self,
-        found: Destination,
+        existing: Destination,
         values: Mapping[str, Any],
         others: Mapping[str, Any],  # noqa: ARG002 - nothing but properties can be changed
     ) -> Destination:
-        return self.client.update_destination(found.id, values)
+        return self.client.update_destination(existing.id, values)
 
-    def _delete(self, made: Destination) -> None:
+    def _delete(self, item: Destination) -> None:
         from airflow_provider_stitch.connect.errors import UnknownDestination
 
         living = [source for source in self.client.list_sources() if source.deleted_at is None]
         mapped = [
             source
             for source in living
-            if any(each.id == made.id for each in self.client.list_destinations(source_id=source.id))
+            if any(each.id == item.id for each in self.client.list_destinations(source_id=source.id))
         ]
         if mapped:
             self.log.warning(
                 "Destination %s was not deleted, because Stitch has mapped sources to it: %s. Map them to "
                 "the other destination in Stitch, then delete it.",
-                made.label,
+                item.label,
                 ", ".join(source.label for source in mapped),
             )
             return
         try:
-            self.client.delete_destination(made.id)
+            self.client.delete_destination(item.id)
         except UnknownDestination:
-            self.log.info("Destination %s was deleted by another try of this task", made.label)
+            self.log.info("Destination %s was deleted by another try of this task", item.label)
 
-    def _is_own(self, found: Destination) -> bool:
-        return found.description == self._origin
+    def _is_own(self, existing: Destination) -> bool:
+        return existing.description == self._origin
 
-    def _last_check(self, found: Destination) -> ConnectionCheck | None:
+    def _last_check(self, existing: Destination) -> ConnectionCheck | None:
         from airflow_provider_stitch.connect.errors import UnknownDestination
 
         try:
-            return self.client.get_last_destination_check(found.id)
+            return self.client.get_last_destination_check(existing.id)
         except UnknownDestination:  # It has not been checked yet.
             return None
 
-    # The connection check.
+    # --- The connection check ---------------------------------------------------------------------------
 
     def _connect(self, result: SetupResult[Destination], *, is_own: bool) -> tuple[Destination, list[str]]:
         """Wait for the check. If it fails and this task did not start it, send everything and wait again.
@@ -193,7 +193,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
     def _reject_incomplete(self, destination: Destination) -> None:
         card = destination.report_card
         if card is not None and card.missing_by_step:
-            raise self._refusal(self.incomplete(destination, card.missing_by_step))
+            raise self._invalid_argument(self.incomplete(destination, card.missing_by_step))
 
     def _read_again(self, destination: Destination) -> Destination:
         """Return the current state of the destination."""

@@ -96,7 +96,7 @@ class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
             "checked_after": self._checked_after(source, None if is_new else result.check, is_new=is_new),
         }
 
-    # How sources are read and changed.
+    # --- Reading and changing sources -------------------------------------------------------------------
 
     def _list(self) -> list[Source]:
         return [
@@ -119,26 +119,26 @@ class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
             destination_id=self._destination_id,
         )
 
-    def _update(self, found: Source, values: Mapping[str, Any], others: Mapping[str, Any]) -> Source:
+    def _update(self, existing: Source, values: Mapping[str, Any], others: Mapping[str, Any]) -> Source:
         return self.client.update_source(
-            found.id, properties=values or None, destination_id=others.get("destination")
+            existing.id, properties=values or None, destination_id=others.get("destination")
         )
 
-    def _delete(self, made: Source) -> None:
-        self.client.delete_source(made.id)
+    def _delete(self, item: Source) -> None:
+        self.client.delete_source(item.id)
 
-    def _last_check(self, found: Source) -> ConnectionCheck | None:
+    def _last_check(self, existing: Source) -> ConnectionCheck | None:
         from airflow_provider_stitch.connect.errors import StitchNotFound, UnknownSource
 
         try:
-            return self.client.get_last_connection_check(found.id)
+            return self.client.get_last_connection_check(existing.id)
         except (StitchNotFound, UnknownSource):  # It has not been checked yet.
             return None
 
-    def _other_changes(self, found: Source) -> dict[str, Any]:
+    def _other_changes(self, existing: Source) -> dict[str, Any]:
         if self._destination_id is None:
             return {}
-        bound = self.client.list_destinations(source_id=found.id)
+        bound = self.client.list_destinations(source_id=existing.id)
         if any(destination.id == self._destination_id for destination in bound):
             return {}
         return {"destination": self._destination_id}

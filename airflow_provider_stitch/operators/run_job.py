@@ -97,14 +97,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if wait_for is not None and wait_for not in get_args(WaitFor):
-            phases = ", ".join(get_args(WaitFor))
-            raise ValueError(f"wait_for must be one of {phases}, or None; it was {wait_for!r}.")
-        if if_running not in get_args(IfRunning):
-            choices = ", ".join(get_args(IfRunning))
-            raise ValueError(f"if_running must be one of {choices}; it was {if_running!r}.")
-        if isinstance(streams, str):
-            raise ValueError(f"streams must be a list of stream names; it was the string {streams!r}.")
+        _check_arguments(wait_for, streams, if_running)
         self.source = source
         self.wait_for = wait_for
         self.streams = streams
@@ -363,11 +356,6 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
 
     # --- The job of an earlier try ----------------------------------------------------------------------
 
-    def _open_checkpoint(self, context: Context) -> None:
-        from airflow_provider_stitch.operators.job_checkpoint import JobCheckpoint
-
-        self._checkpoint = JobCheckpoint(context)
-
     def _save_job(self, context: Context, goal: Goal, *, is_joined: bool = False) -> None:
         """Save the job before the wait, so that a later try resumes it instead of starting another one."""
         from airflow_provider_stitch.triggers.task_context import JOB_NAME_KEY
@@ -397,3 +385,14 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     def _leave_to_next_try(self) -> None:
         if not self._killed:
             self._checkpoint.end_try()
+
+
+def _check_arguments(wait_for: object, streams: object, if_running: object) -> None:
+    if wait_for is not None and wait_for not in get_args(WaitFor):
+        phases = ", ".join(get_args(WaitFor))
+        raise ValueError(f"wait_for must be one of {phases}, or None; it was {wait_for!r}.")
+    if if_running not in get_args(IfRunning):
+        choices = ", ".join(get_args(IfRunning))
+        raise ValueError(f"if_running must be one of {choices}; it was {if_running!r}.")
+    if isinstance(streams, str):
+        raise ValueError(f"streams must be a list of stream names; it was the string {streams!r}.")

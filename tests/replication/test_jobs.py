@@ -61,7 +61,7 @@ def test_a_start_that_can_t_be_made_in_time_says_that_the_job_may_run(stitch, wa
     stitch.fail("GET", "/extractions", cut=True, times=None)
 
     with pytest.raises(JobNotStarted, match="may or may not run"):
-        waiter.start(github, patience=60)
+        waiter.start(github, timeout=60)
 
 
 def test_a_running_job_of_ours_is_stopped(stitch, waiter, github):

@@ -57,13 +57,13 @@ def test_a_job_is_waited_for_until_its_rows_are_loaded(stitch, waiter, github):
     }
     assert result["started_at"] < result["extraction_completed_at"] < result["loaded_at"]
     assert result["loaded_at"] == max(stream["loaded_at"] for stream in result["streams"].values())
-    assert waiter.warned == []
+    assert waiter.warnings == []
 
 
 def test_the_log_reads_like_a_report(waiter, github):
     waiter.replicate(github)
 
-    waiting, extraction, heading, *loaded = waiter.told
+    waiting, extraction, heading, *loaded = waiter.lines
     assert waiting == "Waiting for loading of source github (310442)"
     assert extraction.startswith("Extraction finished after 150 s, at ")
     assert heading == "2 streams to load: commits (120 rows), pulls (7 rows)"
@@ -108,7 +108,7 @@ def test_a_long_wait_gives_a_sign_of_life_now_and_then(stitch, waiter, github):
 
     waiter.replicate(github)
 
-    signs = [line for line in waiter.told if line.startswith("Still waiting for loading")]
+    signs = [line for line in waiter.lines if line.startswith("Still waiting for loading")]
     assert 4 <= len(signs) <= 6
     assert signs[0].endswith("is not listed as finished; Stitch lists no finished job of the source")
 
@@ -282,7 +282,7 @@ def test_a_job_without_new_rows_is_done_with_its_extraction(stitch, waiter):
     assert outcome.error is None
     assert outcome.result["streams"] == {}
     assert outcome.result["loaded_at"] is None
-    assert "nothing to load" in waiter.told[-1]
+    assert "nothing to load" in waiter.lines[-1]
 
 
 def test_a_new_load_error_fails_with_the_destinations_message(stitch, waiter, github):
@@ -305,7 +305,7 @@ def test_a_load_error_from_before_the_job_gets_two_more_looks(stitch, waiter, gi
 
     began = stitch.jobs(github)[-1].start_time
     assert (stitch.now() - began).total_seconds() >= 300
-    assert any("may be older than this job" in line for line in waiter.warned)
+    assert any("may be older than this job" in line for line in waiter.warnings)
 
 
 def test_a_load_error_from_before_the_job_that_clears_does_not_fail_it(stitch, waiter, github):
@@ -340,8 +340,8 @@ def test_without_a_log_the_selected_streams_are_waited_for(stitch, waiter, githu
         "commits": None,
         "pulls": None,
     }
-    assert any("streams that had rows are unknown" in line for line in waiter.warned)
-    assert any("Found no load of issues" in line for line in waiter.warned)
+    assert any("streams that had rows are unknown" in line for line in waiter.warnings)
+    assert any("Found no load of issues" in line for line in waiter.warnings)
 
 
 def test_a_stream_is_not_mistaken_for_a_deselected_one_of_its_name_on_another_page(stitch, waiter):
@@ -380,11 +380,11 @@ def test_a_load_error_from_before_the_job_is_old_though_a_look_long_before_was_w
     session.caller.clock = Busy(stitch)
     goal = waiter.goal(shop, started_after=stitch.now())
 
-    outcome = asyncio.run(Waiter(session, goal, log_warning=waiter.warned.append).wait())
+    outcome = asyncio.run(Waiter(session, goal, log_warning=waiter.warnings.append).wait())
 
     assert outcome.error is None
     assert happens == {}
-    assert any("may be older than this job" in warning for warning in waiter.warned)
+    assert any("may be older than this job" in warning for warning in waiter.warnings)
 
 
 def test_an_error_that_others_saw_before_one_came_fails_nobody_if_it_is_over(stitch, waiter):
@@ -501,7 +501,7 @@ def test_a_timeout_says_how_far_the_job_came_and_which_limit_ended_the_wait(stit
 
     with pytest.raises(PhaseTimedOut, match="still to be loaded: commits") as caught:
         waiter.wait(
-            waiter.goal(github, started.job_name), patience=1200, time_limit="execution_timeout"
+            waiter.goal(github, started.job_name), timeout=1200, time_limit="execution_timeout"
         ).raise_for_error()
     assert caught.value.job_name == started.job_name
     message = str(caught.value)
@@ -518,7 +518,7 @@ def test_a_timeout_claims_nothing_that_was_not_seen(stitch, waiter, github):
     listed = stitch.complete_job(github, seconds_ago=7200)
     instant = stitch.now()
 
-    outcome = waiter.wait(waiter.goal(github, started_after=instant), patience=1200)
+    outcome = waiter.wait(waiter.goal(github, started_after=instant), timeout=1200)
 
     message = outcome.error["message"]
     assert format_time(instant) in message
@@ -527,7 +527,7 @@ def test_a_timeout_claims_nothing_that_was_not_seen(stitch, waiter, github):
 
 
 def test_a_timeout_says_if_the_accounts_requests_are_used_up(stitch, waiter, github):
-    session = waiter.session(patience=60)
+    session = waiter.session(timeout=60)
     watch = Waiter(session, waiter.goal(github, waiter.start(github).job_name))
 
     async def time_out() -> str:
@@ -556,19 +556,19 @@ def test_wait_logs_once_that_it_waits_for_the_budget(stitch, waiter, github):
     watch = Waiter(session, waiter.goal(github, started.job_name))
 
     assert asyncio.run(watch.wait()).error is None
-    lines = [line for line in waiter.warned if "Waiting for a free status request" in line]
+    lines = [line for line in waiter.warnings if "Waiting for a free status request" in line]
     assert len(lines) == 1
     assert re.search(r"The next one is free in \d+ s", lines[0])
 
 
 def test_wait_logs_nothing_of_the_budget_while_requests_are_free(waiter, github):
     assert waiter.replicate(github).error is None
-    assert not any("free status request" in line for line in waiter.warned)
+    assert not any("free status request" in line for line in waiter.warnings)
 
 
 def test_wait_that_gets_no_request_says_which_limit_ended_it(stitch, waiter, github):
     instant = stitch.now()
-    session = waiter.session(patience=60, time_limit="execution_timeout")
+    session = waiter.session(timeout=60, time_limit="execution_timeout")
     goal = waiter.goal(github, started_after=instant)
     asyncio.run(session.resolve_account(github))
     while not session.budget.acquire():
@@ -612,7 +612,7 @@ def test_an_outage_of_20_minutes_is_survived_and_warned_of_once(stitch, waiter, 
 
     assert waiter.wait(waiter.goal(github, started.job_name)).error is None
     assert outage.hits > 5
-    assert sum("502" in line for line in waiter.warned) == 1
+    assert sum("502" in line for line in waiter.warnings) == 1
     assert stitch.busiest_window() <= 30
 
 
@@ -625,7 +625,7 @@ def test_a_limit_that_stitch_enforces_is_obeyed(stitch, waiter, github):
 
 
 def test_a_refusal_for_too_many_requests_holds_back_all_who_share_the_budget(stitch, waiter):
-    hasty, other = waiter.session(patience=0), waiter.session()
+    hasty, other = waiter.session(timeout=0), waiter.session()
     asyncio.run(hasty.call(lambda: hasty.client.client_id))
     other.caller._budget = hasty.budget
     stitch.fail(path_regex="/loads", status=429, headers={"Retry-After": "90"})
@@ -692,7 +692,7 @@ def test_a_log_host_that_never_hands_out_the_log_is_given_up(stitch, waiter, git
     outcome = waiter.replicate(github)
 
     assert outcome.error is None
-    assert any("streams that had rows are unknown" in line for line in waiter.warned)
+    assert any("streams that had rows are unknown" in line for line in waiter.warnings)
     assert stitch.busiest_window() <= 30
 
 
@@ -727,7 +727,7 @@ def read(session, source_id):
 
 def test_who_has_no_request_left_before_its_deadline_is_told_so(stitch, waiter, github):
     job = stitch.complete_job(github)
-    session = waiter.session(patience=60)
+    session = waiter.session(timeout=60)
     asyncio.run(session.resolve_account(github))
     budget = session.budget
     for _ in range(budget.limit):
