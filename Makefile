@@ -17,7 +17,7 @@ PYTHON_OF_FUZZ ?= >=3.11,<3.14
 SECONDS ?= 60
 
 .PHONY: help demo test test-airflow2 test-system test-system-airflow2 test-system-celery test-system-postgres \
-	test-ui chaos chaos-celery token-kills token-kills-airflow2 lint docs docs-links fault-table fuzz format bench simulation constraints clean
+	test-ui chaos chaos-celery token-kills token-kills-airflow2 lint docs docs-links fault-table diagrams fuzz format bench simulation constraints clean
 
 help:
 	@echo "make demo           run a DAG with a local Stitch and a real Airflow"
@@ -36,6 +36,7 @@ help:
 	@echo "make docs           build the documentation in docs/_build/html; a warning is an error"
 	@echo "make docs-links     check the external links of the documentation (needs the internet)"
 	@echo "make fault-table    try each fault of each request, and write docs/reference/failure-modes.md"
+	@echo "make diagrams       draw the pictures of the documentation that show the code and the emulator"
 	@echo "make fuzz           search for responses that crash the client, for a minute (or SECONDS=600)"
 	@echo "make format         format the code with ruff"
 	@echo "make bench          compare this provider with others, and draw the plots of the documentation"
@@ -98,6 +99,10 @@ docs-links: $(AIRFLOW3)/.installed
 
 fault-table: $(AIRFLOW3)/.installed
 	$(AIRFLOW3)/bin/python -m tools.fault_table
+
+diagrams: $(AIRFLOW3)/.installed
+	$(AIRFLOW3)/bin/python -m tools.layers
+	$(AIRFLOW3)/bin/python -m tools.timeline
 
 fuzz: $(FUZZ)/.installed
 	$(FUZZ)/bin/python -m tests.fuzz --seconds $(SECONDS)

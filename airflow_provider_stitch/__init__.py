@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 __version__ = "0.1.0"
@@ -69,5 +70,5 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [{**stitch, "python-modules": ["airflow_provider_stitch.sensors.stitch"]}],
         "triggers": [{**stitch, "python-modules": ["airflow_provider_stitch.triggers.stitch"]}],
         "extra-links": ["airflow_provider_stitch.common.link.StitchSourceLink"],
-        "connection-types": [_CONNECTION_TYPE],
+        "connection-types": [deepcopy(_CONNECTION_TYPE)],
     }

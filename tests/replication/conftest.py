@@ -1,6 +1,6 @@
-"""A Stitch whose time passes only while somebody waits.
+"""Fixtures with an emulated Stitch. Its time passes only while a task waits.
 
-Hours of waiting take no time and nothing is left to chance: the waiting's own clock moves the emulator's.
+So a test waits for hours without delay, and its result does not depend on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class EmulatedClock:
-    """Sleeping moves the emulator's time on."""
+    """A clock that advances the emulator's time instead of sleeping."""
 
     def __init__(self, stitch: StitchEmulator) -> None:
         self.stitch = stitch
@@ -35,11 +35,11 @@ class EmulatedClock:
         return self.stitch.now().timestamp()
 
     async def sleep(self, seconds: float) -> None:
-        self.stitch.advance(max(seconds, 0.001))  # its time has microseconds, and no less
+        self.stitch.advance(max(seconds, 0.001))  # a shorter time could be rounded to nothing
 
-    async def pause(self, seconds: float, wakened: asyncio.Event, *, busy: bool) -> None:
+    async def pause(self, seconds: float, wake_up: asyncio.Event, *, busy: bool) -> None:
         ends_at = self.time() + seconds
-        while busy and not wakened.is_set() and self.time() < ends_at:  # noqa: ASYNC110 - only retries move it
+        while busy and not wake_up.is_set() and self.time() < ends_at:  # noqa: ASYNC110 - retries advance it
             await asyncio.sleep(0.001)
         if not busy:
             await self.sleep(seconds)
@@ -47,14 +47,14 @@ class EmulatedClock:
 
 @dataclass
 class WaitingTask:
-    """Starts and waits as a task does, and keeps what it was told."""
+    """Starts, stops and waits for jobs as a task does, and records its log lines."""
 
     stitch: StitchEmulator
     client: StitchClient
-    told: list[str] = field(default_factory=list)
-    warned: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
-    def session(self, patience: float | None = 26 * 3600, *, time_limit: str = "timeout") -> AccountSession:
+    def session(self, timeout: float | None = 26 * 3600, *, time_limit: str = "timeout") -> AccountSession:
         clock = EmulatedClock(self.stitch)
         return AccountSession(
             StitchCaller(
@@ -62,15 +62,15 @@ class WaitingTask:
                 clock=clock,
                 budget=RequestBudget(self.client.requests_per_10_minutes, monotonic=clock.time),
             ),
-            deadline=None if patience is None else clock.time() + patience,
+            deadline=None if timeout is None else clock.time() + timeout,
             time_limit=time_limit,
-            on_warning=self.warned.append,
+            on_warning=self.warnings.append,
         )
 
     def start(self, source_id: int, **options: Any) -> Started | SourceBusy:
         session = self.session(**options)
         return asyncio.run(
-            start_job(session, self.client.get_source(source_id), log_warning=self.warned.append)
+            start_job(session, self.client.get_source(source_id), log_warning=self.warnings.append)
         )
 
     def stop(self, goal: Goal) -> bool:
@@ -86,16 +86,18 @@ class WaitingTask:
         self,
         goal: Goal,
         *,
-        patience: float | None = 26 * 3600,
+        timeout: float | None = 26 * 3600,
         time_limit: str = "timeout",
         **options: Any,
     ) -> Outcome:
-        session = self.session(patience, time_limit=time_limit)
-        watch = Waiter(session, goal, log_info=self.told.append, log_warning=self.warned.append, **options)
-        return asyncio.run(watch.wait())
+        session = self.session(timeout, time_limit=time_limit)
+        waiter = Waiter(
+            session, goal, log_info=self.lines.append, log_warning=self.warnings.append, **options
+        )
+        return asyncio.run(waiter.wait())
 
     def replicate(self, source_id: int, *, poll_interval: float | None = None, **options: Any) -> Outcome:
-        """Start a job and wait until it is loaded."""
+        """Start a job and wait for a phase of it, by default for loading."""
         started = self.start(source_id)
         assert isinstance(started, Started)
         return self.wait(self.goal(source_id, started.job_name, **options), poll_interval=poll_interval)

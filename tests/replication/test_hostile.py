@@ -59,7 +59,7 @@ def test_pages_that_shift_during_each_poll(stitch, waiter, order):
     goal = waiter.goal(ours, job.job_name)
     waiter.client.on_limited_request = shift
 
-    assert waiter.wait(goal, patience=4 * 3600).error is None
+    assert waiter.wait(goal, timeout=4 * 3600).error is None
     loaded = stitch.jobs(ours)[0].start_time + timedelta(seconds=2460)
     assert stitch.now() - loaded < timedelta(minutes=40)
 
@@ -123,7 +123,7 @@ def test_a_total_that_is_wrong_does_not_hide_our_page(stitch, waiter, what):
 
     waiter.client._transport.request = with_wrong_total
 
-    assert waiter.wait(goal, patience=6 * 3600).error is None
+    assert waiter.wait(goal, timeout=6 * 3600).error is None
     pages = Counter(each.path for each in stitch.limited_requests)
     assert stitch.busiest_window() <= 30, pages
     assert ours

@@ -106,7 +106,7 @@ def test_stream_names_may_have_1000_characters_of_any_script(stitch, waiter, scr
 
     assert outcome.error is None
     assert {stream: figures["rows"] for stream, figures in outcome.result["streams"].items()} == {name: 12}
-    assert waiter.warned == []
+    assert waiter.warnings == []
 
 
 def test_log_beyond_the_limits_of_streams_is_incomplete():
@@ -145,8 +145,8 @@ def test_error_for_1000_streams_with_long_names_is_short(stitch, waiter, cause):
     stitch.plan_jobs(source, plan)
     started = waiter.start(source)
 
-    outcome = waiter.wait(waiter.goal(source, started.job_name), patience=400)
+    outcome = waiter.wait(waiter.goal(source, started.job_name), timeout=400)
 
     assert cause != "timeout" or "and 950 more" in outcome.error["message"]
     assert len(outcome.error["message"]) < MAX_MESSAGE_LENGTH
-    assert all(len(line) < MAX_MESSAGE_LENGTH for line in [*waiter.told, *waiter.warned])
+    assert all(len(line) < MAX_MESSAGE_LENGTH for line in [*waiter.lines, *waiter.warnings])

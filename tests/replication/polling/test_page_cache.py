@@ -1,4 +1,4 @@
-"""On which page of a list is a record? Lists in order, in no order, and lists that change meanwhile."""
+"""Tests of finding the page of a record, in lists with and without an order, and in lists that change."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from simulated_stitch.large_account import (
 
 
 class Searcher:
-    """Looks records up in a list as long as it is told which page to look at."""
+    """Searches a list for records by reading the pages that a cache proposes."""
 
     def __init__(self, pages: PageCache[Any], records: list[Any]) -> None:
         self.pages = pages
         self.records = records
-        self.looks = 0
-        self.since = 0
+        self.reads = 0
+        self.after_sequence = 0
         self.before_each: Callable[[], None] = lambda: None
 
     def extraction(self, source_id: int) -> bool:
@@ -41,34 +41,35 @@ class Searcher:
         return self._search(key, lambda record: (record.source_name, record.stream_name) == names, number)
 
     def _search(self, key: Any, is_wanted: Callable[[Any], bool], number: int) -> bool:
-        self.since = self.looks
+        self.after_sequence = self.reads
         found = 0
         while found < number:
-            page = self.pages.next_page(key, self.since)
+            page = self.pages.next_page(key, self.after_sequence)
             if page is None:
                 return False
-            assert self.looks - self.since < 2000, "the search ends"
-            records = self.look_at(page)
-            here = sum(is_wanted(record) for record in records)
-            if here:
+            assert self.reads - self.after_sequence < 2000, "the search does not end"
+            records = self.read(page)
+            found_here = sum(is_wanted(record) for record in records)
+            if found_here:
                 self.pages.remember_pages(key, page)
-            found += here
+            found += found_here
         return True
 
-    def look_at(self, number: int) -> tuple[Any, ...]:
+    def read(self, number: int) -> tuple[Any, ...]:
         self.before_each()
-        self.looks += 1
+        self.reads += 1
         page = page_of(self.records, number)
-        self.pages.add(CachedPage(page, self.looks, float(self.looks), {}), self.since)
+        self.pages.add(CachedPage(page, self.reads, float(self.reads), {}), self.after_sequence)
         return page.records
 
     def cost(self, search: Callable[[], bool]) -> int:
-        before = self.looks
+        """Return the number of pages that a successful search reads."""
+        before = self.reads
         assert search()
-        return self.looks - before
+        return self.reads - before
 
 
-def of_extractions(source_ids: list[int]) -> Searcher:
+def searcher_of_extractions(source_ids: list[int]) -> Searcher:
     return Searcher(page_cache.extractions_cache(), [extraction_of(each) for each in sorted(source_ids)])
 
 
@@ -77,7 +78,7 @@ def searcher_of_loads(loads: list[Any]) -> Searcher:
 
 
 def many_loads(order: Callable[[Any], Any], sources: int = 300, streams: int = 12) -> list[Any]:
-    """3,600 loads in an order, 36 pages."""
+    """Return loads in an order: by default 3,600, which are 36 pages."""
     loads = [
         load_of(f"source_{source:04}", f"Stream_{stream}" if stream % 3 else f"stream_{stream}")
         for source in range(sources)
@@ -91,42 +92,42 @@ def many_loads(order: Callable[[Any], Any], sources: int = 300, streams: int = 1
 
 
 @pytest.mark.parametrize("sources", [1, 99, 100, 101, 1_000, 10_000])
-def test_an_extraction_is_found_within_a_logarithm_of_the_pages(sources):
-    searcher = of_extractions(list(range(310_000, 310_000 + sources)))
-    most = math.ceil(math.log2(math.ceil(sources / RECORDS_PER_PAGE) + 1)) + 2
+def test_extraction_is_found_in_logarithmically_many_requests(sources):
+    searcher = searcher_of_extractions(list(range(310_000, 310_000 + sources)))
+    max_cost = math.ceil(math.log2(math.ceil(sources / RECORDS_PER_PAGE) + 1)) + 2
 
     for source_id in (310_000, 310_000 + sources - 1, 310_000 + sources // 3):
-        assert searcher.cost(lambda each=source_id: searcher.extraction(each)) <= most
+        assert searcher.cost(lambda each=source_id: searcher.extraction(each)) <= max_cost
 
 
-def test_what_was_found_once_costs_one_request_from_then_on():
-    searcher = of_extractions(list(range(10_000)))
+def test_extraction_that_was_found_costs_one_request():
+    searcher = searcher_of_extractions(list(range(10_000)))
     searcher.extraction(7_777)
 
     assert searcher.cost(lambda: searcher.extraction(7_777)) == 1
 
 
-def test_a_neighbour_of_what_was_found_costs_little_more():
-    """Who waits for another source of the same account has learned from the first search."""
-    searcher = of_extractions(list(range(10_000)))
+def test_neighbour_of_a_found_extraction_costs_at_most_three_requests():
+    """The cached pages of the first search narrow the search for another source of the account."""
+    searcher = searcher_of_extractions(list(range(10_000)))
     searcher.extraction(7_777)
 
     assert searcher.cost(lambda: searcher.extraction(7_850)) <= 3
 
 
-def test_a_source_that_is_not_listed_yet_is_missed_within_a_logarithm_too():
-    searcher = of_extractions(list(range(0, 20_000, 2)))
+def test_unlisted_extraction_costs_logarithmically_many_requests():
+    searcher = searcher_of_extractions(list(range(0, 20_000, 2)))
 
     assert not searcher.extraction(7_777)
-    assert searcher.looks <= 9
+    assert searcher.reads <= 9
 
 
 @pytest.mark.parametrize("shift", [-950, -350, -120, -1, 1, 120, 350, 950])
-def test_a_record_that_shifted_by_pages_is_found_again(shift):
-    searcher = of_extractions(list(range(100_000, 105_000)))
+def test_extraction_that_shifted_by_pages_is_found(shift):
+    searcher = searcher_of_extractions(list(range(100_000, 105_000)))
     assert searcher.extraction(102_222)
 
-    if shift > 0:  # newcomers before it
+    if shift > 0:  # new sources with lower ids
         searcher.records = [extraction_of(each) for each in range(100_000 - shift, 105_000)]
     else:
         searcher.records = searcher.records[-shift:]
@@ -135,9 +136,9 @@ def test_a_record_that_shifted_by_pages_is_found_again(shift):
 
 
 @given(st.data())
-def test_a_listed_extraction_is_found_whatever_came_and_went_since(data):
+def test_listed_extraction_is_found_after_any_changes(data):
     ids = st.lists(st.integers(1, 3_000), unique=True, max_size=900)
-    searcher = of_extractions(data.draw(ids))
+    searcher = searcher_of_extractions(data.draw(ids))
     for _ in range(data.draw(st.integers(1, 4))):
         wanted = data.draw(st.integers(1, 3_000))
         assert searcher.extraction(wanted) == (wanted in {each.source_id for each in searcher.records})
@@ -149,34 +150,34 @@ def test_a_listed_extraction_is_found_whatever_came_and_went_since(data):
 
 ORDERS = {
     "stream name, then source": lambda load: (load.stream_name, load.source_name),
-    "stream name, then anything": lambda load: (load.stream_name, hash(load.source_name) % 97),
-    "stream name in any case, then source": lambda load: (load.stream_name.casefold(), load.source_name),
+    "stream name only": lambda load: (load.stream_name, hash(load.source_name) % 97),
+    "stream name ignoring case, then source": lambda load: (load.stream_name.casefold(), load.source_name),
     "source": lambda load: (load.source_name, load.stream_name),
-    "nothing": lambda load: random.Random(f"{load.source_name}.{load.stream_name}").random(),
+    "none": lambda load: random.Random(f"{load.source_name}.{load.stream_name}").random(),
 }
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_a_load_is_found_in_whatever_order_the_list_is(order):
+def test_load_is_found_in_any_order(order):
     searcher = searcher_of_loads(many_loads(ORDERS[order]))
 
     for source in (0, 17, 150, 299):
         for stream in ("stream_0", "Stream_1", "Stream_11"):
             names = (f"source_{source:04}", stream)
-            # By chance the first pages may speak for an order that the next ones refute.
+            # The first pages may support an order by chance, and the next ones refute it.
             assert any(searcher.load(*names) for _ in range(3)), names
 
 
 @pytest.mark.parametrize(
-    ("order", "most"),
+    ("order", "max_cost"),
     [
         pytest.param("stream name, then source", 8, id="by stream name and source: bisected"),
-        pytest.param("stream name in any case, then source", 8, id="the same in any case"),
-        # Of 36 pages, those of one stream name are 3 or 4.
-        pytest.param("stream name, then anything", 10, id="by stream name: the pages of that name are read"),
+        pytest.param("stream name ignoring case, then source", 8, id="the same, ignoring case"),
+        # The loads of one stream name are on 3 or 4 of the 36 pages.
+        pytest.param("stream name only", 10, id="by stream name: all pages with that name are read"),
     ],
 )
-def test_an_order_that_is_documented_makes_it_cheap(order, most):
+def test_search_is_cheap_in_a_documented_order(order, max_cost):
     searcher = searcher_of_loads(many_loads(ORDERS[order]))
     searcher.load("source_0299", "Stream_7")
 
@@ -185,48 +186,48 @@ def test_an_order_that_is_documented_makes_it_cheap(order, most):
         for source in (0, 17, 150, 298)
     ]
 
-    assert max(costs) <= most
+    assert max(costs) <= max_cost
 
 
-def test_a_list_in_no_order_is_read_through_once_and_then_remembered():
-    searcher = searcher_of_loads(many_loads(ORDERS["nothing"]))
+def test_list_without_an_order_is_read_once_and_then_cached():
+    searcher = searcher_of_loads(many_loads(ORDERS["none"]))
 
     assert searcher.cost(lambda: searcher.load("source_0150", "Stream_7")) <= 37
     assert searcher.cost(lambda: searcher.load("source_0150", "Stream_7")) == 1
 
 
-def test_loads_of_one_name_in_two_schemas_are_both_found_across_a_page_boundary():
+def test_loads_that_share_a_name_are_both_found_on_adjacent_pages():
     before = [load_of(f"source_{number:03}", "orders") for number in range(99)]
-    twins = [load_of("source_555", "orders"), load_of("source_555", "orders")]
+    namesakes = [load_of("source_555", "orders"), load_of("source_555", "orders")]
     after = [load_of(f"source_{number:03}", "orders") for number in range(600, 900)]
-    more = [load_of(f"source_{number:03}", "users") for number in range(400)]
-    searcher = searcher_of_loads([*before, *twins, *after, *more])
-    assert searcher.records[99] == searcher.records[100], "one is the last of a page, the other the first"
+    users = [load_of(f"source_{number:03}", "users") for number in range(400)]
+    searcher = searcher_of_loads([*before, *namesakes, *after, *users])
+    assert searcher.records[99] == searcher.records[100], "the namesakes are not on different pages"
 
     for _ in range(3):
         assert searcher.load("source_555", "orders", number=2)
 
 
-def test_a_short_list_is_read_through():
+def test_short_list_is_read_in_full():
     searcher = searcher_of_loads(many_loads(ORDERS["source"], sources=40))
 
     for source in range(0, 40, 7):
         assert searcher.load(f"source_{source:04}", "Stream_7")
-        assert searcher.looks <= 5 * (source // 7 + 1)
+        assert searcher.reads <= 5 * (source // 7 + 1)
 
 
-def test_a_few_records_that_shifted_refute_no_order():
+def test_order_is_not_refuted_by_a_few_records_that_shifted():
     searcher = searcher_of_loads(many_loads(ORDERS["stream name, then source"]))
     searcher.load("source_0150", "Stream_7")
-    newcomers = [load_of("source_9999", f"Aardvarks_{number}") for number in range(20)]
-    searcher.records = [*newcomers, *searcher.records]
+    new_loads = [load_of("source_9999", f"Aardvarks_{number}") for number in range(20)]
+    searcher.records = [*new_loads, *searcher.records]
     searcher.load("source_0151", "Stream_7")
 
     assert searcher.cost(lambda: searcher.load("source_0299", "stream_9")) <= 8
 
 
-def test_a_list_that_loses_pages_and_gets_them_back():
-    searcher = of_extractions(list(range(1_000)))
+def test_extraction_is_found_after_the_list_lost_and_regained_pages():
+    searcher = searcher_of_extractions(list(range(1_000)))
     assert searcher.extraction(950)
     searcher.records = searcher.records[:150]
     assert not searcher.extraction(950)
@@ -236,7 +237,7 @@ def test_a_list_that_loses_pages_and_gets_them_back():
 
 
 @given(st.data())
-def test_a_load_is_found_whatever_the_order_and_whatever_came_and_went(data):
+def test_listed_load_is_found_in_any_order_after_any_changes(data):
     order = ORDERS[data.draw(st.sampled_from(sorted(ORDERS)))]
     sizes = st.tuples(st.integers(0, 90), st.integers(1, 14))
     searcher = searcher_of_loads(many_loads(order, *data.draw(sizes)))
@@ -244,25 +245,25 @@ def test_a_load_is_found_whatever_the_order_and_whatever_came_and_went(data):
         source, stream = data.draw(st.integers(0, 90)), data.draw(st.integers(0, 14))
         names = (f"source_{source:04}", f"Stream_{stream}" if stream % 3 else f"stream_{stream}")
         is_listed = names in {(load.source_name, load.stream_name) for load in searcher.records}
-        # As long as the list has not refuted them all, a wrong order may hide a record.
+        # A wrong order may hide a record until the list has refuted it.
         assert any(searcher.load(*names) for _ in range(3)) == is_listed
         searcher.records = many_loads(order, *data.draw(sizes))
 
 
 @given(st.integers(0, 2**32), st.integers(1, 60))
-def test_a_list_that_changes_between_two_requests_of_a_search_ends_it_all_the_same(seed, sources):
-    """A record may then be missed: absence from one sweep proves nothing. The next search finds it."""
-    chance = random.Random(seed)
+def test_search_ends_if_the_list_changes_between_its_requests(seed, sources):
+    """That search may miss a record, but the next one finds it."""
+    rng = random.Random(seed)
     searcher = searcher_of_loads(
         loads_by_stream_name([f"source_{n:03}" for n in range(sources)], ["a", "b", "c", "d"] * 5)
     )
 
     def change() -> None:
-        if chance.random() < 0.5:
-            searcher.records = searcher.records[chance.randrange(len(searcher.records) + 1) :]
+        if rng.random() < 0.5:
+            searcher.records = searcher.records[rng.randrange(len(searcher.records) + 1) :]
         else:
             searcher.records = [
-                *loads_by_stream_name([f"new_{chance.random()}"], ["a", "c"]),
+                *loads_by_stream_name([f"new_{rng.random()}"], ["a", "c"]),
                 *searcher.records,
             ]
 
@@ -276,16 +277,16 @@ def test_a_list_that_changes_between_two_requests_of_a_search_ends_it_all_the_sa
     assert searcher.load("source_000", "d")
 
 
-def test_what_is_remembered_of_a_long_list_stays_small():
-    searcher = of_extractions(list(range(100_000)))
+def test_cache_of_a_long_list_stays_small():
+    searcher = searcher_of_extractions(list(range(100_000)))
     for source_id in range(0, 100_000, 137):
         searcher.extraction(source_id)
 
     assert len(searcher.pages.pages) <= 31
 
 
-def test_a_list_of_which_nothing_is_left_is_learned_from_no_more():
-    """Between a look at a page and what is learned of its streams the list may have become shorter."""
+def test_cached_page_that_no_longer_exists_is_dropped():
+    """The list may have become shorter after the page was read and before its stream ids are known."""
     pages = page_cache.loads_cache()
     pages.add(CachedPage(page_of([load_of("github", "commits")] * 650, 7), 1, 1.0, {}), 0)
     pages.add(CachedPage(page_of([], 7), 2, 2.0, {}), 1)

@@ -40,12 +40,7 @@ def build_timeline(
     discovery_failed = plan.discovery_exit_status != 0 and not plan.terminated
     target: Target = plan.log.target or source.target_program
     reads = [] if discovery_failed else _plan_reads(plan, source.selected_streams(), target)
-    sent = [
-        _batch(job_name, read, flush, plan, starts_at)
-        for read in reads
-        for flush in read.flushes
-        if flush.at <= _last_flush(plan)
-    ]
+    sent = _sent_batches(job_name, reads, plan, starts_at)
     refused_batch = _refused_batch(plan, sent)
     results = _phase_results(plan, starts_at, refused_batch)
     timeline = Timeline(
@@ -133,6 +128,18 @@ def _last_flush(plan: JobPlan) -> float:
     """Return when the target can last flush, in seconds. A failing target exits when the tap ends."""
     fails = plan.target_exit_status and plan.refused_stream is None
     return _total_seconds(plan) - (plan.target_seconds if fails else 0.0)
+
+
+def _sent_batches(
+    job_name: str, reads: Sequence[_PlannedRead], plan: JobPlan, starts_at: datetime
+) -> list[Batch]:
+    last_flush = _last_flush(plan)
+    return [
+        _batch(job_name, read, flush, plan, starts_at)
+        for read in reads
+        for flush in read.flushes
+        if flush.at <= last_flush
+    ]
 
 
 def _batch(job_name: str, read: _PlannedRead, flush: Flush, plan: JobPlan, starts_at: datetime) -> Batch:
