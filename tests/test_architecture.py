@@ -95,6 +95,13 @@ def test_module_that_moves_changes_the_picture(package: Path) -> None:
     assert layers.drawn(layers.layers(package)) != before
 
 
+def test_each_folder_has_at_most_six_levels_of_imports() -> None:
+    levels = layers.levels()
+
+    assert len(levels) > 15
+    assert {folder: number for folder, number in levels.items() if number > 6} == {}
+
+
 # --- Names on pages -------------------------------------------------------------------------------------
 
 
