@@ -286,7 +286,7 @@ def test_change_of_immutable_property_is_rejected(airflow, stitch):
     changed = create_destination(airflow, properties={**WAREHOUSE, "host": "new.acme.example"})
 
     assert rejected.state == "failed"
-    assert "cannot be changed after they are set: database" in rejected.output
+    assert "cannot be changed once they are set: database" in rejected.output
     assert changed.xcom["task"]["changed"] == ["host", "password", "port", "username"]
 
 
