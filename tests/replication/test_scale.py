@@ -7,11 +7,11 @@ import tracemalloc
 from collections.abc import Callable
 
 import pytest
-from airflow_provider_stitch.connect._log_streams import MAX_NAMES_SIZE, MAX_STREAMS
 
-from airflow_provider_stitch.connect import _pages
 from airflow_provider_stitch.connect.client import StitchClient
+from airflow_provider_stitch.connect.endpoints import pagination
 from airflow_provider_stitch.connect.errors import UnexpectedResponse, UnknownStream
+from airflow_provider_stitch.connect.log_parser.streams import MAX_STREAMS, MAX_TOTAL_NAME_BYTES
 from airflow_provider_stitch.connect.objects import Load, Page
 from airflow_provider_stitch.emulator import EmulatedStream, Flush, JobPlan, LoadError
 from airflow_provider_stitch.replication.rules.evaluate import evaluate
@@ -89,7 +89,7 @@ def test_memory_is_linear_in_waiters_and_the_rate_limit_holds():
 
 
 def test_list_with_too_many_pages_is_rejected(monkeypatch):
-    monkeypatch.setattr(_pages, "MAX_PAGES", 3)
+    monkeypatch.setattr(pagination, "MAX_PAGES", 3)
     client = StitchClient("ac_token", client_id=104857)
     client.list_loads = lambda page: Page((load_of("a", str(page)),), page, 10**9, AT, page + 1)
 
@@ -113,13 +113,13 @@ def test_log_beyond_the_limits_of_streams_is_incomplete():
     small = cases.log_with_rows([f"{index:04d}" for index in range(100)])
     too_many = cases.log_with_rows([str(index) for index in range(MAX_STREAMS + 1)])
     too_long = cases.log_with_rows(
-        [f"{index:05d}" + "x" * 4000 for index in range(MAX_NAMES_SIZE // 4000 + 1)]
+        [f"{index:05d}" + "x" * 4000 for index in range(MAX_TOTAL_NAME_BYTES // 4000 + 1)]
     )
 
     assert small.complete
     assert (too_many.complete, len(too_many.streams)) == (False, MAX_STREAMS)
     assert not too_long.complete
-    assert sum(len(name.encode()) for name in too_long.streams) <= MAX_NAMES_SIZE
+    assert sum(len(name.encode()) for name in too_long.streams) <= MAX_TOTAL_NAME_BYTES
 
 
 def test_join_names_shows_the_first_names_and_the_number_of_others():
