@@ -29,8 +29,8 @@ PAGES = (
     "docs/how-to/add-airflow-version.md",
 )
 
-# Pages name the files of a folder without it: the package, or the part of it that a page is about.
-FOLDERS = (ROOT, layers.PACKAGE, layers.PACKAGE / "replication", ROOT / "docs" / "reference")
+# Pages name the files of the package without its folder.
+FOLDERS = (ROOT, layers.PACKAGE)
 
 Definition = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -95,6 +95,13 @@ def test_module_that_moves_changes_the_picture(package: Path) -> None:
     assert layers.drawn(layers.layers(package)) != before
 
 
+def test_each_folder_has_at_most_six_levels_of_imports() -> None:
+    levels = layers.levels()
+
+    assert len(levels) > 15
+    assert {folder: number for folder, number in levels.items() if number > 6} == {}
+
+
 # --- Names on pages -------------------------------------------------------------------------------------
 
 
@@ -140,6 +147,16 @@ def test_names_in_a_row_of_the_architecture_page_are_in_its_module() -> None:
 
     assert len(rows) > 15
     assert misplaced == set()
+
+
+def test_names_on_the_page_about_endpoints_exist() -> None:
+    nodes = [node for tree in MODULES.values() for node in ast.walk(tree)]
+    known = {getattr(node, field, None) for node in nodes for field in ("name", "id", "attr", "arg")}
+    codes = [code for code in _code(_text("docs/how-to/add-endpoint.md")) if not _is_path(code)]
+    names = {name for code in codes for name in re.findall(r"[a-zA-Z_]\w+", code)} - {"True"}
+
+    assert len(names) > 8
+    assert names - known == set()
 
 
 @pytest.mark.parametrize(

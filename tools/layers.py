@@ -73,6 +73,16 @@ def layers(package: Path = PACKAGE, expanded: Iterable[str] = EXPANDED) -> tuple
     )
 
 
+def levels(package: Path = PACKAGE) -> dict[str, int]:
+    """Return the number of rows in each folder of a package, by its dotted name.
+
+    :raises ImportCycleError: if modules or subfolders of a folder import each other.
+    """
+    imports = _imports_by_module(package)
+    folders = [module.parent for module in package.rglob("__init__.py")]
+    return {_dotted_name(folder, package): len(_rows(folder, imports, package)) for folder in folders}
+
+
 def _rows(folder: Path, imports: Mapping[str, set[str]], package: Path) -> tuple[tuple[Layer, ...], ...]:
     return tuple(
         tuple(Layer(name, (folder / name).is_dir()) for name in row)

@@ -1,4 +1,4 @@
-"""Starting and stopping a job, over HTTP, against the emulator: never twice, and never somebody else's."""
+"""Tests that a task starts its job exactly once, and stops only its own job."""
 
 from __future__ import annotations
 
@@ -23,40 +23,40 @@ def github(stitch):
     "fault",
     [
         pytest.param({"cut": True}, id="connection cut"),
-        pytest.param({"cut": "mid-body"}, id="cut in the middle of the answer"),
+        pytest.param({"cut": "mid-body"}, id="connection cut in the middle of the response"),
         pytest.param({"status": 502, "body": "<html>"}, id="502"),
-        pytest.param({"garbage": True}, id="a page of HTML"),
+        pytest.param({"garbage": True}, id="an HTML page"),
     ],
 )
-def test_a_start_whose_answer_is_lost_makes_exactly_one_job(stitch, waiter, github, fault):
+def test_start_with_a_lost_response_starts_exactly_one_job(stitch, waiter, github, fault):
     stitch.fail("POST", "/sync$", after_effect=True, **fault)
 
-    answer = waiter.start(github)
+    started = waiter.start(github)
 
     assert len(stitch.jobs(github)) == 1
-    assert answer.first_attempt_at <= stitch.jobs(github)[0].start_time
+    assert started.first_attempt_at <= stitch.jobs(github)[0].start_time
 
 
-def test_a_start_that_never_arrived_is_made_again(stitch, waiter, github):
+def test_start_that_did_not_reach_stitch_is_sent_again(stitch, waiter, github):
     stitch.fail("POST", "/sync$", cut=True, times=3)
 
-    answer = waiter.start(github)
+    started = waiter.start(github)
 
-    assert isinstance(answer, Started)
-    assert [job.job_name for job in stitch.jobs(github)] == [answer.job_name]
+    assert isinstance(started, Started)
+    assert [job.job_name for job in stitch.jobs(github)] == [started.job_name]
 
 
-def test_a_short_job_that_is_over_before_its_lost_start_is_asked_for_again_is_found(stitch, waiter, github):
+def test_start_finds_a_short_job_that_ended_before_the_retry(stitch, waiter, github):
     stitch.plan_jobs(github, JobPlan(discovery_seconds=0.1, tap_seconds=0.1, target_seconds=0.1))
     stitch.fail("POST", "/sync$", after_effect=True, cut=True)
 
-    answer = waiter.start(github)
+    started = waiter.start(github)
 
-    assert isinstance(answer, Started)
-    assert [job.job_name for job in stitch.jobs(github)] == [answer.job_name]
+    assert isinstance(started, Started)
+    assert [job.job_name for job in stitch.jobs(github)] == [started.job_name]
 
 
-def test_a_start_that_can_t_be_made_in_time_says_that_the_job_may_run(stitch, waiter, github):
+def test_error_of_an_unconfirmed_start_says_that_the_job_may_run(stitch, waiter, github):
     stitch.fail("POST", "/sync$", after_effect=True, cut=True, times=None)
     stitch.fail("GET", "/extractions", cut=True, times=None)
 
@@ -64,14 +64,14 @@ def test_a_start_that_can_t_be_made_in_time_says_that_the_job_may_run(stitch, wa
         waiter.start(github, timeout=60)
 
 
-def test_a_running_job_of_ours_is_stopped(stitch, waiter, github):
+def test_stop_stops_our_running_job(stitch, waiter, github):
     started = waiter.start(github)
 
     assert waiter.stop(waiter.goal(github, started.job_name))
     assert stitch.jobs(github)[0].stopped
 
 
-def test_a_later_job_is_not_stopped_in_our_job_s_stead(stitch, waiter, github):
+def test_stop_leaves_a_later_job_running(stitch, waiter, github):
     ours = stitch.complete_job(github, seconds_ago=60)
     later = stitch.start_job(github)
 
@@ -80,7 +80,7 @@ def test_a_later_job_is_not_stopped_in_our_job_s_stead(stitch, waiter, github):
     assert stitch.jobs(github)[-1].job_name == later.job_name
 
 
-def test_a_stop_does_not_wait_for_a_free_request(stitch, waiter, github, mocker):
+def test_stop_does_not_wait_for_the_budget(stitch, waiter, github, mocker):
     mocker.patch("airflow_provider_stitch.replication.jobs.STOP_POLL_TIMEOUT", 0.1)
     goal = waiter.goal(github, waiter.start(github).job_name)
     caller = StitchCaller(waiter.client, budget=RequestBudget(1))
@@ -90,12 +90,12 @@ def test_a_stop_does_not_wait_for_a_free_request(stitch, waiter, github, mocker)
     assert stitch.jobs(github)[0].stopped
 
 
-def losing_its_response(mocker, client, method, then):
-    """Let the first call of a method of the client have its effect, but not return."""
+def lose_first_response(mocker, client, method, then):
+    """Make the first call of a method of the client take effect and then fail."""
     call = getattr(client, method)
     lost = []
 
-    def lose_first_response(source_id):
+    def call_and_fail_once(source_id):
         result = call(source_id)
         if not lost:
             lost.append(result)
@@ -103,20 +103,20 @@ def losing_its_response(mocker, client, method, then):
             raise StitchUnavailable("The response was lost.")
         return result
 
-    mocker.patch.object(client, method, lose_first_response)
+    mocker.patch.object(client, method, call_and_fail_once)
 
 
 def test_stop_whose_response_is_lost_is_not_sent_to_the_next_job(stitch, waiter, github, mocker):
     goal = waiter.goal(github, waiter.start(github).job_name)
-    losing_its_response(mocker, waiter.client, "stop_replication_job", lambda: stitch.start_job(github))
+    lose_first_response(mocker, waiter.client, "stop_replication_job", lambda: stitch.start_job(github))
 
     assert waiter.stop(goal)
     assert [job.stopped for job in stitch.jobs(github)] == [True, False]
 
 
-def test_start_does_not_take_a_terminated_job_for_its_own(stitch, waiter, github, mocker):
-    losing_its_response(mocker, waiter.client, "start_replication_job", lambda: stitch.stop_job(github))
+def test_start_does_not_adopt_a_terminated_job(stitch, waiter, github, mocker):
+    lose_first_response(mocker, waiter.client, "start_replication_job", lambda: stitch.stop_job(github))
 
-    answer = waiter.start(github)
+    started = waiter.start(github)
 
-    assert answer.job_name == stitch.jobs(github)[1].job_name
+    assert started.job_name == stitch.jobs(github)[1].job_name

@@ -1,4 +1,4 @@
-"""Loads of a deleted source of the same name are listed on other pages than ours."""
+"""Tests of loads that share their name with loads of a deleted source or a deselected stream."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from airflow_provider_stitch.replication.waiter import Waiter
 
 
 @pytest.fixture(params=["stream_name", "stream_id"])
-def reborn(stitch, request):
-    """A source whose name a deleted source had, whose loads are on another page than ours."""
+def recreated(stitch, request):
+    """Return a source that has the name of a deleted source; their loads are on different pages."""
     stitch.quirks.loads_order = request.param
     old = stitch.add_source("github", streams={"commits": 1})
     stitch.complete_job(old, seconds_ago=86_400)
@@ -24,30 +24,30 @@ def reborn(stitch, request):
     return stitch.add_source("github", streams={"commits": 1})
 
 
-def test_load_of_a_deleted_source_does_not_hide_ours_on_another_page(stitch, waiter, reborn):
-    outcome = waiter.replicate(reborn)
+def test_load_of_a_deleted_source_does_not_hide_ours_on_another_page(stitch, waiter, recreated):
+    outcome = waiter.replicate(recreated)
 
     assert outcome.error is None
-    record = stitch.jobs(reborn)[0]
+    record = stitch.jobs(recreated)[0]
     assert (stitch.now() - record.completion_time).total_seconds() < 3600
     assert stitch.busiest_window() <= 30
 
 
-def test_next_wait_in_the_same_event_loop_reads_both_pages_at_once(stitch, waiter, reborn):
-    """The pages on which loads of that name are listed are known from the first wait."""
+def test_second_wait_in_an_event_loop_polls_both_pages_directly(stitch, waiter, recreated):
+    """The first wait has found the pages that contain loads with this name."""
 
     async def replicate_twice():
-        late = []
+        delays = []
         for _ in range(2):
-            job = waiter.client.start_replication_job(reborn)
-            outcome = await Waiter(waiter.session(), waiter.goal(reborn, job.job_name)).wait()
+            job = waiter.client.start_replication_job(recreated)
+            outcome = await Waiter(waiter.session(), waiter.goal(recreated, job.job_name)).wait()
             assert outcome.error is None
-            late.append((stitch.now() - stitch.jobs(reborn)[-1].completion_time).total_seconds())
-        return late
+            delays.append((stitch.now() - stitch.jobs(recreated)[-1].completion_time).total_seconds())
+        return delays
 
-    _, late = asyncio.run(replicate_twice())
+    _, second_delay = asyncio.run(replicate_twice())
 
-    assert late < 900
+    assert second_delay < 900
 
 
 def test_error_of_a_deleted_source_on_another_page_does_not_fail_ours(stitch, waiter):
@@ -63,7 +63,7 @@ def test_error_of_a_deleted_source_on_another_page_does_not_fail_ours(stitch, wa
     assert waiter.replicate(ours).error is None
 
 
-def test_unloaded_namesake_does_not_make_each_poll_read_the_whole_list(stitch, waiter):
+def test_namesake_without_loads_does_not_make_polls_read_the_whole_list(stitch, waiter):
     """A deselected table of the same name in another schema may have no load."""
     stitch.quirks.loads_order = "stream_id"
     streams = {
@@ -79,6 +79,6 @@ def test_unloaded_namesake_does_not_make_each_poll_read_the_whole_list(stitch, w
     stitch.plan_jobs(ours, JobPlan(load_seconds=3600))
     assert waiter.replicate(ours).error is None
 
-    loads = [each for each in stitch.limited_requests if "/loads" in each.path]
-    pages = Counter(each.path.rpartition("=")[2] for each in loads)
-    assert len(loads) - max(pages.values()) <= 2 * len(pages)
+    polls = [request for request in stitch.limited_requests if "/loads" in request.path]
+    pages = Counter(request.path.rpartition("=")[2] for request in polls)
+    assert len(polls) - max(pages.values()) <= 2 * len(pages)

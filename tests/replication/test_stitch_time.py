@@ -1,4 +1,4 @@
-"""A wait measures Stitch's time, whatever this machine's clock shows."""
+"""Tests that a wait measures Stitch's time if this machine's clock is wrong."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def github(stitch):
     return stitch.add_source("github", streams={"commits": 120})
 
 
-def without_date(waiter: WaitingTask, *, limited_only: bool) -> None:
-    """Remove `Date` from the responses to rate-limited requests, or from all."""
+def remove_dates(waiter: WaitingTask, *, limited_only: bool) -> None:
+    """Remove the `Date` header from the responses to rate-limited requests, or from all responses."""
 
     def remove(response, **_):
         if not limited_only or "/extractions" in response.url or "/loads" in response.url:
@@ -45,39 +45,39 @@ def without_date(waiter: WaitingTask, *, limited_only: bool) -> None:
     waiter.client._transport._session.hooks["response"].append(remove)
 
 
-@pytest.mark.parametrize("limited_only", [True, False], ids=["of limited requests", "of all"])
+@pytest.mark.parametrize("limited_only", [True, False], ids=["limited requests", "all requests"])
 def test_load_settles_by_stitch_time_if_responses_have_no_date(stitch, waiter, github, limited_only):
     stitch.plan_jobs(github, JobPlan(flushes={"commits": TWO_BATCHES}))
     job = waiter.start(github)
     goal = waiter.goal(github, job.job_name)
-    without_date(waiter, limited_only=limited_only)
+    remove_dates(waiter, limited_only=limited_only)
 
     outcome = waiter.wait(goal)
 
-    began = stitch.jobs(github)[0].start_time.replace(microsecond=0)
-    second_load = began + timedelta(seconds=240)
+    started_at = stitch.jobs(github)[0].start_time.replace(microsecond=0)
+    second_load = started_at + timedelta(seconds=240)
     assert outcome.error is None
     assert outcome.result["loaded_at"] == second_load.strftime("%Y-%m-%dT%H:%M:%SZ")
     assert timedelta(seconds=0) < stitch.now() - second_load < timedelta(minutes=15)
 
 
-def test_missing_log_is_given_up_by_stitch_time(stitch, waiter, github):
+def test_wait_for_a_missing_log_ends_by_stitch_time(stitch, waiter, github):
     stitch.plan_jobs(github, JobPlan(log=LogPlan(available=False), tap_seconds=60))
     goal = waiter.goal(github, waiter.start(github).job_name)
-    without_date(waiter, limited_only=True)
+    remove_dates(waiter, limited_only=True)
 
     assert waiter.wait(goal).error is None
 
-    asked = [each for each in stitch.limited_requests if ".sync." in each.path]
-    assert len(asked) >= 3
+    log_requests = [request for request in stitch.limited_requests if ".sync." in request.path]
+    assert len(log_requests) >= 3
 
 
-def test_refused_start_is_dated_by_stitch_time(stitch, waiter, github):
+def test_rejected_start_is_dated_by_stitch_time(stitch, waiter, github):
     stitch.start_job(github)
     source = waiter.client.get_source(github)  # this response has a date
-    without_date(waiter, limited_only=False)
+    remove_dates(waiter, limited_only=False)
 
-    refusal = waiter.start(source.id)
+    rejection = waiter.start(source.id)
 
-    assert isinstance(refusal, SourceBusy)
-    assert abs(refusal.running_at - stitch.now()) < timedelta(minutes=1)
+    assert isinstance(rejection, SourceBusy)
+    assert abs(rejection.running_at - stitch.now()) < timedelta(minutes=1)

@@ -1,4 +1,4 @@
-"""Waiting for a phase, over HTTP, against the emulator. No time passes but the emulator's."""
+"""Tests of waiting for a phase, over HTTP against the emulator, in emulated time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider_stitch.connect.errors import (
     StitchUnauthorized,
     UnknownStream,
 )
-from airflow_provider_stitch.connect.objects import format_time
+from airflow_provider_stitch.connect.objects import format_time, parse_time
 from airflow_provider_stitch.emulator import EmulatedStream, Flush, JobPlan, LoadError, LogPlan
 from airflow_provider_stitch.replication.rules.evaluate import evaluate
 from airflow_provider_stitch.replication.rules.goal import Goal
@@ -36,16 +36,14 @@ def github(stitch):
 
 
 def seconds_after(stitch, record, instant):
-    """How long after a job's start something happened, in Stitch's seconds."""
-    from airflow_provider_stitch.connect.objects import parse_time
-
+    """Return the seconds from the start of a job to an instant, in whole seconds as Stitch reports times."""
     return (parse_time(instant) - record.start_time.replace(microsecond=0)).total_seconds()
 
 
-# --- The whole way --------------------------------------------------------------------------------------
+# --- From start to loaded -------------------------------------------------------------------------------
 
 
-def test_a_job_is_waited_for_until_its_rows_are_loaded(stitch, waiter, github):
+def test_wait_succeeds_when_the_rows_of_the_job_are_loaded(stitch, waiter, github):
     outcome = waiter.replicate(github)
 
     assert outcome.error is None
@@ -60,7 +58,7 @@ def test_a_job_is_waited_for_until_its_rows_are_loaded(stitch, waiter, github):
     assert waiter.warnings == []
 
 
-def test_the_log_reads_like_a_report(waiter, github):
+def test_wait_logs_each_step(waiter, github):
     waiter.replicate(github)
 
     waiting, extraction, heading, *loaded = waiter.lines
@@ -76,25 +74,25 @@ def test_the_log_reads_like_a_report(waiter, github):
 @pytest.mark.parametrize(
     "phase", ["structure_sync", "extraction", "preparation", "loading", "extraction_end"]
 )
-def test_each_phase_can_be_waited_for(waiter, github, phase):
+def test_wait_succeeds_for_each_phase(waiter, github, phase):
     assert waiter.replicate(github, phase=phase).error is None
 
 
-def test_a_job_of_2_hours_never_passes_the_limit(stitch, waiter, github):
+def test_wait_of_two_hours_keeps_the_rate_limit(stitch, waiter, github):
     stitch.plan_jobs(github, JobPlan(tap_seconds=2 * 3600))
 
     assert waiter.replicate(github).error is None
     assert stitch.busiest_window() <= 30
 
 
-def test_an_eager_poll_interval_does_not_pass_the_limit_either(stitch, waiter, github):
+def test_short_poll_interval_keeps_the_rate_limit(stitch, waiter, github):
     started = waiter.start(github)
     waiter.wait(waiter.goal(github, started.job_name), poll_interval=1)
 
     assert stitch.busiest_window() <= 30
 
 
-def test_who_comes_late_passes_at_the_first_look(stitch, waiter, github):
+def test_late_waiter_succeeds_on_its_first_poll(stitch, waiter, github):
     job = stitch.complete_job(github, seconds_ago=3600)
 
     outcome = waiter.wait(waiter.goal(github, job.job_name))
@@ -103,20 +101,20 @@ def test_who_comes_late_passes_at_the_first_look(stitch, waiter, github):
     assert len(stitch.limited_requests) == 3  # loads, extraction, log
 
 
-def test_a_long_wait_gives_a_sign_of_life_now_and_then(stitch, waiter, github):
+def test_long_wait_logs_heartbeats(stitch, waiter, github):
     stitch.plan_jobs(github, JobPlan(tap_seconds=3000))
 
     waiter.replicate(github)
 
-    signs = [line for line in waiter.lines if line.startswith("Still waiting for loading")]
-    assert 4 <= len(signs) <= 6
-    assert signs[0].endswith("is not listed as finished; Stitch lists no finished job of the source")
+    heartbeats = [line for line in waiter.lines if line.startswith("Still waiting for loading")]
+    assert 4 <= len(heartbeats) <= 6
+    assert heartbeats[0].endswith("is not listed as finished; Stitch lists no finished job of the source")
 
 
-# --- Which record ---------------------------------------------------------------------------------------
+# --- Records in the lists -------------------------------------------------------------------------------
 
 
-def test_a_source_on_page_3_of_the_list_is_found(stitch, waiter):
+def test_wait_finds_a_source_on_the_third_page(stitch, waiter):
     ids = [stitch.add_source(f"source_{n}", streams={"rows": 1}) for n in range(250)]
     for source_id in ids:
         stitch.complete_job(source_id, seconds_ago=600)
@@ -127,26 +125,26 @@ def test_a_source_on_page_3_of_the_list_is_found(stitch, waiter):
     assert stitch.busiest_window() <= 30
 
 
-def test_a_record_that_moves_between_pages_is_found(stitch, waiter):
+def test_wait_finds_a_record_that_moves_to_the_next_page(stitch, waiter):
     ids = [stitch.add_source(f"source_{n}", streams={"rows": 1}) for n in range(201)]
-    newcomer, *others = ids
+    new_source, *others = ids
     for source_id in others:
         stitch.complete_job(source_id, seconds_ago=600)
     job = stitch.jobs(ids[100])[0]
-    # It is the last record of the first page, until the newcomer before it has its first job listed.
-    moves = [lambda: stitch.complete_job(newcomer, seconds_ago=60)]
+    # Its record is the last of the first page until a job of the new source is listed before it.
+    moves = [lambda: stitch.complete_job(new_source, seconds_ago=60)]
 
-    def before_a_request():
+    def move_record():
         if moves:
             moves.pop()()
 
-    waiter.client.on_limited_request = before_a_request
+    waiter.client.on_limited_request = move_record
 
     assert waiter.wait(waiter.goal(ids[100], job.job_name, "extraction")).error is None
 
 
 @pytest.mark.parametrize("order", ["stream_name", "stream_id"])
-def test_loads_are_found_in_whichever_order_they_are_listed(stitch, waiter, order):
+def test_wait_finds_loads_in_either_order(stitch, waiter, order):
     stitch.quirks.loads_order = order
     for number in range(12):
         other = stitch.add_source(f"other_{number}", streams={f"stream_{n}": 1 for n in range(30)})
@@ -157,7 +155,7 @@ def test_loads_are_found_in_whichever_order_they_are_listed(stitch, waiter, orde
     assert stitch.busiest_window() <= 30
 
 
-def test_a_running_job_that_is_listed_is_still_running(stitch, waiter, github):
+def test_listed_job_without_completion_time_is_still_running(stitch, waiter, github):
     stitch.quirks.list_running_jobs = True
 
     outcome = waiter.replicate(github)
@@ -166,7 +164,7 @@ def test_a_running_job_that_is_listed_is_still_running(stitch, waiter, github):
     assert outcome.result["extraction_completed_at"] is not None
 
 
-def test_a_job_overtaken_before_anybody_looked_has_the_verdict_of_its_log(stitch, waiter, github):
+def test_log_decides_if_a_later_job_is_listed(stitch, waiter, github):
     ours = stitch.complete_job(
         github, seconds_ago=2000, tap_exit_status=1, tap_description="401 Unauthorized"
     )
@@ -179,7 +177,7 @@ def test_a_job_overtaken_before_anybody_looked_has_the_verdict_of_its_log(stitch
         outcome.raise_for_error()
 
 
-def test_a_job_overtaken_and_without_a_log_is_an_error_and_no_guess(stitch, waiter, github):
+def test_outcome_is_unknown_if_a_later_job_is_listed_and_there_is_no_log(stitch, waiter, github):
     ours = stitch.complete_job(github, seconds_ago=2000, log=LogPlan(available=False))
     stitch.complete_job(github, seconds_ago=1000)
 
@@ -191,44 +189,44 @@ def test_a_job_overtaken_and_without_a_log_is_an_error_and_no_guess(stitch, wait
 
 
 @pytest.mark.parametrize(
-    ("plan", "words"),
+    ("plan", "message"),
     [
         pytest.param(
             JobPlan(tap_exit_status=1, tap_description="401 Client Error"),
             "the tap.*401 Client Error.*Exit status is",
-            id="the tap failed while the target is 0",
+            id="the tap failed and the target did not",
         ),
         pytest.param(
             JobPlan(target_exit_status=1, tap_exit_status=-15, target_description="400 bad schema"),
             "the target.*400 bad schema.*Exit status is",
-            id="the target took the tap with it",
+            id="the target failed and ended the tap",
         ),
         pytest.param(JobPlan(terminated=True), "terminated", id="terminated"),
         pytest.param(JobPlan(tap_seconds=30 * 3600), "24 hours", id="over 24 hours"),
     ],
 )
-def test_a_failed_extraction_fails_the_wait(stitch, waiter, github, plan, words):
+def test_wait_fails_if_the_extraction_fails(stitch, waiter, github, plan, message):
     stitch.plan_jobs(github, plan)
 
-    with pytest.raises(ExtractionFailed, match=f"(?s){words}"):
+    with pytest.raises(ExtractionFailed, match=f"(?s){message}"):
         waiter.replicate(github, poll_interval=600).raise_for_error()
 
 
 # --- Loads ----------------------------------------------------------------------------------------------
 
 
-def test_a_stream_loaded_early_in_a_long_job_counts(stitch, waiter, github):
-    early = JobPlan(
+def test_load_before_the_end_of_the_extraction_counts(stitch, waiter, github):
+    early_flushes = JobPlan(
         tap_seconds=7200, flushes={"commits": [Flush(at=60, rows=120)], "pulls": [Flush(at=60, rows=7)]}
     )
-    stitch.plan_jobs(github, early)
+    stitch.plan_jobs(github, early_flushes)
 
     result = waiter.replicate(github).result
 
     assert result["loaded_at"] < result["extraction_completed_at"]
 
 
-def test_a_load_older_than_the_last_flush_does_not_count(stitch, waiter, github):
+def test_load_before_the_last_flush_does_not_count(stitch, waiter, github):
     slow = Flush(at=100, rows=20, prepare=3600)
     stitch.plan_jobs(
         github, JobPlan(flushes={"commits": [Flush(at=5, rows=100, prepare=1, load=1), slow], "pulls": []})
@@ -240,7 +238,7 @@ def test_a_load_older_than_the_last_flush_does_not_count(stitch, waiter, github)
     assert seconds_after(stitch, record, result["streams"]["commits"]["loaded_at"]) >= 3700
 
 
-def test_a_first_batch_loaded_after_the_second_flush_does_not_pass_for_the_second(stitch, waiter, github):
+def test_load_of_the_first_batch_after_the_second_flush_does_not_count(stitch, waiter, github):
     plan = JobPlan(
         flushes={
             "commits": [
@@ -257,7 +255,7 @@ def test_a_first_batch_loaded_after_the_second_flush_does_not_pass_for_the_secon
     assert seconds_after(stitch, stitch.jobs(github)[0], loaded_at) == pytest.approx(240, abs=1)
 
 
-def test_with_load_settle_0_it_does_pass(stitch, waiter, github):
+def test_load_of_the_first_batch_counts_if_load_settle_is_0(stitch, waiter, github):
     plan = JobPlan(
         flushes={
             "commits": [
@@ -274,7 +272,7 @@ def test_with_load_settle_0_it_does_pass(stitch, waiter, github):
     assert seconds_after(stitch, stitch.jobs(github)[0], loaded_at) == pytest.approx(150, abs=1)
 
 
-def test_a_job_without_new_rows_is_done_with_its_extraction(stitch, waiter):
+def test_job_without_rows_finishes_with_its_extraction(stitch, waiter):
     idle = stitch.add_source("idle", streams={"commits": 0})
 
     outcome = waiter.replicate(idle)
@@ -285,52 +283,52 @@ def test_a_job_without_new_rows_is_done_with_its_extraction(stitch, waiter):
     assert "nothing to load" in waiter.lines[-1]
 
 
-def test_a_new_load_error_fails_with_the_destinations_message(stitch, waiter, github):
+def test_new_load_error_fails_the_wait_with_the_destinations_message(stitch, waiter, github):
     stitch.complete_job(github, seconds_ago=3600)
     stitch.plan_jobs(github, JobPlan(load_errors={"commits": LoadError("relation commits is locked")}))
 
     with pytest.raises(LoadingFailed, match="commits: relation commits is locked"):
         waiter.replicate(github).raise_for_error()
 
-    began = stitch.jobs(github)[-1].start_time
-    assert (stitch.now() - began).total_seconds() < 300, "it is not taken for one that may be old"
+    started_at = stitch.jobs(github)[-1].start_time
+    assert (stitch.now() - started_at).total_seconds() < 300, "the error was treated as an old one"
 
 
-def test_a_load_error_from_before_the_job_gets_two_more_looks(stitch, waiter, github):
+def test_old_load_error_fails_the_wait_after_two_more_polls(stitch, waiter, github):
     stitch.complete_job(github, seconds_ago=3600)
     stitch.set_load_error(github, "commits", "disk full", seconds_ago=1800)
 
     with pytest.raises(LoadingFailed, match="commits: disk full"):
         waiter.replicate(github).raise_for_error()
 
-    began = stitch.jobs(github)[-1].start_time
-    assert (stitch.now() - began).total_seconds() >= 300
+    started_at = stitch.jobs(github)[-1].start_time
+    assert (stitch.now() - started_at).total_seconds() >= 300
     assert any("may be older than this job" in line for line in waiter.warnings)
 
 
-def test_a_load_error_from_before_the_job_that_clears_does_not_fail_it(stitch, waiter, github):
+def test_old_load_error_that_clears_does_not_fail_the_wait(stitch, waiter, github):
     stitch.complete_job(github, seconds_ago=3600)
     stitch.set_load_error(github, "commits", "disk full", seconds_ago=1800)
     started = waiter.start(github)
     stitch.advance(100)
 
-    def before_a_request():
+    def clear_error_before_fifth_request():
         if len(stitch.limited_requests) == 4:
             stitch.clear_load_error(github, "commits")
 
-    waiter.client.on_limited_request = before_a_request
+    waiter.client.on_limited_request = clear_error_before_fifth_request
 
     assert waiter.wait(waiter.goal(github, started.job_name)).error is None
 
 
-def test_preparation_ends_where_loading_fails(stitch, waiter, github):
+def test_preparation_succeeds_if_loading_fails(stitch, waiter, github):
     stitch.complete_job(github, seconds_ago=3600)
     stitch.plan_jobs(github, JobPlan(load_errors={"commits": LoadError("locked")}))
 
     assert waiter.replicate(github, phase="preparation").error is None
 
 
-def test_without_a_log_the_selected_streams_are_waited_for(stitch, waiter, github):
+def test_wait_without_a_log_waits_for_all_selected_streams(stitch, waiter, github):
     stitch.plan_jobs(github, JobPlan(log=LogPlan(available=False)))
 
     outcome = waiter.replicate(github)
@@ -344,7 +342,7 @@ def test_without_a_log_the_selected_streams_are_waited_for(stitch, waiter, githu
     assert any("Found no load of issues" in line for line in waiter.warnings)
 
 
-def test_a_stream_is_not_mistaken_for_a_deselected_one_of_its_name_on_another_page(stitch, waiter):
+def test_deselected_namesake_on_another_page_is_not_our_stream(stitch, waiter):
     stitch.quirks.loads_order = "stream_id"
     users = {
         schema: EmulatedStream(
@@ -362,33 +360,33 @@ def test_a_stream_is_not_mistaken_for_a_deselected_one_of_its_name_on_another_pa
     assert waiter.wait(goal, stateless=True).error is None
 
 
-def test_a_load_error_from_before_the_job_is_old_though_a_look_long_before_was_without_it(stitch, waiter):
-    """A sensor may look at the loads hours before the job begins."""
+def test_load_error_from_before_the_job_is_old_despite_an_earlier_poll(stitch, waiter):
+    """A sensor may have polled the loads hours before the job starts."""
     clock = EmulatedClock(stitch)
     shop = stitch.add_source("shop", streams={"orders": 5}, schedule_minutes=60)
     stitch.record_load(shop, "orders", seconds_ago=7200)
-    happens = {1800.0: stitch.set_load_error, 3600.0 + 320: stitch.clear_load_error}
-    began = clock.time()
+    events = {1800.0: stitch.set_load_error, 3600.0 + 320: stitch.clear_load_error}
+    started_at = clock.time()
 
-    class Busy(EmulatedClock):
+    class ClockWithEvents(EmulatedClock):
         async def sleep(self, seconds: float) -> None:
             await super().sleep(seconds)
-            for due in [each for each in happens if self.time() - began >= each]:
-                happens.pop(due)(shop, "orders")
+            for due in [each for each in events if self.time() - started_at >= each]:
+                events.pop(due)(shop, "orders")
 
     session = waiter.session()
-    session.caller.clock = Busy(stitch)
+    session.caller.clock = ClockWithEvents(stitch)
     goal = waiter.goal(shop, started_after=stitch.now())
 
     outcome = asyncio.run(Waiter(session, goal, log_warning=waiter.warnings.append).wait())
 
     assert outcome.error is None
-    assert happens == {}
+    assert events == {}
     assert any("may be older than this job" in warning for warning in waiter.warnings)
 
 
-def test_an_error_that_others_saw_before_one_came_fails_nobody_if_it_is_over(stitch, waiter):
-    others = {f"a_{number}": 0 for number in range(250)}  # of three pages each remembers a look of its own
+def test_cached_error_from_before_the_wait_does_not_fail_it_if_cleared(stitch, waiter):
+    others = {f"a_{number}": 0 for number in range(250)}  # three pages, which are cached at different times
     shop = stitch.add_source("shop", streams={**others, "orders": 5})
     for stream in others:
         stitch.record_load(shop, stream, seconds_ago=86_400)
@@ -396,20 +394,20 @@ def test_an_error_that_others_saw_before_one_came_fails_nobody_if_it_is_over(sti
     started = waiter.start(shop)
     goal = waiter.goal(shop, started.job_name)
 
-    async def story():
+    async def scenario():
         first = await Waiter(waiter.session(), goal).wait()
         stitch.clear_load_error(shop, "orders")
         stitch.advance(3600)
         return first, await Waiter(waiter.session(), goal).wait()
 
-    first, second = asyncio.run(story())
+    first, second = asyncio.run(scenario())
 
     assert first.error is not None
     assert first.error["kind"] == "LoadingFailed"
     assert second.error is None
 
 
-def test_an_error_that_another_saw_while_one_waited_fails_nobody_if_it_is_over(stitch, waiter):
+def test_cached_error_from_another_wait_does_not_fail_ours_if_cleared(stitch, waiter):
     others = {f"a_{number}": 0 for number in range(250)}
     shop = stitch.add_source("shop", streams={**others, "orders": 5}, job=JobPlan(tap_seconds=600))
     for stream in (*others, "orders"):
@@ -417,24 +415,24 @@ def test_an_error_that_another_saw_while_one_waited_fails_nobody_if_it_is_over(s
     started = waiter.start(shop)
     goal = waiter.goal(shop, started.job_name)
 
-    async def story():
-        other, patient = Waiter(waiter.session(), goal), Waiter(waiter.session(), goal)
-        for watch in (other, patient):
-            assert (await watch.poll_once()).state == "running"
+    async def scenario():
+        first, second = Waiter(waiter.session(), goal), Waiter(waiter.session(), goal)
+        for each in (first, second):
+            assert (await each.poll_once()).state == "running"
         stitch.set_load_error(shop, "orders")
-        failed = await other.wait()
+        failed = await first.wait()
         stitch.clear_load_error(shop, "orders")
         stitch.advance(3600)
-        return failed, await patient.wait()
+        return failed, await second.wait()
 
-    failed, passed = asyncio.run(story())
+    failed, passed = asyncio.run(scenario())
 
     assert failed.error is not None
     assert failed.error["kind"] == "LoadingFailed"
     assert passed.error is None
 
 
-def test_streams_of_one_name_in_two_schemas(stitch, waiter):
+def test_streams_that_share_a_name_in_two_schemas_are_one_load(stitch, waiter):
     shop = stitch.add_source(
         "shop_pg",
         type="platform.hp-postgres",
@@ -446,14 +444,14 @@ def test_streams_of_one_name_in_two_schemas(stitch, waiter):
 
     result = waiter.replicate(shop).result
 
-    # The target writes the table's name alone, so one load stands for both; the tap counts them apart.
+    # The target's log contains only the table's name, so one load stands for both streams.
     assert {name: stream["rows"] for name, stream in result["streams"].items()} == {"orders": 14}
 
 
-# --- What can never finish, and what goes wrong on the way ----------------------------------------------
+# --- Phases that cannot finish, timeouts and outages ----------------------------------------------------
 
 
-def test_a_misspelt_stream_fails_before_the_first_limited_request(stitch, waiter, github):
+def test_misspelt_stream_fails_before_the_first_limited_request(stitch, waiter, github):
     job = stitch.complete_job(github)
 
     with pytest.raises(UnknownStream, match="comits"):
@@ -462,7 +460,7 @@ def test_a_misspelt_stream_fails_before_the_first_limited_request(stitch, waiter
 
 
 @pytest.mark.parametrize(
-    ("happens", "kind"),
+    ("change", "error_class"),
     [
         pytest.param(lambda stitch, source: stitch.delete_source(source), DeletedSource, id="deleted"),
         pytest.param(lambda stitch, source: stitch.pause_source(source), CannotFinish, id="paused by a user"),
@@ -476,15 +474,15 @@ def test_a_misspelt_stream_fails_before_the_first_limited_request(stitch, waiter
         ),
     ],
 )
-def test_waiting_for_a_schedule_that_will_start_nothing_fails_at_once(stitch, waiter, github, happens, kind):
+def test_wait_fails_at_once_if_the_schedule_cannot_start_a_job(stitch, waiter, github, change, error_class):
     goal = waiter.goal(github, started_after=stitch.now())
-    happens(stitch, github)
+    change(stitch, github)
 
-    with pytest.raises(kind, match=r"310442"):
+    with pytest.raises(error_class, match=r"310442"):
         waiter.wait(goal).raise_for_error()
 
 
-def test_a_sensor_for_the_schedule_passes_with_the_first_job_after_its_instant(stitch, waiter, github):
+def test_wait_for_the_schedule_succeeds_with_the_first_job_after_it(stitch, waiter, github):
     stitch.complete_job(github, seconds_ago=60)
     instant = stitch.now()
     scheduled = stitch.start_job(github)
@@ -495,7 +493,7 @@ def test_a_sensor_for_the_schedule_passes_with_the_first_job_after_its_instant(s
     assert outcome.result["job_name"] == scheduled.job_name
 
 
-def test_a_timeout_says_how_far_the_job_came_and_which_limit_ended_the_wait(stitch, waiter, github):
+def test_timeout_reports_progress_and_the_limit_that_ended_the_wait(stitch, waiter, github):
     stitch.plan_jobs(github, JobPlan(flushes={"commits": [Flush(at=50, rows=1, prepare=9999)], "pulls": []}))
     started = waiter.start(github)
 
@@ -505,16 +503,16 @@ def test_a_timeout_says_how_far_the_job_came_and_which_limit_ended_the_wait(stit
         ).raise_for_error()
     assert caught.value.job_name == started.job_name
     message = str(caught.value)
-    for words in (
+    for part in (
         "longer than the task's execution_timeout",
         started.job_name,
         "Raise the execution_timeout",
     ):
-        assert words in message
+        assert part in message
     assert f"Results of {len(stitch.limited_requests)} status requests" in message
 
 
-def test_a_timeout_claims_nothing_that_was_not_seen(stitch, waiter, github):
+def test_timeout_claims_only_what_was_observed(stitch, waiter, github):
     listed = stitch.complete_job(github, seconds_ago=7200)
     instant = stitch.now()
 
@@ -526,15 +524,15 @@ def test_a_timeout_claims_nothing_that_was_not_seen(stitch, waiter, github):
     assert "goes on" not in message
 
 
-def test_a_timeout_says_if_the_accounts_requests_are_used_up(stitch, waiter, github):
+def test_timeout_reports_that_the_budget_is_used_up(stitch, waiter, github):
     session = waiter.session(timeout=60)
-    watch = Waiter(session, waiter.goal(github, waiter.start(github).job_name))
+    phase_waiter = Waiter(session, waiter.goal(github, waiter.start(github).job_name))
 
     async def time_out() -> str:
         await session.resolve_account(github)
         while not session.budget.acquire():
             session.budget.release()
-        outcome = await watch._timed_out(evaluate(watch.goal, watch.observations))
+        outcome = await phase_waiter._timed_out(evaluate(phase_waiter.goal, phase_waiter.observations))
         return outcome.error["message"]
 
     assert re.search(r"used up its requests, and the next one is free in \d+ s", asyncio.run(time_out()))
@@ -553,9 +551,9 @@ def test_wait_logs_once_that_it_waits_for_the_budget(stitch, waiter, github):
 
     use_up()
     waiter.client.on_limited_request = use_up
-    watch = Waiter(session, waiter.goal(github, started.job_name))
+    phase_waiter = Waiter(session, waiter.goal(github, started.job_name))
 
-    assert asyncio.run(watch.wait()).error is None
+    assert asyncio.run(phase_waiter.wait()).error is None
     lines = [line for line in waiter.warnings if "Waiting for a free status request" in line]
     assert len(lines) == 1
     assert re.search(r"The next one is free in \d+ s", lines[0])
@@ -566,7 +564,7 @@ def test_wait_logs_nothing_of_the_budget_while_requests_are_free(waiter, github)
     assert not any("free status request" in line for line in waiter.warnings)
 
 
-def test_wait_that_gets_no_request_says_which_limit_ended_it(stitch, waiter, github):
+def test_wait_without_a_free_request_reports_the_limit_that_ended_it(stitch, waiter, github):
     instant = stitch.now()
     session = waiter.session(timeout=60, time_limit="execution_timeout")
     goal = waiter.goal(github, started_after=instant)
@@ -576,19 +574,19 @@ def test_wait_that_gets_no_request_says_which_limit_ended_it(stitch, waiter, git
 
     message = asyncio.run(Waiter(session, goal).wait()).error["message"]
 
-    for words in (
+    for part in (
         "The task's execution_timeout has passed, and Stitch answered none of its status requests",
         "Raise the execution_timeout",
         f"a job that started at {format_time(instant)} or later",
     ):
-        assert words in message
+        assert part in message
 
 
 @pytest.mark.parametrize("phase", ["preparation", "loading"])
-def test_rows_that_can_never_be_loaded_fail_the_wait(stitch, waiter, github, phase):
-    """The only destination is deleted after the extraction, while the rows are still to be loaded."""
-    late = [Flush(at=50, rows=1, prepare=7200)]
-    stitch.plan_jobs(github, JobPlan(flushes={"commits": late, "pulls": []}))
+def test_wait_fails_if_the_destination_is_deleted(stitch, waiter, github, phase):
+    """The only destination is deleted after the extraction and before the rows are loaded."""
+    slow = [Flush(at=50, rows=1, prepare=7200)]
+    stitch.plan_jobs(github, JobPlan(flushes={"commits": slow, "pulls": []}))
     started = waiter.start(github)
     deleted_at = stitch.now().timestamp() + 1200
     delete = stitch.delete_destinations
@@ -601,14 +599,14 @@ def test_rows_that_can_never_be_loaded_fail_the_wait(stitch, waiter, github, pha
     assert stitch.now().timestamp() < deleted_at + 1800
 
 
-def test_an_outage_of_20_minutes_is_survived_and_warned_of_once(stitch, waiter, github):
+def test_wait_survives_an_outage_of_20_minutes_with_one_warning(stitch, waiter, github):
     started = waiter.start(github)
     stitch.advance(100)
     outage = stitch.fail(
         path_regex="extractions|loads", times=None, status=502, body="<html>Bad Gateway</html>"
     )
-    over_at = stitch.now().timestamp() + 1200
-    waiter.client.on_limited_request = lambda: outage.cancel() if stitch.now().timestamp() > over_at else None
+    ends_at = stitch.now().timestamp() + 1200
+    waiter.client.on_limited_request = lambda: outage.cancel() if stitch.now().timestamp() > ends_at else None
 
     assert waiter.wait(waiter.goal(github, started.job_name)).error is None
     assert outage.hits > 5
@@ -616,29 +614,29 @@ def test_an_outage_of_20_minutes_is_survived_and_warned_of_once(stitch, waiter, 
     assert stitch.busiest_window() <= 30
 
 
-def test_a_limit_that_stitch_enforces_is_obeyed(stitch, waiter, github):
+def test_wait_survives_rejections_by_the_rate_limit(stitch, waiter, github):
     stitch.enforce_limit()
-    for _ in range(25):  # somebody else's requests
+    for _ in range(25):  # requests of another client
         waiter.client.list_loads()
 
     assert waiter.replicate(github).error is None
 
 
-def test_a_refusal_for_too_many_requests_holds_back_all_who_share_the_budget(stitch, waiter):
-    hasty, other = waiter.session(timeout=0), waiter.session()
-    asyncio.run(hasty.call(lambda: hasty.client.client_id))
-    other.caller._budget = hasty.budget
+def test_rejection_by_the_rate_limit_delays_all_users_of_the_budget(stitch, waiter):
+    rejected, other = waiter.session(timeout=0), waiter.session()
+    asyncio.run(rejected.call(lambda: rejected.client.client_id))
+    other.caller._budget = rejected.budget
     stitch.fail(path_regex="/loads", status=429, headers={"Retry-After": "90"})
     with pytest.raises(RateLimited):
-        asyncio.run(hasty.caller.call_limited(waiter.client.list_loads))
-    refused_at = stitch.now()
+        asyncio.run(rejected.caller.call_limited(waiter.client.list_loads))
+    rejected_at = stitch.now()
 
     asyncio.run(other.caller.call_limited(waiter.client.list_extractions))
 
-    assert (stitch.now() - refused_at).total_seconds() >= 90
+    assert (stitch.now() - rejected_at).total_seconds() >= 90
 
 
-def test_the_account_s_sources_are_not_listed_by_who_waits_for_one_of_them(stitch, waiter, github):
+def test_wait_for_a_source_does_not_list_all_sources(stitch, waiter, github):
     job = stitch.start_job(github)
     goal = Goal("loading", github, "github", stitch.client_id, job_name=job.job_name)
 
@@ -646,16 +644,16 @@ def test_the_account_s_sources_are_not_listed_by_who_waits_for_one_of_them(stitc
     assert "/v4/sources" not in {request.path for request in stitch.requests}
 
 
-def test_a_source_is_asked_about_now_and_then_only(stitch, waiter, github):
+def test_wait_checks_its_source_every_five_minutes(stitch, waiter, github):
     stitch.plan_jobs(github, JobPlan(tap_seconds=7200))
 
     waiter.replicate(github)
 
-    asked = [request for request in stitch.requests if request.path == f"/v4/sources/{github}"]
-    assert 20 < len(asked) < 30
+    checks = [request for request in stitch.requests if request.path == f"/v4/sources/{github}"]
+    assert 20 < len(checks) < 30
 
 
-def test_a_token_that_is_revoked_in_mid_wait_fails_the_wait(stitch, waiter, github):
+def test_wait_fails_if_the_token_is_revoked(stitch, waiter, github):
     goal = waiter.goal(github, waiter.start(github).job_name)
     stitch.disable_token()
 
@@ -663,11 +661,11 @@ def test_a_token_that_is_revoked_in_mid_wait_fails_the_wait(stitch, waiter, gith
         waiter.wait(goal).raise_for_error()
 
 
-# --- What is easily overlooked --------------------------------------------------------------------------
+# --- Edge cases -----------------------------------------------------------------------------------------
 
 
-def test_rows_of_the_job_before_that_are_loaded_late_do_not_pass_for_ours(stitch, waiter, github):
-    stitch.complete_job(github, seconds_ago=1, load_seconds=100)  # its rows are loaded some 50 s from now
+def test_late_rows_of_the_previous_job_do_not_count_as_ours(stitch, waiter, github):
+    stitch.complete_job(github, seconds_ago=1, load_seconds=100)  # its rows are loaded about 50 s from now
     stitch.plan_next_job(
         github, JobPlan(discovery_seconds=2, tap_seconds=6, target_seconds=2, load_seconds=100)
     )
@@ -686,7 +684,7 @@ def test_rows_of_the_job_before_that_are_loaded_late_do_not_pass_for_ours(stitch
         pytest.param({"garbage": True}, id="a page of HTML"),
     ],
 )
-def test_a_log_host_that_never_hands_out_the_log_is_given_up(stitch, waiter, github, fault):
+def test_wait_succeeds_if_the_log_host_never_returns_the_log(stitch, waiter, github, fault):
     stitch.fail(host="log", times=None, **fault)
 
     outcome = waiter.replicate(github)
@@ -696,7 +694,7 @@ def test_a_log_host_that_never_hands_out_the_log_is_given_up(stitch, waiter, git
     assert stitch.busiest_window() <= 30
 
 
-def test_a_page_that_is_gone_is_asked_for_again(stitch, waiter):
+def test_missing_page_is_requested_again(stitch, waiter):
     ids = [stitch.add_source(f"source_{n}", streams={"rows": 1}) for n in range(150)]
     jobs = [stitch.complete_job(source_id, seconds_ago=600) for source_id in ids]
     stitch.fail(path_regex="page=2", status=404, times=1)
@@ -704,28 +702,26 @@ def test_a_page_that_is_gone_is_asked_for_again(stitch, waiter):
     assert waiter.wait(waiter.goal(ids[140], jobs[140].job_name, "extraction")).error is None
 
 
-def test_a_list_that_is_not_in_order_is_read_through(stitch, waiter, mocker):
+def test_unsorted_list_is_read_in_full(stitch, waiter, mocker):
     ids = [stitch.add_source(f"source_{n}", streams={"rows": 1}) for n in range(250)]
     for source_id in ids:
         stitch.complete_job(source_id, seconds_ago=600)
     list_extractions = waiter.client.list_extractions
-    # The emulator lists in order, as documented, so its answers are changed on their way.
+    # The emulator returns a sorted list, as documented, so its pages are reversed here.
     mocker.patch.object(
         waiter.client,
         "list_extractions",
         lambda page=1: replace(
-            answer := list_extractions(4 - page), number=page, records=answer.records[::-1]
+            reversed_page := list_extractions(4 - page),
+            number=page,
+            records=reversed_page.records[::-1],
         ),
     )
 
-    assert read(waiter.session(), ids[0]).source_id == ids[0]
+    assert asyncio.run(waiter.session().query_extraction(ids[0])).value.source_id == ids[0]
 
 
-def read(session, source_id):
-    return asyncio.run(session.query_extraction(source_id)).value
-
-
-def test_who_has_no_request_left_before_its_deadline_is_told_so(stitch, waiter, github):
+def test_timeout_before_the_first_poll_reports_the_used_up_budget(stitch, waiter, github):
     job = stitch.complete_job(github)
     session = waiter.session(timeout=60)
     asyncio.run(session.resolve_account(github))
@@ -739,7 +735,7 @@ def test_who_has_no_request_left_before_its_deadline_is_told_so(stitch, waiter, 
     assert f"while waiting for loading of source github ({github}): {job.job_name}" in str(caught.value)
 
 
-def test_a_job_that_came_in_between_two_looks_counts_as_the_one_before():
+def test_job_between_two_polls_counts_as_the_previous_job():
     before, between = extraction(EARLIER, end="05:03:00"), extraction(EARLIER, end="05:59:00")
 
     known = Observations().with_extraction(before, at("06:01:00"), is_ours=False)
@@ -751,26 +747,26 @@ def test_a_job_that_came_in_between_two_looks_counts_as_the_one_before():
 
 
 @pytest.mark.parametrize("delay", [0, 45])
-def test_a_job_that_is_listed_some_time_after_its_end_is_waited_for(stitch, waiter, github, delay):
+def test_wait_succeeds_if_the_job_is_listed_some_time_after_its_end(stitch, waiter, github, delay):
     stitch.quirks.listing_delay = delay
 
     assert waiter.replicate(github).error is None
 
 
-def test_a_source_whose_settings_are_being_saved_does_not_fail_a_running_job(stitch, waiter, github):
+def test_wait_for_a_running_job_survives_a_change_of_settings(stitch, waiter, github):
     started = waiter.start(github)
     stitch.set_step(github, "form")
 
     assert waiter.wait(waiter.goal(github, started.job_name)).error is None
 
 
-def test_who_goes_on_in_another_event_loop_asks_no_more_than_once_a_look(stitch, waiter, github):
-    """As a sensor in `mode="poke"` does, whose every poke has an event loop of its own."""
+def test_waiter_in_a_new_event_loop_sends_one_request_per_poll(stitch, waiter, github):
+    """Each poke of a sensor in `mode="poke"` runs in a new event loop."""
     job = stitch.start_job(github, tap_seconds=3600)
-    watch = Waiter(waiter.session(), waiter.goal(github, job.job_name, "extraction"))
+    phase_waiter = Waiter(waiter.session(), waiter.goal(github, job.job_name, "extraction"))
 
     for _ in range(5):
         stitch.advance(60)
-        asyncio.run(watch.poll_once())
+        asyncio.run(phase_waiter.poll_once())
 
     assert len(stitch.limited_requests) == 5

@@ -101,7 +101,7 @@ class AccountPoller:
         """Return a future of a query's result, or of a `Notice` to log before submitting the query again.
 
         The result is None if the query expires. The future fails with a StitchError if the request fails.
-        The caller must `cancel` the query after that.
+        Cancel the query after that, in any case.
         """
         query.future = asyncio.get_running_loop().create_future()
         if query.after_sequence == FRESH_ONLY:
@@ -209,7 +209,7 @@ class AccountPoller:
     async def _report_budget_wait(self, seconds: float) -> None:
         """Let each waiter log, once, that it waits for the budget."""
         notice = Notice(
-            f"Waiting for a free status request: the account's requests of these 10 minutes are used up, or "
+            "Waiting for a free status request: the account's requests of these 10 minutes are used up, or "
             f"Stitch asked for a pause. The next one is free in {seconds:.0f} s.",
             is_budget=True,
         )

@@ -128,7 +128,7 @@ def test_newer_of_two_concurrently_created_hooks_is_deleted(airflow, stitch, mon
             id="several destinations",
         ),
         pytest.param(
-            lambda s: None, {"url": "http://acme.example/hush"}, "must be an https://", id="plain HTTP"
+            lambda s: None, {"url": "http://acme.example/hush"}, "must begin with https://", id="plain HTTP"
         ),
         pytest.param(lambda s: None, {"url": "{{ '' }}"}, "The secret 'url' is empty", id="empty URL"),
     ],

@@ -49,7 +49,7 @@ SOURCES = list(range(310_000, 310_250))
 
 
 class Account:
-    """A simulated account and an event loop in virtual time, in which tasks wait for it."""
+    """A simulated account and an event loop in virtual time."""
 
     def __init__(self, client: Any = None, limit: int = 30) -> None:
         self.loop = VirtualLoop()
@@ -128,7 +128,7 @@ def account():
 
 
 def failing(error: Exception, times: float = math.inf) -> LargeAccount:
-    """Return a client whose first requests fail with an error.
+    """Return a client that raises an error at its first requests.
 
     :param times: number of requests that fail.
     """
@@ -248,7 +248,7 @@ def job_of(source_id: int) -> str:
 
 
 def uuid_at(number: int) -> str:
-    """Return a version-1 UUID whose time grows with the number."""
+    """Return a version-1 UUID; a greater number means a later time."""
     return f"{number * 1000:08x}-9a09-11f1-a2c4-06b1e2c4a85d"
 
 
@@ -420,7 +420,7 @@ def test_immediate_query_is_sent_before_scheduled_ones(account):
 
 
 def test_stop_does_not_rely_on_a_cached_extraction():
-    """A trigger's `on_kill` runs in the event loop of all waiters, whose results are some seconds old."""
+    """A trigger's `on_kill` shares its event loop with all waiters. Their cached pages are some seconds old."""
     with StitchEmulator(speed=1e-6) as stitch:
         github = stitch.add_source("github", streams={"commits": 1})
         client = StitchClient(stitch.access_token, base_url=stitch.url, client_id=stitch.client_id)
@@ -502,7 +502,7 @@ def test_error_in_the_scheduler_fails_all_waiters(account, mocker):
 
 
 def test_error_in_handling_a_page_fails_all_waiters(account, mocker):
-    """An example is a page whose records cannot be sorted."""
+    """The page cache raises an error if the records of a page cannot be sorted."""
     mocker.patch(
         "airflow_provider_stitch.replication.polling.page_cache.PageCache.add",
         side_effect=TypeError("unorderable"),
@@ -573,7 +573,7 @@ def test_outage_delays_all_requests_and_each_waiter_logs_it_once():
 
 
 def failing_logs(error: Exception) -> LargeAccount:
-    """Return a client whose requests for logs fail with an error."""
+    """Return a client that raises an error at each request for a log."""
     client = LargeAccount(extractions=[extraction_of(each) for each in SOURCES])
 
     def fail() -> None:

@@ -33,7 +33,7 @@ def calls():
 def results_of(calls: Calls, *called_at: float, cancelled_at: float | None = None) -> list[object]:
     """Return the result or exception of each caller.
 
-    :param called_at: the times at which the callers request the result, in seconds.
+    :param called_at: when each caller requests the result, in seconds.
     :param cancelled_at: when the first caller is cancelled.
     """
     loop = VirtualLoop()

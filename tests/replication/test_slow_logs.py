@@ -1,4 +1,4 @@
-"""Two logs that trickle do not keep a third one from being read."""
+"""Test that slow downloads of logs do not block others."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from airflow_provider_stitch.replication.session import AccountSession
 from tests.replication.conftest import EmulatedClock
 
 
-def test_third_log_is_read_while_two_downloads_trickle(stitch):
-    """The clocks of the clients that read them show 100 seconds after four pieces, and no more after that."""
+def test_third_log_is_read_during_two_slow_downloads(stitch):
+    """The clocks of the slow clients advance to 100 seconds with the first four chunks, and then stop."""
     jobs = []
     for number in range(3):
         source_id = stitch.add_source(f"source_{number}", streams={"orders": 1})
@@ -33,23 +33,23 @@ def test_third_log_is_read_while_two_downloads_trickle(stitch):
             monotonic=lambda: min(next(seconds), 100.0),
         )
 
-    async def log_of(job_name: str, step: float) -> bool:
+    async def is_log_complete(job_name: str, step: float) -> bool:
         session = AccountSession(StitchCaller(client(step), clock=clock, budget=budget))
-        told = await session.query(LogQuery(session.client, None, ANY_CACHED, job_name), until=None)
-        return told.value.complete
+        result = await session.query(LogQuery(session.client, None, ANY_CACHED, job_name), until=None)
+        return result.value.complete
 
-    async def story():
-        trickling = [asyncio.ensure_future(log_of(job_name, 31.0)) for job_name in jobs[:2]]
+    async def read_logs():
+        slow = [asyncio.ensure_future(is_log_complete(job_name, 31.0)) for job_name in jobs[:2]]
         while sum(each.path.startswith("/v4") for each in stitch.limited_requests) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
-        third = await log_of(jobs[2], 0.0)
-        asked = [each.path.rpartition("/")[2] for each in stitch.limited_requests]
-        for each in trickling:
+        third_is_complete = await is_log_complete(jobs[2], 0.0)
+        requested = [each.path.rpartition("/")[2] for each in stitch.limited_requests]
+        for each in slow:
             each.cancel()
-        await asyncio.gather(*trickling, return_exceptions=True)
-        return third, asked
+        await asyncio.gather(*slow, return_exceptions=True)
+        return third_is_complete, requested
 
-    third, asked = asyncio.run(story())
+    third_is_complete, requested = asyncio.run(read_logs())
 
-    assert third
-    assert asked.index(jobs[2]) <= 4  # at most one retry of each log that trickles
+    assert third_is_complete
+    assert requested.index(jobs[2]) <= 4  # at most one retry of each slow log

@@ -1,4 +1,4 @@
-"""A response that Stitch does not document fails a wait only if it repeats."""
+"""Tests that an undocumented response fails a wait, a start or a stop only if it repeats."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_wait_fails_at_once_if_the_token_is_rejected(stitch, waiter, github):
     assert injected.hits == 1
 
 
-def test_twenty_waits_survive_a_page_of_a_firewall(stitch, waiter):
+def test_twenty_waits_survive_one_page_of_a_firewall(stitch, waiter):
     ids = [stitch.add_source(f"source_{number}", streams={"orders": 1}) for number in range(20)]
     goals = [waiter.goal(each, waiter.start(each).job_name) for each in ids]
     session = waiter.session()
@@ -121,15 +121,15 @@ def test_wait_survives_malformed_records_of_other_sources(stitch, waiter, github
     """Such records stay on the page for as long as 60 days."""
     goal = waiter.goal(github, waiter.start(github).job_name)
     list_page = getattr(type(waiter.client), f"list_{kind}")
-    page_of = waiter.client._transport.request
+    request = waiter.client._transport.request
 
-    def with_malformed(*args: Any, **options: Any) -> Any:
-        answer = page_of(*args, **options)
-        if f"/{kind}" in answer.request_line:
-            answer.body["data"][:0] = MALFORMED[kind]
-        return answer
+    def request_with_malformed_records(*args: Any, **options: Any) -> Any:
+        response = request(*args, **options)
+        if f"/{kind}" in response.request_line:
+            response.body["data"][:0] = MALFORMED[kind]
+        return response
 
-    waiter.client._transport.request = with_malformed
+    waiter.client._transport.request = request_with_malformed_records
 
     assert list_page(waiter.client, 1).malformed
     assert waiter.wait(goal).error is None
