@@ -738,11 +738,11 @@ def test_timeout_before_the_first_poll_reports_the_used_up_budget(stitch, waiter
 def test_job_between_two_polls_counts_as_the_previous_job():
     before, between = extraction(EARLIER, end="05:03:00"), extraction(EARLIER, end="05:59:00")
 
-    known = Observations().with_extraction(before, at("06:01:00"), is_ours=False)
+    observations = Observations().with_extraction(before, at("06:01:00"), is_ours=False)
 
-    assert not may_overlap_previous_job(known, at("06:00:02"))
+    assert not may_overlap_previous_job(observations, at("06:00:02"))
     assert may_overlap_previous_job(
-        known.with_extraction(between, at("06:02:00"), is_ours=False), at("06:00:02")
+        observations.with_extraction(between, at("06:02:00"), is_ours=False), at("06:00:02")
     )
 
 
