@@ -132,9 +132,9 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
         found = self.call_with_retries(lambda: self.hook.resolve_source(source))
         self.push_source_link(context, self.client.client_id, found.id)
-        deleted = source_blocker(found)
-        if deleted is not None:
-            raise deleted
+        blocker = source_blocker(found)
+        if blocker is not None:
+            raise blocker
         return found
 
     def source_xcom(self, source: Source) -> dict[str, Any]:

@@ -57,9 +57,9 @@ class TokenStorage:
         self._fields = {"conn_type": CONN_TYPE, "description": description, "host": base_url}
 
     def prepare(self) -> None:
-        """Make sure that a token can be stored. Nothing that exists is written or deleted.
+        """Make sure that a token can be stored. Existing connections are neither changed nor deleted.
 
-        :raises StitchError: if it cannot, or if it is not certain whether the connection exists.
+        :raises StitchError: if storing is impossible, or if it is unknown whether the connection exists.
         """
         found, stored = find_connection(self._conn_id), self._store.find(self._conn_id)
         if (found is None) != (stored is None):

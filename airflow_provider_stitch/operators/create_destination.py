@@ -179,7 +179,9 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
         self._reject_incomplete(destination)
         check = self._wait_for_check(destination, is_own=is_own)
         if check.status == "failed" and not is_own and result.wanted:
-            self.log.info("Check %s failed, which another task or a user started", check.name)
+            self.log.info(
+                "Check %s, which this task did not start, failed; sending all properties", check.name
+            )
             destination, sent = self.send(destination, result.wanted)
             check = self._wait_for_check(destination, is_own=True)
         if check.status == "failed":
