@@ -420,7 +420,7 @@ def test_immediate_query_is_sent_before_scheduled_ones(account):
 
 
 def test_stop_does_not_rely_on_a_cached_extraction():
-    """A trigger's `on_kill` shares its event loop with all waiters. Their cached pages are some seconds old."""
+    """A trigger's `on_kill` shares its event loop with all waiters. Their cached pages are seconds old."""
     with StitchEmulator(speed=1e-6) as stitch:
         github = stitch.add_source("github", streams={"commits": 1})
         client = StitchClient(stitch.access_token, base_url=stitch.url, client_id=stitch.client_id)
