@@ -184,7 +184,7 @@ class Trial:
             self._ports["elsewhere"] = stack.enter_context(_listening(self._answer_elsewhere))
             with socket.create_server(("127.0.0.1", 0)) as closed:
                 self._ports["refused"] = closed.getsockname()[1]
-            for module in ("tasks", "operators.run"):
+            for module in ("common.deadline", "operators.run_job"):
                 stack.enter_context(mock.patch(f"airflow_provider_stitch.{module}.time", self.clock))
             yield self
 
@@ -287,10 +287,11 @@ def _run(client: StitchClient, clock: EmulatedClock) -> tuple[str | None, str]:
     budget = RequestBudget(30, monotonic=clock.time)
 
     class InVirtualTime(StitchRunReplicationJobOperator):
-        def session(self, deadline: float | None) -> AccountSession:
+        def session(self, deadline: float | None, time_limit: str = "timeout") -> AccountSession:
             return AccountSession(
                 StitchCaller(client, clock=clock, budget=budget),
                 deadline=deadline,
+                time_limit=time_limit,
                 on_warning=self.log.warning,
             )
 

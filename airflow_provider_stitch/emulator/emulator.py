@@ -151,7 +151,7 @@ class StitchEmulator(EmulatedAccount):
         with self._state.locked():
             found = self._state.accounts.get(client_id)
             if found is None:
-                raise ValueError(f"There is no account {client_id}.")
+                raise ValueError(f"Account {client_id} does not exist.")
             return EmulatedAccount(self._state, found, next(iter(found.tokens)))
 
     @property

@@ -59,7 +59,7 @@ def test_cost_of_evaluation_is_linear_in_streams():
 
 
 def test_cost_of_reading_all_loads_is_linear_in_pages():
-    def session_of(pages: int) -> Callable[[], object]:
+    def reader_of_pages(pages: int) -> Callable[[], object]:
         def list_loads(page: int) -> Page[Load]:
             records = tuple(load_of(f"source_{page}", f"stream_{index}") for index in range(100))
             return Page(records, page, 100 * pages, AT, page + 1 if page < pages else None)
@@ -68,7 +68,7 @@ def test_cost_of_reading_all_loads_is_linear_in_pages():
         client.list_loads = list_loads
         return client.all_loads
 
-    assert count_calls(session_of(40)) < 12 * count_calls(session_of(4))
+    assert count_calls(reader_of_pages(40)) < 12 * count_calls(reader_of_pages(4))
 
 
 def test_memory_is_linear_in_waiters_and_the_rate_limit_holds():
@@ -140,8 +140,8 @@ def test_error_for_1000_streams_with_long_names_is_short(stitch, waiter, cause):
     names = [f"{number:04d}{cases.long_name('Han', 900)}" for number in range(1000)]
     source = stitch.add_source("shop", streams={name: EmulatedStream(1) for name in names})
     never = {name: [Flush(at=50, rows=1, prepare=10**7)] for name in names}
-    refused = {name: LoadError("disk full") for name in names}
-    plan = JobPlan(flushes=never) if cause == "timeout" else JobPlan(load_errors=refused)
+    rejected = {name: LoadError("disk full") for name in names}
+    plan = JobPlan(flushes=never) if cause == "timeout" else JobPlan(load_errors=rejected)
     stitch.plan_jobs(source, plan)
     started = waiter.start(source)
 

@@ -253,7 +253,7 @@ class Check:
             "StitchUnauthorized": self.plan.token == 1 and "revoke token" in kinds,
             "CannotFinish": self.plan.identified_by == "instant" and self.truth.was_paused,
             "UnexpectedResponse": bool({"down", "lists cut off", "lists garbled", "lists not JSON"} & kinds),
-            "StitchBadRequest": "pages refused" in kinds,
+            "StitchBadRequest": "pages rejected" in kinds,
         }
         assert reasons.get(kind), f"{kind}: {message}"
         if kind not in ("StitchUnauthorized", "CannotFinish", "UnexpectedResponse", "StitchBadRequest"):

@@ -11,7 +11,6 @@ from airflow_provider_stitch.emulator import Flush, JobPlan, LogPlan, StitchEmul
 from airflow_provider_stitch.replication.jobs import SourceBusy
 from tests.replication.conftest import WaitingTask
 
-LIMITED = r"/v4/\d+/(extractions|loads)"
 TWO_BATCHES = [Flush(at=60, rows=100, prepare=90, load=0), Flush(at=140, rows=20, prepare=100, load=0)]
 
 

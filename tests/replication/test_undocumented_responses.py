@@ -103,9 +103,9 @@ def test_twenty_waits_survive_one_page_of_a_firewall(stitch, waiter):
 
 
 @pytest.mark.parametrize("status", [200, 400, 404, 409, 422])
-def test_start_is_refused_by_a_running_job_with_any_status(stitch, waiter, github, status):
-    refusal = {"error": {"type": "already_running", "message": "Did not create job because one exists"}}
-    stitch.fail("POST", "/sync", status=status, body=refusal, times=1)
+def test_start_reports_a_running_job_with_any_status(stitch, waiter, github, status):
+    rejection = {"error": {"type": "already_running", "message": "Did not create job because one exists"}}
+    stitch.fail("POST", "/sync", status=status, body=rejection, times=1)
 
     assert isinstance(waiter.start(github), SourceBusy)
 

@@ -342,7 +342,7 @@ def test_wait_without_a_log_waits_for_all_selected_streams(stitch, waiter, githu
     assert any("Found no load of issues" in line for line in waiter.warnings)
 
 
-def test_deselected_namesake_on_another_page_is_not_our_stream(stitch, waiter):
+def test_deselected_namesake_on_another_page_does_not_count_as_ours(stitch, waiter):
     stitch.quirks.loads_order = "stream_id"
     users = {
         schema: EmulatedStream(
@@ -482,7 +482,7 @@ def test_wait_fails_at_once_if_the_schedule_cannot_start_a_job(stitch, waiter, g
         waiter.wait(goal).raise_for_error()
 
 
-def test_wait_for_the_schedule_succeeds_with_the_first_job_after_it(stitch, waiter, github):
+def test_wait_since_an_instant_succeeds_with_the_first_job_after_it(stitch, waiter, github):
     stitch.complete_job(github, seconds_ago=60)
     instant = stitch.now()
     scheduled = stitch.start_job(github)
@@ -738,11 +738,11 @@ def test_timeout_before_the_first_poll_reports_the_used_up_budget(stitch, waiter
 def test_job_between_two_polls_counts_as_the_previous_job():
     before, between = extraction(EARLIER, end="05:03:00"), extraction(EARLIER, end="05:59:00")
 
-    known = Observations().with_extraction(before, at("06:01:00"), is_ours=False)
+    observations = Observations().with_extraction(before, at("06:01:00"), is_ours=False)
 
-    assert not may_overlap_previous_job(known, at("06:00:02"))
+    assert not may_overlap_previous_job(observations, at("06:00:02"))
     assert may_overlap_previous_job(
-        known.with_extraction(between, at("06:02:00"), is_ours=False), at("06:00:02")
+        observations.with_extraction(between, at("06:02:00"), is_ours=False), at("06:00:02")
     )
 
 

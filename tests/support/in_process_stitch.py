@@ -45,7 +45,7 @@ class InProcessStitch(StitchEmulator):
 
     def patch_transport(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Redirect the requests of all clients in this process to this emulator."""
-        monkeypatch.setattr(session.Session, "get_adapter", lambda _session, _url: _InProcessAdapter(self))
+        monkeypatch.setattr(session.Session, "get_adapter", lambda session, url: _InProcessAdapter(self))
 
     def respond(self, request: requests.PreparedRequest) -> HTTPResponse | None:
         """Return the response to a request, or None if the connection is cut before it."""

@@ -89,7 +89,7 @@ def interrupt_before_start_response(mocker: MockerFixture, context: Any, **optio
 
 
 def before_each_wait(mocker: MockerFixture, action: Callable[[Waiter], None]) -> None:
-    """Call a function with the waiter each time a task begins to wait, before its first poll."""
+    """Call a function with the waiter each time a task starts to wait, before its first poll."""
     wait = Waiter.wait
 
     async def act_and_wait(waiter: Waiter) -> Any:
@@ -100,7 +100,7 @@ def before_each_wait(mocker: MockerFixture, action: Callable[[Waiter], None]) ->
 
 
 def end_job_when_awaited(stitch: StitchEmulator, mocker: MockerFixture) -> None:
-    """End a running long job when the task begins to wait, neither earlier nor later."""
+    """End a running long job when the task starts to wait, neither earlier nor later."""
     advance = iter([lambda: stitch.advance(81_000)])
     before_each_wait(mocker, lambda _: next(advance, lambda: None)())
 

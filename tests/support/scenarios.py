@@ -290,7 +290,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "lists garbled": {"path_regex": LIMITED, "garbage": True},
     "lists not JSON": {"path_regex": r"loads|extractions\?", "garbage": '{"data": [{"source_id": '},
     "pages gone": {"path_regex": "page=([2-9]|1[0-9])", "status": 404},
-    "pages refused": {"path_regex": "page=([2-9]|1[0-9])", "status": 400, "body": "no such page"},
+    "pages rejected": {"path_regex": "page=([2-9]|1[0-9])", "status": 400, "body": "no such page"},
     "sources down": {"path_regex": "/v4/sources", "status": 500},
     "logs down": {"path_regex": r"extractions/\d", "status": 500},
     "logs gone": {"path_regex": r"extractions/\d", "status": 404},

@@ -51,13 +51,13 @@ def source_operator() -> Any:
     )
 
 
-#: Functions that return a new operator, by the kind of what it creates.
+#: Functions that return a new operator, by the kind of object that it creates.
 OPERATORS = {"destination": destination_operator, "source": source_operator}
 
 
 def execute(operator: Any, run_number: int) -> Any:
-    """Return the result of an operator in the run of a number. Tries of one task share the number."""
-    # Airflow 2 wraps `execute` in a check that fails in every thread but the main one.
+    """Execute an operator in a DAG run. Two tries of one task have the same run number."""
+    # Airflow 2 wraps `execute` in a check that fails outside the main thread.
     method = type(operator).execute
     unwrapped = getattr(method, "__wrapped__", method)
     return unwrapped(operator, {"ti": FakeSetupInstance(run_number)})

@@ -27,7 +27,7 @@ class Connections:
     """The connections of one Airflow.
 
     :param database: URL of its database.
-    :param key: the Fernet key with which Airflow encrypts passwords.
+    :param key: the Fernet key that Airflow uses to encrypt passwords.
     """
 
     def __init__(self, database: str, key: str) -> None:

@@ -44,7 +44,7 @@ WORKERS = ("first worker", "second worker") if CELERY else ()
 #: Seconds after which a wait fails the test. Generous, because the machine may be busy.
 TIMEOUT = 90.0
 
-#: Seconds for which Airflow's processes wait for SQLite. On a busy machine 90 are too few for 20 runs.
+#: Seconds that Airflow's processes wait for SQLite. On a busy machine 90 are too few for 20 runs.
 SQLITE_TIMEOUT = 600
 
 #: Short intervals, so that Airflow detects dead processes within seconds instead of minutes.

@@ -97,7 +97,7 @@ def validate_display_name(value: str) -> str:
 def validate_properties(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
     """Return properties that can be serialized as a JSON object."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) and key for key in value):
-        raise InvalidArgument(f"{name} must be a dict whose keys are property names.")
+        raise InvalidArgument(f"{name} must be a dict with property names as keys.")
     properties = dict(value)
     for key, item in properties.items():
         _check_serializable(f"{name}[{key!r}]", item)

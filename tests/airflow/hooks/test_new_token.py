@@ -61,5 +61,5 @@ def test_wait_continues_with_the_new_token_of_the_connection(
 
     assert dag_run.state == "success"
     assert 401 in [request.status for request in stitch.requests]
-    assert "The connection 'stitch_default' has changed meanwhile" in dag_run.output
+    assert "the connection 'stitch_default' has changed; continuing with its new token" in dag_run.output
     assert len(stitch.jobs(source)) == 1

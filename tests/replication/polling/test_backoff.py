@@ -27,7 +27,7 @@ def test_failure_delays_other_requests_less_than_its_own():
 def test_retry_after_delays_all_requests(delayed):
     backoff = Backoff()
 
-    backoff.record_failure(LOG, StitchUnavailable("Stitch asks to wait.", retry_after=700.0), now=0.0)
+    backoff.record_failure(LOG, StitchUnavailable("Stitch requests a pause.", retry_after=700.0), now=0.0)
 
     assert backoff.seconds_until_retry(delayed, 0.0) >= 700
 

@@ -25,7 +25,7 @@ class Requests:
     def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
         self.session = AccountSession(StitchCaller(LargeAccount(), clock=VirtualClock(loop)))
-        self.started_at: list[float] = []  #: the start of each request that succeeds
+        self.started_at: list[float] = []  #: the start of each request of `send`
 
     def send(self) -> asyncio.Task[None]:
         def respond() -> None:

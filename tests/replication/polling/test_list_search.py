@@ -18,7 +18,7 @@ from airflow_provider_stitch.connect.errors import (
     UnknownSource,
 )
 from simulated_stitch.large_account import LargeAccount, load_of, sources_with
-from tests.replication.polling.test_poller import Account, query_loads
+from tests.support.polled_account import PolledAccount, query_loads
 
 STREAMS = [f"stream_{number}" for number in range(8)]
 
@@ -35,7 +35,7 @@ STREAM_RESPONSES = {
 
 def account_with(
     order: str, active: int, others: dict[str, tuple[str, int]], seed: int = 1
-) -> tuple[Account, int]:
+) -> tuple[PolledAccount, int]:
     """Return an account and the number of its pages of loads.
 
     :param order: the order of the loads.
@@ -55,10 +55,10 @@ def account_with(
     elif order == "stream_name":
         rows.sort(key=lambda row: (row[2], row[1]))
     loads = [load_of(source, stream) for _, source, stream in rows]
-    return Account(LargeAccount(loads=loads, sources=sources), limit=1_500), -(-len(loads) // 100)
+    return PolledAccount(LargeAccount(loads=loads, sources=sources), limit=1_500), -(-len(loads) // 100)
 
 
-def search(account: Account, *searches: tuple[str, list[str]]) -> list[tuple[set[str], Counter[Any]]]:
+def search(account: PolledAccount, *searches: tuple[str, list[str]]) -> list[tuple[set[str], Counter[Any]]]:
     """Return the streams that each search found, and how often it read each page."""
     client = account.client
 

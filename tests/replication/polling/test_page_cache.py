@@ -32,10 +32,15 @@ class Searcher:
         self.after_sequence = 0
         self.before_each: Callable[[], None] = lambda: None
 
-    def extraction(self, source_id: int) -> bool:
+    def find_extraction(self, source_id: int) -> bool:
+        """Search for the extraction of a source, and return whether it was found."""
         return self._search(SourceKey(source_id), lambda record: record.source_id == source_id, 1)
 
-    def load(self, source_name: str, stream_name: str, number: int = 1) -> bool:
+    def find_load(self, source_name: str, stream_name: str, number: int = 1) -> bool:
+        """Search for loads of one name, and return whether they were found.
+
+        :param number: number of loads with this name.
+        """
         names = (source_name, stream_name)
         key = StreamKey(*names)
         return self._search(key, lambda record: (record.source_name, record.stream_name) == names, number)
@@ -97,42 +102,42 @@ def test_extraction_is_found_in_logarithmically_many_requests(sources):
     max_cost = math.ceil(math.log2(math.ceil(sources / RECORDS_PER_PAGE) + 1)) + 2
 
     for source_id in (310_000, 310_000 + sources - 1, 310_000 + sources // 3):
-        assert searcher.cost(lambda each=source_id: searcher.extraction(each)) <= max_cost
+        assert searcher.cost(lambda each=source_id: searcher.find_extraction(each)) <= max_cost
 
 
 def test_extraction_that_was_found_costs_one_request():
     searcher = searcher_of_extractions(list(range(10_000)))
-    searcher.extraction(7_777)
+    searcher.find_extraction(7_777)
 
-    assert searcher.cost(lambda: searcher.extraction(7_777)) == 1
+    assert searcher.cost(lambda: searcher.find_extraction(7_777)) == 1
 
 
 def test_neighbour_of_a_found_extraction_costs_at_most_three_requests():
     """The cached pages of the first search narrow the search for another source of the account."""
     searcher = searcher_of_extractions(list(range(10_000)))
-    searcher.extraction(7_777)
+    searcher.find_extraction(7_777)
 
-    assert searcher.cost(lambda: searcher.extraction(7_850)) <= 3
+    assert searcher.cost(lambda: searcher.find_extraction(7_850)) <= 3
 
 
 def test_unlisted_extraction_costs_logarithmically_many_requests():
     searcher = searcher_of_extractions(list(range(0, 20_000, 2)))
 
-    assert not searcher.extraction(7_777)
+    assert not searcher.find_extraction(7_777)
     assert searcher.reads <= 9
 
 
 @pytest.mark.parametrize("shift", [-950, -350, -120, -1, 1, 120, 350, 950])
 def test_extraction_that_shifted_by_pages_is_found(shift):
     searcher = searcher_of_extractions(list(range(100_000, 105_000)))
-    assert searcher.extraction(102_222)
+    assert searcher.find_extraction(102_222)
 
     if shift > 0:  # new sources with lower ids
         searcher.records = [extraction_of(each) for each in range(100_000 - shift, 105_000)]
     else:
         searcher.records = searcher.records[-shift:]
 
-    assert searcher.cost(lambda: searcher.extraction(102_222)) <= 9
+    assert searcher.cost(lambda: searcher.find_extraction(102_222)) <= 9
 
 
 @given(st.data())
@@ -141,7 +146,7 @@ def test_listed_extraction_is_found_after_any_changes(data):
     searcher = searcher_of_extractions(data.draw(ids))
     for _ in range(data.draw(st.integers(1, 4))):
         wanted = data.draw(st.integers(1, 3_000))
-        assert searcher.extraction(wanted) == (wanted in {each.source_id for each in searcher.records})
+        assert searcher.find_extraction(wanted) == (wanted in {each.source_id for each in searcher.records})
         searcher.records = [extraction_of(each) for each in sorted(data.draw(ids))]
 
 
@@ -165,7 +170,7 @@ def test_load_is_found_in_any_order(order):
         for stream in ("stream_0", "Stream_1", "Stream_11"):
             names = (f"source_{source:04}", stream)
             # The first pages may support an order by chance, and the next ones refute it.
-            assert any(searcher.load(*names) for _ in range(3)), names
+            assert any(searcher.find_load(*names) for _ in range(3)), names
 
 
 @pytest.mark.parametrize(
@@ -179,10 +184,10 @@ def test_load_is_found_in_any_order(order):
 )
 def test_search_is_cheap_in_a_documented_order(order, max_cost):
     searcher = searcher_of_loads(many_loads(ORDERS[order]))
-    searcher.load("source_0299", "Stream_7")
+    searcher.find_load("source_0299", "Stream_7")
 
     costs = [
-        searcher.cost(lambda each=source: searcher.load(f"source_{each:04}", "Stream_11"))
+        searcher.cost(lambda each=source: searcher.find_load(f"source_{each:04}", "Stream_11"))
         for source in (0, 17, 150, 298)
     ]
 
@@ -192,8 +197,8 @@ def test_search_is_cheap_in_a_documented_order(order, max_cost):
 def test_list_without_an_order_is_read_once_and_then_cached():
     searcher = searcher_of_loads(many_loads(ORDERS["none"]))
 
-    assert searcher.cost(lambda: searcher.load("source_0150", "Stream_7")) <= 37
-    assert searcher.cost(lambda: searcher.load("source_0150", "Stream_7")) == 1
+    assert searcher.cost(lambda: searcher.find_load("source_0150", "Stream_7")) <= 37
+    assert searcher.cost(lambda: searcher.find_load("source_0150", "Stream_7")) == 1
 
 
 def test_loads_that_share_a_name_are_both_found_on_adjacent_pages():
@@ -205,35 +210,35 @@ def test_loads_that_share_a_name_are_both_found_on_adjacent_pages():
     assert searcher.records[99] == searcher.records[100], "the namesakes are not on different pages"
 
     for _ in range(3):
-        assert searcher.load("source_555", "orders", number=2)
+        assert searcher.find_load("source_555", "orders", number=2)
 
 
 def test_short_list_is_read_in_full():
     searcher = searcher_of_loads(many_loads(ORDERS["source"], sources=40))
 
     for source in range(0, 40, 7):
-        assert searcher.load(f"source_{source:04}", "Stream_7")
+        assert searcher.find_load(f"source_{source:04}", "Stream_7")
         assert searcher.reads <= 5 * (source // 7 + 1)
 
 
 def test_order_is_not_refuted_by_a_few_records_that_shifted():
     searcher = searcher_of_loads(many_loads(ORDERS["stream name, then source"]))
-    searcher.load("source_0150", "Stream_7")
+    searcher.find_load("source_0150", "Stream_7")
     new_loads = [load_of("source_9999", f"Aardvarks_{number}") for number in range(20)]
     searcher.records = [*new_loads, *searcher.records]
-    searcher.load("source_0151", "Stream_7")
+    searcher.find_load("source_0151", "Stream_7")
 
-    assert searcher.cost(lambda: searcher.load("source_0299", "stream_9")) <= 8
+    assert searcher.cost(lambda: searcher.find_load("source_0299", "stream_9")) <= 8
 
 
 def test_extraction_is_found_after_the_list_lost_and_regained_pages():
     searcher = searcher_of_extractions(list(range(1_000)))
-    assert searcher.extraction(950)
+    assert searcher.find_extraction(950)
     searcher.records = searcher.records[:150]
-    assert not searcher.extraction(950)
+    assert not searcher.find_extraction(950)
     searcher.records = [extraction_of(each) for each in range(1_000)]
 
-    assert searcher.cost(lambda: searcher.extraction(950)) <= 6
+    assert searcher.cost(lambda: searcher.find_extraction(950)) <= 6
 
 
 @given(st.data())
@@ -246,7 +251,7 @@ def test_listed_load_is_found_in_any_order_after_any_changes(data):
         names = (f"source_{source:04}", f"Stream_{stream}" if stream % 3 else f"stream_{stream}")
         is_listed = names in {(load.source_name, load.stream_name) for load in searcher.records}
         # A wrong order may hide a record until the list has refuted it.
-        assert any(searcher.load(*names) for _ in range(3)) == is_listed
+        assert any(searcher.find_load(*names) for _ in range(3)) == is_listed
         searcher.records = many_loads(order, *data.draw(sizes))
 
 
@@ -268,19 +273,19 @@ def test_search_ends_if_the_list_changes_between_its_requests(seed, sources):
             ]
 
     searcher.before_each = change
-    searcher.load("source_001", "d")
+    searcher.find_load("source_001", "d")
     searcher.before_each = lambda: None
     searcher.records = loads_by_stream_name(
         [f"source_{n:03}" for n in range(sources)], ["a", "b", "c", "d"] * 5
     )
 
-    assert searcher.load("source_000", "d")
+    assert searcher.find_load("source_000", "d")
 
 
 def test_cache_of_a_long_list_stays_small():
     searcher = searcher_of_extractions(list(range(100_000)))
     for source_id in range(0, 100_000, 137):
-        searcher.extraction(source_id)
+        searcher.find_extraction(source_id)
 
     assert len(searcher.pages.pages) <= 31
 

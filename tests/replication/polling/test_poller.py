@@ -6,7 +6,6 @@ import asyncio
 import math
 import random
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,17 +19,9 @@ from airflow_provider_stitch.connect.errors import (
     StitchUnavailable,
 )
 from airflow_provider_stitch.emulator import StitchEmulator
-from airflow_provider_stitch.replication.budget.limiter import RequestBudget
 from airflow_provider_stitch.replication.jobs import stop_job
 from airflow_provider_stitch.replication.polling.caller import StitchCaller
 from airflow_provider_stitch.replication.polling.completion import CompletionEstimate
-from airflow_provider_stitch.replication.polling.queries import (
-    ANY_CACHED,
-    FRESH_ONLY,
-    ExtractionQuery,
-    LoadsQuery,
-    LogQuery,
-)
 from airflow_provider_stitch.replication.rules.goal import Goal
 from airflow_provider_stitch.replication.session import AccountSession
 from airflow_provider_stitch.replication.waiter import Waiter
@@ -42,89 +33,12 @@ from simulated_stitch.large_account import (
     loads_by_stream_name,
     sources_with,
 )
-from simulated_stitch.virtual_time import VirtualClock, VirtualLoop, run
-
-SOURCES = list(range(310_000, 310_250))
-"""250 sources, so 3 pages of extractions."""
-
-
-class Account:
-    """A simulated account and an event loop in virtual time."""
-
-    def __init__(self, client: Any = None, limit: int = 30) -> None:
-        self.loop = VirtualLoop()
-        self.clock = VirtualClock(self.loop)
-        self.client = client or LargeAccount(extractions=[extraction_of(each) for each in SOURCES])
-        self.budget = RequestBudget(limit, monotonic=self.loop.time)
-        self.warnings: list[str] = []
-
-    def session(self, client: Any = None, *, timeout: float | None = None) -> AccountSession:
-        return AccountSession(
-            StitchCaller(client or self.client, clock=self.clock, budget=self.budget),
-            deadline=None if timeout is None else self.clock.time() + timeout,
-            on_warning=self.warnings.append,
-        )
-
-    async def scheduled_query(self, source_id: int = SOURCES[0], client: Any = None, **options: Any) -> Any:
-        """Return the result of a query that is sent when the scheduler chooses."""
-        session = self.session(client, timeout=options.pop("timeout", None))
-        return await scheduled_query(session, source_id, **options)
-
-    async def next_request(self, *, latency: float) -> None:
-        """Return as soon as the next request is in flight.
-
-        :param latency: seconds until its response arrives.
-        """
-        sent = asyncio.Event()
-
-        def respond_late() -> None:
-            self.loop.latency = latency
-            sent.set()
-
-        self.client.before_each = respond_late
-        await sent.wait()
-
-    def run(self, scenario: Callable[[], Any]) -> Any:
-        return run(self.loop, scenario())
-
-
-async def scheduled_query(
-    session: AccountSession,
-    source_id: int,
-    *,
-    estimate: CompletionEstimate | None = None,
-    after_sequence: int = FRESH_ONLY,
-    until: float = math.inf,
-) -> Any:
-    now = session.clock.time()
-    await session.resolve_account(source_id)
-    estimate = estimate or CompletionEstimate(last_checked_at=now, since=now)
-    return await session.query(ExtractionQuery(session.client, estimate, after_sequence, source_id), until)
-
-
-async def query_loads(
-    session: AccountSession, source_name: str, streams: list[str] | None = None, *, fresh: bool = False
-) -> Any:
-    """Query the loads of all streams of a source or of some, without a delay by the scheduler.
-
-    :param fresh: ignore cached pages.
-    """
-    await session.call(lambda: session.client.client_id)
-    expected = None if streams is None else [((stream,), 1) for stream in streams]
-    after_sequence = session.poller.latest_sequence if fresh else ANY_CACHED
-    query = LoadsQuery(session.client, None, after_sequence, source_name, expected)
-    return await session.query(query, until=None)
-
-
-async def query_log(session: AccountSession, job_name: str) -> Any:
-    """Query the log of a job, without a delay by the scheduler."""
-    await session.call(lambda: session.client.client_id)
-    return await session.query(LogQuery(session.client, None, ANY_CACHED, job_name), until=None)
+from tests.support.polled_account import SOURCES, PolledAccount, query_loads, query_log, scheduled_query
 
 
 @pytest.fixture
 def account():
-    return Account()
+    return PolledAccount()
 
 
 def failing(error: Exception, times: float = math.inf) -> LargeAccount:
@@ -148,7 +62,7 @@ def failing(error: Exception, times: float = math.inf) -> LargeAccount:
 @pytest.mark.parametrize("hours", [-2, 2])
 def test_waiter_detects_the_end_of_its_phase_if_the_clock_was_set(hours):
     """A request that was scheduled before the clock was set back would be sent hours late."""
-    account = Account()
+    account = PolledAccount()
     stitch = SimulatedAccount(account.loop, sources=1)
 
     async def scenario():
@@ -166,7 +80,7 @@ def test_waiter_detects_the_end_of_its_phase_if_the_clock_was_set(hours):
 
 
 def test_short_poll_interval_does_not_delay_other_waiters():
-    account = Account()
+    account = PolledAccount()
     stitch = SimulatedAccount(account.loop, sources=300)  # three pages of extractions
 
     async def wait_for(number: int, duration: float, poll_interval: float | None = None) -> float:
@@ -202,7 +116,7 @@ def test_newest_record_counts_if_a_source_has_two_on_one_page(account):
     newest = extraction_of(SOURCES[0], f"104857.{SOURCES[0]}.sync.{uuid_at(2)}")
     others = [extraction_of(each) for each in SOURCES[1:]]
     for records in ([stale, newest, *others], [newest, stale, *others]):
-        account = Account(LargeAccount(extractions=records))
+        account = PolledAccount(LargeAccount(extractions=records))
         result = account.run(lambda account=account: account.session().query_extraction(SOURCES[0]))
         assert result.value == newest
 
@@ -219,7 +133,7 @@ def test_newest_record_counts_if_a_source_has_two_on_adjacent_pages(newest_first
     )
     listed = [newest, stale] if newest_first else [stale, newest]
     client = LargeAccount(extractions=[*before, *listed, *after])
-    account = Account(client)
+    account = PolledAccount(client)
 
     async def scenario():
         if page_is_cached:
@@ -290,7 +204,7 @@ def test_response_to_an_earlier_request_does_not_resolve_a_fresh_query(account):
 
 def test_waiters_that_start_late_one_by_one_share_cached_pages():
     """Airflow starts mapped tasks one by one; each task must not use up a request."""
-    account = Account()
+    account = PolledAccount()
     stitch = SimulatedAccount(account.loop, sources=60)
 
     async def wait(number: int) -> float:
@@ -329,12 +243,12 @@ def test_cancelled_waiter_does_not_cancel_a_shared_request(account):
 
 def test_waiters_get_results_while_others_are_cancelled(account):
     """Some are cancelled while others get their results, and some before any request is sent."""
-    chance = random.Random(5)
+    rng = random.Random(5)
 
     async def scenario():
         waiting = [asyncio.ensure_future(account.scheduled_query(source_id)) for source_id in SOURCES]
         for each in waiting[::2]:
-            account.loop.call_later(chance.uniform(0, 120), each.cancel)
+            account.loop.call_later(rng.uniform(0, 120), each.cancel)
         return await asyncio.gather(*waiting, return_exceptions=True)
 
     results = account.run(scenario)
@@ -363,7 +277,7 @@ def test_waiter_cancelled_during_scheduling_does_not_affect_others(account, mock
 
 
 def test_rejected_token_fails_all_its_waiters_with_one_request():
-    account = Account(failing(StitchUnauthorized("no")))
+    account = PolledAccount(failing(StitchUnauthorized("no")))
 
     async def scenario():
         waiting = [account.scheduled_query(source_id) for source_id in SOURCES[:100]]
@@ -391,7 +305,7 @@ def test_rejected_token_does_not_fail_waiters_with_another_token(account):
 
 
 def test_waiter_with_a_later_deadline_outlasts_an_outage():
-    account = Account(failing(StitchUnavailable("502"), times=12))
+    account = PolledAccount(failing(StitchUnavailable("502"), times=12))
 
     async def scenario():
         short = asyncio.ensure_future(account.scheduled_query(timeout=60))
@@ -420,7 +334,7 @@ def test_immediate_query_is_sent_before_scheduled_ones(account):
 
 
 def test_stop_does_not_rely_on_a_cached_extraction():
-    """A trigger's `on_kill` shares its event loop with all waiters. Their cached pages are some seconds old."""
+    """A trigger's `on_kill` shares the pages that the waiters of its event loop have cached."""
     with StitchEmulator(speed=1e-6) as stitch:
         github = stitch.add_source("github", streams={"commits": 1})
         client = StitchClient(stitch.access_token, base_url=stitch.url, client_id=stitch.client_id)
@@ -550,7 +464,7 @@ def test_query_that_expires_returns_none(account):
 
 
 def test_outage_delays_all_requests_and_each_waiter_logs_it_once():
-    account = Account(failing(StitchUnavailable("Stitch is down."), times=8))
+    account = PolledAccount(failing(StitchUnavailable("Stitch is down."), times=8))
     warnings: Counter[int] = Counter()
 
     async def wait(number: int) -> Any:
@@ -585,7 +499,7 @@ def failing_logs(error: Exception) -> LargeAccount:
 
 
 def test_unavailable_log_does_not_delay_other_queries():
-    account = Account(failing_logs(StitchUnavailable("Stitch has a problem.")))
+    account = PolledAccount(failing_logs(StitchUnavailable("Stitch has a problem.")))
 
     async def scenario():
         log = asyncio.ensure_future(query_log(account.session(), job_of(SOURCES[0])))
@@ -604,7 +518,7 @@ def test_unavailable_log_does_not_delay_other_queries():
 
 
 def test_failed_request_is_not_retried_after_its_waiter_is_cancelled():
-    account = Account(failing_logs(StitchUnavailable("Stitch has a problem.")))
+    account = PolledAccount(failing_logs(StitchUnavailable("Stitch has a problem.")))
 
     async def scenario():
         log = asyncio.ensure_future(query_log(account.session(), job_of(SOURCES[0])))
@@ -619,7 +533,7 @@ def test_failed_request_is_not_retried_after_its_waiter_is_cancelled():
 
 @pytest.mark.parametrize("hours", [-2, 2])
 def test_setting_the_clock_during_an_outage_does_not_prolong_the_wait(hours):
-    account = Account(failing(StitchUnavailable("Stitch is down."), times=6))
+    account = PolledAccount(failing(StitchUnavailable("Stitch is down."), times=6))
 
     async def scenario():
         account.loop.call_later(20, setattr, account.clock, "offset", hours * 3600)
@@ -631,7 +545,7 @@ def test_setting_the_clock_during_an_outage_does_not_prolong_the_wait(hours):
 
 
 def test_retry_after_delays_all_requests_of_the_account():
-    account = Account(failing(RateLimited("too many", retry_after=400.0), times=1))
+    account = PolledAccount(failing(RateLimited("too many", retry_after=400.0), times=1))
 
     async def scenario():
         started_at = account.loop.time()
@@ -646,7 +560,7 @@ def test_retry_after_delays_all_requests_of_the_account():
 
 
 def test_waiter_that_starts_and_times_out_in_an_outage_reports_its_cause():
-    account = Account(failing(StitchUnavailable("Stitch is down."), times=1000))
+    account = PolledAccount(failing(StitchUnavailable("Stitch is down."), times=1000))
 
     async def scenario():
         first = asyncio.ensure_future(account.scheduled_query())
@@ -693,7 +607,7 @@ def many_loads():
 
 
 def test_source_among_10000_is_found_in_logarithmically_many_requests(many_extractions):
-    account = Account(LargeAccount(extractions=many_extractions), limit=1_500)
+    account = PolledAccount(LargeAccount(extractions=many_extractions), limit=1_500)
 
     async def scenario():
         costs = []
@@ -716,7 +630,7 @@ class LoadSearches:
 
     def __init__(self, **lists: Any) -> None:
         self.client = LargeAccount(**lists)
-        self.account = Account(self.client, limit=1_500)
+        self.account = PolledAccount(self.client, limit=1_500)
 
     def costs(self, *searches: tuple[str, list[str]]) -> list[int]:
         """Return the number of limited requests of each search for streams of a source."""
@@ -767,7 +681,7 @@ def test_load_is_found_in_logarithmically_many_requests_by_stream_id():
 
 
 def test_loads_of_one_of_10000_sources_are_found_within_30_minutes(many_loads):
-    account = Account(LargeAccount(loads=many_loads))
+    account = PolledAccount(LargeAccount(loads=many_loads))
 
     async def scenario():
         started_at = account.loop.time()
@@ -781,7 +695,7 @@ def test_search_keeps_all_its_pages_until_it_ends():
     """In a list without an order, every page must be read to find that a stream is not listed."""
     loads = loads_by_stream_name((f"source_{number}" for number in range(100)), [f"t{n}" for n in range(40)])
     random.Random(3).shuffle(loads)
-    account = Account(LargeAccount(loads=loads))
+    account = PolledAccount(LargeAccount(loads=loads))
 
     def stop_an_endless_search() -> None:
         assert len(account.client.requests) < 100

@@ -36,7 +36,7 @@ ADOPTION_SECONDS = 12.0
 #: Real seconds without a free request: longer than the grace period of a killed task.
 RATE_LIMIT_SECONDS = 10.0
 
-#: States in which a task can wait for its job.
+#: States of a task that may wait for its job.
 WAITING_STATES = ("running", "deferred")
 
 #: Period for a task fault, in real seconds from the start of the task's process, which a deferral ends soon.

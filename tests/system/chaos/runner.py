@@ -70,7 +70,7 @@ class _ActiveFault:
     """A fault that is waiting or was injected."""
 
     kind: str
-    target: _ActiveRun | None  #: the run whose task it hits; None: all runs
+    target: _ActiveRun | None  #: the run of the task that it hits; None: all runs
     steps: Iterator[float]
     hits: list[float]  #: when it was injected
     due: float = 0.0

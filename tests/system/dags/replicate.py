@@ -9,7 +9,7 @@ from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOper
 
 
 class SlowAirflowOperator(StitchRunReplicationJobOperator):
-    """An operator for which Airflow does not respond in time when the task is killed."""
+    """An operator that receives no response from Airflow in time when its task is killed."""
 
     def on_kill(self):
         job_checkpoint.RESPONSE_TIMEOUT = 0

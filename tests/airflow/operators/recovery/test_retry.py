@@ -35,7 +35,7 @@ def test_retry_returns_same_result_if_airflow_lost_the_success(stitch, github, c
     assert len(stitch.jobs(github)) == 1
 
 
-def test_retry_waits_for_the_phase_of_its_own_arguments(stitch, github, context, mocker):
+def test_retry_waits_for_the_phase_in_its_arguments(stitch, github, context, mocker):
     interrupt_before_wait(mocker, context)
 
     result = run_job_operator(wait_for="extraction").execute(context)
