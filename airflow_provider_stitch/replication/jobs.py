@@ -59,10 +59,9 @@ async def start_job(
 ) -> Started | SourceBusy:
     """Start a replication job, and retry until the session's deadline while Stitch is unavailable.
 
-    An undocumented response counts as lost until it has been repeated several times in a row.
-
     A start is not idempotent: if its response was lost, the job may have started. So before another attempt,
     the list is polled, in case the job has already ended. If it is still running, Stitch refuses another one.
+    An undocumented response counts as lost until it has been repeated several times in a row.
 
     :param first_attempt_at: Stitch's time of an earlier start, by a worker that died before the response.
     :param on_started: called with the started job, in the thread of the request. It gives a caller that is
