@@ -106,7 +106,7 @@ def test_partner_credentials_are_not_a_token(stitch: StitchEmulator) -> None:
 
 
 def test_unknown_account_raises_value_error(stitch: StitchEmulator) -> None:
-    with pytest.raises(ValueError, match="no account 7"):
+    with pytest.raises(ValueError, match="Account 7 does not exist"):
         stitch.account(7)
 
 

@@ -52,7 +52,7 @@ def test_unpause_fails_and_sends_nothing_if_stitch_paused_the_source(airflow, st
 
     assert dag_run.states == {"task": "failed"}
     assert "PausedByStitch: Stitch paused source github" in dag_run.output
-    assert "Mend the cause" in dag_run.output
+    assert "Fix the cause" in dag_run.output
     assert requests_of(stitch, "PUT") == []
 
 
