@@ -19,8 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+#: Connections that a session keeps open. Threads that share it must not open one for each request.
+MAX_CONNECTIONS = 32
+
+
 class HeadInTimeAdapter(requests.adapters.HTTPAdapter):
     """Gives the head of an answer as much time as a single wait. (Not through SOCKS proxies.)"""
+
+    def __init__(self) -> None:
+        super().__init__(pool_maxsize=MAX_CONNECTIONS)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)

@@ -43,6 +43,14 @@ def why_no_load(source: Source, destinations: Sequence[Destination]) -> StitchEr
     return why_no_end(source) or _nowhere(source, destinations)
 
 
+def why_no_check(source: Source) -> StitchError | None:
+    """Return why no connection check of this source can start, or None.
+
+    Stitch starts the check as soon as the source reaches the step `discover_schema`.
+    """
+    return why_no_end(source) or _incomplete(source)
+
+
 def why_no_end(source: Source) -> StitchError | None:
     """Return why no job or check of this source can end as it should, or None."""
     if source.deleted_at is not None:
@@ -71,6 +79,21 @@ def _unconfigured(source: Source) -> StitchError | None:
             _STEP_ADVICE.get(source.current_step or "", "Finish its configuration in Stitch."),
         )
     return None
+
+
+def _incomplete(source: Source) -> StitchError | None:
+    card = source.report_card
+    missing = {} if card is None else card.missing_by_step
+    if source.current_step not in ("form", "oauth", "profile") or not missing:
+        return None
+    steps = "; ".join(f"step {step}: {', '.join(names)}" for step, names in missing.items())
+    return NeverFinishes(
+        f"Stitch can't check the connection of source {source.label}, because its configuration is not "
+        f"complete: it is at the step {source.current_step!r}. Missing properties: {steps}. Add them to the "
+        "properties or credentials of the task that creates the source, or complete it in Stitch; then run "
+        "this task again.",
+        source_id=source.id,
+    )
 
 
 _STEP_ADVICE = {

@@ -31,7 +31,7 @@ from airflow_provider_stitch.replication.expectations import (
 )
 from airflow_provider_stitch.replication.extraction import is_meant, log_is_final
 from airflow_provider_stitch.replication.known import Known
-from airflow_provider_stitch.replication.never import why_no_end, why_no_job, why_no_load
+from airflow_provider_stitch.replication.never import why_no_check, why_no_end, why_no_job, why_no_load
 from airflow_provider_stitch.replication.outcome import Outcome, plain_error, result_of
 from airflow_provider_stitch.replication.phases import Assessment, Question, assess
 from airflow_provider_stitch.replication.progress import describe, progress_of, timeout_message
@@ -356,7 +356,7 @@ class Watch:
         # A check, and the structure sync in it, are steps of the configuration itself.
         is_being_configured = self.goal.phase in ("connection_check", "structure_sync")
         if is_being_configured:
-            return why_no_end(source), begins_at
+            return why_no_check(source), begins_at
         if extraction_over:
             return why_no_load(source, client.list_destinations()), begins_at
         if self.goal.started_after is not None:

@@ -7,6 +7,7 @@ import json
 import pendulum
 import pytest
 
+from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.emulator import CheckPlan, Flush, JobPlan, LoadError, LogPlan
 from airflow_provider_stitch.sensors.stitch import (
     StitchConnectionCheckSensor,
@@ -257,3 +258,15 @@ def test_with_soft_fail_the_task_is_skipped(airflow, stitch, github, mode, failu
 def test_arguments_that_make_no_sense_fail_when_the_dag_is_parsed(options, words):
     with pytest.raises(ValueError, match=words):
         StitchLoadingSensor(task_id="wait", source="github", **options)
+
+
+@pytest.mark.parametrize("sensor", [StitchConnectionCheckSensor, StitchStructureSyncSensor])
+def test_sensor_fails_at_once_for_a_source_that_lacks_properties(airflow, stitch, mode, sensor):
+    client = StitchClient(stitch.access_token, base_url=stitch.url)
+    client.create_source("platform.github", "Incomplete", properties={"repository": "acme/shop"})
+
+    ran = run(airflow, sensor, source="Incomplete", started_after=LONG_AGO, timeout=5, **mode)
+
+    assert ran.state == "failed"
+    assert "AirflowSensorTimeout" not in ran.output
+    assert "Missing properties: step form: access_token, start_date" in ran.output

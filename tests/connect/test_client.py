@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 
 import pytest
@@ -517,3 +518,18 @@ def test_settings_can_be_read_back():
     with StitchClient(TOKEN, client_id=7, request_timeout=3, requests_per_10_minutes=12) as client:
         assert (client.base_url, client.client_id) == ("https://api.stitchdata.com", 7)
         assert (client.request_timeout, client.requests_per_10_minutes) == (3.0, 12)
+
+
+def test_threads_that_share_a_client_keep_their_connections_open(stitch, client, caplog):
+    """The task that selects streams reads 16 schemas at a time."""
+    together = threading.Barrier(16)
+
+    def behave(connection):
+        together.wait(timeout=30)  # all connections are in use at the same time
+        connection.sendall(answer({"schema": "{}", "metadata": []}, Connection="keep-alive"))
+
+    stitch.script(behave)
+    with ThreadPoolExecutor(16) as executor:
+        list(executor.map(lambda number: client.get_stream_schema(1, number), range(1, 17)))
+
+    assert [record.getMessage() for record in caplog.records if "pool is full" in record.getMessage()] == []
