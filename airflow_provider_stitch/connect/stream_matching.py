@@ -58,6 +58,23 @@ def match_streams(
     return list({**matched, **named}.values())
 
 
+def views_without_keys(matched: Sequence[tuple[Stream, WantedStream]]) -> list[Stream]:
+    """Return the views that only a pattern matches and that cannot be selected, because they have no keys.
+
+    A view needs `view_key_properties`, which no pattern can give to several views. A view that is named
+    without them is an error instead.
+    """
+    return [
+        stream
+        for stream, wanted in matched
+        if stream.metadata.get("is-view") is True
+        and not stream.metadata.get("view-key-properties")
+        and not wanted.view_key_properties
+        and _is_pattern(wanted.name)
+        and wanted.name not in _all_names(stream)
+    ]
+
+
 def labels_of(streams: Iterable[Stream]) -> dict[str, str]:
     """Return what users call each stream, by `tap_stream_id`: its name, or the id if two have the name."""
     known = list(streams)

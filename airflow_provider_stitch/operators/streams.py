@@ -37,7 +37,8 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
         patterns such as `public.*`, which selects all their fields; or a dict from names or patterns to None
         (all fields), to a list of fields, or to a dict with any of `fields` (a list, None for all, or
         `"keep"`), `replication_method` (`FULL_TABLE`, `INCREMENTAL`, `LOG_BASED`), `replication_key` and
-        `view_key_properties`. (templated)
+        `view_key_properties`. A view that only a pattern (or `"all"`) matches is left as it is, with a
+        warning, if it has no `view_key_properties` yet. (templated)
     :param deselect_others: deselect all other streams.
     :param poll_interval: seconds between two requests while the task waits for the structure sync.
     :param timeout: seconds (or a timedelta) for which an unavailable Stitch is asked again.
@@ -126,21 +127,37 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
 
     def _changes(self, source: Source, wanted: Sequence[WantedStream]) -> list[StreamChange]:
         from airflow_provider_stitch.connect.selection import change_of, deselection_of
-        from airflow_provider_stitch.connect.stream_matching import labels_of, match_streams
+        from airflow_provider_stitch.connect.stream_matching import (
+            labels_of,
+            match_streams,
+            views_without_keys,
+        )
 
         streams = self.client.list_streams(source.id)
         matched = match_streams(streams, wanted)
         labels = labels_of(streams)
-        schemas = self._schemas(source, [stream for stream, each in matched if each.needs_schema])
+        left_out = {view.tap_stream_id: labels[view.tap_stream_id] for view in views_without_keys(matched)}
+        self._warn_of_views(source, list(left_out.values()))
+        selectable = [(stream, each) for stream, each in matched if stream.tap_stream_id not in left_out]
+        schemas = self._schemas(source, [stream for stream, each in selectable if each.needs_schema])
         changes = [
             change_of(labels[stream.tap_stream_id], stream, schemas.get(stream.tap_stream_id), each)
-            for stream, each in matched
+            for stream, each in selectable
         ]
         if self.deselect_others:
             kept = {stream.tap_stream_id for stream, _ in matched}
             others = [stream for stream in streams if stream.tap_stream_id not in kept]
             changes += [deselection_of(labels[stream.tap_stream_id], stream) for stream in others]
         return [change for change in changes if change is not None]
+
+    def _warn_of_views(self, source: Source, views: Sequence[str]) -> None:
+        if views:
+            self.log.warning(
+                "These views of source %s match a pattern and were left as they are, because a view needs "
+                "view_key_properties: %s. Name each view with its view_key_properties to select it.",
+                source.label,
+                ", ".join(views),
+            )
 
     def _schemas(self, source: Source, streams: Sequence[Stream]) -> dict[str, StreamSchema]:
         """Read the schemas of streams, several at a time, because there may be thousands."""

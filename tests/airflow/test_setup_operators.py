@@ -225,6 +225,25 @@ def test_streams_are_selected_by_pattern(airflow, stitch, shop):
     assert changes["shop-old-orders"] == {"selected": False}
 
 
+@pytest.mark.parametrize("streams", ["all", ["public.*"], {"public.*": None, "items": None}])
+def test_views_without_keys_are_left_out_of_a_pattern(airflow, stitch, streams):
+    stitch.add_source(
+        "shop",
+        streams={
+            "items": EmulatedStream(5, schema_name="public", selected=None),
+            "totals": EmulatedStream(5, schema_name="public", selected=None, is_view=True),
+        },
+    )
+
+    ran = run(airflow, StitchSelectStreamsOperator, source="shop", streams=streams, deselect_others=True)
+    named = run(airflow, StitchSelectStreamsOperator, source="shop", streams=["items", "totals"])
+
+    assert (ran.state, set(ran.xcom["task"]["changes"])) == ("success", {"items"})
+    assert "because a view needs view_key_properties: totals" in ran.output
+    assert named.state == "failed"
+    assert "'totals' is a view, so it needs view_key_properties" in named.output
+
+
 def test_1000_streams_are_selected_in_one_request(airflow, stitch):
     fields = {"id": "automatic", "name": "available"}
     streams = {f"table_{number}": EmulatedStream(1, selected=None, fields=fields) for number in range(1000)}
