@@ -303,10 +303,10 @@ def _readable_end() -> Iterator[None]:
 def _database(home: Path | None) -> dict[str, str]:
     if POSTGRES:
         return {"DATABASE__SQL_ALCHEMY_CONN": POSTGRES}
-    if IS_AIRFLOW_2:
-        # Its processes end if they have to wait for SQLite at their start, by default for 5 s.
-        return {"DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout={PATIENCE:.0f}"}
-    return {}
+    # Airflow's processes exit if they have to wait for SQLite longer than this, by default for 5 s, which a
+    # busy machine exceeds. Airflow replaces the variable if the home is not known yet.
+    folder = "$AIRFLOW_HOME" if home is None else home
+    return {"DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db?timeout={PATIENCE:.0f}"}
 
 
 def _executor() -> dict[str, str]:
