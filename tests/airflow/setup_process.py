@@ -15,6 +15,7 @@ MAKERS = {"destination": destination, "source": source}
 if __name__ == "__main__":
     operator = MAKERS[sys.argv[1]]()
     operator.hook.client.list_sources()  # imports what the task needs
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     sys.stdin.readline()
-    print(json.dumps(execute(operator, Instance(int(sys.argv[2])))), flush=True)
+    sys.stdout.write(json.dumps(execute(operator, Instance(int(sys.argv[2])))))
