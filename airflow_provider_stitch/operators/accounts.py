@@ -114,6 +114,7 @@ class StitchCreateAccountOperator(StitchTokenOperator):
         "connection_id",
         "stitch_conn_id",
     )
+    string_arguments = ("company", "user_email", "first_name", "last_name", "region", "connection_id")
 
     def __init__(
         self,

@@ -53,6 +53,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
         "description",
         "stitch_conn_id",
     )
+    string_arguments = ("destination_type", "name", "description")
 
     kind = "destination"
 

@@ -55,6 +55,7 @@ class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
         "destination",
         "stitch_conn_id",
     )
+    string_arguments = ("source_type", "display_name")
     operator_extra_links = (StitchSourceLink(),)
 
     kind = "source"

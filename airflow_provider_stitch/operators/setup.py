@@ -37,6 +37,8 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
     #: Arguments that are secrets. They are rendered when the task runs, and are no template fields.
     secret_arguments: Sequence[str] = ("credentials",)
+    #: Arguments that are strings, which `render_template_as_native_obj` may render as numbers.
+    string_arguments: Sequence[str] = ()
 
     def __init__(
         self,
@@ -65,12 +67,19 @@ class StitchSetupOperator(StitchTask, BaseOperator):
         """Bring the account to the wanted state and return what was found and changed."""
         with failing_for_good():
             self._refuse_unusable_secrets()
+            self._restore_strings()
             self._deadline = Deadline.of(context, self.timeout, self.execution_timeout)
             return self.set_up(context)
 
     def set_up(self, context: Context) -> dict[str, Any]:
         """Do what this task is for, and return its XCom."""
         raise NotImplementedError
+
+    def _restore_strings(self) -> None:
+        for name in self.string_arguments:
+            value = getattr(self, name)
+            if isinstance(value, int) and not isinstance(value, bool):
+                setattr(self, name, str(value))
 
     def _refuse_unusable_secrets(self) -> None:
         from airflow_provider_stitch.connect.errors import InvalidArgument

@@ -459,3 +459,14 @@ def test_name_of_another_source_stays_an_error(airflow, stitch):
 
     assert ran.state == "failed"
     assert "NameInUse" in ran.output
+
+
+def test_names_that_native_rendering_turns_into_numbers_are_strings(airflow, stitch):
+    stitch.delete_destinations()
+
+    warehouse = destination(airflow, native=True, name="{{ 2024 }}", description="{{ 7 }}")
+    again = destination(airflow, native=True, name="{{ 2024 }}")
+    shop = source(airflow, native=True, display_name="s_{{ 1 }}", destination="{{ 2024 }}")
+
+    assert [ran.state for ran in (warehouse, again, shop)] == ["success"] * 3
+    assert (warehouse.xcom["task"]["destination_name"], again.xcom["task"]["created"]) == ("2024", False)
