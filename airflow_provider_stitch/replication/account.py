@@ -34,6 +34,7 @@ from airflow_provider_stitch.replication.prospects import Experience
 from airflow_provider_stitch.replication.setbacks import Setbacks, is_passing
 from airflow_provider_stitch.replication.wants import (
     FROM_NOW_ON,
+    LONG_AGO,
     ExtractionWant,
     LoadsWant,
     Outage,
@@ -43,6 +44,7 @@ from airflow_provider_stitch.replication.wants import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.extraction_log import ExtractionLog
@@ -216,7 +218,7 @@ class AccountWatch:
                 await self._take_page(request, client, answer, serial, asked_at)
             else:
                 async for want in _few_at_a_time(self._wanting(request)):
-                    want.settle(Told(answer, client.latest_answer_at, asked_at, serial))
+                    want.settle(Told(answer, client.stitch_time, asked_at, serial))
         except Exception as error:  # noqa: BLE001 - it is handed on to whoever wants the answer
             refusal = await self._take_failure(request, error)
             if refusal is not None:
@@ -234,8 +236,11 @@ class AccountWatch:
     ) -> None:
         if request.what == "extractions":
             self._learn_lengths(page)
+        client.learn_past(_newest_time(page))
+        if page.answered_at is None:
+            page = replace(page, answered_at=client.stitch_time)
         if page.number != request.key:
-            self._note(request, _no_page(int(request.key)), serial, asked_at)
+            self._note(request, _no_page(request, page.answered_at), serial, asked_at)
         self._note(request, page, serial, asked_at)
         if request.what == "loads" and self._loads.hidden_order is not None:
             await self._learn_ids(self._loads.hidden_order, client, page)
@@ -286,7 +291,7 @@ class AccountWatch:
         self, request: Request, client: StitchClient, error: Exception, serial: int, asked_at: float
     ) -> None:
         if _is_no_page(request, error):
-            self._note(request, _no_page(int(request.key)), serial, asked_at)
+            self._note(request, _no_page(request, client.stitch_time), serial, asked_at)
             await self._look_up(request)
             return
         async for want in _few_at_a_time(self._wanting(request)):
@@ -359,8 +364,16 @@ def _is_no_page(request: Request, error: Exception) -> bool:
     return is_missing and request.what != "log" and request.key != 1
 
 
-def _no_page(number: int) -> Page[Any]:
-    return Page(records=(), number=number, total=100 * (number - 1), answered_at=None, next_page=None)
+def _no_page(request: Request, at: datetime | None) -> Page[Any]:
+    number = int(request.key)
+    return Page(records=(), number=number, total=100 * (number - 1), answered_at=at, next_page=None)
+
+
+def _newest_time(page: Page[Any]) -> datetime:
+    """Return the newest time in a page's records; each of them has passed for Stitch."""
+    names = ("start_time", "completion_time", "last_batch_loaded_at")
+    times = (getattr(record, name, None) for record in page.records for name in names)
+    return max(filter(None, times), default=LONG_AGO)
 
 
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, AccountWatch]] = WeakKeyDictionary()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
@@ -105,6 +105,19 @@ class AccountReader:
     def seconds_left(self) -> float:
         """Return the seconds until the deadline, or infinity without one."""
         return float("inf") if self.deadline is None else self.deadline - self.clock.time()
+
+    def stitch_time(self, told: Told[Any] | None = None) -> datetime:
+        """Return Stitch's time: that of an answer, or if there is none, now.
+
+        If the answer has no time, it is as old as this machine measured. Stitch's time comes from the
+        responses (see `StitchClient.stitch_time`). This machine's clock is used only if none has shown any
+        time, neither in a `Date` header nor in a record.
+        """
+        if told is not None and told.at is not None:
+            return told.at
+        now = self.client.stitch_time or datetime.fromtimestamp(self.clock.time(), timezone.utc)
+        age = 0.0 if told is None else self.clock.time() - told.asked_at
+        return now - timedelta(seconds=age if 0 < age < float("inf") else 0.0)
 
     async def open(self, source_id: int) -> None:
         """Find out, by way of a source, which account it is: for all that needs its budget, or its watch."""
@@ -257,8 +270,3 @@ def _out_of_requests(wait: float) -> PhaseTimedOut:
         f"used, or Stitch has asked for a pause, and the next is free in {wait:.0f} s. Raise the task's "
         "timeout, or let fewer tasks wait."
     )
-
-
-def stitch_time(told: Told[Any]) -> datetime:
-    """Return Stitch's time of an answer; without a usable `Date` only this machine's clock is left."""
-    return told.at or datetime.now(timezone.utc)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from airflow_provider_stitch.connect.errors import (
@@ -23,6 +22,7 @@ from airflow_provider_stitch.replication.setbacks import GARBAGE_ATTEMPTS, is_pa
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from airflow_provider_stitch.connect.objects import Source
     from airflow_provider_stitch.replication.goals import Goal
@@ -103,8 +103,8 @@ def _send_start(
 
 
 def stitch_time(reader: AccountReader) -> datetime:
-    """Return Stitch's time as of its latest answer: no later than whatever is asked for next."""
-    return reader.client.latest_answer_at or datetime.now(timezone.utc)
+    """Return Stitch's time now, which is no later than that of the next response."""
+    return reader.stitch_time()
 
 
 async def _job_since(reader: AccountReader, source_id: int, instant: datetime) -> Started | None:

@@ -26,7 +26,7 @@ T = TypeVar("T")
 LATEST_KNOWN = -1
 """The serial of those who take any answer that is still remembered."""
 
-_LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
+LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 
 FROM_NOW_ON = -2
 """That of those who take an answer to a later request than the latest so far."""
@@ -179,14 +179,15 @@ def _for_extractions(page: int) -> tuple[Request]:
 
 def _newest(records: Sequence[Extraction]) -> Extraction:
     """Return the job that started last: the list has one record per source, so any other one is stale."""
-    return max(records, key=lambda record: began_at(record) or _LONG_AGO)
+    return max(records, key=lambda record: began_at(record) or LONG_AGO)
 
 
 def _told(looks: Sequence[Look[Any]], value: T) -> Told[T]:
-    times = [look.page.answered_at for look in looks if look.page.answered_at is not None]
+    times = [look.page.answered_at for look in looks]
     return Told(
         value,
-        at=min(times, default=None),
+        # The time of a page that is not dated may be before that of all others.
+        at=None if None in times else min(filter(None, times), default=None),
         asked_at=min((look.asked_at for look in looks), default=float("-inf")),
         serial=min((look.serial for look in looks), default=LATEST_KNOWN),
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import replace
-from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,6 @@ from airflow_provider_stitch.replication.never import why_no_end, why_no_job, wh
 from airflow_provider_stitch.replication.outcome import Outcome, plain_error, result_of
 from airflow_provider_stitch.replication.phases import Assessment, Question, assess
 from airflow_provider_stitch.replication.progress import describe, progress_of, timeout_message
-from airflow_provider_stitch.replication.reader import stitch_time
 from airflow_provider_stitch.replication.turns import NEWS, SIGNS_OF_LIFE
 from airflow_provider_stitch.replication.wants import (
     FROM_NOW_ON,
@@ -47,6 +45,7 @@ from airflow_provider_stitch.replication.wants import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Coroutine, Sequence
+    from datetime import datetime
 
     from airflow_provider_stitch.connect.objects import Extraction, Load, Stream
     from airflow_provider_stitch.replication.goals import Goal
@@ -246,7 +245,7 @@ class Watch:
             self._polls += 1
             self._extraction_told = told
             is_ours = told.value is not None and is_meant(self.goal, told.value)
-            self.known = self.known.with_extraction(told.value, stitch_time(told), is_ours=is_ours)
+            self.known = self.known.with_extraction(told.value, self.reader.stitch_time(told), is_ours=is_ours)
 
     async def _ask_for_log(self, job_name: str, until: float | None) -> None:
         prospect = of_log(self.known, self._moment(None))
@@ -264,7 +263,7 @@ class Watch:
         self._polls += 1
         self.known = replace(self.known, log=log or self.known.log)
         if not log_is_final(log):
-            at = self.reader.client.latest_answer_at or datetime.now(timezone.utc)
+            at = self.reader.stitch_time()
             self.known = replace(self.known, log_refused_at=(*self.known.log_refused_at, at))
 
     async def _ask_early(self, until: float | None) -> None:
@@ -314,7 +313,7 @@ class Watch:
     def _take_loads(self, told: Told[Any], loads: list[Load], looked_for: set[str] | None = None) -> None:
         self._polls += 1
         self._loads_told = told
-        self.known = self.known.with_loads(loads, stitch_time(told), looked_for)
+        self.known = self.known.with_loads(loads, self.reader.stitch_time(told), looked_for)
 
     def _moment(self, told: Told[Any] | None) -> Moment:
         now = self.reader.clock.time()
@@ -339,9 +338,7 @@ class Watch:
     def _take_source(self, why_not: StitchError | None, begins_at: datetime | None) -> None:
         self._source_asked_at = self.reader.clock.time()
         self._begins_at = begins_at
-        if self.reader.client.latest_answer_at is not None:
-            ahead = self.reader.client.latest_answer_at.timestamp() - self.reader.clock.time()
-            self._stitch_is_ahead = ahead
+        self._stitch_is_ahead = self.reader.stitch_time().timestamp() - self.reader.clock.time()
         if why_not is not None:
             raise why_not
 
