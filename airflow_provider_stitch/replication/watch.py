@@ -30,6 +30,7 @@ from airflow_provider_stitch.replication.expectations import (
 )
 from airflow_provider_stitch.replication.extraction import is_meant, log_is_final
 from airflow_provider_stitch.replication.known import Known
+from airflow_provider_stitch.replication.loading import MAX_LOAD_LAG
 from airflow_provider_stitch.replication.never import why_no_end, why_no_job, why_no_load
 from airflow_provider_stitch.replication.outcome import Outcome, plain_error, result_of
 from airflow_provider_stitch.replication.phases import Assessment, Question, assess
@@ -282,7 +283,7 @@ class Watch:
         streams = (each for each in self.known.streams or () if each.selected is not None)
         times = Counter(stream.stream_name for stream in streams)
         waiting = (status for status in assessment.streams if status.state == "waiting")
-        expected = [_load_of(status, times) for status in waiting]
+        expected = [_load_of(status, times, self.known) for status in waiting]
         experience = self.reader.watch.experience_of_loads()
         prospect = of_loads(self.goal, self.known, assessment, self._moment(self._loads_told), experience)
         told = await self._told_loads(prospect, expected, until)
@@ -442,10 +443,18 @@ def _has_error(loads: Sequence[Load] | None) -> bool:
     return any(load.error_state is not None for load in loads or ())
 
 
-def _load_of(status: LoadStatus, times: Counter[str]) -> tuple[tuple[str, ...], int]:
-    """Return the names of a stream's load, and how many streams' loads there may be by that name."""
+def _load_of(status: LoadStatus, times: Counter[str], known: Known) -> tuple[tuple[str, ...], int]:
+    """Return the names of a stream's load, and how many loads may be listed by that name.
+
+    A deleted source of the same name may still have a load that is listed on another page. So if the load
+    that was found does not change for long, another one is searched for.
+    """
     names = status.expected.load_names
-    return names, max(1, *(times[name] for name in names))
+    number = max(1, *(times[name] for name in names))
+    listed = sum(len((known.loads or {}).get(name, ())) for name in set(names))
+    since = status.expected.last_batch_at
+    is_overdue = listed > 0 and known.loads_at is not None and known.loads_at - since >= MAX_LOAD_LAG
+    return names, max(number, listed + 1) if is_overdue else number
 
 
 def _brief(stream: Stream) -> Stream:
