@@ -40,8 +40,8 @@ ENDS_KEPT = 3
 # What a page holds of a list is dropped so many requests later: its ends are enough to find it again.
 LOOKS_KEPT = 30
 
-# A search through all pages for further records of a key is repeated after so many requests per page of the list,
-# so that such searches take at most a tenth of all requests.
+# A search through all pages for further records of a key is repeated after so many requests per page of the
+# list, so that such searches take at most a tenth of all requests.
 COUNT_KEPT = 10
 
 

@@ -246,7 +246,9 @@ class Watch:
             self._polls += 1
             self._extraction_told = told
             is_ours = told.value is not None and is_meant(self.goal, told.value)
-            self.known = self.known.with_extraction(told.value, self.reader.stitch_time(told), is_ours=is_ours)
+            self.known = self.known.with_extraction(
+                told.value, self.reader.stitch_time(told), is_ours=is_ours
+            )
 
     async def _ask_for_log(self, job_name: str, until: float | None) -> None:
         prospect = of_log(self.known, self._moment(None))

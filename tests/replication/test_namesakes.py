@@ -13,7 +13,7 @@ from airflow_provider_stitch.replication.watch import Watch
 
 @pytest.fixture(params=["stream_name", "stream_id"])
 def reborn(stitch, request):
-    """A source whose name a deleted source had, with the old loads on the first page and ours on the second."""
+    """A source whose name a deleted source had, whose loads are on another page than ours."""
     stitch.quirks.loads_order = request.param
     old = stitch.add_source("github", streams={"commits": 1})
     stitch.complete_job(old, seconds_ago=86_400)
@@ -35,6 +35,7 @@ def test_load_of_a_deleted_source_does_not_hide_ours_on_another_page(stitch, wai
 
 def test_next_wait_in_the_same_event_loop_reads_both_pages_at_once(stitch, waiter, reborn):
     """The pages on which loads of that name are listed are known from the first wait."""
+
     async def replicate_twice():
         late = []
         for _ in range(2):
