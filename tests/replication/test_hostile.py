@@ -1,4 +1,4 @@
-"""Waits against what Stitch's documentation leaves open: no early pass, no wait without end, no starvation."""
+"""Waits against what Stitch leaves undocumented: no early pass, no wait without end, no starvation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def long_account(stitch, order: str, *, deleted: int = 0, pushed: int = 0) -> in
     others = []
     for number in range(70):
         type_ = "import_api" if number < pushed else "platform.github"
-        source = stitch.add_source(f"other_{number:02}", type=type_, streams={f"s{each}": 1 for each in range(11)})
+        source = stitch.add_source(
+            f"other_{number:02}", type=type_, streams={f"s{each}": 1 for each in range(11)}
+        )
         others.append(source)
         for each in range(11):
             stitch.record_load(source, f"s{each}", seconds_ago=3600)
@@ -63,7 +65,9 @@ def test_pages_that_shift_during_each_poll(stitch, waiter, order):
 
 
 @pytest.mark.parametrize("status", [400, 404, 410, 418, 500, 503])
-@pytest.mark.parametrize("path", [r"/extractions\?", r"\.sync\.", r"/loads", r"/streams$", r"/sources/\d+$", "/destinations"])
+@pytest.mark.parametrize(
+    "path", [r"/extractions\?", r"\.sync\.", r"/loads", r"/streams$", r"/sources/\d+$", "/destinations"]
+)
 def test_a_passing_refusal_of_ten_minutes(stitch, waiter, status, path):
     """It strikes three times, one after the other, and passes."""
     ours = stitch.add_source("ours", streams={"orders": 5})
