@@ -31,7 +31,7 @@ from airflow_provider_stitch.replication.budget import WINDOW
 from airflow_provider_stitch.replication.listing import Listing, Look
 from airflow_provider_stitch.replication.planner import Candidate, Request, next_step
 from airflow_provider_stitch.replication.prospects import Experience
-from airflow_provider_stitch.replication.setbacks import Setbacks, is_passing
+from airflow_provider_stitch.replication.setbacks import Setbacks, is_transient
 from airflow_provider_stitch.replication.wants import (
     FROM_NOW_ON,
     ExtractionWant,
@@ -298,17 +298,17 @@ class AccountWatch:
 
         All who wait are told at once, at its first failure, if Stitch could be asked before.
         """
-        may_pass = isinstance(error, (StitchUnavailable, UnexpectedAnswer)) or (
-            isinstance(error, StitchError) and error.is_doubtful
+        # A log that another host does not deliver is requested again, too: from Stitch.
+        may_pass = isinstance(error, StitchUnavailable) or (
+            isinstance(error, StitchError) and is_transient(error)
         )
         if not isinstance(error, StitchError) or not may_pass or _is_no_page(request, error):
             self.trouble = None
             self._setbacks.answered(request)
             return error
-        retry_after = getattr(error, "retry_after", None)
-        attempts = self._setbacks.failed(request, retry_after, self._reader.clock.time())
+        attempts, may_go_on = self._setbacks.failed(request, error, self._reader.clock.time())
         fails_alone = request.what == "log" and self._setbacks.fails_alone(request)
-        if fails_alone or not is_passing(error, attempts):
+        if fails_alone or not may_go_on:
             self.trouble = None
             self._setbacks.give_up(request)
             is_no_log = request.what == "log" and isinstance(error, StitchBadRequest)

@@ -20,7 +20,7 @@ from airflow_provider_stitch.replication.account import AccountWatch, account_wa
 from airflow_provider_stitch.replication.budget import Budget, shared_budget
 from airflow_provider_stitch.replication.budget_gate import with_request_acquired
 from airflow_provider_stitch.replication.places import places
-from airflow_provider_stitch.replication.setbacks import is_passing
+from airflow_provider_stitch.replication.setbacks import Attempts
 from airflow_provider_stitch.replication.shared_call import SharedCall
 from airflow_provider_stitch.replication.turns import NEWS
 from airflow_provider_stitch.replication.wants import FROM_NOW_ON, ExtractionWant, Outage
@@ -170,19 +170,19 @@ class AccountReader:
 
         :param takes_place: each attempt waits for one of a few places.
         """
-        attempts = 0
+        attempts = Attempts()
         taken = places() if takes_place else None
         while True:
-            attempts += 1
             if taken is not None:
                 await taken.acquire()
             try:
                 return await attempt()
             except StitchError as error:
-                pause = pause_before_retry(attempts, getattr(error, "retry_after", None))
-                if not is_passing(error, attempts) or pause > self.seconds_left():
+                may_go_on = attempts.may_go_on(error)
+                pause = pause_before_retry(attempts.number, getattr(error, "retry_after", None))
+                if not may_go_on or pause > self.seconds_left():
                     raise
-                if attempts == 1:
+                if attempts.number == 1:
                     await self._warn_in_turn(f"{error} Asking again until it answers.")
             finally:
                 if taken is not None:
