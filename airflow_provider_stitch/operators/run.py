@@ -209,12 +209,13 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         source = run(find_again(self.hook, reader, kept.source_id, kept.client_id))
         job = {"job_name": kept.job.job_name, "job_began_at": kept.job.job_began_at}
         goal = self._goal(self.wait_for or "end", source, **job)
-        self._remember(context, goal)
+        self._remember(context, goal, is_joined=kept.is_joined)
         self.leave_link(context, goal)
-        self.log.info("An earlier try of this task started job %s: going on with it", goal.job_name)
+        verb = "joined" if kept.is_joined else "started"
+        self.log.info("An earlier try of this task %s job %s: going on with it", verb, goal.job_name)
         if self.wait_for is None:
             return brief(goal, goal.began_at)
-        return Awaited(goal, "picked up")
+        return Awaited(goal, "joined" if kept.is_joined else "picked up")
 
     # --- Waiting ----------------------------------------------------------------------------------------
 
@@ -247,6 +248,8 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         """Continue after a wait: for the end of a job in our way, or for the phase itself."""
         if step.what == "lost":
             return self._after_lost_start(context, outcome, deadline, step.first_try_at or "")
+        if step.what == "joining":
+            return self._after_joining(context, outcome)
         if step.what == "turn":
             return self._after_queueing(context, step, outcome, deadline)
         return self._close(context, step, outcome, deadline)
@@ -259,6 +262,18 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         if outcome.error is not None and not (outcome.error["kind"] == "PhaseTimedOut" and in_time):
             outcome.raise_for_error()
         return self._start(context, deadline, step.goal)
+
+    def _after_joining(self, context: Context, outcome: Outcome) -> Awaited:
+        """Store the job that turned out to be the joined one, and wait for its phase."""
+        from airflow_provider_stitch.replication.goals import Goal
+
+        outcome.raise_for_error()
+        return self._go_on_with(context, Goal.from_dict(outcome.goal), "joined")
+
+    def _go_on_with(self, context: Context, job: Goal, what: str) -> Awaited:
+        goal = replace(job, phase=self.wait_for, streams=self._streams_for(self.wait_for))
+        self._remember(context, goal, is_joined=what == "joined")
+        return Awaited(goal, what)
 
     def _after_lost_start(
         self, context: Context, outcome: Outcome, deadline: Deadline, first_try_at: str
@@ -285,12 +300,10 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         if kind == "JobTerminated" or (not is_ours and self.if_running in ("queue", "restart")):
             return self._start(context, deadline, found)
         self.log.info("Job %s %s", found.job_name, "is ours" if is_ours else "counts as ours")
-        if is_ours:
-            self._remember(context, found)
         if self.wait_for is None:
+            self._remember(context, found, is_joined=not is_ours)
             return brief(found, found.began_at)
-        goal = replace(found, phase=self.wait_for, streams=self._streams_for(self.wait_for))
-        return Awaited(goal, "picked up" if is_ours else "joined")
+        return self._go_on_with(context, found, "picked up" if is_ours else "joined")
 
     # --- Ending -----------------------------------------------------------------------------------------
 
@@ -328,10 +341,10 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
 
     # --- The job of an earlier try ----------------------------------------------------------------------
 
-    def _remember(self, context: Context, goal: Goal) -> None:
+    def _remember(self, context: Context, goal: Goal, *, is_joined: bool = False) -> None:
         """Keep the job before the wait begins, so that a later try picks it up and starts no other."""
-        self._own = goal
-        if not KeptJob(context).keep(goal, str(self.source)):
+        self._own = None if is_joined else goal
+        if not KeptJob(context).keep(goal, str(self.source), is_joined=is_joined):
             self._end_outdated_try(goal)
         if self._killed:  # meanwhile, when this process could not ask Airflow for a later try
             self.on_kill()

@@ -167,8 +167,11 @@ class JobStart(StitchTask):
         self.log.info("A job of source %s is running already; it counts as ours", end.source_name)
         if self.wait_for is None:
             return brief(end, None)
-        goal = replace(end, phase=self.wait_for, streams=self._streams_for(self.wait_for))
-        return Awaited(goal, "joined")
+        if self.wait_for in ("structure_sync", "extraction"):
+            return Awaited(replace(end, phase=self.wait_for), "joined")
+        # Stitch names the job only after its extraction. The name is stored then, and the loads are awaited in
+        # a second wait, because a restarted triggerer or a next try knows only what is stored.
+        return Awaited(replace(end, phase="extraction"), "joining")
 
     def _goal(self, phase: Any, source: Source, **job: Any) -> Goal:
         from airflow_provider_stitch.replication.goals import Goal
