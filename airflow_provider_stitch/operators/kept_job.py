@@ -35,7 +35,7 @@ class Kept(NamedTuple):
     client_id: int | None  #: the account
     job: Goal | None  #: None: the try was killed before Stitch's answer was here, so a job may run or not
     starting_at: datetime | None  #: Stitch's time just before the start was sent
-    is_joined: bool = False  #: another user or Stitch's schedule started the job, and this task must not stop it
+    is_joined: bool = False  #: this task did not start the job, and must not stop it
 
 
 class KeptJob:

@@ -202,7 +202,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         kept = KeptJob(context).recall()
         if kept is None or kept.source not in (None, str(self.source)):
             return self._start(context, deadline)
-        reader = self.reader(deadline.at)
+        reader = self.reader(deadline.at, deadline.time_limit)
         if kept.job is None:
             self.log.info("An earlier try of this task was killed while it started a job: looking for it")
             return self._start(context, deadline, kept, kept.starting_at)
@@ -232,6 +232,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
             self.defer_until(
                 step.goal,
                 until,
+                time_limit=deadline.time_limit,
                 carried={
                     "awaited": step.what,
                     "deadline": list(deadline),
@@ -240,7 +241,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                 stop_on_kill=stop_on_kill,
                 stop_at_deadline=stop_on_kill and deadline.is_execution_timeout,
             )
-        return self.wait(step.goal, until)
+        return self.wait(step.goal, until, time_limit=deadline.time_limit)
 
     def _after(
         self, context: Context, step: Awaited, outcome: Outcome, deadline: Deadline

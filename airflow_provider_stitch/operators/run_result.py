@@ -19,8 +19,8 @@ class Awaited(NamedTuple):
     """What a task waits for next."""
 
     goal: Goal
-    #: "ours", "picked up", "joining" (a job of unknown name), "joined", "turn" (of a job in our way) or "lost"
-    #: (the response to our start).
+    #: "ours", "picked up", "joining" (a job of unknown name), "joined", "turn" (of a job in our way), "lost"
+    #: (the response to our start)
     what: str
     first_try_at: str | None = None  #: Stitch's time of the start whose response was lost
 

@@ -108,7 +108,7 @@ class StitchSetupOperator(StitchTask, BaseOperator):
         It is sent again until the timeout if Stitch does not respond, and a few times if the response is one
         that Stitch does not document, because a proxy or firewall may have sent it.
         """
-        return run(self.reader(self._deadline.at).ask(call))
+        return run(self.reader(self._deadline.at, self._deadline.time_limit).ask(call))
 
     def find_source(self, context: Context, source: int | str) -> Source:
         """Return the source that a user named, and leave the link to it.

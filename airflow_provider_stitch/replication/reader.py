@@ -23,7 +23,7 @@ from airflow_provider_stitch.replication.places import places
 from airflow_provider_stitch.replication.setbacks import Attempts
 from airflow_provider_stitch.replication.shared_call import SharedCall
 from airflow_provider_stitch.replication.turns import NEWS
-from airflow_provider_stitch.replication.wants import FROM_NOW_ON, ExtractionWant, Outage
+from airflow_provider_stitch.replication.wants import FROM_NOW_ON, ExtractionWant, Notice
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -74,13 +74,14 @@ class AccountReader:
         ever.
     :param budget: counts the requests that Stitch limits; None is that of the account.
     :param budget_folder: where the processes of this host share the account's budget; None does not share it.
-    :param warn: told once of each outage.
+    :param time_limit: which of the task's limits sets the deadline, as error messages name it.
+    :param warn: given one line per outage, and one line when the first wait for the budget begins.
     """
 
     # A thousand of these may be there.
     __slots__ = (
         *("_budget", "_budget_client", "_budget_folder", "_warn", "_was_told"),
-        *("client", "clock", "deadline"),
+        *("client", "clock", "deadline", "time_limit", "_waited_for_budget"),
     )
 
     def __init__(
@@ -91,11 +92,14 @@ class AccountReader:
         clock: Clock = SYSTEM_CLOCK,
         budget: Budget | None = None,
         budget_folder: Path | None = None,
+        time_limit: str = "timeout",
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.client = client
         self.clock = clock
         self.deadline = deadline
+        self.time_limit = time_limit
+        self._waited_for_budget = False
         self._budget = budget
         self._budget_client: StitchClient | None = None  # None: the budget was given
         self._budget_folder = budget_folder
@@ -227,6 +231,7 @@ class AccountReader:
         :raises StitchError: what Stitch, or the way to it, has against it.
         """
         want.urgent = until is None
+        want.reports_budget = not self._waited_for_budget
         want.until = min(float("inf") if at is None else at for at in (until, self.deadline))
         watch = self.watch
         while True:
@@ -234,15 +239,17 @@ class AccountReader:
                 told = await watch.begin(want)
             finally:
                 watch.end(want)
-            if not isinstance(told, Outage):
+            if not isinstance(told, Notice):
                 break
+            if told.is_budget:
+                want.reports_budget, self._waited_for_budget = False, True
             await self._warn_in_turn(told.line)
         if told is None and self.seconds_left() <= 0:
             if watch.trouble is not None:
                 raise watch.trouble
             wait = (await asyncio.to_thread(self.budget.window)).free_in[0]
             if wait > 0 and not self._was_told:
-                raise _out_of_requests(wait)
+                raise _out_of_requests(wait, self.time_limit)
         self._was_told = self._was_told or told is not None
         return told
 
@@ -251,11 +258,11 @@ _source_lists: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[StitchClient, S
 _source_lists = WeakKeyDictionary()
 
 
-def _out_of_requests(wait: float) -> PhaseTimedOut:
+def _out_of_requests(wait: float, time_limit: str) -> PhaseTimedOut:
     return PhaseTimedOut(
-        "The time to wait is over before Stitch may be asked again: all requests of these 10 minutes are "
-        f"used, or Stitch has asked for a pause, and the next is free in {wait:.0f} s. Raise the task's "
-        "timeout, or let fewer tasks wait."
+        f"The task's {time_limit} has passed, and no status request of the task was answered: the account's "
+        "requests of these 10 minutes are used up, or Stitch asked for a pause, and the next one is free in "
+        f"{wait:.0f} s. Raise the {time_limit}, or let fewer tasks wait at once."
     )
 
 

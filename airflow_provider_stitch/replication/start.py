@@ -172,7 +172,8 @@ async def _is_running(reader: AccountReader, goal: Goal, *, needs_poll: bool) ->
             raise PhaseTimedOut(
                 f"Source {goal.source_name} ({goal.source_id}): Stitch did not list the source's extractions "
                 f"in time, so whether job {goal.job_name} still runs is not known. No stop was sent, because "
-                "it could end a later job. Raise the task's timeout, or check the source's page in Stitch.",
+                f"it could end a later job. Raise the {reader.time_limit}, or check the source's page in "
+                "Stitch.",
                 source_id=goal.source_id,
                 job_name=goal.job_name,
             )

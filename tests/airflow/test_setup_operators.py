@@ -109,7 +109,7 @@ def test_pausing_survives_one_response_of_a_firewall(airflow, stitch, github, op
 
 @pytest.mark.parametrize("request_", ["GET /sources", "PUT /sources"])
 def test_pausing_fails_if_the_response_of_a_firewall_repeats(airflow, stitch, github, request_, monkeypatch):
-    monkeypatch.setattr(reader, "pause_before_retry", lambda attempt, retry_after: 0.01)  # noqa: ARG005
+    monkeypatch.setattr(reader, "pause_before_retry", lambda attempt, retry_after: 0.01)
     struck = stitch.fail(*request_.split(), times=None, **FIREWALL)
 
     ran = run(airflow, StitchPauseSourceOperator, timeout=60)
