@@ -132,7 +132,6 @@ def test_last_line_of_a_sensor_stands_before_that_of_airflow(airflow, stitch, gi
 
     ours = ran.output.index("took longer than the task's timeout: ")
     assert ours < ran.output.index("Sensor has timed out")
-    assert ran.output.count("took longer than") == 1
     assert ran.state == ("success" if soft_fail else "failed")
 
 
