@@ -29,15 +29,15 @@ from airflow_provider_stitch.connect.objects import Page
 from airflow_provider_stitch.replication import listing
 from airflow_provider_stitch.replication.budget import WINDOW
 from airflow_provider_stitch.replication.listing import Listing, Look
-from airflow_provider_stitch.replication.planner import Candidate, Request, next_step
+from airflow_provider_stitch.replication.planner import BudgetWait, Candidate, Request, next_step
 from airflow_provider_stitch.replication.prospects import Experience
-from airflow_provider_stitch.replication.setbacks import Setbacks, is_passing
+from airflow_provider_stitch.replication.setbacks import Setbacks, is_transient
 from airflow_provider_stitch.replication.wants import (
     FROM_NOW_ON,
     LONG_AGO,
     ExtractionWant,
     LoadsWant,
-    Outage,
+    Notice,
     Told,
     Want,
 )
@@ -96,10 +96,10 @@ class AccountWatch:
         """That of the latest request, which answers to later ones exceed."""
         return self._serial
 
-    def begin(self, want: Want[T]) -> asyncio.Future[Told[T] | Outage | None]:
-        """Return what a want's answer will be: a `Told`; an `Outage` when one begins; None if nothing answers
-        it before `want.until`; or a StitchError of what Stitch, or the way to it, has against it. Whoever
-        begins it ends it, too."""
+    def begin(self, want: Want[T]) -> asyncio.Future[Told[T] | Notice | None]:
+        """Return what a want's answer will be: a `Told`; a `Notice` when there is a line to log; None if
+        nothing answers it before `want.until`; or a StitchError of what Stitch, or the way to it, has against
+        it. Whoever begins it ends it, too."""
         want.future = asyncio.get_running_loop().create_future()
         if want.since == FROM_NOW_ON:
             want.since = self._serial
@@ -197,8 +197,26 @@ class AccountWatch:
             if free_in[request] <= 0
         ]
         budget = self._reader.budget
+
+        def plan() -> tuple[Request | float, float]:
+            window = budget.window()
+            return next_step(candidates, window, now), window.free_in[0]
+
         # In a thread, since a file may tell how much is left, and a plan for thousands takes a while.
-        return await asyncio.to_thread(lambda: next_step(candidates, budget.window(), now))
+        step, free_in_budget = await asyncio.to_thread(plan)
+        if isinstance(step, BudgetWait):
+            await self._report_budget_wait(free_in_budget)
+        return step
+
+    async def _report_budget_wait(self, seconds: float) -> None:
+        """Let each waiter log, once, that it waits for the budget."""
+        notice = Notice(
+            f"Waiting for a free status request: the account's requests of these 10 minutes are used up, or "
+            f"Stitch asked for a pause. The next one is free in {seconds:.0f} s.",
+            is_budget=True,
+        )
+        async for want in _few_at_a_time(want for want in self._wants if want.reports_budget):
+            want.settle(notice)
 
     def _begin(self, request: Request, client: StitchClient, now: float) -> None:
         self._serial = next(_serials)
@@ -303,24 +321,24 @@ class AccountWatch:
 
         All who wait are told at once, at its first failure, if Stitch could be asked before.
         """
-        may_pass = isinstance(error, (StitchUnavailable, UnexpectedAnswer)) or (
-            isinstance(error, StitchError) and error.is_doubtful
+        # A log that another host does not deliver is requested again, too: from Stitch.
+        may_pass = isinstance(error, StitchUnavailable) or (
+            isinstance(error, StitchError) and is_transient(error)
         )
         if not isinstance(error, StitchError) or not may_pass or _is_no_page(request, error):
             self.trouble = None
             self._setbacks.answered(request)
             return error
-        retry_after = getattr(error, "retry_after", None)
-        attempts = self._setbacks.failed(request, retry_after, self._reader.clock.time())
+        attempts, may_go_on = self._setbacks.failed(request, error, self._reader.clock.time())
         fails_alone = request.what == "log" and self._setbacks.fails_alone(request)
-        if fails_alone or not is_passing(error, attempts):
+        if fails_alone or not may_go_on:
             self.trouble = None
             self._setbacks.give_up(request)
             is_no_log = request.what == "log" and isinstance(error, StitchBadRequest)
             return ExtractionLogUnavailable(str(error)) if fails_alone or is_no_log else error
         is_new, self.trouble = self.trouble is None and attempts == 1, error
         if is_new:
-            outage = Outage(f"{error} Asking again until it answers.")
+            outage = Notice(f"{error} Asking again until it answers.")
             async for want in _few_at_a_time(self._wants):
                 want.settle(outage)
         return None

@@ -42,10 +42,11 @@ class Told(Generic[T]):
     serial: int  #: of the (oldest) request: who has this answer wants a later one next
 
 
-class Outage(NamedTuple):
-    """Instead of an answer: Stitch can't be asked at the moment. Who is told so says it, and goes on."""
+class Notice(NamedTuple):
+    """A line for the log of a waiter, instead of a result. The waiter logs it and goes on."""
 
     line: str
+    is_budget: bool = False  #: a wait for a free request begins; False: an outage does
 
 
 @dataclass(eq=False, slots=True)
@@ -64,10 +65,12 @@ class Want(Generic[T]):
     requests: tuple[Request, ...] = field(default=(), init=False)
     #: It is wanted at once, and not when it serves all who wait best.
     urgent: bool = field(default=False, init=False)
+    #: Its waiter has not logged yet that it waits for the budget.
+    reports_budget: bool = field(default=False, init=False)
     #: Nobody waits for it any longer than that, by the watch's clock.
     until: float = field(default=math.inf, init=False)
     #: Set once somebody waits for it.
-    future: asyncio.Future[Told[T] | Outage | None] = field(init=False)
+    future: asyncio.Future[Told[T] | Notice | None] = field(init=False)
 
     def look_up(self, extractions: Listing[Extraction], loads: Listing[Load]) -> None:
         """Settle if what is known answers this want, or else say which requests would."""
@@ -77,7 +80,7 @@ class Want(Generic[T]):
         """Return whether a listed record of this source (id or name) may be wanted."""
         return False
 
-    def settle(self, told: Told[T] | Outage | None) -> None:
+    def settle(self, told: Told[T] | Notice | None) -> None:
         if not self.future.done():
             self.future.set_result(told)
 

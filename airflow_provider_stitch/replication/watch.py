@@ -20,6 +20,7 @@ from airflow_provider_stitch.connect.errors import (
     StitchNotFound,
     UnexpectedAnswer,
 )
+from airflow_provider_stitch.replication.budget import WINDOW
 from airflow_provider_stitch.replication.expectations import (
     Moment,
     begins_by_schedule,
@@ -34,7 +35,7 @@ from airflow_provider_stitch.replication.loading import MAX_LOAD_LAG
 from airflow_provider_stitch.replication.never import why_no_end, why_no_job, why_no_load
 from airflow_provider_stitch.replication.outcome import Outcome, plain_error, result_of
 from airflow_provider_stitch.replication.phases import Assessment, Question, assess
-from airflow_provider_stitch.replication.progress import describe, progress_of, timeout_message
+from airflow_provider_stitch.replication.progress import describe, job_of, progress_of, timeout_message
 from airflow_provider_stitch.replication.turns import NEWS, SIGNS_OF_LIFE
 from airflow_provider_stitch.replication.wants import (
     FROM_NOW_ON,
@@ -78,7 +79,6 @@ class Watch:
     :param poll_interval: seconds between two polls at least; they are more if the task's fair share of the
         budget is smaller. None polls as often as that share allows.
     :param forgetful: this watch is gone before the job has ended, as that of a rescheduled sensor is.
-    :param time_limit: which of the task's limits sets the reader's deadline, as error messages name it.
     :param tell: given each line for the task's log, once.
     :param warn: given each warning, once.
     """
@@ -87,7 +87,7 @@ class Watch:
     __slots__ = (
         *("goal", "known", "poll_interval", "reader"),
         *("_begins_at", "_extraction_told", "_has_turn", "_loads_told", "_next_sign_at", "_source_asked_at"),
-        *("_polls", "_stitch_is_ahead", "_tell", "_time_limit", "_told", "_warn"),
+        *("polls", "_stitch_is_ahead", "_tell", "_told", "_warn"),
     )
 
     def __init__(
@@ -97,7 +97,6 @@ class Watch:
         *,
         poll_interval: float | None = None,
         forgetful: bool = False,
-        time_limit: str = "timeout",
         tell: Callable[[str], None] = lambda _: None,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -105,8 +104,7 @@ class Watch:
         self.goal = goal
         self.poll_interval = poll_interval
         self.known = Known(looks_early=not forgetful)
-        self._time_limit = time_limit
-        self._polls = 0
+        self.polls = 0
         self._tell = tell
         self._warn = warn
         self._told: dict[str, None] = {}  # lines: an empty set would take four times as much
@@ -156,7 +154,7 @@ class Watch:
         """Return an error in plain values, with what was waited for if it does not name the source."""
         plain = plain_error(error)
         if f"{self.goal.source_name} ({self.goal.source_id})" not in plain["message"]:
-            job = self.goal.job_name or "a job that is not listed yet"
+            job = job_of(self.goal)
             plain["message"] += f"\nThis was while waiting for {describe(self.goal)}: {job}."
         return plain
 
@@ -208,6 +206,15 @@ class Watch:
         longest = CHECK_INTERVAL if Question.CHECK in assessment.asks else SOURCE_INTERVAL
         return min(self.reader.clock.time() + longest, self._next_sign_at)
 
+    def fair_pause(self, polls: int) -> float:
+        """Return the seconds in which this process's fair share of the budget has so many requests.
+
+        This may read the budget's file.
+        """
+        if self.reader.client.known_client_id is None:
+            return 0.0
+        return WINDOW / self.reader.budget.window().share * polls
+
     def _pause(self) -> float:
         return self.poll_interval if self.poll_interval is not None else self.reader.budget.spacing
 
@@ -243,7 +250,7 @@ class Watch:
 
     def _take_extraction(self, told: Told[Extraction | None] | None) -> None:
         if told is not None:
-            self._polls += 1
+            self.polls += 1
             self._extraction_told = told
             is_ours = told.value is not None and is_meant(self.goal, told.value)
             self.known = self.known.with_extraction(
@@ -263,7 +270,7 @@ class Watch:
             if told is None:
                 return
             log = told.value
-        self._polls += 1
+        self.polls += 1
         self.known = replace(self.known, log=log or self.known.log)
         if not log_is_final(log):
             at = self.reader.stitch_time()
@@ -314,7 +321,7 @@ class Watch:
         return LoadsWant(self.reader.client, prospect, since, self.goal.source_name, expected)
 
     def _take_loads(self, told: Told[Any], loads: list[Load], looked_for: set[str] | None = None) -> None:
-        self._polls += 1
+        self.polls += 1
         self._loads_told = told
         self.known = self.known.with_loads(loads, self.reader.stitch_time(told), looked_for)
 
@@ -419,22 +426,26 @@ class Watch:
         return Outcome.of(self.goal, assessment, assessment.failure)
 
     async def _timed_out(self, assessment: Assessment) -> Outcome:
+        error = await asyncio.to_thread(self.timeout_error, assessment, self.reader.time_limit)
+        return Outcome.of(self.goal, assessment, error)
+
+    def timeout_error(self, assessment: Assessment, time_limit: str) -> PhaseTimedOut:
+        """Return the error of a wait that a limit of the task ended. This may read the budget's file."""
         next_request_in = 0.0
         if self.reader.client.known_client_id is not None:
-            next_request_in = (await asyncio.to_thread(self.reader.budget.window)).free_in[0]
-        error = PhaseTimedOut(
+            next_request_in = self.reader.budget.window().free_in[0]
+        return PhaseTimedOut(
             timeout_message(
                 self.goal,
                 assessment,
                 self.known,
-                time_limit=self._time_limit,
-                polls=self._polls,
+                time_limit=time_limit,
+                polls=self.polls,
                 next_request_in=next_request_in,
             ),
             source_id=self.goal.source_id,
             job_name=self.goal.job_name,
         )
-        return Outcome.of(self.goal, assessment, error)
 
 
 def _first_of(asks: Sequence[Question], asked: Container[Question]) -> Question | None:

@@ -655,7 +655,7 @@ def test_who_gets_no_request_in_its_time_is_told_so(account):
         account.budget.give_back()
 
     async def story():
-        with pytest.raises(PhaseTimedOut, match="all requests of these 10 minutes are used"):
+        with pytest.raises(PhaseTimedOut, match="requests of these 10 minutes are used up"):
             await account.planned(patience=60)
 
     account.run(story)
