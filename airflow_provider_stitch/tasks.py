@@ -63,21 +63,30 @@ class StitchTask:
 
         return StitchHook(self.stitch_conn_id)
 
-    def reader(self, deadline: float | None) -> AccountReader:
-        """Return a reader of the account that asks an unavailable Stitch again until `deadline`."""
+    def reader(self, deadline: float | None, time_limit: str = "timeout") -> AccountReader:
+        """Return a reader of the account that asks an unavailable Stitch again until `deadline`.
+
+        :param time_limit: which of the task's limits sets the deadline, as error messages name it.
+        """
         from airflow_provider_stitch.hooks.stitch import airflow_home
         from airflow_provider_stitch.replication.reader import AccountReader
 
         return AccountReader(
-            self.hook.client, deadline=deadline, budget_folder=airflow_home(), warn=self.log.warning
+            self.hook.client,
+            deadline=deadline,
+            budget_folder=airflow_home(),
+            time_limit=time_limit,
+            warn=self.log.warning,
         )
 
-    def watch(self, goal: Goal, deadline: float | None, *, forgetful: bool = False) -> Watch:
+    def watch(
+        self, goal: Goal, deadline: float | None, *, time_limit: str = "timeout", forgetful: bool = False
+    ) -> Watch:
         """Return the watch of a goal, which reports into this task's log."""
         from airflow_provider_stitch.replication.watch import Watch
 
         return Watch(
-            self.reader(deadline),
+            self.reader(deadline, time_limit),
             goal,
             poll_interval=self.poll_interval,
             forgetful=forgetful,
@@ -85,9 +94,9 @@ class StitchTask:
             warn=self.log.warning,
         )
 
-    def wait(self, goal: Goal, deadline: float | None) -> Outcome:
+    def wait(self, goal: Goal, deadline: float | None, *, time_limit: str = "timeout") -> Outcome:
         """Wait in this worker, with the connection's new token once Stitch refuses the one that it had."""
-        watch = self.current_watch = self.watch(goal, deadline)
+        watch = self.current_watch = self.watch(goal, deadline, time_limit=time_limit)
         outcome = run(watch.wait())
         while outcome.is_refused_token and self.takes_new_token(watch):
             outcome = run(watch.wait())
@@ -109,6 +118,7 @@ class StitchTask:
         goal: Goal,
         deadline: float | None,
         *,
+        time_limit: str = "timeout",
         carried: dict[str, Any] | None = None,
         stop_on_kill: bool = False,
         stop_at_deadline: bool = False,
@@ -123,6 +133,7 @@ class StitchTask:
                 goal=goal.to_dict(),
                 poll_interval=self.poll_interval,
                 deadline=deadline,
+                time_limit=time_limit,
                 carried=carried,
                 stop_on_kill=stop_on_kill,
                 stop_at_deadline=stop_at_deadline,
@@ -246,6 +257,11 @@ class Deadline(NamedTuple):
 
     at: float | None
     is_execution_timeout: bool = False
+
+    @property
+    def time_limit(self) -> str:
+        """The name of the limit, for error messages."""
+        return "execution_timeout" if self.is_execution_timeout else "timeout"
 
     @classmethod
     def of(cls, context: Context, timeout: float | None, execution_timeout: timedelta | None) -> Deadline:

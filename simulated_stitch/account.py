@@ -100,8 +100,11 @@ class SimulatedAccount:
     # --- The methods of StitchClient -----------------------------------------------------------------------
 
     @property
-    def latest_answer_at(self) -> datetime:
+    def stitch_time(self) -> datetime:
         return _instant(self._loop.time())
+
+    def learn_past(self, moment: datetime) -> None:
+        """Ignore it, because each response of this account has a time."""
 
     def list_extractions(self, page: int = 1) -> Page[Extraction]:
         self._finish_jobs(_indexes_of_page(page))
@@ -159,7 +162,7 @@ class SimulatedAccount:
             records=tuple(records[indexes.start : indexes.stop]),
             number=number,
             total=len(records),
-            answered_at=self.latest_answer_at,
+            answered_at=self.stitch_time,
             next_page=number + 1 if indexes.stop < len(records) else None,
         )
 

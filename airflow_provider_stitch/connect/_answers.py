@@ -36,7 +36,7 @@ class Answer:
     asked: str  #: method and URL, for messages
     status: int
     body: Any  #: decoded JSON, or the bare text of an error that is no JSON; None if empty
-    answered_at: datetime | None  #: the `Date` header (UTC)
+    answered_at: datetime | None  #: the `Date` header (UTC), or by earlier ones
     retry_after: float | None = None  #: seconds
     #: Removes from a text the secrets that the request contained, and their beginnings.
     redacted: Callable[[str], str] = field(default=str, repr=False)

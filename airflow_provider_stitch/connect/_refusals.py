@@ -57,8 +57,16 @@ def refusal_about(answer: Answer, about: About | None) -> StitchError:
         error = refusal(answer)
     error.source_id = about.source_id if about else None
     # A request that only reads what was there before is hardly ever refused in earnest.
-    error.is_doubtful = error.is_doubtful or answer.asked.startswith("GET ")
+    is_read = answer.asked.startswith("GET ")
+    error.is_doubtful = error.is_doubtful or is_read or not _is_documented(answer)
     return error
+
+
+def _is_documented(answer: Answer) -> bool:
+    """Return whether Stitch documents a refusal of this form, so that no proxy is likely to have sent it."""
+    if answer.status == 401 or answer.error_type is not None:
+        return True
+    return any(re.match(each.words, answer.said, re.IGNORECASE) for each in _RULES)
 
 
 def why_not_started(answer: Answer, about: About) -> StitchError | None:
@@ -87,10 +95,12 @@ def why_not_started(answer: Answer, about: About) -> StitchError | None:
     if answer.names_no_source or answer.status == 404:
         return refusal_about(answer, about)
     if error is None:
-        return StitchBadRequest(
+        refused = StitchBadRequest(
             f"{told}. Look at the source in the Stitch app, then try again. Stitch says: {answer.said}",
             source_id=source_id,
         )
+        refused.is_doubtful = not _is_documented(answer)
+        return refused
     return JobNotStarted(
         f"{told}, for a reason that Stitch does not document. Look at the source in the Stitch app, then "
         f"try again. Stitch says: {answer.said}",

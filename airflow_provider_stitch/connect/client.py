@@ -112,9 +112,17 @@ class StitchClient(
         return other
 
     @property
-    def latest_answer_at(self) -> datetime | None:
-        """Stitch's own time (UTC) of the newest answer, None before the first."""
-        return self._transport.latest_answer_at
+    def stitch_time(self) -> datetime | None:
+        """Stitch's time now (UTC), None before any response showed it.
+
+        It is that of the latest `Date` header from this base URL plus the seconds since, or if no response
+        had one, an underestimate by the times of listed records. This machine's time of day is not used.
+        """
+        return self._transport.stitch_time
+
+    def learn_past(self, moment: datetime) -> None:
+        """Record that a moment has passed for Stitch, in case no response has a `Date`."""
+        self._transport.learn_past(moment)
 
     @property
     def client_id(self) -> int:

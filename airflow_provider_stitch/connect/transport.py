@@ -28,6 +28,7 @@ from airflow_provider_stitch.connect._answers import (
     refusal,
     with_advice,
 )
+from airflow_provider_stitch.connect._clock import clock_of
 from airflow_provider_stitch.connect._faults import guarded
 from airflow_provider_stitch.connect._json import excerpt
 from airflow_provider_stitch.connect._logs import absolute, failing_as_log, refuse_all_but_log, refuse_markup
@@ -106,15 +107,19 @@ class Transport:
         self._is_local = is_loopback(urlsplit(self.base_url).hostname or "")
         # A proxy gets to see what is sent over plain HTTP, and has no way to our loopback anyway.
         self._session = Session(trust_env=not self._is_local, headers=_JSON_HEADERS)
-        self._clock = _StitchClock()
+        self._clock = clock_of(self.base_url, monotonic)
 
     def __repr__(self) -> str:
         return f"Transport({urlsplit(self.base_url).netloc})"
 
     @property
-    def latest_answer_at(self) -> datetime | None:
-        """Stitch's own time (UTC) at its latest answer."""
-        return self._clock.latest
+    def stitch_time(self) -> datetime | None:
+        """Stitch's time now (UTC), by the responses so far; None before any response showed it."""
+        return self._clock.now(self._monotonic())
+
+    def learn_past(self, moment: datetime) -> None:
+        """Record that a moment has passed for Stitch, in case no response has a `Date`."""
+        self._clock.learn_past(moment, self._monotonic())
 
     def with_retries(self, retry_for: float) -> Transport:
         """Return this transport with another patience; connections are shared."""
@@ -272,7 +277,7 @@ class Transport:
                     stream=True,
                 ),
             )
-            self._clock.told(parse_date(response.headers.get("Date")))
+            self._clock.learn_date(parse_date(response.headers.get("Date")), self._monotonic())
             if response.status_code == 429:  # the budget has to learn of it
                 with closing(response):
                     raise refusal(self._answer(request, response))
@@ -296,7 +301,8 @@ class Transport:
                 f"{asked} (HTTP {status}): a redirect to {host_of(response.headers.get('Location'))}, where "
                 "none is due. It was not followed."
             )
-        answered_at = parse_date(response.headers.get("Date"))
+        # A response without a usable Date is dated by earlier ones.
+        answered_at = parse_date(response.headers.get("Date")) or self.stitch_time
         hidden = request.confidential and status < 300
         content = b"".join(self._chunks(asked, response, LONGEST_BODY, LARGEST_BODY, hidden=hidden))
         if status >= 300:  # an error may repeat what was sent, and is shown
@@ -372,16 +378,6 @@ class _Request:
     secrets: tuple[str, ...] = ()
     confidential: bool = False
     around_each: Callable[[], AbstractContextManager[None]] = nullcontext
-
-
-class _StitchClock:
-    """The time of Stitch's latest answer, shared by all transports of one session."""
-
-    def __init__(self) -> None:
-        self.latest: datetime | None = None
-
-    def told(self, moment: datetime | None) -> None:
-        self.latest = moment or self.latest
 
 
 def _seconds(name: str, value: float, least: float, most: float) -> float:

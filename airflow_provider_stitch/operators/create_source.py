@@ -158,7 +158,7 @@ class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
         """Return since when a check counts: the one that this task has caused, or else the last."""
         from airflow_provider_stitch.connect.objects import format_time
 
-        moment = source.updated_at or self.client.latest_answer_at
+        moment = source.updated_at or self.client.stitch_time
         if not is_new:
             moment = (check.start_time if check else source.created_at) or moment
         return None if moment is None else format_time(moment - A_SECOND)

@@ -35,6 +35,7 @@ class Kept(NamedTuple):
     client_id: int | None  #: the account
     job: Goal | None  #: None: the try was killed before Stitch's answer was here, so a job may run or not
     starting_at: datetime | None  #: Stitch's time just before the start was sent
+    is_joined: bool = False  #: this task did not start the job, and must not stop it
 
 
 class KeptJob:
@@ -61,12 +62,13 @@ class KeptJob:
         """
         return self._set(source.id, given, client_id, starting_at=instant.isoformat())
 
-    def keep(self, goal: Goal, given: str) -> bool:
+    def keep(self, goal: Goal, given: str, *, is_joined: bool = False) -> bool:
         """Store a job by its name. Return False if Airflow has given this try's place to a later one.
 
         :param given: what the user gave as the source.
+        :param is_joined: the task did not start the job.
         """
-        return self._set(goal.source_id, given, goal.client_id, job=goal.to_dict())
+        return self._set(goal.source_id, given, goal.client_id, job=goal.to_dict(), is_joined=is_joined)
 
     def end_try(self) -> None:
         """Store that this try has ended by itself, so that from now on a clear grants the task more tries."""
@@ -99,6 +101,7 @@ class KeptJob:
             kept.get("client_id"),
             Goal.from_dict(job) if job is not None else None,
             parse_time(starting_at) if starting_at is not None else None,
+            kept.get("is_joined", False),
         )
 
     def is_taken_over(self) -> bool | None:
@@ -140,8 +143,9 @@ class KeptJob:
         *,
         job: dict[str, Any] | None = None,
         starting_at: str | None = None,
+        is_joined: bool = False,
     ) -> bool:
-        kept = {"source": given, "source_id": source_id, "client_id": client_id}
+        kept = {"source": given, "source_id": source_id, "client_id": client_id, "is_joined": is_joined}
         tries = {"max_tries": self._max_tries, "clears": self._clears}
         return self._write({**kept, "job": job, "starting_at": starting_at, **tries})
 

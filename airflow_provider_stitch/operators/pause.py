@@ -38,7 +38,7 @@ class StitchPauseSourceOperator(StitchSetupOperator):
         source = self.find_source(context, self.source)
         changed = source.paused_at is None
         if changed:
-            source = self.client.pause_source(source.id)
+            source = self.insist(lambda: self.hook.client.pause_source(source.id))
         self.log.info("Source %s is paused%s", source.label, "" if changed else " already")
         return {**self.about(source), "paused_at": _iso(source), "changed": changed}
 
@@ -68,7 +68,7 @@ class StitchUnpauseSourceOperator(StitchSetupOperator):
         _refuse_if_paused_by_stitch(source)
         changed = source.paused_at is not None
         if changed:
-            source = self.client.unpause_source(source.id)
+            source = self.insist(lambda: self.hook.client.unpause_source(source.id))
             _refuse_if_paused_by_stitch(source)
         self.log.info("Source %s is %s", source.label, "unpaused" if changed else "not paused anyway")
         return {**self.about(source), "paused_at": _iso(source), "changed": changed}

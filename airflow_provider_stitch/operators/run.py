@@ -202,19 +202,20 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         kept = KeptJob(context).recall()
         if kept is None or kept.source not in (None, str(self.source)):
             return self._start(context, deadline)
-        reader = self.reader(deadline.at)
+        reader = self.reader(deadline.at, deadline.time_limit)
         if kept.job is None:
             self.log.info("An earlier try of this task was killed while it started a job: looking for it")
             return self._start(context, deadline, kept, kept.starting_at)
         source = run(find_again(self.hook, reader, kept.source_id, kept.client_id))
         job = {"job_name": kept.job.job_name, "job_began_at": kept.job.job_began_at}
         goal = self._goal(self.wait_for or "end", source, **job)
-        self._remember(context, goal)
+        self._remember(context, goal, is_joined=kept.is_joined)
         self.leave_link(context, goal)
-        self.log.info("An earlier try of this task started job %s: going on with it", goal.job_name)
+        verb = "joined" if kept.is_joined else "started"
+        self.log.info("An earlier try of this task %s job %s: going on with it", verb, goal.job_name)
         if self.wait_for is None:
             return brief(goal, goal.began_at)
-        return Awaited(goal, "picked up")
+        return Awaited(goal, "joined" if kept.is_joined else "picked up")
 
     # --- Waiting ----------------------------------------------------------------------------------------
 
@@ -231,6 +232,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
             self.defer_until(
                 step.goal,
                 until,
+                time_limit=deadline.time_limit,
                 carried={
                     "awaited": step.what,
                     "deadline": list(deadline),
@@ -239,7 +241,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                 stop_on_kill=stop_on_kill,
                 stop_at_deadline=stop_on_kill and deadline.is_execution_timeout,
             )
-        return self.wait(step.goal, until)
+        return self.wait(step.goal, until, time_limit=deadline.time_limit)
 
     def _after(
         self, context: Context, step: Awaited, outcome: Outcome, deadline: Deadline
@@ -247,6 +249,8 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         """Continue after a wait: for the end of a job in our way, or for the phase itself."""
         if step.what == "lost":
             return self._after_lost_start(context, outcome, deadline, step.first_try_at or "")
+        if step.what == "joining":
+            return self._after_joining(context, outcome)
         if step.what == "turn":
             return self._after_queueing(context, step, outcome, deadline)
         return self._close(context, step, outcome, deadline)
@@ -259,6 +263,18 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         if outcome.error is not None and not (outcome.error["kind"] == "PhaseTimedOut" and in_time):
             outcome.raise_for_error()
         return self._start(context, deadline, step.goal)
+
+    def _after_joining(self, context: Context, outcome: Outcome) -> Awaited:
+        """Store the job that turned out to be the joined one, and wait for its phase."""
+        from airflow_provider_stitch.replication.goals import Goal
+
+        outcome.raise_for_error()
+        return self._go_on_with(context, Goal.from_dict(outcome.goal), "joined")
+
+    def _go_on_with(self, context: Context, job: Goal, what: str) -> Awaited:
+        goal = replace(job, phase=self.wait_for, streams=self._streams_for(self.wait_for))
+        self._remember(context, goal, is_joined=what == "joined")
+        return Awaited(goal, what)
 
     def _after_lost_start(
         self, context: Context, outcome: Outcome, deadline: Deadline, first_try_at: str
@@ -285,12 +301,10 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         if kind == "JobTerminated" or (not is_ours and self.if_running in ("queue", "restart")):
             return self._start(context, deadline, found)
         self.log.info("Job %s %s", found.job_name, "is ours" if is_ours else "counts as ours")
-        if is_ours:
-            self._remember(context, found)
         if self.wait_for is None:
+            self._remember(context, found, is_joined=not is_ours)
             return brief(found, found.began_at)
-        goal = replace(found, phase=self.wait_for, streams=self._streams_for(self.wait_for))
-        return Awaited(goal, "picked up" if is_ours else "joined")
+        return self._go_on_with(context, found, "picked up" if is_ours else "joined")
 
     # --- Ending -----------------------------------------------------------------------------------------
 
@@ -328,10 +342,10 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
 
     # --- The job of an earlier try ----------------------------------------------------------------------
 
-    def _remember(self, context: Context, goal: Goal) -> None:
+    def _remember(self, context: Context, goal: Goal, *, is_joined: bool = False) -> None:
         """Keep the job before the wait begins, so that a later try picks it up and starts no other."""
-        self._own = goal
-        if not KeptJob(context).keep(goal, str(self.source)):
+        self._own = None if is_joined else goal
+        if not KeptJob(context).keep(goal, str(self.source), is_joined=is_joined):
             self._end_outdated_try(goal)
         if self._killed:  # meanwhile, when this process could not ask Airflow for a later try
             self.on_kill()

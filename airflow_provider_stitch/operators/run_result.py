@@ -19,7 +19,9 @@ class Awaited(NamedTuple):
     """What a task waits for next."""
 
     goal: Goal
-    what: str  #: "ours", "picked up", "joined", "turn" (of a job in our way) or "lost" (the start's response)
+    #: "ours", "picked up", "joining" (a job of unknown name), "joined", "turn" (of a job in our way), "lost"
+    #: (the response to our start)
+    what: str
     first_try_at: str | None = None  #: Stitch's time of the start whose response was lost
 
     @classmethod

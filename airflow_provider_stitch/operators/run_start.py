@@ -55,8 +55,9 @@ class JobStart(StitchTask):
         from airflow_provider_stitch.replication.start import Occupied
 
         self._own, self._nothing_to_stop = None, False
+        reader = self.reader(deadline.at, deadline.time_limit)
         try:
-            source, answer = run(self._try_to_start(context, self.reader(deadline.at), known, first_try_at))
+            source, answer = run(self._try_to_start(context, reader, known, first_try_at))
         except BaseException:
             # Airflow 2 interrupts a killed task that waits for the response to its start. The response has
             # arrived by now, since the event loop waits for its threads.
@@ -155,7 +156,7 @@ class JobStart(StitchTask):
             return self._join(end)
         if self.if_running == "restart":
             self.log.warning("Stopping the job of source %s that is running", source.label)
-            reader = self.reader(deadline.at)
+            reader = self.reader(deadline.at, deadline.time_limit)
             run(reader.ask(lambda: reader.client.stop_replication_job(source.id)))
         else:
             self.log.info(
@@ -167,8 +168,11 @@ class JobStart(StitchTask):
         self.log.info("A job of source %s is running already; it counts as ours", end.source_name)
         if self.wait_for is None:
             return brief(end, None)
-        goal = replace(end, phase=self.wait_for, streams=self._streams_for(self.wait_for))
-        return Awaited(goal, "joined")
+        if self.wait_for in ("structure_sync", "extraction"):
+            return Awaited(replace(end, phase=self.wait_for), "joined")
+        # Stitch names the job only after its extraction. The name is stored then, and a second wait is for
+        # the loads, because a restarted triggerer or a next try knows only what is stored.
+        return Awaited(replace(end, phase="extraction"), "joining")
 
     def _goal(self, phase: Any, source: Source, **job: Any) -> Goal:
         from airflow_provider_stitch.replication.goals import Goal

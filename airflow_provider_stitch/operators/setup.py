@@ -5,19 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_stitch.tasks import Deadline, StitchTask, failing_for_good, seconds, url_of
+from airflow_provider_stitch.tasks import Deadline, StitchTask, failing_for_good, run, seconds, url_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.objects import ConnectionCheck, Source
+
+T = TypeVar("T")
 
 # Seconds for which an unavailable Stitch is asked again when nothing else sets an end.
 LONGEST_PATIENCE = 86_400.0
@@ -109,6 +111,14 @@ class StitchSetupOperator(StitchTask, BaseOperator):
         """The client of the account, which repeats reads and updates for as long as there is time."""
         return self.hook.client.with_retries(self.seconds_left)
 
+    def insist(self, call: Callable[[], T]) -> T:
+        """Return the result of a call of the hook's client that may be sent again.
+
+        It is sent again until the timeout if Stitch does not respond, and a few times if the response is one
+        that Stitch does not document, because a proxy or firewall may have sent it.
+        """
+        return run(self.reader(self._deadline.at, self._deadline.time_limit).ask(call))
+
     def find_source(self, context: Context, source: int | str) -> Source:
         """Return the source that a user named, and leave the link to it.
 
@@ -117,7 +127,7 @@ class StitchSetupOperator(StitchTask, BaseOperator):
         """
         from airflow_provider_stitch.replication.never import why_no_end
 
-        found = self.hook.resolve_source(source, client=self.client)
+        found = self.insist(lambda: self.hook.resolve_source(source))
         self.leave_link_to(context, found)
         deleted = why_no_end(found)
         if deleted is not None:

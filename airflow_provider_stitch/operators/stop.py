@@ -61,7 +61,8 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Stop the job."""
         with failing_for_good():
-            reader = self.reader(Deadline.of(context, self.timeout, self.execution_timeout).at)
+            deadline = Deadline.of(context, self.timeout, self.execution_timeout)
+            reader = self.reader(deadline.at, deadline.time_limit)
             source, stopped = run(self._stop(context, reader))
             self._report(source, stopped)
             return {

@@ -29,20 +29,22 @@ from airflow_provider_stitch.connect.objects import Page
 from airflow_provider_stitch.replication import listing
 from airflow_provider_stitch.replication.budget import WINDOW
 from airflow_provider_stitch.replication.listing import Listing, Look
-from airflow_provider_stitch.replication.planner import Candidate, Request, next_step
+from airflow_provider_stitch.replication.planner import BudgetWait, Candidate, Request, next_step
 from airflow_provider_stitch.replication.prospects import Experience
-from airflow_provider_stitch.replication.setbacks import Setbacks, is_passing
+from airflow_provider_stitch.replication.setbacks import Setbacks, is_transient
 from airflow_provider_stitch.replication.wants import (
     FROM_NOW_ON,
+    LONG_AGO,
     ExtractionWant,
     LoadsWant,
-    Outage,
+    Notice,
     Told,
     Want,
 )
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.extraction_log import ExtractionLog
@@ -94,10 +96,10 @@ class AccountWatch:
         """That of the latest request, which answers to later ones exceed."""
         return self._serial
 
-    def begin(self, want: Want[T]) -> asyncio.Future[Told[T] | Outage | None]:
-        """Return what a want's answer will be: a `Told`; an `Outage` when one begins; None if nothing answers
-        it before `want.until`; or a StitchError of what Stitch, or the way to it, has against it. Whoever
-        begins it ends it, too."""
+    def begin(self, want: Want[T]) -> asyncio.Future[Told[T] | Notice | None]:
+        """Return what a want's answer will be: a `Told`; a `Notice` when there is a line to log; None if
+        nothing answers it before `want.until`; or a StitchError of what Stitch, or the way to it, has against
+        it. Whoever begins it ends it, too."""
         want.future = asyncio.get_running_loop().create_future()
         if want.since == FROM_NOW_ON:
             want.since = self._serial
@@ -195,8 +197,26 @@ class AccountWatch:
             if free_in[request] <= 0
         ]
         budget = self._reader.budget
+
+        def plan() -> tuple[Request | float, float]:
+            window = budget.window()
+            return next_step(candidates, window, now), window.free_in[0]
+
         # In a thread, since a file may tell how much is left, and a plan for thousands takes a while.
-        return await asyncio.to_thread(lambda: next_step(candidates, budget.window(), now))
+        step, free_in_budget = await asyncio.to_thread(plan)
+        if isinstance(step, BudgetWait):
+            await self._report_budget_wait(free_in_budget)
+        return step
+
+    async def _report_budget_wait(self, seconds: float) -> None:
+        """Let each waiter log, once, that it waits for the budget."""
+        notice = Notice(
+            f"Waiting for a free status request: the account's requests of these 10 minutes are used up, or "
+            f"Stitch asked for a pause. The next one is free in {seconds:.0f} s.",
+            is_budget=True,
+        )
+        async for want in _few_at_a_time(want for want in self._wants if want.reports_budget):
+            want.settle(notice)
 
     def _begin(self, request: Request, client: StitchClient, now: float) -> None:
         self._serial = next(_serials)
@@ -216,7 +236,7 @@ class AccountWatch:
                 await self._take_page(request, client, answer, serial, asked_at)
             else:
                 async for want in _few_at_a_time(self._wanting(request)):
-                    want.settle(Told(answer, client.latest_answer_at, asked_at, serial))
+                    want.settle(Told(answer, client.stitch_time, asked_at, serial))
         except Exception as error:  # noqa: BLE001 - it is handed on to whoever wants the answer
             refusal = await self._take_failure(request, error)
             if refusal is not None:
@@ -234,8 +254,11 @@ class AccountWatch:
     ) -> None:
         if request.what == "extractions":
             self._learn_lengths(page)
+        client.learn_past(_newest_time(page))
+        if page.answered_at is None:
+            page = replace(page, answered_at=client.stitch_time)
         if page.number != request.key:
-            self._note(request, _no_page(int(request.key)), serial, asked_at)
+            self._note(request, _no_page(request, page.answered_at), serial, asked_at)
         self._note(request, page, serial, asked_at)
         if request.what == "loads" and self._loads.hidden_order is not None:
             await self._learn_ids(self._loads.hidden_order, client, page)
@@ -286,7 +309,7 @@ class AccountWatch:
         self, request: Request, client: StitchClient, error: Exception, serial: int, asked_at: float
     ) -> None:
         if _is_no_page(request, error):
-            self._note(request, _no_page(int(request.key)), serial, asked_at)
+            self._note(request, _no_page(request, client.stitch_time), serial, asked_at)
             await self._look_up(request)
             return
         async for want in _few_at_a_time(self._wanting(request)):
@@ -298,24 +321,24 @@ class AccountWatch:
 
         All who wait are told at once, at its first failure, if Stitch could be asked before.
         """
-        may_pass = isinstance(error, (StitchUnavailable, UnexpectedAnswer)) or (
-            isinstance(error, StitchError) and error.is_doubtful
+        # A log that another host does not deliver is requested again, too: from Stitch.
+        may_pass = isinstance(error, StitchUnavailable) or (
+            isinstance(error, StitchError) and is_transient(error)
         )
         if not isinstance(error, StitchError) or not may_pass or _is_no_page(request, error):
             self.trouble = None
             self._setbacks.answered(request)
             return error
-        retry_after = getattr(error, "retry_after", None)
-        attempts = self._setbacks.failed(request, retry_after, self._reader.clock.time())
+        attempts, may_go_on = self._setbacks.failed(request, error, self._reader.clock.time())
         fails_alone = request.what == "log" and self._setbacks.fails_alone(request)
-        if fails_alone or not is_passing(error, attempts):
+        if fails_alone or not may_go_on:
             self.trouble = None
             self._setbacks.give_up(request)
             is_no_log = request.what == "log" and isinstance(error, StitchBadRequest)
             return ExtractionLogUnavailable(str(error)) if fails_alone or is_no_log else error
         is_new, self.trouble = self.trouble is None and attempts == 1, error
         if is_new:
-            outage = Outage(f"{error} Asking again until it answers.")
+            outage = Notice(f"{error} Asking again until it answers.")
             async for want in _few_at_a_time(self._wants):
                 want.settle(outage)
         return None
@@ -359,8 +382,16 @@ def _is_no_page(request: Request, error: Exception) -> bool:
     return is_missing and request.what != "log" and request.key != 1
 
 
-def _no_page(number: int) -> Page[Any]:
-    return Page(records=(), number=number, total=100 * (number - 1), answered_at=None, next_page=None)
+def _no_page(request: Request, at: datetime | None) -> Page[Any]:
+    number = int(request.key)
+    return Page(records=(), number=number, total=100 * (number - 1), answered_at=at, next_page=None)
+
+
+def _newest_time(page: Page[Any]) -> datetime:
+    """Return the newest time in a page's records; each of them has passed for Stitch."""
+    names = ("start_time", "completion_time", "last_batch_loaded_at")
+    times = (getattr(record, name, None) for record in page.records for name in names)
+    return max(filter(None, times), default=LONG_AGO)
 
 
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, AccountWatch]] = WeakKeyDictionary()

@@ -6,6 +6,7 @@ the loads in two ways. Source: Stitch Connect API, "Pagination", "List last load
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections import deque
 from dataclasses import dataclass, field
@@ -38,6 +39,10 @@ ENDS_KEPT = 3
 
 # What a page holds of a list is dropped so many requests later: its ends are enough to find it again.
 LOOKS_KEPT = 30
+
+# A search through all pages for further records of a key is repeated after so many requests per page of the
+# list, so that such searches take at most a tenth of all requests.
+COUNT_KEPT = 10
 
 
 class SourceKey(NamedTuple):
@@ -86,7 +91,9 @@ class Listing(Generic[T]):
         self._is_documented = is_documented
         self._seen: dict[int, Sequence[T]] = {}  # both ends of each page ever looked at, by number
         self._older_ends: tuple[Callable[[Any], Any], dict[int, PageSeen]] | None = None
-        self._places: dict[Hashable, int] = {}
+        self._places: dict[Hashable, tuple[int, ...]] = {}
+        self._counts: dict[Hashable, tuple[int, int]] = {}  # records, and `_added` then
+        self._added = 0  # pages
 
     @property
     def hidden_order(self) -> StreamIds | None:
@@ -104,6 +111,7 @@ class Listing(Generic[T]):
         :param needed_since: somebody still searches among the looks after this one.
         """
         page = look.page
+        self._added += 1
         # `total` is what tells how many pages there are, but nothing says that it is exact.
         self.last_page = max(page.last_page, page.next_page or 1, page.number if page.records else 1)
         kept_since = min(needed_since, look.serial - LOOKS_KEPT)
@@ -130,9 +138,22 @@ class Listing(Generic[T]):
                 self._judge(order, latest)
                 self._older_ends = None
 
-    def remember(self, key: Hashable, page: int) -> None:
-        """Remember on which page a record was."""
-        self._places[key] = page
+    def remember(self, key: Hashable, *pages: int) -> None:
+        """Remember on which pages the records of a key were."""
+        self._places[key] = pages
+
+    def pages_of(self, key: Hashable) -> tuple[int, ...]:
+        """Return the pages on which records of a key were found last."""
+        return self._places.get(key, ())
+
+    def remember_count(self, key: Hashable, records: int) -> None:
+        """Remember how many records of a key a search found that read all pages which can contain one."""
+        self._counts[key] = records, self._added
+
+    def count_of(self, key: Hashable) -> float:
+        """Return how many records of a key a recent search found in all pages; infinity if none was made."""
+        records, added = self._counts.get(key, (0, -math.inf))
+        return records if self._added - added < COUNT_KEPT * (self.last_page or 1) else math.inf
 
     def is_placed(self, key: Hashable) -> bool:
         """Say whether a record of this key was ever found."""
@@ -146,6 +167,9 @@ class Listing(Generic[T]):
         """Return the page to read next in search of a record; None if the pages read after `since` show all
         that there is of it. It never returns a page that was read after `since`."""
         fresh = {number: look for number, look in self.looks.items() if look.serial > since}
+        places = [page for page in self._places.get(key, ()) if page <= (self.last_page or page)]
+        if len(places) > 1 and (unread := [page for page in places if page not in fresh]):
+            return unread[0]
         for order in self._usable_orders():
             if order.key_of(key) is None:
                 continue
@@ -154,7 +178,7 @@ class Listing(Generic[T]):
                 order.key_of(key),
                 _all_ends(newer, order.key_of),
                 self.last_page,
-                place=self._places.get(key),
+                place=places[0] if places else None,
                 older=self._ends_in(order.key_of),
                 read=fresh,
             )
@@ -162,7 +186,7 @@ class Listing(Generic[T]):
                 return page
         last_page = self.last_page or 1
         # The middle tells most of the order, if there is any; else the list is read through.
-        pages = [self._places.get(key, 1), (last_page + 1) // 2, *range(1, last_page + 1)]
+        pages = [*(places or [1]), (last_page + 1) // 2, *range(1, last_page + 1)]
         return next((page for page in pages if page not in fresh and page <= last_page), None)
 
     def _usable_orders(self) -> list[_Order]:

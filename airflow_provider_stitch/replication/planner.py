@@ -48,6 +48,10 @@ class Request(NamedTuple):
     key: int | str  #: the number of a page, or the name of a job
 
 
+class BudgetWait(float):
+    """Seconds to wait although a request is due, because the budget has no free one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A request that would serve somebody."""
@@ -77,7 +81,7 @@ def next_step(candidates: Sequence[Candidate], window: Window, now: float) -> Re
     certain = [each for each in ready if each.certain(now)]
     if certain:
         first = max(certain, key=lambda each: each.delay(now))
-        return first.request if window.free_in[0] <= 0 else min(latest, window.free_in[0])
+        return first.request if window.free_in[0] <= 0 else BudgetWait(min(latest, window.free_in[0]))
     if not ready:
         return soonest
     best = max(ready, key=lambda each: each.delay(now))
@@ -86,7 +90,10 @@ def next_step(candidates: Sequence[Candidate], window: Window, now: float) -> Re
         return min(latest, max(soonest / 6, _time_until(price, best, now)))
     kept = _reserve(candidates, window) if best.request.what == "extractions" else 0
     free_in = window.free_in[kept]
-    return best.request if free_in <= 0 else min(latest, free_in)
+    if free_in <= 0:
+        return best.request
+    pause = min(latest, free_in)
+    return BudgetWait(pause) if window.free_in[0] > 0 else pause
 
 
 def price_of_a_request(candidates: Sequence[Candidate], window: Window, now: float) -> float:

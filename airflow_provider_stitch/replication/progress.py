@@ -20,6 +20,15 @@ def describe(goal: Goal) -> str:
     return f"{phase} of source {goal.source_name} ({goal.source_id})"
 
 
+def job_of(goal: Goal) -> str:
+    """Return which job a goal is about."""
+    if goal.job_name is not None:
+        return goal.job_name
+    if goal.started_after is not None:
+        return f"a job that started at {format_time(goal.started_after)} or later"
+    return "a job of unknown name"
+
+
 def progress_of(goal: Goal, assessment: Assessment, known: Known) -> str:
     """Return how far a goal's job has come, as far as Stitch has reported it."""
     if goal.phase == "connection_check":
@@ -39,6 +48,8 @@ def progress_of(goal: Goal, assessment: Assessment, known: Known) -> str:
 
 def _progress_of_extraction(goal: Goal, known: Known) -> str:
     listed_job = known.extraction
+    if listed_job is None and known.earlier_seen_at is None:
+        return f"Stitch has returned no list of extractions in this wait, which is for {job_of(goal)}"
     seen = "Stitch lists no finished job of the source"
     if listed_job is not None:
         seen = f"the last finished job that Stitch lists is {listed_job.job_name}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
@@ -20,10 +20,10 @@ from airflow_provider_stitch.replication.account import AccountWatch, account_wa
 from airflow_provider_stitch.replication.budget import Budget, shared_budget
 from airflow_provider_stitch.replication.budget_gate import with_request_acquired
 from airflow_provider_stitch.replication.places import places
-from airflow_provider_stitch.replication.setbacks import is_passing
+from airflow_provider_stitch.replication.setbacks import Attempts
 from airflow_provider_stitch.replication.shared_call import SharedCall
 from airflow_provider_stitch.replication.turns import NEWS
-from airflow_provider_stitch.replication.wants import FROM_NOW_ON, ExtractionWant, Outage
+from airflow_provider_stitch.replication.wants import FROM_NOW_ON, ExtractionWant, Notice
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -74,13 +74,14 @@ class AccountReader:
         ever.
     :param budget: counts the requests that Stitch limits; None is that of the account.
     :param budget_folder: where the processes of this host share the account's budget; None does not share it.
-    :param warn: told once of each outage.
+    :param time_limit: which of the task's limits sets the deadline, as error messages name it.
+    :param warn: given one line per outage, and one line when the first wait for the budget begins.
     """
 
     # A thousand of these may be there.
     __slots__ = (
         *("_budget", "_budget_client", "_budget_folder", "_warn", "_was_told"),
-        *("client", "clock", "deadline"),
+        *("client", "clock", "deadline", "time_limit", "_waited_for_budget"),
     )
 
     def __init__(
@@ -91,11 +92,14 @@ class AccountReader:
         clock: Clock = SYSTEM_CLOCK,
         budget: Budget | None = None,
         budget_folder: Path | None = None,
+        time_limit: str = "timeout",
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.client = client
         self.clock = clock
         self.deadline = deadline
+        self.time_limit = time_limit
+        self._waited_for_budget = False
         self._budget = budget
         self._budget_client: StitchClient | None = None  # None: the budget was given
         self._budget_folder = budget_folder
@@ -105,6 +109,19 @@ class AccountReader:
     def seconds_left(self) -> float:
         """Return the seconds until the deadline, or infinity without one."""
         return float("inf") if self.deadline is None else self.deadline - self.clock.time()
+
+    def stitch_time(self, told: Told[Any] | None = None) -> datetime:
+        """Return Stitch's time: that of an answer, or if there is none, now.
+
+        If the answer has no time, it is as old as this machine measured. Stitch's time comes from the
+        responses (see `StitchClient.stitch_time`). This machine's clock is used only if none has shown any
+        time, neither in a `Date` header nor in a record.
+        """
+        if told is not None and told.at is not None:
+            return told.at
+        now = self.client.stitch_time or datetime.fromtimestamp(self.clock.time(), timezone.utc)
+        age = 0.0 if told is None else self.clock.time() - told.asked_at
+        return now - timedelta(seconds=age if 0 < age < float("inf") else 0.0)
 
     async def open(self, source_id: int) -> None:
         """Find out, by way of a source, which account it is: for all that needs its budget, or its watch."""
@@ -170,19 +187,19 @@ class AccountReader:
 
         :param takes_place: each attempt waits for one of a few places.
         """
-        attempts = 0
+        attempts = Attempts()
         taken = places() if takes_place else None
         while True:
-            attempts += 1
             if taken is not None:
                 await taken.acquire()
             try:
                 return await attempt()
             except StitchError as error:
-                pause = pause_before_retry(attempts, getattr(error, "retry_after", None))
-                if not is_passing(error, attempts) or pause > self.seconds_left():
+                may_go_on = attempts.may_go_on(error)
+                pause = pause_before_retry(attempts.number, getattr(error, "retry_after", None))
+                if not may_go_on or pause > self.seconds_left():
                     raise
-                if attempts == 1:
+                if attempts.number == 1:
                     await self._warn_in_turn(f"{error} Asking again until it answers.")
             finally:
                 if taken is not None:
@@ -227,6 +244,7 @@ class AccountReader:
         :raises StitchError: what Stitch, or the way to it, has against it.
         """
         want.urgent = until is None
+        want.reports_budget = not self._waited_for_budget
         want.until = min(float("inf") if at is None else at for at in (until, self.deadline))
         watch = self.watch
         while True:
@@ -234,15 +252,17 @@ class AccountReader:
                 told = await watch.begin(want)
             finally:
                 watch.end(want)
-            if not isinstance(told, Outage):
+            if not isinstance(told, Notice):
                 break
+            if told.is_budget:
+                want.reports_budget, self._waited_for_budget = False, True
             await self._warn_in_turn(told.line)
         if told is None and self.seconds_left() <= 0:
             if watch.trouble is not None:
                 raise watch.trouble
             wait = (await asyncio.to_thread(self.budget.window)).free_in[0]
             if wait > 0 and not self._was_told:
-                raise _out_of_requests(wait)
+                raise _out_of_requests(wait, self.time_limit)
         self._was_told = self._was_told or told is not None
         return told
 
@@ -251,14 +271,9 @@ _source_lists: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[StitchClient, S
 _source_lists = WeakKeyDictionary()
 
 
-def _out_of_requests(wait: float) -> PhaseTimedOut:
+def _out_of_requests(wait: float, time_limit: str) -> PhaseTimedOut:
     return PhaseTimedOut(
-        "The time to wait is over before Stitch may be asked again: all requests of these 10 minutes are "
-        f"used, or Stitch has asked for a pause, and the next is free in {wait:.0f} s. Raise the task's "
-        "timeout, or let fewer tasks wait."
+        f"The task's {time_limit} has passed, and no status request of the task was answered: the account's "
+        "requests of these 10 minutes are used up, or Stitch asked for a pause, and the next one is free in "
+        f"{wait:.0f} s. Raise the {time_limit}, or let fewer tasks wait at once."
     )
-
-
-def stitch_time(told: Told[Any]) -> datetime:
-    """Return Stitch's time of an answer; without a usable `Date` only this machine's clock is left."""
-    return told.at or datetime.now(timezone.utc)

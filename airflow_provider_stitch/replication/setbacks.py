@@ -32,17 +32,35 @@ OTHERS_PAUSE = 0.75
 GARBAGE_ATTEMPTS = 5
 
 
-def is_passing(error: StitchError, attempt: int) -> bool:
-    """Say whether a request that failed may be answered later."""
-    if isinstance(error, UnexpectedAnswer) or error.is_doubtful:
-        return attempt < GARBAGE_ATTEMPTS
-    # A log's place is good for a while only: who wants the log asks Stitch anew.
-    return isinstance(error, StitchUnavailable) and not isinstance(error, ExtractionLogUnavailable)
+def is_undocumented(error: StitchError) -> bool:
+    """Return whether an error stands for a response that Stitch does not document."""
+    return isinstance(error, UnexpectedAnswer) or error.is_doubtful
+
+
+def is_transient(error: StitchError) -> bool:
+    """Return whether a request that failed may succeed if it is sent again."""
+    # The address of a log expires soon, so a log is requested from Stitch again and not from there.
+    is_outage = isinstance(error, StitchUnavailable) and not isinstance(error, ExtractionLogUnavailable)
+    return is_outage or is_undocumented(error)
+
+
+@dataclass(slots=True)
+class Attempts:
+    """The failed attempts at one request, one after the other."""
+
+    number: int = 0
+    undocumented: int = 0  #: of these the last, as far as their responses were undocumented
+
+    def may_go_on(self, error: StitchError) -> bool:
+        """Record a failed attempt, and return whether to make another one."""
+        self.number += 1
+        self.undocumented = self.undocumented + 1 if is_undocumented(error) else 0
+        return is_transient(error) and self.undocumented < GARBAGE_ATTEMPTS
 
 
 @dataclass(slots=True)
 class _Setback:
-    attempts: int  #: that failed, one after the other
+    attempts: Attempts
     alone: int  #: of these the first, and each before which another request was answered
     answers: int  #: to other requests, when the last failed
     again_at: float
@@ -62,24 +80,25 @@ class Setbacks:
         self.give_up(request)
         self._answers += 1
 
-    def failed(self, request: Request, retry_after: float | None, now: float) -> int:
-        """Take in that a request failed, and return how often it has, one time after the other."""
+    def failed(self, request: Request, error: StitchError, now: float) -> tuple[int, bool]:
+        """Record that a request failed; return how often it has in a row, and whether to send it again."""
         recent = {
             each: setback for each, setback in self._setbacks.items() if setback.again_at > now - WINDOW
         }
         before = recent.get(request)
-        attempts = before.attempts + 1 if before else 1
+        attempts = before.attempts if before else Attempts()
+        may_go_on = attempts.may_go_on(error)
         # An outage fails all: it says nothing of this one.
         alone = before.alone + (self._answers > before.answers) if before else 1
         self._in_a_row += 1
         # All others have their turn in between, or one that is wanted at once would always be the first.
-        asked_for = retry_after or 0.0
+        asked_for: float = getattr(error, "retry_after", None) or 0.0
         pause = pause_before_retry(self._in_a_row, None)
         self._all_again_at = now + max(pause * OTHERS_PAUSE, asked_for)
-        pause = max(pause, pause_before_retry(attempts, None))
+        pause = max(pause, pause_before_retry(attempts.number, None))
         again_at = now + max(pause, asked_for + pause * (1 - OTHERS_PAUSE))
         self._setbacks = {**recent, request: _Setback(attempts, alone, self._answers, again_at)}
-        return attempts
+        return attempts.number, may_go_on
 
     def give_up(self, request: Request) -> None:
         """Begin anew, at once: whoever wanted a request is told what there is to say."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from airflow_provider_stitch.connect.errors import (
@@ -12,17 +11,16 @@ from airflow_provider_stitch.connect.errors import (
     JobNotStarted,
     PhaseTimedOut,
     StitchError,
-    StitchUnavailable,
-    UnexpectedAnswer,
 )
 from airflow_provider_stitch.connect.transport import pause_before_retry
 from airflow_provider_stitch.replication.extraction import began_at, judge_extraction, was_terminated
 from airflow_provider_stitch.replication.goals import time_in
 from airflow_provider_stitch.replication.known import Known
-from airflow_provider_stitch.replication.setbacks import GARBAGE_ATTEMPTS, is_passing
+from airflow_provider_stitch.replication.setbacks import Attempts, is_transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from airflow_provider_stitch.connect.objects import Source
     from airflow_provider_stitch.replication.goals import Goal
@@ -57,6 +55,8 @@ async def start_job(
 ) -> Started | Occupied:
     """Start a replication job, asking again for as long as the reader has time if Stitch can't be reached.
 
+    A response that Stitch does not document counts as lost until it has come several times in a row.
+
     A start is not idempotent: after a lost answer the job may run. It is then asked for again, since Stitch
     runs one job per source at a time and refuses another; but first the list is looked at, in case the job is
     over.
@@ -67,27 +67,28 @@ async def start_job(
         interrupted learns the job's name this way, because the thread still receives the response.
     :raises StitchError: the source is unknown or deleted, Stitch refused, or time is up.
     """
-    attempt = 0
+    attempts = Attempts()
     while True:
         if first_try_at is not None:
             try:
                 started = await _job_since(reader, source.id, first_try_at)
-            except StitchUnavailable as error:
+            except StitchError as error:
                 raise _given_up(source, error, may_run=True) from error
             if started is not None:
                 return started
-        attempt += 1
         sent_at = stitch_time(reader)
         try:
             return await asyncio.to_thread(_send_start, reader, source, sent_at, on_started)
         except JobAlreadyRunning as refusal:
             return Occupied(refusal.answered_at or sent_at, first_try_at)
-        except (StitchUnavailable, UnexpectedAnswer) as error:
+        except StitchError as error:
+            if not is_transient(error):
+                raise
             if getattr(error, "maybe_received", True):
                 first_try_at = first_try_at or sent_at
-            pause = pause_before_retry(attempt, getattr(error, "retry_after", None))
-            garbage = isinstance(error, UnexpectedAnswer) and attempt >= GARBAGE_ATTEMPTS
-            if garbage or pause > reader.seconds_left():
+            may_go_on = attempts.may_go_on(error)
+            pause = pause_before_retry(attempts.number, getattr(error, "retry_after", None))
+            if not may_go_on or pause > reader.seconds_left():
                 raise _given_up(source, error, may_run=first_try_at is not None) from error
             warn(f"{error} Asking again in {pause:.0f} s.")
             await reader.clock.sleep(pause)
@@ -103,8 +104,8 @@ def _send_start(
 
 
 def stitch_time(reader: AccountReader) -> datetime:
-    """Return Stitch's time as of its latest answer: no later than whatever is asked for next."""
-    return reader.client.latest_answer_at or datetime.now(timezone.utc)
+    """Return Stitch's time now, which is no later than that of the next response."""
+    return reader.stitch_time()
 
 
 async def _job_since(reader: AccountReader, source_id: int, instant: datetime) -> Started | None:
@@ -145,17 +146,17 @@ async def stop_job(
     """
     if known is not None and judge_extraction(goal, known).over:
         return False
-    attempt, maybe_sent = 0, False
+    attempts, maybe_sent = Attempts(), False
     while True:
         is_running = await _is_running(reader, goal, needs_poll=needs_poll or maybe_sent)
         if not is_running:
             return maybe_sent
-        attempt += 1
         try:
             await asyncio.to_thread(reader.client.stop_replication_job, goal.source_id)
-        except (StitchUnavailable, UnexpectedAnswer) as error:
-            pause = pause_before_retry(attempt, getattr(error, "retry_after", None))
-            if not is_passing(error, attempt) or pause > reader.seconds_left():
+        except StitchError as error:
+            may_go_on = attempts.may_go_on(error)
+            pause = pause_before_retry(attempts.number, getattr(error, "retry_after", None))
+            if not may_go_on or pause > reader.seconds_left():
                 raise
             maybe_sent = maybe_sent or getattr(error, "maybe_received", True)
             await reader.clock.sleep(pause)
@@ -171,7 +172,8 @@ async def _is_running(reader: AccountReader, goal: Goal, *, needs_poll: bool) ->
             raise PhaseTimedOut(
                 f"Source {goal.source_name} ({goal.source_id}): Stitch did not list the source's extractions "
                 f"in time, so whether job {goal.job_name} still runs is not known. No stop was sent, because "
-                "it could end a later job. Raise the task's timeout, or check the source's page in Stitch.",
+                f"it could end a later job. Raise the {reader.time_limit}, or check the source's page in "
+                "Stitch.",
                 source_id=goal.source_id,
                 job_name=goal.job_name,
             )

@@ -26,7 +26,7 @@ T = TypeVar("T")
 LATEST_KNOWN = -1
 """The serial of those who take any answer that is still remembered."""
 
-_LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
+LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 
 FROM_NOW_ON = -2
 """That of those who take an answer to a later request than the latest so far."""
@@ -42,10 +42,11 @@ class Told(Generic[T]):
     serial: int  #: of the (oldest) request: who has this answer wants a later one next
 
 
-class Outage(NamedTuple):
-    """Instead of an answer: Stitch can't be asked at the moment. Who is told so says it, and goes on."""
+class Notice(NamedTuple):
+    """A line for the log of a waiter, instead of a result. The waiter logs it and goes on."""
 
     line: str
+    is_budget: bool = False  #: a wait for a free request begins; False: an outage does
 
 
 @dataclass(eq=False, slots=True)
@@ -64,10 +65,12 @@ class Want(Generic[T]):
     requests: tuple[Request, ...] = field(default=(), init=False)
     #: It is wanted at once, and not when it serves all who wait best.
     urgent: bool = field(default=False, init=False)
+    #: Its waiter has not logged yet that it waits for the budget.
+    reports_budget: bool = field(default=False, init=False)
     #: Nobody waits for it any longer than that, by the watch's clock.
     until: float = field(default=math.inf, init=False)
     #: Set once somebody waits for it.
-    future: asyncio.Future[Told[T] | Outage | None] = field(init=False)
+    future: asyncio.Future[Told[T] | Notice | None] = field(init=False)
 
     def look_up(self, extractions: Listing[Extraction], loads: Listing[Load]) -> None:
         """Settle if what is known answers this want, or else say which requests would."""
@@ -77,7 +80,7 @@ class Want(Generic[T]):
         """Return whether a listed record of this source (id or name) may be wanted."""
         return False
 
-    def settle(self, told: Told[T] | Outage | None) -> None:
+    def settle(self, told: Told[T] | Notice | None) -> None:
         if not self.future.done():
             self.future.set_result(told)
 
@@ -99,16 +102,40 @@ class ExtractionWant(Want["Extraction | None"]):
     def look_up(self, extractions: Listing[Extraction], loads: Listing[Load]) -> None:  # noqa: ARG002
         key = SourceKey(self.source_id)
         fresh = extractions.since(self.since)
-        for look in reversed(extractions.since(LATEST_KNOWN) if self.takes_known else fresh):
-            if self.source_id in look.records:
-                extractions.remember(key, look.page.number)
-                self.settle(_told([look], _newest(look.records[self.source_id])))
+        usable = extractions.since(LATEST_KNOWN) if self.takes_known else fresh
+        found = [look for look in usable if self.source_id in look.records]
+        if found:
+            extractions.remember(key, found[-1].page.number)
+            read = {look.page.number: look for look in usable}
+            beside = self._pages_beside(found, extractions.last_page or 1)
+            unread = beside - read.keys()
+            if unread:
+                self.requests = _for_extractions(min(unread))
                 return
+            records = [record for look in found for record in look.records[self.source_id]]
+            looks = {look.page.number: look for look in found} | {page: read[page] for page in beside}
+            self.settle(_told(list(looks.values()), _newest(records)))
+            return
         page = extractions.next_page(key, self.since)
         if page is None:
             self.settle(_told(fresh, None))
         else:
             self.requests = _for_extractions(page)
+
+    def _pages_beside(self, found: Sequence[Look[Extraction]], last_page: int) -> set[int]:
+        """Return the pages that may contain further records of the source.
+
+        The list is ordered by source id. So if a page begins or ends with the source, the page before or
+        after it may contain a newer record.
+        """
+        pages = set()
+        for look in found:
+            number, records = look.page.number, look.page.records
+            if records[0].source_id == self.source_id and number > 1:
+                pages.add(number - 1)
+            if records[-1].source_id == self.source_id and number < last_page:
+                pages.add(number + 1)
+        return pages
 
     def concerns(self, source: object) -> bool:
         return source == self.source_id
@@ -119,7 +146,7 @@ class LoadsWant(Want["list[Load] | None"]):
     """The loads of a source's streams; None if all are wanted and the list is too long to be read for that.
 
     :param expected: of each stream the names under which its load may be listed, and how many there may be;
-        None wants all loads of the source.
+        None wants all loads of the source. If a recent search of all pages found fewer, so many are enough.
     """
 
     source_name: str
@@ -135,9 +162,7 @@ class LoadsWant(Want["list[Load] | None"]):
         self.requests = tuple(Request("loads", page) for page in sorted(pages))
         if not pages:
             self.settle(_told(fresh, found))
-            for look in fresh:
-                for load in look.records.get(self.source_name, ()):
-                    loads.remember(StreamKey(load.source_name, load.stream_name), look.page.number)
+            self._remember_places(fresh, found, loads)
 
     def concerns(self, source: object) -> bool:
         return source == self.source_name
@@ -149,12 +174,31 @@ class LoadsWant(Want["list[Load] | None"]):
         pages = set()
         times = Counter(load.stream_name for load in found)
         for names, number in self.expected or ():
-            if sum(times[name] for name in set(names)) < number:
-                keys = [StreamKey(self.source_name, name) for name in names]
+            keys = [StreamKey(self.source_name, name) for name in dict.fromkeys(names)]
+            listed = sum(times[key.stream_name] for key in keys)
+            known = sum(loads.count_of(key) for key in keys)
+            pages_known = {page for key in keys for page in loads.pages_of(key)}
+            if listed < max(min(number, known), len(pages_known), 1):
                 # What was found by one of its names is looked for by the others only if it is gone there.
                 placed = self._next_pages(filter(loads.is_placed, keys), loads)
                 pages |= placed or self._next_pages(keys, loads)
         return pages
+
+    def _remember_places(
+        self, fresh: Sequence[Look[Load]], found: Sequence[Load], loads: Listing[Load]
+    ) -> None:
+        places: dict[str, list[int]] = {}
+        for look in fresh:
+            for name in {load.stream_name for load in look.records.get(self.source_name, ())}:
+                places.setdefault(name, []).append(look.page.number)
+        times = Counter(load.stream_name for load in found)
+        for name, pages in places.items():
+            loads.remember(StreamKey(self.source_name, name), *pages)
+        for names, number in self.expected or ():
+            for key in (StreamKey(self.source_name, name) for name in dict.fromkeys(names)):
+                is_complete = number > 1 and loads.next_page(key, self.since) is None
+                if is_complete:
+                    loads.remember_count(key, times[key.stream_name])
 
     def _next_pages(self, keys: Iterable[StreamKey], loads: Listing[Load]) -> set[int]:
         pages = {loads.next_page(key, self.since) for key in keys}
@@ -179,14 +223,15 @@ def _for_extractions(page: int) -> tuple[Request]:
 
 def _newest(records: Sequence[Extraction]) -> Extraction:
     """Return the job that started last: the list has one record per source, so any other one is stale."""
-    return max(records, key=lambda record: began_at(record) or _LONG_AGO)
+    return max(records, key=lambda record: began_at(record) or LONG_AGO)
 
 
 def _told(looks: Sequence[Look[Any]], value: T) -> Told[T]:
-    times = [look.page.answered_at for look in looks if look.page.answered_at is not None]
+    times = [look.page.answered_at for look in looks]
     return Told(
         value,
-        at=min(times, default=None),
+        # The time of a page that is not dated may be before that of all others.
+        at=None if None in times else min(filter(None, times), default=None),
         asked_at=min((look.asked_at for look in looks), default=float("-inf")),
         serial=min((look.serial for look in looks), default=LATEST_KNOWN),
     )

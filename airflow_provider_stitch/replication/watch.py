@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import replace
-from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from airflow_provider_stitch.connect.errors import (
     StitchNotFound,
     UnexpectedAnswer,
 )
+from airflow_provider_stitch.replication.budget import WINDOW
 from airflow_provider_stitch.replication.expectations import (
     Moment,
     begins_by_schedule,
@@ -31,11 +31,11 @@ from airflow_provider_stitch.replication.expectations import (
 )
 from airflow_provider_stitch.replication.extraction import is_meant, log_is_final
 from airflow_provider_stitch.replication.known import Known
+from airflow_provider_stitch.replication.loading import MAX_LOAD_LAG
 from airflow_provider_stitch.replication.never import why_no_check, why_no_end, why_no_job, why_no_load
 from airflow_provider_stitch.replication.outcome import Outcome, plain_error, result_of
 from airflow_provider_stitch.replication.phases import Assessment, Question, assess
-from airflow_provider_stitch.replication.progress import describe, progress_of, timeout_message
-from airflow_provider_stitch.replication.reader import stitch_time
+from airflow_provider_stitch.replication.progress import describe, job_of, progress_of, timeout_message
 from airflow_provider_stitch.replication.turns import NEWS, SIGNS_OF_LIFE
 from airflow_provider_stitch.replication.wants import (
     FROM_NOW_ON,
@@ -47,6 +47,7 @@ from airflow_provider_stitch.replication.wants import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Coroutine, Sequence
+    from datetime import datetime
 
     from airflow_provider_stitch.connect.objects import Extraction, Load, Stream
     from airflow_provider_stitch.replication.goals import Goal
@@ -78,7 +79,6 @@ class Watch:
     :param poll_interval: seconds between two polls at least; they are more if the task's fair share of the
         budget is smaller. None polls as often as that share allows.
     :param forgetful: this watch is gone before the job has ended, as that of a rescheduled sensor is.
-    :param time_limit: which of the task's limits sets the reader's deadline, as error messages name it.
     :param tell: given each line for the task's log, once.
     :param warn: given each warning, once.
     """
@@ -87,7 +87,7 @@ class Watch:
     __slots__ = (
         *("goal", "known", "poll_interval", "reader"),
         *("_begins_at", "_extraction_told", "_has_turn", "_loads_told", "_next_sign_at", "_source_asked_at"),
-        *("_polls", "_stitch_is_ahead", "_tell", "_time_limit", "_told", "_warn"),
+        *("polls", "_stitch_is_ahead", "_tell", "_told", "_warn"),
     )
 
     def __init__(
@@ -97,7 +97,6 @@ class Watch:
         *,
         poll_interval: float | None = None,
         forgetful: bool = False,
-        time_limit: str = "timeout",
         tell: Callable[[str], None] = lambda _: None,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -105,8 +104,7 @@ class Watch:
         self.goal = goal
         self.poll_interval = poll_interval
         self.known = Known(looks_early=not forgetful)
-        self._time_limit = time_limit
-        self._polls = 0
+        self.polls = 0
         self._tell = tell
         self._warn = warn
         self._told: dict[str, None] = {}  # lines: an empty set would take four times as much
@@ -156,7 +154,7 @@ class Watch:
         """Return an error in plain values, with what was waited for if it does not name the source."""
         plain = plain_error(error)
         if f"{self.goal.source_name} ({self.goal.source_id})" not in plain["message"]:
-            job = self.goal.job_name or "a job that is not listed yet"
+            job = job_of(self.goal)
             plain["message"] += f"\nThis was while waiting for {describe(self.goal)}: {job}."
         return plain
 
@@ -208,6 +206,15 @@ class Watch:
         longest = CHECK_INTERVAL if Question.CHECK in assessment.asks else SOURCE_INTERVAL
         return min(self.reader.clock.time() + longest, self._next_sign_at)
 
+    def fair_pause(self, polls: int) -> float:
+        """Return the seconds in which this process's fair share of the budget has so many requests.
+
+        This may read the budget's file.
+        """
+        if self.reader.client.known_client_id is None:
+            return 0.0
+        return WINDOW / self.reader.budget.window().share * polls
+
     def _pause(self) -> float:
         return self.poll_interval if self.poll_interval is not None else self.reader.budget.spacing
 
@@ -243,10 +250,12 @@ class Watch:
 
     def _take_extraction(self, told: Told[Extraction | None] | None) -> None:
         if told is not None:
-            self._polls += 1
+            self.polls += 1
             self._extraction_told = told
             is_ours = told.value is not None and is_meant(self.goal, told.value)
-            self.known = self.known.with_extraction(told.value, stitch_time(told), is_ours=is_ours)
+            self.known = self.known.with_extraction(
+                told.value, self.reader.stitch_time(told), is_ours=is_ours
+            )
 
     async def _ask_for_log(self, job_name: str, until: float | None) -> None:
         prospect = of_log(self.known, self._moment(None))
@@ -261,10 +270,10 @@ class Watch:
             if told is None:
                 return
             log = told.value
-        self._polls += 1
+        self.polls += 1
         self.known = replace(self.known, log=log or self.known.log)
         if not log_is_final(log):
-            at = self.reader.client.latest_answer_at or datetime.now(timezone.utc)
+            at = self.reader.stitch_time()
             self.known = replace(self.known, log_refused_at=(*self.known.log_refused_at, at))
 
     async def _ask_early(self, until: float | None) -> None:
@@ -283,7 +292,7 @@ class Watch:
         streams = (each for each in self.known.streams or () if each.selected is not None)
         times = Counter(stream.stream_name for stream in streams)
         waiting = (status for status in assessment.streams if status.state == "waiting")
-        expected = [_load_of(status, times) for status in waiting]
+        expected = [_load_of(status, times, self.known) for status in waiting]
         experience = self.reader.watch.experience_of_loads()
         prospect = of_loads(self.goal, self.known, assessment, self._moment(self._loads_told), experience)
         told = await self._told_loads(prospect, expected, until)
@@ -312,9 +321,9 @@ class Watch:
         return LoadsWant(self.reader.client, prospect, since, self.goal.source_name, expected)
 
     def _take_loads(self, told: Told[Any], loads: list[Load], looked_for: set[str] | None = None) -> None:
-        self._polls += 1
+        self.polls += 1
         self._loads_told = told
-        self.known = self.known.with_loads(loads, stitch_time(told), looked_for)
+        self.known = self.known.with_loads(loads, self.reader.stitch_time(told), looked_for)
 
     def _moment(self, told: Told[Any] | None) -> Moment:
         now = self.reader.clock.time()
@@ -339,9 +348,7 @@ class Watch:
     def _take_source(self, why_not: StitchError | None, begins_at: datetime | None) -> None:
         self._source_asked_at = self.reader.clock.time()
         self._begins_at = begins_at
-        if self.reader.client.latest_answer_at is not None:
-            ahead = self.reader.client.latest_answer_at.timestamp() - self.reader.clock.time()
-            self._stitch_is_ahead = ahead
+        self._stitch_is_ahead = self.reader.stitch_time().timestamp() - self.reader.clock.time()
         if why_not is not None:
             raise why_not
 
@@ -419,22 +426,26 @@ class Watch:
         return Outcome.of(self.goal, assessment, assessment.failure)
 
     async def _timed_out(self, assessment: Assessment) -> Outcome:
+        error = await asyncio.to_thread(self.timeout_error, assessment, self.reader.time_limit)
+        return Outcome.of(self.goal, assessment, error)
+
+    def timeout_error(self, assessment: Assessment, time_limit: str) -> PhaseTimedOut:
+        """Return the error of a wait that a limit of the task ended. This may read the budget's file."""
         next_request_in = 0.0
         if self.reader.client.known_client_id is not None:
-            next_request_in = (await asyncio.to_thread(self.reader.budget.window)).free_in[0]
-        error = PhaseTimedOut(
+            next_request_in = self.reader.budget.window().free_in[0]
+        return PhaseTimedOut(
             timeout_message(
                 self.goal,
                 assessment,
                 self.known,
-                time_limit=self._time_limit,
-                polls=self._polls,
+                time_limit=time_limit,
+                polls=self.polls,
                 next_request_in=next_request_in,
             ),
             source_id=self.goal.source_id,
             job_name=self.goal.job_name,
         )
-        return Outcome.of(self.goal, assessment, error)
 
 
 def _first_of(asks: Sequence[Question], asked: Container[Question]) -> Question | None:
@@ -445,10 +456,18 @@ def _has_error(loads: Sequence[Load] | None) -> bool:
     return any(load.error_state is not None for load in loads or ())
 
 
-def _load_of(status: LoadStatus, times: Counter[str]) -> tuple[tuple[str, ...], int]:
-    """Return the names of a stream's load, and how many streams' loads there may be by that name."""
+def _load_of(status: LoadStatus, times: Counter[str], known: Known) -> tuple[tuple[str, ...], int]:
+    """Return the names of a stream's load, and how many loads may be listed by that name.
+
+    A deleted source of the same name may still have a load that is listed on another page. So if the load
+    that was found does not change for long, another one is searched for.
+    """
     names = status.expected.load_names
-    return names, max(1, *(times[name] for name in names))
+    number = max(1, *(times[name] for name in names))
+    listed = sum(len((known.loads or {}).get(name, ())) for name in set(names))
+    since = status.expected.last_batch_at
+    is_overdue = listed > 0 and known.loads_at is not None and known.loads_at - since >= MAX_LOAD_LAG
+    return names, max(number, listed + 1) if is_overdue else number
 
 
 def _brief(stream: Stream) -> Stream:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
 )
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.replication.goals import Goal, Phase
     from airflow_provider_stitch.replication.outcome import Outcome
+    from airflow_provider_stitch.replication.phases import Assessment
     from airflow_provider_stitch.replication.reader import AccountReader
     from airflow_provider_stitch.replication.watch import Watch
 
@@ -49,7 +51,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         else the time at which the run was queued. (templated)
     :param poll_interval: seconds between two polls at least while deferred. They are more if other tasks need
         the account's 30 status requests in 10 minutes as well. None polls as often as those allow. If the
-        sensor is not deferred, Airflow's `poke_interval` is the pause.
+        sensor is not deferred, Airflow's `poke_interval` is the pause, or a longer one for the same reason.
     :param deferrable: wait in the triggerer instead of a worker. Default: Airflow's `[operators]
         default_deferrable`.
     :param start_from_trigger: begin in the triggerer, without a worker before the wait. Needs `deferrable`.
@@ -97,6 +99,10 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         self.end_from_trigger = end_from_trigger
         self._why_in_worker: str | None = None  #: though it was to begin in the triggerer
         self._watch: Watch | None = None
+        self._assessment: Assessment | None = None  #: that of the last poke
+        self._polls = 0  #: of the last poke
+        self._started_at: float | None = None
+        self._is_poking = False
         if (start_from_trigger or end_from_trigger) and not self.deferrable:
             raise ValueError(
                 "start_from_trigger and end_from_trigger are for a task that waits in the triggerer: "
@@ -108,7 +114,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait in the triggerer if this sensor is deferrable, else by pokes."""
         if not self.deferrable:
-            return super().execute(context)
+            return self._execute_by_pokes(context)
         if self.start_from_trigger or self._why_in_worker is not None:
             reason = self._why_in_worker or "Airflow starts no mapped task there, nor any in `dag.test()`"
             self.log.info("start_from_trigger: not in the triggerer, for %s", reason)
@@ -117,11 +123,12 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 
     def _defer(self, context: Context, deadline: Deadline) -> None:
         with self._failing(), failing_for_good():
-            goal = run(self._goal(context, self.reader(deadline.at)))
+            goal = run(self._goal(context, self.reader(deadline.at, deadline.time_limit)))
             self.leave_link(context, goal)
             self.defer_until(
                 goal,
                 deadline.at,
+                time_limit=deadline.time_limit,
                 carried={"is_execution_timeout": deadline.is_execution_timeout},
                 ending=self._ending(),
             )
@@ -137,27 +144,58 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
                 outcome.raise_for_error()  # which Airflow retries, as it does its own
             return self._end(outcome)
 
+    def _execute_by_pokes(self, context: Context) -> Any:
+        """Wait as Airflow's sensors do, and log how far the job has come before Airflow ends the wait."""
+        self._started_at = time.time()
+        try:
+            return super().execute(context)
+        except AirflowTaskTimeout:
+            self._log_timeout("execution_timeout")
+            raise
+        except (AirflowSensorTimeout, AirflowSkipException):
+            if not self._is_poking:  # a poke has its own words
+                self._log_timeout("timeout")
+            raise
+
+    def _log_timeout(self, time_limit: str) -> None:
+        if self._watch is not None and self._assessment is not None:
+            self.log.warning(str(self._watch.timeout_error(self._assessment, time_limit)))
+
+    def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
+        """Return Airflow's pause, or a longer one if the fair share of the budget requires it."""
+        pause: float = super()._get_next_poke_interval(*args, **kwargs)
+        return pause if self._watch is None else max(pause, self._watch.fair_pause(self._polls))
+
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Take one look at Stitch."""
+        self._is_poking = True
+        with self._failing(), failing_for_good():
+            done = self._poke(context)
+        self._is_poking = False
+        return done
+
+    def _poke(self, context: Context) -> PokeReturnValue | bool:
         from airflow_provider_stitch.connect.errors import PhaseTimedOut, StitchUnauthorized
 
-        with self._failing(), failing_for_good():
-            if self._watch is None:
-                deadline = time.time() + self.timeout
-                goal = run(self._goal(context, self.reader(deadline)))
-                self.leave_link(context, goal)
-                self._watch = self.watch(goal, deadline, forgetful=self.reschedule)
-            try:
-                assessment = run(self._watch.poke() if self.reschedule else self._watch.look())
-            except PhaseTimedOut as error:  # no request was left in this sensor's time
-                raise AirflowSensorTimeout(str(error)) from None
-            except StitchUnauthorized:
-                if not self.takes_new_token(self._watch):
-                    raise
-                return False
-            if assessment.state == "running":
-                return False
-            return PokeReturnValue(is_done=True, xcom_value=self._end(self._watch.outcome(assessment)))
+        if self._watch is None:
+            # Airflow counts from a little later, so that this limit passes first.
+            deadline = (self._started_at or time.time()) + self.timeout
+            goal = run(self._goal(context, self.reader(deadline)))
+            self.leave_link(context, goal)
+            self._watch = self.watch(goal, deadline, forgetful=self.reschedule)
+        polls = self._watch.polls
+        try:
+            assessment = run(self._watch.poke() if self.reschedule else self._watch.look())
+        except PhaseTimedOut as error:  # no request was left in this sensor's time
+            raise AirflowSensorTimeout(str(error)) from None
+        except StitchUnauthorized:
+            if not self.takes_new_token(self._watch):
+                raise
+            return False
+        self._polls, self._assessment = self._watch.polls - polls, assessment
+        if assessment.state == "running":
+            return False
+        return PokeReturnValue(is_done=True, xcom_value=self._end(self._watch.outcome(assessment)))
 
     def _end(self, outcome: Outcome) -> dict[str, Any]:
         if outcome.error is not None and outcome.error["kind"] == "PhaseTimedOut":
@@ -202,6 +240,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             load_settle=self.load_settle,
             quiet_period=self.quiet_period,
             poll_interval=self.poll_interval,
+            time_limit="execution_timeout" if self._ends_by_execution_timeout() else "timeout",
             carried={"is_execution_timeout": self._ends_by_execution_timeout()},
             ending=self._ending(),
         )

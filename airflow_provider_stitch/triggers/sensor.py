@@ -42,7 +42,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
     templates before `run`.
 
     :param spare: seconds from the end of the sensor's own time to the instant at which Airflow gives it up.
-    :param carried: as of StitchPhaseTrigger, like `ending`.
+    :param time_limit: as of StitchPhaseTrigger, like `carried` and `ending`.
     """
 
     begins_in_worker = False
@@ -60,6 +60,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         quiet_period: float,
         poll_interval: float | None = None,
         spare: float = 0.0,
+        time_limit: str = "timeout",
         carried: dict[str, Any] | None = None,
         ending: dict[str, bool] | None = None,
     ) -> None:
@@ -67,6 +68,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
             stitch_conn_id=stitch_conn_id,
             goal=None,
             poll_interval=poll_interval,
+            time_limit=time_limit,
             carried=carried,
             ending=ending,
         )
@@ -86,7 +88,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         """Return the class path and the arguments to make this trigger again."""
         names = (
             *("stitch_conn_id", "phase", "source", "job_name", "started_after", "streams", "load_settle"),
-            *("quiet_period", "poll_interval", "spare", "carried", "ending"),
+            *("quiet_period", "poll_interval", "spare", "time_limit", "carried", "ending"),
         )
         return self._path(), {name: getattr(self, name) for name in names}
 

@@ -62,6 +62,7 @@ class StitchPhaseTrigger(BaseTrigger):
     :param goal: what to wait for, as `Goal.to_dict` makes it; None if that is found out before `run`.
     :param poll_interval: seconds between two looks; None is as often as Stitch's limit allows.
     :param deadline: seconds since the epoch at which to give up; None is never.
+    :param time_limit: which of the task's limits sets the deadline, as error messages name it.
     :param carried: plain values that come back in the event, under this name, as they are.
     :param stop_on_kill: stop the job in Stitch when a user fails, clears or marks the task.
     :param stop_at_deadline: stop it when the deadline has passed: a worker may come to it too late.
@@ -81,6 +82,7 @@ class StitchPhaseTrigger(BaseTrigger):
         goal: dict[str, Any] | None,
         poll_interval: float | None = None,
         deadline: float | None = None,
+        time_limit: str = "timeout",
         carried: dict[str, Any] | None = None,
         stop_on_kill: bool = False,
         stop_at_deadline: bool = False,
@@ -93,6 +95,7 @@ class StitchPhaseTrigger(BaseTrigger):
             self.goal = _goal_of(goal)
         self.poll_interval = poll_interval
         self.deadline = deadline
+        self.time_limit = sys.intern(time_limit)
         self._carried = tuple((sys.intern(name), value) for name, value in (carried or {}).items())
         self.stop_on_kill = stop_on_kill
         self.stop_at_deadline = stop_at_deadline
@@ -112,6 +115,7 @@ class StitchPhaseTrigger(BaseTrigger):
                 "goal": self.goal.to_dict(),
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
+                "time_limit": self.time_limit,
                 "carried": self.carried,
                 "stop_on_kill": self.stop_on_kill,
                 "stop_at_deadline": self.stop_at_deadline,
@@ -192,7 +196,7 @@ class StitchPhaseTrigger(BaseTrigger):
             client = await _shared_client(self.stitch_conn_id)
         except AirflowNotFoundException as error:
             raise StitchConfigurationError(str(error)) from error
-        return _reader_of(client, deadline)
+        return _reader_of(client, deadline, self.time_limit)
 
     async def on_kill(self) -> None:
         """Stop the job, if this task started it and a user has failed, cleared or marked the deferred task.
@@ -259,8 +263,10 @@ def _goal_of(plain: dict[str, Any]) -> Goal:
         raise TypeError(str(error)) from error
 
 
-def _reader_of(client: StitchClient, deadline: float | None) -> AccountReader:
-    return AccountReader(client, deadline=deadline, budget_folder=airflow_home(), warn=_warn)
+def _reader_of(client: StitchClient, deadline: float | None, time_limit: str = "timeout") -> AccountReader:
+    return AccountReader(
+        client, deadline=deadline, budget_folder=airflow_home(), time_limit=time_limit, warn=_warn
+    )
 
 
 def _tell(line: str) -> None:

@@ -75,6 +75,7 @@ def test_airflow_stores_the_arguments_of_the_sensor_and_no_more():
         "quiet_period": 900.0,
         "poll_interval": None,
         "spare": 60.0,
+        "time_limit": "timeout",
         "carried": {"is_execution_timeout": False},
         "ending": {"soft_fail": True, "has_retries": True, "do_xcom_push": True},
     }

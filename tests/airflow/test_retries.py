@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.connect.errors import (
     JobAlreadyRunning,
+    JobLost,
     JobNotStarted,
     JobTerminated,
     PhaseTimedOut,
@@ -27,6 +28,7 @@ from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOper
 from airflow_provider_stitch.replication import start
 from airflow_provider_stitch.replication.outcome import Outcome
 from airflow_provider_stitch.replication.watch import Watch
+from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
 
 
 class Store(dict):
@@ -572,6 +574,89 @@ def test_response_that_arrives_while_a_killed_task_ends_is_used(stitch, github, 
         task.execute(context)
 
     assert [job.stopped for job in stitch.jobs(github)] == [True]
+
+
+# --- A joined job ---------------------------------------------------------------------------------------
+
+
+def deferred_trigger(call):
+    """Return the trigger with which a call defers its task, as a restarted triggerer makes it."""
+    with pytest.raises(TaskDeferred) as deferred:
+        call()
+    path, arguments = deferred.value.trigger.serialize()
+    assert path.endswith("StitchPhaseTrigger")
+    return StitchPhaseTrigger(**json.loads(json.dumps(arguments)))
+
+
+def event_of(trigger):
+    return asyncio.run(trigger.run().__anext__()).payload
+
+
+def test_restarted_triggerer_waits_for_the_job_that_was_joined(stitch, github, context):
+    """A later job, whose rows are never loaded, is listed when the second trigger starts."""
+    stitch.start_job(github, tap_seconds=3600)
+    task = operator(if_running="join", deferrable=True)
+    first = deferred_trigger(lambda: task.execute(context))
+    stitch.advance(7200)
+    joined = stitch.jobs(github)[0].job_name
+
+    second = deferred_trigger(lambda: task.execute_complete(context, event_of(first)))
+
+    stitch.start_job(github, tap_seconds=80_000)
+    assert second.goal.job_name == joined
+    assert not second.stop_on_kill
+    assert context["ti"].xcom["job_name"] == joined
+    assert event_of(second)["result"]["job_name"] == joined
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["joined", "lost start"])
+def test_next_try_waits_for_the_job_that_was_joined(stitch, github, context, mocker, is_lost):
+    """The worker is killed while it waits for the loads; then another job runs."""
+    stitch.plan_next_job(github, LONG)
+    if is_lost:
+        stitch.fail("POST", "/sync$", after_effect=True, cut=True)
+    else:
+        stitch.start_job(github)
+    end_job_once_it_is_awaited(stitch, mocker)
+    wait = StitchRunReplicationJobOperator._wait
+
+    def kill_in_second_wait(task, step, deadline):
+        if step.goal.phase == "loading":
+            raise KeyboardInterrupt
+        return wait(task, step, deadline)
+
+    mocker.patch.object(StitchRunReplicationJobOperator, "_wait", kill_in_second_wait)
+    with pytest.raises(KeyboardInterrupt):
+        operator(if_running="join").execute(context)
+    mocker.stopall()
+    first = stitch.jobs(github)[0].job_name
+    stitch.start_job(github, tap_seconds=80_000)
+
+    task = operator(if_running="join")
+    result = task.execute(context)
+
+    assert result["job_name"] == first
+    assert len(stitch.jobs(github)) == 2
+    task.on_kill()
+    assert [job.stopped for job in stitch.jobs(github)] == [False, False]
+
+
+@pytest.mark.parametrize("wait_for", ["structure_sync", "extraction", "preparation", "loading"])
+def test_joined_job_is_lost_if_only_a_later_one_is_listed(stitch, github, context, mocker, wait_for):
+    stitch.start_job(github, tap_seconds=3600)
+    wait = Watch.wait
+
+    async def end_both_first(watch):
+        stitch.advance(7200)
+        stitch.complete_job(github, seconds_ago=60)
+        return await wait(watch)
+
+    mocker.patch.object(Watch, "wait", end_both_first)
+
+    with pytest.raises(JobLost):
+        operator(if_running="join", wait_for=wait_for).execute(context)
+
+    assert context["task_state_store"] == {}
 
 
 # Airflow keeps a task's state from 3.3 on.

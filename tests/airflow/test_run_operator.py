@@ -281,8 +281,8 @@ def time_is_up_once_the_task_waits(mocker):
     """Let the deadline of a task pass when it begins to wait, however long its start has taken."""
     wait, defer_until = StitchTask.wait, StitchTask.defer_until
 
-    def wait_no_longer(task, goal, deadline):
-        return wait(task, goal, time.time())
+    def wait_no_longer(task, goal, deadline, **options):
+        return wait(task, goal, time.time(), **options)
 
     def defer_no_longer(task, goal, deadline, **options):
         return defer_until(task, goal, time.time(), **options)
@@ -308,6 +308,8 @@ def test_execution_timeout_stops_the_job_unless_told_otherwise(
 
     assert ran.state == "failed"
     assert stitch.jobs(github)[0].stopped is stop_on_kill
+    assert "took longer than the task's execution_timeout" in ran.output
+    assert "Raise the execution_timeout" in ran.output
 
 
 def test_on_kill_leaves_a_job_that_is_over(airflow, stitch, github):

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from datetime import timedelta
+from types import SimpleNamespace
 
 import pendulum
 import pytest
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
 
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.emulator import CheckPlan, Flush, JobPlan, LoadError, LogPlan
+from airflow_provider_stitch.hooks.stitch import airflow_home
 from airflow_provider_stitch.sensors.stitch import (
     StitchConnectionCheckSensor,
     StitchExtractionSensor,
@@ -118,6 +124,85 @@ def test_a_sensor_that_finds_no_request_left_times_out_as_sensors_do(
 
     assert ran.states == {"first": "success", "wait": "failed"}
     assert "all requests of these 10 minutes are used" in ran.output
+
+
+@pytest.mark.parametrize("soft_fail", [False, True])
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+def test_last_line_of_a_sensor_stands_before_that_of_airflow(airflow, stitch, github, mode, soft_fail):
+    ran = run(airflow, StitchExtractionSensor, timeout=1, soft_fail=soft_fail, **MODES[mode])
+
+    ours = ran.output.index("took longer than the task's timeout: ")
+    assert ours < ran.output.index("Sensor has timed out")
+    assert ran.state == ("success" if soft_fail else "failed")
+
+
+class EndedByAirflow(StitchExtractionSensor):
+    """Airflow ends this sensor after its first poke, as it does at the end of `execution_timeout`."""
+
+    def poke(self, context):
+        assert super().poke(context) is False
+        raise AirflowTaskTimeout("Timeout")
+
+
+def test_sensor_that_its_execution_timeout_ends_says_so(airflow, stitch, github):
+    listed = stitch.complete_job(github, seconds_ago=30 * 86_400)
+
+    ran = run(airflow, EndedByAirflow, mode="poke")
+
+    assert ran.state == "failed"
+    assert "took longer than the task's execution_timeout: no extraction" in ran.output
+    assert f"the last finished job that Stitch lists is {listed.job_name}" in ran.output
+
+
+@pytest.mark.usefixtures("_database")
+def test_deferred_sensor_names_the_limit_that_ends_its_wait(github):
+    for execution_timeout, limit in ((None, "timeout"), (timedelta(hours=1), "execution_timeout")):
+        sensor = StitchExtractionSensor(
+            task_id="wait",
+            source="github",
+            started_after=LONG_AGO,
+            deferrable=True,
+            execution_timeout=execution_timeout,
+        )
+        with pytest.raises(TaskDeferred) as deferred:
+            sensor.execute({"ti": TaskInstance(), "dag_run": SimpleNamespace(queued_at=pendulum.now("UTC"))})
+        assert deferred.value.trigger.serialize()[1]["time_limit"] == limit
+
+
+class TaskInstance:
+    start_date = None
+
+    def xcom_push(self, key, value):
+        pass
+
+
+@pytest.mark.usefixtures("_database")
+@pytest.mark.parametrize("others", [0, 20])
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+def test_pokes_take_no_more_than_a_fair_share(stitch, github, monkeypatch, mode, others):
+    """Another process has sent some of the 30 requests."""
+    connection = json.loads(stitch.connection_json())
+    connection["extra"] = {"requests_per_10_minutes": 30}
+    monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps(connection))
+    sensor = StitchExtractionSensor(task_id="wait", source="github", mode=mode, poke_interval=1)
+    sensor.started_after = stitch.now().isoformat()
+
+    assert not sensor.poke({"ti": TaskInstance(), "dag_run": SimpleNamespace(queued_at=pendulum.now("UTC"))})
+    reader = sensor._watch.reader
+    sends = SENDS_REQUESTS.format(str(airflow_home()), reader.account, others)
+    subprocess.run([sys.executable, "-c", sends], check=True)
+
+    pause = sensor._get_next_poke_interval(0, lambda: 1, 1)
+
+    assert pause >= 600 / max(30 - others, 30 / 2)
+
+
+SENDS_REQUESTS = """
+from pathlib import Path
+from airflow_provider_stitch.replication.budget_file import BudgetFile
+file = BudgetFile(Path({!r}), {!r})
+assert not any(file.take(30) for _ in range({}))
+"""
 
 
 def test_a_connection_check_is_waited_for(airflow, stitch, github, mode):

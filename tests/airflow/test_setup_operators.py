@@ -10,6 +10,7 @@ from airflow_provider_stitch.operators.stitch import (
     StitchSelectStreamsOperator,
     StitchUnpauseSourceOperator,
 )
+from airflow_provider_stitch.replication import reader
 from airflow_provider_stitch.task_context import LINK_KEY
 from tests.airflow.conftest import xcom_of
 
@@ -86,6 +87,36 @@ def test_an_outage_is_waited_out(airflow, stitch, github):
 
 
 # Selecting.
+
+
+#: What a firewall sends in Stitch's place.
+FIREWALL = {"status": 403, "body": b"<html><body>Request blocked.</body></html>"}
+
+
+@pytest.mark.parametrize("request_", ["GET /sources", "PUT /sources"])
+@pytest.mark.parametrize("operator", [StitchPauseSourceOperator, StitchUnpauseSourceOperator])
+def test_pausing_survives_one_response_of_a_firewall(airflow, stitch, github, operator, request_):
+    if operator is StitchUnpauseSourceOperator:
+        stitch.pause_source(github)
+    struck = stitch.fail(*request_.split(), **FIREWALL)
+
+    ran = run(airflow, operator, timeout=60)
+
+    assert ran.state == "success"
+    assert ran.xcom["task"]["changed"]
+    assert struck.hits == 1
+
+
+@pytest.mark.parametrize("request_", ["GET /sources", "PUT /sources"])
+def test_pausing_fails_if_the_response_of_a_firewall_repeats(airflow, stitch, github, request_, monkeypatch):
+    monkeypatch.setattr(reader, "pause_before_retry", lambda attempt, retry_after: 0.01)
+    struck = stitch.fail(*request_.split(), times=None, **FIREWALL)
+
+    ran = run(airflow, StitchPauseSourceOperator, timeout=60)
+
+    assert ran.state == "failed"
+    assert "403" in ran.output
+    assert struck.hits == 5
 
 
 @pytest.fixture

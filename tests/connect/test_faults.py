@@ -478,10 +478,22 @@ def test_a_pause_is_not_shorter_than_stitch_asks():
     assert pause_before_retry(1, 500.0) == 500.0
 
 
-def test_stitchs_own_time_is_kept_of_bad_answers_too(stitch, client):
-    assert client.latest_answer_at is None
+def test_stitch_time_is_known_from_error_responses_too(stitch, client_for):
+    elapsed = 1000.0
+    client = client_for(monotonic=lambda: elapsed)
+    assert client.stitch_time is None
     stitch.script(answer(b"", 500))
 
     failure_of(client)
+    elapsed += 90
 
-    assert client.latest_answer_at == datetime(2026, 8, 17, 6, 40, 12, tzinfo=timezone.utc)
+    assert client.stitch_time == datetime(2026, 8, 17, 6, 41, 42, tzinfo=timezone.utc)
+
+
+def test_clients_of_one_stitch_share_its_time(stitch, client_for):
+    one, other = client_for(), client_for()
+    stitch.script(answer(b"", 500))
+
+    failure_of(one)
+
+    assert other.stitch_time is not None

@@ -108,7 +108,7 @@ def test_every_endpoint_once_from_an_account_to_its_loads(stitch, partner):
 
     client = StitchClient(account.access_token.reveal(), base_url=stitch.url)
     ephemeral = client.create_ephemeral_token()
-    assert ephemeral.expires_at == client.latest_answer_at + timedelta(hours=1)
+    assert ephemeral.expires_at <= client.stitch_time + timedelta(hours=1)
     _through_destinations(stitch, client)
     source = _through_sources(stitch, client)
     _through_streams(stitch, client, source)

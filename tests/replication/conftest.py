@@ -53,13 +53,14 @@ class Waiter:
     told: list[str] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
 
-    def reader(self, patience: float | None = 26 * 3600) -> AccountReader:
+    def reader(self, patience: float | None = 26 * 3600, *, time_limit: str = "timeout") -> AccountReader:
         clock = EmulatedClock(self.stitch)
         return AccountReader(
             self.client,
             deadline=None if patience is None else clock.time() + patience,
             clock=clock,
             budget=Budget(self.client.requests_per_10_minutes, monotonic=clock.time),
+            time_limit=time_limit,
             warn=self.warned.append,
         )
 
@@ -76,8 +77,16 @@ class Waiter:
         name = self.client.get_source(source_id).name
         return Goal(phase, source_id, name, self.client.client_id, job_name=job_name, **options)
 
-    def wait(self, goal: Goal, *, patience: float | None = 26 * 3600, **options: Any) -> Outcome:
-        watch = Watch(self.reader(patience), goal, tell=self.told.append, warn=self.warned.append, **options)
+    def wait(
+        self,
+        goal: Goal,
+        *,
+        patience: float | None = 26 * 3600,
+        time_limit: str = "timeout",
+        **options: Any,
+    ) -> Outcome:
+        reader = self.reader(patience, time_limit=time_limit)
+        watch = Watch(reader, goal, tell=self.told.append, warn=self.warned.append, **options)
         return asyncio.run(watch.wait())
 
     def replicate(self, source_id: int, *, poll_interval: float | None = None, **options: Any) -> Outcome:

@@ -175,6 +175,16 @@ SCENARIOS: Mapping[str, Scenario] = {
         type="platform.hp-postgres",
         waits_longer=120,
     ),
+    "an Avro marker that stands for two batches": Scenario(
+        streams={"orders": 10},
+        plan=_plan(
+            {"orders": [_flush(60, lag=100), _flush(100, lag=150)]}, log=LogPlan(flush_markers="last")
+        ),
+        loaded=250,
+        expected={"orders": 20},
+        type="platform.hp-postgres",
+        waits_longer=120,
+    ),
     "a tap without discovery": Scenario(
         streams={"commits": 10},
         plan=_plan({"commits": [_flush(100)]}, has_discovery=False),

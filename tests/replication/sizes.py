@@ -98,14 +98,14 @@ class Jobs(LongLists):
         self.asked_at: list[float] = []
 
     @property
-    def latest_answer_at(self) -> datetime:  # type: ignore[override]
+    def stitch_time(self) -> datetime:  # type: ignore[override]
         return START + timedelta(seconds=self.now())
 
     def list_extractions(self, page: int = 1) -> Page[Extraction]:
         now = self.now()
         self.asked_at.append(now)
         self.extractions = _Lazy(self.ends, now)
-        return replace(super().list_extractions(page), answered_at=self.latest_answer_at)
+        return replace(super().list_extractions(page), answered_at=self.stitch_time)
 
     def get_source(self, source_id: int) -> Source:
         self.sources_asked_for += 1

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_stitch.connect.errors import KINDS, StitchUnauthorized
+from airflow_provider_stitch.connect.errors import KINDS, JobNotStarted, StitchError, StitchUnauthorized
+from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.replication.goals import Goal
-from airflow_provider_stitch.replication.start import Occupied
+from airflow_provider_stitch.replication.start import Occupied, Started
 from airflow_provider_stitch.replication.watch import Watch
 
 FIREWALL = b"<html><head><title>403 Forbidden</title></head><body>Request blocked.</body></html>"
@@ -142,3 +143,88 @@ def test_wait_fails_only_if_its_own_record_stays_malformed(stitch, waiter, githu
     else:
         assert "`job_name` should be text" in outcome.error["message"]
         assert struck.hits == 5
+
+
+# --- Requests that change something ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", PAGES)
+def test_start_survives_one_undocumented_response(stitch, waiter, github, fault):
+    struck = stitch.fail("POST", "/sync$", times=1, **PAGES[fault])
+
+    started = waiter.start(github)
+
+    assert isinstance(started, Started)
+    assert [job.job_name for job in stitch.jobs(github)] == [started.job_name]
+    assert struck.hits == 1
+
+
+@pytest.mark.parametrize("fault", PAGES)
+def test_start_finds_its_job_after_an_undocumented_response(stitch, waiter, github, fault):
+    """Stitch has started the job, and something on the way replaced its response."""
+    stitch.plan_jobs(github, JobPlan(discovery_seconds=0.1, tap_seconds=0.1, target_seconds=0.1))
+    stitch.fail("POST", "/sync$", times=1, after_effect=True, **PAGES[fault])
+
+    started = waiter.start(github)
+
+    assert isinstance(started, Started)
+    assert [job.job_name for job in stitch.jobs(github)] == [started.job_name]
+
+
+@pytest.mark.parametrize("fault", PAGES)
+def test_start_fails_if_an_undocumented_response_repeats(stitch, waiter, github, fault):
+    struck = stitch.fail("POST", "/sync$", times=None, **PAGES[fault])
+
+    with pytest.raises(JobNotStarted, match=str(PAGES[fault]["status"])):
+        waiter.start(github)
+
+    assert struck.hits == 5
+
+
+def test_start_fails_at_once_if_the_token_is_rejected(stitch, waiter, github):
+    struck = stitch.fail("POST", "/sync$", times=None, status=401)
+
+    with pytest.raises(StitchUnauthorized):
+        waiter.start(github)
+
+    assert struck.hits == 1
+
+
+@pytest.mark.parametrize("fault", PAGES)
+def test_stop_survives_one_undocumented_response(stitch, waiter, github, fault):
+    goal = waiter.goal(github, waiter.start(github).job_name)
+    struck = stitch.fail("DELETE", "/sync$", times=1, **PAGES[fault])
+
+    assert waiter.stop(goal)
+    assert [job.stopped for job in stitch.jobs(github)] == [True]
+    assert struck.hits == 1
+
+
+@pytest.mark.parametrize("fault", PAGES)
+def test_stop_fails_if_an_undocumented_response_repeats(stitch, waiter, github, fault):
+    goal = waiter.goal(github, waiter.start(github).job_name)
+    struck = stitch.fail("DELETE", "/sync$", times=None, **PAGES[fault])
+
+    with pytest.raises(StitchError, match=str(PAGES[fault]["status"])):
+        waiter.stop(goal)
+
+    assert struck.hits == 5
+
+
+@pytest.mark.parametrize("read", ["source", "extractions", "loads"])
+def test_wait_survives_a_page_of_a_firewall_after_an_outage(stitch, waiter, github, read):
+    """The attempts that the outage failed are no repetitions of the page."""
+    goal = waiter.goal(github, waiter.start(github).job_name)
+    arrange(stitch, read, {"status": 502}, times=8)
+    struck = arrange(stitch, read, PAGES["firewall"], times=1)
+
+    assert waiter.wait(goal).error is None
+    assert struck.hits == 1
+
+
+def test_start_survives_a_page_of_a_firewall_after_an_outage(stitch, waiter, github):
+    stitch.fail("POST", "/sync$", status=502, times=8)
+    struck = stitch.fail("POST", "/sync$", times=1, **PAGES["firewall"])
+
+    assert isinstance(waiter.start(github), Started)
+    assert struck.hits == 1

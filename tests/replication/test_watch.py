@@ -540,6 +540,50 @@ def test_a_timeout_says_if_the_accounts_requests_are_used_up(stitch, waiter, git
     assert re.search(r"requests are used up, and the next one is free in \d+ s", asyncio.run(time_out()))
 
 
+def test_wait_logs_once_that_it_waits_for_the_budget(stitch, waiter, github):
+    """The budget is used up twice: before the first poll, and again later."""
+    started = waiter.start(github)
+    reader = waiter.reader()
+    stitch.plan_jobs(github, JobPlan(flushes={"commits": [Flush(at=50, rows=1, prepare=3600)], "pulls": []}))
+    asyncio.run(reader.open(github))
+
+    def use_up() -> None:
+        while not reader.budget.take():
+            reader.budget.give_back()
+
+    use_up()
+    waiter.client.on_limited_request = use_up
+    watch = Watch(reader, waiter.goal(github, started.job_name))
+
+    assert asyncio.run(watch.wait()).error is None
+    lines = [line for line in waiter.warned if "Waiting for a free status request" in line]
+    assert len(lines) == 1
+    assert re.search(r"The next one is free in \d+ s", lines[0])
+
+
+def test_wait_logs_nothing_of_the_budget_while_requests_are_free(waiter, github):
+    assert waiter.replicate(github).error is None
+    assert not any("free status request" in line for line in waiter.warned)
+
+
+def test_wait_that_gets_no_request_says_which_limit_ended_it(stitch, waiter, github):
+    instant = stitch.now()
+    reader = waiter.reader(patience=60, time_limit="execution_timeout")
+    goal = waiter.goal(github, started_after=instant)
+    asyncio.run(reader.open(github))
+    while not reader.budget.take():
+        reader.budget.give_back()
+
+    message = asyncio.run(Watch(reader, goal).wait()).error["message"]
+
+    for words in (
+        "The task's execution_timeout has passed, and no status request of the task was answered",
+        "Raise the execution_timeout",
+        f"a job that started at {format_time(instant)} or later",
+    ):
+        assert words in message
+
+
 @pytest.mark.parametrize("phase", ["preparation", "loading"])
 def test_rows_that_can_never_be_loaded_fail_the_wait(stitch, waiter, github, phase):
     """The only destination is deleted after the extraction, while the rows are still to be loaded."""
@@ -690,7 +734,7 @@ def test_who_has_no_request_left_before_its_deadline_is_told_so(stitch, waiter, 
         assert budget.take() == 0
         budget.give_back()
 
-    with pytest.raises(PhaseTimedOut, match="all requests of these 10 minutes are used") as caught:
+    with pytest.raises(PhaseTimedOut, match="requests of these 10 minutes are used up") as caught:
         asyncio.run(Watch(reader, waiter.goal(github, job.job_name)).wait()).raise_for_error()
     assert f"while waiting for loading of source github ({github}): {job.job_name}" in str(caught.value)
 

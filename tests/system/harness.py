@@ -57,7 +57,7 @@ SETTINGS = {
     "TRIGGERER__JOB_HEARTBEAT_SEC": "1",
     "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
     "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-    # A busy machine parses a DAG slowly, and must not lose it for that. The names are those of Airflow 3 and 2.
+    # A busy machine parses a DAG slowly, and must not lose it for that. (The names of Airflow 3 and 2.)
     "CORE__DAGBAG_IMPORT_TIMEOUT": "600",
     "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "600",
     "CORE__DAG_FILE_PROCESSOR_TIMEOUT": "600",

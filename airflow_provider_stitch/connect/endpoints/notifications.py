@@ -52,7 +52,7 @@ class NotificationEndpoints(EndpointGroup):
 
         Source: Stitch Connect API, "Disable a custom notification email".
         """
-        now = self._transport.latest_answer_at or datetime.now(timezone.utc)
+        now = self._transport.stitch_time or datetime.now(timezone.utc)
         self._set_disabled_at(email_id, format_time(now))
 
     def enable_custom_email(self, email_id: int) -> None:

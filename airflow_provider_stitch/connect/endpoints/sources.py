@@ -142,7 +142,7 @@ class SourceEndpoints(EndpointGroup):
 
         Source: Stitch Connect API, "Pause a source" (any time in `paused_at` pauses at once).
         """
-        now = self._transport.latest_answer_at or datetime.now(timezone.utc)
+        now = self._transport.stitch_time or datetime.now(timezone.utc)
         return self._put_source(source_id, {"paused_at": format_time(now)})
 
     def unpause_source(self, source_id: int) -> Source:
