@@ -43,6 +43,9 @@ WORKERS = ("first worker", "second worker") if CELERY else ()
 #: Seconds that a wait may take before the test fails, on however busy a machine.
 PATIENCE = 90.0
 
+#: Seconds for which Airflow's processes wait for SQLite. On a busy machine with 20 runs at once 90 are too few.
+SQLITE_TIMEOUT = 600
+
 #: Airflow notices at once what it would notice in minutes.
 SETTINGS = {
     "CORE__FERNET_KEY": FERNET_KEY,
@@ -312,7 +315,7 @@ def _database(home: Path | None) -> dict[str, str]:
     # Airflow's processes exit if they have to wait for SQLite longer than this, by default for 5 s, which a
     # busy machine exceeds. Airflow replaces the variable if the home is not known yet.
     folder = "$AIRFLOW_HOME" if home is None else home
-    return {"DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db?timeout={PATIENCE:.0f}"}
+    return {"DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db?timeout={SQLITE_TIMEOUT}"}
 
 
 def _executor() -> dict[str, str]:
