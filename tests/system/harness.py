@@ -43,7 +43,7 @@ WORKERS = ("first worker", "second worker") if CELERY else ()
 #: Seconds that a wait may take before the test fails, on however busy a machine.
 PATIENCE = 90.0
 
-#: Seconds for which Airflow's processes wait for SQLite. On a busy machine with 20 runs at once 90 are too few.
+#: Seconds for which Airflow's processes wait for SQLite. On a busy machine 90 are too few for 20 runs.
 SQLITE_TIMEOUT = 600
 
 #: Airflow notices at once what it would notice in minutes.
