@@ -44,9 +44,6 @@ WORKERS = ("first worker", "second worker") if CELERY else ()
 #: Seconds after which a wait fails the test. Generous, because the machine may be busy.
 TIMEOUT = 90.0
 
-#: Seconds that Airflow's processes wait for SQLite. On a busy machine 90 are too few for 20 runs.
-SQLITE_TIMEOUT = 600
-
 #: Short intervals, so that Airflow detects dead processes within seconds instead of minutes.
 SETTINGS = {
     "CORE__FERNET_KEY": FERNET_KEY,
@@ -321,10 +318,11 @@ def _reporting_failures() -> Iterator[None]:
 def _database(home: Path | None) -> dict[str, str]:
     if POSTGRES:
         return {"DATABASE__SQL_ALCHEMY_CONN": POSTGRES}
-    # Airflow's processes exit if they have to wait for SQLite longer than this, by default for 5 s, which a
-    # busy machine exceeds. Airflow replaces the variable if the home is not known yet.
-    folder = "$AIRFLOW_HOME" if home is None else home
-    return {"DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db?timeout={SQLITE_TIMEOUT}"}
+    if IS_AIRFLOW_2:
+        # By default its processes exit if SQLite is locked for 5 s while they start.
+        return {"DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout={TIMEOUT:.0f}"}
+    # Airflow 3 keeps the default of 5 s: two sessions of its API server can block each other until then.
+    return {}
 
 
 def _executor() -> dict[str, str]:
