@@ -31,7 +31,7 @@ class DagRunner:
     """Runs DAGs with `dag.test()`: a real task runner, a real trigger, a real database."""
 
     def __init__(self, read_output: Callable[[], str]) -> None:
-        self._read_output = read_output
+        self.read_output = read_output
 
     def dag(self, **options: Any) -> Any:
         """Return a new DAG with a unique id and no schedule."""
@@ -45,9 +45,9 @@ class DagRunner:
     def run(self, dag: Any) -> DagRunResult:
         """Run a DAG to its end in this process."""
         _register(dag)
-        self._read_output()  # drops the output of earlier runs
+        self.read_output()  # drops the output of earlier runs
         dag_run = dag.test()
-        output = self._read_output()
+        output = self.read_output()
         instances = {_key(ti): ti for ti in dag_run.get_task_instances()}
         return DagRunResult(
             state=str(dag_run.state),

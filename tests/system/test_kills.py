@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 def test_retry_resumes_job_of_killed_worker(airflow, source):
     run = source.run_until_waiting("plain_in_worker")
     airflow.kill_tasks()
-    run.wait_until_logged("An earlier try of this task started job")
+    run.wait_until_logged("which an earlier try of this task started")
     source.finish_jobs()
 
     assert run.wait_until_finished() == "success"
@@ -67,7 +67,7 @@ def test_resumed_worker_leaves_the_job_to_the_next_try(airflow, source, dag_id, 
     (task,) = airflow.task_processes()
     supervisor = airflow.supervisor_of(task)
     airflow.suspend(supervisor)
-    run.wait_until_logged("An earlier try of this task started job")
+    run.wait_until_logged("which an earlier try of this task started")
     supervisor.resume()
     run.wait_until_logged(message)
     source.finish_jobs()
