@@ -136,7 +136,8 @@ def test_second_run_of_the_example_changes_nothing(airflow, monkeypatch, stitch)
         for request in stitch.requests[before:]
         if request.method != "GET"
     ]
-    assert changes == [("POST", "sync")]
+    # Stitch refuses a start while a scheduled job runs, so the task may send it again.
+    assert set(changes) == {("POST", "sync")}
     assert first.xcom["create_source"]["created"] is True
     assert first.xcom["first_rows"]["streams"]["commits"]["rows"] == 120
     created = [second.xcom[task]["created"] for task in ("create_destination", "create_source")]
