@@ -144,7 +144,7 @@ class JobStart(StitchTask):
         """Validate everything that can be checked before starting a job, then start it."""
         from airflow_provider_stitch.connect.errors import JobNotStarted
         from airflow_provider_stitch.operators._same_source import find_again, find_source
-        from airflow_provider_stitch.replication.jobs import start_job, stitch_time
+        from airflow_provider_stitch.replication.jobs import start_job
 
         with _with_source_in_message(self.source):
             if found_before is None:
@@ -154,7 +154,7 @@ class JobStart(StitchTask):
             await self._check_preconditions(source, session)
             if self._killed:  # Airflow gives a killed task 5 s before it ends the process
                 raise JobNotStarted(f"Source {source.label}: this task was killed, so it started no job.")
-            starting_at, client_id = first_attempt_at or stitch_time(session), self.hook.client.client_id
+            starting_at, client_id = first_attempt_at or session.stitch_time(), self.hook.client.client_id
             if not self._checkpoint.save_intent(source, str(self.source), client_id, starting_at):
                 raise JobNotStarted(
                     f"Source {source.label}: Airflow ended this try of the task, so it started no job. The "

@@ -74,7 +74,7 @@ async def start_job(
             started = await _find_job_since(session, source, first_attempt_at)
             if started is not None:
                 return started
-        sent_at = stitch_time(session)
+        sent_at = session.stitch_time()  # at or before the start time of the job
         try:
             return await asyncio.to_thread(_send_start, session, source, sent_at, on_started)
         except JobAlreadyRunning as refusal:
@@ -98,11 +98,6 @@ def _send_start(
     started = Started(job.job_name, job_start_time(job.job_name) or job.responded_at or sent_at)
     on_started(started)
     return started
-
-
-def stitch_time(session: AccountSession) -> datetime:
-    """Return Stitch's current time, which is at or before the time of the next response."""
-    return session.stitch_time()
 
 
 async def _find_job_since(session: AccountSession, source: Source, instant: datetime) -> Started | None:

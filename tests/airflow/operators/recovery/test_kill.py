@@ -11,6 +11,7 @@ from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.connect.errors import JobNotStarted, JobTerminated
 from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.replication import jobs
+from airflow_provider_stitch.replication.session import AccountSession
 from tests.support.interrupted_runs import (
     FakeTaskStateStore,
     before_each_wait,
@@ -53,15 +54,15 @@ def test_start_response_after_the_kill_stops_the_job(stitch, github, context, mo
         interrupted.set()
         raise KeyboardInterrupt
 
-    stitch_time = jobs.stitch_time
+    stitch_time = AccountSession.stitch_time
 
-    def record_loop(session):
+    def record_loop(session, *result):
         nonlocal loop
         loop = asyncio.get_running_loop()
-        return stitch_time(session)
+        return stitch_time(session, *result)
 
     loop = None
-    mocker.patch.object(jobs, "stitch_time", record_loop)
+    mocker.patch.object(AccountSession, "stitch_time", record_loop)
     mocker.patch.object(StitchClient, "start_replication_job", respond_late)
     with pytest.raises(KeyboardInterrupt):
         task.execute(context)
