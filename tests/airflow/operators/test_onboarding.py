@@ -127,6 +127,7 @@ def test_second_run_of_the_example_changes_nothing(airflow, monkeypatch, stitch)
     path = FOLDER / "stitch_onboard_tenant.py"
 
     first = airflow.run(load_dag(path))
+    source_id = first.xcom["create_source"]["source_id"]
     before = len(stitch.requests)
     second = airflow.run(load_dag(path))
 
@@ -136,8 +137,9 @@ def test_second_run_of_the_example_changes_nothing(airflow, monkeypatch, stitch)
         for request in stitch.requests[before:]
         if request.method != "GET"
     ]
-    # Stitch refuses a start while a scheduled job runs, so the task may send it again.
+    # Stitch refuses a start while a scheduled job runs, so a task may repeat it. Each run starts one job.
     assert set(changes) == {("POST", "sync")}
+    assert [job.started_by for job in stitch.jobs(source_id)].count("api") == 2
     assert first.xcom["create_source"]["created"] is True
     assert first.xcom["first_rows"]["streams"]["commits"]["rows"] == 120
     created = [second.xcom[task]["created"] for task in ("create_destination", "create_source")]
