@@ -11,8 +11,9 @@ from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.triggers.task_context import LINK_KEY
 from airflow_provider_stitch.triggers.versions import RENDERS_IN_TRIGGERER, RETRIES_FROM_TRIGGERER
 
-#: Before Airflow 3.3 a sensor with templates starts in a worker. It still ends in the triggerer.
-WORKER_TRIES = [] if RENDERS_IN_TRIGGERER else ["attempt=1.log"]
+#: Before Airflow 3.3 a sensor with templates starts in a worker. It still ends in the triggerer. A try that Airflow
+#: loses before its worker begins has no log, so tries are counted and not named.
+WORKER_COUNT = 0 if RENDERS_IN_TRIGGERER else 1
 FAILING_JOB = JobPlan(tap_exit_status=1, tap_description="no such table")
 
 
@@ -55,7 +56,7 @@ def test_sensor_waits_without_a_worker(runs, sources):
     run, source = runs["succeeds"], sources["succeeds"]
 
     assert run.wait_until_finished() == "success"
-    assert run.tries_in_workers() == WORKER_TRIES
+    assert len(run.tries_in_workers()) == WORKER_COUNT
     xcom = run.xcom()
     assert (xcom["job_name"], xcom["source_name"]) == (source.jobs[0].job_name, source.name)
     assert xcom["streams"]["commits"]["rows"] == 120
@@ -74,7 +75,7 @@ def test_sensor_waits_for_the_job_of_an_upstream_task(runs, sources):
     run = runs["is_started"]
 
     assert run.wait_until_finished() == "success"
-    assert run.tries_in_workers() == WORKER_TRIES
+    assert len(run.tries_in_workers()) == WORKER_COUNT
     assert run.xcom()["job_name"] == sources["is_started"].jobs[0].job_name
 
 
@@ -111,7 +112,7 @@ def test_soft_fail_skips_the_task(runs):
 
     run.wait_until_task_is("skipped")
     assert "Skipped because soft_fail is set: ExtractionFailed" in run.log()
-    assert run.tries_in_workers() == WORKER_TRIES
+    assert len(run.tries_in_workers()) == WORKER_COUNT
 
 
 def test_timeout_fails_the_task(runs):
@@ -119,7 +120,7 @@ def test_timeout_fails_the_task(runs):
 
     assert run.wait_until_finished() == "failed"
     assert "took longer than the task's timeout" in run.log()
-    assert run.tries_in_workers() == WORKER_TRIES
+    assert len(run.tries_in_workers()) == WORKER_COUNT
 
 
 def test_restarted_triggerer_resumes_the_wait(airflow, stitch, source):
@@ -132,7 +133,7 @@ def test_restarted_triggerer_resumes_the_wait(airflow, stitch, source):
 
     assert run.wait_until_finished() == "success"
     assert run.xcom()["job_name"] == job.job_name
-    assert run.tries_in_workers() == WORKER_TRIES
+    assert len(run.tries_in_workers()) == WORKER_COUNT
 
 
 # --- 200 sensors ----------------------------------------------------------------------------------------
