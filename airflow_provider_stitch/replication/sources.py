@@ -50,17 +50,23 @@ def parse_source_id(reference: int | str) -> int | None:
 
 
 def _candidates(sources: Sequence[Source], name: str) -> str:
-    """Return a sentence that lists the sources with the most similar names, or else the first ones by id."""
+    """Return a sentence that lists the sources with the most similar names; of equal ones, the lowest ids."""
     if not sources:
         return "It has no sources at all. Check that the access token belongs to the right account."
-    by_name = {key: source for source in sources for key in (source.name, source.display_name)}
-    similar_names = difflib.get_close_matches(name, by_name, n=MAX_CANDIDATES, cutoff=0.5)
-    candidates = {by_name[key].id: by_name[key] for key in similar_names}
-    if not candidates:
-        candidates = {source.id: source for source in sorted(sources, key=lambda source: source.id)}
-    shown = list(candidates.values())[:MAX_CANDIDATES]
+    nearest = sorted(sources, key=lambda source: (-_similarity(source, name), source.id))
+    shown = nearest[:MAX_CANDIDATES]
     others = len(sources) - len(shown)
     return f"It has: {_describe(shown)}{f' and {others} more' if others else ''}."
+
+
+def _similarity(source: Source, name: str) -> float:
+    """Return how similar a source's name or display name is to a name, from 0 to 1."""
+    matcher = difflib.SequenceMatcher(b=name.casefold(), autojunk=False)  # caches b
+    ratios = []
+    for each in (source.name, source.display_name):
+        matcher.set_seq1(each.casefold())
+        ratios.append(matcher.ratio())
+    return max(ratios)
 
 
 def _describe(sources: Sequence[Source]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from airflow_provider_stitch.connect.errors import AmbiguousSource, UnknownSource
@@ -36,11 +38,23 @@ def test_find_source_accepts_id_name_and_display_name(reference, source_id):
     assert find_source(SOURCES, reference).id == source_id
 
 
-def test_error_for_unknown_source_lists_similar_sources():
-    with pytest.raises(
-        UnknownSource, match=r"no source 'githob'.*github \(1, displayed as 'GitHub'\).* and 3 more"
-    ):
+def test_error_for_unknown_source_lists_all_sources_of_a_small_account():
+    expected = r"no source 'githob'.*It has: github \(1, displayed as 'GitHub'\), .*salesforce_test.*\)\.$"
+    with pytest.raises(UnknownSource, match=expected):
         find_source(SOURCES, "githob")
+
+
+@pytest.mark.parametrize("reference", ["shop_db", "SHOP", "x"])
+def test_error_for_unknown_source_lists_the_ten_nearest(reference):
+    sources = [source(number, f"source_{number}", f"Source {number}") for number in range(1, 29)]
+    shops = [source(101, "shop_pg", "Shop database"), source(102, "shop_mysql", "Old shop")]
+
+    with pytest.raises(UnknownSource, match=r"and 20 more\.$") as caught:
+        find_source([*sources, *shops], reference)
+
+    listed = re.findall(r"\((\d+), displayed as", str(caught.value))
+    assert len(listed) == 10
+    assert reference == "x" or set(listed[:2]) == {"101", "102"}
 
 
 def test_error_for_ambiguous_display_name_lists_matching_sources():
