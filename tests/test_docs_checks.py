@@ -221,6 +221,15 @@ def test_timeline_shows_the_current_responses_of_the_emulator() -> None:
     assert timeline.drawn(list(timeline.rows(*timeline.watch_a_job()))) == timeline.DRAWING.read_text("utf-8")
 
 
+def test_readme_lists_the_tested_versions_of_airflow() -> None:
+    root = DOCS.parent
+    pinned = [(root / "requirements" / f"airflow{major}.txt").read_text(encoding="utf-8") for major in (3, 2)]
+    versions = [re.findall(r"^apache-airflow==(\S+)", text, re.MULTILINE)[0] for text in pinned]
+    assert f"| Airflow | {versions[0]} and {versions[1]}, " in (root / "README.md").read_text(
+        encoding="utf-8"
+    )
+
+
 def test_relative_links_lead_to_files() -> None:
     root = DOCS.parent
     for page in (root / "README.md", root / "CONTRIBUTING.md"):

@@ -55,8 +55,8 @@ def run(version: str, interpreter: str, tests: list[str]) -> bool:
     folder = ROOT / f".venv-python{version}"
     python = folder / "bin" / "python"
     install = ["pip", "install", "--quiet", "--python", python, "-c", "requirements/airflow3.txt"]
-    # The tests of the documentation import Sphinx, as in the environment of `make test`.
-    groups = ["--group", "test", "--group", "docs"]
+    # As in the environment of `make test`.
+    groups = ["--group", "test", "--group", "lint", "--group", "docs"]
     commands: list[list[str | Path]] = [
         [UV, "venv", "--quiet", "--clear", "--python", interpreter, folder],
         [UV, *install, "-e", ".[emulator]", *groups],
