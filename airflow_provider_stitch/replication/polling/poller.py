@@ -220,6 +220,8 @@ class AccountPoller:
         self.latest_sequence = next(_sequence_numbers)
         self._requested_at = {each: at for each, at in self._requested_at.items() if at > now - WINDOW}
         self._requested_at[request] = now
+        for query in self._queries_for(request):
+            query.requests_sent += 1
         exchange = self._exchange(request, client, self.latest_sequence, now)
         self._in_flight[request] = asyncio.ensure_future(exchange)
 

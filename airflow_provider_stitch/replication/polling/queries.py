@@ -67,6 +67,8 @@ class Query(Generic[T]):
     immediate: bool = field(default=False, init=False)
     #: The waiter has not yet logged that it waits for the budget.
     expects_budget_notice: bool = field(default=False, init=False)
+    #: Requests that were sent while they could answer the query.
+    requests_sent: int = field(default=0, init=False)
     #: When the waiter gives up, by the poller's clock.
     expires_at: float = field(default=math.inf, init=False)
     #: Set by `AccountPoller.submit`.

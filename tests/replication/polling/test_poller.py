@@ -315,6 +315,7 @@ def test_waiter_with_a_later_deadline_outlasts_an_outage():
     short, long = account.run(scenario)
 
     assert isinstance(short, StitchUnavailable)
+    assert str(short) == "502 Retries ended at the task's timeout."
     assert long.value.source_id == SOURCES[0]
 
 
