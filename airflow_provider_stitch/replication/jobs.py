@@ -12,7 +12,7 @@ from airflow_provider_stitch.connect.errors import (
     PhaseTimedOut,
     StitchError,
 )
-from airflow_provider_stitch.replication.polling.backoff import Attempts, at_time_limit, is_transient
+from airflow_provider_stitch.replication.polling.backoff import Attempts, is_transient
 from airflow_provider_stitch.replication.rules.extraction import (
     evaluate_extraction,
     exact_start_time,
@@ -85,10 +85,9 @@ async def start_job(
             if getattr(error, "maybe_received", True):
                 first_attempt_at = first_attempt_at or sent_at
             pause = attempts.next_pause(error, session.seconds_left())
-            if attempts.is_out_of_time:
-                error = at_time_limit(error, session.time_limit)
             if pause is None:
-                raise _not_started(source, error, may_run=first_attempt_at is not None) from error
+                last_error = attempts.last_error(error, session.time_limit)
+                raise _not_started(source, last_error, may_run=first_attempt_at is not None) from error
             log_warning(f"{error} Retrying in {pause:.0f} s.")
             await session.clock.sleep(pause)
 
@@ -156,10 +155,8 @@ async def stop_job(
             await asyncio.to_thread(session.client.stop_replication_job, goal.source_id)
         except StitchError as error:
             pause = attempts.next_pause(error, session.seconds_left())
-            if attempts.is_out_of_time:
-                raise at_time_limit(error, session.time_limit) from error
             if pause is None:
-                raise
+                raise attempts.last_error(error, session.time_limit) from None
             maybe_sent = maybe_sent or getattr(error, "maybe_received", True)
             await session.clock.sleep(pause)
         else:

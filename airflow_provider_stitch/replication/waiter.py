@@ -307,7 +307,8 @@ class Waiter:
             self._record_loads(result, result.value)
 
     async def _fetch_expected_loads(self, evaluation: Evaluation, until: float | None) -> None:
-        expected = expected_load_names(evaluation, self.observations)
+        seconds_to_read_all = self.session.poller.pages_of_loads * self.session.budget.even_interval
+        expected = expected_load_names(evaluation, self.observations, seconds_to_read_all)
         load_lags = self.session.poller.durations.load_lags()
         context = self._estimate_context(self._last_loads)
         estimate = estimate_loads_done(self.goal, self.observations, evaluation, context, load_lags)

@@ -72,6 +72,10 @@ class Attempts:
         self.is_out_of_time = may_retry and pause > seconds_left
         return pause if may_retry and pause <= seconds_left else None
 
+    def last_error(self, error: StitchError, time_limit: str) -> StitchError:
+        """Return the error of the last attempt, which names the task's limit if that ended the attempts."""
+        return at_time_limit(error, time_limit) if self.is_out_of_time else error
+
 
 @dataclass(slots=True)
 class _FailureRecord:

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from airflow_provider_stitch.connect.errors import RateLimited, StitchError
 from airflow_provider_stitch.replication.budget.client_limiter import run_with_acquired_request
 from airflow_provider_stitch.replication.budget.limiter import RequestBudget, account_budget
-from airflow_provider_stitch.replication.polling.backoff import Attempts, at_time_limit
+from airflow_provider_stitch.replication.polling.backoff import Attempts
 from airflow_provider_stitch.replication.polling.concurrency import SingleFlight, request_slots
 
 if TYPE_CHECKING:
@@ -181,10 +181,8 @@ class StitchCaller:
                 return await attempt()
             except StitchError as error:
                 pause = attempts.next_pause(error, self.seconds_until(deadline))
-                if attempts.is_out_of_time:
-                    raise at_time_limit(error, time_limit) from error
                 if pause is None:
-                    raise
+                    raise attempts.last_error(error, time_limit) from None
                 if attempts.number == 1:
                     await on_outage(f"{error} Retrying until Stitch responds.")
             await self.clock.sleep(pause)

@@ -198,6 +198,10 @@ class LoadsQuery(Query["list[Load] | None"]):
                 # Search under the other names only if the load under the known name is gone.
                 likely = self._next_pages(filter(loads.has_known_page, keys), loads)
                 pages |= likely or self._next_pages(keys, loads)
+            elif listed < number:
+                # The last full search has found no other record, but one may have been added since.
+                in_order = {loads.next_page_in_order(key, self.after_sequence) for key in keys}
+                pages |= {page for page in in_order if page is not None}
         return pages
 
     def _next_pages(self, keys: Iterable[StreamKey], loads: PageCache[Load]) -> set[int]:
