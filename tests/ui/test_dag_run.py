@@ -54,8 +54,7 @@ def test_xcom_of_a_task_shows_the_rows_of_its_streams(
 ) -> None:
     run_id = _wait_until_run_finished(airflow, api)
 
-    page.goto(f"/dags/{EXAMPLE}/runs/{run_id}/tasks/replicate")
-    page.get_by_role("link", name="Storage").click()
+    page.goto(f"/dags/{EXAMPLE}/runs/{run_id}/tasks/replicate/xcom")
 
     expect(page.get_by_text("return_value").first).to_be_visible()
     expect(page.get_by_text("source_name").first).to_be_visible()
