@@ -5,17 +5,21 @@ from __future__ import annotations
 import base64
 import os
 import tempfile
+from pathlib import Path
 
 from hypothesis import settings
 
 # Airflow reads these variables when it is first imported, which may be during the collection of tests.
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
+# Empty, because each `dag.test()` walks it. In the home it would walk the logs of all earlier runs.
+_DAGS_FOLDER = Path(_HOME.name, "dags")
+_DAGS_FOLDER.mkdir()
 os.environ.update(
     AIRFLOW_HOME=_HOME.name,
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
     # Without a key, Airflow stores the passwords of connections unencrypted.
     AIRFLOW__CORE__FERNET_KEY=base64.urlsafe_b64encode(os.urandom(32)).decode(),
-    AIRFLOW__CORE__DAGS_FOLDER=_HOME.name,
+    AIRFLOW__CORE__DAGS_FOLDER=str(_DAGS_FOLDER),
     AIRFLOW__CORE__UNIT_TEST_MODE="False",
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_HOME.name}/airflow.db",
     AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
