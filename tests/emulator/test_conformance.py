@@ -106,24 +106,22 @@ def tenant(stitch: StitchEmulator) -> Iterator[Tenant]:
         yield Tenant(stitch.url, session, ids)
 
 
-@pytest.mark.parametrize(("endpoint", "mode"), [*VALID, *INVALID])
-def test_responses_match_the_openapi_description(tenant: Tenant, endpoint: Endpoint, mode: str) -> None:
+@pytest.mark.parametrize(("endpoint", "mode_name"), [*VALID, *INVALID])
+def test_responses_match_the_openapi_description(tenant: Tenant, endpoint: Endpoint, mode_name: str) -> None:
     from schemathesis import GenerationMode
 
-    generation_mode = GenerationMode(mode)
+    mode = GenerationMode(mode_name)
     operation = schema()[endpoint.path][endpoint.method]
     known_ids = tenant.path_parameters(endpoint.path)
     settled = {"max_examples": EXAMPLES, "derandomize": True, "database": None, "deadline": None}
 
     @settings(**settled, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
-    @given(case=operation.as_strategy(generation_mode=generation_mode), known=st.booleans())
+    @given(case=operation.as_strategy(generation_mode=mode), known=st.booleans())
     def send_random_cases(case: Case, known: bool) -> None:
         tenant.send(_with_ids(known_ids, case) if known else case)
 
     config = schema().config.generation_for(operation=operation)
-    for case in schema().iter_coverage_cases(
-        operation, generation_modes=[generation_mode], generation_config=config
-    ):
+    for case in schema().iter_coverage_cases(operation, generation_modes=[mode], generation_config=config):
         tenant.send(_with_ids(known_ids, case))
     send_random_cases()
 
