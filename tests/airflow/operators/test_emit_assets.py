@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from airflow import __version__ as airflow_version
 from airflow.providers.common.compat.sdk import Asset
 
 from airflow_provider_stitch.assets import stitch_source, stitch_stream
@@ -10,6 +11,8 @@ from airflow_provider_stitch.common.asset_events import MAX_STREAM_EVENTS
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 from airflow_provider_stitch.sensors.stitch import StitchLoadingSensor
 from tests.support.asset_events import asset_events
+
+AIRFLOW_2 = airflow_version.startswith("2.")
 
 GITHUB = stitch_source("github").uri
 COMMITS = stitch_stream("github", "commits").uri
@@ -27,6 +30,8 @@ def replicate(airflow, **options):
     """Run a DAG with one operator that replicates `github`."""
     with airflow.dag() as dag:
         StitchRunReplicationJobOperator(task_id="replicate", **{"source": "github", **options})
+    if AIRFLOW_2:
+        dag.sync_to_db()  # Airflow 2 updates only datasets of DAGs that it has parsed
     run = airflow.run(dag)
     assert run.state == "success"
     return dag, run
