@@ -13,9 +13,11 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 from airflow_provider_stitch.common.deadline import Deadline, parse_duration
 from airflow_provider_stitch.common.link import StitchSourceLink
 from airflow_provider_stitch.common.operator import default_deferrable, outcome_of, run
-from airflow_provider_stitch.operators._job_start import (
+from airflow_provider_stitch.operators._job_start import (  # the documentation reads the two types from here
+    IfRunning,
     JobStart,
     ResumeState,
+    WaitFor,
     WaitReason,
     WaitStep,
     check_arguments,
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_stitch.operators._job_start import IfRunning, WaitFor
     from airflow_provider_stitch.operators.job_checkpoint import JobCheckpoint, SavedJob
     from airflow_provider_stitch.replication.outcome import Outcome
     from airflow_provider_stitch.replication.rules.goal import Goal

@@ -43,6 +43,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
     """Base class of the sensors. Each of them waits for one phase of a job."""
 
     phase: ClassVar[Phase]
+    _is_poking: bool = False
     _worker_end_reason: str | None = None  #: why the sensor cannot end in the triggerer
     streams: Sequence[str] | None = None
     load_settle: float = 120.0
@@ -85,7 +86,6 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         self._evaluation: Evaluation | None = None  #: result of the last poke
         self._polls_of_last_poke = 0
         self._started_at: float | None = None
-        self._is_poking = False
         if (start_from_trigger or end_from_trigger) and not self.deferrable:
             raise ValueError(
                 "start_from_trigger and end_from_trigger need a task that waits in the triggerer: set "
