@@ -63,6 +63,7 @@ def stitch() -> Iterator[StitchEmulator]:
 def airflow(stitch: StitchEmulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     dags = tmp_path_factory.mktemp("dags")
     shutil.copy(ROOT / "example_dags" / f"{EXAMPLE}.py", dags)
+    shutil.copy(Path(__file__).parent / "dags" / "asset_graph.py", dags)
     deadline = Deadline(TIMEOUT)
     settings = {
         "CORE__TEST_CONNECTION": "Enabled",

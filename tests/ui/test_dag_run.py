@@ -57,6 +57,7 @@ def test_xcom_of_a_task_shows_the_rows_of_its_streams(
     page.goto(f"/dags/{EXAMPLE}/runs/{run_id}/tasks/replicate/xcom")
 
     expect(page.get_by_text("return_value").first).to_be_visible()
+    page.get_by_role("button", name="Expand all extra JSON").click()
     expect(page.get_by_text("source_name").first).to_be_visible()
     screenshot("task_xcom")
 
@@ -72,6 +73,18 @@ def test_graph_of_a_run_shows_its_tasks(
     expect(page.get_by_test_id("rf__node-replicate")).to_be_visible()
     expect(page.get_by_test_id("rf__node-transform")).to_be_visible()
     screenshot("run")
+
+
+def test_graph_of_an_asset_shows_the_dags_around_it(page: Page, api: AirflowApi, screenshot) -> None:
+    deadline = Deadline(TIMEOUT)
+    deadline.wait_until(lambda: bool(api.runs("rebuild_orders")), "the run that an asset event starts")
+
+    page.goto("/assets")
+    page.get_by_role("link", name="stitch://stitch_default/shop_pg/orders").click()
+
+    expect(page.get_by_text("rebuild_orders").first).to_be_visible()
+    expect(page.get_by_text("replicate_shop").first).to_be_visible()
+    screenshot("asset_graph")
 
 
 def _wait_until_run_finished(airflow: LocalAirflow, api: AirflowApi) -> str:
