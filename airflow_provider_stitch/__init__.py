@@ -48,6 +48,12 @@ _CONNECTION_TYPE = {
             "description": "This Airflow's share of the account's 30; all 30 if empty",
             "schema": {"type": ["integer", "null"], "minimum": 1},
         },
+        "webhook_secret": {
+            "label": "Webhook secret",
+            "description": "Secret of the URL that receives Stitch's post-load webhooks, at least 20 "
+            "characters; none are received if empty",
+            "schema": {"type": ["string", "null"], "format": "password"},
+        },
     },
 }
 
