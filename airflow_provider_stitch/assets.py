@@ -7,7 +7,7 @@ A task with `emit_assets` updates these assets after a job is loaded, and a DAG 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from airflow.providers.common.compat.sdk import Asset
@@ -18,27 +18,62 @@ if TYPE_CHECKING:
 SCHEME = "stitch"
 
 
-def stitch_source(source: str, *, stitch_conn_id: str = "stitch_default") -> Asset:
+def stitch_source(
+    source: str, *, stitch_conn_id: str = "stitch_default", watch: bool = False, poll_interval: float = 60
+) -> Asset:
     """Return the asset of a source. It is updated when a job of the source is loaded, also without new rows.
 
     :param source: the source's `name`, as XComs and the destination's schemas contain it. A display name or
         an id identifies another asset, which no task updates.
-    :param stitch_conn_id: id of the Airflow connection that the updating task uses.
+    :param stitch_conn_id: id of the Airflow connection that the updating task, or the watcher, uses.
+    :param watch: also update the asset whenever Stitch has loaded rows of any stream of the source, without a
+        task. Needs Airflow 3.3 or later.
+    :param poll_interval: with `watch`, the minimum number of seconds between two polls.
     :raises ValueError: if a name is empty or not a string.
+    :raises ImportError: if `watch` is set on Airflow before 3.3.
     """
-    return Asset(uri=source_uri(stitch_conn_id, source))
+    uri = source_uri(stitch_conn_id, source)
+    return Asset(uri=uri, **_watchers(uri, source, None, stitch_conn_id, poll_interval) if watch else {})
 
 
-def stitch_stream(source: str, stream: str, *, stitch_conn_id: str = "stitch_default") -> Asset:
+def stitch_stream(
+    source: str,
+    stream: str,
+    *,
+    stitch_conn_id: str = "stitch_default",
+    watch: bool = False,
+    poll_interval: float = 60,
+) -> Asset:
     """Return the asset of a stream. It is updated when a job has loaded new rows of the stream.
 
     :param source: the source's `name`, as XComs and the destination's schemas contain it. A display name or
         an id identifies another asset, which no task updates.
     :param stream: the `stream_name`, as in the XCom of StitchRunReplicationJobOperator.
-    :param stitch_conn_id: id of the Airflow connection that the updating task uses.
+    :param stitch_conn_id: id of the Airflow connection that the updating task, or the watcher, uses.
+    :param watch: also update the asset whenever Stitch has loaded rows of the stream, without a task. Needs
+        Airflow 3.3 or later.
+    :param poll_interval: with `watch`, the minimum number of seconds between two polls.
     :raises ValueError: if a name is empty or not a string.
+    :raises ImportError: if `watch` is set on Airflow before 3.3.
     """
-    return Asset(uri=stream_uri(stitch_conn_id, source, stream))
+    uri = stream_uri(stitch_conn_id, source, stream)
+    return Asset(uri=uri, **_watchers(uri, source, stream, stitch_conn_id, poll_interval) if watch else {})
+
+
+def _watchers(
+    uri: str, source: str, stream: str | None, stitch_conn_id: str, poll_interval: float
+) -> dict[str, Any]:
+    """Return the argument that adds a watcher to an asset.
+
+    :raises ImportError: on Airflow before 3.3.
+    """
+    # A DAG file without a watcher must not import Airflow's triggers.
+    from airflow.sdk import AssetWatcher
+
+    from airflow_provider_stitch.triggers.loads import StitchLoadTrigger
+
+    trigger = StitchLoadTrigger(source, stream, stitch_conn_id, poll_interval, asset_uri=uri)
+    return {"watchers": [AssetWatcher(name="stitch_loads", trigger=trigger)]}
 
 
 def source_uri(stitch_conn_id: str, source: str) -> str:

@@ -203,10 +203,13 @@ class LoadWatch:
             self._warnings.add(message)
             self._log_warning(message)
 
-    async def pause_after(self, source: str, error: Exception, attempt: int) -> None:
+    async def pause_after(
+        self, source: str, error: Exception, *, attempt: int, client: StitchClient | None
+    ) -> None:
         """Wait until the next attempt, or until the connection has another client.
 
         :param attempt: number of consecutive failures.
+        :param client: the client of the failed attempt; None if there was none.
         """
         message = str(error) if isinstance(error, StitchError) else repr(error)
         if message not in self._failures.values():
@@ -220,15 +223,14 @@ class LoadWatch:
             pause = min(left, CONNECTION_INTERVAL)
             await self.clock.sleep(pause)
             left -= pause
-            if await self._has_new_client():
+            if await self._has_client_other_than(client):
                 return
 
-    async def _has_new_client(self) -> bool:
+    async def _has_client_other_than(self, client: StitchClient | None) -> bool:
         try:
-            client = await self._read_client()
+            return await self._read_client() is not client
         except Exception:  # noqa: BLE001 - the next attempt reports it
             return False
-        return self._session is not None and client is not self._session.client
 
 
 class _SourceWatch:
@@ -245,12 +247,15 @@ class _SourceWatch:
         """Publish snapshots of the source until cancelled."""
         failures = 0
         while True:
+            client = None
             try:
-                await self._poll(await self._watch.session())
+                session = await self._watch.session()
+                client = session.client
+                await self._poll(session)
                 failures = 0
-            except Exception as error:  # noqa: BLE001, PERF203 - see `LoadWatch.snapshots`
+            except Exception as error:  # noqa: BLE001 - see `LoadWatch.snapshots`
                 failures += 1
-                await self._watch.pause_after(self._source, error, failures)
+                await self._watch.pause_after(self._source, error, attempt=failures, client=client)
 
     async def _poll(self, session: AccountSession) -> None:
         """Wait for the next poll of the source's loads, and publish it."""

@@ -22,7 +22,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_provider_stitch.assets import asset_uri
+from airflow_provider_stitch.assets import source_uri, stream_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,13 +83,13 @@ def _find_assets(connection_id: str, load: PostLoad, session: Session) -> Sequen
     If no source has the webhook's name, a source matches with this name as its display name, because Stitch
     does not document which of them it sends.
     """
-    uri = asset_uri(connection_id, load.integration_name, load.stream)
+    uri = stream_uri(connection_id, load.integration_name, load.stream)
     is_active = AssetModel.active.has()
     found = session.scalars(select(AssetModel.id).where(AssetModel.uri == uri, is_active)).all()
     if found:
         return found
     # Every URI of this connection begins with this prefix.
-    prefix = asset_uri(connection_id, "x").removesuffix("x")
+    prefix = source_uri(connection_id, "x").removesuffix("x")
     query = select(AssetModel.id, AssetModel.uri).where(
         AssetModel.uri.startswith(prefix, autoescape=True), is_active
     )

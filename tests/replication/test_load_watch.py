@@ -33,6 +33,7 @@ class Watched:
         self.warnings: list[str] = []
         self.announced: list[tuple[str, str, float]] = []  # source, stream, load time
         self.seen_at: list[float] = []
+        self.snapshot_times: list[float] = []
         self._cursors: dict[str, LoadCursor] = {}
 
     @property
@@ -57,6 +58,7 @@ class Watched:
             cursor = self._cursors.setdefault(snapshot.source, LoadCursor(snapshot.stitch_time))
             new = cursor.new_loads(snapshot.loads)
             self._cursors[snapshot.source] = cursor.after(new)
+            self.snapshot_times.append(self.loop.time())
             for stream, at in new.items():
                 self.announced.append((snapshot.source, stream, (at - START).total_seconds()))
                 self.seen_at.append(self.loop.time())
