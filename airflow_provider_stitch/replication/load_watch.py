@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.connect.errors import StitchError, UnknownSource
 from airflow_provider_stitch.replication.estimates import EstimateContext, estimate_next_load
-from airflow_provider_stitch.replication.polling.caller import SYSTEM_CLOCK
+from airflow_provider_stitch.replication.polling.caller import GATHERING_SECONDS, SYSTEM_CLOCK
 from airflow_provider_stitch.replication.polling.queries import FRESH_ONLY, LoadsQuery
 from airflow_provider_stitch.replication.rules.streams import load_names
 from airflow_provider_stitch.replication.sources import find_source
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Mapping
     from datetime import datetime
 
     from airflow_provider_stitch.connect.client import StitchClient
@@ -50,6 +50,13 @@ class LoadSnapshot:
     loads: tuple[Load, ...]
     stitch_time: datetime
     requested_at: float  #: by this machine's clock
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBatch:
+    """The snapshots of the sources that one poll has served, because there may be a thousand watchers."""
+
+    snapshots: Mapping[str, LoadSnapshot]  #: by source
     announced: list[Any] = field(default_factory=list, compare=False)  #: filled by the watchers
 
 
@@ -135,15 +142,18 @@ class LoadWatch:
         self._pages: dict[str, frozenset[int]] = {}  # by source, of its last result
         self._snapshots: asyncio.Queue[LoadSnapshot] = asyncio.Queue()
 
-    async def snapshots(self) -> AsyncGenerator[LoadSnapshot, None]:
-        """Yield a snapshot of a source whenever its pages were polled, without end.
+    async def batches(self) -> AsyncGenerator[LoadBatch, None]:
+        """Yield the snapshots of some sources whenever their pages were polled, without end.
 
         No failure ends this, because Airflow would start a watcher that ends again every two seconds.
         """
         running = asyncio.ensure_future(self._watch_sources())
         try:
             while True:
-                yield await self._snapshots.get()
+                first = await self._snapshots.get()
+                await self.clock.sleep(GATHERING_SECONDS)
+                others = (self._snapshots.get_nowait() for _ in range(self._snapshots.qsize()))
+                yield LoadBatch({each.source: each for each in (first, *others)})
         finally:
             running.cancel()
             with suppress(asyncio.CancelledError):
@@ -242,6 +252,7 @@ class _SourceWatch:
         self._last: QueryResult[list[Load] | None] | None = None
         self._stream_names: list[LoadNames] | None = None
         self._streams_listed_at = float("-inf")
+        self._name_warning = ""  # the last warning about the source's name
 
     async def run(self) -> None:
         """Publish snapshots of the source until cancelled."""
@@ -253,14 +264,15 @@ class _SourceWatch:
                 client = session.client
                 await self._poll(session)
                 failures = 0
-            except Exception as error:  # noqa: BLE001 - see `LoadWatch.snapshots`
+            except Exception as error:  # noqa: BLE001 - see `LoadWatch.batches`
                 failures += 1
                 await self._watch.pause_after(self._source, error, attempt=failures, client=client)
 
     async def _poll(self, session: AccountSession) -> None:
         """Wait for the next poll of the source's loads, and publish it."""
         now = session.clock.time()
-        if not 0 <= now - self._streams_listed_at < STREAMS_INTERVAL:
+        is_current = 0 <= now - self._streams_listed_at < STREAMS_INTERVAL
+        if not is_current or self._expected_loads() is None:
             await self._list_streams(session)
             self._streams_listed_at = now
         interval = self._watch.poll_interval(self._source, session.budget.even_interval)
@@ -295,13 +307,18 @@ class _SourceWatch:
             source = find_source(sources, self._source)
         except StitchError as error:
             hint = " A watcher needs the source's name." if isinstance(error, UnknownSource) else ""
-            self._watch.warn(f"{error}{hint}")
+            self._warn_about_name(f"{error}{hint}")
             return
         if source.name != self._source:
-            self._watch.warn(
+            self._warn_about_name(
                 f"The watcher of source {self._source!r} finds no loads, because this is not the source's "
                 f"name. Use its name: {source.name!r}."
             )
         if any(interest.stream is None for interest in self._watch.interests.of_source(self._source)):
             streams = await session.call(lambda: client.list_streams(source.id))
             self._stream_names = [(load_names(stream), 1) for stream in streams if stream.selected]
+
+    def _warn_about_name(self, message: str) -> None:
+        if message != self._name_warning:
+            self._watch.warn(message)
+        self._name_warning = message

@@ -1,6 +1,6 @@
 """The triggerer's side of StitchLoadTrigger: one stream of polls per connection, one cursor per asset.
 
-Airflow calls `LoadStreamProducer.advance` once the events of a snapshot are in its database. Only then is the
+Airflow calls `LoadStreamProducer.advance` once the events of a batch are in its database. Only then is the
 cursor stored, so a load is announced again, but never lost, if the triggerer is killed in between.
 """
 
@@ -11,7 +11,7 @@ import logging
 import time
 from contextlib import aclosing
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 from airflow.triggers.shared_stream import SharedStreamProducer
@@ -31,13 +31,23 @@ if TYPE_CHECKING:
     from airflow.triggers.shared_stream import AdvanceItem
 
     from airflow_provider_stitch.connect.client import StitchClient
-    from airflow_provider_stitch.replication.load_watch import LoadSnapshot
-    from airflow_provider_stitch.triggers.loads import StitchLoadTrigger
+    from airflow_provider_stitch.replication.load_watch import LoadBatch, LoadSnapshot
 
 log = logging.getLogger(__name__)
 
 CURSOR_KEY = "stitch_loads"
 """The key of the cursor in the state store of an asset."""
+
+
+class Watcher(Protocol):
+    """The fields of StitchLoadTrigger."""
+
+    source: str
+    stream: str | None
+    stitch_conn_id: str
+    poll_interval: float
+    asset_uri: str | None
+    asset_state_store: Any  #: passed by Airflow
 
 
 class CursorStore:
@@ -46,7 +56,7 @@ class CursorStore:
     :param trigger: its watcher.
     """
 
-    def __init__(self, trigger: StitchLoadTrigger) -> None:
+    def __init__(self, trigger: Watcher) -> None:
         self._trigger = trigger
 
     async def read(self) -> LoadCursor | None:
@@ -74,32 +84,30 @@ class CursorStore:
 
 
 class Announcement(NamedTuple):
-    """The cursor to store once the events of a snapshot are in Airflow's database."""
+    """The cursor to store once the events of a batch are in Airflow's database."""
 
     watcher: Hashable
     store: CursorStore
     cursor: LoadCursor
 
 
-async def announce(
-    trigger: StitchLoadTrigger, snapshots: AsyncIterator[LoadSnapshot]
-) -> AsyncIterator[dict[str, Any]]:
-    """Yield the payload of an event for each snapshot with new loads of a trigger's streams."""
+async def announce(trigger: Watcher, batches: AsyncIterator[LoadBatch]) -> AsyncIterator[dict[str, Any]]:
+    """Yield the payload of an event for each batch with new loads of a trigger's streams."""
     watcher, interests = object(), interests_of(trigger.stitch_conn_id)
     interests.add(watcher, Interest(trigger.source, trigger.stream, trigger.poll_interval))
     announcer = Announcer(trigger, watcher)
     try:
-        async for snapshot in snapshots:
-            new_loads = await announcer.new_loads(snapshot)
+        async for batch in batches:
+            new_loads = await announcer.new_loads(batch)
             if new_loads:
                 yield payload(trigger, new_loads)
                 # If this watcher is cancelled before Airflow has taken the event, it does not get here.
-                announcer.record(new_loads, snapshot)
+                announcer.record(new_loads, batch)
     finally:
         interests.remove(watcher)
 
 
-def payload(trigger: StitchLoadTrigger, new_loads: Mapping[str, datetime]) -> dict[str, Any]:
+def payload(trigger: Watcher, new_loads: Mapping[str, datetime]) -> dict[str, Any]:
     """Return the payload of the event for some loads; see `StitchLoadTrigger`."""
     times = {stream: at.isoformat() for stream, at in sorted(new_loads.items())}
     streams = {"streams": times} if trigger.stream is None else {"stream": trigger.stream}
@@ -109,7 +117,7 @@ def payload(trigger: StitchLoadTrigger, new_loads: Mapping[str, datetime]) -> di
 class Announcer:
     """Decides for one watcher which loads to announce."""
 
-    def __init__(self, trigger: StitchLoadTrigger, watcher: Hashable) -> None:
+    def __init__(self, trigger: Watcher, watcher: Hashable) -> None:
         self._trigger = trigger
         self._watcher = watcher
         self._store = CursorStore(trigger)
@@ -117,18 +125,19 @@ class Announcer:
         self._cursor: LoadCursor | None = None
         self._has_failed = False
 
-    async def new_loads(self, snapshot: LoadSnapshot) -> dict[str, datetime]:
+    async def new_loads(self, batch: LoadBatch) -> dict[str, datetime]:
         """Return the time of the last load of each stream with a new load."""
-        if snapshot.source != self._trigger.source:
+        snapshot = batch.snapshots.get(self._trigger.source)
+        if snapshot is None:
             return {}
         self._cursor = self._cursor or await self._read_cursor(snapshot)
         return {} if self._cursor is None else self._cursor.new_loads(snapshot.loads, self._trigger.stream)
 
-    def record(self, new_loads: Mapping[str, datetime], snapshot: LoadSnapshot) -> None:
+    def record(self, new_loads: Mapping[str, datetime], batch: LoadBatch) -> None:
         """Record that Airflow has taken the event of some loads. It may not be in the database yet."""
         if self._cursor is not None:
             self._cursor = self._cursor.after(new_loads)
-            snapshot.announced.append(Announcement(self._watcher, self._store, self._cursor))
+            batch.announced.append(Announcement(self._watcher, self._store, self._cursor))
 
     async def _read_cursor(self, snapshot: LoadSnapshot) -> LoadCursor | None:
         """Return the stored cursor. Without one, store a cursor that begins with the start of the watcher.
@@ -171,8 +180,8 @@ class LoadStreamProducer(SharedStreamProducer):
         self._saving = asyncio.Lock()
         self._has_failed = False
 
-    async def open_stream(self) -> AsyncIterator[tuple[LoadSnapshot, LoadSnapshot]]:
-        """Yield each snapshot, without end."""
+    async def open_stream(self) -> AsyncIterator[tuple[LoadBatch, LoadBatch]]:
+        """Yield each batch of snapshots, without end."""
         watch = LoadWatch(
             interests_of(self._stitch_conn_id),
             lambda: shared_client(self._stitch_conn_id),
@@ -180,16 +189,16 @@ class LoadStreamProducer(SharedStreamProducer):
             log_warning=log.warning,
             log_info=log.info,
         )
-        async with aclosing(watch.snapshots()) as snapshots:
-            async for snapshot in snapshots:
+        async with aclosing(watch.batches()) as batches:
+            async for each in batches:
                 await self._save()
-                yield snapshot, snapshot
+                yield each, each
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
         """Store the cursors of the assets whose events are in Airflow's database.
 
-        If Airflow could not store an event of a snapshot, none of its cursors are stored: the watcher that
-        failed starts again with its old cursor.
+        If Airflow could not store an event of a batch, none of the batch's cursors are stored: the watcher
+        that failed starts again with its old cursor.
         """
         for item in batch:
             if item.outcome.failed == 0:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from airflow.triggers.shared_stream import SharedStreamProducer
 
-    from airflow_provider_stitch.replication.load_watch import LoadSnapshot
+    from airflow_provider_stitch.replication.load_watch import LoadBatch
 
 MIN_POLL_INTERVAL = 1.0  #: seconds
 
@@ -98,9 +98,9 @@ class StitchLoadTrigger(BaseEventTrigger):
         return LoadStreamProducer(kwargs["stitch_conn_id"])
 
     async def filter_shared_stream(
-        self, shared_stream: AsyncIterator[LoadSnapshot]
+        self, shared_stream: AsyncIterator[LoadBatch]
     ) -> AsyncIterator[TriggerEvent]:
-        """Yield an event for each snapshot that contains new loads of this trigger's streams."""
+        """Yield an event for each poll that has found new loads of this trigger's streams."""
         from airflow_provider_stitch.triggers.load_stream import announce
 
         async for payload in announce(self, shared_stream):

@@ -41,7 +41,10 @@ REPEATED_WITHIN = timedelta(days=2)
 
 
 class DatabaseUnavailableError(Exception):
-    """Airflow's database could not be used. The message contains the kind of error only."""
+    """Airflow's database could not be used.
+
+    The message contains the kind of error only, because a driver may quote the parameters of a statement.
+    """
 
 
 def read_secret(connection_id: str) -> str:

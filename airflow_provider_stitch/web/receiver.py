@@ -10,6 +10,7 @@ Airflow does not authenticate requests to plugins, so this module does.
 | 400 | the body is not the payload of a post-load webhook |
 | 404 | the connection has no webhook secret, or the token differs from it |
 | 413 | the body is larger than 1 MB |
+| 500 | an unexpected error; Stitch sends the webhook again |
 | 503 | Airflow's database is unavailable; Stitch sends the webhook again |
 """
 
@@ -50,9 +51,11 @@ async def respond(scope: Message, receive: Receive, send: Send) -> None:
     try:
         status, text = await _receive(scope, receive)
     except DatabaseUnavailableError as error:
-        # Without the traceback, because a database driver may quote the parameters of a statement.
         log.warning("Could not store a webhook of Stitch, which will send it again: %s", error)
         status, text = 503, "Airflow's database is unavailable. Send the webhook again later."
+    except Exception as error:  # noqa: BLE001 - Airflow would log local variables, such as the secret
+        log.warning("Could not store a webhook of Stitch, which will send it again: %s", type(error).__name__)
+        status, text = 500, "Airflow could not process the webhook. Send it again later."
     await _send(send, status, text)
 
 

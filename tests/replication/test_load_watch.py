@@ -54,7 +54,7 @@ class Watched:
         )
 
     async def consume(self, watch: LoadWatch) -> None:
-        async for snapshot in watch.snapshots():
+        async for snapshot in (each async for batch in watch.batches() for each in batch.snapshots.values()):
             cursor = self._cursors.setdefault(snapshot.source, LoadCursor(snapshot.stitch_time))
             new = cursor.new_loads(snapshot.loads)
             self._cursors[snapshot.source] = cursor.after(new)

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote
 import pytest
 import requests
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from airflow_provider_stitch.assets import source_uri, stitch_source, stitch_stream, stream_uri
 from airflow_provider_stitch.web.plugin import StitchPlugin
@@ -274,12 +275,11 @@ def test_get_is_not_allowed(api, connection):
 @pytest.mark.parametrize("connection_id", ["stitch_hooked", "unknown"])
 def test_unavailable_database_is_a_server_error(api, connection, connection_id, monkeypatch, caplog):
     """Stitch sends a webhook again after this status, with any secret."""
-    import airflow.settings
 
     def fail(*args: Any, **options: Any) -> Any:
         raise OperationalError(f"SELECT {SECRET}", {"secret": SECRET}, Exception(SECRET))
 
-    monkeypatch.setattr(airflow.settings.Session, "execute", fail)
+    monkeypatch.setattr(Session, "execute", fail)
     with caplog.at_level(logging.DEBUG):
         response = api.post(url(connection_id), PAYLOAD)
 
@@ -302,6 +302,21 @@ def test_failed_insert_stores_nothing_and_is_a_server_error(api, connection, ass
     assert events(asset) == []
     assert api.post(url(connection), body).status_code == 200
     assert len(events(asset)) == 1
+
+
+@ON_AIRFLOW_3
+def test_unexpected_error_is_a_server_error_without_its_text(api, connection, monkeypatch, caplog):
+    from airflow.models.connection import Connection
+
+    def fail(*args: Any, **options: Any) -> Any:
+        raise RuntimeError(SECRET)
+
+    monkeypatch.setattr(Connection, "get_connection_from_secrets", fail)
+    response = api.post(url(connection), PAYLOAD)
+
+    assert response.status_code == 500
+    assert "RuntimeError" in caplog.text
+    assert SECRET not in caplog.text
 
 
 @ON_AIRFLOW_3
