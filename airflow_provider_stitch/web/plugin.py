@@ -6,18 +6,14 @@ arrives.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.plugins_manager import AirflowPlugin
 
 from airflow_provider_stitch.triggers.versions import HAS_SHARED_STREAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
-
-    Message = MutableMapping[str, Any]
-    Receive = Callable[[], Awaitable[Message]]
-    Send = Callable[[Message], Awaitable[None]]
+    from airflow_provider_stitch.web.receiver import Message, Receive, Send
 
 URL_PREFIX = "/stitch/hooks"
 

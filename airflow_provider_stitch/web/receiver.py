@@ -27,7 +27,11 @@ from airflow_provider_stitch.web.asset_events import DatabaseUnavailableError, r
 from airflow_provider_stitch.web.payload import InvalidPayloadError, parse_payload
 
 if TYPE_CHECKING:
-    from airflow_provider_stitch.web.plugin import Message, Receive, Send
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
