@@ -109,10 +109,10 @@ def _virtual_minutes(watched: WatchedAccount) -> int:
 
 def reject_token(airflow: Airflow, watched: WatchedAccount, seconds: float) -> list[str]:
     """Reject the token for some real seconds, load each stream, and replace the token."""
-    starts, requests = _starts(airflow), len(watched.account.requests)
+    starts, requests = _starts(airflow), watched.rejected_requests()
     watched.account.disable_token()
     time.sleep(seconds)
-    restarts, rejected = _starts(airflow) - starts, len(watched.account.requests) - requests
+    restarts, rejected = _starts(airflow) - starts, watched.rejected_requests() - requests
     for stream in STREAMS:
         watched.load(stream)
     watched.account.add_token(NEW_TOKEN)

@@ -54,7 +54,7 @@ def test_killed_triggerer_announces_the_loads_of_the_time_in_between(airflow, wa
 def test_rejected_token_restarts_no_watcher(airflow, watched):
     log = airflow.processes.home / TRIGGERER_LOG
     watched.account.disable_token()
-    rejected = len(watched.account.requests)
+    rejected = watched.rejected_requests()
     airflow.wait_until(lambda: "Cannot read the loads" in log.read_text(), "a rejected request")
     starts = log.read_text().count("starting")
     watched.load("pulls")
@@ -64,7 +64,7 @@ def test_rejected_token_restarts_no_watcher(airflow, watched):
     watched.wait_until_announced()
 
     assert log.read_text().count("starting") == starts
-    assert len(watched.account.requests) - rejected < 30
+    assert watched.rejected_requests() - rejected < 30
 
 
 def test_webhook_of_a_load_starts_a_dag(airflow, stitch, watched):

@@ -93,6 +93,10 @@ class WatchedAccount:
         counts = [Counter(self.announced(stream)) for stream in (*STREAMS, None)]
         return sum(number - 1 for each in counts for number in each.values())
 
+    def rejected_requests(self) -> int:
+        """Return how many requests Stitch has refused because of their token."""
+        return sum(request.status == 401 for request in self.stitch.requests)
+
     def wait_until_polled(self, number: int = 1) -> None:
         """Wait until the loads were polled again, so that the watchers have started."""
         expected = len(self._polls()) + number
