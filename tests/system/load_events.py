@@ -54,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def start_waiting_tasks(airflow: Airflow, watched: WatchedAccount) -> None:
     """Start 50 deferred tasks on the same account, whose jobs take longer than the run."""
     for number in range(TASKS):
-        source = watched.account.add_source(f"source_{number}", job=JobPlan(tap_seconds=72_000.0))
+        job = JobPlan(tap_seconds=72_000.0)
+        source = watched.account.add_source(f"source_{number}", streams={"commits": 1}, job=job)
         watched.account.start_job(source)
     run = airflow.run("wait_for_50", "", task_id="wait", started_after=format_time(watched.stitch.now()))
 
