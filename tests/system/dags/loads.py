@@ -37,4 +37,6 @@ with DAG(dag_id="wait_for_50", schedule=None, start_date=datetime(2026, 1, 1, tz
         started_after="{{ dag_run.conf['started_after'] }}",
         retries=0,
         deferrable=True,
+        start_from_trigger=True,  # 50 workers would take minutes to start
+        end_from_trigger=True,
     ).expand(source=[f"source_{number}" for number in range(50)])
