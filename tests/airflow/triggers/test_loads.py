@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_stitch.assets import stitch_source, stitch_stream
 from airflow_provider_stitch.connect.objects import parse_time
-from tests.support.airflow_connections import ON_AIRFLOW_2, ON_AIRFLOW_3
+from tests.support.watchers import HAS_NO_WATCHERS, HAS_WATCHERS
 
 TIMEOUT = 120.0
 
@@ -101,7 +101,7 @@ def run(scenario: Any) -> None:
     asyncio.run(main())
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_position_is_stored_once_airflow_has_stored_the_event(stitch, github):
     store = StateStore()
 
@@ -122,7 +122,7 @@ def test_position_is_stored_once_airflow_has_stored_the_event(stitch, github):
     run(scenario)
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_load_is_announced_again_if_airflow_has_not_stored_the_event(stitch, github):
     store = StateStore()
 
@@ -140,7 +140,7 @@ def test_load_is_announced_again_if_airflow_has_not_stored_the_event(stitch, git
     run(second)
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_restarted_watcher_announces_only_the_loads_of_the_time_in_between(stitch, github):
     store = StateStore()
 
@@ -160,7 +160,7 @@ def test_restarted_watcher_announces_only_the_loads_of_the_time_in_between(stitc
     run(second)
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_first_start_announces_no_older_load(stitch, github):
     stitch.record_load(github, "commits", seconds_ago=3600)
     store = StateStore()
@@ -175,7 +175,7 @@ def test_first_start_announces_no_older_load(stitch, github):
     run(scenario)
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_watchers_of_a_connection_share_one_stream(stitch, github):
     async def scenario(manager):
         stores = [StateStore(), StateStore()]
@@ -192,7 +192,7 @@ def test_watchers_of_a_connection_share_one_stream(stitch, github):
     run(scenario)
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_failing_state_store_delays_events_and_loses_none(stitch, github, caplog):
     store = StateStore()
     store.failures = 3
@@ -213,7 +213,7 @@ def test_failing_state_store_delays_events_and_loses_none(stitch, github, caplog
     assert caplog.text.count("could not store the position") == 1
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_missing_connection_does_not_end_the_watcher(stitch, github, monkeypatch, caplog):
     monkeypatch.delenv("AIRFLOW_CONN_STITCH_DEFAULT")
 
@@ -227,7 +227,7 @@ def test_missing_connection_does_not_end_the_watcher(stitch, github, monkeypatch
     run(scenario)
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_stored_trigger_is_the_same():
     from airflow_provider_stitch.triggers.loads import StitchLoadTrigger
 
@@ -237,7 +237,7 @@ def test_stored_trigger_is_the_same():
     assert StitchLoadTrigger(**arguments).serialize() == (path, arguments)
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_watched_assets_have_different_triggers():
     from airflow.triggers.base import BaseEventTrigger
 
@@ -254,7 +254,7 @@ def test_watched_assets_have_different_triggers():
     assert stitch_stream("github", "commits", watch=True).uri == stitch_stream("github", "commits").uri
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -275,7 +275,7 @@ def test_invalid_argument_is_rejected(arguments):
         StitchLoadTrigger(**arguments)
 
 
-@ON_AIRFLOW_2
+@HAS_NO_WATCHERS
 def test_older_airflow_names_the_alternatives():
     with pytest.raises(ImportError, match=r"need Airflow 3\.3 or later.*StitchLoadingSensor"):
         stitch_stream("github", "commits", watch=True)
@@ -283,7 +283,7 @@ def test_older_airflow_names_the_alternatives():
         import airflow_provider_stitch.triggers.loads  # noqa: F401
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_dag_file_with_a_watcher_imports_nothing_that_talks_to_stitch():
     code = (
         "from airflow.sdk import DAG\nimport airflow.triggers.base, sys; before = set(sys.modules)\n"

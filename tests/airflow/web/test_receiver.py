@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 
 from airflow_provider_stitch.assets import source_uri, stitch_source, stitch_stream, stream_uri
 from airflow_provider_stitch.web.plugin import StitchPlugin
-from tests.support.airflow_connections import ON_AIRFLOW_2, ON_AIRFLOW_3
 from tests.support.dag_runs import _register
+from tests.support.watchers import HAS_NO_WATCHERS, HAS_WATCHERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +132,7 @@ def url(connection_id: str, token: str | None = SECRET) -> str:
     return f"/stitch/hooks/{connection_id}{query}"
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_webhook_becomes_an_event_of_the_stream(api, connection, asset):
     response = api.post(url(connection), {**PAYLOAD, "integration_name": source_of(asset)})
 
@@ -145,7 +145,7 @@ def test_webhook_becomes_an_event_of_the_stream(api, connection, asset):
     assert extra["from_stitch_hook"] is True
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_same_body_20_times_at_once_becomes_one_event(api, connection, asset):
     body = {**PAYLOAD, "integration_name": source_of(asset)}
     with ThreadPoolExecutor(20) as threads:
@@ -157,7 +157,7 @@ def test_same_body_20_times_at_once_becomes_one_event(api, connection, asset):
     assert len(events(asset)) == 1
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_other_body_becomes_another_event(api, connection, asset):
     for minute in ("06", "07"):
         at = f"2026-08-17T06:{minute}:41.026Z"
@@ -167,7 +167,7 @@ def test_other_body_becomes_another_event(api, connection, asset):
     assert len(events(asset)) == 2
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_display_name_matches_the_source_with_that_name(api, connection, asset):
     name = source_of(asset).upper().replace(" ", " - ")
     api.post(url(connection), {**PAYLOAD, "integration_name": name})
@@ -175,7 +175,7 @@ def test_display_name_matches_the_source_with_that_name(api, connection, asset):
     assert len(events(asset)) == 1
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 @pytest.mark.parametrize(
     "changes",
     [
@@ -190,7 +190,7 @@ def test_webhook_without_an_asset_is_accepted_and_dropped(api, connection, asset
     assert (response.status_code, events(asset)) == (200, [])
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 @pytest.mark.parametrize(
     "path",
     [
@@ -218,7 +218,7 @@ def test_wrong_secret_is_not_found(api, connection, path):
     assert (response.status_code, response.text) == (404, "This hook does not exist.\n")
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 @pytest.mark.parametrize(
     "body",
     [
@@ -245,7 +245,7 @@ def test_body_that_is_no_payload_is_rejected(api, connection, body):
     assert api.post(url(connection), body).status_code == 400
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_fields_that_do_not_apply_may_be_absent_or_null(api, connection, asset):
     table = {"source_table_name": "commits", "max_time_extracted": None, "num_rows": 0}
     body = {**PAYLOAD, "integration_name": source_of(asset), "tables": [table]}
@@ -255,7 +255,7 @@ def test_fields_that_do_not_apply_may_be_absent_or_null(api, connection, asset):
     assert (extra["rows"], extra["rows_rejected"], extra["max_time_extracted"]) == (0, None, None)
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 @pytest.mark.parametrize("is_announced", [True, False], ids=["with its length", "in chunks"])
 def test_large_body_is_rejected(api, connection, is_announced):
     body = b" " * 2_000_000
@@ -264,14 +264,14 @@ def test_large_body_is_rejected(api, connection, is_announced):
     assert response.status_code == 413
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_get_is_not_allowed(api, connection):
     response = api.get(url(connection))
 
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 @pytest.mark.parametrize("connection_id", ["stitch_hooked", "unknown"])
 def test_unavailable_database_is_a_server_error(api, connection, connection_id, monkeypatch, caplog):
     """Stitch sends a webhook again after this status, with any secret."""
@@ -288,7 +288,7 @@ def test_unavailable_database_is_a_server_error(api, connection, connection_id, 
     assert "Could not store a webhook of Stitch" in caplog.text
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_failed_insert_stores_nothing_and_is_a_server_error(api, connection, asset, monkeypatch):
     from airflow.assets.manager import AssetManager
 
@@ -304,7 +304,7 @@ def test_failed_insert_stores_nothing_and_is_a_server_error(api, connection, ass
     assert len(events(asset)) == 1
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_unexpected_error_is_a_server_error_without_its_text(api, connection, monkeypatch, caplog):
     from airflow.models.connection import Connection
 
@@ -319,7 +319,7 @@ def test_unexpected_error_is_a_server_error_without_its_text(api, connection, mo
     assert SECRET not in caplog.text
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_no_log_contains_the_secret(api, connection, asset, caplog):
     body = {**PAYLOAD, "integration_name": source_of(asset)}
     with caplog.at_level(logging.DEBUG):
@@ -334,7 +334,7 @@ def test_no_log_contains_the_secret(api, connection, asset, caplog):
     assert OTHER_SECRET not in ours
 
 
-@ON_AIRFLOW_3
+@HAS_WATCHERS
 def test_source_assets_are_not_updated(api, airflow, connection, request):
     """A webhook is about one table, so it does not show that the source is loaded."""
     source = f"source {id(request)}"
@@ -346,7 +346,7 @@ def test_source_assets_are_not_updated(api, airflow, connection, request):
     assert events(source_uri(connection, source)) == []
 
 
-@ON_AIRFLOW_2
+@HAS_NO_WATCHERS
 def test_airflow_2_mounts_nothing():
     assert StitchPlugin.fastapi_apps == []
 
