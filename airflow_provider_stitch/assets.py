@@ -15,6 +15,8 @@ from airflow.providers.common.compat.sdk import Asset
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
+__all__ = ["stitch_source", "stitch_stream"]
+
 SCHEME = "stitch"
 
 

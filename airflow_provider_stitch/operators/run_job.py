@@ -165,11 +165,11 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         if not self._timed_out and self._is_left_to_next_try(self._own_job.job_name):
             return
         from airflow_provider_stitch.replication.jobs import stop_job
-        from airflow_provider_stitch.triggers.task_context import KILL_TIMEOUT
+        from airflow_provider_stitch.triggers.task_context import KILL_TIME_LIMIT, KILL_TIMEOUT
 
         self._nothing_to_stop = True
         observations = self.current_waiter.observations if self.current_waiter is not None else None
-        session = self.session(time.time() + KILL_TIMEOUT)
+        session = self.session(time.time() + KILL_TIMEOUT, KILL_TIME_LIMIT)
         # In a thread, because Airflow may call this in a signal handler that interrupts a running event loop.
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             stopped = pool.submit(run, stop_job(session, self._own_job, observations=observations)).result()

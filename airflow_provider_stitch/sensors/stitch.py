@@ -75,7 +75,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         self._worker_reason: str | None = None  #: why the sensor cannot start in the triggerer
         self._waiter: Waiter | None = None
         self._evaluation: Evaluation | None = None  #: result of the last poke
-        self._polls_of_last_poke = 0
+        self._requests_of_last_poke = 0
         self._started_at: float | None = None
         self._is_poking = False
         if (start_from_trigger or end_from_trigger) and not self.deferrable:
@@ -143,7 +143,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         interval: float = super()._get_next_poke_interval(*args, **kwargs)
         if self._waiter is None:
             return interval
-        return max(interval, self._waiter.fair_pause(self._polls_of_last_poke))
+        return max(interval, self._waiter.fair_pause(self._requests_of_last_poke))
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Poll Stitch once."""
@@ -162,7 +162,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             goal = run(self._goal(context, self.session(deadline)))
             self.push_source_link(context, goal.client_id, goal.source_id)
             self._waiter = self.waiter(goal, deadline, stateless=self.reschedule)
-        polls_before = self._waiter.polls
+        sent_before = self._waiter.session.requests_sent
         try:
             evaluation = run(self._waiter.poke() if self.reschedule else self._waiter.poll_once())
         except PhaseTimedOut as error:  # the rate limit permits no request before the timeout
@@ -171,7 +171,8 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             if not self.refresh_token(self._waiter):
                 raise
             return False
-        self._polls_of_last_poke, self._evaluation = self._waiter.polls - polls_before, evaluation
+        self._requests_of_last_poke = self._waiter.session.requests_sent - sent_before
+        self._evaluation = evaluation
         if evaluation.state == "running":
             return False
         return PokeReturnValue(is_done=True, xcom_value=self._result(self._waiter.outcome(evaluation)))
