@@ -100,7 +100,7 @@ class WatchedAccount:
     def wait_until_polled(self, number: int = 1) -> None:
         """Wait until the loads were polled again, so that the watchers have started."""
         expected = len(self._polls()) + number
-        self._airflow.wait_until(lambda: len(self._polls()) >= expected, "a poll of the watchers")
+        self._airflow.wait_until(lambda: len(self._polls()) >= expected, "a poll of the watchers", 600)
 
     def _polls(self) -> list[Any]:
         return [
