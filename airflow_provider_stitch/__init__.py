@@ -65,7 +65,7 @@ def get_provider_info() -> dict[str, Any]:
     from the same values. Airflow's `provider_info.schema.json` defines the structure.
     """
     stitch = {"integration-name": "Stitch"}
-    uris = [{"schemes": ["stitch"], "handler": "airflow_provider_stitch.assets.sanitize_uri"}]
+    uris = [{"schemes": ["stitch"], "handler": "airflow_provider_stitch.common.asset_uris.sanitize_uri"}]
     return {
         "package-name": "airflow-provider-stitch",
         "name": "Stitch",

@@ -22,7 +22,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_provider_stitch.assets import source_uri, stream_uri
+from airflow_provider_stitch.common.asset_uris import source_uri, stream_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

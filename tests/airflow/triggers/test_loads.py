@@ -296,6 +296,8 @@ def test_dag_file_with_a_watcher_imports_nothing_that_talks_to_stitch():
     assert set(output.split()) <= {
         "airflow_provider_stitch",
         "airflow_provider_stitch.assets",
+        "airflow_provider_stitch.common",
+        "airflow_provider_stitch.common.asset_uris",
         "airflow_provider_stitch.triggers",
         "airflow_provider_stitch.triggers.loads",
         "airflow_provider_stitch.triggers.versions",

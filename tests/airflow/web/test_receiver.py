@@ -17,7 +17,8 @@ import requests
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from airflow_provider_stitch.assets import source_uri, stitch_source, stitch_stream, stream_uri
+from airflow_provider_stitch.assets import stitch_source, stitch_stream
+from airflow_provider_stitch.common.asset_uris import source_uri, stream_uri
 from airflow_provider_stitch.web.plugin import StitchPlugin
 from tests.support.dag_runs import _register
 from tests.support.watchers import HAS_NO_WATCHERS, HAS_WATCHERS
