@@ -17,6 +17,7 @@ _HOW_TO_GUIDES = [
         "run-dbt-afterwards",
         "many-sources",
         "schedules",
+        "start-dags-after-loads",
         "triggerer-only-sensors",
         "shared-account",
         "alerts",
