@@ -83,7 +83,7 @@ class AirflowApi:
             instances += page
         return [instance["state"] for instance in instances]
 
-    def asset_events(self, dag_id: str) -> list[str]:
+    def updated_assets(self, dag_id: str) -> list[str]:
         """Return the URI of the asset of each event that a DAG's tasks emitted, at most 100."""
         events = self._call("GET", "assets/events", params={"source_dag_id": dag_id, "limit": 100})
         return sorted(event["uri"] for event in events["asset_events"])

@@ -50,7 +50,7 @@ class AirflowDatabase:
         with create_session() as session:
             return [run_id for (run_id,) in session.query(DagRun.run_id).filter_by(dag_id=dag_id).all()]
 
-    def asset_events(self, dag_id: str) -> list[str]:
+    def updated_assets(self, dag_id: str) -> list[str]:
         """Return the URI of the dataset of each event that a DAG's tasks emitted."""
         with create_session() as session:
             rows = session.query(DatasetModel.uri).join(
