@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -93,6 +94,25 @@ class Errors(Table):
             yield f":py:class:`{kind.__name__}`", of, "yes" if kind.retryable else "no"
 
 
+class ScenarioKeys(Table):
+    """The keys of a class of scenario files, such as `ScenarioSource`."""
+
+    columns = ("key", "value", "default", "meaning")
+    required_arguments = 1
+
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        from airflow_provider_stitch.emulator.scenario_schema import keys_of, scenario_classes
+
+        inherited: set[str] = set()
+        kind = scenario_classes()[self.arguments[0]]
+        for base in kind.__bases__:
+            inherited |= {key.name for key in keys_of(base)} if base is not object else set()
+        for key in keys_of(kind):
+            if key.name not in inherited:
+                meaning = key.meaning[:1].upper() + key.meaning[1:]
+                yield f"``{key.name}``", key.allowed, key.shown_default, re.sub("`+", "``", meaning)
+
+
 class EmulatorHelp(SphinxDirective):
     """The output of `stitch-emulator --help`."""
 
@@ -151,6 +171,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("stitch-endpoints", Endpoints)
     app.add_directive("stitch-errors", Errors)
     app.add_directive("stitch-emulator-help", EmulatorHelp)
+    app.add_directive("stitch-scenario-keys", ScenarioKeys)
     app.connect("autodoc-process-signature", show_factories)
     app.connect("missing-reference", name_in_full, priority=400)
     app.connect("env-check-consistency", check)

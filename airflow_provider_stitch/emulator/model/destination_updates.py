@@ -32,8 +32,12 @@ def create_destination(
     """Create a destination, and start a connection check if all properties that it needs are given.
 
     :param map_unmapped_sources: whether sources without a destination load into the new one.
-    :raises ApiError: if the account already has as many destinations as its plan includes.
+    :raises ApiError: if the account already has as many destinations as its plan includes, or if the plan
+        does not include the type.
     """
+    if destination_type in account.plan.excluded_destination_types:
+        # Not documented; like the error for a source type.
+        raise ApiError(400, f"you do not have access to destination type ({destination_type})")
     if len(account.active_destinations()) >= account.plan.max_destinations:
         raise ApiError(400, "you are at your destination limit")
     number = account.ids.take("destination")
