@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator
 
 MAX_LINE_LENGTH = 1024 * 1024  #: characters of one line in memory; a longer line is returned in parts
@@ -49,7 +48,7 @@ class RawExtractionLog:
         self._state = "read"
         return self._read()
 
-    def save(self, path: str | os.PathLike[str]) -> int:
+    def save(self, path: str | Path) -> int:
         """Write the log to a file that only its owner can read, and return its size in bytes.
 
         An existing file is replaced once the download is complete. If it fails, there is no new file and an

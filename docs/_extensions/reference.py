@@ -110,7 +110,8 @@ class ScenarioKeys(Table):
         for key in keys_of(kind):
             if key.name not in inherited:
                 meaning = key.meaning[:1].upper() + key.meaning[1:]
-                yield f"``{key.name}``", key.allowed, key.shown_default, re.sub("`+", "``", meaning)
+                allowed = re.sub('"[^"]*"', r"``\g<0>``", key.allowed)
+                yield f"``{key.name}``", allowed, key.shown_default, re.sub("`+", "``", meaning)
 
 
 class EmulatorHelp(SphinxDirective):

@@ -16,7 +16,9 @@ from .conftest import run_pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-BLOCKS = [block for block in blocks("python") if not block.is_of_airflow]
+# tests/emulator/test_recipes.py runs the recipes, which need an emulator.
+RECIPES = "docs/how-to/use-client.md"
+BLOCKS = [block for block in blocks("python") if not block.is_of_airflow and block.page != RECIPES]
 
 # Blocks that contain output or drawings instead of code.
 OUTPUT = {"text"}
