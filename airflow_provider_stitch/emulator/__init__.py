@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.quirks import Quirks
     from airflow_provider_stitch.emulator.model.webhooks import Webhook, WebhookAttempt
     from airflow_provider_stitch.emulator.scenario_file import ScenarioError
-    from airflow_provider_stitch.emulator.scenarios import load_scenario
+    from airflow_provider_stitch.emulator.scenarios import Scenario, load_scenario
 
 __all__ = [
     "CheckPlan",
@@ -38,6 +38,7 @@ __all__ = [
     "LoadError",
     "LogPlan",
     "Quirks",
+    "Scenario",
     "ScenarioError",
     "SourceRecord",
     "StitchEmulator",
@@ -52,6 +53,7 @@ _MODULES = {
     "EmulatedAccount": "control.account",
     "JobRecord": "control.jobs",
     "Quirks": "model.quirks",
+    "Scenario": "scenarios",
     "ScenarioError": "scenario_file",
     "SourceRecord": "control.sources",
     "StitchEmulator": "emulator",

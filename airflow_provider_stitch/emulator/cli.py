@@ -76,9 +76,10 @@ def _emulator(options: argparse.Namespace) -> StitchEmulator:
 
 
 def _print_scenario_schema() -> None:
-    from airflow_provider_stitch.emulator.scenario_schema import scenario_schema  # noqa: PLC0415 - the extra
+    from airflow_provider_stitch.emulator import Scenario  # noqa: PLC0415 - the extra
+    from airflow_provider_stitch.emulator.scenario_schema import scenario_schema  # noqa: PLC0415
 
-    sys.stdout.write(json.dumps(scenario_schema(), indent=2) + "\n")
+    sys.stdout.write(json.dumps(scenario_schema(Scenario), indent=2) + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:

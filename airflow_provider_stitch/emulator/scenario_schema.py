@@ -11,8 +11,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin
 
-from airflow_provider_stitch.emulator.model.values import describe, hints_of
-from airflow_provider_stitch.emulator.scenarios import Scenario
+from airflow_provider_stitch.emulator.values import describe, hints_of
 
 _COMMENT = re.compile(r"^\s*#: ?(?P<text>.*)$")
 _FIELD = re.compile(r"^    (?P<name>\w+): [^#]*?(?:#(?:: ?(?P<text>.*)| .*))?$")
@@ -47,10 +46,10 @@ class Key:
         return f"{self.default:g}" if isinstance(self.default, float) else f"``{self.default}``"
 
 
-def scenario_schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a scenario file."""
+def scenario_schema(scenario: type) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a scenario file, for the class of the whole file."""
     definitions: dict[str, Any] = {}
-    root = _schema(Scenario, "", definitions)
+    root = _schema(scenario, "", definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Scenario of stitch-emulator",
@@ -59,10 +58,10 @@ def scenario_schema() -> dict[str, Any]:
     }
 
 
-def scenario_classes() -> dict[str, type]:
-    """Return all classes that define keys of scenario files, by name."""
+def scenario_classes(scenario: type) -> dict[str, type]:
+    """Return all classes that define keys of scenario files, by name, for the class of the whole file."""
     found: dict[str, type] = {}
-    pending: list[Any] = [Scenario]
+    pending: list[Any] = [scenario]
     while pending:
         annotation = pending.pop()
         if not dataclasses.is_dataclass(annotation):

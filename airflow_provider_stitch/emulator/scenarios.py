@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_stitch.emulator.emulator import StitchEmulator
 from airflow_provider_stitch.emulator.model.plans import CheckPlan, EmulatedStream, JobPlan
 from airflow_provider_stitch.emulator.model.quirks import Quirks
-from airflow_provider_stitch.emulator.model.values import ValueReader
 from airflow_provider_stitch.emulator.scenario_file import ScenarioError, read_file
+from airflow_provider_stitch.emulator.values import ValueReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -104,9 +104,10 @@ class ScenarioKeys(Table):
 
     def rows(self) -> Iterator[tuple[str, ...]]:
         from airflow_provider_stitch.emulator.scenario_schema import keys_of, scenario_classes
+        from airflow_provider_stitch.emulator.scenarios import Scenario
 
         inherited: set[str] = set()
-        kind = scenario_classes()[self.arguments[0]]
+        kind = scenario_classes(Scenario)[self.arguments[0]]
         for base in kind.__bases__:
             inherited |= {key.name for key in keys_of(base)} if base is not object else set()
         for key in keys_of(kind):

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 import requests
 
-from airflow_provider_stitch.emulator import Quirks, ScenarioError, load_scenario
+from airflow_provider_stitch.emulator import Quirks, Scenario, ScenarioError, load_scenario
 from airflow_provider_stitch.emulator.scenario_schema import keys_of, scenario_classes, scenario_schema
 from tools.doc_blocks import ROOT, blocks
 
@@ -308,7 +308,7 @@ def test_all_problems_are_listed_together_as_documented(tmp_path, monkeypatch):
 
 
 def test_schema_accepts_and_refuses_what_the_reader_does(tmp_path):
-    schema = scenario_schema()
+    schema = scenario_schema(Scenario)
     validator = jsonschema.Draft202012Validator(schema)
     validator.check_schema(schema)
 
@@ -327,14 +327,14 @@ def test_schema_accepts_and_refuses_what_the_reader_does(tmp_path):
 def test_every_key_is_documented():
     missing = [
         f"{kind.__name__}.{key.name}"
-        for kind in scenario_classes().values()
+        for kind in scenario_classes(Scenario).values()
         for key in keys_of(kind)
         if not key.meaning
     ]
     page = (ROOT / "docs" / "reference" / "scenario.md").read_text(encoding="utf-8")
 
     assert missing == []
-    assert set(re.findall(r"stitch-scenario-keys:: (\w+)", page)) == set(scenario_classes())
+    assert set(re.findall(r"stitch-scenario-keys:: (\w+)", page)) == set(scenario_classes(Scenario))
 
 
 def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -348,7 +348,7 @@ def test_command_prints_the_schema_and_the_problems_of_a_file(tmp_path):
     printed = run_command("--scenario-schema")
     refused = run_command("--scenario", str(write(tmp_path, "sped: 5")))
 
-    assert json.loads(printed.stdout) == json.loads(json.dumps(scenario_schema()))
+    assert json.loads(printed.stdout) == json.loads(json.dumps(scenario_schema(Scenario)))
     assert refused.returncode == 1
     assert "sped: is not a known key" in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -57,11 +57,10 @@ class SourceControl(AccountControl):
         :param schedule_minutes: the interval of scheduled jobs, and the time until the first one. The
             properties ``anchor_time`` (from 60 minutes on) and ``cron_expression`` take precedence.
         :param check: the plan of a connection check that starts now. None: one succeeded a day ago.
-        :raises ValueError: if the name or id is already in use, if Stitch documents no such type, or if the
-            plan names an unknown stream.
+        :raises ValueError: if name or id are in use, or if type or a stream of the plan are unknown.
         """
         with self._state.locked() as now:
-            source = self._account.add_source(
+            return self._account.add_source(
                 name,
                 now,
                 source_id=source_id,
@@ -74,8 +73,7 @@ class SourceControl(AccountControl):
                 properties=properties,
                 check=check,
                 job=job or JobPlan(),
-            )
-            return source.id
+            ).id
 
     @property
     def sources(self) -> list[SourceRecord]:

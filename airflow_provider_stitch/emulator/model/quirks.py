@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from airflow_provider_stitch.emulator.model.values import ValueReader, hints_of
+from airflow_provider_stitch.emulator.values import ValueReader, hints_of
 
 
 @dataclass(slots=True)  # so that assigning to an unknown name is an error

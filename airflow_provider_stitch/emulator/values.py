@@ -14,8 +14,6 @@ from datetime import date, datetime, timezone
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from airflow_provider_stitch.emulator.model.times import format_time, parse_time
-
 _NAMES = {bool: "true or false", str: "a string", datetime: "a time such as 2026-08-17T06:00:00Z"}
 _MAX_SHOWN = 60  #: characters of a wrong value in a message
 
@@ -118,7 +116,8 @@ class ValueReader:
         if isinstance(value, datetime):
             return value.astimezone(timezone.utc) if value.tzinfo else value.replace(tzinfo=timezone.utc)
         try:
-            return parse_time(value)
+            # Python 3.10 cannot parse "Z".
+            return self._read_time(datetime.fromisoformat(value.replace("Z", "+00:00")), key)
         except ValueError:
             return self._problem(key, datetime, value)
 
@@ -171,7 +170,8 @@ def _join(key: str, name: str) -> str:
 def _plain(value: Any) -> Any:
     """Return a value as JSON, with times in Stitch's form. YAML and TOML have a type for times."""
     if isinstance(value, datetime):
-        return format_time(value if value.tzinfo else value.replace(tzinfo=timezone.utc))
+        moment = value.astimezone(timezone.utc) if value.tzinfo else value
+        return f"{moment.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
     if isinstance(value, date):
         return f"{value.isoformat()}T00:00:00Z"
     if isinstance(value, Mapping):
