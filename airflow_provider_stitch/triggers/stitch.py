@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
-from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
-from asgiref.sync import sync_to_async
 
 from airflow_provider_stitch.connect.errors import (
     InvalidArgument,
@@ -19,16 +16,13 @@ from airflow_provider_stitch.connect.errors import (
     StitchError,
 )
 from airflow_provider_stitch.hooks.stitch import (
-    StitchHook,
     airflow_home,
-    shared_client_from,
     token_changed,
     with_url,
 )
 from airflow_provider_stitch.replication.jobs import stop_job
 from airflow_provider_stitch.replication.outcome import Outcome
 from airflow_provider_stitch.replication.polling.caller import SYSTEM_CLOCK, StitchCaller
-from airflow_provider_stitch.replication.polling.concurrency import SingleFlight
 from airflow_provider_stitch.replication.rules.goal import Goal
 from airflow_provider_stitch.replication.session import AccountSession
 from airflow_provider_stitch.replication.waiter import Waiter
@@ -37,7 +31,8 @@ from airflow_provider_stitch.triggers.cancellation import (
     is_still_deferred,
     wait_ignoring_cancellation,
 )
-from airflow_provider_stitch.triggers.task_context import KILL_TIMEOUT, TaskEndOptions
+from airflow_provider_stitch.triggers.clients import shared_client
+from airflow_provider_stitch.triggers.task_context import KILL_TIME_LIMIT, KILL_TIMEOUT, TaskEndOptions
 from airflow_provider_stitch.triggers.task_end import end_event, failure_message, push_xcom
 
 if TYPE_CHECKING:
@@ -144,7 +139,7 @@ class StitchPhaseTrigger(BaseTrigger):
     async def _wait(self) -> Outcome:
         """Wait. If Stitch rejects the access token, continue with the connection's new one."""
         try:
-            session = await self._session(self.deadline)
+            session = await self._session(self.deadline, self.time_limit)
         except StitchError as error:
             return Outcome.from_failed_start(self.goal, error)
         waiter = self._waiter = Waiter(
@@ -187,7 +182,7 @@ class StitchPhaseTrigger(BaseTrigger):
     async def _refresh_token(self, waiter: Waiter) -> bool:
         """Give a waiter the connection's current token. Return whether the connection has changed."""
         try:
-            client = await _shared_client(self.stitch_conn_id)
+            client = await shared_client(self.stitch_conn_id)
         except (AirflowNotFoundException, StitchConfigurationError):
             return False
         if client is waiter.session.client:
@@ -196,12 +191,12 @@ class StitchPhaseTrigger(BaseTrigger):
         _log_info(token_changed(self.stitch_conn_id))
         return True
 
-    async def _session(self, deadline: float | None) -> AccountSession:
+    async def _session(self, deadline: float | None, time_limit: str) -> AccountSession:
         try:
-            client = await _shared_client(self.stitch_conn_id)
+            client = await shared_client(self.stitch_conn_id)
         except AirflowNotFoundException as error:
             raise StitchConfigurationError(str(error)) from error
-        return _session_for(client, deadline, self.time_limit)
+        return _session_for(client, deadline, time_limit)
 
     # --- Stopping the job -------------------------------------------------------------------------------
 
@@ -247,10 +242,11 @@ class StitchPhaseTrigger(BaseTrigger):
         deadline = time.time() + KILL_TIMEOUT
         try:
             if waiter is None:
-                session, observations = await self._session(deadline), None
+                session, observations = await self._session(deadline, KILL_TIME_LIMIT), None
             else:
                 # The connection may have been deleted, but the waiter's client still works.
-                session, observations = _session_for(waiter.session.client, deadline), waiter.observations
+                session = _session_for(waiter.session.client, deadline, KILL_TIME_LIMIT)
+                observations = waiter.observations
             stopped = await stop_job(session, goal, observations=observations)
         except StitchError as error:
             self.log.warning("Could not stop job %s: %s", goal.job_name, error)
@@ -271,7 +267,7 @@ def _parse_goal(fields: dict[str, Any]) -> Goal:
         raise TypeError(str(error)) from error
 
 
-def _session_for(client: StitchClient, deadline: float | None, time_limit: str = "timeout") -> AccountSession:
+def _session_for(client: StitchClient, deadline: float | None, time_limit: str) -> AccountSession:
     return AccountSession(
         StitchCaller(client, budget_folder=airflow_home()),
         deadline=deadline,
@@ -287,22 +283,3 @@ def _log_info(line: str) -> None:
 
 def _log_warning(line: str) -> None:
     StitchPhaseTrigger.logger().warning(line)
-
-
-async def _shared_client(stitch_conn_id: str) -> StitchClient:
-    """Return the client of a connection. Concurrent callers share one read of the connection.
-
-    Otherwise a triggerer would need minutes to read it for a thousand triggers that start at once.
-    """
-    shared = _shared_clients.setdefault(asyncio.get_running_loop(), {})
-    if stitch_conn_id not in shared:
-        shared[stitch_conn_id] = SingleFlight(sync_to_async(partial(_read_client, stitch_conn_id)))
-    return await shared[stitch_conn_id].result()
-
-
-def _read_client(stitch_conn_id: str) -> StitchClient:
-    return shared_client_from(StitchHook.get_connection(stitch_conn_id))
-
-
-_shared_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SingleFlight[StitchClient]]]
-_shared_clients = WeakKeyDictionary()

@@ -40,6 +40,7 @@ class QueryResult(Generic[T]):
     stitch_time: datetime | None  #: Stitch's time of the (oldest) response
     requested_at: float  #: time of the (oldest) request, by this machine's clock
     sequence: int  #: number of the (oldest) request; pass it as `after_sequence` to get a newer result
+    pages: frozenset[int] = frozenset()  #: numbers of the pages that the result is from; empty for a log
 
 
 class Notice(NamedTuple):
@@ -67,6 +68,8 @@ class Query(Generic[T]):
     immediate: bool = field(default=False, init=False)
     #: The waiter has not yet logged that it waits for the budget.
     expects_budget_notice: bool = field(default=False, init=False)
+    #: Requests that were sent while they could answer the query.
+    requests_sent: int = field(default=0, init=False)
     #: When the waiter gives up, by the poller's clock.
     expires_at: float = field(default=math.inf, init=False)
     #: Set by `AccountPoller.submit`.
@@ -196,6 +199,10 @@ class LoadsQuery(Query["list[Load] | None"]):
                 # Search under the other names only if the load under the known name is gone.
                 likely = self._next_pages(filter(loads.has_known_page, keys), loads)
                 pages |= likely or self._next_pages(keys, loads)
+            elif listed < number:
+                # The last full search has found no other record, but one may have been added since.
+                in_order = {loads.next_page_in_order(key, self.after_sequence) for key in keys}
+                pages |= {page for page in in_order if page is not None}
         return pages
 
     def _next_pages(self, keys: Iterable[StreamKey], loads: PageCache[Load]) -> set[int]:
@@ -254,6 +261,7 @@ def _result(pages: Sequence[CachedPage[Any]], value: T) -> QueryResult[T]:
         stitch_time=None if None in times else min(filter(None, times), default=None),
         requested_at=min((cached.requested_at for cached in pages), default=float("-inf")),
         sequence=min((cached.sequence for cached in pages), default=ANY_CACHED),
+        pages=frozenset(cached.page.number for cached in pages),
     )
 
 
