@@ -15,16 +15,19 @@ _HOW_TO_GUIDES = [
     for name in (
         "choose-operator",
         "run-dbt-afterwards",
+        "schedule-by-loads",
         "many-sources",
         "schedules",
         "start-dags-after-loads",
         "triggerer-only-sensors",
         "shared-account",
         "alerts",
+        "lineage",
         "test-dags",
         "emulator",
         "set-up-accounts",
         "onboard-tenants",
+        "use-client",
         "migrate",
     )
 ]
