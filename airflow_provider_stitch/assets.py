@@ -22,7 +22,7 @@ def stitch_source(source: str, *, stitch_conn_id: str = "stitch_default") -> Ass
     """Return the asset of a source. It is updated when a job of the source is loaded, also without new rows.
 
     :param source: the source's `name`, as XComs and the destination's schemas contain it. A display name or
-        an id identifies another asset, which no task updates.
+        an id identifies a different asset, which no task updates.
     :param stitch_conn_id: id of the Airflow connection that the updating task uses.
     :raises ValueError: if a name is empty or not a string.
     """
@@ -33,7 +33,7 @@ def stitch_stream(source: str, stream: str, *, stitch_conn_id: str = "stitch_def
     """Return the asset of a stream. It is updated when a job has loaded new rows of the stream.
 
     :param source: the source's `name`, as XComs and the destination's schemas contain it. A display name or
-        an id identifies another asset, which no task updates.
+        an id identifies a different asset, which no task updates.
     :param stream: the `stream_name`, as in the XCom of StitchRunReplicationJobOperator.
     :param stitch_conn_id: id of the Airflow connection that the updating task uses.
     :raises ValueError: if a name is empty or not a string.

@@ -33,7 +33,7 @@ def convert_to_schema(report_card: ReportCard, values: Mapping[str, Any]) -> dic
 def changed_properties(
     report_card: ReportCard, wanted: Mapping[str, Any], current: Mapping[str, Any]
 ) -> list[str]:
-    """Return the names of the wanted properties that have another value now.
+    """Return the names of the wanted properties that have a different value now.
 
     Credentials are never included, because Stitch does not return them.
     """

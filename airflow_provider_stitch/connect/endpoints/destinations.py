@@ -167,7 +167,7 @@ class DestinationEndpoints(EndpointGroup):
         """Update a destination through API version 3. The type is required but cannot be changed.
 
         :raises UnknownDestination: if the account has no such destination.
-        :raises StitchBadRequest: if the destination has another type.
+        :raises StitchBadRequest: if the destination has a different type.
         """
         return self._update(
             UPDATE_DESTINATION_V3,

@@ -143,7 +143,7 @@ def _evaluate_listed(goal: Goal, listed: Extraction, observations: Observations)
 
 
 def _phase_exits(listed: Extraction) -> tuple[PhaseExit, ...]:
-    """Return the phases that have an exit status, which are those that have ended."""
+    """Return the phases that have ended, and therefore have an exit status."""
     statuses = (listed.discovery_exit_status, listed.tap_exit_status, listed.target_exit_status)
     descriptions = (listed.discovery_description, listed.tap_description, listed.target_description)
     return tuple(
