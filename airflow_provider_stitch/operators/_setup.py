@@ -80,7 +80,7 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
     @contextmanager
     def _name_time_limit(self) -> Iterator[None]:
-        """Add the limit of the task to the message of an error that was retried until then."""
+        """Add the task's time limit to the message of an error that was retried until that limit."""
         from airflow_provider_stitch.connect.errors import StitchError
         from airflow_provider_stitch.replication.polling.backoff import is_transient, with_time_limit
 

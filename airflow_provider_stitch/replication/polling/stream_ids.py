@@ -1,4 +1,4 @@
-"""The ids of streams, by which the list of loads may be sorted although it does not contain them.
+"""Index the ids of streams. The list of loads may be sorted by them, but does not contain them.
 
 Source: Stitch Connect API, "List last loads for an account".
 """

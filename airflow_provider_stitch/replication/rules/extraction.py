@@ -101,7 +101,7 @@ def is_log_final(log: ExtractionLog | None) -> bool:
 
 
 def is_log_unavailable(observations: Observations) -> bool:
-    """Return whether enough requests for the log have failed for the rules to do without it."""
+    """Return whether enough requests for the log have failed to continue without it."""
     missing_at = observations.log_missing_at
     return len(missing_at) >= LOG_ATTEMPTS and missing_at[-1] - missing_at[0] >= LOG_TIMEOUT
 
