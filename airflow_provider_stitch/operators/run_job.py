@@ -289,6 +289,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         return self._phase_step(context, Goal.from_dict(outcome.goal), WaitReason.JOINED)
 
     def _phase_step(self, context: Context, job: Goal, reason: WaitReason) -> WaitStep:
+        """Save the job, and return the step that waits for its phase."""
         goal = replace(job, phase=self.wait_for, streams=self._streams_for(self.wait_for))
         self._save_job(context, goal, is_joined=reason is WaitReason.JOINED)
         return WaitStep(goal, reason)

@@ -64,7 +64,7 @@ SOURCE_INTERVAL = 300.0
 # Connection checks are not rate-limited either, and they end within about a minute.
 CHECK_INTERVAL = 20.0
 
-# Maximum seconds to wait for the poll of the loads before the job ends.
+# Maximum seconds to wait for the baseline poll of the loads (see `_fetch_baseline_loads`).
 BASELINE_MAX_WAIT = 60.0
 
 
