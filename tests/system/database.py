@@ -13,6 +13,7 @@ from airflow.models.connection import Connection
 from airflow.models.dag import DagModel
 from airflow.models.dagbag import DagBag
 from airflow.models.dagrun import DagRun
+from airflow.models.dataset import DatasetEvent, DatasetModel
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance, clear_task_instances
 from airflow.utils.session import create_session
@@ -43,6 +44,19 @@ class AirflowDatabase:
         # Two runs may start in the same second, so their dates need microseconds.
         trigger_dag(dag_id, run_id=run_id, conf=dict(conf or {}), replace_microseconds=False)
         return True
+
+    def runs(self, dag_id: str) -> list[str]:
+        """Return the ids of a DAG's runs."""
+        with create_session() as session:
+            return [run_id for (run_id,) in session.query(DagRun.run_id).filter_by(dag_id=dag_id).all()]
+
+    def updated_assets(self, dag_id: str) -> list[str]:
+        """Return the URI of the dataset of each event that a DAG's tasks emitted."""
+        with create_session() as session:
+            rows = session.query(DatasetModel.uri).join(
+                DatasetEvent, DatasetEvent.dataset_id == DatasetModel.id
+            )
+            return sorted(uri for (uri,) in rows.filter(DatasetEvent.source_dag_id == dag_id).all())
 
     def state_of_run(self, dag_id: str, run_id: str) -> str:
         """Return a run's state."""
