@@ -35,6 +35,8 @@ class StitchTask:
         poll_interval: float | None
         log: Any
         defer: Any
+        do_xcom_push: bool
+        multiple_outputs: bool
 
     current_waiter: Waiter | None = None  #: the latest waiter of this worker
 
@@ -142,6 +144,22 @@ class StitchTask:
 
         outcome.raise_for_error()
         return with_url(outcome.result)
+
+    def skip_without_rows(self, context: Context, result: dict[str, Any]) -> None:
+        """Skip the task if its job had no new rows. Write the XCom first, because a skip returns none.
+
+        :raises AirflowSkipException: if `streams` of the result is empty.
+        """
+        from airflow.providers.common.compat.sdk import AirflowSkipException
+
+        from airflow_provider_stitch.triggers.task_context import no_rows_message
+
+        if result["streams"]:
+            return
+        if self.do_xcom_push:
+            for key, value in (*(result.items() if self.multiple_outputs else ()), ("return_value", result)):
+                context["ti"].xcom_push(key=key, value=value)
+        raise AirflowSkipException(no_rows_message(result))
 
 
 def outcome_of(event: dict[str, Any]) -> Outcome:

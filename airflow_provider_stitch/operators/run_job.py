@@ -6,14 +6,21 @@ import concurrent.futures
 import time
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_stitch.common.deadline import Deadline, parse_duration
 from airflow_provider_stitch.common.link import StitchSourceLink
 from airflow_provider_stitch.common.operator import default_deferrable, outcome_of, run
-from airflow_provider_stitch.operators._job_start import JobStart, ResumeState, WaitReason, WaitStep
+from airflow_provider_stitch.operators._job_start import (
+    IfRunning,
+    JobStart,
+    ResumeState,
+    WaitFor,
+    WaitReason,
+    WaitStep,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +30,6 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.operators.job_checkpoint import JobCheckpoint, SavedJob
     from airflow_provider_stitch.replication.outcome import Outcome
     from airflow_provider_stitch.replication.rules.goal import Goal
-
-WaitFor = Literal["structure_sync", "extraction", "preparation", "loading"]
-IfRunning = Literal["queue", "join", "restart", "fail"]
 
 # Stitch ends an extraction after 24 hours. The other two hours are for the loads.
 DEFAULT_TIMEOUT = timedelta(hours=26)
@@ -57,17 +61,22 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param wait_for: the phase to wait for: `"structure_sync"`, `"extraction"`, `"preparation"`, `"loading"`,
-        or None to start the job and return.
-    :param streams: wait only for these streams, by `stream_name`; None waits for all streams that had rows.
-        (templated)
+        or None to start the job and return. (templated)
+    :param streams: wait only for these streams, by `stream_name`: a list, or a string that contains a JSON
+        list or separates the names by commas; None waits for all streams that had rows. (templated)
     :param if_running: what to do if the source already has a running job, because Stitch runs one at a time:
         `"queue"` waits until it has ended and then starts a new one, `"join"` waits for it as if this task
         had started it, `"restart"` stops it and starts a new one, `"fail"` raises JobAlreadyRunning.
+        (templated)
     :param load_settle: seconds during which a stream's last load must not change if it may contain only an
         earlier batch, plus the gap between the stream's batches if that is long; 0 accepts the first load.
+        (templated)
     :param quiet_period: seconds after the source's last load. A stream without evidence of rows in the
-        extraction log, and without a load by then, is assumed to have had no rows.
+        extraction log, and without a load by then, is assumed to have had no rows. (templated)
+    :param skip_if_no_rows: skip the task, and so its downstream tasks, if the job had no new rows (in
+        `streams`, if given). The XCom is written all the same. Only with `wait_for="loading"`.
     :param timeout: maximum number of seconds (or a timedelta) to wait. The job is then left running.
+        (templated)
     :param poll_interval: minimum number of seconds between two polls. Polls are less frequent if other tasks
         need the account's 30 status requests in 10 minutes, too. None polls as often as they permit.
     :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
@@ -76,7 +85,10 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
-    template_fields: Sequence[str] = ("source", "stitch_conn_id", "streams")
+    template_fields: Sequence[str] = (
+        *("source", "stitch_conn_id", "streams", "wait_for", "if_running"),
+        *("load_settle", "quiet_period", "timeout"),
+    )
     operator_extra_links = (StitchSourceLink(),)
     ui_color = "#f9e3b4"
 
@@ -84,12 +96,13 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         self,
         *,
         source: int | str,
-        wait_for: WaitFor | None = "loading",
-        streams: Sequence[str] | None = None,
-        if_running: IfRunning = "queue",
-        load_settle: float = 120,
-        quiet_period: float = 900,
-        timeout: float | timedelta | None = DEFAULT_TIMEOUT,
+        wait_for: WaitFor | str | None = "loading",
+        streams: Sequence[str] | str | None = None,
+        if_running: IfRunning | str = "queue",
+        load_settle: float | str = 120,
+        quiet_period: float | str = 900,
+        skip_if_no_rows: bool = False,
+        timeout: float | timedelta | str | None = DEFAULT_TIMEOUT,
         poll_interval: float | None = None,
         deferrable: bool | None = None,
         stop_on_kill: bool = True,
@@ -97,14 +110,15 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        _check_arguments(wait_for, streams, if_running)
         self.source = source
         self.wait_for = wait_for
-        self.streams = streams
+        self.streams: Any = streams
         self.if_running = if_running
-        self.load_settle = parse_duration(load_settle, "load_settle", allow_zero=True) or 0.0
-        self.quiet_period = parse_duration(quiet_period, "quiet_period", allow_zero=True) or 0.0
-        self.timeout = parse_duration(timeout, "timeout")
+        self.load_settle: Any = load_settle
+        self.quiet_period: Any = quiet_period
+        self.timeout: Any = timeout
+        self.skip_if_no_rows = skip_if_no_rows
+        self._parse_arguments()
         self.poll_interval = parse_duration(poll_interval, "poll_interval")
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.stop_on_kill = stop_on_kill
@@ -121,6 +135,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         from airflow_provider_stitch.common.failures import fail_without_retry
 
         with fail_without_retry():
+            self._parse_rendered_arguments()
             self._open_checkpoint(context)
             deadline = Deadline.of(context, self.timeout, self.execution_timeout)
             try:
@@ -140,6 +155,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         from airflow_provider_stitch.replication.rules.goal import Goal
 
         with fail_without_retry():
+            self._parse_rendered_arguments()
             self._open_checkpoint(context)
             outcome = outcome_of(event)
             state = ResumeState.from_dict(event["resume_state"])
@@ -339,6 +355,8 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
             self._checkpoint.clear()
         result = self.finish(outcome)
         self.log.info(summary(result, self.wait_for))
+        if self.skip_if_no_rows:
+            self.skip_without_rows(context, result)
         return result
 
     def _stop_at_execution_timeout(self) -> None:
@@ -354,45 +372,6 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         else:
             self._checkpoint.clear()
 
-    # --- The job of an earlier try ----------------------------------------------------------------------
-
-    def _save_job(self, context: Context, goal: Goal, *, is_joined: bool = False) -> None:
-        """Save the job before the wait, so that a later try resumes it instead of starting another one."""
-        from airflow_provider_stitch.triggers.task_context import JOB_NAME_KEY
-
-        self._own_job = None if is_joined else goal
-        if not self._checkpoint.save(goal, str(self.source), is_joined=is_joined):
-            self._end_outdated_try(goal)
-        if self._killed:  # again, because a kill during the save could not ask Airflow for a later try
-            self.on_kill()
-        context["ti"].xcom_push(key=JOB_NAME_KEY, value=goal.job_name)
-
-    def _end_outdated_try(self, goal: Goal) -> None:
-        """Stop the job and end this try, because a user cleared the task while it started the job.
-
-        :raises StitchError: always. Airflow has another id for the next try and is about to kill this one.
-        """
-        from airflow_provider_stitch.connect.errors import StitchError
-
-        self.on_kill()
-        raise StitchError(
-            f"Source {goal.source_name} ({goal.source_id}): Airflow ended this try of the task while it "
-            f"started job {goal.job_name}. The next try of the task continues.",
-            source_id=goal.source_id,
-            job_name=goal.job_name,
-        )
-
     def _leave_to_next_try(self) -> None:
         if not self._killed:
             self._checkpoint.end_try()
-
-
-def _check_arguments(wait_for: object, streams: object, if_running: object) -> None:
-    if wait_for is not None and wait_for not in get_args(WaitFor):
-        phases = ", ".join(get_args(WaitFor))
-        raise ValueError(f"wait_for must be one of {phases}, or None; it was {wait_for!r}.")
-    if if_running not in get_args(IfRunning):
-        choices = ", ".join(get_args(IfRunning))
-        raise ValueError(f"if_running must be one of {choices}; it was {if_running!r}.")
-    if isinstance(streams, str):
-        raise ValueError(f"streams must be a list of stream names; it was the string {streams!r}.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TaskSkippedEvent, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_provider_stitch.connect.errors import (
@@ -37,7 +37,7 @@ from airflow_provider_stitch.triggers.cancellation import (
     is_still_deferred,
     wait_ignoring_cancellation,
 )
-from airflow_provider_stitch.triggers.task_context import KILL_TIMEOUT, TaskEndOptions
+from airflow_provider_stitch.triggers.task_context import KILL_TIMEOUT, TaskEndOptions, no_rows_message
 from airflow_provider_stitch.triggers.task_end import end_event, failure_message, push_xcom
 
 if TYPE_CHECKING:
@@ -176,8 +176,11 @@ class StitchPhaseTrigger(BaseTrigger):
             )
         elif outcome.error is not None:
             self.log.error(failure_message(outcome.error, options))
-        elif options.do_xcom_push:
-            await push_xcom(self.task_instance, "return_value", with_url(outcome.result))
+        else:
+            if isinstance(event, TaskSkippedEvent):
+                self.log.info(no_rows_message(outcome.result))
+            if options.do_xcom_push:
+                await push_xcom(self.task_instance, "return_value", with_url(outcome.result))
         return event
 
     def _event(self, payload: dict[str, Any]) -> TriggerEvent:
