@@ -145,6 +145,14 @@ class StitchTask:
         outcome.raise_for_error()
         return with_url(outcome.result)
 
+    def push_result(self, context: Context, result: dict[str, Any]) -> None:
+        """Write the XCom of a task that then raises an error, as Airflow writes that of a successful task."""
+        if not self.do_xcom_push:
+            return
+        outputs = result if self.multiple_outputs else {}
+        for key, value in {**outputs, "return_value": result}.items():
+            context["ti"].xcom_push(key=key, value=value)
+
     def skip_without_rows(self, context: Context, result: dict[str, Any]) -> None:
         """Skip the task if its job had no new rows. Write the XCom first, because a skip returns none.
 
@@ -156,9 +164,7 @@ class StitchTask:
 
         if result["streams"]:
             return
-        if self.do_xcom_push:
-            for key, value in (*(result.items() if self.multiple_outputs else ()), ("return_value", result)):
-                context["ti"].xcom_push(key=key, value=value)
+        self.push_result(context, result)
         raise AirflowSkipException(no_rows_message(result))
 
 

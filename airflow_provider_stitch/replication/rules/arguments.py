@@ -10,6 +10,9 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+ACCOUNT_PROBLEMS = ("extraction", "load", "stale")
+"""The problems of a source that a check of its account can find."""
+
 # Texts that stand for no value: `{{ params.streams }}` renders None as the word.
 NONE_TEXTS = ("", "None", "null")
 
@@ -36,21 +39,30 @@ def parse_streams(value: object) -> tuple[str, ...] | None:
         `streams` of the run operator's XCom, the keys are used.
     :raises ValueError: if it is anything else.
     """
+    return parse_names(value, "streams")
+
+
+def parse_names(value: object, argument: str) -> tuple[str, ...] | None:
+    """Return names in the notations of `parse_streams`.
+
+    :param argument: name of the argument, which the error message contains.
+    :raises ValueError: if it is anything else.
+    """
     value = none_if_blank(value)
-    names = _names_in(value.strip()) if isinstance(value, str) else value
+    names = _names_in(value.strip(), argument) if isinstance(value, str) else value
     if names is None:
         return None
     if isinstance(names, (bool, float)) or not isinstance(names, (int, Iterable)):
-        raise _invalid_streams(value)
+        raise _invalid_names(value, argument)
     # A native template renders the name "2024" as a number.
     elements: list[Any] = [names] if isinstance(names, int) else list(names)
     texts = [str(each).strip() if isinstance(each, int) else each for each in elements]
     if not all(isinstance(each, str) and each.strip() for each in texts):
-        raise _invalid_streams(value)
+        raise _invalid_names(value, argument)
     return tuple(texts)
 
 
-def _names_in(text: str) -> object:
+def _names_in(text: str, argument: str) -> object:
     if text[0] not in "[({":
         return [name.strip() for name in text.split(",")]
     for parse in (json.loads, ast.literal_eval):
@@ -59,13 +71,14 @@ def _names_in(text: str) -> object:
         except (ValueError, SyntaxError, RecursionError):
             continue
         return parsed
-    raise _invalid_streams(text)
+    raise _invalid_names(text, argument)
 
 
-def _invalid_streams(value: object) -> ValueError:
+def _invalid_names(value: object, argument: str) -> ValueError:
+    noun = {"streams": "stream names", "sources": "ids or names of sources"}.get(argument, "words")
     return ValueError(
-        "streams must be a list of stream names, or a string that contains such a list in JSON or separates "
-        f"the names by commas; it was {value!r}."
+        f"{argument} must be a list of {noun}, or a string that contains such a list in JSON or separates "
+        f"its elements by commas; it was {value!r}."
     )
 
 

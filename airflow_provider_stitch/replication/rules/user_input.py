@@ -68,12 +68,13 @@ def _seconds(value: Any, name: str) -> float:
     return seconds
 
 
-def parse_instant(started_after: object) -> datetime:
-    """Return a user's `started_after`, a datetime or an ISO 8601 string, as a plain datetime in UTC.
+def parse_instant(value: object, name: str = "started_after") -> datetime:
+    """Return a user's time, a datetime or an ISO 8601 string, as a plain datetime in UTC.
 
+    :param name: name of the argument, which the error message contains.
     :raises InvalidArgument: if it is neither, or has no time zone.
     """
-    instant = started_after
+    instant = value
     if isinstance(instant, str):
         try:
             instant = datetime.fromisoformat(instant.strip().replace("Z", "+00:00"))
@@ -81,8 +82,7 @@ def parse_instant(started_after: object) -> datetime:
             instant = None
     if not isinstance(instant, datetime) or instant.tzinfo is None:
         raise InvalidArgument(
-            "started_after must be a time with a time zone, such as 2026-08-17T06:00:00Z; "
-            f"it is {started_after!r}."
+            f"{name} must be a time with a time zone, such as 2026-08-17T06:00:00Z; it is {value!r}."
         )
     # Airflow passes Pendulum objects, and their differences are not timedeltas but Pendulum's own class.
     return datetime.fromisoformat(instant.isoformat()).astimezone(timezone.utc)
