@@ -27,8 +27,8 @@ class StitchUpdateScheduleOperator(StitchSetupOperator):
     not change: use `StitchUnpauseSourceOperator` to let Stitch start jobs of a paused source.
 
     The XCom is a dict: `source_id`, `source_name`, `client_id`, `url`, `changed` (bool), `changes`
-    (`{property: {"before": ..., "after": ...}}`), `schedule` (as Stitch returns it; None while the source is
-    paused) and `paused` (bool).
+    (`{property: {"before": ..., "after": ...}}`), `schedule` (as Stitch returns it; None for a paused source,
+    and for some others) and `paused` (bool).
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param frequency_in_minutes: minutes between two jobs. Stitch accepts 30, 60, 360, 720 and 1440, and 1 for

@@ -18,6 +18,12 @@ def client(stitch):
         yield client
 
 
+@pytest.fixture
+def github(stitch):
+    """Add a source that Stitch's schedule starts."""
+    return stitch.add_source("github", streams={"commits": 120}, schedule_minutes=1440)
+
+
 def update(airflow, *, params=None, native=False, **options):
     with airflow.dag(params=params, render_template_as_native_obj=native) as dag:
         StitchUpdateScheduleOperator(task_id="update", **{"source": "github", **options})
@@ -101,6 +107,16 @@ def test_paused_source_is_changed_and_stays_paused(airflow, stitch, github, clie
     assert dag_run.xcom["update"]["schedule"] is None
     assert client.get_source(github).properties["frequency_in_minutes"] == "1440"
     assert "is paused, so Stitch's schedule starts no jobs of it" in dag_run.output
+
+
+def test_source_without_a_schedule_is_rejected(airflow, stitch, client):
+    client.create_source("import_api", "Pushed")
+
+    dag_run = update(airflow, source="Pushed", frequency_in_minutes=60)
+
+    assert dag_run.state == "failed"
+    assert "of type import_api has no schedule in Stitch, so nothing was changed" in dag_run.output
+    assert updates(stitch) == []
 
 
 def test_invalid_frequency_fails_before_a_change(airflow, stitch, github):
