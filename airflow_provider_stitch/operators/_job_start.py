@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_stitch.common.deadline import Deadline, parse_duration
-from airflow_provider_stitch.common.operator import StitchTask, run
+from airflow_provider_stitch.common.operator import LineageTask, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.jobs import SourceBusy, Started
     from airflow_provider_stitch.replication.rules.goal import Goal
     from airflow_provider_stitch.replication.session import AccountSession
-
 
 WaitFor = Literal["structure_sync", "extraction", "preparation", "loading"]
 IfRunning = Literal["queue", "join", "restart", "fail"]
@@ -76,7 +75,7 @@ class ResumeState:
         return cls(WaitReason(fields["reason"]), Deadline(*fields["deadline"]), fields["first_attempt_at"])
 
 
-class JobStart(StitchTask):
+class JobStart(LineageTask):
     """The part of StitchRunReplicationJobOperator that starts a job."""
 
     if TYPE_CHECKING:
@@ -119,6 +118,11 @@ class JobStart(StitchTask):
             value = getattr(self, name)
             if not is_template(value):
                 setattr(self, name, parse_argument(value))
+        if self.emit_assets and self.wait_for != "loading" and not is_template(self.wait_for):
+            raise ValueError(
+                'emit_assets needs wait_for="loading", because only then the loaded streams are known; it '
+                f"was {self.wait_for!r}."
+            )
         if self.skip_if_no_rows and self.wait_for != "loading" and not is_template(self.wait_for):
             raise ValueError(
                 f'skip_if_no_rows needs wait_for="loading"; wait_for was {self.wait_for!r}. It is not known '

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_stitch.connect.objects import Source
-
 SCHEDULE_PROPERTIES = ("frequency_in_minutes", "anchor_time", "cron_expression")
 
 
@@ -69,7 +67,6 @@ class StitchUpdateScheduleOperator(StitchSetupOperator):
         """Read the schedule, and write the differences."""
         wanted = self._wanted()
         source = self.find_source(context, self.source)
-        self._reject_without_schedule(source)
         before = source.properties
         changes = {
             name: {"before": before.get(name), "after": value}
@@ -122,18 +119,6 @@ class StitchUpdateScheduleOperator(StitchSetupOperator):
         if none_if_blank(self.anchor_time) is not None:
             wanted["anchor_time"] = format_time(parse_instant(self.anchor_time, "anchor_time"))
         return wanted
-
-    def _reject_without_schedule(self, source: Source) -> None:
-        from airflow_provider_stitch.connect.errors import InvalidArgument
-
-        report_card = source.report_card
-        if report_card is None or not report_card.properties:
-            return
-        if not {*report_card.properties, *source.properties} & set(SCHEDULE_PROPERTIES):
-            raise InvalidArgument(
-                f"Source {source.label} of type {source.type} has no schedule in Stitch, so nothing was "
-                "changed."
-            )
 
 
 def _is_same(name: str, wanted: str | None, current: Any) -> bool:

@@ -148,7 +148,12 @@ class AccountCheck:
             finally:
                 self._sent_at.append(caller.clock.time())
 
-        return await caller.retry(attempt, deadline=self._session.deadline, on_outage=self._warn)
+        return await caller.retry(
+            attempt,
+            deadline=self._session.deadline,
+            time_limit=self._session.time_limit,
+            on_outage=self._warn,
+        )
 
     async def _wait_for_turn(self) -> None:
         has_logged = False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import StartTriggerArgs
 
 from airflow_provider_stitch.common.deadline import time_before_execution_timeout
-from airflow_provider_stitch.triggers.task_context import TaskEndOptions
+from airflow_provider_stitch.sensors._trigger_end import end_options
 from airflow_provider_stitch.triggers.versions import RENDERS_IN_TRIGGERER, STARTS_IN_TRIGGERER
 
 if TYPE_CHECKING:
@@ -68,18 +68,6 @@ def start_args(sensor: Any) -> StartTriggerArgs:
             "grace_seconds": _grace_seconds(sensor.timeout, sensor.execution_timeout),
         },
         timeout=timedelta(seconds=sensor.timeout + GRACE_SECONDS),
-    )
-
-
-def end_options(sensor: Any) -> TaskEndOptions | None:
-    """Return how the trigger ends the task, or None if a worker ends it."""
-    if not sensor.end_from_trigger or sensor.outlets or sensor.multiple_outputs:
-        return None
-    return TaskEndOptions(
-        soft_fail=sensor.soft_fail,
-        has_retries=bool(sensor.retries),
-        do_xcom_push=sensor.do_xcom_push,
-        skip_if_no_rows=sensor.skip_if_no_rows,
     )
 
 

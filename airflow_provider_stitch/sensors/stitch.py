@@ -21,7 +21,13 @@ from airflow_provider_stitch.common.deadline import (
     rendered_duration,
 )
 from airflow_provider_stitch.common.link import StitchSourceLink
-from airflow_provider_stitch.common.operator import StitchTask, default_deferrable, outcome_of, run
+from airflow_provider_stitch.common.operator import (
+    LineageTask,
+    StitchTask,
+    default_deferrable,
+    outcome_of,
+    run,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,6 +45,8 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
     """Base class of the sensors. Each of them waits for one phase of a job."""
 
     phase: ClassVar[Phase]
+    _is_poking: bool = False
+    _worker_end_reason: str | None = None  #: why the sensor cannot end in the triggerer
     streams: Sequence[str] | str | None = None
     load_settle: float | str = 120.0
     quiet_period: float | str = 900.0
@@ -74,13 +82,13 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         self.poll_interval = parse_duration(poll_interval, "poll_interval")
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.stitch_conn_id = stitch_conn_id
-        self.end_from_trigger = end_from_trigger
+        self.declare_assets()
+        self.end_from_trigger = self._can_end_from_trigger() if end_from_trigger else False
         self._worker_reason: str | None = None  #: why the sensor cannot start in the triggerer
         self._waiter: Waiter | None = None
         self._evaluation: Evaluation | None = None  #: result of the last poke
-        self._polls_of_last_poke = 0
+        self._requests_of_last_poke = 0
         self._started_at: float | None = None
-        self._is_poking = False
         if (start_from_trigger or end_from_trigger) and not self.deferrable:
             raise ValueError(
                 "start_from_trigger and end_from_trigger need a task that waits in the triggerer: set "
@@ -102,7 +110,8 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         return None
 
     def _defer(self, context: Context, deadline: Deadline) -> None:
-        from airflow_provider_stitch.sensors._trigger_start import end_options, find_goal
+        from airflow_provider_stitch.sensors._trigger_end import end_options
+        from airflow_provider_stitch.sensors._trigger_start import find_goal
 
         with self._handle_failures():
             goal = run(find_goal(self, context, self.session(deadline.at, deadline.time_limit)))
@@ -120,6 +129,8 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         if "start_by" in event:
             self._defer(context, Deadline(event["start_by"], **event["resume_state"]))
             return None
+        if self._worker_end_reason is not None:
+            self.log.info("Ending in a worker despite end_from_trigger: %s", self._worker_end_reason)
         with self._handle_failures():
             outcome = outcome_of(event)
             if event["resume_state"]["is_execution_timeout"]:
@@ -150,7 +161,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         interval: float = super()._get_next_poke_interval(*args, **kwargs)
         if self._waiter is None:
             return interval
-        return max(interval, self._waiter.fair_pause(self._polls_of_last_poke))
+        return max(interval, self._waiter.fair_pause(self._requests_of_last_poke))
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Poll Stitch once."""
@@ -170,7 +181,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             goal = run(find_goal(self, context, self.session(deadline)))
             self.push_source_link(context, goal.client_id, goal.source_id)
             self._waiter = self.waiter(goal, deadline, stateless=self.reschedule)
-        polls_before = self._waiter.polls
+        sent_before = self._waiter.session.requests_sent
         try:
             evaluation = run(self._waiter.poke() if self.reschedule else self._waiter.poll_once())
         except PhaseTimedOut as error:  # the rate limit permits no request before the timeout
@@ -179,7 +190,8 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             if not self.refresh_token(self._waiter):
                 raise
             return False
-        self._polls_of_last_poke, self._evaluation = self._waiter.polls - polls_before, evaluation
+        self._requests_of_last_poke = self._waiter.session.requests_sent - sent_before
+        self._evaluation = evaluation
         if evaluation.state == "running":
             return False
         result = self._result(context, self._waiter.outcome(evaluation))
@@ -188,7 +200,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
     def _result(self, context: Context, outcome: Outcome) -> dict[str, Any]:
         if outcome.error is not None and outcome.error["kind"] == "PhaseTimedOut":
             raise AirflowSensorTimeout(outcome.error["message"])
-        result = self.finish(outcome)
+        result = self.finish(context, outcome)
         if self.skip_if_no_rows:
             self.skip_without_rows(context, result)
         return result
@@ -207,6 +219,12 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             # Airflow's scheduler reads these two attributes.
             self.start_from_trigger = True
             self.start_trigger_args = start_args(self)
+
+    def _can_end_from_trigger(self) -> bool:
+        from airflow_provider_stitch.sensors._trigger_end import worker_end_reason
+
+        self._worker_end_reason = worker_end_reason(self)
+        return self._worker_end_reason is None
 
     # --- Failures ---------------------------------------------------------------------------------------
 
@@ -241,7 +259,7 @@ class StitchConnectionCheckSensor(_StitchPhaseSensor):
     :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
         do that, the task starts in a worker and its log contains the reason.
     :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
-        `outlets` and `multiple_outputs` still need a worker.
+        `outlets`, `multiple_outputs` and listeners still need a worker.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -263,7 +281,7 @@ class StitchStructureSyncSensor(_StitchPhaseSensor):
     :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
         do that, the task starts in a worker and its log contains the reason.
     :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
-        `outlets` and `multiple_outputs` still need a worker.
+        `outlets`, `multiple_outputs` and listeners still need a worker.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -285,7 +303,7 @@ class StitchExtractionSensor(_StitchPhaseSensor):
     :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
         do that, the task starts in a worker and its log contains the reason.
     :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
-        `outlets` and `multiple_outputs` still need a worker.
+        `outlets`, `multiple_outputs` and listeners still need a worker.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -310,7 +328,7 @@ class StitchPreparationSensor(_StitchPhaseSensor):
     :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
         do that, the task starts in a worker and its log contains the reason.
     :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
-        `outlets` and `multiple_outputs` still need a worker.
+        `outlets`, `multiple_outputs` and listeners still need a worker.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -325,7 +343,7 @@ class StitchPreparationSensor(_StitchPhaseSensor):
         super().__init__(**kwargs)
 
 
-class StitchLoadingSensor(StitchPreparationSensor):
+class StitchLoadingSensor(LineageTask, StitchPreparationSensor):
     """Waits until the rows of a job are loaded into the destination.
 
     The XCom is the dict of StitchRunReplicationJobOperator, with the values that are known by then.
@@ -349,7 +367,10 @@ class StitchLoadingSensor(StitchPreparationSensor):
     :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
         do that, the task starts in a worker and its log contains the reason.
     :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
-        `outlets` and `multiple_outputs` still need a worker.
+        `outlets`, `multiple_outputs` and listeners still need a worker.
+    :param emit_assets: after loading, update the assets `stitch_source` of the source and `stitch_stream` of
+        each stream that had new rows (at most 50); a list updates the assets of these streams only. A worker
+        then ends the task.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -366,9 +387,11 @@ class StitchLoadingSensor(StitchPreparationSensor):
         load_settle: float | str = 120,
         quiet_period: float | str = 900,
         skip_if_no_rows: bool = False,
+        emit_assets: bool | Sequence[str] = False,
         **kwargs: Any,
     ) -> None:
         self.load_settle = parse_templated_duration(load_settle, "load_settle", allow_zero=True)
         self.quiet_period = parse_templated_duration(quiet_period, "quiet_period", allow_zero=True)
         self.skip_if_no_rows = skip_if_no_rows
+        self.emit_assets = emit_assets
         super().__init__(**kwargs)

@@ -509,7 +509,18 @@ def test_timeout_reports_progress_and_the_limit_that_ended_the_wait(stitch, wait
         "Raise the execution_timeout",
     ):
         assert part in message
-    assert f"Results of {len(stitch.limited_requests)} status requests" in message
+    assert f"Status requests sent: {len(stitch.limited_requests)}." in message
+
+
+def test_timeout_reports_how_many_requests_were_sent_during_an_outage(stitch, waiter, github):
+    """A request without a usable response counts too, because it uses up the account's requests."""
+    stitch.plan_jobs(github, JobPlan(tap_seconds=9999))
+    goal = waiter.goal(github, waiter.start(github).job_name, "extraction")
+    stitch.fail(path_regex="extractions", times=3, status=502)
+
+    message = waiter.wait(goal, timeout=200).error["message"]
+
+    assert f"Status requests sent: {len(stitch.limited_requests)}." in message
 
 
 def test_timeout_claims_only_what_was_observed(stitch, waiter, github):
@@ -612,6 +623,25 @@ def test_wait_survives_an_outage_of_20_minutes_with_one_warning(stitch, waiter, 
     assert outage.hits > 5
     assert sum("502" in line for line in waiter.warnings) == 1
     assert stitch.busiest_window() <= 30
+
+
+@pytest.mark.parametrize("path", ["extractions|loads", "sources|streams", "."])
+@pytest.mark.parametrize("time_limit", ["timeout", "execution_timeout"])
+def test_error_of_an_outage_names_the_limit_that_ended_the_retries(stitch, waiter, github, path, time_limit):
+    goal = waiter.goal(github, waiter.start(github).job_name)
+    stitch.fail(path_regex=path, times=None, status=502)
+
+    error = waiter.wait(goal, timeout=600, time_limit=time_limit).error
+
+    assert error["kind"] == "StitchUnavailable"
+    assert f"Retries ended at the task's {time_limit}." in error["message"]
+
+
+def test_error_that_is_not_retried_names_no_limit(stitch, waiter, github):
+    goal = waiter.goal(github, waiter.start(github).job_name)
+    stitch.disable_token()
+
+    assert "Retries ended" not in waiter.wait(goal).error["message"]
 
 
 def test_wait_survives_rejections_by_the_rate_limit(stitch, waiter, github):

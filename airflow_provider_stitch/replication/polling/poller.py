@@ -19,9 +19,7 @@ from airflow_provider_stitch.connect.errors import (
     ExtractionLogUnavailable,
     StitchBadRequest,
     StitchError,
-    StitchNotFound,
     StitchUnavailable,
-    UnknownSource,
 )
 from airflow_provider_stitch.connect.objects import Page
 from airflow_provider_stitch.replication.budget.window import WINDOW
@@ -59,8 +57,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_stitch.connect.client import StitchClient
-    from airflow_provider_stitch.connect.objects import Load, Stream
-    from airflow_provider_stitch.replication.polling.page_cache import StreamIdIndex
 
 T = TypeVar("T")
 
@@ -92,10 +88,14 @@ class AccountPoller:
         self._pending: dict[Query[Any], None] = {}  # in order of submission
         self._in_flight: dict[LimitedRequest, asyncio.Task[None]] = {}
         self._requested_at: dict[LimitedRequest, float] = {}
-        self._source_ids: dict[str, int] = {}
         self._backoff = Backoff()
         self._wake_up = asyncio.Event()
         self._run_task: asyncio.Task[None] | None = None
+
+    @property
+    def pages_of_loads(self) -> int:
+        """The number of pages of the list of loads; 1 if it is unknown."""
+        return self._loads.last_page or 1
 
     def submit(self, query: Query[T]) -> asyncio.Future[QueryResult[T] | Notice | None]:
         """Return a future of a query's result, or of a `Notice` to log before submitting the query again.
@@ -161,7 +161,7 @@ class AccountPoller:
             if (first_query := next(self._queries_for(step), None)) is not None:
                 self._send(step, first_query.client, now)
             return
-        pause = min(step, *(query.expires_at - now for query in self._pending))
+        pause = min([step, *(query.expires_at - now for query in self._pending)])
         await self._caller.clock.pause(pause, self._wake_up, busy=bool(self._in_flight))
 
     async def _next_step(self, now: float) -> LimitedRequest | float:
@@ -220,6 +220,8 @@ class AccountPoller:
         self.latest_sequence = next(_sequence_numbers)
         self._requested_at = {each: at for each, at in self._requested_at.items() if at > now - WINDOW}
         self._requested_at[request] = now
+        for query in self._queries_for(request):
+            query.requests_sent += 1
         exchange = self._exchange(request, client, self.latest_sequence, now)
         self._in_flight[request] = asyncio.ensure_future(exchange)
 
@@ -273,33 +275,11 @@ class AccountPoller:
             self._cache_page(request, empty_page(request, page.responded_at), sequence, requested_at)
         self._cache_page(request, page, sequence, requested_at)
         if request.kind is RequestKind.LOADS and self._loads.unlisted_sort_key is not None:
-            await self._load_stream_ids(self._loads.unlisted_sort_key, client, page)
+            # The ids only make a search cheaper, so no failure here fails a wait.
+            names = {query.source_name for query in self._pending if isinstance(query, LoadsQuery)}
+            await self._loads.unlisted_sort_key.load(client, page.records, names)
+            self._loads.check_unlisted_order()
         await self._try_resolve(request, page)
-
-    async def _load_stream_ids(self, ids: StreamIdIndex, client: StitchClient, page: Page[Load]) -> None:
-        """Request the stream ids that order a page of loads; these requests are not rate-limited.
-
-        The ids only make a search cheaper, so no failure here fails a wait.
-        """
-        wanted = {query.source_name for query in self._pending if isinstance(query, LoadsQuery)}
-        while (source_name := ids.next_source(page.records, wanted)) is not None:
-            try:
-                streams = await self._streams_of(source_name, client)
-            except (StitchNotFound, StitchBadRequest, UnknownSource):
-                streams = []  # the source is deleted, or its rows are pushed to Stitch
-            except StitchError:
-                break  # the next page tries again
-            ids.add_source(source_name, streams)
-        self._loads.check_unlisted_order()
-
-    async def _streams_of(self, source_name: str, client: StitchClient) -> list[Stream]:
-        if source_name not in self._source_ids:
-            sources = await asyncio.to_thread(client.list_sources)
-            # If sources share a name, prefer the one that is not deleted.
-            sources.sort(key=lambda source: source.deleted_at is None)
-            self._source_ids = {source.name: source.id for source in sources}
-        source_id = self._source_ids.get(source_name)
-        return [] if source_id is None else await asyncio.to_thread(client.list_streams, source_id)
 
     def _cache_page(
         self, request: LimitedRequest, page: Page[Any], sequence: int, requested_at: float

@@ -76,6 +76,16 @@ def test_pause_is_retried_during_an_outage(airflow, stitch, github):
     assert dag_run.xcom["task"]["changed"] is True
 
 
+@pytest.mark.parametrize("endpoint", ["GET /v4/sources", "PUT /v4/sources"])
+def test_error_of_an_outage_names_the_limit_that_ended_the_retries(airflow, stitch, github, endpoint):
+    stitch.fail(*endpoint.split(), times=None, status=502)
+
+    dag_run = run(airflow, StitchPauseSourceOperator, timeout=1)
+
+    assert dag_run.state == "failed"
+    assert "Retries ended at the task's timeout." in dag_run.output
+
+
 #: The response of a firewall between Airflow and Stitch.
 FIREWALL = {"status": 403, "body": b"<html><body>Request blocked.</body></html>"}
 

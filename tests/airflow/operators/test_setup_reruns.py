@@ -256,6 +256,7 @@ def test_numbers_and_booleans_are_sent_in_the_type_of_the_report_card(
             "user": "stitch",
             "ssl": True,
             "frequency_in_minutes": 60,
+            "start_date": "2025-01-01T00:00:00Z",
         },
         "credentials": {"password": "{{ conn.vault.password }}"},
     }

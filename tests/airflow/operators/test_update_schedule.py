@@ -115,7 +115,7 @@ def test_source_without_a_schedule_is_rejected(airflow, stitch, client):
     dag_run = update(airflow, source="Pushed", frequency_in_minutes=60)
 
     assert dag_run.state == "failed"
-    assert "of type import_api has no schedule in Stitch, so nothing was changed" in dag_run.output
+    assert "rows of its type (import_api) are pushed to Stitch" in dag_run.output
     assert updates(stitch) == []
 
 

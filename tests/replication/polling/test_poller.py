@@ -276,6 +276,29 @@ def test_waiter_cancelled_during_scheduling_does_not_affect_others(account, mock
     assert [kind for kind, _ in account.client.requests] == ["log"]
 
 
+def test_last_waiter_cancelled_during_scheduling_leaves_no_error(account, mocker):
+    """An error of the poller's task would appear in the triggerer's log, without a cause."""
+    window = account.budget.window
+
+    def slow_window():
+        account.loop.latency = 2.0
+        return window()
+
+    mocker.patch.object(account.budget, "window", slow_window)
+
+    async def scenario():
+        while not account.budget.acquire():
+            pass
+        session = account.session()
+        cancelled = asyncio.ensure_future(scheduled_query(session, SOURCES[0]))
+        await asyncio.sleep(1.0)
+        cancelled.cancel()
+        await asyncio.sleep(5.0)
+        return session.poller._run_task
+
+    assert account.run(scenario).exception() is None
+
+
 def test_rejected_token_fails_all_its_waiters_with_one_request():
     account = PolledAccount(failing(StitchUnauthorized("no")))
 
@@ -315,6 +338,7 @@ def test_waiter_with_a_later_deadline_outlasts_an_outage():
     short, long = account.run(scenario)
 
     assert isinstance(short, StitchUnavailable)
+    assert str(short) == "502 Retries ended at the task's timeout."
     assert long.value.source_id == SOURCES[0]
 
 
