@@ -121,12 +121,12 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         self.quiet_period: Any = quiet_period
         self.timeout: Any = timeout
         self.skip_if_no_rows = skip_if_no_rows
+        self.emit_assets = emit_assets
         self._parse_arguments()
         self.poll_interval = parse_duration(poll_interval, "poll_interval")
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.stop_on_kill = stop_on_kill
         self.stitch_conn_id = stitch_conn_id
-        self.emit_assets = emit_assets
         self.declare_assets()
         self._checkpoint: JobCheckpoint  #: set when the task runs
         self._own_job: Goal | None = None  #: the job that this task has started
