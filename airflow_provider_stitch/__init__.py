@@ -48,6 +48,12 @@ _CONNECTION_TYPE = {
             "description": "This Airflow's share of the account's 30; all 30 if empty",
             "schema": {"type": ["integer", "null"], "minimum": 1},
         },
+        "webhook_secret": {
+            "label": "Webhook secret",
+            "description": "Secret of the URL that receives Stitch's post-load webhooks, at least 20 "
+            "characters; none are received if empty",
+            "schema": {"type": ["string", "null"], "format": "password"},
+        },
     },
 }
 
@@ -59,7 +65,7 @@ def get_provider_info() -> dict[str, Any]:
     from the same values. Airflow's `provider_info.schema.json` defines the structure.
     """
     stitch = {"integration-name": "Stitch"}
-    uris = [{"schemes": ["stitch"], "handler": "airflow_provider_stitch.assets.sanitize_uri"}]
+    uris = [{"schemes": ["stitch"], "handler": "airflow_provider_stitch.common.asset_uris.sanitize_uri"}]
     return {
         "package-name": "airflow-provider-stitch",
         "name": "Stitch",

@@ -81,11 +81,13 @@ def test_connection_form_has_the_fields_and_labels():
         "partner_secret": "Partner secret",
         "request_timeout": "Request timeout (s)",
         "requests_per_10_minutes": "Status requests per 10 minutes",
+        "webhook_secret": "Webhook secret",
     }
     # Airflow masks these fields. It masks the standard field `password` for all types of connections.
     assert {name for name, widget in widgets.items() if widget.is_sensitive} == {
         "partner_id",
         "partner_secret",
+        "webhook_secret",
     }
     assert behaviour["relabeling"] == {
         "password": "API access token",
@@ -114,7 +116,7 @@ def _label(field: Any) -> str:
 def test_airflow_command_lists_the_provider(command, expected):
     executable = Path(sys.executable).with_name("airflow")
     completed = subprocess.run(
-        [executable, *command, "--output", "json"], check=True, capture_output=True, text=True, timeout=60
+        [executable, *command, "--output", "json"], check=True, capture_output=True, text=True, timeout=600
     )
 
     for word in expected:

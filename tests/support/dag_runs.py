@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from dataclasses import dataclass, field
@@ -34,13 +35,12 @@ class DagRunner:
         self.read_output = read_output
 
     def dag(self, **options: Any) -> Any:
-        """Return a new DAG with a unique id and no schedule."""
+        """Return a new DAG with a unique id and, by default, no schedule."""
         from airflow.providers.common.compat.sdk import DAG
 
         start = datetime(2026, 1, 1, tzinfo=timezone.utc)
-        return DAG(
-            dag_id=f"dag_{next(_dag_numbers)}", schedule=None, start_date=start, catchup=False, **options
-        )
+        options = {"schedule": None, "start_date": start, "catchup": False, **options}
+        return DAG(dag_id=f"dag_{next(_dag_numbers)}", **options)
 
     def run(self, dag: Any) -> DagRunResult:
         """Run a DAG to its end in this process."""
@@ -79,14 +79,21 @@ def xcom_of(ti: Any, key: str = "return_value") -> Any:
 def _register(dag: Any) -> None:
     """Write a DAG to the database, because Airflow 3 runs no others and reads DAGs from files only."""
     try:
-        from airflow.dag_processing.bundles.manager import DagBundlesManager
         from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     except ImportError:  # Airflow 2
         return
-    DagBundlesManager().sync_bundles_to_db()
+    _register_bundles()
     bag = DagBag(os.devnull)
     bag.bag_dag(dag)
     sync_bag_to_db(bag, "dags-folder", None)
+
+
+@functools.cache
+def _register_bundles() -> None:
+    """Write the configured bundle to the database, once, because it is the same for all DAGs."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+    DagBundlesManager().sync_bundles_to_db()
 
 
 def _key(ti: Any) -> str:
