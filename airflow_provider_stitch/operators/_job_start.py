@@ -250,14 +250,14 @@ class JobStart(LineageTask):
         self._own_job = None if is_joined else goal
         if not self._checkpoint.save(goal, str(self.source), is_joined=is_joined):
             self._end_outdated_try(goal)
-        if self._killed:  # again, because a kill during the save could not ask Airflow for a later try
+        if self._killed:  # a kill during the save could not check with Airflow whether a later try exists
             self.on_kill()
         context["ti"].xcom_push(key=JOB_NAME_KEY, value=goal.job_name)
 
     def _end_outdated_try(self, goal: Goal) -> None:
         """Stop the job and end this try, because a user cleared the task while it started the job.
 
-        :raises StitchError: always. Airflow has another id for the next try and is about to kill this one.
+        :raises StitchError: always. Airflow has given the next try a new id, and is about to kill this one.
         """
         from airflow_provider_stitch.connect.errors import StitchError
 

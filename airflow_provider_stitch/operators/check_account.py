@@ -136,7 +136,7 @@ class StitchCheckAccountOperator(StitchSetupOperator):
 
         :raises UnknownSource: if the account has no source of a name in `sources`.
         """
-        from airflow_provider_stitch.replication.sources import find_source
+        from airflow_provider_stitch.connect.references import find_source
 
         chosen = sources if self.sources is None else [find_source(sources, each) for each in self.sources]
         return {each.id for each in chosen if not (self.ignore_paused and each.paused_at is not None)}

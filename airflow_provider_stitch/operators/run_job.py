@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 from airflow_provider_stitch.common.deadline import Deadline, parse_duration
 from airflow_provider_stitch.common.link import StitchSourceLink
 from airflow_provider_stitch.common.operator import default_deferrable, outcome_of, run
-from airflow_provider_stitch.operators._job_start import (  # the documentation reads the two types from here
+from airflow_provider_stitch.operators._job_start import (  # `IfRunning` and `WaitFor` are documented here
     IfRunning,
     JobStart,
     ResumeState,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # Stitch ends an extraction after 24 hours. The other two hours are for the loads.
 DEFAULT_TIMEOUT = timedelta(hours=26)
 
-# Seconds after which a queued start is retried even if Stitch does not list the end of the other job.
+# Seconds after which a queued start is retried, even if Stitch does not list the other job as completed.
 QUEUE_RETRY_SECONDS = 900.0
 
 # Errors after which the next try of the task must start a new job.
@@ -68,17 +68,17 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         `"queue"` waits until it has ended and then starts a new one, `"join"` waits for it as if this task
         had started it, `"restart"` stops it and starts a new one, `"fail"` raises JobAlreadyRunning.
         (templated)
-    :param load_settle: seconds during which a stream's last load must not change if it may contain only an
-        earlier batch, plus the gap between the stream's batches if that is long; 0 accepts the first load.
+    :param load_settle: seconds for which a stream's last load must remain unchanged if it may contain only an
+        earlier batch; longer if the gaps between the stream's batches are long. 0 accepts the first load.
         (templated)
-    :param quiet_period: seconds after the source's last load. A stream without evidence of rows in the
-        extraction log, and without a load by then, is assumed to have had no rows. (templated)
+    :param quiet_period: seconds to wait after the source's last load. If a stream has no evidence of rows in
+        the extraction log and no load by then, it is assumed to have had no rows. (templated)
     :param skip_if_no_rows: skip the task, and so its downstream tasks, if the job had no new rows (in
         `streams`, if given). The XCom is written all the same. Only with `wait_for="loading"`.
     :param timeout: maximum number of seconds (or a timedelta) to wait. The job is then left running.
         (templated)
     :param poll_interval: minimum number of seconds between two polls. Polls are less frequent if other tasks
-        need the account's 30 status requests in 10 minutes, too. None polls as often as they permit.
+        share the account's 30 status requests in 10 minutes. None polls as often as this limit permits.
     :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
     :param stop_on_kill: stop the job in Stitch if the task is killed or cleared, or exceeds its
         `execution_timeout`.
@@ -151,7 +151,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                     self._checkpoint.clear()
                 raise
             except Exception:
-                self._leave_to_next_try()
+                self._end_try()
                 raise
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -175,11 +175,11 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                     context, self._continue(context, step, outcome, state.deadline), state.deadline
                 )
             except Exception:
-                self._leave_to_next_try()
+                self._end_try()
                 raise
 
     def on_kill(self) -> None:
-        """Stop the job if this task has started it, it still runs, and no later try waits for it."""
+        """Stop the job if this task has started it, it is still running, and no later try waits for it."""
         self._killed = True
         if not self.stop_on_kill or self._own_job is None or self._nothing_to_stop:
             return
@@ -286,7 +286,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     def _continue_queued(
         self, context: Context, step: WaitStep, outcome: Outcome, deadline: Deadline
     ) -> WaitStep | dict[str, Any]:
-        # If the list lags behind, Stitch's response to the next start request shows whether a job still runs.
+        # If the list lags behind, Stitch's response to the next start request shows whether a job is running.
         has_time_left = deadline.at is None or time.time() < deadline.at
         if outcome.error is not None and not (outcome.error["kind"] == "PhaseTimedOut" and has_time_left):
             outcome.raise_for_error()
@@ -297,9 +297,10 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         from airflow_provider_stitch.replication.rules.goal import Goal
 
         outcome.raise_for_error()
-        return self._wait_for_phase(context, Goal.from_dict(outcome.goal), WaitReason.JOINED)
+        return self._phase_step(context, Goal.from_dict(outcome.goal), WaitReason.JOINED)
 
-    def _wait_for_phase(self, context: Context, job: Goal, reason: WaitReason) -> WaitStep:
+    def _phase_step(self, context: Context, job: Goal, reason: WaitReason) -> WaitStep:
+        """Save the job, and return the step that waits for its phase."""
         goal = replace(job, phase=self.wait_for, streams=self._streams_for(self.wait_for))
         self._save_job(context, goal, is_joined=reason is WaitReason.JOINED)
         return WaitStep(goal, reason)
@@ -316,7 +317,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         found = Goal.from_dict(outcome.goal)
         kind = outcome.error["kind"] if outcome.error else None
         if kind == "JobOutcomeUnknown":
-            self._checkpoint.clear()  # otherwise the next try would resume the later job
+            self._checkpoint.clear()  # otherwise the next try would resume a later job of the source
         if found.job_name is None or kind not in (None, *NEEDS_NEW_JOB):
             outcome.raise_for_error()
         is_own_job = found.started_at is not None and found.started_at >= parse_time(first_attempt_at)
@@ -327,7 +328,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                 source_id=found.source_id,
                 job_name=found.job_name,
             )
-        # A terminated job cannot be resumed, and the user who stopped it may not have known this task's job.
+        # A terminated job cannot be resumed, and the user who stopped it may not have known of this task.
         if kind == "JobTerminated" or (not is_own_job and self.if_running in ("queue", "restart")):
             return self._start(context, deadline, found)
         self.log.info(
@@ -336,7 +337,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         if self.wait_for is None:
             self._save_job(context, found, is_joined=not is_own_job)
             return start_result(found, found.started_at)
-        return self._wait_for_phase(context, found, WaitReason.RESUMED if is_own_job else WaitReason.JOINED)
+        return self._phase_step(context, found, WaitReason.RESUMED if is_own_job else WaitReason.JOINED)
 
     # --- Ending -----------------------------------------------------------------------------------------
 
@@ -377,6 +378,6 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         else:
             self._checkpoint.clear()
 
-    def _leave_to_next_try(self) -> None:
+    def _end_try(self) -> None:
         if not self._killed:
             self._checkpoint.end_try()

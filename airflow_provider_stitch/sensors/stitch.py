@@ -354,7 +354,7 @@ class StitchLoadingSensor(LineageTask, StitchPreparationSensor):
         Default: the end of the run's data interval, otherwise the time when the run was queued. (templated)
     :param streams: wait only for these streams, by `stream_name`: a list, or a string that contains a JSON
         list or separates the names by commas; None waits for all streams that had rows. (templated)
-    :param load_settle: seconds during which a stream's last load must not change if it may contain only an
+    :param load_settle: seconds for which a stream's last load must remain unchanged if it may contain only an
         earlier batch, plus the gap between the stream's batches if that is long; 0 accepts the first load.
         (templated)
     :param quiet_period: seconds after the source's last load. A stream without evidence of rows in the

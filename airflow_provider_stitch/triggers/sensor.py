@@ -38,8 +38,8 @@ TEMPLATE_VARIABLES = frozenset(
 class StitchSensorTrigger(StitchPhaseTrigger):
     """Determines the goal of a sensor and waits for it.
 
-    The arguments have the names of the sensor's own, because Airflow 3.3 and later render the templates among
-    them before `run`. `time_limit`, `resume_state` and `end_options` are the same as in StitchPhaseTrigger.
+    The arguments have the same names as the sensor's, because Airflow 3.3 and later render their templates
+    before `run`. `time_limit`, `resume_state` and `end_options` are the same as in StitchPhaseTrigger.
 
     :param grace_seconds: seconds between the end of the sensor's own timeout and the end of Airflow's.
     """

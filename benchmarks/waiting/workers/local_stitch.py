@@ -1,4 +1,4 @@
-"""In a separate process: a local Stitch with many sources, which counts its requests."""
+"""Run a local Stitch with many sources in a separate process, and count its requests."""
 
 from __future__ import annotations
 

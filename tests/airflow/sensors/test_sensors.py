@@ -127,7 +127,7 @@ def test_sensor_times_out_if_the_request_budget_is_used_up(airflow, stitch, gith
     dag_run = airflow.run(dag)
 
     assert dag_run.states == {"first": "success", "wait": "failed"}
-    assert "requests of these 10 minutes are used up" in dag_run.output
+    assert "requests for the last 10 minutes are used up" in dag_run.output
 
 
 @pytest.mark.parametrize("soft_fail", [False, True])
