@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 # Seconds from the start of a trigger to its first event. If the task is queued again before the scheduler has
 # processed the end of the worker that deferred it, the scheduler fails the task: "the task instance's state
 # attribute is queued". The measurement is in docs/explanation/idempotency.md.
-EVENT_DELAY = 10.0
+EVENT_DELAY = 20.0
 
 
 class StitchPhaseTrigger(BaseTrigger):

@@ -95,7 +95,7 @@ def load_among_many(number: int = 100_000) -> dict[str, Any]:
     async def find() -> Any:
         session = account.session()
         query = LoadsQuery(session.client, None, ANY_CACHED, "source_00700", expected)
-        return await session.told(query, until=None)
+        return await session.query(query, expires_at=None)
 
     result = account.run(find)
     return {"found": len(result.value), "limited_requests": len(account.client.requests)}

@@ -242,7 +242,7 @@ def _clock_id() -> str:
 
     Because of the boot id, hosts that share a folder over the network have one file each. This is intended,
     since file locks are unreliable between hosts. Containers of one host share the file of a shared folder,
-    whatever their host names.
+    even if their host names differ.
     """
     try:
         boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
