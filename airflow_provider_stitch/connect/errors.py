@@ -152,6 +152,12 @@ class InvalidArgument(StitchError):
     retryable = False
 
 
+class AccountHasProblems(StitchError):
+    """A check of the account has found sources whose extraction or loading fails, or whose rows are old."""
+
+    retryable = False
+
+
 # Errors that a retry may fix.
 
 

@@ -110,20 +110,20 @@ def _created_at(source: Source) -> datetime:
 
 
 def _candidates(sources: Sequence[Source], name: str) -> str:
-    """Return a sentence that lists the sources with the most similar names; of equal ones, the lowest ids."""
+    """Return a sentence that lists the sources with the most similar names, at most ten."""
     if not sources:
         return "It has no sources at all. Check that the access token belongs to the right account."
-    nearest = sorted(sources, key=lambda source: (-_similarity(source, name), source.id))
-    shown = nearest[:MAX_CANDIDATES]
-    others = len(sources) - len(shown)
-    return f"It has: {_describe(shown)}{f' and {others} more' if others else ''}."
+    nearest = sorted(sources, key=lambda source: (-_similarity(source, name), source.id))[:MAX_CANDIDATES]
+    if len(nearest) == len(sources):
+        return f"It has: {_describe(nearest)}."
+    return f"The most similar of its {len(sources)} sources are: {_describe(nearest)}."
 
 
 def _similarity(source: Source, name: str) -> float:
-    """Return how similar a source's name or display name is to a name, from 0 to 1."""
-    matcher = difflib.SequenceMatcher(b=name.casefold(), autojunk=False)  # caches b
+    """Return how similar a name is to the source's names, from 0 to 1 (difflib's ratio, ignoring case)."""
+    matcher = difflib.SequenceMatcher(b=name.casefold())
     ratios = []
-    for each in (source.name, source.display_name):
+    for each in {source.name, source.display_name}:
         matcher.set_seq1(each.casefold())
         ratios.append(matcher.ratio())
     return max(ratios)

@@ -20,7 +20,6 @@ from airflow_provider_stitch.operators._job_start import (  # `IfRunning` and `W
     WaitFor,
     WaitReason,
     WaitStep,
-    check_arguments,
 )
 
 if TYPE_CHECKING:
@@ -62,17 +61,22 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param wait_for: the phase to wait for: `"structure_sync"`, `"extraction"`, `"preparation"`, `"loading"`,
-        or None to start the job and return.
-    :param streams: wait only for these streams, by `stream_name`; None waits for all streams that had rows.
-        (templated)
+        or None to start the job and return. (templated)
+    :param streams: wait only for these streams, by `stream_name`: a list, or a string that contains a JSON
+        list or separates the names by commas; None waits for all streams that had rows. (templated)
     :param if_running: what to do if the source already has a running job, because Stitch runs one at a time:
         `"queue"` waits until it has ended and then starts a new one, `"join"` waits for it as if this task
         had started it, `"restart"` stops it and starts a new one, `"fail"` raises JobAlreadyRunning.
+        (templated)
     :param load_settle: seconds for which a stream's last load must remain unchanged if it may contain only an
         earlier batch; longer if the gaps between the stream's batches are long. 0 accepts the first load.
+        (templated)
     :param quiet_period: seconds to wait after the source's last load. If a stream has no evidence of rows in
-        the extraction log and no load by then, it is assumed to have had no rows.
+        the extraction log and no load by then, it is assumed to have had no rows. (templated)
+    :param skip_if_no_rows: skip the task, and so its downstream tasks, if the job had no new rows (in
+        `streams`, if given). The XCom is written all the same. Only with `wait_for="loading"`.
     :param timeout: maximum number of seconds (or a timedelta) to wait. The job is then left running.
+        (templated)
     :param poll_interval: minimum number of seconds between two polls. Polls are less frequent if other tasks
         share the account's 30 status requests in 10 minutes. None polls as often as this limit permits.
     :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
@@ -83,7 +87,10 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
-    template_fields: Sequence[str] = ("source", "stitch_conn_id", "streams")
+    template_fields: Sequence[str] = (
+        *("source", "stitch_conn_id", "streams", "wait_for", "if_running"),
+        *("load_settle", "quiet_period", "timeout"),
+    )
     operator_extra_links = (StitchSourceLink(),)
     ui_color = "#f9e3b4"
 
@@ -91,12 +98,13 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         self,
         *,
         source: int | str,
-        wait_for: WaitFor | None = "loading",
-        streams: Sequence[str] | None = None,
-        if_running: IfRunning = "queue",
-        load_settle: float = 120,
-        quiet_period: float = 900,
-        timeout: float | timedelta | None = DEFAULT_TIMEOUT,
+        wait_for: WaitFor | str | None = "loading",
+        streams: Sequence[str] | str | None = None,
+        if_running: IfRunning | str = "queue",
+        load_settle: float | str = 120,
+        quiet_period: float | str = 900,
+        skip_if_no_rows: bool = False,
+        timeout: float | timedelta | str | None = DEFAULT_TIMEOUT,
         poll_interval: float | None = None,
         deferrable: bool | None = None,
         stop_on_kill: bool = True,
@@ -105,19 +113,20 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_arguments(wait_for, streams, if_running, emit_assets)
         self.source = source
         self.wait_for = wait_for
-        self.streams = streams
+        self.streams: Any = streams
         self.if_running = if_running
-        self.load_settle = parse_duration(load_settle, "load_settle", allow_zero=True) or 0.0
-        self.quiet_period = parse_duration(quiet_period, "quiet_period", allow_zero=True) or 0.0
-        self.timeout = parse_duration(timeout, "timeout")
+        self.load_settle: Any = load_settle
+        self.quiet_period: Any = quiet_period
+        self.timeout: Any = timeout
+        self.skip_if_no_rows = skip_if_no_rows
+        self.emit_assets = emit_assets
+        self._parse_arguments()
         self.poll_interval = parse_duration(poll_interval, "poll_interval")
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.stop_on_kill = stop_on_kill
         self.stitch_conn_id = stitch_conn_id
-        self.emit_assets = emit_assets
         self.declare_assets()
         self._checkpoint: JobCheckpoint  #: set when the task runs
         self._own_job: Goal | None = None  #: the job that this task has started
@@ -131,6 +140,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         from airflow_provider_stitch.common.failures import fail_without_retry
 
         with fail_without_retry():
+            self._parse_rendered_arguments()
             self._open_checkpoint(context)
             deadline = Deadline.of(context, self.timeout, self.execution_timeout)
             try:
@@ -150,6 +160,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         from airflow_provider_stitch.replication.rules.goal import Goal
 
         with fail_without_retry():
+            self._parse_rendered_arguments()
             self._open_checkpoint(context)
             outcome = outcome_of(event)
             state = ResumeState.from_dict(event["resume_state"])
@@ -350,6 +361,8 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
             self._checkpoint.clear()
         result = self.finish(context, outcome)
         self.log.info(summary(result, self.wait_for))
+        if self.skip_if_no_rows:
+            self.skip_without_rows(context, result)
         return result
 
     def _stop_at_execution_timeout(self) -> None:
@@ -364,34 +377,6 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
             self.log.warning("Could not stop job %s: %s", job_name, error)
         else:
             self._checkpoint.clear()
-
-    # --- The job of an earlier try ----------------------------------------------------------------------
-
-    def _save_job(self, context: Context, goal: Goal, *, is_joined: bool = False) -> None:
-        """Save the job before the wait, so that a later try resumes it instead of starting another one."""
-        from airflow_provider_stitch.triggers.task_context import JOB_NAME_KEY
-
-        self._own_job = None if is_joined else goal
-        if not self._checkpoint.save(goal, str(self.source), is_joined=is_joined):
-            self._end_outdated_try(goal)
-        if self._killed:  # a kill during the save could not check with Airflow whether a later try exists
-            self.on_kill()
-        context["ti"].xcom_push(key=JOB_NAME_KEY, value=goal.job_name)
-
-    def _end_outdated_try(self, goal: Goal) -> None:
-        """Stop the job and end this try, because a user cleared the task while it started the job.
-
-        :raises StitchError: always. Airflow has given the next try a new id, and is about to kill this one.
-        """
-        from airflow_provider_stitch.connect.errors import StitchError
-
-        self.on_kill()
-        raise StitchError(
-            f"Source {goal.source_name} ({goal.source_id}): Airflow ended this try of the task while it "
-            f"started job {goal.job_name}. The next try of the task continues.",
-            source_id=goal.source_id,
-            job_name=goal.job_name,
-        )
 
     def _end_try(self) -> None:
         if not self._killed:
