@@ -155,7 +155,7 @@ def test_outlets_of_the_author_get_the_same_extra(airflow, github, deferrable):
         report.uri: 127,
         GITHUB: 127,
         COMMITS: 120,
-        ISSUES: 0,  # Airflow updates it in any case
+        ISSUES: 0,  # Airflow always updates it
         PULLS: 7,
     }
 
