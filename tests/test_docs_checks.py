@@ -87,7 +87,9 @@ def test_missing_docstring_is_found(module: ModuleType) -> None:
 def test_undescribed_argument_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_stitch.sensors.stitch import StitchLoadingSensor
 
-    monkeypatch.setattr(StitchLoadingSensor, "__doc__", "Describes :param quiet_period: only.")
+    monkeypatch.setattr(
+        StitchLoadingSensor, "__doc__", "Describes :param quiet_period: and :param skip_if_no_rows: only."
+    )
     path = "airflow_provider_stitch.sensors.stitch"
     assert names.undescribed_arguments([path]) == {
         f"{path}.StitchLoadingSensor({argument})" for argument in ("load_settle", "emit_assets")
@@ -194,7 +196,7 @@ def test_table_of_arguments_follows_the_code() -> None:
     assert (source.type, source.default, source.templated) == ("int | str", None, True)
     assert source.meaning == "the source's id, its `name`, or its display name."
     assert wait_for.type.startswith('"structure_sync" | "extraction" | "preparation" | "loading"')
-    assert (wait_for.default, wait_for.templated) == ('``"loading"``', False)
+    assert (wait_for.default, wait_for.templated) == ('``"loading"``', True)
     assert (timeout.default, timeout.code) == ("26 hours", "timedelta(hours=26)")
     assert next(iter(by_name)) == "source"
 

@@ -41,7 +41,8 @@ class Block:
         """Whether the block imports Airflow, or a module that imports Airflow."""
         return bool(
             re.search(
-                r"^(from|import) (airflow\.|airflow_provider_stitch\.(hooks|operators|sensors|triggers))",
+                r"^(from|import) "
+                r"(airflow\.|airflow_provider_stitch\.(assets|hooks|operators|sensors|triggers))",
                 self.code,
                 re.MULTILINE,
             )

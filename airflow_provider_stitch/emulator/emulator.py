@@ -165,7 +165,7 @@ class StitchEmulator(EmulatedAccount):
         return self._state.partner.secret
 
     def add_oauth_code(self, account: EmulatedAccount | None = None) -> str:
-        """Give the partner access to an account (None: the first one) as a user does, and return the code.
+        """Give the partner access to an account (None: the first one) as a user would, and return the code.
 
         The code can be exchanged once, within 5 minutes.
         """

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LATE_START_SECONDS = 60.0
 
 # A missing log is requested again after 7.6 even intervals. At 30 requests in 10 minutes, three attempts take
-# the 5 minutes after which it is given up.
+# 5 minutes, after which the log is given up.
 LOG_RETRY_INTERVALS = 7.6
 
 # After the extraction, the log and then the loads are requested.
@@ -48,12 +48,12 @@ class EstimateContext:
     """The inputs of an estimate. All times are seconds of this machine's clock."""
 
     now: float
-    last_checked_at: float | None  #: time of the previous poll of the same kind; None: never
+    last_checked_at: float | None  #: time of the previous poll of the same kind, if any
     even_interval: float  #: seconds between two requests that are spread evenly
     clock_offset: float = 0.0  #: Stitch's clock minus this machine's
 
     def to_local(self, instant: datetime) -> float:
-        """Return a time of Stitch's clock as seconds of this machine's clock."""
+        """Convert a time of Stitch's clock to seconds of this machine's clock."""
         return instant.timestamp() - self.clock_offset
 
     def to_local_past(self, instant: datetime) -> float:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.connect.errors import StitchError, UnknownSource
+from airflow_provider_stitch.connect.references import find_source
 from airflow_provider_stitch.replication.estimates import EstimateContext, estimate_next_load
 from airflow_provider_stitch.replication.polling.caller import GATHERING_SECONDS, SYSTEM_CLOCK
 from airflow_provider_stitch.replication.polling.queries import FRESH_ONLY, LoadsQuery
 from airflow_provider_stitch.replication.rules.streams import load_names
-from airflow_provider_stitch.replication.sources import find_source
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Mapping
@@ -285,7 +285,7 @@ class _SourceWatch:
             self._source,
             self._expected_loads(),
         )
-        result = await session.query(query, until=float("inf"))
+        result = await session.query(query, expires_at=float("inf"))
         if result is None:
             return  # this machine's clock was set back
         self._last = result

@@ -44,7 +44,7 @@ def count_calls(function: Callable[[], object]) -> int:
 
 
 def observe(number: int) -> Observations:
-    """Return the observations of a source with as many streams, which all had rows and are loaded."""
+    """Return the observations of a source with many streams, which all had rows and are loaded."""
     names = [f"stream_{index:05d}" for index in range(number)]
     return cases.loaded_streams(names, cases.log_with_rows(names))
 
@@ -66,7 +66,7 @@ def test_cost_of_reading_all_loads_is_linear_in_pages():
 
         client = StitchClient("ac_token", client_id=104857)
         client.list_loads = list_loads
-        return client.all_loads
+        return lambda: client.all_loads(sources=[])
 
     assert count_calls(reader_of_pages(40)) < 12 * count_calls(reader_of_pages(4))
 

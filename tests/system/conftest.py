@@ -58,7 +58,7 @@ class Source:
         return run
 
     def wait_until_job(self, number: int = 1) -> JobRecord:
-        """Wait until the source's job of this number has started, and return it."""
+        """Wait until the source has started this number of jobs, and return the latest."""
         self._airflow.wait_until(lambda: len(self.jobs) == number, f"job {number} of {self.name}")
         return self.jobs[-1]
 

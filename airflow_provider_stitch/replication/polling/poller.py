@@ -1,7 +1,7 @@
 """The poller that all tasks waiting on one account share in an event loop.
 
-All queries are scheduled together (see `scheduler`). A page of a list is requested once for all waiters that
-it serves, when that reduces their delay most. The poller runs while there are pending queries.
+All queries are scheduled together (see `scheduler`). One request for a page serves all waiters that need the
+page, and is sent when it reduces their total delay most. The poller runs while there are pending queries.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Concurrent requests of each kind. A log may take minutes to download and must not delay the pages.
+# Maximum concurrent requests of each kind. A log may take minutes to download and must not delay the pages.
 MAX_IN_FLIGHT = {RequestKind.EXTRACTIONS: 2, RequestKind.LOADS: 2, RequestKind.LOG: 2}
 
-# Queries that are resolved before other tasks of the event loop run. A thousand at once would block it.
+# Queries to resolve before other tasks of the event loop run, because a thousand at once would block it.
 BATCH_SIZE = 20
 
 NO_RAW: Mapping[str, Any] = MappingProxyType({})
@@ -75,7 +75,7 @@ _sequence_numbers = itertools.count(1)
 class AccountPoller:
     """Polls one account on behalf of all pending queries.
 
-    :param caller: sends the requests, and has the clock and the budget.
+    :param caller: sends the requests, and provides the clock and the budget.
     """
 
     def __init__(self, caller: StitchCaller) -> None:
@@ -93,15 +93,15 @@ class AccountPoller:
         self._run_task: asyncio.Task[None] | None = None
 
     @property
-    def pages_of_loads(self) -> int:
-        """The number of pages of the list of loads; 1 if it is unknown."""
+    def load_page_count(self) -> int:
+        """The number of pages in the list of loads, or 1 if unknown."""
         return self._loads.last_page or 1
 
     def submit(self, query: Query[T]) -> asyncio.Future[QueryResult[T] | Notice | None]:
         """Return a future of a query's result, or of a `Notice` to log before submitting the query again.
 
-        The result is None if the query expires. The future fails with a StitchError if the request fails.
-        Cancel the query after that, in any case.
+        The result is None if the query expires. The future raises a StitchError if the request fails.
+        Always call `cancel` afterwards.
         """
         query.future = asyncio.get_running_loop().create_future()
         if query.after_sequence == FRESH_ONLY:
@@ -115,7 +115,7 @@ class AccountPoller:
         return query.future
 
     def cancel(self, query: Query[Any]) -> None:
-        """Drop a query, because its waiter has its result or is gone."""
+        """Drop a query after its waiter has received the result or was cancelled."""
         if query in self._pending:
             del self._pending[query]
             self._wake_up.set()
@@ -124,14 +124,14 @@ class AccountPoller:
 
     async def _run(self) -> None:
         """Send requests as scheduled until no query is pending."""
-        latest = float("-inf")
+        previous = float("-inf")
         try:
             while self._pending:
                 self._wake_up.clear()
                 now = self._caller.clock.time()
-                clock_was_set_back, latest = now < latest, now
+                clock_was_set_back, previous = now < previous, now
                 if clock_was_set_back:
-                    self._backoff.clock_was_set_back()
+                    self._backoff.forget_times()
                 if not await self._resolve_expired(now, clock_was_set_back=clock_was_set_back):
                     await self._send_or_pause(now)
         except Exception as error:
@@ -140,8 +140,8 @@ class AccountPoller:
             raise
 
     async def _resolve_expired(self, now: float, *, clock_was_set_back: bool) -> bool:
-        """Resolve expired queries; return whether any resolved query was pending."""
-        # If the clock was set back, all estimates are outdated, so the waiters submit new ones.
+        """Resolve expired queries. If any query is resolved, let its waiter run and return True."""
+        # If the clock was set back, all estimates are outdated. The waiters submit new queries.
         expired = [
             query
             for query in self._pending
@@ -150,7 +150,7 @@ class AccountPoller:
         async for query in _in_batches(expired):
             query.resolve(None)
         if expired or any(query.future.done() for query in self._pending):
-            await asyncio.sleep(0)  # let the waiters run
+            await asyncio.sleep(0)
             return True
         return False
 
@@ -209,16 +209,18 @@ class AccountPoller:
     async def _report_budget_wait(self, seconds: float) -> None:
         """Let each waiter log, once, that it waits for the budget."""
         notice = Notice(
-            "Waiting for a free status request: the account's requests of these 10 minutes are used up, or "
-            f"Stitch asked for a pause. The next one is free in {seconds:.0f} s.",
-            is_budget=True,
+            "Waiting for a free status request: the account's requests for the last 10 minutes are used up, "
+            f"or Stitch requested a pause. The next one is free in {seconds:.0f} s.",
+            is_budget_wait=True,
         )
         async for query in _in_batches(query for query in self._pending if query.expects_budget_notice):
             query.resolve(notice)
 
     def _send(self, request: LimitedRequest, client: StitchClient, now: float) -> None:
         self.latest_sequence = next(_sequence_numbers)
-        self._requested_at = {each: at for each, at in self._requested_at.items() if at > now - WINDOW}
+        self._requested_at = {
+            sent: sent_at for sent, sent_at in self._requested_at.items() if sent_at > now - WINDOW
+        }
         self._requested_at[request] = now
         for query in self._queries_for(request):
             query.requests_sent += 1
@@ -274,10 +276,10 @@ class AccountPoller:
         if page.number != request.key:
             self._cache_page(request, empty_page(request, page.responded_at), sequence, requested_at)
         self._cache_page(request, page, sequence, requested_at)
-        if request.kind is RequestKind.LOADS and self._loads.unlisted_sort_key is not None:
-            # The ids only make a search cheaper, so no failure here fails a wait.
+        if request.kind is RequestKind.LOADS and self._loads.stream_id_index is not None:
+            # Stream ids only make a search cheaper, so a failure to load them does not fail a wait.
             names = {query.source_name for query in self._pending if isinstance(query, LoadsQuery)}
-            await self._loads.unlisted_sort_key.load(client, page.records, names)
+            await self._loads.stream_id_index.load(client, page.records, names)
             self._loads.check_unlisted_order()
         await self._try_resolve(request, page)
 
@@ -297,7 +299,7 @@ class AccountPoller:
 
     async def _try_resolve(self, request: LimitedRequest, page: Page[Any] | None = None) -> None:
         async for query in _in_batches(self._queries_for(request)):
-            # A malformed record is not absent; the query requests the page again.
+            # A malformed record may be the one that the query needs, so the page is requested again.
             if page is None or malformed_record_error(query, page) is None:
                 query.try_resolve(self._extractions, self._loads)
 
@@ -322,11 +324,11 @@ class AccountPoller:
 
         The first failure of an outage notifies all waiters.
         """
-        # A log that its host does not deliver is requested from Stitch again.
-        may_pass = isinstance(error, StitchUnavailable) or (
+        # If the host of a log is unavailable, the log is requested from Stitch again.
+        is_temporary = isinstance(error, StitchUnavailable) or (
             isinstance(error, StitchError) and is_transient(error)
         )
-        if not isinstance(error, StitchError) or not may_pass or is_missing_page(request, error):
+        if not isinstance(error, StitchError) or not is_temporary or is_missing_page(request, error):
             self.outage_error = None
             self._backoff.record_success(request)
             return error
@@ -338,8 +340,8 @@ class AccountPoller:
             self._backoff.reset(request)
             is_unavailable_log = is_isolated_failure or (is_log and isinstance(error, StitchBadRequest))
             return ExtractionLogUnavailable(str(error)) if is_unavailable_log else error
-        is_new, self.outage_error = self.outage_error is None and attempts == 1, error
-        if is_new:
+        is_new_outage, self.outage_error = self.outage_error is None and attempts == 1, error
+        if is_new_outage:
             notice = Notice(f"{error} Retrying until Stitch responds.")
             async for query in _in_batches(self._pending):
                 query.resolve(notice)
@@ -347,6 +349,7 @@ class AccountPoller:
 
 
 async def _in_batches(queries: Iterable[Query[T]]) -> AsyncIterator[Query[T]]:
+    """Yield queries, and let other tasks of the event loop run after each batch."""
     for number, query in enumerate(list(queries), 1):
         yield query
         if number % BATCH_SIZE == 0:
@@ -354,7 +357,7 @@ async def _in_batches(queries: Iterable[Query[T]]) -> AsyncIterator[Query[T]]:
 
 
 def _newest_time(page: Page[Any]) -> datetime:
-    """Return the newest time in a page's records; each of them is in Stitch's past."""
+    """Return the latest time in a page's records, which Stitch's clock has already passed."""
     names = ("start_time", "completion_time", "last_batch_loaded_at")
     times = (getattr(record, name, None) for record in page.records for name in names)
     return max(filter(None, times), default=LONG_AGO)

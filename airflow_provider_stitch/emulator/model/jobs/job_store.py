@@ -42,9 +42,8 @@ class SourceJobs:
     plan: JobPlan = field(default_factory=JobPlan)
     planned: deque[JobPlan] = field(default_factory=deque)  #: plans of the next jobs, used before ``plan``
     jobs: list[Job] = field(default_factory=list)
-    bookmarks: dict[str, datetime] = field(
-        default_factory=dict
-    )  #: by tap_stream_id, where jobs stopped reading
+    #: Where the jobs stopped reading, by ``tap_stream_id``.
+    bookmarks: dict[str, datetime] = field(default_factory=dict)
 
     def running(self, now: datetime) -> Job | None:
         """Return the running job, if any."""
@@ -120,7 +119,7 @@ class JobStore:
         self.for_source(source.id).plan = _with_keys(source, plan)
 
     def plan_next(self, source: Source, plan: JobPlan) -> None:
-        """Add a plan for one future job of a source, after those planned before."""
+        """Add a plan for one future job of a source, after the plans added before."""
         self.for_source(source.id).planned.append(_with_keys(source, plan))
 
     # Start and stop
@@ -149,7 +148,7 @@ class JobStore:
     def add(
         self, source: Source, starts_at: datetime, started_by: StartedBy, plan: JobPlan | None = None
     ) -> Job:
-        """Add a job that starts now, or that started earlier according to a test."""
+        """Add a job that starts now or, in a test, started earlier."""
         jobs = self.for_source(source.id)
         timeline = self._build_timeline(source, starts_at, jobs.next_plan() if plan is None else plan)
         job = Job(timeline, started_by)
@@ -217,7 +216,7 @@ class JobStore:
 def _with_keys(source: Source, plan: JobPlan) -> JobPlan:
     """Return the plan with the names of streams replaced by their keys.
 
-    :raises ValueError: if a name is not a stream of the source.
+    :raises ValueError: if the source has no stream of a name.
     """
     refused = None if plan.refused_stream is None else source.stream(plan.refused_stream)
     if not (plan.rows or plan.flushes or plan.load_errors or plan.log.counted_streams or refused):
