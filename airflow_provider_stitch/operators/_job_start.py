@@ -250,7 +250,7 @@ class JobStart(LineageTask):
         self._own_job = None if is_joined else goal
         if not self._checkpoint.save(goal, str(self.source), is_joined=is_joined):
             self._end_outdated_try(goal)
-        if self._killed:  # a kill during the save could not check with Airflow whether a later try exists
+        if self._killed:  # during the save, `on_kill` could not check whether a later try exists
             self.on_kill()
         context["ti"].xcom_push(key=JOB_NAME_KEY, value=goal.job_name)
 

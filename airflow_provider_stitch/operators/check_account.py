@@ -134,7 +134,7 @@ class StitchCheckAccountOperator(StitchSetupOperator):
     def _wanted(self, sources: Sequence[Source]) -> set[int]:
         """Return the ids of the sources to check.
 
-        :raises UnknownSource: if the account has no source of a name in `sources`.
+        :raises UnknownSource: if the account has no source with one of the names in `sources`.
         """
         from airflow_provider_stitch.connect.references import find_source
 

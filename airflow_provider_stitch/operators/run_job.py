@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 # Stitch ends an extraction after 24 hours. The other two hours are for the loads.
 DEFAULT_TIMEOUT = timedelta(hours=26)
 
-# Seconds after which a queued start is retried, even if Stitch does not list the other job as completed.
+# Seconds after which a task with `if_running="queue"` tries again to start its job, even if Stitch does not
+# list the running job as completed.
 QUEUE_RETRY_SECONDS = 900.0
 
 # Errors after which the next try of the task must start a new job.
@@ -165,7 +166,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
             outcome = outcome_of(event)
             state = ResumeState.from_dict(event["resume_state"])
             step = WaitStep(Goal.from_dict(outcome.goal), state.reason, state.first_attempt_at)
-            # If a stop request was due, the trigger has sent it.
+            # No stop is needed if the extraction has ended or the trigger has already sent a stop request.
             self._nothing_to_stop = state.reason.is_own_job and (
                 outcome.extraction_ended or "stop_succeeded" in event
             )
@@ -286,7 +287,8 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     def _continue_queued(
         self, context: Context, step: WaitStep, outcome: Outcome, deadline: Deadline
     ) -> WaitStep | dict[str, Any]:
-        # If the list lags behind, Stitch's response to the next start request shows whether a job is running.
+        # A timeout before the deadline only means that `QUEUE_RETRY_SECONDS` have passed. The list may lag
+        # behind, but Stitch's response to the next start request shows whether a job is still running.
         has_time_left = deadline.at is None or time.time() < deadline.at
         if outcome.error is not None and not (outcome.error["kind"] == "PhaseTimedOut" and has_time_left):
             outcome.raise_for_error()

@@ -79,9 +79,9 @@ def estimate_extraction_end(
     since = context.now if started_at is None else context.to_local_past(started_at)
     if goal.started_after is not None:
         since = context.to_local(goal.started_after)
-    timed_from = since
+    activity_start = since
     if scheduled_start is not None and goal.started_at is None:
-        timed_from = context.to_local(scheduled_start)
+        activity_start = context.to_local(scheduled_start)
     # A task that starts late usually finishes on its first poll.
     is_late = context.last_checked_at is None and context.now - since >= LATE_START_SECONDS
     if context.last_checked_at is None:
@@ -91,7 +91,7 @@ def estimate_extraction_end(
     return CompletionEstimate(
         last_checked_at=last_checked_at,
         since=since,
-        timed_from=timed_from,
+        activity_start=activity_start,
         # If the start time is unknown, earlier durations do not help.
         history=history if goal.running_at is None else None,
         done_by=context.now if is_late else float("inf"),
@@ -161,7 +161,7 @@ def _next_decisive_poll(status: LoadStatus, goal: Goal, observations: Observatio
         return history.first_seen_at + STALE_ERROR_TIMEOUT * polls / STALE_ERROR_POLLS
     if status.loaded_at is not None:
         return status.loaded_at + settle_period(status.expected, rules)
-    is_exact = status.expected.rows_confirmed and status.expected.earliest_batch_at is None
+    is_exact = status.expected.rows_confirmed and status.expected.earliest_last_batch_at is None
     if not is_exact and observations.loads is not None:
         loaded = [load.last_batch_loaded_at for loads in observations.loads.values() for load in loads]
         latest = max((at for at in loaded if at is not None), default=None)

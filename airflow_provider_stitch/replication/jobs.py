@@ -142,7 +142,7 @@ async def stop_job(
     job is known to have ended, or if a fresh poll lists this job as completed, or a later one. A stop that
     Stitch may have received is sent again only after a poll that shows the job still running.
 
-    :param observations: of a wait for this job.
+    :param observations: the observations of a wait for this job.
     :param needs_poll: wait for the poll until the session's deadline, and never stop without it. False: if no
         request is free within two seconds, a job that is not known to have ended counts as running.
     :raises StitchError: if Stitch stayed unavailable until the deadline, or refused.

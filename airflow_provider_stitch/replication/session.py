@@ -165,7 +165,7 @@ class AccountSession:
             raise _out_of_requests(wait, self.time_limit, self.requests_sent)
 
     async def _log_warning(self, line: str) -> None:
-        await self.clock.sleep(PROGRESS_LOG.reserve())
+        await self.clock.sleep(PROGRESS_LOG.reserve_slot())
         self._on_warning(line)
 
 

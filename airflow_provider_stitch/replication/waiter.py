@@ -94,7 +94,7 @@ class Waiter:
         self.poll_interval = poll_interval
         self.observations = Observations(needs_baseline=not stateless)
         self._log = ProgressLog(session.clock, log_info, log_warning)
-        self._scheduled_start: datetime | None = None  # by Stitch's schedule
+        self._scheduled_start: datetime | None = None  # when Stitch's schedule starts the job
         self._source_checked_at = float("-inf")
         self._clock_offset = 0.0  # Stitch's clock minus this machine's, in seconds
         self._last_extraction: QueryResult[Extraction | None] | None = None
@@ -124,7 +124,7 @@ class Waiter:
             return await self._timed_out(evaluation)
         self._log.log_heartbeat(self.goal, evaluation, self.observations)
         if self.poll_interval is not None or evaluation.needs == (Need.CHECK,):
-            await self._sleep(min(self._pause(), seconds_left), evaluation)
+            await self._sleep(min(self._seconds_between_polls(), seconds_left), evaluation)
         return None
 
     async def _sleep(self, seconds: float, evaluation: Evaluation) -> None:
@@ -137,7 +137,7 @@ class Waiter:
             self._log.log_heartbeat(self.goal, evaluation, self.observations)
 
     def _with_wait_context(self, error: StitchError) -> dict[str, Any]:
-        """Return an error as a JSON-serializable dict, and add the goal unless it names the source."""
+        """Return an error as a JSON-serializable dict. Add the goal if the message lacks the source."""
         fields = error_to_dict(error)
         if f"{self.goal.source_name} ({self.goal.source_id})" not in fields["message"]:
             job = describe_job(self.goal)
@@ -152,13 +152,13 @@ class Waiter:
             is_decided = evaluation.state != "running"
             if is_decided or not evaluation.needs_several_polls(self.observations) or seconds_left <= 0:
                 return evaluation
-            await self.session.clock.sleep(min(self._pause(), seconds_left))
+            await self.session.clock.sleep(min(self._seconds_between_polls(), seconds_left))
 
     async def poll_once(self, *, scheduled: bool = False) -> Evaluation:
         """Fetch each missing piece of information at most once, and return the evaluation.
 
-        :param scheduled: let the shared scheduler choose the time of each request. Requests that take too
-            long are left to the next poll.
+        :param scheduled: let the shared scheduler choose the time of each request. If that takes too long,
+            the request is left to the next poll.
         :raises StitchError: if Stitch is unavailable, or the goal can never be reached.
         """
         await self.session.resolve_account(self.goal.source_id)
@@ -166,7 +166,7 @@ class Waiter:
         while True:
             evaluation = evaluate(self.goal, self.observations)
             if self._log.has_news(evaluation):
-                await self.session.clock.sleep(PROGRESS_LOG.reserve())
+                await self.session.clock.sleep(PROGRESS_LOG.reserve_slot())
             self._log.log_evaluation(evaluation)
             self._resolve_job(evaluation)
             need = next((each for each in evaluation.needs if each not in fetched), None)
@@ -190,7 +190,7 @@ class Waiter:
         return min(self.session.clock.time() + interval, self._log.next_heartbeat_at)
 
     def fair_pause(self, requests: int) -> float:
-        """Return the seconds that some requests take at this process's fair share of the budget.
+        """Return the seconds for which `requests` use up this process's fair share of the budget.
 
         This may read the budget's file.
         """
@@ -198,7 +198,7 @@ class Waiter:
             return 0.0
         return WINDOW / self.session.budget.window().share * requests
 
-    def _pause(self) -> float:
+    def _seconds_between_polls(self) -> float:
         return self.poll_interval if self.poll_interval is not None else self.session.budget.even_interval
 
     # --- The source -------------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ def _wait_for_endings(
 ) -> JobEndings:
     """Wait until all tasks have finished, or are too late.
 
-    :param ends: of the jobs, in Stitch's time (epoch).
+    :param ends: when the jobs end, in Stitch's time (epoch).
     :param started_at: the start of the rate limit's measurement, in Stitch's time (epoch).
     """
     started_at, statistics = time.time(), stitch.call("statistics")

@@ -71,7 +71,7 @@ def measure(triggerer: Triggerer, subject: Subject, steady_seconds: float, speed
     """Let a provider's triggers wait, and return their cost.
 
     :param steady_seconds: how long to measure the steady state.
-    :param speed: of the triggerer's clocks in the steady state.
+    :param speed: how fast the triggerer's clocks run in the steady state.
     """
     count = len(subject.triggers)
     measurement, requests_at_start = Measurement(subject.name, count), subject.count_requests()

@@ -286,7 +286,7 @@ TRANSPORT = json.dumps({"type": "console"})
 
 
 def requests_of_a_run(airflow: Any, stitch: StitchEmulator) -> list[str]:
-    """Run a task, and return the paths that only lineage requests."""
+    """Run a task, and return the paths that it requests only for lineage."""
     source = stitch.add_source(f"shop_{len(stitch.requests)}", streams={"orders": 1})
     with airflow.dag() as dag:
         StitchRunReplicationJobOperator(task_id="replicate", source=str(source), load_settle=0)

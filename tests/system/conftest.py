@@ -63,7 +63,7 @@ class Source:
         return self.jobs[-1]
 
     def wait_until_stopped(self, job: JobRecord) -> None:
-        """Wait until a job was stopped."""
+        """Wait until a job has been stopped."""
 
         def is_stopped() -> bool:
             return next(each.stopped for each in self.jobs if each.job_name == job.job_name)

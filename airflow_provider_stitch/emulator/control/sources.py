@@ -51,7 +51,7 @@ class SourceControl(AccountControl):
     ) -> int:
         """Add a source and return its id.
 
-        :param streams: by ``tap_stream_id``, the rows that each job extracts, or an ``EmulatedStream``.
+        :param streams: the rows that each job extracts, or an ``EmulatedStream``, by ``tap_stream_id``.
         :param type: a documented type, a webhook, or a type for which ``plan_new_sources`` was called.
         :param job: the plan of all jobs of this source.
         :param schedule_minutes: the interval of scheduled jobs, and the time until the first one. The

@@ -28,7 +28,7 @@ ISOLATED_AFTER = 5
 SHARED_BACKOFF_RATIO = 0.75
 
 # An undocumented response may be truncated, or come from a proxy. It is an error only if it repeats.
-MAX_MALFORMED_RESPONSES = 5
+MAX_UNDOCUMENTED_RESPONSES = 5
 
 
 def is_undocumented(error: StitchError) -> bool:
@@ -60,12 +60,12 @@ class Attempts:
         """Record a failed attempt, and return whether to make another one."""
         self.number += 1
         self.consecutive_undocumented = self.consecutive_undocumented + 1 if is_undocumented(error) else 0
-        return is_transient(error) and self.consecutive_undocumented < MAX_MALFORMED_RESPONSES
+        return is_transient(error) and self.consecutive_undocumented < MAX_UNDOCUMENTED_RESPONSES
 
     def next_pause(self, error: StitchError, seconds_left: float) -> float | None:
         """Record a failed attempt, and return the seconds before the next one; None to give up.
 
-        :param seconds_left: until the deadline; a longer pause gives up.
+        :param seconds_left: seconds until the deadline. Give up if the pause would be longer.
         """
         may_retry = self.record_failure(error)
         pause = seconds_before_retry(self.number, getattr(error, "retry_after", None))

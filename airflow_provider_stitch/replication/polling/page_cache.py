@@ -132,7 +132,7 @@ class PageCache(Generic[T]):
             if not isinstance(order.key_of, StreamIdIndex):  # its stream ids must be loaded first
                 self._check_order(order, cached)
 
-    def check_unlisted_order(self) -> None:
+    def check_stream_id_order(self) -> None:
         """Check the latest page against the order by stream id, after stream ids were loaded."""
         latest = max(self.pages.values(), key=lambda cached: cached.sequence, default=None)
         if latest is None:

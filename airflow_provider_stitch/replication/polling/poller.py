@@ -1,7 +1,8 @@
 """The poller that all tasks waiting on one account share in an event loop.
 
-All queries are scheduled together (see `scheduler`). One request for a page serves all waiters that need the
-page, and is sent when it reduces their total delay most. The poller runs while there are pending queries.
+All queries are scheduled together. One request for a page serves all waiters that need the page, so the
+request that saves all its waiters together the most delay is sent first (see `scheduler`). The poller runs
+while there are pending queries.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ from airflow_provider_stitch.replication.polling.queries import (
     Query,
     QueryResult,
     malformed_record_error,
-    raise_if_useless,
+    raise_if_all_malformed,
 )
 from airflow_provider_stitch.replication.polling.scheduler import BudgetWait, Candidate, next_request
 
@@ -124,12 +125,12 @@ class AccountPoller:
 
     async def _run(self) -> None:
         """Send requests as scheduled until no query is pending."""
-        previous = float("-inf")
+        previous_time = float("-inf")
         try:
             while self._pending:
                 self._wake_up.clear()
                 now = self._caller.clock.time()
-                clock_was_set_back, previous = now < previous, now
+                clock_was_set_back, previous_time = now < previous_time, now
                 if clock_was_set_back:
                     self._backoff.forget_times()
                 if not await self._resolve_expired(now, clock_was_set_back=clock_was_set_back):
@@ -162,7 +163,7 @@ class AccountPoller:
                 self._send(step, first_query.client, now)
             return
         pause = min([step, *(query.expires_at - now for query in self._pending)])
-        await self._caller.clock.pause(pause, self._wake_up, busy=bool(self._in_flight))
+        await self._caller.clock.pause(pause, self._wake_up, request_in_flight=bool(self._in_flight))
 
     async def _next_step(self, now: float) -> LimitedRequest | float:
         """Return the request to send now, or the seconds to pause."""
@@ -231,13 +232,13 @@ class AccountPoller:
         self, request: LimitedRequest, client: StitchClient, sequence: int, requested_at: float
     ) -> None:
         """Send a request and resolve its queries, or schedule a retry."""
-        ended = threading.Event()
+        abort = threading.Event()
         try:
             response = await self._caller.call_limited(
-                partial(send, client, request, should_abort=ended.is_set)
+                partial(send, client, request, should_abort=abort.is_set)
             )
             if isinstance(response, Page):
-                raise_if_useless(response, list(self._queries_for(request)))
+                raise_if_all_malformed(response, list(self._queries_for(request)))
             self.outage_error = None
             self._backoff.record_success(request)
             if isinstance(response, Page):
@@ -250,7 +251,7 @@ class AccountPoller:
             if final_error is not None:
                 await self._handle_error(request, client, final_error, sequence, requested_at)
         finally:
-            ended.set()  # otherwise a long download would keep its thread, and the event loop, alive
+            abort.set()  # otherwise a long download would keep its thread, and the event loop, alive
             del self._in_flight[request]
             self._wake_up.set()
 
@@ -280,7 +281,7 @@ class AccountPoller:
             # Stream ids only make a search cheaper, so a failure to load them does not fail a wait.
             names = {query.source_name for query in self._pending if isinstance(query, LoadsQuery)}
             await self._loads.stream_id_index.load(client, page.records, names)
-            self._loads.check_unlisted_order()
+            self._loads.check_stream_id_order()
         await self._try_resolve(request, page)
 
     def _cache_page(
@@ -324,11 +325,11 @@ class AccountPoller:
 
         The first failure of an outage notifies all waiters.
         """
-        # If the host of a log is unavailable, the log is requested from Stitch again.
-        is_temporary = isinstance(error, StitchUnavailable) or (
+        # If the host of a log is unavailable, a retry requests a new URL of the log from Stitch.
+        is_retryable = isinstance(error, StitchUnavailable) or (
             isinstance(error, StitchError) and is_transient(error)
         )
-        if not isinstance(error, StitchError) or not is_temporary or is_missing_page(request, error):
+        if not isinstance(error, StitchError) or not is_retryable or is_missing_page(request, error):
             self.outage_error = None
             self._backoff.record_success(request)
             return error

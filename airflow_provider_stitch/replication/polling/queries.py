@@ -158,8 +158,8 @@ class LoadsQuery(Query["list[Load] | None"]):
     """The loads of a source's streams; None if all are needed and the list is too long to read in full.
 
     :param expected_loads: the possible load names of each stream, and the number of loads that may be listed
-        under them. If a recent search of all pages has found fewer loads, that number is sufficient. None
-        requests all loads of the source.
+        under them. If a recent search of all pages has found fewer loads, finding that many is sufficient.
+        None requests all loads of the source.
     """
 
     source_name: str
@@ -197,7 +197,7 @@ class LoadsQuery(Query["list[Load] | None"]):
             known_pages = {page for key in keys for page in loads.known_pages(key)}
             sufficient_count = max(min(expected_count, known_count), len(known_pages), 1)
             if found_count < sufficient_count:
-                # Search for the other names only if the load is no longer listed under a known name.
+                # Search for the names that were found before or, once that search has ended, for all names.
                 likely = self._next_pages(filter(loads.has_known_page, keys), loads)
                 pages |= likely or self._next_pages(keys, loads)
             elif found_count < expected_count:
@@ -222,8 +222,8 @@ class LoadsQuery(Query["list[Load] | None"]):
         counts = Counter(load.stream_name for load in found)
         for names, expected_count in self.expected_loads or ():
             for key in (StreamKey(self.source_name, name) for name in dict.fromkeys(names)):
-                is_complete = expected_count > 1 and loads.next_page(key, self.after_sequence) is None
-                if is_complete:
+                is_full_search = expected_count > 1 and loads.next_page(key, self.after_sequence) is None
+                if is_full_search:
                     loads.remember_count(key, counts[key.stream_name])
 
 
@@ -242,8 +242,8 @@ def malformed_record_error(query: Query[Any], page: Page[Any]) -> UnexpectedResp
     return next((each.error for each in page.malformed if query.concerns(each.source)), None)
 
 
-def raise_if_useless(page: Page[Any], queries: Sequence[Query[Any]]) -> None:
-    """Raise if the records of all queries are malformed; ignore malformed records of other sources."""
+def raise_if_all_malformed(page: Page[Any], queries: Sequence[Query[Any]]) -> None:
+    """Raise if all queries need malformed records. Ignore malformed records of other sources."""
     errors = [malformed_record_error(query, page) for query in queries] if page.malformed else []
     if errors and errors[0] is not None and None not in errors:
         raise errors[0]

@@ -13,9 +13,9 @@ interval sum to r T^2 / 2. Polling when that sum reaches the price p means
     T = sqrt(2 p / r),  or  1 / T = sqrt(r / (2 p)) polls per second.
 
 So pages are polled in proportion to the square root of their rates, which minimizes the mean delay for a
-given number of requests. If n events are expected in a step of d seconds (r = n / d), the step requires
-sqrt(n d / (2 p)) polls. If m requests are free until the end of a step, and the polls of all pages until then
-must not exceed m, the price is
+given number of requests. The next 10 minutes are divided into steps. If n events are expected in a step of d
+seconds (r = n / d), the step requires sqrt(n d / (2 p)) polls. If m requests are free until the end of a
+step, and the polls of all pages until then must not exceed m, the price is
 
     p = max over all steps of (sum of sqrt(n d) until the step's end / m)^2 / 2.
 
@@ -107,7 +107,7 @@ def next_request(candidates: Sequence[Candidate], window: Window, now: float) ->
 
 
 def delay_threshold(candidates: Sequence[Candidate], window: Window, now: float) -> float:
-    """Return the shadow price of a request: the delay that a poll must save, in seconds of all waiters.
+    """Return the shadow price of a request: the total delay in seconds that a poll must save.
 
     See the formula at the top of this module.
     """

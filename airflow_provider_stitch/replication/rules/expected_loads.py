@@ -31,10 +31,12 @@ class ExpectedLoad:
     load_names: tuple[str, ...]  #: names under which the load may be listed, the most likely first
     last_batch_at: datetime  #: a load at or after this time contains the last batch
     rows: int | None = None
-    must_settle: bool = False  #: a load just after `last_batch_at` may contain only earlier batches
+    #: Whether the load must remain unchanged for some time, because just after `last_batch_at` it may contain
+    #: only earlier batches.
+    must_settle: bool = False
     longest_gap: timedelta = timedelta(0)  #: between two batches of the stream
     #: The earliest possible time of the last batch, if `last_batch_at` may be too late.
-    earliest_batch_at: datetime | None = None
+    earliest_last_batch_at: datetime | None = None
     rows_confirmed: bool = True  #: False: the stream may have had no rows
     stream_ids: frozenset[str] = frozenset()  #: `tap_stream_id`s; empty if no stream has the logged name
     #: The number of streams per name, for the `load_names` that other streams share.
@@ -115,7 +117,7 @@ def _tap_rows_by_id(log: ExtractionLog, names: StreamNames) -> dict[str, int]:
 
 
 def _with_tap_rows(evidence: _Evidence, tap_rows: dict[str, int]) -> StreamLog:
-    """Add the tap's counters, as evidence of rows and, with the Avro target, as the number of rows."""
+    """Use the tap's counters as evidence of rows and, with the Avro target, also as the number of rows."""
     counts = [tap_rows.get(stream.tap_stream_id) for stream in evidence.streams]
     known = [rows for rows in counts if rows is not None]
     logged = replace(evidence.log, certain=evidence.log.certain or bool(known))
@@ -149,10 +151,10 @@ def _expected_load(
     evidence: _Evidence, names: StreamNames, log: ExtractionLog, job: JobTimes
 ) -> ExpectedLoad:
     streams, logged = evidence
-    last_batch_at, earliest_batch_at = _batch_times(logged, log, job)
+    last_batch_at, earliest_last_batch_at = _batch_times(logged, log, job)
     # If several selected streams share the name, a load may belong to another of them.
     is_unique = len(streams) == 1 and not names.has_namesake(streams[0])
-    is_single_batch = log.complete and logged.one_request and is_unique and earliest_batch_at is None
+    is_single_batch = log.complete and logged.one_request and is_unique and earliest_last_batch_at is None
     load_names = _logged_load_names(streams, logged)
     return ExpectedLoad(
         label=_label(streams, logged.name, names),
@@ -161,7 +163,7 @@ def _expected_load(
         rows=logged.rows,
         must_settle=not is_single_batch,
         longest_gap=logged.longest_gap,
-        earliest_batch_at=earliest_batch_at,
+        earliest_last_batch_at=earliest_last_batch_at,
         rows_confirmed=logged.certain,
         stream_ids=frozenset(stream.tap_stream_id for stream in streams),
         shared_names=_shared_names(load_names, streams, names),
@@ -172,7 +174,7 @@ def _batch_times(logged: StreamLog, log: ExtractionLog, job: JobTimes) -> tuple[
     """Return the latest time of the last batch and, unless that time is exact, its earliest time."""
     if logged.last_batch_at is None:
         return job.ended_at, job.started_at
-    if logged.has_marker:  # it may be written long after its rows were sent
+    if logged.has_marker:  # the Avro target may write it long after it sent the rows
         return logged.last_batch_at, job.started_at
     if not log.complete:  # there may be later batches, until the end of the extraction
         return max(logged.last_batch_at, job.ended_at), logged.last_batch_at
@@ -191,7 +193,7 @@ def _possible_loads(
                 label=names.label(stream),
                 load_names=load_names(stream),
                 last_batch_at=job.ended_at,
-                earliest_batch_at=job.started_at,
+                earliest_last_batch_at=job.started_at,
                 must_settle=True,
                 rows_confirmed=False,
                 stream_ids=frozenset((stream.tap_stream_id,)),

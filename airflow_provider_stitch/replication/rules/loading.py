@@ -156,7 +156,7 @@ def _evaluate(expected: ExpectedLoad, match: _Match, poll: _Poll) -> LoadStatus:
         status = _error_status(expected, record, history, poll)
         if status is not None:
             return status
-    earliest = expected.earliest_batch_at
+    earliest = expected.earliest_last_batch_at
     if (
         poll.is_quiet
         and loaded_at is not None

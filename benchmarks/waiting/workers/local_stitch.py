@@ -17,7 +17,7 @@ def set_up(count: int, speed: float, delay: float) -> dict[str, Any]:
     """Serve an account. Each of its sources had a job an hour ago.
 
     :param count: the number of sources.
-    :param speed: of its clock, as a multiple of real time.
+    :param speed: how fast its clock runs, as a multiple of real time.
     :param delay: seconds before each response.
     """
     global stitch  # noqa: PLW0603 - this process serves a single account
