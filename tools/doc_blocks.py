@@ -77,23 +77,26 @@ def pages_with_commands() -> list[str]:
 def script(page: str) -> str:
     """Return a Bash script that follows a page: its commands and files, in the printed order.
 
-    A page's `stitch-emulator` is a server. It runs in the background until the script ends, as in another
-    terminal. The script ends at the first command that fails.
+    A page's `stitch-emulator` is a server, and the last command of its block. It runs in the background until
+    the script ends, as in another terminal. The script ends at the first command that fails.
     """
     steps = [_step(block) for block in blocks() if block.page == page]
-    return "\n".join(["set -euo pipefail", *filter(None, steps)])
+    return "\n".join([_START, *filter(None, steps)])
 
 
 def _step(block: Block) -> str:
-    if block.language == "sh" and block.code.startswith("stitch-emulator"):
-        return _SERVER.format(command=block.code.strip())
     if block.language == "sh":
-        return block.code
+        *lines, last = block.code.strip().splitlines()
+        is_server = last.startswith("stitch-emulator")
+        return "\n".join([*lines, _SERVER.format(command=last) if is_server else last])
     if block.file is not None:
         return _FILE.format(path=block.file, code=block.code)
     return ""
 
 
+_START = """set -euo pipefail
+servers=()
+trap '[ ${#servers[@]} -eq 0 ] || kill "${servers[@]}"' EXIT"""
 _FILE = """
 mkdir -p "$(dirname {path})"
 cat > {path} <<'END_OF_FILE'
@@ -102,7 +105,8 @@ cat > {path} <<'END_OF_FILE'
 _SERVER = """
 emulator_output="$(mktemp)"
 {command} > "$emulator_output" &
-trap "kill $!; rm '$emulator_output'" EXIT
+servers+=($!)
 until grep --silent '"url"' "$emulator_output"; do kill -0 $!; sleep 0.1; done
 cat "$emulator_output"
+rm "$emulator_output"
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.doc_blocks import ROOT, pages_with_commands, script
+from tools.doc_blocks import ROOT, pages_with_commands
 from tools.sample_output import missing_lines, sample_output
 
 TUTORIAL = "docs/tutorial/getting-started.md"
@@ -50,9 +50,16 @@ def environment(clone: Path) -> dict[str, str]:
     return {**kept, "HOME": str(home), "PATH": path}
 
 
+def _script_of(clone: Path, page: str) -> str:
+    """Return the script of a page of the clone; the checkout may have changed since the last commit."""
+    code = "import sys; from tools.doc_blocks import script; print(script(sys.argv[1]))"
+    command = [sys.executable, "-c", code, page]
+    return subprocess.run(command, cwd=clone, check=True, capture_output=True, text=True).stdout
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_page_works_as_printed(page: str, clone: Path, environment: dict[str, str]) -> None:
-    code = script(page)
+    code = _script_of(clone, page)
     if page != TUTORIAL:
         assert (clone / "try-stitch" / "bin" / "airflow").exists(), "The tutorial has installed no Airflow."
         code = f". try-stitch/bin/activate\n{code}"
