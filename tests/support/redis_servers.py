@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -92,6 +93,26 @@ class RedisProcess:
             return bool(self.client().ping())
         except redis.RedisError:
             return False
+
+
+@contextmanager
+def redis_over_tcp(folder: Path) -> Iterator[int]:
+    """Run a Redis server that other clients can connect to within the context. Yield its port."""
+    if HAS_SERVER:
+        server = RedisProcess(folder)
+        server.start()
+        try:
+            yield server.port
+        finally:
+            server.kill()
+        return
+    tcp = fakeredis.TcpFakeServer(("127.0.0.1", 0), server_type="redis")
+    threading.Thread(target=tcp.serve_forever, daemon=True).start()
+    try:
+        yield tcp.server_address[1]
+    finally:
+        tcp.shutdown()
+        tcp.server_close()
 
 
 @contextmanager
