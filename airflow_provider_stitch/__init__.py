@@ -64,6 +64,7 @@ def get_provider_info() -> dict[str, Any]:
     from the same values. Airflow's `provider_info.schema.json` defines the structure.
     """
     stitch = {"integration-name": "Stitch"}
+    uris = [{"schemes": ["stitch"], "handler": "airflow_provider_stitch.assets.sanitize_uri"}]
     return {
         "package-name": "airflow-provider-stitch",
         "name": "Stitch",
@@ -76,4 +77,6 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [{**stitch, "python-modules": ["airflow_provider_stitch.triggers.stitch"]}],
         "extra-links": ["airflow_provider_stitch.common.link.StitchSourceLink"],
         "connection-types": [deepcopy(_CONNECTION_TYPE)],
+        "asset-uris": uris,
+        "dataset-uris": uris,  # Airflow 2 calls assets datasets
     }

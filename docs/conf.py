@@ -20,7 +20,14 @@ project = "airflow-provider-stitch"
 release = version = __version__
 copyright = "the airflow-provider-stitch maintainers, Apache License 2.0"  # noqa: A001 - Sphinx's name
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx", "reference"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.intersphinx",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "reference",
+]
 exclude_patterns = ["_build"]
 nitpicky = True
 # Literal types; the docstrings list their values.
@@ -57,4 +64,6 @@ html_title = f"airflow-provider-stitch {release}"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_show_sphinx = False
+# Output of a command gets no button.
+copybutton_selector = "div.highlight-python pre, div.highlight-sh pre, div.highlight-default pre"
 # Furo uses the reader's system fonts, so a page loads nothing from other hosts.

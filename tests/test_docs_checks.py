@@ -34,6 +34,7 @@ def _load(path: Path) -> ModuleType:
 
 
 names = _load(DOCS / "_extensions" / "public_names.py")
+tasks = _load(DOCS / "_extensions" / "task_arguments.py")
 
 MODULE = '''
 class Documented:
@@ -122,6 +123,93 @@ def test_every_page_of_the_reference_has_an_example() -> None:
 def test_inventories_are_up_to_date(project: str) -> None:
     written = (DOCS / "inventories" / f"{project}.inv").read_bytes()
     assert _lines(written) == _lines(inventories.inventory(project, inventories.INVENTORIES[project]))
+
+
+SECTION = """
+## StitchLoadingSensor
+
+```{eval-rst}
+.. autoclass:: airflow_provider_stitch.sensors.stitch.StitchLoadingSensor
+```
+
+```python
+StitchLoadingSensor(task_id="wait", source="github")
+```
+
+```{eval-rst}
+.. stitch-task-details:: airflow_provider_stitch.sensors.stitch.StitchLoadingSensor
+```
+
+## Another section
+"""
+
+
+@pytest.mark.parametrize(
+    ("removed", "is_complete"),
+    [("", True), (".. autoclass", False), ("```python", False), (".. stitch-task-details", False)],
+)
+def test_task_without_example_is_found(removed: str, is_complete: bool) -> None:
+    sensors = "airflow_provider_stitch.sensors.stitch"
+    page = SECTION.replace(removed, "")
+    missing = names.tasks_without_example({"page": page}, [sensors])
+    assert (f"{sensors}.StitchLoadingSensor" in missing) is not is_complete
+
+
+def test_every_task_has_a_section_with_an_example() -> None:
+    pages = {page.name: page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md")}
+    assert names.tasks_without_example(pages, names.public_modules()) == set()
+
+
+def _public_tasks() -> list[type]:
+    values = [names.found(name) for name in names.public_names(names.public_modules())]
+    return [value for value in values if names.is_task(value)]
+
+
+def test_docstrings_mark_exactly_the_template_fields() -> None:
+    assert len(_public_tasks()) >= 15
+    assert tasks.wrong_templated_marks(_public_tasks()) == set()
+
+
+def test_wrong_mark_of_a_template_field_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow_provider_stitch.sensors.stitch import StitchExtractionSensor
+
+    monkeypatch.setattr(
+        StitchExtractionSensor, "template_fields", ("source", "stitch_conn_id", "poll_interval")
+    )
+    assert tasks.wrong_templated_marks([StitchExtractionSensor]) == {
+        "StitchExtractionSensor(job_name)",
+        "StitchExtractionSensor(started_after)",
+        "StitchExtractionSensor(poll_interval)",
+    }
+
+
+def test_table_of_arguments_follows_the_code() -> None:
+    from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
+
+    by_name = {each.name: each for each in tasks.arguments(StitchRunReplicationJobOperator)}
+    source, wait_for, timeout = by_name["source"], by_name["wait_for"], by_name["timeout"]
+
+    assert (source.type, source.default, source.templated) == ("int | str", None, True)
+    assert source.meaning == "the source's id, its `name`, or its display name."
+    assert wait_for.type.startswith('"structure_sync" | "extraction" | "preparation" | "loading"')
+    assert (wait_for.default, wait_for.templated) == ('``"loading"``', False)
+    assert (timeout.default, timeout.code) == ("26 hours", "timedelta(hours=26)")
+    assert next(iter(by_name)) == "source"
+
+
+def test_table_contains_inherited_and_secret_arguments() -> None:
+    from airflow_provider_stitch.operators.stitch import StitchCreateSourceOperator
+
+    by_name = {each.name: each for each in tasks.arguments(StitchCreateSourceOperator)}
+
+    assert by_name["timeout"].code == "600"
+    assert by_name["credentials"].templated
+    assert "credentials=None" in tasks.signature(StitchCreateSourceOperator)
+
+
+def test_details_are_the_docstring_without_summary_and_arguments() -> None:
+    docstring = ["Wait.", "", "Details.", "", ":param a: one", "    line", ":param b: two", "", "More."]
+    assert tasks.summary_and_details(docstring) == (["Wait."], ["", "Details.", "", "", "More."])
 
 
 def _lines(inventory: bytes) -> bytes:

@@ -103,9 +103,35 @@ def pages_without_example(pages: Mapping[str, str]) -> set[str]:
     }
 
 
+def tasks_without_example(pages: Mapping[str, str], modules: Iterable[str]) -> set[str]:
+    """Return the operators and sensors that have no section with signature, example and details.
+
+    :param pages: the text of each page of the reference
+    """
+    return {
+        path
+        for path in public_names(modules)
+        if is_task(found(path)) and not any(_describes(text, path) for text in pages.values())
+    }
+
+
+def is_task(value: object) -> bool:
+    """Return whether a value is an operator or a sensor."""
+    return inspect.isclass(value) and any(base.__name__ == "BaseOperator" for base in value.__mro__)
+
+
+def _describes(page: str, path: str) -> bool:
+    name = path.rpartition(".")[2]
+    _, _, rest = page.partition(f"\n## {name}\n")
+    section = re.split(r"^## ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+    _, signature, rest = section.partition(f".. autoclass:: {path}\n")
+    example, details, _ = rest.partition(f".. stitch-task-details:: {path}\n")
+    return bool(signature and details and _EXAMPLE.search(example))
+
+
 def _members(kind: type, others: set[type]) -> set[str]:
     # Airflow calls a task's methods, and the code that tasks share is in a private module.
-    if any(base.__name__ in ("BaseOperator", "BaseTrigger") for base in kind.__mro__):
+    if is_task(kind) or any(base.__name__ == "BaseTrigger" for base in kind.__mro__):
         return set()
     foreign = [base for base in kind.__mro__ if not base.__module__.startswith(PACKAGE)]
     elsewhere = [*foreign, *(other for other in others if issubclass(kind, other))]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import public_names
+import task_arguments
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util import logging
@@ -103,6 +105,46 @@ class EmulatorHelp(SphinxDirective):
         return [nodes.literal_block(text, text, language="text")]
 
 
+class TaskDetails(SphinxDirective):
+    """What the docstring of an operator or sensor says after its summary and its arguments."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        docstring = inspect.getdoc(public_names.found(self.arguments[0])) or ""
+        _, details = task_arguments.summary_and_details(docstring.splitlines())
+        holder = nodes.container()
+        self.state.nested_parse(StringList(details, source=self.arguments[0]), self.content_offset, holder)
+        return holder.children
+
+
+def show_arguments(
+    _app: Sphinx, what: str, _name: str, kind: object, _options: object, lines: list[str]
+) -> None:
+    """Replace the docstring of an operator or sensor with its summary and a table of its arguments.
+
+    The directive `stitch-task-details` shows the rest of the docstring, so an example can stand between them.
+    """
+    if what != "class" or not isinstance(kind, type) or not public_names.is_task(kind):
+        return
+    summary, _ = task_arguments.summary_and_details(lines)
+    lines[:] = [*summary, "", *_table_of_arguments(kind), ""]
+
+
+def _table_of_arguments(kind: type) -> Iterator[str]:
+    yield from (".. list-table::", "   :header-rows: 1", "   :class: arguments", "   :widths: auto", "")
+    yield from _row("argument", "type", "default", "templated", "meaning")
+    for each in task_arguments.arguments(kind):
+        default = "required" if each.default is None else each.default
+        templated = "yes" if each.templated else ""
+        yield from _row(f"``{each.name}``", f"``{each.type}``", default, templated, each.meaning)
+
+
+def _row(*cells: str) -> Iterator[str]:
+    for number, cell in enumerate(cells):
+        yield f"   {'* -' if number == 0 else '  -'} {cell}"
+
+
 def name_in_full(app: Sphinx, env: BuildEnvironment, node: nodes.Element, contnode: nodes.Node) -> Any:
     """Resolve a short name of an annotation to its full name, so that Sphinx can link it."""
     if node.get("refdomain") != "py":
@@ -117,16 +159,18 @@ def name_in_full(app: Sphinx, env: BuildEnvironment, node: nodes.Element, contno
     return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", found[0], node, contnode)
 
 
-def show_factories(
+def show_signature(
     _app: Sphinx,
-    _what: str,
+    what: str,
     _name: str,
-    _of: object,
+    kind: object,
     _options: object,
     signature: str | None,
     result: str | None,
 ) -> tuple[str | None, str | None]:
-    """Replace `<factory>` defaults of dataclasses with Python that Sphinx can parse."""
+    """Give operators and sensors the arguments of their bases, and show `<factory>` as Python."""
+    if what == "class" and isinstance(kind, type) and public_names.is_task(kind):
+        return (task_arguments.signature(kind), None)
     return (signature and signature.replace("<factory>", "..."), result)
 
 
@@ -134,7 +178,8 @@ def check(_: Sphinx, env: BuildEnvironment) -> None:
     """Warn about everything that is missing in the reference; a warning fails the build."""
     modules = public_names.public_modules()
     documented = set(env.domains.python_domain.objects)
-    for name in sorted(public_names.public_names(modules) - documented):
+    names = public_names.public_names(modules)
+    for name in sorted(names - documented):
         log.warning("The reference does not have %s. Add it to a page of docs/reference/.", name)
     for name in sorted(public_names.undescribed_arguments(modules)):
         log.warning("No docstring describes the argument %s.", name)
@@ -145,13 +190,20 @@ def check(_: Sphinx, env: BuildEnvironment) -> None:
     }
     for name in sorted(public_names.pages_without_example(pages)):
         log.warning("The page has no example of Python code.", location=name)
+    for name in sorted(public_names.tasks_without_example(pages, modules)):
+        log.warning("No section of the reference shows signature, example and details of %s.", name)
+    tasks = [each for each in map(public_names.found, documented & names) if public_names.is_task(each)]
+    for name in sorted(task_arguments.wrong_templated_marks(tasks)):
+        log.warning('The mark "(templated)" in the docstring contradicts the template fields: %s.', name)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("stitch-endpoints", Endpoints)
     app.add_directive("stitch-errors", Errors)
     app.add_directive("stitch-emulator-help", EmulatorHelp)
-    app.connect("autodoc-process-signature", show_factories)
+    app.add_directive("stitch-task-details", TaskDetails)
+    app.connect("autodoc-process-signature", show_signature)
+    app.connect("autodoc-process-docstring", show_arguments)
     app.connect("missing-reference", name_in_full, priority=400)
     app.connect("env-check-consistency", check)
     return {"version": "1", "parallel_read_safe": True}

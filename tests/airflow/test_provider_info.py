@@ -45,6 +45,7 @@ def test_entry_point_returns_the_provider_info():
 def test_all_modules_and_classes_in_the_provider_info_exist():
     info = get_provider_info()
     names = [*info["extra-links"], CONNECTION_TYPE["hook-class-name"]]
+    names += [entry["handler"] for kind in ("asset-uris", "dataset-uris") for entry in info[kind]]
     for kind in ("hooks", "operators", "sensors", "triggers"):
         for entry in info[kind]:
             for module in entry["python-modules"]:

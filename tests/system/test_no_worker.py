@@ -11,8 +11,8 @@ from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.triggers.task_context import LINK_KEY
 from airflow_provider_stitch.triggers.versions import RENDERS_IN_TRIGGERER, RETRIES_FROM_TRIGGERER
 
-#: Before Airflow 3.3 a sensor with templates starts in a worker. It still ends in the triggerer. A try that Airflow
-#: loses before its worker begins has no log, so tries are counted and not named.
+#: Before Airflow 3.3 a sensor with templates starts in a worker. It still ends in the triggerer. A try that
+#: Airflow loses before its worker begins has no log, so tries are counted and not named.
 WORKER_COUNT = 0 if RENDERS_IN_TRIGGERER else 1
 FAILING_JOB = JobPlan(tap_exit_status=1, tap_description="no such table")
 
