@@ -148,8 +148,8 @@ class StitchHook(BaseHook):
         if problem is not None:
             return False, (
                 f"Connected to Stitch account {account}, but not to the Redis that redis_conn_id names: "
-                f"{problem}. Check the server and that connection. Tasks run without Redis, but then each host "
-                "counts its own status requests."
+                f"{problem}. Check the server and that connection. Tasks run without Redis, but then each "
+                "host counts its own status requests."
             )
         existing = [source for source in sources if source.deleted_at is None]
         paused = sum(

@@ -193,10 +193,13 @@ class Waiter:
     def fair_pause(self, polls: int) -> float:
         """Return how many seconds a number of requests takes in this process's fair share of the budget.
 
-        This may read the budget's file.
+        If the account's processes share their responses, one request serves all of them. This may read the
+        budget's file.
         """
         if self.session.client.known_client_id is None:
             return 0.0
+        if self.session.client.redis is not None:
+            return self.session.budget.even_interval * polls
         return WINDOW / self.session.budget.window().share * polls
 
     def _pause(self) -> float:

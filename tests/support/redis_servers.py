@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -17,7 +18,6 @@ from redis.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 STARTUP_TIMEOUT = 30.0  # seconds
 
@@ -55,13 +55,9 @@ class RedisInMemory:
 
 
 class RedisProcess:
-    """A process of `redis-server` on a free port of this machine.
+    """A process of `redis-server` on a free port of this machine."""
 
-    :param folder: where it stores its data, if `save` is called.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -72,6 +68,14 @@ class RedisProcess:
             port=self.port, retry=Retry(NoBackoff(), 0), socket_timeout=5, socket_connect_timeout=5
         )
 
+    def connection_json(self) -> str:
+        """Return the Airflow connection to it as JSON."""
+        return json.dumps({"conn_type": "redis", "host": "127.0.0.1", "port": self.port})
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
@@ -80,7 +84,6 @@ class RedisProcess:
 
     def start(self) -> None:
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-        command += ["--dir", str(self._folder)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + STARTUP_TIMEOUT
         while not self._responds():
@@ -96,10 +99,10 @@ class RedisProcess:
 
 
 @contextmanager
-def redis_over_tcp(folder: Path) -> Iterator[int]:
+def redis_over_tcp() -> Iterator[int]:
     """Run a Redis server that other clients can connect to within the context. Yield its port."""
     if HAS_SERVER:
-        server = RedisProcess(folder)
+        server = RedisProcess()
         server.start()
         try:
             yield server.port
@@ -116,9 +119,9 @@ def redis_over_tcp(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def running_redis(kind: str, folder: Path) -> Iterator[Any]:
+def running_redis(kind: str) -> Iterator[Any]:
     """Run a Redis server of a kind in `KINDS` within the context."""
-    server: KillableRedis = RedisInMemory() if kind == "memory" else RedisProcess(folder)
+    server: KillableRedis = RedisInMemory() if kind == "memory" else RedisProcess()
     server.start()
     try:
         yield server

@@ -36,8 +36,8 @@ def connect(stitch, monkeypatch, airflow_database):
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory):
-    with redis_over_tcp(tmp_path_factory.mktemp("redis")) as port:
+def port():
+    with redis_over_tcp() as port:
         yield port
 
 
@@ -86,12 +86,12 @@ def test_wrong_redis_conn_id_fails_the_task_without_a_retry(airflow, stitch, con
     from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 
     connect(redis_conn_id="missing")
-    run = airflow.run(
-        lambda: StitchRunReplicationJobOperator(task_id="run", source="github", retries=2, deferrable=True)
-    )
+    with airflow.dag() as dag:
+        StitchRunReplicationJobOperator(task_id="run", source="github", retries=2, deferrable=True)
+    run = airflow.run(dag)
 
     assert run.states == {"run": "failed"}
-    assert "names the connection 'missing', but Airflow has no connection with this id" in run.log
+    assert "names the connection 'missing', but Airflow has no connection with this id" in run.output
 
 
 def test_test_button_reports_a_redis_that_does_not_respond(connect):
@@ -154,11 +154,8 @@ import sys
 sys.modules["redis"] = None
 from airflow_provider_stitch.hooks.stitch import StitchHook
 StitchHook().client.list_extractions()
-connection = StitchHook.get_connection("stitch_default")
-connection.set_extra('{"redis_conn_id": "redis_shared"}')
-from airflow_provider_stitch.hooks.stitch import client_from
 try:
-    client_from(connection)
+    StitchHook("shared").client
 except Exception as error:
     print(error)
 """
@@ -166,6 +163,8 @@ except Exception as error:
 
 def test_package_redis_is_imported_only_with_redis_conn_id(stitch, monkeypatch, airflow_database):
     monkeypatch.setenv("AIRFLOW_CONN_REDIS_SHARED", json.dumps({"conn_type": "redis", "host": "redis"}))
+    shared = {"conn_type": "stitch", "password": "ac_token", "extra": {"redis_conn_id": "redis_shared"}}
+    monkeypatch.setenv("AIRFLOW_CONN_SHARED", json.dumps(shared))
 
     command = [sys.executable, "-c", WITHOUT_REDIS]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout

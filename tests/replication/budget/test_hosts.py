@@ -12,9 +12,9 @@ from tests.support.redis_servers import KINDS, running_redis
 
 
 @pytest.fixture(params=KINDS)
-def server(request, tmp_path, monkeypatch):
+def server(request, monkeypatch):
     use_virtual_time_in_redis(monkeypatch)
-    with running_redis(request.param, tmp_path) as server:
+    with running_redis(request.param) as server:
         yield server
 
 
