@@ -7,6 +7,8 @@ import itertools
 import random
 from typing import TYPE_CHECKING, Any
 
+import redis
+
 from airflow_provider_stitch.replication.budget import redis_store
 from airflow_provider_stitch.replication.budget.hosts_limiter import HostsRequestBudget
 from airflow_provider_stitch.replication.budget.window import WINDOW
@@ -37,7 +39,8 @@ class Hosts:
         self.counted: list[float] = []
         self._server = server
         self._client = server.client()
-        self._folder = folder
+        self.folder = folder
+        self._flaky: list[_FlakyClient] = []
         self._limit = limit
         self._is_up = True
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -71,14 +74,29 @@ class Hosts:
             self._is_up = True
             self.advance(self.now)
 
-    def budget(self, host: int) -> HostsRequestBudget:
+    def disconnect(self) -> None:
+        """Let Redis keep its data, but let no host reach it."""
+        for client in self._flaky:
+            client.is_connected = False
+
+    def reconnect(self) -> None:
+        for client in self._flaky:
+            client.is_connected = True
+
+    def new_client(self) -> Any:
+        """Return a Redis client for a process."""
+        self._flaky.append(_FlakyClient(self._server.client()))
+        return self._flaky[-1]
+
+    def budget(self, host: int, *, folder: Path | None = None) -> HostsRequestBudget:
         """Return the budget of a new process of a host. Each host has another monotonic clock."""
-        folder = self._folder / str(host)
-        folder.mkdir(exist_ok=True)
+        if folder is None:
+            folder = self.folder / str(host)
+            folder.mkdir(exist_ok=True)
         budget = HostsRequestBudget(
             self._limit, folder, ACCOUNT, monotonic=lambda: self.now + 100_000 * (host + 1)
         )
-        budget.set_redis("stitch", self._server.client())
+        budget.set_redis("stitch", self.new_client())
         return budget
 
     def max_in_a_window(self, seconds: float = WINDOW) -> int:
@@ -89,6 +107,24 @@ class Hosts:
                 first += 1
             most = max(most, last - first + 1)
         return most
+
+
+class _FlakyClient:
+    """A Redis client whose network can be cut."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self.is_connected = True
+
+    def register_script(self, text: str) -> Callable[..., Any]:
+        script = self._client.register_script(text)
+
+        def run(**arguments: Any) -> Any:
+            if not self.is_connected:
+                raise redis.ConnectionError("the network is cut")
+            return script(**arguments)
+
+        return run
 
 
 class Process:

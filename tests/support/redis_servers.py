@@ -47,7 +47,8 @@ class RedisInMemory:
         return fakeredis.FakeRedis(server=self._server)
 
     def kill(self) -> None:
-        self.client().flushall()
+        if self._server.connected:
+            self.client().flushall()
         self._server.connected = False
 
     def start(self) -> None:

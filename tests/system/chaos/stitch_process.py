@@ -78,7 +78,7 @@ class StitchProcess:
         self._process.communicate()
 
     def busiest_window(self) -> int:
-        """Return the largest number of status requests that Airflow sent in any 10 minutes of Stitch's time."""
+        """Return the largest number of status requests of Airflow in any 10 minutes of Stitch's time."""
         return busiest_window([*self._request_times, *self._times_of_process()])
 
     def _times_of_process(self) -> list[datetime]:
