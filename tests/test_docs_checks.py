@@ -89,7 +89,9 @@ def test_undescribed_argument_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(StitchLoadingSensor, "__doc__", "Describes :param quiet_period: only.")
     path = "airflow_provider_stitch.sensors.stitch"
-    assert names.undescribed_arguments([path]) == {f"{path}.StitchLoadingSensor(load_settle)"}
+    assert names.undescribed_arguments([path]) == {
+        f"{path}.StitchLoadingSensor({argument})" for argument in ("load_settle", "emit_assets")
+    }
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,12 @@ def test_importing_operators_and_sensors_adds_few_modules(added_modules: list[st
         "tenacity",
         "asyncio",
         "airflow.triggers",
+        "openlineage",
+        "airflow.providers.openlineage",
+        "airflow_provider_stitch.assets",
         "airflow_provider_stitch.connect",
         "airflow_provider_stitch.emulator",
+        "airflow_provider_stitch.lineage",
         "airflow_provider_stitch.replication",
     ],
 )

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.providers.common.compat.sdk import conf
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_stitch.hooks.stitch import StitchHook
+    from airflow_provider_stitch.lineage import Lineage
     from airflow_provider_stitch.replication.outcome import Outcome
     from airflow_provider_stitch.replication.rules.goal import Goal
     from airflow_provider_stitch.replication.session import AccountSession
@@ -35,7 +36,10 @@ class StitchTask:
         poll_interval: float | None
         log: Any
         defer: Any
+        outlets: list[Any]
 
+    emit_assets: bool | Sequence[str] = False
+    lineage: Lineage | None = None  #: what the job has loaded; set when the wait ends
     current_waiter: Waiter | None = None  #: the latest waiter of this worker
 
     @cached_property
@@ -133,15 +137,44 @@ class StitchTask:
         context["ti"].xcom_push(key=LINK_KEY, value=url)
         return url
 
-    def finish(self, outcome: Outcome) -> dict[str, Any]:
-        """Return the XCom of a task after a successful wait.
+    def declare_assets(self) -> None:
+        """Add the alias of the assets that this task updates to its outlets, if `emit_assets` is set.
+
+        :raises ValueError: if `emit_assets` is neither a boolean nor a list of names.
+        """
+        if self.emit_assets is not False:
+            from airflow_provider_stitch.common.asset_events import alias, validate_emit_assets
+
+            validate_emit_assets(self.emit_assets)
+            self.outlets = [*self.outlets, alias(self.stitch_conn_id)]
+
+    def finish(self, context: Context, outcome: Outcome) -> dict[str, Any]:
+        """Return the XCom of a task after a successful wait, and update its assets.
 
         :raises StitchError: if the wait has failed.
         """
         from airflow_provider_stitch.hooks.stitch import with_url
 
         outcome.raise_for_error()
-        return with_url(outcome.result)
+        result = with_url(outcome.result)
+        if outcome.goal["phase"] == "loading":
+            from airflow_provider_stitch.common.load_report import report_load
+
+            report_load(self, context, result)
+        return result
+
+
+class LineageTask(StitchTask):
+    """Reports the lineage of loaded jobs to OpenLineage."""
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002
+        """Return what the task has loaded. OpenLineage's listener calls this after the task, and only then.
+
+        It sends no requests, because the task has read everything while it ran.
+        """
+        from airflow_provider_stitch.lineage import facets
+
+        return facets(self.lineage)
 
 
 def outcome_of(event: dict[str, Any]) -> Outcome:

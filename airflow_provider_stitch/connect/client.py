@@ -112,6 +112,13 @@ class StitchClient(
         other._transport = self._transport.with_retries(retry_for)  # noqa: SLF001 - same class
         return other
 
+    def with_request_timeout(self, request_timeout: float) -> StitchClient:
+        """Return a copy with another `request_timeout`. Connections and the client id are shared."""
+        other = copy.copy(self)
+        other._transport = self._transport.with_request_timeout(request_timeout)  # noqa: SLF001 - same class
+        other.request_timeout = other._transport.request_timeout  # noqa: SLF001
+        return other
+
     @property
     def stitch_time(self) -> datetime | None:
         """Stitch's current time (UTC); None before the first response that contains a time.

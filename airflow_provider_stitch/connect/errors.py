@@ -8,6 +8,7 @@ This module imports only the standard library, so that a DAG file can import the
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,6 +36,14 @@ class StitchError(Exception):
         super().__init__(message)
         self.source_id = source_id
         self.job_name = job_name
+
+    def with_sentence(self, sentence: str) -> StitchError:
+        """Return a copy whose message ends with a further sentence. Several tasks may share the original."""
+        if sentence in str(self):
+            return self
+        extended = copy(self)
+        extended.args = (f"{str(self).rstrip()} {sentence}",)
+        return extended
 
 
 # Errors that a person must fix.

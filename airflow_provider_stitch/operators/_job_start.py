@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_stitch.common.deadline import Deadline
-from airflow_provider_stitch.common.operator import StitchTask, run
+from airflow_provider_stitch.common.operator import LineageTask, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.jobs import SourceBusy, Started
     from airflow_provider_stitch.replication.rules.goal import Goal
     from airflow_provider_stitch.replication.session import AccountSession
+
+WaitFor = Literal["structure_sync", "extraction", "preparation", "loading"]
+IfRunning = Literal["queue", "join", "restart", "fail"]
 
 
 class WaitReason(Enum):
@@ -72,7 +75,7 @@ class ResumeState:
         return cls(WaitReason(fields["reason"]), Deadline(*fields["deadline"]), fields["first_attempt_at"])
 
 
-class JobStart(StitchTask):
+class JobStart(LineageTask):
     """The part of StitchRunReplicationJobOperator that starts a job."""
 
     if TYPE_CHECKING:
@@ -291,3 +294,23 @@ def _with_source_in_message(source: int | str) -> Iterator[None]:
         if not any(f"ource {name}" in str(error) for name in (source, repr(source))):
             error.args = (f"{error}\nRaised while starting a job of source {source!r}.",)
         raise
+
+
+def check_arguments(wait_for: object, streams: object, if_running: object, emit_assets: object) -> None:
+    """Check the arguments of StitchRunReplicationJobOperator.
+
+    :raises ValueError: if one of them is invalid.
+    """
+    if wait_for is not None and wait_for not in get_args(WaitFor):
+        phases = ", ".join(get_args(WaitFor))
+        raise ValueError(f"wait_for must be one of {phases}, or None; it was {wait_for!r}.")
+    if if_running not in get_args(IfRunning):
+        choices = ", ".join(get_args(IfRunning))
+        raise ValueError(f"if_running must be one of {choices}; it was {if_running!r}.")
+    if isinstance(streams, str):
+        raise ValueError(f"streams must be a list of stream names; it was the string {streams!r}.")
+    if emit_assets and wait_for != "loading":
+        raise ValueError(
+            f'emit_assets needs wait_for="loading", because only then the loaded streams are known; it was '
+            f"{wait_for!r}."
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +14,7 @@ from airflow_provider_stitch.common.deadline import Deadline, parse_duration
 from airflow_provider_stitch.common.operator import StitchTask, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -74,7 +75,21 @@ class StitchSetupOperator(StitchTask, BaseOperator):
             self._reject_unusable_secrets()
             self._restore_strings()
             self._deadline = Deadline.of(context, self.timeout, self.execution_timeout)
-            return self.set_up(context)
+            with self._name_time_limit():
+                return self.set_up(context)
+
+    @contextmanager
+    def _name_time_limit(self) -> Iterator[None]:
+        """Add the limit of the task to the message of an error that was retried until then."""
+        from airflow_provider_stitch.connect.errors import StitchError
+        from airflow_provider_stitch.replication.polling.backoff import at_time_limit, is_transient
+
+        try:
+            yield
+        except StitchError as error:
+            if self.seconds_left > 0 or not is_transient(error):
+                raise
+            raise at_time_limit(error, self._deadline.time_limit) from error
 
     def set_up(self, context: Context) -> dict[str, Any]:
         """Read and change the account, and return the XCom."""

@@ -6,14 +6,22 @@ import concurrent.futures
 import time
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_stitch.common.deadline import Deadline, parse_duration
 from airflow_provider_stitch.common.link import StitchSourceLink
 from airflow_provider_stitch.common.operator import default_deferrable, outcome_of, run
-from airflow_provider_stitch.operators._job_start import JobStart, ResumeState, WaitReason, WaitStep
+from airflow_provider_stitch.operators._job_start import (  # the documentation reads the two types from here
+    IfRunning,
+    JobStart,
+    ResumeState,
+    WaitFor,
+    WaitReason,
+    WaitStep,
+    check_arguments,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +31,6 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.operators.job_checkpoint import JobCheckpoint, SavedJob
     from airflow_provider_stitch.replication.outcome import Outcome
     from airflow_provider_stitch.replication.rules.goal import Goal
-
-WaitFor = Literal["structure_sync", "extraction", "preparation", "loading"]
-IfRunning = Literal["queue", "join", "restart", "fail"]
 
 # Stitch ends an extraction after 24 hours. The other two hours are for the loads.
 DEFAULT_TIMEOUT = timedelta(hours=26)
@@ -73,6 +78,8 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
     :param stop_on_kill: stop the job in Stitch if the task is killed or cleared, or exceeds its
         `execution_timeout`.
+    :param emit_assets: after loading, update the assets `stitch_source` of the source and `stitch_stream` of
+        each stream that had new rows (at most 50); a list updates the assets of these streams only.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -93,11 +100,12 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         poll_interval: float | None = None,
         deferrable: bool | None = None,
         stop_on_kill: bool = True,
+        emit_assets: bool | Sequence[str] = False,
         stitch_conn_id: str = "stitch_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        _check_arguments(wait_for, streams, if_running)
+        check_arguments(wait_for, streams, if_running, emit_assets)
         self.source = source
         self.wait_for = wait_for
         self.streams = streams
@@ -109,6 +117,8 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.stop_on_kill = stop_on_kill
         self.stitch_conn_id = stitch_conn_id
+        self.emit_assets = emit_assets
+        self.declare_assets()
         self._checkpoint: JobCheckpoint  #: set when the task runs
         self._own_job: Goal | None = None  #: the job that this task has started
         self._killed = False
@@ -165,11 +175,11 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         if not self._timed_out and self._is_left_to_next_try(self._own_job.job_name):
             return
         from airflow_provider_stitch.replication.jobs import stop_job
-        from airflow_provider_stitch.triggers.task_context import KILL_TIMEOUT
+        from airflow_provider_stitch.triggers.task_context import KILL_TIME_LIMIT, KILL_TIMEOUT
 
         self._nothing_to_stop = True
         observations = self.current_waiter.observations if self.current_waiter is not None else None
-        session = self.session(time.time() + KILL_TIMEOUT)
+        session = self.session(time.time() + KILL_TIMEOUT, KILL_TIME_LIMIT)
         # In a thread, because Airflow may call this in a signal handler that interrupts a running event loop.
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             stopped = pool.submit(run, stop_job(session, self._own_job, observations=observations)).result()
@@ -337,7 +347,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
             self._stop_at_execution_timeout()
         elif kind in NEEDS_NEW_JOB:
             self._checkpoint.clear()
-        result = self.finish(outcome)
+        result = self.finish(context, outcome)
         self.log.info(summary(result, self.wait_for))
         return result
 
@@ -385,14 +395,3 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     def _leave_to_next_try(self) -> None:
         if not self._killed:
             self._checkpoint.end_try()
-
-
-def _check_arguments(wait_for: object, streams: object, if_running: object) -> None:
-    if wait_for is not None and wait_for not in get_args(WaitFor):
-        phases = ", ".join(get_args(WaitFor))
-        raise ValueError(f"wait_for must be one of {phases}, or None; it was {wait_for!r}.")
-    if if_running not in get_args(IfRunning):
-        choices = ", ".join(get_args(IfRunning))
-        raise ValueError(f"if_running must be one of {choices}; it was {if_running!r}.")
-    if isinstance(streams, str):
-        raise ValueError(f"streams must be a list of stream names; it was the string {streams!r}.")

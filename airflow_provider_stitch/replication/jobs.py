@@ -70,10 +70,9 @@ async def start_job(
     """
     attempts = Attempts()
     while True:
-        if first_attempt_at is not None:
-            started = await _find_job_since(session, source, first_attempt_at)
-            if started is not None:
-                return started
+        started = await _find_job_since(session, source, first_attempt_at)
+        if started is not None:
+            return started
         sent_at = session.stitch_time()  # at or before the start time of the job
         try:
             return await asyncio.to_thread(_send_start, session, source, sent_at, on_started)
@@ -86,7 +85,8 @@ async def start_job(
                 first_attempt_at = first_attempt_at or sent_at
             pause = attempts.next_pause(error, session.seconds_left())
             if pause is None:
-                raise _not_started(source, error, may_run=first_attempt_at is not None) from error
+                error = attempts.last_error(error, session.time_limit)
+                raise _not_started(source, error, may_run=first_attempt_at is not None) from None
             log_warning(f"{error} Retrying in {pause:.0f} s.")
             await session.clock.sleep(pause)
 
@@ -100,7 +100,11 @@ def _send_start(
     return started
 
 
-async def _find_job_since(session: AccountSession, source: Source, instant: datetime) -> Started | None:
+async def _find_job_since(
+    session: AccountSession, source: Source, instant: datetime | None
+) -> Started | None:
+    if instant is None:
+        return None
     try:
         result = await session.query_extraction(source.id)
     except StitchError as error:
@@ -155,7 +159,7 @@ async def stop_job(
         except StitchError as error:
             pause = attempts.next_pause(error, session.seconds_left())
             if pause is None:
-                raise
+                raise attempts.last_error(error, session.time_limit) from None
             maybe_sent = maybe_sent or getattr(error, "maybe_received", True)
             await session.clock.sleep(pause)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_stitch.replication.polling.queries import LoadsQuery
@@ -43,26 +44,34 @@ async def query_loads(
     return result
 
 
-def expected_load_names(evaluation: Evaluation, observations: Observations) -> list[LoadNames]:
-    """Return the load names of each stream that is not loaded yet."""
+def expected_load_names(
+    evaluation: Evaluation, observations: Observations, seconds_to_read_all: float
+) -> list[LoadNames]:
+    """Return the load names of each stream that is not loaded yet.
+
+    :param seconds_to_read_all: how long it takes to read all pages of loads within the budget.
+    """
     # Deselected streams stay listed, and one may share the name of a selected stream.
     streams = (stream for stream in observations.streams or () if stream.selected is not None)
     name_counts = Counter(stream.stream_name for stream in streams)
     waiting = (status for status in evaluation.streams if status.state == "waiting")
-    return [_load_names(status, name_counts, observations) for status in waiting]
+    overdue_after = min(MAX_LOAD_LAG, timedelta(seconds=seconds_to_read_all))
+    return [_load_names(status, name_counts, observations, overdue_after) for status in waiting]
 
 
-def _load_names(status: LoadStatus, name_counts: Counter[str], observations: Observations) -> LoadNames:
+def _load_names(
+    status: LoadStatus, name_counts: Counter[str], observations: Observations, overdue_after: timedelta
+) -> LoadNames:
     """Return the load names of one stream.
 
     A deleted source of the same name may have a load on another page. So if the load that was found does not
-    change for a long time, search for one more.
+    change for as long as a search of all pages would take, search for one more.
     """
     names = status.expected.load_names
     number = max(1, *(name_counts[name] for name in names))
     listed = sum(len((observations.loads or {}).get(name, ())) for name in set(names))
     loads_at, last_batch_at = observations.loads_at, status.expected.last_batch_at
-    is_overdue = listed > 0 and loads_at is not None and loads_at - last_batch_at >= MAX_LOAD_LAG
+    is_overdue = listed > 0 and loads_at is not None and loads_at - last_batch_at >= overdue_after
     return names, max(number, listed + 1) if is_overdue else number
 
 

@@ -141,13 +141,13 @@ def timeout_message(
     observations: Observations,
     *,
     time_limit: str,
-    polls: int,
+    requests_sent: int,
     next_request_in: float,
 ) -> str:
     """Return the error message of a wait that reached its time limit.
 
     :param time_limit: the name of the limit: `timeout`, or Airflow's `execution_timeout`.
-    :param polls: how many results of status requests the wait received.
+    :param requests_sent: how many status requests were sent for the wait.
     :param next_request_in: seconds until the account's budget has a free request; 0 if it has one.
     """
     job = f" (job {goal.job_name})" if goal.job_name is not None and evaluation.extraction.ended else ""
@@ -160,7 +160,7 @@ def timeout_message(
     return (
         f"Waiting for {describe(goal)} took longer than the task's {time_limit}: "
         f"{describe_progress(goal, evaluation, observations)}{job}. "
-        f"Results of {polls} status requests were seen.{budget} {_advice(goal, time_limit)}"
+        f"Status requests sent: {requests_sent}.{budget} {_advice(goal, time_limit)}"
     )
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_stitch.connect.errors import PhaseTimedOut
+from airflow_provider_stitch.replication.polling.backoff import at_time_limit
 from airflow_provider_stitch.replication.polling.log_throttle import PROGRESS_LOG
 from airflow_provider_stitch.replication.polling.poller import AccountPoller, account_poller
 from airflow_provider_stitch.replication.polling.queries import FRESH_ONLY, ExtractionQuery, Notice
@@ -44,6 +45,7 @@ class AccountSession:
         self.deadline = deadline
         self.time_limit = time_limit
         self._on_warning = on_warning
+        self.requests_sent = 0  #: status requests that were sent for this session, also if others share them
         self._has_waited_for_budget = False
         self._has_result = False
 
@@ -105,14 +107,18 @@ class AccountSession:
 
         :raises StitchError: the error of the client. A transient one is retried until the deadline.
         """
-        return await self.caller.call(function, deadline=self.deadline, on_outage=self._log_warning)
+        return await self.caller.call(
+            function, deadline=self.deadline, time_limit=self.time_limit, on_outage=self._log_warning
+        )
 
     async def list_sources(self) -> list[Source]:
         """Return the account's sources; concurrent sessions in this event loop share one request.
 
         :raises StitchError: as `call` does.
         """
-        return await self.caller.list_sources(deadline=self.deadline, on_outage=self._log_warning)
+        return await self.caller.list_sources(
+            deadline=self.deadline, time_limit=self.time_limit, on_outage=self._log_warning
+        )
 
     async def query_extraction(self, source_id: int) -> QueryResult[Extraction | None] | None:
         """Poll the source's last completed extraction immediately; see `query`."""
@@ -143,6 +149,7 @@ class AccountSession:
                 result = await poller.submit(query)
             finally:
                 poller.cancel(query)
+                self.requests_sent, query.requests_sent = self.requests_sent + query.requests_sent, 0
             if not isinstance(result, Notice):
                 return result
             if result.is_budget:
@@ -152,19 +159,20 @@ class AccountSession:
     async def _raise_if_unanswered(self) -> None:
         outage_error = self.poller.outage_error
         if outage_error is not None:
-            raise outage_error
+            raise at_time_limit(outage_error, self.time_limit)
         wait = (await asyncio.to_thread(self.budget.window)).available_in[0]
         if wait > 0 and not self._has_result:
-            raise _out_of_requests(wait, self.time_limit)
+            raise _out_of_requests(wait, self.time_limit, self.requests_sent)
 
     async def _log_warning(self, line: str) -> None:
         await self.clock.sleep(PROGRESS_LOG.reserve())
         self._on_warning(line)
 
 
-def _out_of_requests(wait: float, time_limit: str) -> PhaseTimedOut:
+def _out_of_requests(wait: float, time_limit: str, requests_sent: int) -> PhaseTimedOut:
     return PhaseTimedOut(
         f"The task's {time_limit} has passed, and Stitch answered none of its status requests. The account's "
         "requests of these 10 minutes are used up, or Stitch asked for a pause. The next one is free in "
-        f"{wait:.0f} s. Raise the {time_limit}, or let fewer tasks wait at the same time."
+        f"{wait:.0f} s. Status requests sent: {requests_sent}. Raise the {time_limit}, or let fewer tasks "
+        "wait at the same time."
     )

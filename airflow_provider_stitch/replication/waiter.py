@@ -93,7 +93,6 @@ class Waiter:
         self.goal = goal
         self.poll_interval = poll_interval
         self.observations = Observations(needs_baseline=not stateless)
-        self.polls = 0
         self._log = ProgressLog(session.clock, log_info, log_warning)
         self._scheduled_start: datetime | None = None  # by Stitch's schedule
         self._source_checked_at = float("-inf")
@@ -190,7 +189,7 @@ class Waiter:
         interval = CHECK_INTERVAL if Need.CHECK in evaluation.needs else SOURCE_INTERVAL
         return min(self.session.clock.time() + interval, self._log.next_heartbeat_at)
 
-    def fair_pause(self, polls: int) -> float:
+    def fair_pause(self, requests: int) -> float:
         """Return how many seconds a number of requests takes in this process's fair share of the budget.
 
         If the account's processes share their responses, one request serves all of them. This may read the
@@ -199,8 +198,8 @@ class Waiter:
         if self.session.client.known_client_id is None:
             return 0.0
         if self.session.client.redis is not None:
-            return self.session.budget.even_interval * polls
-        return WINDOW / self.session.budget.window().share * polls
+            return self.session.budget.even_interval * requests
+        return WINDOW / self.session.budget.window().share * requests
 
     def _pause(self) -> float:
         return self.poll_interval if self.poll_interval is not None else self.session.budget.even_interval
@@ -275,7 +274,6 @@ class Waiter:
         )
         result = await self.session.query(query, until)
         if result is not None:
-            self.polls += 1
             self._last_extraction = result
             is_ours = result.value is not None and matches_goal(self.goal, result.value)
             self.observations = self.observations.with_extraction(
@@ -294,7 +292,6 @@ class Waiter:
             if result is None:
                 return
             log = result.value
-        self.polls += 1
         self.observations = replace(self.observations, log=log or self.observations.log)
         if not is_log_final(log):
             missing_at = (*self.observations.log_missing_at, self.session.stitch_time())
@@ -313,7 +310,8 @@ class Waiter:
             self._record_loads(result, result.value)
 
     async def _fetch_expected_loads(self, evaluation: Evaluation, until: float | None) -> None:
-        expected = expected_load_names(evaluation, self.observations)
+        seconds_to_read_all = self.session.poller.pages_of_loads * self.session.budget.even_interval
+        expected = expected_load_names(evaluation, self.observations, seconds_to_read_all)
         load_lags = self.session.poller.durations.load_lags()
         context = self._estimate_context(self._last_loads)
         estimate = estimate_loads_done(self.goal, self.observations, evaluation, context, load_lags)
@@ -337,7 +335,6 @@ class Waiter:
     def _record_loads(
         self, result: QueryResult[Any], loads: list[Load], names: set[str] | None = None
     ) -> None:
-        self.polls += 1
         self._last_loads = result
         self.observations = self.observations.with_loads(loads, self.session.stitch_time(result), names)
 
@@ -376,7 +373,7 @@ class Waiter:
                 evaluation,
                 self.observations,
                 time_limit=time_limit,
-                polls=self.polls,
+                requests_sent=self.session.requests_sent,
                 next_request_in=next_request_in,
             ),
             source_id=self.goal.source_id,

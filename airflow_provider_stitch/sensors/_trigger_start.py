@@ -38,24 +38,34 @@ def worker_reason(
     return None
 
 
-def start_args(
-    templated: Mapping[str, Any], *, timeout: float, execution_timeout: timedelta | None, **others: Any
-) -> StartTriggerArgs:
+def start_args(sensor: Any, templated: Mapping[str, Any]) -> StartTriggerArgs:
     """Return the arguments that Airflow needs to start a sensor's trigger.
 
+    :param sensor: one of this package's sensors.
     :param templated: the sensor's templated arguments, by name.
-    :param others: further trigger arguments, JSON-serializable.
     """
+    end_options = sensor._end_options()  # noqa: SLF001 - the same package
+    is_execution_timeout = _ends_by_execution_timeout(sensor.timeout, sensor.execution_timeout)
     return StartTriggerArgs(
         trigger_cls=TRIGGER,
         next_method="execute_complete",
         trigger_kwargs={
             **{name: _serializable(value) for name, value in templated.items()},
-            **others,
-            "grace_seconds": _grace_seconds(timeout, execution_timeout),
+            "phase": sensor.phase,
+            "load_settle": sensor.load_settle,
+            "quiet_period": sensor.quiet_period,
+            "poll_interval": sensor.poll_interval,
+            "time_limit": "execution_timeout" if is_execution_timeout else "timeout",
+            "resume_state": {"is_execution_timeout": is_execution_timeout},
+            "end_options": None if end_options is None else end_options.to_dict(),
+            "grace_seconds": _grace_seconds(sensor.timeout, sensor.execution_timeout),
         },
-        timeout=timedelta(seconds=timeout + GRACE_SECONDS),
+        timeout=timedelta(seconds=sensor.timeout + GRACE_SECONDS),
     )
+
+
+def _ends_by_execution_timeout(timeout: float, execution_timeout: timedelta | None) -> bool:
+    return execution_timeout is not None and time_before_execution_timeout(execution_timeout) <= timeout
 
 
 def _grace_seconds(timeout: float, execution_timeout: timedelta | None) -> float:

@@ -15,9 +15,15 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_provider_stitch.common.deadline import Deadline, parse_duration, time_before_execution_timeout
+from airflow_provider_stitch.common.deadline import Deadline, parse_duration
 from airflow_provider_stitch.common.link import StitchSourceLink
-from airflow_provider_stitch.common.operator import StitchTask, default_deferrable, outcome_of, run
+from airflow_provider_stitch.common.operator import (
+    LineageTask,
+    StitchTask,
+    default_deferrable,
+    outcome_of,
+    run,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,6 +43,8 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
     """Base class of the sensors. Each of them waits for one phase of a job."""
 
     phase: ClassVar[Phase]
+    _is_poking: bool = False
+    _worker_end_reason: str | None = None  #: why the sensor cannot end in the triggerer
     streams: Sequence[str] | None = None
     load_settle: float = 120.0
     quiet_period: float = 900.0
@@ -71,13 +79,13 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         self.poll_interval = parse_duration(poll_interval, "poll_interval")
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.stitch_conn_id = stitch_conn_id
-        self.end_from_trigger = end_from_trigger
+        self.declare_assets()
+        self.end_from_trigger = self._can_end_from_trigger() if end_from_trigger else False
         self._worker_reason: str | None = None  #: why the sensor cannot start in the triggerer
         self._waiter: Waiter | None = None
         self._evaluation: Evaluation | None = None  #: result of the last poke
-        self._polls_of_last_poke = 0
+        self._requests_of_last_poke = 0
         self._started_at: float | None = None
-        self._is_poking = False
         if (start_from_trigger or end_from_trigger) and not self.deferrable:
             raise ValueError(
                 "start_from_trigger and end_from_trigger need a task that waits in the triggerer: set "
@@ -113,11 +121,13 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         if "start_by" in event:
             self._defer(context, Deadline(event["start_by"], **event["resume_state"]))
             return None
+        if self._worker_end_reason is not None:
+            self.log.info("Ending in a worker despite end_from_trigger: %s", self._worker_end_reason)
         with self._handle_failures():
             outcome = outcome_of(event)
             if event["resume_state"]["is_execution_timeout"]:
                 outcome.raise_for_error()  # Airflow retries it, as it retries its own execution_timeout
-            return self._result(outcome)
+            return self._result(context, outcome)
 
     # --- Poking in a worker -----------------------------------------------------------------------------
 
@@ -143,7 +153,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         interval: float = super()._get_next_poke_interval(*args, **kwargs)
         if self._waiter is None:
             return interval
-        return max(interval, self._waiter.fair_pause(self._polls_of_last_poke))
+        return max(interval, self._waiter.fair_pause(self._requests_of_last_poke))
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Poll Stitch once."""
@@ -162,7 +172,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             goal = run(self._goal(context, self.session(deadline)))
             self.push_source_link(context, goal.client_id, goal.source_id)
             self._waiter = self.waiter(goal, deadline, stateless=self.reschedule)
-        polls_before = self._waiter.polls
+        sent_before = self._waiter.session.requests_sent
         try:
             evaluation = run(self._waiter.poke() if self.reschedule else self._waiter.poll_once())
         except PhaseTimedOut as error:  # the rate limit permits no request before the timeout
@@ -171,15 +181,18 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             if not self.refresh_token(self._waiter):
                 raise
             return False
-        self._polls_of_last_poke, self._evaluation = self._waiter.polls - polls_before, evaluation
+        self._requests_of_last_poke = self._waiter.session.requests_sent - sent_before
+        self._evaluation = evaluation
         if evaluation.state == "running":
             return False
-        return PokeReturnValue(is_done=True, xcom_value=self._result(self._waiter.outcome(evaluation)))
+        return PokeReturnValue(
+            is_done=True, xcom_value=self._result(context, self._waiter.outcome(evaluation))
+        )
 
-    def _result(self, outcome: Outcome) -> dict[str, Any]:
+    def _result(self, context: Context, outcome: Outcome) -> dict[str, Any]:
         if outcome.error is not None and outcome.error["kind"] == "PhaseTimedOut":
             raise AirflowSensorTimeout(outcome.error["message"])
-        return self.finish(outcome)
+        return self.finish(context, outcome)
 
     # --- The goal ---------------------------------------------------------------------------------------
 
@@ -211,37 +224,20 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         self._worker_reason = worker_reason(templated)
         if self._worker_reason is not None:
             return
-        end_options = self._end_options()
         # Airflow's scheduler reads these two attributes.
         self.start_from_trigger = True
-        self.start_trigger_args = start_args(
-            templated,
-            timeout=self.timeout,
-            execution_timeout=self.execution_timeout,
-            phase=self.phase,
-            load_settle=self.load_settle,
-            quiet_period=self.quiet_period,
-            poll_interval=self.poll_interval,
-            time_limit="execution_timeout" if self._ends_by_execution_timeout() else "timeout",
-            resume_state={"is_execution_timeout": self._ends_by_execution_timeout()},
-            end_options=None if end_options is None else end_options.to_dict(),
-        )
+        self.start_trigger_args = start_args(self, templated)
 
-    def _ends_by_execution_timeout(self) -> bool:
-        return (
-            self.execution_timeout is not None
-            and time_before_execution_timeout(self.execution_timeout) <= self.timeout
-        )
+    def _can_end_from_trigger(self) -> bool:
+        from airflow_provider_stitch.sensors._trigger_end import worker_end_reason
+
+        self._worker_end_reason = worker_end_reason(self)
+        return self._worker_end_reason is None
 
     def _end_options(self) -> TaskEndOptions | None:
-        """Return how the trigger ends the task, or None if a worker ends it."""
-        from airflow_provider_stitch.triggers.task_context import TaskEndOptions
+        from airflow_provider_stitch.sensors._trigger_end import end_options
 
-        if not self.end_from_trigger or self.outlets or self.multiple_outputs:
-            return None
-        return TaskEndOptions(
-            soft_fail=self.soft_fail, has_retries=bool(self.retries), do_xcom_push=self.do_xcom_push
-        )
+        return end_options(self) if self.end_from_trigger else None
 
     # --- Failures ---------------------------------------------------------------------------------------
 
@@ -276,7 +272,7 @@ class StitchConnectionCheckSensor(_StitchPhaseSensor):
     :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
         do that, the task starts in a worker and its log contains the reason.
     :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
-        `outlets` and `multiple_outputs` still need a worker.
+        `outlets`, `multiple_outputs` and listeners still need a worker.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -298,7 +294,7 @@ class StitchStructureSyncSensor(_StitchPhaseSensor):
     :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
         do that, the task starts in a worker and its log contains the reason.
     :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
-        `outlets` and `multiple_outputs` still need a worker.
+        `outlets`, `multiple_outputs` and listeners still need a worker.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -320,7 +316,7 @@ class StitchExtractionSensor(_StitchPhaseSensor):
     :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
         do that, the task starts in a worker and its log contains the reason.
     :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
-        `outlets` and `multiple_outputs` still need a worker.
+        `outlets`, `multiple_outputs` and listeners still need a worker.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -345,7 +341,7 @@ class StitchPreparationSensor(_StitchPhaseSensor):
     :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
         do that, the task starts in a worker and its log contains the reason.
     :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
-        `outlets` and `multiple_outputs` still need a worker.
+        `outlets`, `multiple_outputs` and listeners still need a worker.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -359,7 +355,7 @@ class StitchPreparationSensor(_StitchPhaseSensor):
         super().__init__(**kwargs)
 
 
-class StitchLoadingSensor(StitchPreparationSensor):
+class StitchLoadingSensor(LineageTask, StitchPreparationSensor):
     """Waits until the rows of a job are loaded into the destination.
 
     The XCom is the dict of StitchRunReplicationJobOperator, with the values that are known by then.
@@ -380,13 +376,24 @@ class StitchLoadingSensor(StitchPreparationSensor):
     :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
         do that, the task starts in a worker and its log contains the reason.
     :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
-        `outlets` and `multiple_outputs` still need a worker.
+        `outlets`, `multiple_outputs` and listeners still need a worker.
+    :param emit_assets: after loading, update the assets `stitch_source` of the source and `stitch_stream` of
+        each stream that had new rows (at most 50); a list updates the assets of these streams only. A worker
+        then ends the task.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
     phase: ClassVar[Phase] = "loading"
 
-    def __init__(self, *, load_settle: float = 120, quiet_period: float = 900, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        load_settle: float = 120,
+        quiet_period: float = 900,
+        emit_assets: bool | Sequence[str] = False,
+        **kwargs: Any,
+    ) -> None:
         self.load_settle = parse_duration(load_settle, "load_settle", allow_zero=True) or 0.0
         self.quiet_period = parse_duration(quiet_period, "quiet_period", allow_zero=True) or 0.0
+        self.emit_assets = emit_assets
         super().__init__(**kwargs)

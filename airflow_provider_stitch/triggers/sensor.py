@@ -145,7 +145,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         task_instance: Any = self.task_instance
         if task_instance.map_index >= 0:
             raise InvalidArgument("Only a worker can resolve the arguments of a mapped task.")
-        session = await self._session(self.deadline)
+        session = await self._session(self.deadline, self.time_limit)
         client = session.client
         sources = await session.list_sources()
         client_id = await session.call(lambda: client.client_id)

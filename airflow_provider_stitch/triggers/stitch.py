@@ -37,7 +37,7 @@ from airflow_provider_stitch.triggers.cancellation import (
     is_still_deferred,
     wait_ignoring_cancellation,
 )
-from airflow_provider_stitch.triggers.task_context import KILL_TIMEOUT, TaskEndOptions
+from airflow_provider_stitch.triggers.task_context import KILL_TIME_LIMIT, KILL_TIMEOUT, TaskEndOptions
 from airflow_provider_stitch.triggers.task_end import end_event, failure_message, push_xcom
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class StitchPhaseTrigger(BaseTrigger):
     async def _wait(self) -> Outcome:
         """Wait. If Stitch rejects the access token, continue with the connection's new one."""
         try:
-            session = await self._session(self.deadline)
+            session = await self._session(self.deadline, self.time_limit)
         except StitchError as error:
             return Outcome.from_failed_start(self.goal, error)
         waiter = self._waiter = Waiter(
@@ -196,12 +196,12 @@ class StitchPhaseTrigger(BaseTrigger):
         _log_info(token_changed(self.stitch_conn_id))
         return True
 
-    async def _session(self, deadline: float | None) -> AccountSession:
+    async def _session(self, deadline: float | None, time_limit: str) -> AccountSession:
         try:
             client = await _shared_client(self.stitch_conn_id)
         except AirflowNotFoundException as error:
             raise StitchConfigurationError(str(error)) from error
-        return _session_for(client, deadline, self.time_limit)
+        return _session_for(client, deadline, time_limit)
 
     # --- Stopping the job -------------------------------------------------------------------------------
 
@@ -247,10 +247,11 @@ class StitchPhaseTrigger(BaseTrigger):
         deadline = time.time() + KILL_TIMEOUT
         try:
             if waiter is None:
-                session, observations = await self._session(deadline), None
+                session, observations = await self._session(deadline, KILL_TIME_LIMIT), None
             else:
                 # The connection may have been deleted, but the waiter's client still works.
-                session, observations = _session_for(waiter.session.client, deadline), waiter.observations
+                session = _session_for(waiter.session.client, deadline, KILL_TIME_LIMIT)
+                observations = waiter.observations
             stopped = await stop_job(session, goal, observations=observations)
         except StitchError as error:
             self.log.warning("Could not stop job %s: %s", goal.job_name, error)
@@ -271,7 +272,7 @@ def _parse_goal(fields: dict[str, Any]) -> Goal:
         raise TypeError(str(error)) from error
 
 
-def _session_for(client: StitchClient, deadline: float | None, time_limit: str = "timeout") -> AccountSession:
+def _session_for(client: StitchClient, deadline: float | None, time_limit: str) -> AccountSession:
     return AccountSession(
         StitchCaller(client, budget_folder=airflow_home()),
         deadline=deadline,

@@ -21,6 +21,9 @@ JOB_NAME_KEY = "job_name"
 # Seconds to retry stopping a job when its task is killed. Airflow gives a trigger's `on_kill` 30 s.
 KILL_TIMEOUT = 20.0
 
+KILL_TIME_LIMIT = "time to stop its job"
+"""The name of `KILL_TIMEOUT` in error messages."""
+
 
 @dataclass(frozen=True)
 class TaskEndOptions:

@@ -31,7 +31,7 @@ def airflow_database(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str)
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not template.exists():
             command = Path(sys.executable).with_name("airflow")
-            subprocess.run([command, "db", "migrate"], check=True, capture_output=True, timeout=120)
+            subprocess.run([command, "db", "migrate"], check=True, capture_output=True, timeout=900)
             shutil.copy(database, template)
         else:
             shutil.copy(template, database)

@@ -115,7 +115,7 @@ def _label(field: Any) -> str:
 def test_airflow_command_lists_the_provider(command, expected):
     executable = Path(sys.executable).with_name("airflow")
     completed = subprocess.run(
-        [executable, *command, "--output", "json"], check=True, capture_output=True, text=True, timeout=60
+        [executable, *command, "--output", "json"], check=True, capture_output=True, text=True, timeout=600
     )
 
     for word in expected:

@@ -43,7 +43,7 @@ def stitch(monkeypatch):
 def test_dag_run_leaves_no_token_in_output_or_database(airflow, stitch, github, deferrable, arrange):
     arrange(stitch, github)
 
-    dag_run = run_job(airflow, deferrable=deferrable, timeout=60)
+    dag_run = run_job(airflow, deferrable=deferrable, timeout=600)
 
     assert "replicate" in dag_run.output, "the output was not read"
     assert_no_secrets_left(dag_run, *emulator_secrets(stitch), marker="replicate")

@@ -1,4 +1,4 @@
-"""API objects are parsed from documented samples; other data raises StitchErrors."""
+"""Objects are parsed from the documented samples, and from anything else without other errors."""
 
 from __future__ import annotations
 
@@ -6,21 +6,13 @@ import copy
 import dataclasses
 import json
 import pickle
-import subprocess
-import sys
 from contextlib import suppress
-from datetime import datetime, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_stitch.connect import errors
 from airflow_provider_stitch.connect.errors import (
-    ERROR_CLASSES,
-    InvalidArgument,
-    StitchError,
-    StitchUnavailable,
     UnexpectedResponse,
 )
 from airflow_provider_stitch.connect.objects import (
@@ -32,18 +24,15 @@ from airflow_provider_stitch.connect.objects import (
     EphemeralToken,
     Extraction,
     ImportToken,
-    JobName,
     Load,
-    Page,
     PostLoadHook,
     ReportCard,
     Source,
     Stream,
     StreamSchema,
-    format_time,
-    parse_time,
 )
 from airflow_provider_stitch.connect.objects.secret_text import SecretText
+from tests.connect.utc_times import utc
 
 from . import endpoint_samples as more
 from . import samples
@@ -74,10 +63,6 @@ any_json = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=8,
 )
-
-
-def utc(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=timezone.utc)  # type: ignore[misc, arg-type]
 
 
 def test_source_is_parsed_from_the_sample():
@@ -286,236 +271,6 @@ def test_secrets_with_equal_text_are_equal():
 
 def test_repr_of_hook_hides_the_url():
     assert "hooks.acme.example" not in repr(PostLoadHook.from_json(more.HOOK))
-
-
-# Pages.
-
-
-def page_of(data):
-    return Page.from_json(data, Load.from_json, number=2, responded_at=None)
-
-
-def test_page_has_next_and_last_page():
-    page = page_of(
-        {"data": [samples.LOAD_GOOD], "page": 2, "total": 237, "links": {"next": "/v4/1/loads?page=3"}}
-    )
-
-    assert (page.number, page.total, page.last_page, page.next_page) == (2, 237, 3, 3)
-    assert page.records[0].stream_name == "commits"
-
-
-@pytest.mark.parametrize(
-    ("total", "last"),
-    [
-        pytest.param(0, 1, id="no records"),
-        pytest.param(1, 1, id="one"),
-        pytest.param(100, 1, id="just one page"),
-        pytest.param(101, 2, id="one more"),
-        pytest.param(900, 9, id="nine full pages"),
-    ],
-)
-def test_last_page_is_computed_from_the_total(total, last):
-    assert page_of({"data": [], "total": total, "links": {}}).last_page == last
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param([], id="an array"),
-        pytest.param({}, id="no data"),
-        pytest.param({"data": {}}, id="an object as data"),
-        pytest.param({"data": [], "links": []}, id="an array as links"),
-        pytest.param({"data": [], "links": {"next": 3}}, id="a number as a link"),
-        pytest.param({"data": [], "links": {"next": "/v4/1/loads"}}, id="a link without a page number"),
-        pytest.param({"data": [], "links": {"next": "//[?page=3"}}, id="an invalid URL as a link"),
-        pytest.param({"data": [], "links": {"next": "?page=-1"}}, id="a page below 1"),
-        pytest.param({"data": [], "total": "1"}, id="a string as the total"),
-    ],
-)
-def test_invalid_page_is_rejected(data):
-    with pytest.raises(UnexpectedResponse):
-        page_of(data)
-
-
-# Times and job names.
-
-
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        pytest.param("2026-08-17T06:00:02Z", utc(2026, 8, 17, 6, 0, 2), id="whole seconds"),
-        pytest.param("2026-08-17T06:06:11.204Z", utc(2026, 8, 17, 6, 6, 11, 204000), id="milliseconds"),
-        pytest.param("2026-08-17T06:06:11.204567Z", utc(2026, 8, 17, 6, 6, 11, 204567), id="microseconds"),
-        pytest.param("2026-08-17T06:06:11.204567891Z", utc(2026, 8, 17, 6, 6, 11, 204567), id="nanoseconds"),
-        pytest.param("2026-08-17T06:00:02+00:00", utc(2026, 8, 17, 6, 0, 2), id="an offset of zero"),
-        pytest.param("2026-08-17T08:00:02+02:00", utc(2026, 8, 17, 6, 0, 2), id="an offset east"),
-        pytest.param("2026-08-17T01:30:02-0430", utc(2026, 8, 17, 6, 0, 2), id="an offset west"),
-    ],
-)
-def test_time_is_parsed_to_utc(text, moment):
-    assert parse_time(text) == moment
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "2026-08-17",
-        "2026-08-17T06:00:02",
-        "2026-02-30T06:00:02Z",
-        "0001-01-01T00:00:00+14:00",
-        "2026-08-17T06:00:02Z\n",
-    ],
-)
-def test_invalid_time_is_rejected(text):
-    with pytest.raises(InvalidArgument):
-        parse_time(text)
-
-
-@given(st.datetimes(timezones=st.just(timezone.utc)).map(lambda moment: moment.replace(microsecond=0)))
-def test_formatted_time_is_parsed_to_the_same_time(moment):
-    assert parse_time(format_time(moment)) == moment
-
-
-@given(st.text())
-def test_arbitrary_text_raises_only_stitch_errors(text):
-    for read in (parse_time, JobName.parse):
-        with suppress(InvalidArgument):
-            read(text)
-
-
-def test_time_without_zone_is_rejected():
-    with pytest.raises(InvalidArgument, match="no time zone"):
-        format_time(datetime(2026, 8, 17))  # noqa: DTZ001
-
-
-@pytest.mark.parametrize(
-    ("name", "source_id", "mode", "start_time"),
-    [
-        pytest.param(
-            samples.EXTRACTION_GOOD["job_name"], 310442, "sync", utc(2026, 8, 17, 6, 0, 2, 418000), id="a job"
-        ),
-        pytest.param(
-            samples.CHECK_FAILED["name"],
-            310444,
-            "check",
-            utc(2026, 8, 17, 7, 20, 15, 0),
-            id="a connection check",
-        ),
-        pytest.param("1.2.check.9c6b1c3e-1f57-4a0e-9c57-0a3c5d7e9f11", 2, "check", None, id="a random uuid"),
-    ],
-)
-def test_job_name_contains_source_and_start_time(name, source_id, mode, start_time):
-    job = JobName.parse(name)
-
-    assert (job.full, job.source_id, job.mode) == (name, source_id, mode)
-    if start_time is None:
-        assert job.start_time is None
-    else:
-        assert job.start_time is not None
-        assert job.start_time.replace(microsecond=0) == start_time.replace(microsecond=0)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param("", id="empty"),
-        pytest.param("310442", id="a source id"),
-        pytest.param("104857.310442.sync", id="no uuid"),
-        pytest.param("104857.310442.sync.43c122b0", id="a short uuid"),
-        pytest.param(f"{samples.JOB_NAME}\n", id="a line break"),
-        pytest.param(f" {samples.JOB_NAME}", id="a leading space"),
-        pytest.param(samples.JOB_NAME.replace(".sync.", ".."), id="no mode"),
-        pytest.param("x.310442.sync.43c122b0-9a09-11f1-a2c4-06b1e2c4a85d", id="a client id with letters"),
-        pytest.param("٣.310442.sync.43c122b0-9a09-11f1-a2c4-06b1e2c4a85d", id="non-ASCII digits"),
-    ],
-)
-def test_invalid_job_name_is_rejected_with_an_example(name):
-    with pytest.raises(InvalidArgument, match="An example of a name: 104857"):
-        JobName.parse(name)
-
-
-# Errors.
-
-
-@pytest.mark.parametrize("name", sorted(ERROR_CLASSES))
-def test_error_survives_pickle_copy_and_trigger_event(name):
-    error = ERROR_CLASSES[name]("What happened.", source_id=310442, job_name=samples.JOB_NAME)
-
-    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
-        assert type(twin) is ERROR_CLASSES[name]
-        assert str(twin) == "What happened."
-        assert vars(twin) == vars(error)
-
-
-def test_error_attributes_survive_pickle():
-    error = StitchUnavailable("Away.", retry_after=3.5, maybe_received=False)
-
-    twin = pickle.loads(pickle.dumps(error))
-
-    assert (twin.retry_after, twin.maybe_received) == (3.5, False)
-
-
-def test_errors_that_a_person_must_fix_are_not_retryable():
-    final = {name for name, error_class in ERROR_CLASSES.items() if not error_class.retryable}
-
-    assert final == {
-        "StitchConfigurationError",
-        "StitchUnauthorized",
-        "StitchBadRequest",
-        "InvalidProperties",
-        "NameInUse",
-        "EmailInUse",
-        "LimitReached",
-        "NotInPlan",
-        "StitchNotFound",
-        "UnknownSource",
-        "UnknownDestination",
-        "PausedByStitch",
-        "DeletedSource",
-        "AmbiguousSource",
-        "UnknownStream",
-        "InvalidArgument",
-        "CannotFinish",
-    }
-    assert ERROR_CLASSES["StitchError"] is StitchError
-    defined = {name: value for name, value in vars(errors).items() if isinstance(value, type)}
-    assert defined == ERROR_CLASSES
-
-
-def test_errors_and_objects_import_only_the_standard_library():
-    code = (
-        "import sys; from airflow_provider_stitch.connect import errors, objects; "
-        "print(sorted({'requests', 'urllib3', 'tenacity', 'airflow'} & set(sys.modules)))"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert result.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize(
-    ("statuses", "completed", "expected"),
-    [
-        pytest.param((0, 0, 0), True, (True, False, False), id="succeeded"),
-        pytest.param((None, 0, 0), True, (True, False, False), id="a tap without discovery"),
-        pytest.param((0, 1, 0), True, (False, True, False), id="the tap failed"),
-        pytest.param((1, None, None), True, (False, True, False), id="discovery failed"),
-        pytest.param((None, None, None), True, (False, True, True), id="terminated"),
-        pytest.param((0, None, None), False, (False, False, False), id="running"),
-    ],
-)
-def test_extraction_succeeded_failed_or_terminated(statuses, completed, expected):
-    parts = ("discovery", "tap", "target")
-    extraction = Extraction.from_json(
-        {
-            "job_name": "104857.310442.sync.43c122b0-9a09-11f1-a2c4-06b1e2c4a85d",
-            "source_id": 310442,
-            "completion_time": "2026-08-17T06:04:51Z" if completed else None,
-            **{f"{part}_exit_status": status for part, status in zip(parts, statuses, strict=True)},
-        }
-    )
-
-    assert (extraction.succeeded, extraction.failed, extraction.terminated) == expected
 
 
 @pytest.mark.parametrize("field", ["paused_at", "system_paused_at", "deleted_at", None])

@@ -1,4 +1,4 @@
-"""Invalid responses and network failures raise StitchErrors that name the request."""
+"""Responses and connections that fail, time out or are too large."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import gzip
 import json
 import socket
 from contextlib import suppress
-from datetime import datetime, timezone
 
 import pytest
 from hypothesis import given, settings
@@ -25,25 +24,12 @@ from airflow_provider_stitch.connect.errors import (
 )
 from airflow_provider_stitch.connect.transport import log_download
 from airflow_provider_stitch.connect.transport import request as request_module
-from airflow_provider_stitch.connect.transport.retry import seconds_before_retry
+from tests.connect.failures import failure_of
 
 from .conftest import TOKEN
 from .scripted_server import cut_after, http_response, running_server
 
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
-
-
-def failure_of(client, call="list_sources"):
-    with pytest.raises(StitchError) as caught:
-        getattr(client, call)()
-    error = caught.value
-    assert TOKEN not in str(error)
-    # Exceptions of the HTTP libraries reference the request with its token.
-    cause: BaseException | None = error
-    while cause is not None:
-        assert type(cause).__module__.partition(".")[0] not in ("requests", "urllib3")
-        cause = cause.__context__
-    return error
 
 
 @pytest.mark.parametrize(
@@ -318,216 +304,3 @@ def test_arbitrary_response_bytes_raise_only_stitch_errors(raw):
         for _ in range(2):
             with suppress(StitchError):
                 client.list_sources()
-
-
-# Error bodies in all documented structures.
-
-
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        pytest.param(
-            {
-                "code": "ExistingUser",
-                "message": "This email address is already associated with an active user.",
-            },
-            "ExistingUser: This email address is already",
-            id="A1",
-        ),
-        pytest.param(
-            {"code": "BadRequest", "message": "Invalid form data.", "errors": {}},
-            "BadRequest: Invalid form",
-            id="A2",
-        ),
-        pytest.param(
-            {"code": "BadRequest", "message": "Invalid form data.", "errors": {"partner_id": "required"}},
-            "BadRequest: Invalid form data.: partner_id: required",
-            id="A3, A4",
-        ),
-        pytest.param("you are at your destination limit", "says: you are at your destination limit", id="D1"),
-        pytest.param(
-            b"Unable to locate dest (155901) for client (104857) to delete",
-            "says: Unable to locate dest",
-            id="D6 as plain text",
-        ),
-        pytest.param(
-            {"error": "InvalidName", "data": {"message": "non-unique name (github)"}},
-            "says: InvalidName: non-unique name (github)",
-            id="S1 to S7",
-        ),
-        pytest.param(
-            {
-                "error": "InvalidProperties",
-                "data": {
-                    "message": "properties do not match schema",
-                    "bad_properties": ["start_date", "host"],
-                    "report_card": {"type": "platform.github"},
-                },
-            },
-            "InvalidProperties: properties do not match schema: start_date, host",
-            id="S8",
-        ),
-        pytest.param(
-            {"error": "InvalidId", "data": {"message": "source not found (1)"}},
-            "says: InvalidId: source not found (1)",
-            id="S13",
-        ),
-        pytest.param("invalid stream-id: 5", "says: invalid stream-id: 5", id="T1, T2"),
-        pytest.param(
-            {"invalid_fields": "invalid tap-stream-ids:  [nil]"},
-            "invalid_fields: invalid tap-stream-ids:  [nil]",
-            id="T3",
-        ),
-        pytest.param(
-            {"error": {"type": "invalid_source", "message": "Integration is deleted."}},
-            "says: invalid_source: Integration is deleted.",
-            id="R3",
-        ),
-        pytest.param(
-            {"error": {"message": {"email_address": "Required. Must be valid email address format."}}},
-            "says: email_address: Required. Must be",
-            id="N1",
-        ),
-        pytest.param({"disabled_at": "never"}, 'says: {"disabled_at":"never"}', id="N4"),
-        pytest.param({"status": "NOT FOUND"}, "says: NOT FOUND", id="N5"),
-        pytest.param(
-            {"data": {"message": "Invalid POST body"}, "error": "InvalidBody"},
-            "InvalidBody: Invalid POST body",
-            id="H1",
-        ),
-        pytest.param(
-            {"error": {"message": "Client does not have access to hooks."}}, "does not have access", id="H2"
-        ),
-        pytest.param({"error": "NotFound"}, "says: NotFound", id="H5"),
-        pytest.param({"message": "Forbidden"}, "says: Forbidden", id="an error of a gateway"),
-        pytest.param([1, 2], "says: 1, 2", id="an array"),
-        pytest.param(7, "says: 7", id="a number"),
-        pytest.param("a\nb\x1b[31m", "says: a b [31m", id="control characters"),
-        pytest.param(b"", "says: nothing more", id="None"),
-        pytest.param({"error": None, "data": None}, 'says: {"error":null,"data":null}', id="nulls"),
-    ],
-)
-def test_error_body_is_shown_on_one_line(stitch, client, body, message):
-    stitch.script(http_response(body, 400))
-
-    message = str(failure_of(client, "list_destinations"))
-
-    assert message in message
-    assert "\n" not in message
-
-
-# Retries.
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        pytest.param("7", 7.0, id="seconds"),
-        pytest.param("0", 0.0, id="zero"),
-        pytest.param("Mon, 17 Aug 2026 06:41:12 GMT", 60.0, id="a date, relative to Stitch's clock"),
-        pytest.param("Mon, 17 Aug 2026 06:00:00 GMT", 0.0, id="a date in the past"),
-        pytest.param("99999999", 86400.0, id="more than a day"),
-        pytest.param("soon", None, id="neither seconds nor a date"),
-        pytest.param("-5", None, id="negative"),
-    ],
-)
-@pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_is_parsed_as_seconds_or_date(stitch, client, status, header, seconds):
-    stitch.script(http_response(b"", status, Retry_After=header))
-
-    error = failure_of(client)
-
-    assert error.retry_after == seconds
-    assert error.maybe_received is (status != 429)
-
-
-def test_get_is_retried_until_it_succeeds(stitch, client_for, fake_clock):
-    stitch.script(
-        http_response(b"", 503),
-        http_response(b"", 429, Retry_After="30"),
-        http_response(b'[{"id'),
-        http_response([]),
-    )
-    client = client_for(retry_for=600, sleep=fake_clock.sleep, monotonic=fake_clock.monotonic)
-
-    assert client.list_sources() == []
-    first, second, third = fake_clock.delays
-    assert 1 <= first <= 2
-    assert second == 30
-    assert 4 <= third <= 8
-
-
-def test_last_error_is_raised_after_retry_for_seconds(stitch, client_for, fake_clock):
-    stitch.script(http_response(b"", 502), http_response(b"", 500))
-    client = client_for(retry_for=100, sleep=fake_clock.sleep, monotonic=fake_clock.monotonic)
-
-    error = failure_of(client)
-
-    assert "HTTP 500" in str(error)
-    assert sum(fake_clock.delays) == pytest.approx(100)
-    assert max(fake_clock.delays) <= 60
-
-
-def test_retry_after_is_cut_to_the_time_left(stitch, client_for, fake_clock):
-    stitch.script(http_response(b"", 429, Retry_After="3600"))
-    client = client_for(retry_for=100, sleep=fake_clock.sleep, monotonic=fake_clock.monotonic)
-
-    failure_of(client)
-
-    assert fake_clock.delays == [100]
-    assert len(stitch.requests) == 2
-
-
-@pytest.mark.parametrize("status", [400, 401, 404])
-def test_client_errors_are_not_retried(stitch, client_for, fake_clock, status):
-    stitch.script(http_response(b"", status))
-
-    failure_of(client_for(retry_for=600, sleep=fake_clock.sleep, monotonic=fake_clock.monotonic))
-
-    assert len(stitch.requests) == 1
-
-
-def test_with_retries_does_not_change_the_original_client(stitch, client_for, fake_clock):
-    stitch.script(http_response(b"", 503))
-    client = client_for(sleep=fake_clock.sleep, monotonic=fake_clock.monotonic)
-
-    failure_of(client.with_retries(5))
-    attempts_with_retries = len(stitch.requests)
-    failure_of(client)
-
-    assert attempts_with_retries > 1
-    assert len(stitch.requests) == attempts_with_retries + 1
-
-
-def test_retry_delays_grow_to_at_most_a_minute():
-    for attempt in range(1, 2000):
-        delay = seconds_before_retry(attempt, None)
-        assert 1 <= delay <= 60
-        assert delay <= 2**attempt
-    assert seconds_before_retry(10_000, None) >= 30
-    assert len({seconds_before_retry(3, None) for _ in range(50)}) > 1
-
-
-def test_retry_delay_is_at_least_retry_after():
-    assert seconds_before_retry(1, 500.0) == 500.0
-
-
-def test_stitch_time_is_learned_from_error_responses(stitch, client_for):
-    elapsed = 1000.0
-    client = client_for(monotonic=lambda: elapsed)
-    assert client.stitch_time is None
-    stitch.script(http_response(b"", 500))
-
-    failure_of(client)
-    elapsed += 90
-
-    assert client.stitch_time == datetime(2026, 8, 17, 6, 41, 42, tzinfo=timezone.utc)
-
-
-def test_clients_of_one_base_url_share_stitch_time(stitch, client_for):
-    one, other = client_for(), client_for()
-    stitch.script(http_response(b"", 500))
-
-    failure_of(one)
-
-    assert other.stitch_time is not None

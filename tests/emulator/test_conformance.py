@@ -2,10 +2,13 @@
 
 The requests are the same in every run: those that schemathesis derives from the schemas, and a few random
 ones. They either match the description or violate it in one way, which must cause an error response.
+
+schemathesis is imported by the tests, because importing it is slow and only some pytest processes run them.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,40 +17,50 @@ import pytest
 import requests
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from schemathesis import Case, GenerationMode, openapi
-from schemathesis.core.parameters import ParameterLocation
-from schemathesis.specs.openapi.checks import (
-    ensure_resource_availability,
-    positive_data_acceptance,
-    unsupported_method,
-    use_after_free,
-)
 
 from airflow_provider_stitch.emulator.server.openapi import describe
 from airflow_provider_stitch.emulator.server.routes.table import ENDPOINTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from schemathesis import Case
 
     from airflow_provider_stitch.emulator import StitchEmulator
     from airflow_provider_stitch.emulator.server.routes.endpoint import Endpoint
 
-SCHEMA = openapi.from_dict(describe(ENDPOINTS))
-#: Checks that Stitch itself does not pass. It responds with 404 instead of 405 to an unsupported method, its
-#: deleted objects remain readable, and it rejects some valid requests, such as those of an unknown partner.
-NOT_FOR_STITCH = [
-    unsupported_method,
-    use_after_free,
-    ensure_resource_availability,
-    positive_data_acceptance,
-]
 EXAMPLES = 5
-VALID = [pytest.param(e, GenerationMode.POSITIVE, id=f"{e.method} {e.path} valid") for e in ENDPOINTS]
+VALID = [pytest.param(e, "positive", id=f"{e.method} {e.path} valid") for e in ENDPOINTS]
 INVALID = [
-    pytest.param(e, GenerationMode.NEGATIVE, id=f"{e.method} {e.path} invalid")
+    pytest.param(e, "negative", id=f"{e.method} {e.path} invalid")
     for e in ENDPOINTS
     if e.body is not None or "{" in e.path
 ]
+
+
+@functools.cache
+def schema() -> Any:
+    """Return the emulator's OpenAPI description, loaded by schemathesis."""
+    from schemathesis import openapi
+
+    return openapi.from_dict(describe(ENDPOINTS))
+
+
+@functools.cache
+def checks_not_for_stitch() -> list[Callable[..., Any]]:
+    """Return the checks that Stitch itself does not pass.
+
+    It responds with 404 instead of 405 to an unsupported method, its deleted objects remain readable, and it
+    rejects some valid requests, such as those of an unknown partner.
+    """
+    from schemathesis.specs.openapi.checks import (
+        ensure_resource_availability,
+        positive_data_acceptance,
+        unsupported_method,
+        use_after_free,
+    )
+
+    return [unsupported_method, use_after_free, ensure_resource_availability, positive_data_acceptance]
 
 
 @dataclass
@@ -67,7 +80,7 @@ class Tenant:
     def send(self, case: Case) -> None:
         """Send a request and validate its response."""
         response = case.call(base_url=self.url, session=self.session, allow_redirects=False)
-        case.validate_response(response, excluded_checks=NOT_FOR_STITCH)
+        case.validate_response(response, excluded_checks=checks_not_for_stitch())
 
 
 @pytest.fixture
@@ -93,11 +106,12 @@ def tenant(stitch: StitchEmulator) -> Iterator[Tenant]:
         yield Tenant(stitch.url, session, ids)
 
 
-@pytest.mark.parametrize(("endpoint", "mode"), [*VALID, *INVALID])
-def test_responses_match_the_openapi_description(
-    tenant: Tenant, endpoint: Endpoint, mode: GenerationMode
-) -> None:
-    operation = SCHEMA[endpoint.path][endpoint.method]
+@pytest.mark.parametrize(("endpoint", "mode_name"), [*VALID, *INVALID])
+def test_responses_match_the_openapi_description(tenant: Tenant, endpoint: Endpoint, mode_name: str) -> None:
+    from schemathesis import GenerationMode
+
+    mode = GenerationMode(mode_name)
+    operation = schema()[endpoint.path][endpoint.method]
     known_ids = tenant.path_parameters(endpoint.path)
     settled = {"max_examples": EXAMPLES, "derandomize": True, "database": None, "deadline": None}
 
@@ -106,14 +120,17 @@ def test_responses_match_the_openapi_description(
     def send_random_cases(case: Case, known: bool) -> None:
         tenant.send(_with_ids(known_ids, case) if known else case)
 
-    config = SCHEMA.config.generation_for(operation=operation)
-    for case in SCHEMA.iter_coverage_cases(operation, generation_modes=[mode], generation_config=config):
+    config = schema().config.generation_for(operation=operation)
+    for case in schema().iter_coverage_cases(operation, generation_modes=[mode], generation_config=config):
         tenant.send(_with_ids(known_ids, case))
     send_random_cases()
 
 
 def _with_ids(known_ids: dict[str, Any], case: Case) -> Case:
     """Return the request with ids of existing objects, unless the test is about an invalid path."""
+    from schemathesis import GenerationMode
+    from schemathesis.core.parameters import ParameterLocation
+
     path = case.meta.components.get(ParameterLocation.PATH) if case.meta else None
     if known_ids and (path is None or path.mode is GenerationMode.POSITIVE):
         case.path_parameters = dict(known_ids)

@@ -30,19 +30,27 @@ class EmulatedClock:
 
     def __init__(self, stitch: StitchEmulator) -> None:
         self.stitch = stitch
+        self._pauses: dict[asyncio.Event, float] = {}  #: the end of each pause during a request
 
     def time(self) -> float:
         return self.stitch.now().timestamp()
 
     async def sleep(self, seconds: float) -> None:
         self.stitch.advance(max(seconds, 0.001))  # a shorter time could be rounded to nothing
+        for wake_up, ends_at in self._pauses.items():
+            if ends_at <= self.time():
+                wake_up.set()
 
     async def pause(self, seconds: float, wake_up: asyncio.Event, *, busy: bool) -> None:
-        ends_at = self.time() + seconds
-        while busy and not wake_up.is_set() and self.time() < ends_at:  # noqa: ASYNC110 - retries advance it
-            await asyncio.sleep(0.001)
         if not busy:
             await self.sleep(seconds)
+            return
+        # Only a retry of the request advances the time, and the end of the request sets the event.
+        self._pauses[wake_up] = self.time() + seconds
+        try:
+            await wake_up.wait()
+        finally:
+            del self._pauses[wake_up]
 
 
 @dataclass

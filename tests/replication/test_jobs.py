@@ -64,6 +64,21 @@ def test_error_of_an_unconfirmed_start_says_that_the_job_may_run(stitch, waiter,
         waiter.start(github, timeout=60)
 
 
+def test_error_of_a_start_names_the_limit_that_ended_the_retries(stitch, waiter, github):
+    stitch.fail("POST", "/sync$", status=503, times=None)
+
+    with pytest.raises(JobNotStarted, match="Retries ended at the task's execution_timeout"):
+        waiter.start(github, timeout=60, time_limit="execution_timeout")
+
+
+def test_error_of_a_stop_names_the_limit_that_ended_the_retries(stitch, waiter, github):
+    goal = waiter.goal(github, waiter.start(github).job_name)
+    stitch.fail("DELETE", "/sync$", status=503, times=None)
+
+    with pytest.raises(StitchUnavailable, match="Retries ended at the task's execution_timeout"):
+        asyncio.run(stop_job(waiter.session(10, time_limit="execution_timeout"), goal))
+
+
 def test_stop_stops_our_running_job(stitch, waiter, github):
     started = waiter.start(github)
 

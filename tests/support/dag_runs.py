@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from dataclasses import dataclass, field
@@ -79,14 +80,21 @@ def xcom_of(ti: Any, key: str = "return_value") -> Any:
 def _register(dag: Any) -> None:
     """Write a DAG to the database, because Airflow 3 runs no others and reads DAGs from files only."""
     try:
-        from airflow.dag_processing.bundles.manager import DagBundlesManager
         from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     except ImportError:  # Airflow 2
         return
-    DagBundlesManager().sync_bundles_to_db()
+    _register_bundles()
     bag = DagBag(os.devnull)
     bag.bag_dag(dag)
     sync_bag_to_db(bag, "dags-folder", None)
+
+
+@functools.cache
+def _register_bundles() -> None:
+    """Write the configured bundle to the database, once, because it is the same for all DAGs."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+    DagBundlesManager().sync_bundles_to_db()
 
 
 def _key(ti: Any) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
+from airflow_provider_stitch.common.operator import StitchTask
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
@@ -60,7 +63,7 @@ class FakeTaskInstance:
 def run_job_operator(**options: Any) -> Any:
     """Return an operator that runs a job of the source `github`."""
     return StitchRunReplicationJobOperator(
-        **{"task_id": "replicate", "source": "github", "timeout": 60, **options}
+        **{"task_id": "replicate", "source": "github", "timeout": 600, **options}
     )
 
 
@@ -97,6 +100,27 @@ def before_each_wait(mocker: MockerFixture, action: Callable[[Waiter], None]) ->
         return await wait(waiter)
 
     mocker.patch.object(Waiter, "wait", act_and_wait)
+
+
+def expire_deadline_when_waiting(mocker: MockerFixture, *, times: int | None = None) -> None:
+    """Set a task's deadline to the time at which it starts to wait, so that no test depends on real time.
+
+    :param times: the number of waits whose deadline expires; None for all.
+    """
+    wait, defer_until = StitchTask.wait, StitchTask.defer_until
+    expiring = itertools.count() if times is None else iter(range(times))
+
+    def expired(deadline: Any) -> Any:
+        return deadline if next(expiring, None) is None else time.time()
+
+    def wait_until_now(task: Any, goal: Any, deadline: Any, **options: Any) -> Any:
+        return wait(task, goal, expired(deadline), **options)
+
+    def defer_until_now(task: Any, goal: Any, deadline: Any, **options: Any) -> Any:
+        return defer_until(task, goal, expired(deadline), **options)
+
+    mocker.patch.object(StitchTask, "wait", wait_until_now)
+    mocker.patch.object(StitchTask, "defer_until", defer_until_now)
 
 
 def end_job_when_awaited(stitch: StitchEmulator, mocker: MockerFixture) -> None:

@@ -31,7 +31,7 @@ def create_destination(airflow: Any, **options: Any) -> Any:
         "properties": WAREHOUSE,
         "credentials": {"password": "{{ conn.vault.password }}"},
         "poll_interval": 0.05,
-        "timeout": 30,
+        "timeout": 600,
         **options,
     }
     return run_operator(airflow, StitchCreateDestinationOperator, **options)
@@ -44,7 +44,7 @@ def create_source(airflow: Any, **options: Any) -> Any:
         "display_name": "GitHub",
         "properties": GITHUB,
         "credentials": {"access_token": "{{ conn.vault.password }}"},
-        "timeout": 30,
+        "timeout": 600,
         **options,
     }
     return run_operator(airflow, StitchCreateSourceOperator, **options)

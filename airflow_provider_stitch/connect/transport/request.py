@@ -137,6 +137,12 @@ class Transport:
         other.retry_for = _seconds("retry_for", retry_for, 0.0, math.inf)
         return other
 
+    def with_request_timeout(self, request_timeout: float) -> Transport:
+        """Return a copy with another `request_timeout`. Connections are shared."""
+        other = copy.copy(self)
+        other.request_timeout = _seconds("request_timeout", request_timeout, 0.001, MAX_REQUEST_TIMEOUT)
+        return other
+
     def close(self) -> None:
         """Close the connections."""
         self._session.close()

@@ -43,12 +43,18 @@ def is_transient(error: StitchError) -> bool:
     return is_outage or is_undocumented(error)
 
 
+def at_time_limit(error: StitchError, time_limit: str) -> StitchError:
+    """Return an error that also names the limit of the task that ended the retries."""
+    return error.with_sentence(f"Retries ended at the task's {time_limit}.")
+
+
 @dataclass(slots=True)
 class Attempts:
     """The consecutive failed attempts at one request."""
 
     number: int = 0
     undocumented: int = 0  #: the latest consecutive attempts that had undocumented responses
+    is_out_of_time: bool = False  #: only the deadline prevents another attempt
 
     def may_retry(self, error: StitchError) -> bool:
         """Record a failed attempt, and return whether to make another one."""
@@ -63,7 +69,12 @@ class Attempts:
         """
         may_retry = self.may_retry(error)
         pause = seconds_before_retry(self.number, getattr(error, "retry_after", None))
+        self.is_out_of_time = may_retry and pause > seconds_left
         return pause if may_retry and pause <= seconds_left else None
+
+    def last_error(self, error: StitchError, time_limit: str) -> StitchError:
+        """Return the error of the last attempt, which names the task's limit if that ended the attempts."""
+        return at_time_limit(error, time_limit) if self.is_out_of_time else error
 
 
 @dataclass(slots=True)

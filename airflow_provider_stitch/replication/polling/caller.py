@@ -118,6 +118,7 @@ class StitchCaller:
         function: Callable[[], T],
         *,
         deadline: float | None = None,
+        time_limit: str = "timeout",
         on_outage: Callable[[str], Awaitable[None]],
     ) -> T:
         """Run a function that sends requests in a thread, and return its result; see `retry`."""
@@ -126,7 +127,7 @@ class StitchCaller:
             async with request_slots():
                 return await asyncio.to_thread(function)
 
-        return await self.retry(call_in_slot, deadline=deadline, on_outage=on_outage)
+        return await self.retry(call_in_slot, deadline=deadline, time_limit=time_limit, on_outage=on_outage)
 
     async def call_limited(self, function: Callable[[], T]) -> T:
         """Run a function that sends one rate-limited request in a thread, as soon as the budget has one.
@@ -145,7 +146,11 @@ class StitchCaller:
             await asyncio.to_thread(budget.release)
 
     async def list_sources(
-        self, *, deadline: float | None = None, on_outage: Callable[[str], Awaitable[None]]
+        self,
+        *,
+        deadline: float | None = None,
+        time_limit: str = "timeout",
+        on_outage: Callable[[str], Awaitable[None]],
     ) -> list[Source]:
         """Return the account's sources; concurrent callers in this event loop share one request.
 
@@ -154,18 +159,21 @@ class StitchCaller:
         lists = _source_lists.setdefault(asyncio.get_running_loop(), {})
         if self.client not in lists:
             lists[self.client] = SingleFlight(partial(asyncio.to_thread, self.client.list_sources))
-        return await self.retry(lists[self.client].result, deadline=deadline, on_outage=on_outage)
+        result = lists[self.client].result
+        return await self.retry(result, deadline=deadline, time_limit=time_limit, on_outage=on_outage)
 
     async def retry(
         self,
         attempt: Callable[[], Awaitable[T]],
         *,
         deadline: float | None,
+        time_limit: str,
         on_outage: Callable[[str], Awaitable[None]],
     ) -> T:
         """Return the result of the first attempt that does not fail with a transient error.
 
         :param deadline: when to give up, in seconds since the epoch; None never gives up.
+        :param time_limit: the limit of the task that sets the deadline, as error messages name it.
         :param on_outage: receives a message for the log at the first failure.
         :raises StitchError: the error of the last attempt.
         """
@@ -176,7 +184,7 @@ class StitchCaller:
             except StitchError as error:
                 pause = attempts.next_pause(error, self.seconds_until(deadline))
                 if pause is None:
-                    raise
+                    raise attempts.last_error(error, time_limit) from None
                 if attempts.number == 1:
                     await on_outage(f"{error} Retrying until Stitch responds.")
             await self.clock.sleep(pause)

@@ -14,12 +14,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from airflow_provider_stitch.replication.polling.page_search import PageBounds, next_page_to_fetch
-from airflow_provider_stitch.replication.rules.streams import load_names
+from airflow_provider_stitch.replication.polling.stream_ids import StreamIdIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
-    from airflow_provider_stitch.connect.objects import Load, Page, Stream
+    from airflow_provider_stitch.connect.objects import Page
 
 T = TypeVar("T")
 
@@ -46,9 +46,6 @@ PAGES_KEPT = 30
 # Requests per page of the list after which a search of all pages for further records of a key is repeated.
 # Such searches then take at most a tenth of all requests.
 COUNT_KEPT = 10
-
-# Maximum number of sources to add in order to learn the stream id at one position of a page.
-MAX_ATTEMPTS_PER_POSITION = 3
 
 
 class SourceKey(NamedTuple):
@@ -177,28 +174,53 @@ class PageCache(Generic[T]):
         Return None if the pages that were requested after `after_sequence` contain all of them. These pages
         are never returned.
         """
-        recent = {number: cached for number, cached in self.pages.items() if cached.sequence > after_sequence}
-        known = [page for page in self._known_pages.get(key, ()) if page <= (self.last_page or page)]
+        recent = self._recent(after_sequence)
+        known = self._listed_known_pages(key)
         if len(known) > 1 and (missing := [page for page in known if page not in recent]):
             return missing[0]
         for order in self._usable_orders():
             if order.key_of(key) is None:
                 continue
-            records = {number: cached.page.records for number, cached in recent.items()}
-            page = next_page_to_fetch(
-                order.key_of(key),
-                _all_bounds(records, order.key_of),
-                self.last_page,
-                last_known_page=known[0] if known else None,
-                older_bounds=self._bounds_of_ends(order.key_of),
-                fetched=recent,
-            )
+            page = self._next_page_in(order, key, recent, known)
             if page is not None or self._is_proven(order):
                 return page
         last_page = self.last_page or 1
         # The middle page reveals most about the order. Without any order, the list is read in full.
         pages = [*(known or [1]), (last_page + 1) // 2, *range(1, last_page + 1)]
         return next((page for page in pages if page not in recent and page <= last_page), None)
+
+    def next_page_in_order(self, key: SourceKey | StreamKey, after_sequence: int) -> int | None:
+        """Return the page to fetch next to reach the page on which the likeliest order places a key.
+
+        Return None if that page was requested after `after_sequence`, or no order is known.
+        """
+        order = next((each for each in self._usable_orders() if each.key_of(key) is not None), None)
+        if order is None:
+            return None
+        return self._next_page_in(order, key, self._recent(after_sequence), self._listed_known_pages(key))
+
+    def _recent(self, after_sequence: int) -> dict[int, CachedPage[T]]:
+        return {number: cached for number, cached in self.pages.items() if cached.sequence > after_sequence}
+
+    def _listed_known_pages(self, key: Hashable) -> list[int]:
+        return [page for page in self._known_pages.get(key, ()) if page <= (self.last_page or page)]
+
+    def _next_page_in(
+        self,
+        order: SortOrder,
+        key: SourceKey | StreamKey,
+        recent: Mapping[int, CachedPage[T]],
+        known: Sequence[int],
+    ) -> int | None:
+        records = {number: cached.page.records for number, cached in recent.items()}
+        return next_page_to_fetch(
+            order.key_of(key),
+            _all_bounds(records, order.key_of),
+            self.last_page,
+            last_known_page=known[0] if known else None,
+            older_bounds=self._bounds_of_ends(order.key_of),
+            fetched=recent,
+        )
 
     def _usable_orders(self) -> list[SortOrder]:
         """Return the orders that are not refuted, those with the fewest violations first.
@@ -252,40 +274,6 @@ class SortOrder:
     evidence: int = 0  #: pairs of adjacent records in this order, in all pages together
     violations: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT_PAGES))  #: one per page
     comparable_since: int = -1  #: sequence number of the latest page that violated the order
-
-
-class StreamIdIndex:
-    """A sort key of loads: the id of their stream, which the list of loads does not contain."""
-
-    def __init__(self) -> None:
-        self._ids: dict[tuple[str, str], int | None] = {}
-        self._sources: set[str] = set()
-
-    def __call__(self, record: Any) -> int | None:
-        return self._ids.get((record.source_name, record.stream_name))
-
-    def add_source(self, source_name: str, streams: Iterable[Stream]) -> None:
-        """Add the streams of a source; a deleted source has none."""
-        self._sources.add(source_name)
-        for stream in streams:
-            for name in load_names(stream):
-                key = (source_name, name)
-                # If two streams share a name, a load cannot be attributed to either.
-                self._ids[key] = stream.stream_id if key not in self._ids else None
-
-    def next_source(self, page: Sequence[Load], wanted: Collection[str]) -> str | None:
-        """Return a source to add next, in order to find the loads of the wanted sources."""
-        for source_name in wanted:
-            if source_name not in self._sources:
-                return source_name
-        middle = len(page) // 2
-        for loads_from_position in (page, page[::-1], page[middle:]):
-            for load in loads_from_position[:MAX_ATTEMPTS_PER_POSITION]:
-                if self(load) is not None:
-                    break
-                if load.source_name not in self._sources:
-                    return load.source_name
-        return None
 
 
 def _all_bounds(pages: Mapping[int, Sequence[Any]], key_of: Callable[[Any], Any]) -> dict[int, PageBounds]:

@@ -44,7 +44,6 @@ from airflow_provider_stitch.replication.polling.responses import SharedPage, ca
 from airflow_provider_stitch.replication.polling.scheduler import BudgetWait, Candidate, next_request
 from airflow_provider_stitch.replication.polling.sequence import next_sequence
 from airflow_provider_stitch.replication.polling.sharing import PageSharing
-from airflow_provider_stitch.replication.polling.stream_ids import StreamIdLoader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable, Iterable, Iterator
@@ -79,7 +78,6 @@ class AccountPoller:
         self._in_flight: dict[LimitedRequest, asyncio.Task[None]] = {}
         self._latest_sequence = next_sequence()  # of the requests of this poller
         self._requested_at: dict[LimitedRequest, float] = {}
-        self._stream_ids = StreamIdLoader()
         self._backoff = Backoff()
         self._wake_up = asyncio.Event()
         self._run_task: asyncio.Task[None] | None = None
@@ -90,6 +88,11 @@ class AccountPoller:
         if now := self.sharing.latest_time():
             self._latest_sequence = next_sequence(now)  # another process may have sent a request meanwhile
         return self._latest_sequence
+
+    @property
+    def pages_of_loads(self) -> int:
+        """The number of pages of the list of loads; 1 if it is unknown."""
+        return self._loads.last_page or 1
 
     def submit(self, query: Query[T]) -> asyncio.Future[QueryResult[T] | Notice | None]:
         """Return a future of a query's result, or of a `Notice` to log before submitting the query again.
@@ -157,7 +160,7 @@ class AccountPoller:
             if (first_query := next(self._queries_for(step), None)) is not None:
                 self._send(step, first_query.client, now)
             return
-        pause = min(step, *(query.expires_at - now for query in self._pending))
+        pause = min([step, *(query.expires_at - now for query in self._pending)])
         await self._caller.clock.pause(pause, self._wake_up, busy=bool(self._in_flight))
 
     async def _next_step(self, now: float) -> LimitedRequest | float:
@@ -240,6 +243,8 @@ class AccountPoller:
     ) -> None:
         """Send a request and resolve its queries, or schedule a retry."""
         sequence = self._latest_sequence = next_sequence(self.sharing.latest_time())
+        for query in self._queries_for(request):
+            query.requests_sent += 1
         ended = threading.Event()
         try:
             response = await self.sharing.send(self._caller, client, request, lease, ended.is_set)
@@ -307,8 +312,9 @@ class AccountPoller:
             self._cache_page(request, empty_page(request, page.responded_at), sequence, requested_at)
         self._cache_page(request, page, sequence, requested_at)
         if request.kind is RequestKind.LOADS and self._loads.unlisted_sort_key is not None:
+            # The ids only make a search cheaper, so no failure here fails a wait.
             names = {query.source_name for query in self._pending if isinstance(query, LoadsQuery)}
-            await self._stream_ids.load(self._loads.unlisted_sort_key, client, page, names)
+            await self._loads.unlisted_sort_key.load(client, page.records, names)
             self._loads.check_unlisted_order()
         await self._try_resolve(request, page)
 

@@ -67,6 +67,8 @@ class Query(Generic[T]):
     immediate: bool = field(default=False, init=False)
     #: The waiter has not yet logged that it waits for the budget.
     expects_budget_notice: bool = field(default=False, init=False)
+    #: Requests that were sent while they could answer the query.
+    requests_sent: int = field(default=0, init=False)
     #: When the waiter gives up, by the poller's clock.
     expires_at: float = field(default=math.inf, init=False)
     #: Set by `AccountPoller.submit`.
@@ -196,6 +198,10 @@ class LoadsQuery(Query["list[Load] | None"]):
                 # Search under the other names only if the load under the known name is gone.
                 likely = self._next_pages(filter(loads.has_known_page, keys), loads)
                 pages |= likely or self._next_pages(keys, loads)
+            elif listed < number:
+                # The last full search has found no other record, but one may have been added since.
+                in_order = {loads.next_page_in_order(key, self.after_sequence) for key in keys}
+                pages |= {page for page in in_order if page is not None}
         return pages
 
     def _next_pages(self, keys: Iterable[StreamKey], loads: PageCache[Load]) -> set[int]:

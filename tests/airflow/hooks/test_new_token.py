@@ -54,7 +54,7 @@ def test_wait_continues_with_the_new_token_of_the_connection(
     if kind is StitchExtractionSensor:
         options = {**options, "job_name": stitch.start_job(source).job_name}
     with airflow.dag() as dag:
-        kind(task_id="wait", source="github", timeout=30, **options)
+        kind(task_id="wait", source="github", timeout=600, **options)
     replace_token()
 
     dag_run = airflow.run(dag)

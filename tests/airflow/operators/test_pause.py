@@ -71,9 +71,19 @@ def test_pause_is_retried_during_an_outage(airflow, stitch, github):
     stitch.fail("GET", "/v4/sources", times=1, status=502)
     stitch.fail("PUT", "/v4/sources", times=1, status=502)
 
-    dag_run = run(airflow, StitchPauseSourceOperator, timeout=60)
+    dag_run = run(airflow, StitchPauseSourceOperator, timeout=600)
 
     assert dag_run.xcom["task"]["changed"] is True
+
+
+@pytest.mark.parametrize("endpoint", ["GET /v4/sources", "PUT /v4/sources"])
+def test_error_of_an_outage_names_the_limit_that_ended_the_retries(airflow, stitch, github, endpoint):
+    stitch.fail(*endpoint.split(), times=None, status=502)
+
+    dag_run = run(airflow, StitchPauseSourceOperator, timeout=1)
+
+    assert dag_run.state == "failed"
+    assert "Retries ended at the task's timeout." in dag_run.output
 
 
 #: The response of a firewall between Airflow and Stitch.
@@ -87,7 +97,7 @@ def test_pause_is_retried_after_one_response_of_a_firewall(airflow, stitch, gith
         stitch.pause_source(github)
     fault = stitch.fail(*endpoint.split(), **FIREWALL)
 
-    dag_run = run(airflow, operator, timeout=60)
+    dag_run = run(airflow, operator, timeout=600)
 
     assert dag_run.state == "success"
     assert dag_run.xcom["task"]["changed"]
@@ -99,7 +109,7 @@ def test_pause_fails_after_five_responses_of_a_firewall(airflow, stitch, github,
     monkeypatch.setattr(backoff, "seconds_before_retry", lambda attempt, retry_after: 0.01)
     fault = stitch.fail(*endpoint.split(), times=None, **FIREWALL)
 
-    dag_run = run(airflow, StitchPauseSourceOperator, timeout=60)
+    dag_run = run(airflow, StitchPauseSourceOperator, timeout=600)
 
     assert dag_run.state == "failed"
     assert "403" in dag_run.output

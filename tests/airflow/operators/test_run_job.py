@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 
-from airflow_provider_stitch.common.operator import StitchTask
 from airflow_provider_stitch.emulator import Flush, JobPlan, LoadError
 from airflow_provider_stitch.operators.stitch import (
     StitchRunReplicationJobOperator,
     StitchStopReplicationJobOperator,
 )
+from tests.support.interrupted_runs import expire_deadline_when_waiting
 
 
 def run_job(airflow, **options):
@@ -125,10 +124,11 @@ def test_streams_argument_limits_the_expected_loads(airflow, stitch, github, def
     assert list(dag_run.xcom["replicate"]["streams"]) == ["pulls"]
 
 
-def test_timeout_fails_the_task_and_leaves_the_job_running(airflow, stitch, github, deferrable):
+def test_timeout_fails_the_task_and_leaves_the_job_running(airflow, stitch, github, deferrable, mocker):
     stitch.plan_jobs(github, JobPlan(tap_seconds=36_000))
+    expire_deadline_when_waiting(mocker)
 
-    dag_run = run_job(airflow, timeout=1, deferrable=deferrable, retries=0)
+    dag_run = run_job(airflow, timeout=600, deferrable=deferrable, retries=0)
 
     assert dag_run.state == "failed"
     assert "PhaseTimedOut" in dag_run.output
@@ -275,20 +275,6 @@ def test_invalid_arguments_fail_when_the_dag_is_parsed(options, message):
 
 
 # --- Killing and stopping -------------------------------------------------------------------------------
-
-
-def expire_deadline_when_waiting(mocker):
-    """Set a task's deadline to the time when it begins to wait."""
-    wait, defer_until = StitchTask.wait, StitchTask.defer_until
-
-    def wait_until_now(task, goal, deadline, **options):
-        return wait(task, goal, time.time(), **options)
-
-    def defer_until_now(task, goal, deadline, **options):
-        return defer_until(task, goal, time.time(), **options)
-
-    mocker.patch.object(StitchTask, "wait", wait_until_now)
-    mocker.patch.object(StitchTask, "defer_until", defer_until_now)
 
 
 @pytest.mark.parametrize("stop_on_kill", [True, False])

@@ -93,7 +93,7 @@ def test_streams_can_be_a_template(airflow, stitch, github):
 def test_task_waits_for_structure_sync_of_a_new_source(airflow, stitch, new_source):
     new_source(CheckPlan(seconds=300))
 
-    dag_run = select_streams(airflow, source="new", streams="all", poll_interval=0.05, timeout=60)
+    dag_run = select_streams(airflow, source="new", streams="all", poll_interval=0.05, timeout=600)
 
     assert dag_run.state == "success"
     assert set(dag_run.xcom["task"]["changes"]) == {"commits", "issues"}
@@ -113,10 +113,10 @@ def test_task_times_out_during_a_long_structure_sync(airflow, stitch, new_source
 def test_failed_check_and_missing_properties_end_the_wait(airflow, stitch, new_source):
     new_source(CheckPlan(discovery_exit_status=1, discovery_error_message="bad credentials"))
     stitch.advance(10)
-    failed = select_streams(airflow, source="new", streams="all", timeout=60)
+    failed = select_streams(airflow, source="new", streams="all", timeout=600)
     stitch.delete_source(310442)
     new_source(properties={"repository": "acme/shop"})
-    incomplete = select_streams(airflow, source="New", streams="all", timeout=60)
+    incomplete = select_streams(airflow, source="New", streams="all", timeout=600)
 
     assert (failed.state, incomplete.state) == ("failed", "failed")
     assert "its connection check failed: bad credentials" in failed.output

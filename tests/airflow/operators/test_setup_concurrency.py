@@ -74,7 +74,10 @@ class Interleaver:
     def _next_task(self) -> Task | None:
         """Return one of the tasks that want to send a request, or None if all tasks have ended."""
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self.waiting) + self.done == len(self.tasks), timeout=60)
+            are_all_idle = self.changed.wait_for(
+                lambda: len(self.waiting) + self.done == len(self.tasks), timeout=600
+            )
+            assert are_all_idle
             if self.done == len(self.tasks):
                 return None
             task = self.random.choice(sorted(self.waiting, key=self.tasks.index))
@@ -206,7 +209,7 @@ def test_three_concurrent_processes_create_one_object(stitch, kind):
     for process in processes:
         process.stdin.write("\n")
         process.stdin.flush()
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    outputs = [process.communicate(timeout=600)[0] for process in processes]
 
     results = [json.loads(output.splitlines()[-1]) for output in outputs]
     client = StitchClient(stitch.access_token, base_url=stitch.url)

@@ -46,7 +46,7 @@ def fake_context():
 def run_sensor(airflow, sensor, **options):
     """Run a DAG with one sensor, `wait`, for the source `github`."""
     with airflow.dag() as dag:
-        sensor(task_id="wait", **{"source": "github", "timeout": 30, **options})
+        sensor(task_id="wait", **{"source": "github", "timeout": 600, **options})
     return airflow.run(dag)
 
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 
+from airflow_provider_stitch.assets import stitch_source
 from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 from airflow_provider_stitch.replication.outcome import Outcome
@@ -266,9 +267,8 @@ def test_task_ends_in_the_triggerer_only_as_it_would_in_a_worker(error, ending, 
 
 
 def test_task_with_outlets_ends_in_a_worker():
-    from airflow.providers.common.compat.sdk import Asset
 
-    task = triggerer_sensor(outlets=[Asset("stitch://github")])
+    task = triggerer_sensor(outlets=[stitch_source("github")])
 
     assert task.start_trigger_args.trigger_kwargs["end_options"] is None
 

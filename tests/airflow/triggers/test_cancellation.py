@@ -12,6 +12,7 @@ import time
 import pytest
 
 from airflow_provider_stitch.emulator import JobPlan
+from airflow_provider_stitch.replication.waiter import Waiter
 from airflow_provider_stitch.triggers import cancellation
 from airflow_provider_stitch.triggers import stitch as triggers
 from tests.support.phase_triggers import loading_trigger
@@ -29,9 +30,18 @@ def cancel(request, monkeypatch):
     calls_on_kill = request.param == "Airflow 3.3"
     monkeypatch.setattr(triggers, "AIRFLOW_CALLS_ON_KILL", calls_on_kill)
 
+    wait = Waiter.wait
+
     async def run_and_cancel(trigger, *, times=1, then=lambda: None):
+        is_waiting = asyncio.Event()
+
+        async def report_and_wait(waiter):
+            is_waiting.set()
+            return await wait(waiter)
+
+        monkeypatch.setattr(Waiter, "wait", report_and_wait)
         task = asyncio.create_task(first_event(trigger))
-        await asyncio.sleep(0.1)
+        await is_waiting.wait()
         for _ in range(times):
             task.cancel()
             await asyncio.sleep(0.05)
@@ -44,7 +54,7 @@ def cancel(request, monkeypatch):
             await trigger.run().__anext__()
         except asyncio.CancelledError:
             if calls_on_kill:
-                await asyncio.wait_for(trigger.on_kill(), 30)
+                await asyncio.wait_for(trigger.on_kill(), 600)
             raise
         finally:
             await trigger.cleanup()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_stitch.replication.budget import redis_store
 from airflow_provider_stitch.replication.budget.window import WINDOW
 from tests.support.hosts_simulation import Hosts, Process, use_virtual_time_in_redis
 from tests.support.redis_servers import KINDS, running_redis
@@ -103,8 +104,14 @@ def test_hosts_share_one_count(hosts, pair):
     hosts.advance(hosts.now + 100)
 
     assert one.window().available_in == pytest.approx([0] * 9 + [WINDOW - 100] * 20 + [WINDOW])
-    assert one.window().share == 29
-    assert two.window().share == 15
+
+
+def test_share_follows_from_the_requests_of_other_processes():
+    requests = [("one", 600.0)] * 20 + [("two", 600.0)]
+    reply = redis_store.Reply(0.0, 0.0, 0.0, "", "", 2, requests)
+
+    assert reply.window(30, "one").share == 29
+    assert reply.window(30, "two").share == 15
 
 
 def test_request_of_a_killed_host_expires(hosts, pair):

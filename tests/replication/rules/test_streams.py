@@ -7,7 +7,7 @@ import pytest
 from airflow_provider_stitch.connect.errors import UnknownStream
 from airflow_provider_stitch.replication.rules.evaluate import evaluate
 from airflow_provider_stitch.replication.rules.streams import StreamNames, select_streams
-from tests.replication.rules.test_loading import observed
+from tests.replication.rules.loading_states import observed
 from tests.support.builders import goal, stream
 
 SHOP = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,6 @@ from airflow_provider_stitch.emulator.model.connections.connector_types import D
 from airflow_provider_stitch.emulator.model.times import format_optional_time, format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from airflow_provider_stitch.emulator.model.connections.checks import ConnectionCheck, ConnectionChecks
@@ -41,6 +41,9 @@ class Destination:
         shown, secret = property_values.split(properties, DESTINATION_TYPES[self.type])
         self.credentials |= secret
         self.properties = {**self.properties, **shown}
+        account = properties.get("service_account_credentials")
+        if self.type == "bigquery_v2" and isinstance(account, Mapping) and account.get("project_id"):
+            self.properties["project_id"] = account["project_id"]  # read-only: the project of the key
 
     @property
     def provided(self) -> set[str]:

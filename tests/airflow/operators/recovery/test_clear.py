@@ -8,7 +8,12 @@ import pytest
 
 from airflow_provider_stitch.connect.errors import JobNotStarted, PhaseTimedOut, StitchError
 from airflow_provider_stitch.emulator import JobPlan
-from tests.support.interrupted_runs import FakeTaskStateStore, interrupt_before_wait, run_job_operator
+from tests.support.interrupted_runs import (
+    FakeTaskStateStore,
+    expire_deadline_when_waiting,
+    interrupt_before_wait,
+    run_job_operator,
+)
 
 
 def test_cleared_task_starts_new_job(stitch, github, context, mocker):
@@ -31,11 +36,12 @@ def test_task_cleared_while_running_starts_new_job(stitch, github, context, mock
     assert result["job_name"] == stitch.jobs(github)[1].job_name
 
 
-def test_retry_resumes_its_job_if_another_task_was_cleared(stitch, github, context):
+def test_retry_resumes_its_job_if_another_task_was_cleared(stitch, github, context, mocker):
     context["dag_run"] = SimpleNamespace(clear_number=0)
     stitch.plan_next_job(github, JobPlan(tap_seconds=1200))
+    expire_deadline_when_waiting(mocker, times=1)
     with pytest.raises(PhaseTimedOut):
-        run_job_operator(timeout=0.5).execute(context)
+        run_job_operator().execute(context)
     context["dag_run"].clear_number = 1
 
     assert run_job_operator().execute(context)["job_name"] == stitch.jobs(github)[0].job_name

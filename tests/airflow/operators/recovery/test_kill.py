@@ -13,6 +13,7 @@ from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.replication import jobs
 from airflow_provider_stitch.replication.session import AccountSession
 from tests.support.interrupted_runs import (
+    LONG_JOB,
     FakeTaskStateStore,
     before_each_wait,
     interrupt_before_wait,
@@ -83,7 +84,7 @@ def test_killed_retry_starts_no_job_after_its_own_is_stopped(stitch, github, con
 
 
 def test_queued_task_starts_no_job_after_it_is_killed(stitch, github, context, mocker):
-    other = stitch.start_job(github)
+    other = stitch.start_job(github, LONG_JOB)
     task = run_job_operator()
 
     before_each_wait(mocker, lambda _: task.on_kill())

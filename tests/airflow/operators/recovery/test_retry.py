@@ -11,7 +11,12 @@ from airflow_provider_stitch.connect.errors import JobAlreadyRunning, PhaseTimed
 from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.operators.job_checkpoint import JOB_KEY
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
-from tests.support.interrupted_runs import LONG_JOB, interrupt_before_wait, run_job_operator
+from tests.support.interrupted_runs import (
+    LONG_JOB,
+    expire_deadline_when_waiting,
+    interrupt_before_wait,
+    run_job_operator,
+)
 
 
 def test_retry_resumes_job_of_killed_try(stitch, github, context, mocker):
@@ -61,10 +66,11 @@ def test_retry_starts_new_job_if_the_stored_one_was_stopped(stitch, github, cont
     assert result["job_name"] == stitch.jobs(github)[1].job_name
 
 
-def test_retry_after_timeout_resumes_the_job(stitch, github, context):
+def test_retry_after_timeout_resumes_the_job(stitch, github, context, mocker):
     stitch.plan_next_job(github, JobPlan(tap_seconds=1200))
+    expire_deadline_when_waiting(mocker, times=1)
     with pytest.raises(PhaseTimedOut, match="took longer than the task's timeout"):
-        run_job_operator(timeout=0.5).execute(context)
+        run_job_operator().execute(context)
 
     assert run_job_operator().execute(context)["job_name"] == stitch.jobs(github)[0].job_name
     assert len(stitch.jobs(github)) == 1
@@ -106,12 +112,10 @@ def test_start_during_outage_fails_with_status_code_at_timeout(stitch, github, c
 # Airflow 3.3 and later store the state of a task.
 if tuple(int(part) for part in version("apache-airflow").split(".")[:2]) >= (3, 3):
 
-    def test_retry_in_a_dag_resumes_the_job(airflow, stitch, github):
-        stitch.plan_jobs(github, JobPlan(tap_seconds=2400))
+    def test_retry_in_a_dag_resumes_the_job(airflow, stitch, github, mocker):
+        expire_deadline_when_waiting(mocker, times=1)
         with airflow.dag() as dag:
-            StitchRunReplicationJobOperator(
-                task_id="replicate", source="github", timeout=2, retries=20, retry_delay=0
-            )
+            StitchRunReplicationJobOperator(task_id="replicate", source="github", retries=1, retry_delay=0)
 
         dag_run = airflow.run(dag)
 

@@ -1,0 +1,168 @@
+"""The asset events of a task, for the sources and streams that a job has loaded.
+
+The events are emitted through an alias, because Airflow updates every other outlet in any case: only an alias
+lets a task decide which assets it updates. A DAG file that sets `emit_assets` imports this module.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow.providers.common.compat.sdk import Asset, AssetAlias
+
+from airflow_provider_stitch.assets import SCHEME, source_uri, stream_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+# Airflow registers the events in the request that ends a task. A thousand events took 18 s there, and failed
+# a task that had done its work.
+MAX_STREAM_EVENTS = 50
+
+
+def validate_emit_assets(emit_assets: bool | Sequence[str]) -> None:  # noqa: FBT001 - the operators' argument
+    """Validate the argument `emit_assets`.
+
+    :raises ValueError: if it is neither a boolean nor a list of names.
+    """
+    if isinstance(emit_assets, bool):
+        return
+    if isinstance(emit_assets, str) or not all(isinstance(name, str) for name in emit_assets):
+        raise ValueError(
+            f"emit_assets must be True, False, or a list of stream names; it was {emit_assets!r}."
+        )
+
+
+def alias(stitch_conn_id: Any) -> AssetAlias:
+    """Return the alias of a connection's assets.
+
+    If the connection id is known only when the task runs, it is the alias `stitch`.
+    """
+    is_known = isinstance(stitch_conn_id, str) and "{{" not in stitch_conn_id and "{%" not in stitch_conn_id
+    return AssetAlias(f"{SCHEME}://{quote(stitch_conn_id, safe='')}" if is_known else SCHEME)
+
+
+def add_asset_events(
+    task: Any, context: Context, result: Mapping[str, Any], table_uris: Mapping[str, str]
+) -> None:
+    """Emit the events of a loaded job, and describe the job in the events of the author's own outlets.
+
+    :param task: an operator or sensor with `emit_assets`, `outlets`, `stitch_conn_id` and `log`.
+    :param result: the task's XCom.
+    :param table_uris: the URI of each stream's table in the destination, as far as they are known.
+    """
+    events: Any = context["outlet_events"]
+    source, stitch_conn_id = result["source_name"], task.stitch_conn_id
+    streams = {
+        stream_uri(stitch_conn_id, source, name): _stream_extra(result, name, table_uris)
+        for name in result["streams"]
+    }
+    extras = {source_uri(stitch_conn_id, source): _source_extra(result), **streams}
+    declared = [outlet for outlet in task.outlets if isinstance(outlet, Asset)]
+    for asset in declared:
+        extra = extras.get(asset.uri, _source_extra(result))
+        if _is_stream_of(asset.uri, stitch_conn_id, source) and asset.uri not in extras:
+            extra = {"job_name": result["job_name"], "rows": 0}  # Airflow updates it although it had no rows
+        event = events[asset]
+        event.extra = {**extra, **event.extra}
+    if task.emit_assets:
+        declared_uris = {asset.uri for asset in declared}
+        emitted = {
+            uri: extra for uri, extra in _emitted(task, result, extras).items() if uri not in declared_uris
+        }
+        _emit(task, events, emitted)
+
+
+def _emitted(
+    task: Any, result: Mapping[str, Any], extras: Mapping[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return the extras of the assets that `emit_assets` updates, by URI: the source's, and its streams'."""
+    source, stitch_conn_id = result["source_name"], task.stitch_conn_id
+    names = [name for name in result["streams"] if task.emit_assets is True or name in task.emit_assets]
+    if len(names) > MAX_STREAM_EVENTS:
+        task.log.warning(
+            "Updating only the asset of source %s, because %d of its streams had rows and Airflow needs long "
+            "for more than %d events. Name up to %d streams in emit_assets to update theirs.",
+            source,
+            len(names),
+            MAX_STREAM_EVENTS,
+            MAX_STREAM_EVENTS,
+        )
+        names = []
+    uris = [source_uri(stitch_conn_id, source), *(stream_uri(stitch_conn_id, source, name) for name in names)]
+    return {uri: extras[uri] for uri in uris}
+
+
+def _emit(task: Any, events: Any, extras: Mapping[str, dict[str, Any]]) -> None:
+    aliases = [outlet for outlet in task.outlets if isinstance(outlet, AssetAlias) and _is_ours(outlet)]
+    if not aliases:  # the author has replaced the outlets
+        aliases = [alias(task.stitch_conn_id)]
+        task.outlets = [*task.outlets, *aliases]
+    _register_alias(aliases[0])
+    for uri, extra in extras.items():
+        try:
+            asset = Asset(uri=uri)
+        except ValueError as error:
+            task.log.warning("Not updating the asset %.200s, because Airflow rejects it: %s", uri, error)
+            continue
+        events[aliases[0]].add(asset, extra=extra)
+    task.log.info("Updating assets: %s", ", ".join(extras))
+
+
+def _is_ours(outlet: AssetAlias) -> bool:
+    return outlet.name == SCHEME or outlet.name.startswith(f"{SCHEME}://")
+
+
+def _is_stream_of(uri: str, stitch_conn_id: str, source: str) -> bool:
+    return uri.startswith(f"{source_uri(stitch_conn_id, source)}/")
+
+
+def _source_extra(result: Mapping[str, Any]) -> dict[str, Any]:
+    rows = [stream["rows"] for stream in result["streams"].values()]
+    total = None if None in rows else sum(rows)
+    return _flat(job_name=result["job_name"], rows=total, loaded_at=result["loaded_at"])
+
+
+def _stream_extra(result: Mapping[str, Any], name: str, table_uris: Mapping[str, str]) -> dict[str, Any]:
+    stream = result["streams"][name]
+    return _flat(
+        job_name=result["job_name"],
+        rows=stream["rows"],
+        loaded_at=stream["loaded_at"],
+        table_uri=table_uris.get(name),
+    )
+
+
+def _flat(**extra: Any) -> dict[str, Any]:
+    # Airflow 2 hashes the values, and fails the task if one of them is a list or dict.
+    return {key: value for key, value in extra.items() if value is not None}
+
+
+def _register_alias(declared: AssetAlias) -> None:
+    """Store an alias in the database of Airflow 2.
+
+    The outlets of a mapped task are created when it runs, so Airflow does not know them from the DAG file.
+    Airflow 2 fails the task if it does not know an alias; Airflow 3 stores it.
+    """
+    from airflow_provider_stitch.triggers.versions import RELEASE
+
+    if RELEASE >= (3,):
+        return
+    from airflow import settings
+    from airflow.models.dataset import DatasetAliasModel
+    from sqlalchemy import select
+    from sqlalchemy.exc import IntegrityError
+    from sqlalchemy.orm import Session
+
+    # A session of its own, because closing the one of this thread would end the transaction of the task.
+    with Session(bind=settings.engine) as session:
+        if session.scalar(select(DatasetAliasModel.id).where(DatasetAliasModel.name == declared.name)):
+            return
+        session.add(DatasetAliasModel(name=declared.name))
+        try:
+            session.commit()
+        except IntegrityError:  # another task has stored it
+            session.rollback()

@@ -1,0 +1,258 @@
+"""The names of tables in destinations and databases, by the naming specification of OpenLineage.
+
+The functions are pure. They return None if the properties do not determine a name, because a wrong name would
+connect lineage graphs that are not connected.
+
+Sources: OpenLineage, "Naming"; Stitch's documentation of each destination ("Object name limits", "Column
+naming"), whose rules are documented for columns and are assumed to hold for tables.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table, as OpenLineage names it and as an asset's URI."""
+
+    namespace: str  #: the server: `snowflake://acme-prod`
+    name: str  #: the table in it: `DB.SCHEMA.TABLE`
+    uri: str  #: `snowflake://acme-prod/DB/SCHEMA/TABLE`
+
+
+def destination_table(
+    destination_type: str | None, properties: Mapping[str, Any], schema: str, table: str
+) -> Table | None:
+    """Return the table that Stitch loads a stream into.
+
+    :param destination_type: Stitch's name of the type, such as `snowflake`.
+    :param properties: the destination's properties. No secret among them becomes part of a name.
+    :param schema: the name of the source, which is the name of its schema in the destination.
+    :param table: the stream's name, with the prefix of its schema if the source has that option.
+    """
+    name = _DESTINATIONS.get(destination_type or "")
+    return None if name is None else name(_Properties(properties), schema, table)
+
+
+def table_name(stream_name: str, schema_name: str | None, source_properties: Mapping[str, Any]) -> str | None:
+    """Return the name under which Stitch loads a stream, before the destination's rules, or None if unknown.
+
+    Source: Stitch's documentation, "include_schemas_in_destination_stream_name".
+    """
+    if not has_schema_prefix(source_properties):
+        return stream_name
+    return None if schema_name is None else f"{schema_name}__{stream_name}"
+
+
+def has_schema_prefix(source_properties: Mapping[str, Any]) -> bool:
+    """Return whether the tables of a source in the destination begin with the name of their schema."""
+    return str(source_properties.get("include_schemas_in_destination_stream_name")).lower() == "true"
+
+
+def source_table(
+    source_type: str | None,
+    properties: Mapping[str, Any],
+    database: str | None,
+    schema: str | None,
+    table: str,
+) -> Table | None:
+    """Return the table that a stream of a database source is extracted from.
+
+    :param source_type: Stitch's name of the type, such as `platform.hp-postgres`.
+    :param properties: the source's properties: `host`, `port`, `dbname` or `database` ...
+    :param database: `database-name` of the stream's metadata.
+    :param schema: `schema-name` of the stream's metadata.
+    """
+    dialect = _DATABASES.get((source_type or "").removeprefix("platform.").removeprefix("hp-"))
+    given = _Properties(properties)
+    host = given.get("host")
+    if dialect is None or host is None:
+        return None
+    scheme, port = dialect
+    server = f"{scheme}://{host}:{given.get('port') or port}"
+    database = database or given.get("dbname") or given.get("database")
+    parts: list[str | None]
+    if scheme in ("mysql", "mongodb"):  # their schemas are databases
+        parts = [database or schema, table]
+    elif scheme == "oracle":
+        parts = [given.get("sid") or database, schema, table]
+    else:
+        parts = [database, schema, table]
+    return _table(server, parts)
+
+
+def column_name(destination_type: str | None, field: str) -> str:
+    """Return the name of the column that a field is loaded into."""
+    if destination_type == "snowflake":
+        return _letters_first(field).upper()
+    if destination_type in ("redshift", "panoply"):
+        return _letters_first(field).lower()
+    if destination_type in ("bigquery_v2", "databricks_delta"):
+        return _underscores(field).lower()
+    return _letters_first(field) if destination_type == "postgres" else field
+
+
+# Type of source without `platform.` and `hp-`: scheme and default port.
+_DATABASES = {
+    **dict.fromkeys(("postgres", "heroku_pg", "cloudsql-pg", "cloudsql_pg", "aurora-pg"), ("postgres", 5432)),
+    **dict.fromkeys(("mysql", "mariadb", "aurora", "cloudsql", "cloudsql-mysql"), ("mysql", 3306)),
+    "mssql": ("sqlserver", 1433),
+    "oracle": ("oracle", 1521),
+    "mongodb": ("mongodb", 27017),
+}
+
+
+class _Properties:
+    def __init__(self, properties: Mapping[str, Any]) -> None:
+        self._properties = properties
+
+    def get(self, name: str) -> str | None:
+        """Return a property as a string, or None if it is missing or empty."""
+        value = self._properties.get(name)
+        return (str(value).strip() or None) if isinstance(value, (str, int)) else None
+
+
+# --- Destinations ---------------------------------------------------------------------------------------
+
+
+def _snowflake(properties: _Properties, schema: str, table: str) -> Table | None:
+    host = _host(properties)
+    if host is None:
+        return None
+    account = _snowflake_account(host.removesuffix(".snowflakecomputing.com").removesuffix(".privatelink"))
+    parts = [properties.get("database"), schema, _letters_first(table)]
+    return _table(f"snowflake://{account}", [part and part.upper() for part in parts])
+
+
+def _snowflake_account(account: str) -> str:
+    """Return an account in the form of OpenLineage: `organization-name`, or `locator.region.cloud`.
+
+    Source: `fix_account_name` of openlineage-integration-common.
+    """
+    identifier, *others = account.split(".")
+    if "-" in identifier:
+        return identifier
+    region, cloud, *_ = [*others, *("us-west-1", "aws")[len(others) :]]
+    return f"{identifier}.{region}.{cloud}"
+
+
+def _redshift(properties: _Properties, schema: str, table: str) -> Table | None:
+    host = _host(properties)
+    if host is None:
+        return None
+    labels = host.split(".")
+    is_cluster = host.endswith(".amazonaws.com") and len(labels) == 6
+    port = properties.get("port") or "5439"
+    parts = [properties.get("database"), schema.lower(), _letters_first(table).lower()]
+    # The asset converter of Airflow's provider for Amazon expects the whole host, unlike its SQL hook.
+    return _table(
+        f"redshift://{f'{labels[0]}.{labels[2]}' if is_cluster else host}:{port}",
+        parts,
+        server_in_uri=f"redshift://{host}:{port}",
+    )
+
+
+def _bigquery(properties: _Properties, schema: str, table: str) -> Table | None:
+    parts = [properties.get("project_id"), schema.lower(), _underscores(table).lower()]
+    return _table("bigquery", parts, server_in_uri="bigquery:/")
+
+
+def _postgres(properties: _Properties, schema: str, table: str) -> Table | None:
+    return _on_server(
+        "postgres", "5432", properties, [properties.get("database"), schema, _letters_first(table)]
+    )
+
+
+def _databricks(properties: _Properties, schema: str, table: str) -> Table | None:
+    # The URL may contain a token, so it is only searched.
+    url = properties.get("jdbc_url") or properties.get("jdbc") or ""
+    host = re.search(r"//([A-Za-z0-9.-]+)", url)
+    catalog = re.search(r";\s*ConnCatalog=(\w+)", url, re.IGNORECASE)
+    if host is None:
+        return None
+    parts = [catalog[1] if catalog else "hive_metastore", schema.lower(), _underscores(table).lower()]
+    return _table(f"databricks://{host[1].lower()}", parts)
+
+
+def _sql_server(properties: _Properties, schema: str, table: str) -> Table | None:
+    parts = [properties.get("database"), schema.lower(), table.lower()]
+    return _on_server("sqlserver", "1433", properties, parts)
+
+
+def _azure_synapse(properties: _Properties, schema: str, table: str) -> Table | None:
+    return _on_server("sqlserver", "1433", properties, [schema.lower(), table.lower()])
+
+
+def _mysql(properties: _Properties, schema: str, table: str) -> Table | None:
+    return _on_server("mysql", "3306", properties, [schema.lower(), table.lower()])
+
+
+def _s3(properties: _Properties, schema: str, table: str) -> Table | None:
+    """Return the prefix of the keys of a stream's objects. The rest of a key differs between loads."""
+    bucket, form = properties.get("s3_bucket"), properties.get("s3_key_format_string") or ""
+    if (
+        bucket is None
+        or "[table_name]" not in form.split("[table_version]")[0].split("[timestamp_loaded]")[0]
+    ):
+        return None
+    key = form.replace("[integration_name]", schema).replace("[table_name]", table)
+    prefix = key.partition("[")[0].strip("/")
+    return Table(f"s3://{bucket}", prefix, f"s3://{bucket}/{quote(prefix)}")
+
+
+_DESTINATIONS: dict[str, Callable[[_Properties, str, str], Table | None]] = {
+    "snowflake": _snowflake,
+    "redshift": _redshift,
+    "panoply": _redshift,  # a Redshift database that Panoply operates
+    "bigquery_v2": _bigquery,
+    "postgres": _postgres,
+    "databricks_delta": _databricks,
+    "mssql_server": _sql_server,
+    "azure_sqldw": _azure_synapse,
+    "mysql_destination": _mysql,
+    "s3": _s3,
+    # data.world has no table that another tool could name.
+}
+
+
+# --- Names ----------------------------------------------------------------------------------------------
+
+
+def _host(properties: _Properties) -> str | None:
+    host = properties.get("host")
+    return None if host is None else host.rpartition("://")[2].partition("/")[0].lower()
+
+
+def _on_server(
+    scheme: str, default_port: str, properties: _Properties, parts: list[str | None]
+) -> Table | None:
+    host = _host(properties)
+    return (
+        None if host is None else _table(f"{scheme}://{host}:{properties.get('port') or default_port}", parts)
+    )
+
+
+def _table(server: str, parts: list[str | None], *, server_in_uri: str | None = None) -> Table | None:
+    """Return a table, or None if a part of its name is unknown."""
+    known = [part for part in parts if part]
+    if len(known) < len(parts):
+        return None
+    path = "/".join(quote(part, safe="") for part in known)
+    return Table(server, ".".join(known), f"{server_in_uri or server}/{path}")
+
+
+def _letters_first(name: str) -> str:
+    """Return a name without special characters and without leading characters that are no letters."""
+    return re.sub(r"^[^A-Za-z]+|[^A-Za-z0-9_]", "", name)
+
+
+def _underscores(name: str) -> str:
+    """Return a name with underscores instead of special characters, and before a leading digit."""
+    return re.sub(r"^(?=\d)", "_", re.sub(r"[^A-Za-z0-9_]", "_", name))

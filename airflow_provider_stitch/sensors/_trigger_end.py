@@ -1,0 +1,40 @@
+"""Decide whether a sensor can end in the triggerer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseSensorOperator
+
+    from airflow_provider_stitch.triggers.task_context import TaskEndOptions
+
+
+def worker_end_reason(sensor: BaseSensorOperator) -> str | None:
+    """Return why a worker must end a sensor, or None if the triggerer can end it."""
+    if sensor.outlets:
+        return "the task has outlets, and Airflow updates no assets for a task that ends in the triggerer"
+    if sensor.multiple_outputs:
+        return "the task has multiple_outputs, and only a worker pushes their XComs"
+    if _has_listeners():
+        return "Airflow has listeners, and it calls none of them for a task that ends in the triggerer"
+    return None
+
+
+def end_options(sensor: BaseSensorOperator) -> TaskEndOptions | None:
+    """Return how the trigger ends the task, or None if a worker ends it."""
+    from airflow_provider_stitch.triggers.task_context import TaskEndOptions
+
+    if sensor.outlets or sensor.multiple_outputs:  # the author may have set them after creating the sensor
+        return None
+    return TaskEndOptions(
+        soft_fail=sensor.soft_fail, has_retries=bool(sensor.retries), do_xcom_push=sensor.do_xcom_push
+    )
+
+
+def _has_listeners() -> bool:
+    # The manager that Airflow asks when it imports a DAG file. It rejects a task with end_from_trigger=True
+    # if there are listeners.
+    from airflow.listeners.listener import get_listener_manager
+
+    return bool(get_listener_manager().has_listeners)

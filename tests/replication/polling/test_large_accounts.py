@@ -1,0 +1,138 @@
+"""The number of requests that a search in a large account needs."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from simulated_stitch.large_account import (
+    LargeAccount,
+    extraction_of,
+    loads_by_stream_id,
+    loads_by_stream_name,
+    sources_with,
+)
+from tests.support.polled_account import PolledAccount, query_loads
+
+MANY = list(range(300_000, 310_000))
+"""10,000 sources: 100 pages of extractions and 1,000 pages of loads."""
+
+STREAMS = [f"stream_{number}" for number in range(10)]
+
+
+def name_of(source_id: int) -> str:
+    return f"source_{source_id * 7919 % 1_000_003}"  # so that names and ids are in different orders
+
+
+@pytest.fixture(scope="module")
+def many_extractions():
+    return [extraction_of(each) for each in MANY]
+
+
+@pytest.fixture(scope="module")
+def many_loads():
+    return loads_by_stream_name(map(name_of, MANY), STREAMS)
+
+
+def test_source_among_10000_is_found_in_logarithmically_many_requests(many_extractions):
+    account = PolledAccount(LargeAccount(extractions=many_extractions), limit=1_500)
+
+    async def scenario():
+        costs = []
+        for source_id in (MANY[7_777], MANY[7_850], MANY[7_777], MANY[0], MANY[-1]):
+            before = len(account.client.requests)
+            result = await account.session().query_extraction(source_id)
+            assert result.value.source_id == source_id
+            costs.append(len(account.client.requests) - before)
+        return costs
+
+    first, neighbour, repeated, *others = account.run(scenario)
+
+    assert first <= 8
+    assert (neighbour, repeated) == (1, 1)
+    assert max(others) <= 8
+
+
+class LoadSearches:
+    """Successive searches for loads in an account with long lists."""
+
+    def __init__(self, **lists: Any) -> None:
+        self.client = LargeAccount(**lists)
+        self.account = PolledAccount(self.client, limit=1_500)
+
+    def costs(self, *searches: tuple[str, list[str]]) -> list[int]:
+        """Return the number of limited requests of each search for streams of a source."""
+
+        async def scenario():
+            costs = []
+            for source_name, streams in searches:
+                before = len(self.client.requests)
+                result = await query_loads(self.account.session(), source_name, streams, fresh=True)
+                assert {load.stream_name for load in result.value} >= set(streams)
+                costs.append(len(self.client.requests) - before)
+            return costs
+
+        return self.account.run(scenario)
+
+
+SHOP, OTHER_SHOP = name_of(MANY[123]), name_of(MANY[9_876])
+
+
+def test_load_is_found_in_logarithmically_many_requests_by_stream_name(many_loads):
+    first, repeated, other, all_streams, all_repeated = LoadSearches(loads=many_loads).costs(
+        (SHOP, STREAMS[:1]), (SHOP, STREAMS[:1]), (OTHER_SHOP, STREAMS[:1]), (SHOP, STREAMS), (SHOP, STREAMS)
+    )
+
+    assert first <= 12
+    assert other <= 12
+    assert repeated == 1
+    # The 10 streams of the source are on 10 of the 1,000 pages, and each page is searched separately.
+    assert all_streams <= 10 * 8
+    assert all_repeated == 10
+
+
+def test_load_is_found_in_logarithmically_many_requests_by_stream_id():
+    """A load does not contain the id, but the source's streams do. Requests for streams are not limited."""
+    sources = sources_with(STREAMS, map(name_of, MANY))
+    searches = LoadSearches(loads=loads_by_stream_id(sources), sources=sources)
+
+    first, repeated, other, all_streams, all_repeated = searches.costs(
+        (SHOP, STREAMS[:1]), (SHOP, STREAMS[:1]), (OTHER_SHOP, STREAMS[:1]), (SHOP, STREAMS), (SHOP, STREAMS)
+    )
+
+    assert first <= 14
+    assert other <= 12
+    assert repeated == 1
+    assert all_streams <= 2
+    assert all_repeated <= 2
+    assert searches.client.stream_requests <= 4 * len(searches.client.requests)
+
+
+def test_loads_of_one_of_10000_sources_are_found_within_30_minutes(many_loads):
+    account = PolledAccount(LargeAccount(loads=many_loads))
+
+    async def scenario():
+        started_at = account.loop.time()
+        await query_loads(account.session(), SHOP, STREAMS)
+        return account.loop.time() - started_at
+
+    assert account.run(scenario) <= 3 * 600
+
+
+def test_search_keeps_all_its_pages_until_it_ends():
+    """In a list without an order, every page must be read to find that a stream is not listed."""
+    loads = loads_by_stream_name((f"source_{number}" for number in range(100)), [f"t{n}" for n in range(40)])
+    random.Random(3).shuffle(loads)
+    account = PolledAccount(LargeAccount(loads=loads))
+
+    def stop_an_endless_search() -> None:
+        assert len(account.client.requests) < 100
+
+    account.client.before_each = stop_an_endless_search
+
+    result = account.run(lambda: query_loads(account.session(), "source_7", ["no such stream"]))
+
+    assert {load.source_name for load in result.value} == {"source_7"}
+    assert len(account.client.requests) == 40

@@ -1,0 +1,10 @@
+"""A source with one stream that has rows and one without."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def github(stitch):
+    return stitch.add_source("github", streams={"commits": 120, "issues": 0, "pulls": 7})

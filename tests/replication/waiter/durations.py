@@ -1,0 +1,10 @@
+"""Measure virtual time since the start of a job."""
+
+from __future__ import annotations
+
+from airflow_provider_stitch.connect.objects import parse_time
+
+
+def seconds_after(stitch, record, instant):
+    """Return the seconds from the start of a job to an instant, in whole seconds as Stitch reports times."""
+    return (parse_time(instant) - record.start_time.replace(microsecond=0)).total_seconds()
