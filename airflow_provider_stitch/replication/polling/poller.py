@@ -26,6 +26,7 @@ from airflow_provider_stitch.replication.polling.completion import ObservedDurat
 from airflow_provider_stitch.replication.polling.limited_requests import (
     LimitedRequest,
     RequestKind,
+    SharedPage,
     empty_page,
     is_missing_page,
 )
@@ -40,7 +41,7 @@ from airflow_provider_stitch.replication.polling.queries import (
     malformed_record_error,
     raise_if_useless,
 )
-from airflow_provider_stitch.replication.polling.responses import SharedPage, cached_page, newest_time
+from airflow_provider_stitch.replication.polling.responses import cached_page, newest_time
 from airflow_provider_stitch.replication.polling.scheduler import BudgetWait, Candidate, next_request
 from airflow_provider_stitch.replication.polling.sequence import next_sequence
 from airflow_provider_stitch.replication.polling.sharing import PageSharing

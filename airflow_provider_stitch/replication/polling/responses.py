@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.replication.polling.limited_requests import LimitedRequest, RequestKind
 from airflow_provider_stitch.replication.polling.page_cache import CachedPage
@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.objects import Page
 
 NO_RAW: Mapping[str, Any] = MappingProxyType({})
-
-
-class SharedPage(NamedTuple):
-    """A page that another process has requested."""
-
-    page: Page[Any]
-    sequence: int  #: time of the request, in microseconds of the Redis server's clock
-    age: float  #: seconds since the request, at most
 
 
 def cached_page(

@@ -28,8 +28,11 @@ from redis.exceptions import RedisError
 from airflow_provider_stitch.connect.errors import UnexpectedResponse
 from airflow_provider_stitch.connect.objects import Extraction, Load, Page
 from airflow_provider_stitch.replication.budget.redis_store import key_prefix
-from airflow_provider_stitch.replication.polling.limited_requests import LimitedRequest, RequestKind
-from airflow_provider_stitch.replication.polling.responses import SharedPage
+from airflow_provider_stitch.replication.polling.limited_requests import (
+    LimitedRequest,
+    RequestKind,
+    SharedPage,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

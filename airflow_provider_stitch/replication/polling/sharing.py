@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.extraction_log import ExtractionLog
     from airflow_provider_stitch.connect.objects import Page
     from airflow_provider_stitch.replication.polling.caller import StitchCaller
-    from airflow_provider_stitch.replication.polling.limited_requests import LimitedRequest
-    from airflow_provider_stitch.replication.polling.responses import SharedPage
+    from airflow_provider_stitch.replication.polling.limited_requests import LimitedRequest, SharedPage
     from airflow_provider_stitch.replication.polling.shared_pages import Lease, SharedPages
 
 BUSY_INTERVAL = 0.5
