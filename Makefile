@@ -17,7 +17,7 @@ PYTHON_OF_FUZZ ?= >=3.11,<3.14
 SECONDS ?= 60
 
 .PHONY: help demo test test-airflow2 test-system test-system-airflow2 test-system-celery test-system-postgres \
-	test-ui chaos chaos-celery token-kills token-kills-airflow2 lint docs docs-links fault-table diagrams fuzz format bench simulation constraints clean
+	test-ui chaos chaos-celery load-events token-kills token-kills-airflow2 lint docs docs-links fault-table diagrams fuzz format bench simulation constraints clean
 
 help:
 	@echo "make demo           run a DAG with a local Stitch and a real Airflow"
@@ -30,6 +30,7 @@ help:
 	@echo "make test-ui        test Airflow's pages in a browser, and update screenshots (needs Chromium)"
 	@echo "make chaos RUNS=100  run jobs while processes are killed and connections cut, and print the outcomes (SEED=0)"
 	@echo "make chaos-celery   do the same with PostgreSQL and a CeleryExecutor"
+	@echo "make load-events    load streams while triggerers are killed and a token is rejected (SEED=0, REJECTED=600)"
 	@echo "make token-kills RUNS=200  kill tasks at each step of creating an account, and check that no token is lost"
 	@echo "make token-kills-airflow2  do the same on Airflow 2.11"
 	@echo "make lint           run ruff, mypy --strict, import-linter and the prose check"
@@ -75,6 +76,11 @@ chaos: $(AIRFLOW3)/.installed
 chaos-celery: $(CELERY)/.installed
 	$(CELERY)/bin/python -m tests.system.servers \
 		$(CELERY)/bin/python -m tests.system.chaos --runs $(or $(RUNS),100) --seed $(or $(SEED),0)
+
+load-events: $(AIRFLOW3)/.installed
+	$(AIRFLOW3)/bin/python -m tests.system.load_events --triggerers 1 --seed $(or $(SEED),0) \
+		--rejected-seconds $(or $(REJECTED),600)
+	$(AIRFLOW3)/bin/python -m tests.system.load_events --triggerers 2 --seed $(or $(SEED),0)
 
 token-kills: $(AIRFLOW3)/.installed
 	STITCH_TEST_TOKEN_RUNS=$(or $(RUNS),200) STITCH_TEST_TOKEN_SEED=$(or $(SEED),0) \

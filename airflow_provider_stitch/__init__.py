@@ -53,6 +53,12 @@ _CONNECTION_TYPE = {
             "description": "Share the request budget of several hosts through this Redis connection",
             "schema": {"type": ["string", "null"]},
         },
+        "webhook_secret": {
+            "label": "Webhook secret",
+            "description": "Secret of the URL that receives Stitch's post-load webhooks, at least 20 "
+            "characters; none are received if empty",
+            "schema": {"type": ["string", "null"], "format": "password"},
+        },
     },
 }
 
@@ -64,7 +70,7 @@ def get_provider_info() -> dict[str, Any]:
     from the same values. Airflow's `provider_info.schema.json` defines the structure.
     """
     stitch = {"integration-name": "Stitch"}
-    uris = [{"schemes": ["stitch"], "handler": "airflow_provider_stitch.assets.sanitize_uri"}]
+    uris = [{"schemes": ["stitch"], "handler": "airflow_provider_stitch.common.asset_uris.sanitize_uri"}]
     return {
         "package-name": "airflow-provider-stitch",
         "name": "Stitch",

@@ -113,6 +113,25 @@ class AirflowApi:
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
         return self._call("GET", path)["value"]
 
+    def asset_events(self, uri: str) -> list[dict[str, Any]]:
+        """Return the `extra` of the 1000 newest events of an asset, the oldest first."""
+        assets = self._call("GET", "assets", params={"uri_pattern": uri})["assets"]
+        ids = [asset["id"] for asset in assets if asset["uri"] == uri]
+        events: list[dict[str, Any]] = []
+        for asset_id in ids:
+            while len(events) < 1000:
+                params = {"asset_id": asset_id, "limit": 100, "offset": len(events), "order_by": "-timestamp"}
+                page = self._call("GET", "assets/events", params=params)["asset_events"]
+                events += page
+                if len(page) < 100:
+                    break
+        return [event["extra"] for event in reversed(events)]
+
+    def set_password(self, connection_id: str, password: str) -> None:
+        """Change the access token of a Stitch connection."""
+        body = {"connection_id": connection_id, "conn_type": "stitch", "password": password}
+        self._call("PATCH", f"connections/{connection_id}", params={"update_mask": "password"}, json=body)
+
     def set_port(self, connection_id: str, port: int) -> None:
         """Change the port of a Stitch connection."""
         body = {"connection_id": connection_id, "conn_type": "stitch", "port": port}

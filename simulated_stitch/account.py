@@ -136,6 +136,10 @@ class SimulatedAccount:
         self._loop.latency = LATENCY
         return self.sources[source_id - FIRST_SOURCE_ID]
 
+    def list_sources(self) -> list[Source]:
+        self._loop.latency = LATENCY
+        return list(self.sources)
+
     def list_destinations(self) -> list[Destination]:
         self._loop.latency = LATENCY
         return [Destination.from_json({"id": 1, "name": "warehouse"})]

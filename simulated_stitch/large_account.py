@@ -57,7 +57,7 @@ def by_stream_name(load: Load) -> tuple[str, str]:
     return load.stream_name, load.source_name
 
 
-@dataclass
+@dataclass(eq=False)
 class LargeAccount:
     """Has the methods of `StitchClient` that a waiter calls, and records the requests."""
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
-from airflow_provider_stitch.assets import SCHEME, source_uri, stream_uri
+from airflow_provider_stitch.common.asset_uris import SCHEME, source_uri, stream_uri
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -95,6 +95,18 @@ def views_without_keys(matched: Sequence[tuple[Stream, StreamSelection]]) -> lis
     ]
 
 
+def find_stream(streams: Sequence[Stream], name: str) -> Stream:
+    """Return the stream with this `tap_stream_id`, name or numeric id, searched in this order.
+
+    :raises UnknownStream: if no stream has this name, or several have it; the message lists candidates.
+    """
+    index = _Index(streams)
+    found = index.find(name) or [each for each in streams if str(each.stream_id) == name.strip()]
+    if len(found) != 1:
+        raise UnknownStream(_name_problem(index, name, found, with_candidates=True))
+    return found[0]
+
+
 def stream_labels(streams: Iterable[Stream]) -> dict[str, str]:
     """Return the display name of each stream by `tap_stream_id`: its name if unique, else the id."""
     known = list(streams)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.control.account import EmulatedAccount
     from airflow_provider_stitch.emulator.control.jobs import JobRecord
+    from airflow_provider_stitch.emulator.control.sources import SourceRecord
     from airflow_provider_stitch.emulator.emulator import StitchEmulator
     from airflow_provider_stitch.emulator.model.plans import (
         CheckPlan,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     )
     from airflow_provider_stitch.emulator.model.quirks import Quirks
     from airflow_provider_stitch.emulator.model.webhooks import Webhook, WebhookAttempt
+    from airflow_provider_stitch.emulator.scenario_file import ScenarioError
+    from airflow_provider_stitch.emulator.scenarios import Scenario, load_scenario
 
 __all__ = [
     "CheckPlan",
@@ -35,20 +38,28 @@ __all__ = [
     "LoadError",
     "LogPlan",
     "Quirks",
+    "Scenario",
+    "ScenarioError",
+    "SourceRecord",
     "StitchEmulator",
     "Webhook",
     "WebhookAttempt",
+    "load_scenario",
 ]
 
 #: The modules that the extra installs.
-_EXTRA = frozenset({"anyio", "h11", "starlette", "uvicorn"})
+_EXTRA = frozenset({"anyio", "h11", "starlette", "tomli", "uvicorn", "yaml"})
 _MODULES = {
     "EmulatedAccount": "control.account",
     "JobRecord": "control.jobs",
     "Quirks": "model.quirks",
+    "Scenario": "scenarios",
+    "ScenarioError": "scenario_file",
+    "SourceRecord": "control.sources",
     "StitchEmulator": "emulator",
     "Webhook": "model.webhooks",
     "WebhookAttempt": "model.webhooks",
+    "load_scenario": "scenarios",
 }
 
 

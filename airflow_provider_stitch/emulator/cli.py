@@ -1,4 +1,4 @@
-"""``stitch-emulator``: a local Stitch on the command line, with a few sample sources."""
+"""``stitch-emulator``: a local Stitch on the command line, with sample sources or those of a scenario."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import json
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from airflow_provider_stitch.emulator.model.plans import EmulatedStream
 
@@ -17,25 +18,25 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.emulator import StitchEmulator
 
 
+DEFAULT_SPEED = 60.0  #: virtual seconds per real second
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the emulator until SIGINT or SIGTERM. Print one JSON line once it listens."""
     options = _parser().parse_args(arguments)
     try:
-        from airflow_provider_stitch.emulator import StitchEmulator  # noqa: PLC0415 - needs the extra
-    except ModuleNotFoundError as error:
+        if options.scenario_schema:
+            _print_scenario_schema()
+            return 0
+        stitch = _emulator(options)
+    except (ModuleNotFoundError, ValueError) as error:
         sys.exit(str(error))
+    if options.scenario is None:
+        _add_sources(stitch)
     # Installed before the emulator listens, so that an early signal stops it cleanly, too.
     signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _frame: signals.append(received))
-    stitch = StitchEmulator(
-        options.speed,
-        access_token=options.access_token,
-        client_id=options.client_id,
-        host=options.host,
-        port=options.port,
-    )
-    sources = _add_sources(stitch)
     try:
         stitch.start()
     except OSError as error:
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "partner_id": stitch.partner_id,
             "partner_secret": stitch.partner_secret,
             "connection": stitch.connection_json(),
-            "sources": sources,
+            "sources": [asdict(source) for source in stitch.sources],
         }
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
@@ -57,6 +58,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         stitch.stop()
     return 0
+
+
+def _emulator(options: argparse.Namespace) -> StitchEmulator:
+    """Return an emulator that does not listen yet. Options take precedence over the scenario.
+
+    :raises ValueError: if the scenario is invalid.
+    """
+    from airflow_provider_stitch.emulator import StitchEmulator, load_scenario  # noqa: PLC0415 - the extra
+
+    given = {"access_token": options.access_token, "client_id": options.client_id, "speed": options.speed}
+    given = {name: value for name, value in given.items() if value is not None}
+    address = {"host": options.host, "port": options.port}
+    if options.scenario is None:
+        return StitchEmulator(**{"speed": DEFAULT_SPEED, **given, **address})
+    return load_scenario(options.scenario, default_speed=DEFAULT_SPEED, **given, **address)
+
+
+def _print_scenario_schema() -> None:
+    from airflow_provider_stitch.emulator import Scenario  # noqa: PLC0415 - the extra
+    from airflow_provider_stitch.emulator.scenario_schema import scenario_schema  # noqa: PLC0415
+
+    sys.stdout.write(json.dumps(scenario_schema(Scenario), indent=2) + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,10 +91,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=_port, default=0, help="port of the API (default: a free one)")
     parser.add_argument(
-        "--speed", type=_speed, default=60.0, help="virtual seconds per real second (default: 60)"
+        "--speed", type=_speed, help=f"virtual seconds per real second (default: {DEFAULT_SPEED:g})"
     )
     parser.add_argument("--access-token", help="access token of the account (default: a random one)")
     parser.add_argument("--client-id", type=int, help="client ID of the account (default: 104857)")
+    parser.add_argument(
+        "--scenario",
+        metavar="FILE",
+        help="a YAML or TOML file that describes the account (default: four sample sources)",
+    )
+    parser.add_argument(
+        "--scenario-schema", action="store_true", help="print the JSON Schema of scenario files, and exit"
+    )
     return parser
 
 
@@ -91,17 +122,13 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _add_sources(stitch: StitchEmulator) -> list[dict[str, Any]]:
-    """Add two SaaS sources, a database and an Import API source, and return their ids and names."""
-    added: list[dict[str, Any]] = []
+def _add_sources(stitch: StitchEmulator) -> None:
+    """Add two SaaS sources, a database and an Import API source."""
     for name, display_name, source_type, streams in _SOURCES:
         source_id = stitch.add_source(name, display_name=display_name, type=source_type, streams=streams)
-        names = [key if isinstance(rows, int) else rows.stream_name or key for key, rows in streams.items()]
-        added.append({"id": source_id, "name": name, "streams": names})
         if source_type == "import_api":
             # Users push rows to an Import API source, so it has loads but no extractions.
             stitch.record_load(source_id, "events", seconds_ago=1800)
-    return added
 
 
 def _table(schema: str, name: str, rows: int, *, selected: bool | None = True) -> EmulatedStream:

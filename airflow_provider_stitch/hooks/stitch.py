@@ -112,12 +112,12 @@ class StitchHook(BaseHook):
         :raises AmbiguousSource: if several sources match; the message lists them.
         :raises StitchConfigurationError: if the connection's client ID is not the account of its token.
         """
-        from airflow_provider_stitch.replication.sources import find_source
+        from airflow_provider_stitch.connect.references import find_source
 
         client = client or self.client
         if sources is None:
             # Listing all sources takes a while, because an account may have thousands.
-            found = _find_by_id(client, source)
+            found = client.find_source_by_id(source)
             sources = client.list_sources() if found is None else [found]
         _check_account(client, sources)
         return find_source(sources, source)
@@ -193,20 +193,6 @@ PARTNER_UNTESTED = (
     "They were not tested, because only creating an account would test them. Without an access token, this "
     "connection can only create accounts."
 )
-
-
-def _find_by_id(client: StitchClient, wanted: int | str) -> Source | None:
-    from airflow_provider_stitch.connect.errors import UnknownSource
-    from airflow_provider_stitch.replication.sources import parse_source_id
-
-    number = parse_source_id(wanted)
-    if number is None:
-        return None
-    try:
-        source = client.get_source(number)
-    except UnknownSource:  # another source may have this number as its name
-        return None
-    return source if source.deleted_at is None else None
 
 
 def _check_account(client: StitchClient, sources: Sequence[Source]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_stitch.connect.errors import InvalidArgument
 from airflow_provider_stitch.connect.objects import parse_time
-from airflow_provider_stitch.replication.polling.completion import CompletionEstimate
+from airflow_provider_stitch.replication.polling.completion import CompletionEstimate, DurationHistory
 from airflow_provider_stitch.replication.rules.loading import (
     STALE_ERROR_POLLS,
     STALE_ERROR_TIMEOUT,
@@ -22,7 +22,6 @@ from airflow_provider_stitch.replication.rules.loading import (
 
 if TYPE_CHECKING:
     from airflow_provider_stitch.connect.objects import Source
-    from airflow_provider_stitch.replication.polling.completion import DurationHistory
     from airflow_provider_stitch.replication.rules.evaluate import Evaluation
     from airflow_provider_stitch.replication.rules.goal import Goal
     from airflow_provider_stitch.replication.rules.loading import LoadStatus
@@ -38,6 +37,10 @@ LOG_RETRY_INTERVALS = 7.6
 # After the extraction, the log and then the loads are requested.
 REQUESTS_AFTER_EXTRACTION = 2
 REQUESTS_AFTER_LOG = 1
+
+# A watcher expects the next load of a source within half an hour, much later than a waiting task expects the
+# end of its phase. So a request is first sent for the tasks, and for the watchers if it saves little there.
+NEXT_LOAD = DurationHistory(scale=1800.0, shape=1.0, weight=9.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,17 @@ def estimate_loads_done(
         history=history,
         done_by=context.to_local(max(known)) if is_certain else float("inf"),
     )
+
+
+def estimate_next_load(context: EstimateContext, interval: float) -> CompletionEstimate:
+    """Estimate when the next poll of a source's loads finds a new load, for a watcher.
+
+    :param interval: minimum seconds between two polls. A poll for a waiting task may be earlier.
+    """
+    if context.last_checked_at is None:
+        return CompletionEstimate(last_checked_at=context.now, since=context.now, done_by=context.now)
+    checked_at = min(context.now, context.last_checked_at)
+    return CompletionEstimate(last_checked_at=checked_at, since=checked_at + interval, history=NEXT_LOAD)
 
 
 def _next_decisive_poll(status: LoadStatus, goal: Goal, observations: Observations) -> datetime | None:

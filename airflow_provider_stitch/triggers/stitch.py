@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
-from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
-from asgiref.sync import sync_to_async
 
 from airflow_provider_stitch.connect.errors import (
     InvalidArgument,
@@ -19,16 +16,13 @@ from airflow_provider_stitch.connect.errors import (
     StitchError,
 )
 from airflow_provider_stitch.hooks.stitch import (
-    StitchHook,
     airflow_home,
-    shared_client_from,
     token_changed,
     with_url,
 )
 from airflow_provider_stitch.replication.jobs import stop_job
 from airflow_provider_stitch.replication.outcome import Outcome
 from airflow_provider_stitch.replication.polling.caller import SYSTEM_CLOCK, StitchCaller
-from airflow_provider_stitch.replication.polling.concurrency import SingleFlight
 from airflow_provider_stitch.replication.rules.goal import Goal
 from airflow_provider_stitch.replication.session import AccountSession
 from airflow_provider_stitch.replication.waiter import Waiter
@@ -37,6 +31,7 @@ from airflow_provider_stitch.triggers.cancellation import (
     is_still_deferred,
     wait_ignoring_cancellation,
 )
+from airflow_provider_stitch.triggers.clients import shared_client
 from airflow_provider_stitch.triggers.task_context import KILL_TIME_LIMIT, KILL_TIMEOUT, TaskEndOptions
 from airflow_provider_stitch.triggers.task_end import end_event, failure_message, push_xcom
 
@@ -187,7 +182,7 @@ class StitchPhaseTrigger(BaseTrigger):
     async def _refresh_token(self, waiter: Waiter) -> bool:
         """Give a waiter the connection's current token. Return whether the connection has changed."""
         try:
-            client = await _shared_client(self.stitch_conn_id)
+            client = await shared_client(self.stitch_conn_id)
         except (AirflowNotFoundException, StitchConfigurationError):
             return False
         if client is waiter.session.client:
@@ -198,7 +193,7 @@ class StitchPhaseTrigger(BaseTrigger):
 
     async def _session(self, deadline: float | None, time_limit: str) -> AccountSession:
         try:
-            client = await _shared_client(self.stitch_conn_id)
+            client = await shared_client(self.stitch_conn_id)
         except AirflowNotFoundException as error:
             raise StitchConfigurationError(str(error)) from error
         return _session_for(client, deadline, time_limit)
@@ -288,22 +283,3 @@ def _log_info(line: str) -> None:
 
 def _log_warning(line: str) -> None:
     StitchPhaseTrigger.logger().warning(line)
-
-
-async def _shared_client(stitch_conn_id: str) -> StitchClient:
-    """Return the client of a connection. Concurrent callers share one read of the connection.
-
-    Otherwise a triggerer would need minutes to read it for a thousand triggers that start at once.
-    """
-    shared = _shared_clients.setdefault(asyncio.get_running_loop(), {})
-    if stitch_conn_id not in shared:
-        shared[stitch_conn_id] = SingleFlight(sync_to_async(partial(_read_client, stitch_conn_id)))
-    return await shared[stitch_conn_id].result()
-
-
-def _read_client(stitch_conn_id: str) -> StitchClient:
-    return shared_client_from(StitchHook.get_connection(stitch_conn_id))
-
-
-_shared_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SingleFlight[StitchClient]]]
-_shared_clients = WeakKeyDictionary()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "airflow_provider_stitch"
 LIBRARY = (
+    "assets",
     "connect.client",
     "connect.partner",
     "connect.objects.secret_text",

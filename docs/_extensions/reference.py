@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -93,6 +94,27 @@ class Errors(Table):
             base = kind.__bases__[0]
             of = f":py:class:`{base.__name__}`" if base.__module__ == kind.__module__ else ""
             yield f":py:class:`{kind.__name__}`", of, "yes" if kind.retryable else "no"
+
+
+class ScenarioKeys(Table):
+    """The keys of a class of scenario files, such as `ScenarioSource`."""
+
+    columns = ("key", "value", "default", "meaning")
+    required_arguments = 1
+
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        from airflow_provider_stitch.emulator.scenario_schema import keys_of, scenario_classes
+        from airflow_provider_stitch.emulator.scenarios import Scenario
+
+        inherited: set[str] = set()
+        kind = scenario_classes(Scenario)[self.arguments[0]]
+        for base in kind.__bases__:
+            inherited |= {key.name for key in keys_of(base)} if base is not object else set()
+        for key in keys_of(kind):
+            if key.name not in inherited:
+                meaning = key.meaning[:1].upper() + key.meaning[1:]
+                allowed = re.sub('"[^"]*"', r"``\g<0>``", key.allowed)
+                yield f"``{key.name}``", allowed, key.shown_default, re.sub("`+", "``", meaning)
 
 
 class EmulatorHelp(SphinxDirective):
@@ -201,6 +223,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("stitch-endpoints", Endpoints)
     app.add_directive("stitch-errors", Errors)
     app.add_directive("stitch-emulator-help", EmulatorHelp)
+    app.add_directive("stitch-scenario-keys", ScenarioKeys)
     app.add_directive("stitch-task-details", TaskDetails)
     app.connect("autodoc-process-signature", show_signature)
     app.connect("autodoc-process-docstring", show_arguments)

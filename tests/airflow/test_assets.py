@@ -9,7 +9,8 @@ from airflow.providers.common.compat.sdk import Asset
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_stitch.assets import sanitize_uri, stitch_source, stitch_stream
+from airflow_provider_stitch.assets import stitch_source, stitch_stream
+from airflow_provider_stitch.common.asset_uris import sanitize_uri
 
 HARD_NAMES = [
     "Pull Requests",

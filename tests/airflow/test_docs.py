@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BIN = Path(sys.executable).parent
-BLOCKS = [block for block in blocks("python") if block.is_of_airflow]
+# Watchers need Airflow 3.3.
+UNSUPPORTED = "watch=True" if version("apache-airflow").startswith("2.") else None
+BLOCKS = [
+    block
+    for block in blocks("python")
+    if block.is_of_airflow and not (UNSUPPORTED and UNSUPPORTED in block.code)
+]
 COMMANDS = [block for block in blocks("sh") if block.page != "docs/tutorial/getting-started.md"]
 
 PIP = """

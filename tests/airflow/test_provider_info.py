@@ -82,11 +82,13 @@ def test_connection_form_has_the_fields_and_labels():
         "request_timeout": "Request timeout (s)",
         "requests_per_10_minutes": "Status requests per 10 minutes",
         "redis_conn_id": "Redis connection",
+        "webhook_secret": "Webhook secret",
     }
     # Airflow masks these fields. It masks the standard field `password` for all types of connections.
     assert {name for name, widget in widgets.items() if widget.is_sensitive} == {
         "partner_id",
         "partner_secret",
+        "webhook_secret",
     }
     assert behaviour["relabeling"] == {
         "password": "API access token",

@@ -96,7 +96,12 @@ def test_all_loads_keeps_loads_with_the_same_name(stitch, client):
         page([load("orders"), load("users")], 2, 4, more=False),
     )
 
-    assert [each.stream_name for each in client.all_loads()] == ["orders", "orders", "orders", "users"]
+    assert [each.stream_name for each in client.all_loads(sources=[])] == [
+        "orders",
+        "orders",
+        "orders",
+        "users",
+    ]
 
 
 def test_all_loads_drops_the_duplicate_of_a_load_that_moved(stitch, client):
@@ -108,7 +113,7 @@ def test_all_loads_drops_the_duplicate_of_a_load_that_moved(stitch, client):
         page([load("b", "2026-08-17T07:00:00Z"), load("c"), load("d")], 2, 5, more=False),
     )
 
-    loads = client.all_loads()
+    loads = client.all_loads(sources=[])
 
     assert [each.stream_name for each in loads] == ["a", "b", "c", "d"]
     assert loads[1].last_batch_loaded_at == datetime(2026, 8, 17, 7, tzinfo=timezone.utc)
@@ -122,7 +127,7 @@ def test_all_loads_includes_loads_of_the_first_pass_only(stitch, client):
         page([load("d")], 2, 2, more=False),
     )
 
-    assert sorted(each.stream_name for each in client.all_loads()) == ["a", "b", "c", "d"]
+    assert sorted(each.stream_name for each in client.all_loads(sources=[])) == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize(

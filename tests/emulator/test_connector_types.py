@@ -130,3 +130,13 @@ def test_unknown_source_or_token_is_rejected(
 def test_only_import_api_sources_have_tokens(api: Api, github: int) -> None:
     assert api("POST", f"/v4/sources/{github}/tokens").status_code == 400
     assert api.get(f"/v4/sources/{github}/tokens") == []
+
+
+def test_invented_source_type_must_be_planned_first(stitch: StitchEmulator) -> None:
+    with pytest.raises(ValueError, match=r"no source type 'platform.gitub'. Did you mean platform.github"):
+        stitch.add_source("github", type="platform.gitub", streams={})
+    with pytest.raises(ValueError, match=r"Did you mean .*platform.postgres"):
+        stitch.add_source("shop", type="postgres", streams={})
+    stitch.plan_new_sources("platform.acme")
+
+    assert stitch.add_source("acme", type="platform.acme", streams={})

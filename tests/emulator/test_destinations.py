@@ -299,3 +299,20 @@ def test_waiting_rows_are_loaded_into_a_new_destination(
     assert api.loads() == []
     api("PUT", f"/v4/sources/{github}", json={"destination_id": other})
     assert api.loaded_at() == {"commits": "2026-08-17T07:00:02Z"}
+
+
+def test_excluded_type_has_no_access_and_cannot_be_created(api: Api, stitch: StitchEmulator) -> None:
+    stitch.allow_destination_type("postgres", allowed=False)
+
+    assert api.get("/v4/destination-types/postgres")["details"]["access"] is False
+    access = {each["type"]: each["details"]["access"] for each in api.get("/v4/destination-types")}
+    assert [name for name, allowed in access.items() if not allowed] == ["postgres"]
+    refused = api("POST", V4, json=NEW)
+    assert (refused.status_code, refused.json()) == (
+        400,
+        "you do not have access to destination type (postgres)",
+    )
+    stitch.allow_destination_type("postgres", allowed=True)
+    create(api)
+    with pytest.raises(ValueError, match="no destinations of type 'oracle'"):
+        stitch.allow_destination_type("oracle", allowed=False)

@@ -66,7 +66,7 @@ def test_cost_of_reading_all_loads_is_linear_in_pages():
 
         client = StitchClient("ac_token", client_id=104857)
         client.list_loads = list_loads
-        return client.all_loads
+        return lambda: client.all_loads(sources=[])
 
     assert count_calls(reader_of_pages(40)) < 12 * count_calls(reader_of_pages(4))
 

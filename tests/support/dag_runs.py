@@ -35,13 +35,12 @@ class DagRunner:
         self.read_output = read_output
 
     def dag(self, **options: Any) -> Any:
-        """Return a new DAG with a unique id and no schedule."""
+        """Return a new DAG with a unique id and, by default, no schedule."""
         from airflow.providers.common.compat.sdk import DAG
 
         start = datetime(2026, 1, 1, tzinfo=timezone.utc)
-        return DAG(
-            dag_id=f"dag_{next(_dag_numbers)}", schedule=None, start_date=start, catchup=False, **options
-        )
+        options = {"schedule": None, "start_date": start, "catchup": False, **options}
+        return DAG(dag_id=f"dag_{next(_dag_numbers)}", **options)
 
     def run(self, dag: Any) -> DagRunResult:
         """Run a DAG to its end in this process."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +16,7 @@ from airflow_provider_stitch.connect.transport.urls import quote_segment
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from airflow_provider_stitch.connect.objects import Destination, Source
     from airflow_provider_stitch.connect.transport.request import Transport
     from airflow_provider_stitch.connect.transport.response import Response
 
@@ -126,6 +128,41 @@ class EndpointGroup:
         raise UnexpectedResponse(
             f"{response.request_line}: the request succeeded, but the response is invalid; {HIDDEN_BODY}"
         )
+
+
+class AccountGroup(EndpointGroup):
+    """Base class of the groups whose methods accept a source or a destination by id or by name.
+
+    An integer is used as it is. A string costs one more request, which is not limited: see `find_source` and
+    `find_destination`.
+    """
+
+    @abstractmethod
+    def list_sources(self) -> list[Source]:
+        """Return all sources: active, paused and deleted."""
+
+    @abstractmethod
+    def find_source(self, source: int | str) -> Source:
+        """Return the source with this id, `name` or display name."""
+
+    @abstractmethod
+    def find_destination(self, destination: int | str) -> Destination:
+        """Return the destination with this id, `name` or display name."""
+
+    def _source_id(self, source: int | str) -> int:
+        """Return the id of a source that is given by id, `name` or display name."""
+        if isinstance(source, str) and source.strip():
+            return self.find_source(source).id
+        return validate_id("source", source)
+
+    def _destination_id(self, destination: int | str) -> int:
+        """Return the id of a destination that is given by id, `name` or display name."""
+        if isinstance(destination, str) and destination.strip():
+            return self.find_destination(destination).id
+        return validate_id("destination", destination)
+
+    def _source_context(self, source: int | str) -> ErrorContext:
+        return source_context(self._source_id(source))
 
 
 def source_context(source_id: int) -> ErrorContext:

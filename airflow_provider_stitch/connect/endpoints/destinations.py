@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.connect.endpoints._base import Endpoint, EndpointGroup, parse_array
+from airflow_provider_stitch.connect.endpoints._base import AccountGroup, Endpoint, parse_array
 from airflow_provider_stitch.connect.endpoints.api_errors import ErrorContext
 from airflow_provider_stitch.connect.endpoints.validation import (
     validate_boolean,
@@ -17,6 +17,7 @@ from airflow_provider_stitch.connect.errors import UnknownDestination
 from airflow_provider_stitch.connect.objects.destinations import Destination, DestinationV3
 from airflow_provider_stitch.connect.objects.jobs import ConnectionCheck
 from airflow_provider_stitch.connect.objects.report_cards import ReportCard
+from airflow_provider_stitch.connect.references import find_destination
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,7 @@ CREATE_DESTINATION_V3 = Endpoint("POST", "/v3/destinations")
 UPDATE_DESTINATION_V3 = Endpoint("PUT", "/v3/destinations/{destination_id}")
 
 
-class DestinationEndpoints(EndpointGroup):
+class DestinationEndpoints(AccountGroup):
     """Destinations and their types."""
 
     def list_destination_types(self) -> list[ReportCard]:
@@ -56,19 +57,31 @@ class DestinationEndpoints(EndpointGroup):
         return self._get(GET_DESTINATION_TYPE, ReportCard.from_json, context)
 
     def list_destinations(
-        self, *, source_id: int | None = None, destination_id: int | None = None
+        self, *, source_id: int | str | None = None, destination_id: int | str | None = None
     ) -> list[Destination]:
         """Return the account's destinations, optionally filtered by source or by id.
+
+        Both may be given by name, too; each name costs one more request.
 
         Source: Stitch Connect API, "List destinations" (only an error message documents the parameters).
         """
         params: dict[str, int | str] = {}
         if source_id is not None:
-            params["source_id"] = validate_id("source", source_id)
+            params["source_id"] = self._source_id(source_id)
         if destination_id is not None:
-            params["destination_id"] = validate_id("destination", destination_id)
+            params["destination_id"] = self._destination_id(destination_id)
         response = self._request(LIST_DESTINATIONS, params=params or None)
         return self._parse(LIST_DESTINATIONS, response, lambda body: parse_array(body, Destination.from_json))
+
+    def find_destination(self, destination: int | str) -> Destination:
+        """Return the destination with this id, `name` or display name, searched in this order.
+
+        It is searched in the list of all destinations, because Stitch has no request for one destination.
+
+        :raises UnknownDestination: if no destination matches; the message lists all.
+        :raises InvalidArgument: if several destinations match; the message lists them.
+        """
+        return find_destination(self.list_destinations(), destination)
 
     def create_destination(
         self,
@@ -105,22 +118,20 @@ class DestinationEndpoints(EndpointGroup):
             )
         return self._create(CREATE_DESTINATION, Destination.from_json, json=json)
 
-    def update_destination(self, destination_id: int, properties: Mapping[str, Any]) -> Destination:
+    def update_destination(self, destination: int | str, properties: Mapping[str, Any]) -> Destination:
         """Change properties of a destination. Stitch then starts a connection check.
 
+        :param destination: its id, `name` or display name, as in all methods; see `find_destination`.
         :param properties: the properties to change; others stay unchanged.
         :raises UnknownDestination: if the account has no such destination.
 
         Source: Stitch Connect API, "Update a destination".
         """
-        return self._update(
-            UPDATE_DESTINATION,
-            Destination.from_json,
-            _destination_context(destination_id),
-            json={"properties": validate_properties("properties", properties)},
-        )
+        json = {"properties": validate_properties("properties", properties)}
+        context = _destination_context(self._destination_id(destination))
+        return self._update(UPDATE_DESTINATION, Destination.from_json, context, json=json)
 
-    def delete_destination(self, destination_id: int) -> None:
+    def delete_destination(self, destination: int | str) -> None:
         """Delete a destination and its post-load hooks.
 
         Its sources are paused until another destination is connected.
@@ -129,15 +140,16 @@ class DestinationEndpoints(EndpointGroup):
 
         Source: Stitch Connect API, "Delete a destination".
         """
-        self._delete(DELETE_DESTINATION, _destination_context(destination_id))
+        self._delete(DELETE_DESTINATION, _destination_context(self._destination_id(destination)))
 
-    def get_last_destination_check(self, destination_id: int) -> ConnectionCheck:
+    def get_last_destination_check(self, destination: int | str) -> ConnectionCheck:
         """Return the last connection check of a destination, regardless of its cause.
 
         :raises UnknownDestination: if the destination was never checked, or does not exist.
 
         Source: Stitch Connect API, "Retrieve last connection check" (applied to destinations by analogy).
         """
+        destination_id = self._destination_id(destination)
         context = replace(
             _destination_context(destination_id),
             subject=f"connection check of destination {destination_id}",
@@ -162,19 +174,16 @@ class DestinationEndpoints(EndpointGroup):
         )
 
     def update_destination_v3(
-        self, destination_id: int, destination_type: str, connection: Mapping[str, Any]
+        self, destination: int | str, destination_type: str, connection: Mapping[str, Any]
     ) -> DestinationV3:
         """Update a destination through API version 3. The type is required but cannot be changed.
 
         :raises UnknownDestination: if the account has no such destination.
         :raises StitchBadRequest: if the destination has another type.
         """
-        return self._update(
-            UPDATE_DESTINATION_V3,
-            DestinationV3.from_json,
-            _destination_context(destination_id),
-            json=_json_v3(destination_type, connection),
-        )
+        json = _json_v3(destination_type, connection)
+        context = _destination_context(self._destination_id(destination))
+        return self._update(UPDATE_DESTINATION_V3, DestinationV3.from_json, context, json=json)
 
 
 def _destination_context(destination_id: int) -> ErrorContext:

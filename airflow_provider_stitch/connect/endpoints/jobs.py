@@ -6,11 +6,11 @@ Source: Stitch Connect API, "Replication jobs", "Extractions", "Loads".
 from __future__ import annotations
 
 from abc import abstractmethod
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_stitch.connect.endpoints._base import Endpoint, EndpointGroup, source_context
+from airflow_provider_stitch.connect.endpoints._base import AccountGroup, Endpoint, source_context
 from airflow_provider_stitch.connect.endpoints.api_errors import api_error, start_error
 from airflow_provider_stitch.connect.endpoints.pagination import is_newer, read_all_pages, without_moved_loads
 from airflow_provider_stitch.connect.errors import (
@@ -30,13 +30,16 @@ from airflow_provider_stitch.connect.objects.jobs import (
     ReplicationJob,
 )
 from airflow_provider_stitch.connect.objects.json import json_object, required_string
+from airflow_provider_stitch.connect.raw_log import RawExtractionLog
+from airflow_provider_stitch.connect.references import SourceNames
 from airflow_provider_stitch.connect.transport.log_download import open_log
 from airflow_provider_stitch.connect.transport.response import with_proxy_hint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from airflow_provider_stitch.connect.objects.sources import Source
     from airflow_provider_stitch.connect.transport.response import Response
 
 T = TypeVar("T")
@@ -50,7 +53,7 @@ GET_EXTRACTION_LOG = Endpoint("GET", "/v4/{stitch_client_id}/extractions/{job_na
 LIST_LOADS = Endpoint("GET", "/v4/{stitch_client_id}/loads")
 
 
-class JobEndpoints(EndpointGroup):
+class JobEndpoints(AccountGroup):
     """Replication jobs, extractions and loads."""
 
     on_limited_request: Callable[[], None] | None
@@ -63,7 +66,7 @@ class JobEndpoints(EndpointGroup):
 
     # Replication jobs: no rate limit.
 
-    def start_replication_job(self, source_id: int) -> ReplicationJob:
+    def start_replication_job(self, source: int | str) -> ReplicationJob:
         """Start a replication job. Never retried, because the response to a success may have been lost.
 
         A job of a paused source can be started.
@@ -78,6 +81,7 @@ class JobEndpoints(EndpointGroup):
 
         Source: Stitch Connect API, "Start a replication job".
         """
+        source_id = self._source_id(source)
         context = source_context(source_id)
         # The status codes of some errors are not documented, so the body decides.
         response = self._request_unchecked(
@@ -93,7 +97,7 @@ class JobEndpoints(EndpointGroup):
         )
         return ReplicationJob(job_name=job_name, source_id=source_id, responded_at=response.responded_at)
 
-    def stop_replication_job(self, source_id: int) -> None:
+    def stop_replication_job(self, source: int | str) -> None:
         """Stop the source's running extraction. Rows that were already extracted are still loaded.
 
         Retried while Stitch is unavailable. As far as is known, Stitch does not report if nothing was
@@ -104,6 +108,7 @@ class JobEndpoints(EndpointGroup):
 
         Source: Stitch Connect API, "Stop a replication job".
         """
+        source_id = self._source_id(source)
         context = source_context(source_id)
         response = self._request_unchecked(STOP_REPLICATION_JOB, context, retry=True, expects_body=False)
         if not response.ok and not response.is_invalid_source:
@@ -133,7 +138,7 @@ class JobEndpoints(EndpointGroup):
         return self._page(LIST_EXTRACTIONS, page, Extraction.from_json)
 
     def list_loads(self, page: int = 1) -> Page[Load]:
-        """Return one page of each stream's latest load attempt.
+        """Return one page of each stream's latest load attempt, without the ids of the sources.
 
         Covers 60 days. The documentation describes two different orders of the streams. Counts against 30
         requests per 10 minutes per account.
@@ -156,24 +161,33 @@ class JobEndpoints(EndpointGroup):
                     newest[extraction.source_id] = extraction
         return [newest[source_id] for source_id in sorted(newest)]
 
-    def all_loads(self) -> list[Load]:
-        """Return the records of all pages. Two streams may share source and stream name.
+    def all_loads(self, *, sources: Sequence[Source] | None = None) -> list[Load]:
+        """Return the records of all pages, with the ids of their sources.
+
+        Two streams may share source and stream name. A load contains only the name of its source, and the
+        name of a deleted source can be used again. Then the id is that of the source that was created last
+        before the load, or of the newest one while the load has an error.
 
         Each page is one rate-limited request. All pages are read again if the list changed while they were
         read; the result then includes records that only the first pass returned. Even then a record may be
         missing.
+
+        :param sources: all sources of the account; None requests them, which is not limited.
         """
         *earlier, last = read_all_pages(self.list_loads)
         loads = without_moved_loads(last)
-        names = {(load.source_name, load.stream_name) for load in loads}
+        known = {(load.source_name, load.stream_name) for load in loads}
         for pages in earlier:
             missed = [
                 each
                 for each in without_moved_loads(pages)
-                if (each.source_name, each.stream_name) not in names
+                if (each.source_name, each.stream_name) not in known
             ]
             loads += missed
-        return loads
+        if not loads:
+            return []
+        names = SourceNames(self.list_sources() if sources is None else sources)
+        return [replace(load, source_id=names.source_id(load)) for load in loads]
 
     def get_extraction_log(
         self, job_name: str, *, should_abort: Callable[[], bool] = lambda: False
@@ -188,23 +202,34 @@ class JobEndpoints(EndpointGroup):
 
         Source: Stitch Connect API, "Get extraction logs", "Rate limits".
         """
-        if not isinstance(job_name, str) or not job_name:
-            raise InvalidArgument(f"{job_name!r} is not the name of a Stitch job.")
-        path = GET_EXTRACTION_LOG.path_for({"stitch_client_id": self.client_id, "job_name": job_name})
-        try:
+        path = self._log_path(job_name)
+        with _log_errors(job_name):
             return self._transport.run_with_retries(lambda: self._read_log(path, should_abort))
-        except StitchNotFound as error:
-            not_found = ExtractionLogNotFound(
-                f"{error} There is no extraction log of {job_name}. Stitch writes one some time after the "
-                "start and keeps it for 1 to 60 days, depending on the plan."
-            )
-            not_found.job_name = job_name
-        except StitchError as error:
-            error.job_name = job_name
-            # The documentation lists only 401 and 404.
-            error.needs_confirmation = error.needs_confirmation or isinstance(error, StitchBadRequest)
-            raise
-        raise not_found
+
+    @contextmanager
+    def open_extraction_log(self, job_name: str) -> Iterator[RawExtractionLog]:
+        """Open the log of one extraction job, to read its lines or to save it to a file.
+
+        Use it in a `with` statement. The log is downloaded while it is read, in little memory. The request
+        for it is retried while Stitch is unavailable, the download is not.
+        Counts against 30 requests per 10 minutes per account.
+
+        :raises ExtractionLogNotFound: if Stitch has no log of this job.
+        :raises InvalidArgument: if the job name is not a string or empty.
+
+        Source: Stitch Connect API, "Get extraction logs", "Rate limits".
+        """
+        path = self._log_path(job_name)
+        with ExitStack() as stack:
+            with _log_errors(job_name):
+                chunks = self._transport.run_with_retries(
+                    lambda: stack.enter_context(
+                        open_log(self._transport, path, attempt_context=self._limited_request)
+                    )
+                )
+            log = RawExtractionLog(job_name, self._log_chunks(job_name, chunks))
+            stack.callback(log.close)
+            yield log
 
     # Helpers, in the order of their first use.
 
@@ -237,8 +262,42 @@ class JobEndpoints(EndpointGroup):
         with nullcontext() if self.request_budget is None else self.request_budget():
             yield
 
+    def _log_path(self, job_name: str) -> str:
+        if not isinstance(job_name, str) or not job_name:
+            raise InvalidArgument(f"{job_name!r} is not the name of a Stitch job.")
+        return GET_EXTRACTION_LOG.path_for({"stitch_client_id": self.client_id, "job_name": job_name})
+
+    def _log_chunks(self, job_name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        try:
+            with _log_errors(job_name):
+                yield from chunks
+        except StitchError as error:
+            error.args = (self._transport.redact(str(error)),)
+            raise
+
     def _read_log(self, path: str, should_abort: Callable[[], bool]) -> ExtractionLog:
         with open_log(
             self._transport, path, attempt_context=self._limited_request, should_abort=should_abort
         ) as chunks:
             return parse_extraction_log(chunks)
+
+
+@contextmanager
+def _log_errors(job_name: str) -> Iterator[None]:
+    """Add the job to the errors of a request for its log."""
+    try:
+        yield
+    except StitchNotFound as error:
+        not_found = ExtractionLogNotFound(
+            f"{error} There is no extraction log of {job_name}. Stitch writes one some time after the "
+            "start and keeps it for 1 to 60 days, depending on the plan."
+        )
+        not_found.job_name = job_name
+    except StitchError as error:
+        error.job_name = job_name
+        # The documentation lists only 401 and 404.
+        error.needs_confirmation = error.needs_confirmation or isinstance(error, StitchBadRequest)
+        raise
+    else:
+        return
+    raise not_found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from airflow_provider_stitch.connect.endpoints._base import Endpoint, EndpointGroup, ignore_body
+from airflow_provider_stitch.connect.endpoints._base import AccountGroup, Endpoint, ignore_body
 from airflow_provider_stitch.connect.endpoints.api_errors import ErrorContext
 from airflow_provider_stitch.connect.endpoints.validation import (
     validate_email,
@@ -28,7 +28,7 @@ UPDATE_POST_LOAD_HOOK = Endpoint("PUT", f"{_API}/hooks/{{hook_id}}")
 DELETE_POST_LOAD_HOOK = Endpoint("DELETE", f"{_API}/hooks/{{hook_id}}")
 
 
-class NotificationEndpoints(EndpointGroup):
+class NotificationEndpoints(AccountGroup):
     """Custom e-mails and post-load hooks."""
 
     # Custom e-mails: additional recipients of the account's notifications.
@@ -93,7 +93,7 @@ class NotificationEndpoints(EndpointGroup):
             ],
         )
 
-    def create_post_load_hook(self, url: str, destination_id: int) -> PostLoadHook:
+    def create_post_load_hook(self, url: str, destination: int | str) -> PostLoadHook:
         """Create a webhook for the loads of a destination.
 
         :param url: an https:// URL. It is kept out of messages, because it may contain a secret.
@@ -105,7 +105,7 @@ class NotificationEndpoints(EndpointGroup):
         """
         json = {
             "type": "post_load",
-            "destination_id": validate_id("destination", destination_id),
+            "destination_id": self._destination_id(destination),
             "config": {"url": validate_hook_url(url)},
         }
         return self._create(CREATE_POST_LOAD_HOOK, PostLoadHook.from_json, json=json, secrets=(url,))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.connect.endpoints._base import Endpoint, EndpointGroup, source_context
+from airflow_provider_stitch.connect.endpoints._base import AccountGroup, Endpoint, source_context
 from airflow_provider_stitch.connect.endpoints.api_errors import ErrorContext
 from airflow_provider_stitch.connect.endpoints.validation import (
     validate_display_name,
@@ -18,11 +18,12 @@ from airflow_provider_stitch.connect.endpoints.validation import (
     validate_source_properties,
     validate_string,
 )
-from airflow_provider_stitch.connect.errors import InvalidArgument
+from airflow_provider_stitch.connect.errors import InvalidArgument, UnknownSource
 from airflow_provider_stitch.connect.objects.accounts import ImportToken
 from airflow_provider_stitch.connect.objects.report_cards import ReportCard
 from airflow_provider_stitch.connect.objects.sources import Source
 from airflow_provider_stitch.connect.objects.times import format_time
+from airflow_provider_stitch.connect.references import find_source, parse_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ LIST_IMPORT_TOKENS = Endpoint("GET", "/v4/sources/{source_id}/tokens")
 REVOKE_IMPORT_TOKEN = Endpoint("DELETE", "/v4/sources/{source_id}/tokens/{token_id}")
 
 
-class SourceEndpoints(EndpointGroup):
+class SourceEndpoints(AccountGroup):
     """Sources, their types, and tokens of the Import API."""
 
     @abstractmethod
@@ -74,14 +75,44 @@ class SourceEndpoints(EndpointGroup):
         """Return all sources: active, paused and deleted. Source: Stitch Connect API, "List sources"."""
         return self._list(LIST_SOURCES, self._source)
 
-    def get_source(self, source_id: int) -> Source:
+    def get_source(self, source: int | str) -> Source:
         """Return one source: active, paused or deleted.
 
+        :param source: its id, `name` or display name, as in all methods; see `find_source`.
         :raises UnknownSource: if the account has no such source.
+        :raises AmbiguousSource: if several sources have this display name. All methods raise it.
 
         Source: Stitch Connect API, "Retrieve a source".
         """
-        return self._get(GET_SOURCE, self._source, source_context(source_id))
+        if isinstance(source, str):
+            return self.find_source(source)
+        return self._get(GET_SOURCE, self._source, source_context(source))
+
+    def find_source(self, source: int | str) -> Source:
+        """Return the source with this id, `name` or display name, searched in this order.
+
+        A name is searched in the list of all sources, which is one request. A deleted source is found only if
+        no other source matches, because its name can be used again.
+
+        :raises UnknownSource: if no source matches; the message lists the most similar ones.
+        :raises AmbiguousSource: if several sources match; the message lists them.
+        """
+        found = self.find_source_by_id(source)
+        return find_source(self.list_sources(), source) if found is None else found
+
+    def find_source_by_id(self, source: int | str) -> Source | None:
+        """Return the source if `source` is the id of one that is not deleted, else None.
+
+        The id may be a string. No request is sent for a string that cannot be an id.
+        """
+        number = parse_id(source)
+        if number is None:
+            return None
+        try:
+            found = self.get_source(number)
+        except UnknownSource:  # another source may have this number as its name
+            return None
+        return None if found.is_deleted else found
 
     def create_source(
         self,
@@ -89,7 +120,7 @@ class SourceEndpoints(EndpointGroup):
         display_name: str,
         *,
         properties: Mapping[str, Any] | None = None,
-        destination_id: int | None = None,
+        destination_id: int | str | None = None,
     ) -> Source:
         """Create a source. If all required properties are set, Stitch starts a connection check.
 
@@ -98,7 +129,7 @@ class SourceEndpoints(EndpointGroup):
             destination and never changes.
         :param properties: see `get_source_type` for the properties of a type. Most values are strings,
             including numbers and booleans; see the `json_schema` of each property.
-        :param destination_id: the destination for its rows, if the account has several.
+        :param destination_id: id or name of the destination for its rows, if the account has several.
         :raises NameInUse: if another source has this name.
         :raises InvalidProperties: if properties have the wrong type or format.
         :raises NotInPlan: if the account's plan does not include the type, or cron schedules.
@@ -109,17 +140,17 @@ class SourceEndpoints(EndpointGroup):
         json: dict[str, Any] = {
             "type": validate_string("source_type", source_type),
             "display_name": validate_display_name(display_name),
-            **_optional(None, properties, destination_id),
+            **self._changes(None, properties, destination_id),
         }
         return self._create(CREATE_SOURCE, Source.from_json, json=json)
 
     def update_source(
         self,
-        source_id: int,
+        source: int | str,
         *,
         display_name: str | None = None,
         properties: Mapping[str, Any] | None = None,
-        destination_id: int | None = None,
+        destination_id: int | str | None = None,
     ) -> Source:
         """Change a source. Stitch then starts a connection check. No other request starts one.
 
@@ -132,12 +163,12 @@ class SourceEndpoints(EndpointGroup):
 
         Source: Stitch Connect API, "Update a source".
         """
-        json = _optional(display_name, properties, destination_id)
+        json = self._changes(display_name, properties, destination_id)
         if not json:
-            raise InvalidArgument(f"The update of source {source_id!r} changes nothing.")
-        return self._put_source(source_id, json)
+            raise InvalidArgument(f"The update of source {source!r} changes nothing.")
+        return self._put_source(source, json)
 
-    def pause_source(self, source_id: int) -> Source:
+    def pause_source(self, source: int | str) -> Source:
         """Pause a source. Stitch starts no scheduled jobs of it; a running job continues.
 
         :raises UnknownSource: if the account has no such source.
@@ -145,9 +176,9 @@ class SourceEndpoints(EndpointGroup):
         Source: Stitch Connect API, "Pause a source" (any time in `paused_at` pauses it immediately).
         """
         now = self._transport.stitch_time or datetime.now(timezone.utc)
-        return self._put_source(source_id, {"paused_at": format_time(now)})
+        return self._put_source(source, {"paused_at": format_time(now)})
 
-    def unpause_source(self, source_id: int) -> Source:
+    def unpause_source(self, source: int | str) -> Source:
         """Unpause a source that a user paused.
 
         If Stitch itself paused it (`system_paused_at`), it stays paused.
@@ -156,21 +187,21 @@ class SourceEndpoints(EndpointGroup):
 
         Source: Stitch Connect API, "Unpause a source".
         """
-        return self._put_source(source_id, {"paused_at": None})
+        return self._put_source(source, {"paused_at": None})
 
-    def delete_source(self, source_id: int) -> Source:
+    def delete_source(self, source: int | str) -> Source:
         """Delete a source. It can still be read, and its name can be reused.
 
         :raises UnknownSource: if the account has no such source.
 
         Source: Stitch Connect API, "Delete a source".
         """
-        response = self._delete(DELETE_SOURCE, source_context(source_id))
+        response = self._delete(DELETE_SOURCE, self._source_context(source))
         return self._parse(DELETE_SOURCE, response, Source.from_json)
 
     # Import API tokens, which are used to push rows to a source of type `import_api`.
 
-    def create_import_token(self, source_id: int) -> ImportToken:
+    def create_import_token(self, source: int | str) -> ImportToken:
         """Create an Import API token. A source has at most two. Stitch returns each token only once.
 
         :raises UnknownSource: if the account has no such source.
@@ -178,42 +209,45 @@ class SourceEndpoints(EndpointGroup):
 
         Source: Stitch Connect API, "Create an Import API access token".
         """
-        return self._create(CREATE_IMPORT_TOKEN, ImportToken.from_creation, source_context(source_id))
+        return self._create(CREATE_IMPORT_TOKEN, ImportToken.from_creation, self._source_context(source))
 
-    def list_import_tokens(self, source_id: int) -> list[ImportToken]:
+    def list_import_tokens(self, source: int | str) -> list[ImportToken]:
         """Return the ids of a source's active tokens. The tokens themselves are not returned.
 
         :raises UnknownSource: if the account has no such source.
 
         Source: Stitch Connect API, "List Import API access tokens" (in either documented format).
         """
-        return self._list(LIST_IMPORT_TOKENS, ImportToken.from_list, source_context(source_id))
+        return self._list(LIST_IMPORT_TOKENS, ImportToken.from_list, self._source_context(source))
 
-    def revoke_import_token(self, source_id: int, token_id: int) -> Source:
+    def revoke_import_token(self, source: int | str, token_id: int) -> Source:
         """Revoke an Import API token. This cannot be undone.
 
         :raises UnknownSource: if the account has no such source, or the source has no such token.
 
         Source: Stitch Connect API, "Revoke an Import API access token".
         """
-        source = source_context(source_id)
-        ids = {"source_id": source_id, "token_id": validate_id("token", token_id)}
-        context = replace(source, subject=f"token {token_id} of source {source_id}", ids=ids)
+        checked_token_id = validate_id("token", token_id)
+        context = self._source_context(source)
+        subject = f"token {token_id} of source {context.source_id}"
+        context = replace(context, subject=subject, ids={**context.ids, "token_id": checked_token_id})
         response = self._delete(REVOKE_IMPORT_TOKEN, context)
         return self._parse(REVOKE_IMPORT_TOKEN, response, Source.from_json)
 
-    def _put_source(self, source_id: int, json: Mapping[str, Any]) -> Source:
-        return self._update(UPDATE_SOURCE, Source.from_json, source_context(source_id), json=json)
+    def _put_source(self, source: int | str, json: Mapping[str, Any]) -> Source:
+        return self._update(UPDATE_SOURCE, Source.from_json, self._source_context(source), json=json)
 
-
-def _optional(
-    display_name: str | None, properties: Mapping[str, Any] | None, destination_id: int | None
-) -> dict[str, Any]:
-    body: dict[str, Any] = {}
-    if display_name is not None:
-        body["display_name"] = validate_string("display_name", display_name)
-    if properties is not None:
-        body["properties"] = validate_source_properties(properties)
-    if destination_id is not None:
-        body["destination_id"] = validate_id("destination", destination_id)
-    return body
+    def _changes(
+        self,
+        display_name: str | None,
+        properties: Mapping[str, Any] | None,
+        destination: int | str | None,
+    ) -> dict[str, Any]:
+        body: dict[str, Any] = {}
+        if display_name is not None:
+            body["display_name"] = validate_string("display_name", display_name)
+        if properties is not None:
+            body["properties"] = validate_source_properties(properties)
+        if destination is not None:
+            body["destination_id"] = self._destination_id(destination)
+        return body

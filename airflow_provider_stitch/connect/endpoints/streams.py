@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_stitch.connect.endpoints._base import (
-    Endpoint,
-    EndpointGroup,
-    ignore_body,
-    source_context,
-)
+from airflow_provider_stitch.connect.endpoints._base import AccountGroup, Endpoint, ignore_body
 from airflow_provider_stitch.connect.endpoints.api_errors import ErrorContext, api_error
 from airflow_provider_stitch.connect.endpoints.validation import validate_id, validate_stream_updates
 from airflow_provider_stitch.connect.errors import StitchNotFound, UnknownStream
 from airflow_provider_stitch.connect.objects.jobs import ConnectionCheck
 from airflow_provider_stitch.connect.objects.streams import Stream, StreamSchema
+from airflow_provider_stitch.connect.stream_matching import find_stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,10 +24,10 @@ GET_STREAM_SCHEMA = Endpoint("GET", "/v4/sources/{source_id}/streams/{stream_id}
 UPDATE_STREAMS = Endpoint("PUT", "/v4/sources/{source_id}/streams/metadata")
 
 
-class StreamEndpoints(EndpointGroup):
+class StreamEndpoints(AccountGroup):
     """Connection checks and streams of sources."""
 
-    def get_last_connection_check(self, source_id: int) -> ConnectionCheck:
+    def get_last_connection_check(self, source: int | str) -> ConnectionCheck:
         """Return the last connection check of a source, regardless of its cause.
 
         :raises StitchNotFound: if the source was never checked, or does not exist (Stitch does not say
@@ -39,39 +35,43 @@ class StreamEndpoints(EndpointGroup):
 
         Source: Stitch Connect API, "Retrieve last connection check".
         """
-        source = source_context(source_id)
-        response = self._request_unchecked(GET_LAST_CONNECTION_CHECK, source)
+        context = self._source_context(source)
+        response = self._request_unchecked(GET_LAST_CONNECTION_CHECK, context)
         if response.status == 404:
-            check = f"connection check of source {source_id}"
+            check = f"connection check of source {context.source_id}"
             hint = "Either it was never checked, or the account has no such source."
             never_checked = api_error(
-                response, replace(source, subject=check, hint=hint, not_found=StitchNotFound)
+                response, replace(context, subject=check, hint=hint, not_found=StitchNotFound)
             )
             never_checked.needs_confirmation = False
             raise never_checked
         if not response.ok:
-            raise api_error(response, source)
+            raise api_error(response, context)
         return self._parse(GET_LAST_CONNECTION_CHECK, response, ConnectionCheck.from_json)
 
-    def list_streams(self, source_id: int) -> list[Stream]:
+    def list_streams(self, source: int | str) -> list[Stream]:
         """Return the streams that the last structure sync found. Later changes of the source are missing.
 
         :raises UnknownSource: if the account has no such source.
 
         Source: Stitch Connect API, "List streams".
         """
-        return self._list(LIST_STREAMS, Stream.from_json, source_context(source_id))
+        return self._list(LIST_STREAMS, Stream.from_json, self._source_context(source))
 
-    def get_stream_schema(self, source_id: int, stream_id: int) -> StreamSchema:
+    def get_stream_schema(self, source: int | str, stream: int | str) -> StreamSchema:
         """Return the fields of a stream and their metadata.
 
-        :param stream_id: the numeric id, not the `tap_stream_id`.
+        :param stream: the numeric id, the `tap_stream_id`, or the name. A string costs one more request.
         :raises UnknownStream: if the stream or the source does not exist (Stitch does not say which).
 
         Source: Stitch Connect API, "Retrieve a stream's schema".
         """
+        source_id = self._source_id(source)
+        if isinstance(stream, str) and stream.strip():
+            stream = find_stream(self.list_streams(source_id), stream).stream_id
+        stream_id = validate_id("stream", stream)
         context = ErrorContext(
-            f"stream {validate_id('stream', stream_id)} of source {validate_id('source', source_id)}",
+            f"stream {stream_id} of source {source_id}",
             UnknownStream,
             "Check both ids, and that the access token belongs to the right account.",
             source_id,
@@ -79,7 +79,7 @@ class StreamEndpoints(EndpointGroup):
         )
         return self._get(GET_STREAM_SCHEMA, StreamSchema.from_json, context)
 
-    def update_streams(self, source_id: int, updates: Sequence[StreamUpdate]) -> None:
+    def update_streams(self, source: int | str, updates: Sequence[StreamUpdate]) -> None:
         """Select streams and fields, and set how streams are replicated, in one request.
 
         The source must be at the step `field_selection` or `fully_configured`. Stitch may accept a
@@ -92,9 +92,10 @@ class StreamEndpoints(EndpointGroup):
 
         Source: Stitch Connect API, "Update a stream's metadata".
         """
+        json = {"streams": validate_stream_updates(updates)}
         self._update(
             UPDATE_STREAMS,
             ignore_body,
-            source_context(source_id),
-            json={"streams": validate_stream_updates(updates)},
+            self._source_context(source),
+            json=json,
         )

@@ -25,12 +25,13 @@ REGIONS = ("us-east-1", "eu-central-1")
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 
 
-def validate_id(label: str, value: int) -> int:
+def validate_id(label: str, value: object) -> int:
     """Return a positive integer."""
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
     article = "An" if label[0] in "aeiouAEIOU" else "A"
-    raise InvalidArgument(f"{article} {label} id is a positive integer, not {value!r}.")
+    or_name = ", or a name" if label in ("source", "destination", "stream") else ""
+    raise InvalidArgument(f"{article} {label} id is a positive integer{or_name}, not {value!r}.")
 
 
 def validate_string(name: str, value: str) -> str:

@@ -207,6 +207,7 @@ class Load:
     last_batch_loaded_at: datetime | None  #: None while the stream is in an error state
     error_state: Any | None  #: not None: the load failed. Its structure may change, so use `error`.
     raw: Mapping[str, Any] = field(repr=False, compare=False)
+    source_id: int | None = None  #: from the account's sources, because a load does not contain it
 
     @classmethod
     def from_json(cls, data: object) -> Load:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
@@ -54,13 +54,15 @@ def open_log(
         if response.status_code == 200:
             request_line = transport.request_line(request)
             reject_markup(request_line, response)
-            with report_as_log_error():
-                yield _iter_log(transport, request_line, response, should_abort)
+            yield _iter_log(transport, request_line, response, should_abort)
             return
         if response.status_code not in REDIRECT_STATUSES or not location:
             raise error_from_response(transport.read_response(request, response))
     url = resolve_location(transport.base_url, location)
-    with report_as_log_error(), fetch_log(transport, url, should_abort=should_abort) as chunks:
+    with ExitStack() as stack:
+        # Not around the yield: the caller may raise a StitchUnavailable of another request there.
+        with report_as_log_error():
+            chunks = stack.enter_context(fetch_log(transport, url, should_abort=should_abort))
         yield chunks
 
 
@@ -121,13 +123,14 @@ def _iter_log(
     transport: Transport, request_line: str, response: requests.Response, should_abort: Callable[[], bool]
 ) -> Iterator[bytes]:
     # Few logs are downloaded at a time, so a slow download must not block others: hence the minimum rate.
-    return transport.iter_body(
-        request_line,
-        response,
-        max_timeouts=MAX_LOG_TIMEOUTS,
-        min_rate=MIN_LOG_RATE,
-        should_abort=should_abort,
-    )
+    with report_as_log_error():
+        yield from transport.iter_body(
+            request_line,
+            response,
+            max_timeouts=MAX_LOG_TIMEOUTS,
+            min_rate=MIN_LOG_RATE,
+            should_abort=should_abort,
+        )
 
 
 def resolve_location(url: str, location: str) -> str:

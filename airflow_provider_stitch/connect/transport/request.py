@@ -303,20 +303,21 @@ class Transport:
     ) -> Iterator[bytes]:
         """Yield the body as it arrives. The read timeout alone would allow one byte per second without end.
 
-        :param max_timeouts: limit of the total time, in multiples of the request timeout.
+        :param max_timeouts: limit of the time spent reading, in multiples of the request timeout.
         :param min_rate: bytes per second on average, required after one request timeout.
         :param hidden: keep the body out of messages.
         :param should_abort: called after each chunk; True ends the reading with StitchUnavailable.
         """
-        start, size, first_bytes = self._monotonic(), 0, b""
+        elapsed, size, first_bytes = 0.0, 0, b""
+        start = self._monotonic()
         while chunk := translate_errors(request_line, self.request_timeout, lambda: read_chunk(response)):
+            elapsed += self._monotonic() - start
             size, first_bytes = size + len(chunk), first_bytes or chunk[:200]
             if max_bytes is not None and size > max_bytes:
                 shown = HIDDEN_BODY if hidden else excerpt(first_bytes.decode("utf-8", errors="replace"))
                 raise UnexpectedResponse(
                     f"{request_line}: the response has more than {max_bytes} bytes. It begins: {shown}"
                 )
-            elapsed = self._monotonic() - start
             is_too_slow = elapsed > self.request_timeout and size < min_rate * elapsed
             if is_too_slow or elapsed > max_timeouts * self.request_timeout:
                 seconds = self.request_timeout * (1 if is_too_slow else max_timeouts)
@@ -327,6 +328,7 @@ class Transport:
             if should_abort():
                 raise StitchUnavailable(f"{request_line}: stopped reading, because no task waits for it.")
             yield chunk
+            start = self._monotonic()
 
 
 def _seconds(name: str, value: float, minimum: float, maximum: float) -> float:

@@ -10,6 +10,10 @@ from airflow_provider_stitch.emulator.control.jobs import JobControl
 from airflow_provider_stitch.emulator.control.sources import SourceControl
 from airflow_provider_stitch.emulator.model import request_log
 from airflow_provider_stitch.emulator.model.api_errors import ApiError
+from airflow_provider_stitch.emulator.model.connections.connector_types import (
+    check_destination_type,
+    check_source_type,
+)
 from airflow_provider_stitch.emulator.model.webhook_url import loopback_address
 
 if TYPE_CHECKING:
@@ -80,9 +84,23 @@ class EmulatedAccount(SourceControl, JobControl):
             self._account.plan.custom_emails = allowed
 
     def allow_source_type(self, type: str, allowed: bool) -> None:  # noqa: A002, FBT001 - as above; Stitch's word
-        """Set whether the account's plan includes sources of a type."""
+        """Set whether the account's plan includes sources of a type.
+
+        :raises ValueError: if Stitch documents no such type, and no test planned its sources.
+        """
         with self._state.locked():
+            check_source_type(type, self._account.new_source_plans)
             excluded = self._account.plan.excluded_source_types
+            (excluded.discard if allowed else excluded.add)(type)
+
+    def allow_destination_type(self, type: str, allowed: bool) -> None:  # noqa: A002, FBT001 - as above
+        """Set whether the account's plan includes destinations of a type.
+
+        :raises ValueError: if Stitch has no such type.
+        """
+        check_destination_type(type)
+        with self._state.locked():
+            excluded = self._account.plan.excluded_destination_types
             (excluded.discard if allowed else excluded.add)(type)
 
     def limit_destinations(self, number: int) -> None:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.emulator.control.base import AccountControl
 from airflow_provider_stitch.emulator.model import destination_updates
 from airflow_provider_stitch.emulator.model.account_plan import NewConnectionPlan
 from airflow_provider_stitch.emulator.model.api_errors import ApiError
-from airflow_provider_stitch.emulator.model.connections.connector_types import DESTINATION_TYPES, source_type
+from airflow_provider_stitch.emulator.model.connections.connector_types import (
+    check_destination_type,
+    source_type,
+)
 from airflow_provider_stitch.emulator.model.plans import CheckPlan, EmulatedStream, JobPlan
 from airflow_provider_stitch.emulator.model.source_updates import unselected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """A source of the account."""
+
+    id: int
+    name: str
+    streams: tuple[str, ...]  #: names of the tables that discovery has found
 
 
 class SourceControl(AccountControl):
@@ -39,14 +52,15 @@ class SourceControl(AccountControl):
         """Add a source and return its id.
 
         :param streams: by ``tap_stream_id``, the rows that each job extracts, or an ``EmulatedStream``.
+        :param type: a documented type, a webhook, or a type for which ``plan_new_sources`` was called.
         :param job: the plan of all jobs of this source.
         :param schedule_minutes: the interval of scheduled jobs, and the time until the first one. The
             properties ``anchor_time`` (from 60 minutes on) and ``cron_expression`` take precedence.
         :param check: the plan of a connection check that starts now. None: one succeeded a day ago.
-        :raises ValueError: if the name or id is already in use, or if the plan names an unknown stream.
+        :raises ValueError: if name or id are in use, or if type or a stream of the plan are unknown.
         """
         with self._state.locked() as now:
-            source = self._account.add_source(
+            return self._account.add_source(
                 name,
                 now,
                 source_id=source_id,
@@ -59,8 +73,17 @@ class SourceControl(AccountControl):
                 properties=properties,
                 check=check,
                 job=job or JobPlan(),
-            )
-            return source.id
+            ).id
+
+    @property
+    def sources(self) -> list[SourceRecord]:
+        """The sources of the account, in the order of their creation, without deleted ones."""
+        with self._state.locked():
+            return [
+                SourceRecord(each.id, each.name, tuple(stream.stream_name for stream in each.streams))
+                for each in self._account.sources.values()
+                if each.deleted_at is None
+            ]
 
     def add_streams(self, source_id: int, streams: Mapping[str, int | EmulatedStream]) -> None:
         """Add tables, which become visible after the discovery of the next job or connection check.
@@ -165,8 +188,7 @@ class SourceControl(AccountControl):
         :raises ValueError: if Stitch has no such type, or if the account's plan includes no more
             destinations.
         """
-        if type not in DESTINATION_TYPES:
-            raise ValueError(f"Stitch has no destinations of type {type!r}.")
+        check_destination_type(type)
         with self._state.locked() as now:
             try:
                 destination = destination_updates.create_destination(

@@ -13,7 +13,7 @@ from airflow_provider_stitch.emulator.model import webhooks
 from airflow_provider_stitch.emulator.model.account_plan import AccountPlan, NewConnectionPlan
 from airflow_provider_stitch.emulator.model.connections import property_values
 from airflow_provider_stitch.emulator.model.connections.checks import ConnectionCheck, ConnectionChecks
-from airflow_provider_stitch.emulator.model.connections.connector_types import source_type
+from airflow_provider_stitch.emulator.model.connections.connector_types import check_source_type, source_type
 from airflow_provider_stitch.emulator.model.connections.schedule import next_start
 from airflow_provider_stitch.emulator.model.connections.sources import Source, default_properties
 from airflow_provider_stitch.emulator.model.connections.streams import Stream, make_stream, stream_with_rows
@@ -135,6 +135,7 @@ class Account:
         # The name of a deleted source can be reused.
         if name in self.names:
             raise ValueError(f"A source named {name!r} already exists.")
+        check_source_type(type_name, self.new_source_plans)
         if step not in source_type(type_name).steps:
             raise ValueError(f"A source of type {type_name} has no step {step!r}.")
 

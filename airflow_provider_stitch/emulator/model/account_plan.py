@@ -21,6 +21,7 @@ class AccountPlan:
     custom_emails: bool = True
     max_destinations: int = 3  #: Advanced plan; Standard has 1, Premium 5
     excluded_source_types: set[str] = field(default_factory=set)
+    excluded_destination_types: set[str] = field(default_factory=set)
 
 
 @dataclass

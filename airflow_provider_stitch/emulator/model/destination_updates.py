@@ -32,10 +32,9 @@ def create_destination(
     """Create a destination, and start a connection check if all properties that it needs are given.
 
     :param map_unmapped_sources: whether sources without a destination load into the new one.
-    :raises ApiError: if the account already has as many destinations as its plan includes.
+    :raises ApiError: if the account's plan does not include the type, or no further destination.
     """
-    if len(account.active_destinations()) >= account.plan.max_destinations:
-        raise ApiError(400, "you are at your destination limit")
+    _check_plan(account, destination_type)
     number = account.ids.take("destination")
     destination = Destination(
         id=number,
@@ -58,6 +57,14 @@ def create_destination(
         destination.checks.planned.extend(account.new_destination_plan.take_check())
         start_destination_check(account, destination, now)
     return destination
+
+
+def _check_plan(account: Account, destination_type: str) -> None:
+    if destination_type in account.plan.excluded_destination_types:
+        # Not documented; like the error for a source type.
+        raise ApiError(400, f"you do not have access to destination type ({destination_type})")
+    if len(account.active_destinations()) >= account.plan.max_destinations:
+        raise ApiError(400, "you are at your destination limit")
 
 
 def _map_unmapped_sources(account: Account, destination_id: int) -> None:

@@ -30,10 +30,10 @@ class EmulatedStream:
     selected: bool | None = True  #: None: never selected, False: deselected
     schema_name: str | None = None  #: databases only
     database_name: str | None = None  #: databases only
-    is_view: bool = False
+    is_view: bool = False  #: databases only
     flushes: int = 1  #: number of batches that contain the rows of a job
-    primary_key: tuple[str, ...] = ("id",)
-    replication_method: str = "INCREMENTAL"
+    primary_key: tuple[str, ...] = ("id",)  #: names of the fields
+    replication_method: str = "INCREMENTAL"  #: ``INCREMENTAL``, ``FULL_TABLE`` or ``LOG_BASED``
     #: Inclusion by field name: ``automatic``, ``available`` or ``unsupported``.
     fields: Mapping[str, str] = field(default_factory=lambda: _DEFAULT_FIELDS)
 
@@ -49,8 +49,8 @@ class LoadError:
     Stitch keeps rows for 30 days, so a batch that has not been loaded by then is never loaded.
     """
 
-    message: str = "establish a connection to your data warehouse"
-    heals_after: float | None = None
+    message: str = "establish a connection to your data warehouse"  #: error message of the destination
+    heals_after: float | None = None  #: seconds until the batch is loaded after all; None: never
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class Flush:
     version message: ``target-stitch`` writes its lines, the Avro target writes none, and nothing is loaded.
     """
 
-    at: float
-    rows: int
-    prepare: float = 45.0
-    load: float = 30.0
-    error: LoadError | None = None
+    at: float  #: seconds after the start of the job
+    rows: int  #: number of rows of the batch
+    prepare: float = 45.0  #: seconds from the flush to the start of the load
+    load: float = 30.0  #: duration of the load in seconds
+    error: LoadError | None = None  #: why the load fails; None: it succeeds
     rejected: int = 0  #: number of rows that the destination rejects, which does not fail the load
     requests: int | None = None  #: number of requests that send the batch; None: as in the ``LogPlan``
     retries: int | None = None  #: number of retries of the last request; None: as in the ``LogPlan``
@@ -109,7 +109,7 @@ class LogPlan:
     #: Avro target: ``send-stream-record-count-impl <stream>`` after every flush, after the last flush of a
     #: stream, or never. It is not documented how many of these lines a stream with two flushes has.
     flush_markers: Literal["every", "last", "none"] = "every"
-    exit_line: bool = True
+    exit_line: bool = True  #: whether the log contains the exit line
     cut_after_lines: int | None = None  #: the log ends after this number of lines and half of the next one
     extra_lines: Sequence[str] = ()  #: lines to insert, unchanged, before the target's last line
     padding_bytes: int = 0  #: minimum size of irrelevant lines to add, for tests with a long log
@@ -167,15 +167,15 @@ class JobPlan:
     process that was killed by a signal leaves no message.
     """
 
-    discovery_seconds: float = 10.0
-    tap_seconds: float = 120.0
-    target_seconds: float = 20.0
-    discovery_exit_status: int = 0
-    discovery_description: str | None = None
-    tap_exit_status: int = 0
-    tap_description: str | None = None
-    target_exit_status: int = 0
-    target_description: str | None = None
+    discovery_seconds: float = 10.0  #: duration of the discovery
+    tap_seconds: float = 120.0  #: duration of the tap
+    target_seconds: float = 20.0  #: from the end of the tap to the end of the target
+    discovery_exit_status: int = 0  #: 0: the discovery succeeds
+    discovery_description: str | None = None  #: error message of a failed discovery
+    tap_exit_status: int = 0  #: 0: the tap succeeds
+    tap_description: str | None = None  #: error message of a failed tap
+    target_exit_status: int = 0  #: 0: the target succeeds
+    target_description: str | None = None  #: error message of a failed target
     terminated: bool = False  #: Stitch kills the job at its end: null exit statuses with a completion time
     has_discovery: bool = True  #: False: the tap has no discovery, but ``discovery_seconds`` still pass
     #: The Import API permanently rejects the first batch of this stream, which makes the target fail.
@@ -185,7 +185,7 @@ class JobPlan:
     prepare_seconds: float = 45.0  #: from a flush to the start of its load, unless ``flushes`` sets it
     load_seconds: float = 30.0  #: of the first stream; each further stream takes 10 s more, up to 40 s more
     load_errors: Mapping[str, LoadError] = field(default_factory=dict)  #: by stream, for all its batches
-    log: LogPlan = field(default_factory=LogPlan)
+    log: LogPlan = field(default_factory=LogPlan)  #: content of the extraction log
 
     def __post_init__(self) -> None:
         phases = (self.discovery_seconds, self.tap_seconds, self.target_seconds)
@@ -210,6 +210,6 @@ class CheckPlan:
     Stitch does not document the checks of destinations. Here they have the same form.
     """
 
-    seconds: float = 3.0
-    discovery_exit_status: int = 0
-    discovery_error_message: str | None = None
+    seconds: float = 3.0  #: duration of the check
+    discovery_exit_status: int = 0  #: 0: the discovery succeeds
+    discovery_error_message: str | None = None  #: message of a failed check

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from airflow_provider_stitch.emulator.values import ValueReader, hints_of
 
 
 @dataclass(slots=True)  # so that assigning to an unknown name is an error
@@ -11,6 +13,8 @@ class Quirks:
     """Undocumented or ambiguous behaviour of Stitch. A client must work with every value.
 
     The fields can be changed at any time.
+
+    :raises ValueError: if a value is not allowed, also when a field is changed. The message contains what is.
     """
 
     #: Whether the list of extractions also contains running jobs, with a null completion time.
@@ -103,3 +107,12 @@ class Quirks:
     retry_after: bool = True
     #: Seconds until the signed URL of a log expires.
     log_url_seconds: float = 3600.0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        reader = ValueReader()
+        hint = hints_of(Quirks).get(name)
+        if hint is not None:
+            value = reader.read(value, hint, f"Quirks.{name}")
+        if reader.problems:
+            raise ValueError(reader.problems[0])
+        object.__setattr__(self, name, value)

@@ -8,6 +8,7 @@ import logging
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +31,9 @@ def poke(task: dict[str, Any], options: dict[str, Any]) -> float:
         poke_interval=options["poke_interval"],
         timeout=options["timeout"],
     )
-    sensor.execute({"ti": SimpleNamespace(xcom_push=lambda **_: None)})
+    now = datetime.now(timezone.utc)
+    dag_run = SimpleNamespace(queued_at=now, start_date=now)
+    sensor.execute({"ti": SimpleNamespace(xcom_push=lambda **_: None), "dag_run": dag_run})
     return time.time()
 
 

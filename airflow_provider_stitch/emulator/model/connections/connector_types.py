@@ -13,10 +13,14 @@ Source: Stitch Connect API, "Connection property object", "Source form propertie
 
 from __future__ import annotations
 
+import difflib
 import json
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 _STRING = {"type": "string"}
 _FREQUENCY = {"type": "string", "pattern": "^1$|^30$|^60$|^360$|^720$|^1440$"}
@@ -165,7 +169,35 @@ def source_type(name: str) -> SourceType:
     return replace(_GENERIC, name=name) if name.startswith("platform.") else SourceType(name)
 
 
+def check_source_type(name: str, planned: Container[str]) -> None:
+    """Raise ValueError if a test probably misspelled a type.
+
+    :param planned: further types, for which a test has planned the new sources.
+    """
+    if not isinstance(name, str):
+        raise ValueError(f"The type of a source must be a string such as platform.github, not {name!r}.")
+    if name in SOURCE_TYPES or name in planned or name.startswith("webhook."):
+        return
+    short = {known.rpartition(".")[2]: known for known in SOURCE_TYPES}
+    names = {**short, **{known: known for known in SOURCE_TYPES}}
+    near = dict.fromkeys(names[each] for each in difflib.get_close_matches(name, names, n=3))
+    hint = f"Did you mean {' or '.join(near)}? " if near else ""
+    prefix = "" if name.startswith("platform.") else "platform."
+    raise ValueError(
+        f"Stitch documents no source type {name!r}. {hint}GET /v4/source-types returns all documented types. "
+        f"To use another type, call plan_new_sources({prefix + name!r}) first, or list it in the new_sources "
+        "of a scenario."
+    )
+
+
 #: The form of each destination type.
 DESTINATION_TYPES: dict[str, tuple[Property, ...]] = {
     name: tuple(Property.parse(entry) for entry in entries) for name, entries in _FILE["destinations"].items()
 }
+
+
+def check_destination_type(name: str) -> None:
+    """Raise ValueError if Stitch has no such type."""
+    if name not in DESTINATION_TYPES:
+        listed = ", ".join(DESTINATION_TYPES)
+        raise ValueError(f"Stitch has no destinations of type {name!r}. Its types: {listed}.")

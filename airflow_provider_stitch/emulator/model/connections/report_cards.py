@@ -98,10 +98,10 @@ def destination_report_card(
     }
 
 
-def destination_type_body(destination_type: str, quirks: Quirks) -> dict[str, Any]:
+def destination_type_body(destination_type: str, quirks: Quirks, *, access: bool) -> dict[str, Any]:
     """Return a destination type: a report card with details."""
     details = {
-        "access": True,
+        "access": access,
         "pricing_tier": "standard",
         "pipeline_state": "released",
         "protocol": destination_type,

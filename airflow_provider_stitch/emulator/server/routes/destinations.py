@@ -32,7 +32,7 @@ _V3_TYPES = ("redshift", "postgres", "snowflake")
 
 def list_destination_types(call: Call) -> Any:
     """List all destination types."""
-    return [report_cards.destination_type_body(name, call.account.quirks) for name in DESTINATION_TYPES]
+    return [_type_body(call, name) for name in DESTINATION_TYPES]
 
 
 def get_destination_type(call: Call) -> Any:
@@ -40,7 +40,12 @@ def get_destination_type(call: Call) -> Any:
     name = call.params["destination_type"]
     if name not in DESTINATION_TYPES:
         raise not_found()
-    return report_cards.destination_type_body(name, call.account.quirks)
+    return _type_body(call, name)
+
+
+def _type_body(call: Call, name: str) -> dict[str, Any]:
+    access = name not in call.account.plan.excluded_destination_types
+    return report_cards.destination_type_body(name, call.account.quirks, access=access)
 
 
 def list_destinations(call: Call) -> Any:

@@ -216,3 +216,14 @@ def test_source_type_outside_the_plan_is_not_created(airflow, stitch):
     assert dag_run.state == "failed"
     assert "NotInPlan: The plan of this Stitch account does not include sources of type" in dag_run.output
     assert requests_of(stitch, "POST") == []
+
+
+def test_destination_type_outside_the_plan_is_not_created(airflow, stitch):
+    stitch.delete_destinations()
+    stitch.allow_destination_type("postgres", allowed=False)
+
+    dag_run = create_destination(airflow)
+
+    assert dag_run.state == "failed"
+    assert "NotInPlan: The plan of this Stitch account does not include destinations of" in dag_run.output
+    assert requests_of(stitch, "POST") == []

@@ -1,0 +1,129 @@
+"""Find the source or destination that a user refers to, and the source of a load. Pure functions."""
+
+from __future__ import annotations
+
+import difflib
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from airflow_provider_stitch.connect.errors import (
+    AmbiguousSource,
+    InvalidArgument,
+    UnknownDestination,
+    UnknownSource,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from airflow_provider_stitch.connect.objects import Destination, Load, Source
+
+MAX_CANDIDATES = 10  #: sources in an error message
+MAX_ID_DIGITS = 18  #: more digits than any id of Stitch has
+
+
+def find_source(sources: Sequence[Source], reference: int | str) -> Source:
+    """Return the source with a given id, `name` or display name, searched in this order.
+
+    A deleted source is found only if no other source matches, because its name can be used again.
+
+    :raises UnknownSource: if no source matches; the message lists the most similar ones.
+    :raises AmbiguousSource: if several sources match; the message lists them.
+    """
+    name, source_id = str(reference).strip(), parse_id(reference)
+    active = [source for source in sources if source.deleted_at is None]
+    deleted = [source for source in sources if source.deleted_at is not None]
+    for group in (active, deleted):
+        for matches in (
+            [source for source in group if source.id == source_id],
+            [source for source in group if source.name == name],
+            [source for source in group if source.display_name == name],
+        ):
+            if len(matches) > 1:
+                raise AmbiguousSource(
+                    f"{len(matches)} sources of this Stitch account match {name!r}: {_describe(matches)}. "
+                    "Use the id or the name of one of them instead."
+                )
+            if matches:
+                return matches[0]
+    raise UnknownSource(f"This Stitch account has no source {name!r}. {_candidates(active, name)}")
+
+
+def parse_id(reference: int | str) -> int | None:
+    """Return a user's reference as an id, or None if it can only be a name."""
+    text = str(reference).strip()
+    return int(text) if text.isdecimal() and len(text) <= MAX_ID_DIGITS and int(text) > 0 else None
+
+
+def find_destination(destinations: Sequence[Destination], reference: int | str) -> Destination:
+    """Return the destination with a given id, `name` or display name, searched in this order.
+
+    A deleted destination is found only if no other destination matches.
+
+    :raises UnknownDestination: if no destination matches; the message lists all that are not deleted.
+    :raises InvalidArgument: if several destinations match, because Stitch does not keep names unique.
+    """
+    name, destination_id = str(reference).strip(), parse_id(reference)
+    active = [each for each in destinations if each.deleted_at is None]
+    deleted = [each for each in destinations if each.deleted_at is not None]
+    for group in (active, deleted):
+        for matches in (
+            [each for each in group if each.id == destination_id],
+            [each for each in group if each.name == name],
+            [each for each in group if each.display_name == name],
+        ):
+            if len(matches) > 1:
+                labels = ", ".join(each.label for each in matches)
+                raise InvalidArgument(
+                    f"{len(matches)} destinations of this Stitch account match {name!r}: {labels}. "
+                    "Use the id of one of them instead."
+                )
+            if matches:
+                return matches[0]
+    listed = ", ".join(each.label for each in active) or "none"
+    raise UnknownDestination(f"This Stitch account has no destination {name!r}. It has: {listed}.")
+
+
+class SourceNames:
+    """The sources of an account by `name`, to find the source of a load, which contains only that name."""
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self._by_name: dict[str, list[Source]] = {}
+        for source in sorted(sources, key=_created_at):
+            self._by_name.setdefault(source.name, []).append(source)
+
+    def source_id(self, load: Load) -> int | None:
+        """Return the id of a load's source; None if no source has its name.
+
+        The name of a deleted source can be used again. Then it is the source that was created last before
+        the load, or the newest source with this name if the load has no time.
+        """
+        sources = self._by_name.get(load.source_name, [])
+        loaded_at = load.last_batch_loaded_at
+        earlier = [source for source in sources if loaded_at is None or _created_at(source) <= loaded_at]
+        found = earlier[-1:] or sources[:1]
+        return found[0].id if found else None
+
+
+def _created_at(source: Source) -> datetime:
+    return source.created_at or datetime.min.replace(tzinfo=timezone.utc)
+
+
+def _candidates(sources: Sequence[Source], name: str) -> str:
+    """Return a sentence that lists the sources with the most similar names, or else the first ones by id."""
+    if not sources:
+        return "It has no sources at all. Check that the access token belongs to the right account."
+    by_name = {key: source for source in sources for key in (source.name, source.display_name)}
+    similar_names = difflib.get_close_matches(name, by_name, n=MAX_CANDIDATES, cutoff=0.5)
+    candidates = {by_name[key].id: by_name[key] for key in similar_names}
+    if not candidates:
+        candidates = {source.id: source for source in sorted(sources, key=lambda source: source.id)}
+    shown = list(candidates.values())[:MAX_CANDIDATES]
+    others = len(sources) - len(shown)
+    return f"It has: {_describe(shown)}{f' and {others} more' if others else ''}."
+
+
+def _describe(sources: Sequence[Source]) -> str:
+    return ", ".join(
+        f"{source.name} ({source.id}, displayed as {source.display_name!r})" for source in sources
+    )

@@ -1,0 +1,78 @@
+"""Read a scenario file in YAML or TOML as plain values."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SUFFIXES = ".yaml, .yml or .toml"
+
+
+class ScenarioError(ValueError):
+    """A scenario file cannot be read or is invalid.
+
+    :param path: of the file.
+    :param problems: texts that begin with the key of the wrong value.
+    """
+
+    def __init__(self, path: str | Path, problems: Sequence[str]) -> None:
+        self.path = path
+        self.problems = tuple(problems)
+        number = "is" if len(problems) == 1 else f"has {len(problems)} problems and is"
+        super().__init__(
+            f"The scenario {path} {number} invalid:\n" + "\n".join(f"  {each}" for each in problems)
+        )
+
+
+def read_file(path: str | Path) -> Any:
+    """Return the content of a file. Its suffix decides the format.
+
+    :raises ScenarioError: if it cannot be read, or is not valid YAML or TOML.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".yaml", ".yml", ".toml"):
+        raise ScenarioError(path, [f"the file: its name must end with {_SUFFIXES}."])
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ScenarioError(path, [f"the file: cannot be read: {error.strerror}."]) from error
+    except UnicodeDecodeError as error:
+        raise ScenarioError(path, ["the file: is not UTF-8."]) from error
+    try:
+        content = tomllib.loads(text) if suffix == ".toml" else _parse_yaml(text)
+    except (tomllib.TOMLDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+        language = "TOML" if suffix == ".toml" else "YAML"
+        raise ScenarioError(
+            path, [f"the file: is not valid {language}: {' '.join(str(error).split())}"]
+        ) from error
+    return {} if content is None else content
+
+
+def _parse_yaml(text: str) -> Any:
+    """Parse YAML, and refuse two equal keys, of which PyYAML would silently drop the first."""
+    nodes, seen = [yaml.compose(text, yaml.SafeLoader)], set()
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+            continue
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for number, key in enumerate(keys):
+            if key.value in [earlier.value for earlier in keys[:number]]:
+                raise ValueError(f"line {key.start_mark.line + 1} contains the key {key.value!r} again")
+        nodes += [value for _, value in node.value]
+    return yaml.safe_load(text)

@@ -1,0 +1,324 @@
+"""Watch the loads of some sources of an account without end, on behalf of all watchers in an event loop.
+
+For each source, one query is always pending at the account's poller (see `polling.poller`). So a page that
+is polled for a waiting task serves the watchers too. The watchers themselves poll at most once per poll
+interval, and the scheduler prefers the polls of tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_stitch.connect.errors import StitchError, UnknownSource
+from airflow_provider_stitch.connect.references import find_source
+from airflow_provider_stitch.replication.estimates import EstimateContext, estimate_next_load
+from airflow_provider_stitch.replication.polling.caller import GATHERING_SECONDS, SYSTEM_CLOCK
+from airflow_provider_stitch.replication.polling.queries import FRESH_ONLY, LoadsQuery
+from airflow_provider_stitch.replication.rules.streams import load_names
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Mapping
+    from datetime import datetime
+
+    from airflow_provider_stitch.connect.client import StitchClient
+    from airflow_provider_stitch.connect.objects import Load
+    from airflow_provider_stitch.replication.load_queries import LoadNames
+    from airflow_provider_stitch.replication.polling.caller import Clock
+    from airflow_provider_stitch.replication.polling.queries import QueryResult
+    from airflow_provider_stitch.replication.session import AccountSession
+
+# Seconds before the next attempt after a failure, and how often the connection is read in between.
+FIRST_PAUSE = 30.0
+MAX_PAUSE = 300.0
+CONNECTION_INTERVAL = 30.0
+
+# Watchers alone use at most one of so many requests of the budget, however many pages they need.
+BUDGET_PART = 3
+
+# Seconds after which the streams of a source are listed again. That request is not rate-limited.
+STREAMS_INTERVAL = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSnapshot:
+    """The loads of a source's streams at one time."""
+
+    source: str
+    loads: tuple[Load, ...]
+    stitch_time: datetime
+    requested_at: float  #: by this machine's clock
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBatch:
+    """The snapshots of the sources that one poll has served, because there may be a thousand watchers."""
+
+    snapshots: Mapping[str, LoadSnapshot]  #: by source
+    announced: list[Any] = field(default_factory=list, compare=False)  #: filled by the watchers
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """The loads that one watcher needs.
+
+    :param source: the source's `name`.
+    :param stream: the stream's name; None is all streams of the source.
+    :param poll_interval: minimum seconds between two polls that only watchers need.
+    """
+
+    source: str
+    stream: str | None
+    poll_interval: float
+
+
+class Interests:
+    """The interests of all watchers of a connection in an event loop. Watchers come and go."""
+
+    def __init__(self) -> None:
+        self._by_watcher: dict[Hashable, Interest] = {}
+        self._listeners: set[asyncio.Event] = set()
+
+    def add(self, watcher: Hashable, interest: Interest) -> None:
+        self._by_watcher[watcher] = interest
+        self._notify()
+
+    def remove(self, watcher: Hashable) -> None:
+        self._by_watcher.pop(watcher, None)
+        self._notify()
+
+    def of_source(self, source: str) -> list[Interest]:
+        return [interest for interest in self._by_watcher.values() if interest.source == source]
+
+    async def changes(self) -> AsyncIterator[set[str]]:
+        """Yield the sources of all interests: at first, and after each change."""
+        changed = asyncio.Event()
+        self._listeners.add(changed)
+        try:
+            while True:
+                changed.clear()
+                yield {interest.source for interest in self._by_watcher.values()}
+                await changed.wait()
+        finally:
+            self._listeners.discard(changed)
+
+    def _notify(self) -> None:
+        for listener in self._listeners:
+            listener.set()
+
+
+class LoadWatch:
+    """Watches the sources of an account.
+
+    :param interests: determine what is watched. They may change at any time.
+    :param read_client: returns the current client of the connection.
+    :param new_session: returns a session without a deadline. The function receives the client and a function
+        that logs a warning.
+    :param log_warning: receives a line when a failure begins, and one per unknown source.
+    :param log_info: receives a line when a failure has ended.
+    """
+
+    def __init__(
+        self,
+        interests: Interests,
+        read_client: Callable[[], Awaitable[StitchClient]],
+        new_session: Callable[[StitchClient, Callable[[str], None]], AccountSession],
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        log_warning: Callable[[str], None] = lambda _: None,
+        log_info: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.interests = interests
+        self.clock = clock
+        self._read_client = read_client
+        self._new_session = new_session
+        self._log_warning = log_warning
+        self._log_info = log_info
+        self._session: AccountSession | None = None
+        self._failures: dict[str, str] = {}  # by source, the message of its current failure
+        self._warnings: set[str] = set()  # since the last result
+        self._pages: dict[str, frozenset[int]] = {}  # by source, of its last result
+        self._snapshots: asyncio.Queue[LoadSnapshot] = asyncio.Queue()
+
+    async def batches(self) -> AsyncGenerator[LoadBatch, None]:
+        """Yield the snapshots of some sources whenever their pages were polled, without end.
+
+        No failure ends this, because Airflow would start a watcher that ends again every two seconds.
+        """
+        running = asyncio.ensure_future(self._watch_sources())
+        try:
+            while True:
+                first = await self._snapshots.get()
+                await self.clock.sleep(GATHERING_SECONDS)
+                others = (self._snapshots.get_nowait() for _ in range(self._snapshots.qsize()))
+                yield LoadBatch({each.source: each for each in (first, *others)})
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+    async def _watch_sources(self) -> None:
+        """Run one task per source."""
+        tasks: dict[str, asyncio.Task[None]] = {}
+        try:
+            async for sources in self.interests.changes():
+                for source in tasks.keys() - sources:
+                    tasks.pop(source).cancel()
+                    self._pages.pop(source, None)
+                    self._failures.pop(source, None)
+                for source in sources - tasks.keys():
+                    tasks[source] = asyncio.ensure_future(_SourceWatch(self, source).run())
+        finally:
+            for task in tasks.values():
+                task.cancel()
+
+    # --- For the watch of a source ------------------------------------------------------------------------
+
+    async def session(self) -> AccountSession:
+        """Return the session that the sources share, with the current client of the connection."""
+        client = await self._read_client()
+        if self._session is None:
+            self._session = self._new_session(client, self.warn)
+        elif self._session.client is not client:
+            self._session.client = client
+        if client.known_client_id is None:
+            await self._session.call(lambda: client.client_id)
+        return self._session
+
+    def poll_interval(self, source: str, even_interval: float) -> float:
+        """Return the minimum seconds between two polls of a source.
+
+        :param even_interval: seconds between two requests if the whole budget is used evenly.
+        """
+        wanted = min((each.poll_interval for each in self.interests.of_source(source)), default=0.0)
+        pages: frozenset[int] = frozenset().union(*self._pages.values())
+        return max(wanted, len(pages) * even_interval * BUDGET_PART)
+
+    def publish(self, snapshot: LoadSnapshot, pages: frozenset[int]) -> None:
+        """Pass a snapshot to the watchers.
+
+        :param pages: the pages of the list that it needed.
+        """
+        self._pages[snapshot.source] = pages
+        self._warnings.clear()
+        if self._failures.pop(snapshot.source, None) is not None and not self._failures:
+            self._log_info("The watchers of this account can read its loads again, and continue.")
+        self._snapshots.put_nowait(snapshot)
+
+    def warn(self, message: str) -> None:
+        """Log a warning once for all sources."""
+        if message not in self._warnings:
+            self._warnings.add(message)
+            self._log_warning(message)
+
+    async def pause_after(
+        self, source: str, error: Exception, *, attempt: int, client: StitchClient | None
+    ) -> None:
+        """Wait until the next attempt, or until the connection has another client.
+
+        :param attempt: number of consecutive failures.
+        :param client: the client of the failed attempt; None if there was none.
+        """
+        message = str(error) if isinstance(error, StitchError) else repr(error)
+        if message not in self._failures.values():
+            self._log_warning(
+                f"Cannot read the loads of source {source!r}: {message} The watcher tries again, also with a "
+                "new token of the connection, and will then announce the loads of the time in between."
+            )
+        self._failures[source] = message
+        left = min(FIRST_PAUSE * 2 ** min(attempt - 1, 10), MAX_PAUSE)
+        while left > 0:
+            pause = min(left, CONNECTION_INTERVAL)
+            await self.clock.sleep(pause)
+            left -= pause
+            if await self._has_client_other_than(client):
+                return
+
+    async def _has_client_other_than(self, client: StitchClient | None) -> bool:
+        try:
+            return await self._read_client() is not client
+        except Exception:  # noqa: BLE001 - the next attempt reports it
+            return False
+
+
+class _SourceWatch:
+    """Watches one source of an account."""
+
+    def __init__(self, watch: LoadWatch, source: str) -> None:
+        self._watch = watch
+        self._source = source
+        self._last: QueryResult[list[Load] | None] | None = None
+        self._stream_names: list[LoadNames] | None = None
+        self._streams_listed_at = float("-inf")
+        self._name_warning = ""  # the last warning about the source's name
+
+    async def run(self) -> None:
+        """Publish snapshots of the source until cancelled."""
+        failures = 0
+        while True:
+            client = None
+            try:
+                session = await self._watch.session()
+                client = session.client
+                await self._poll(session)
+                failures = 0
+            except Exception as error:  # noqa: BLE001 - see `LoadWatch.batches`
+                failures += 1
+                await self._watch.pause_after(self._source, error, attempt=failures, client=client)
+
+    async def _poll(self, session: AccountSession) -> None:
+        """Wait for the next poll of the source's loads, and publish it."""
+        now = session.clock.time()
+        is_current = 0 <= now - self._streams_listed_at < STREAMS_INTERVAL
+        if not is_current or self._expected_loads() is None:
+            await self._list_streams(session)
+            self._streams_listed_at = now
+        interval = self._watch.poll_interval(self._source, session.budget.even_interval)
+        last_checked_at = self._last.requested_at if self._last else None
+        context = EstimateContext(now, last_checked_at, session.budget.even_interval)
+        query = LoadsQuery(
+            session.client,
+            estimate_next_load(context, interval),
+            self._last.sequence if self._last else FRESH_ONLY,
+            self._source,
+            self._expected_loads(),
+        )
+        result = await session.query(query, until=float("inf"))
+        if result is None:
+            return  # this machine's clock was set back
+        self._last = result
+        snapshot = LoadSnapshot(
+            self._source, tuple(result.value or ()), session.stitch_time(result), result.requested_at
+        )
+        self._watch.publish(snapshot, result.pages)
+
+    def _expected_loads(self) -> list[LoadNames] | None:
+        streams = {interest.stream for interest in self._watch.interests.of_source(self._source)}
+        if None in streams:
+            return self._stream_names
+        return [((stream,), 1) for stream in sorted(filter(None, streams))]
+
+    async def _list_streams(self, session: AccountSession) -> None:
+        """List the streams of the source, if a watcher needs all of them. Warn if no source has this name."""
+        client, sources = session.client, await session.list_sources()
+        try:
+            source = find_source(sources, self._source)
+        except StitchError as error:
+            hint = " A watcher needs the source's name." if isinstance(error, UnknownSource) else ""
+            self._warn_about_name(f"{error}{hint}")
+            return
+        if source.name != self._source:
+            self._warn_about_name(
+                f"The watcher of source {self._source!r} finds no loads, because this is not the source's "
+                f"name. Use its name: {source.name!r}."
+            )
+        if any(interest.stream is None for interest in self._watch.interests.of_source(self._source)):
+            streams = await session.call(lambda: client.list_streams(source.id))
+            self._stream_names = [(load_names(stream), 1) for stream in streams if stream.selected]
+
+    def _warn_about_name(self, message: str) -> None:
+        if message != self._name_warning:
+            self._watch.warn(message)
+        self._name_warning = message

@@ -1,0 +1,112 @@
+"""StitchLoadTrigger: announce each load of a stream as an event of its asset. Needs Airflow 3.3 or later.
+
+A DAG file imports this module, so everything that talks to Stitch is imported in the triggerer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_stitch.triggers.versions import HAS_SHARED_STREAMS
+
+if not HAS_SHARED_STREAMS:
+    raise ImportError(
+        "Watchers of Stitch's loads (StitchLoadTrigger, watch=True) need Airflow 3.3 or later. On this "
+        "version, wait with StitchLoadingSensor in a scheduled DAG, or schedule the DAG by the assets of a "
+        "task with emit_assets=True."
+    )
+
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Hashable
+
+    from airflow.triggers.shared_stream import SharedStreamProducer
+
+    from airflow_provider_stitch.replication.load_watch import LoadBatch
+
+MIN_POLL_INTERVAL = 1.0  #: seconds
+
+
+class StitchLoadTrigger(BaseEventTrigger):
+    """Announces each load of a stream, or of all streams of a source, as an event of the asset it watches.
+
+    Use it through `stitch_stream(..., watch=True)` or `stitch_source(..., watch=True)`.
+
+    A load is announced at least once, also if it happens while no triggerer runs. Several loads of a stream
+    between two polls are one event. The payload is a dict: `source`, `stream` and `loaded_at` (ISO 8601, UTC,
+    by Stitch's clock), which is the same if a load is announced twice. With `stream=None` it is `source`,
+    `streams` (the new time of each stream) and `loaded_at`, the newest of them.
+
+    All watchers of a connection in a triggerer share one stream of polls, and share these polls with deferred
+    tasks. A failing account does not end the trigger: it waits and reads the connection again.
+
+    :param source: the source's `name`.
+    :param stream: the stream's name; None is any stream of the source.
+    :param stitch_conn_id: id of the Airflow connection.
+    :param poll_interval: minimum seconds between two polls that only watchers need. With the default of 60,
+        they use at most 10 of the account's 30 status requests in 10 minutes.
+    :param asset_uri: URI of the watched asset. It makes a difference only between assets with otherwise equal
+        triggers, which need different ones, because Airflow would run one trigger for both.
+    :raises ValueError: if an argument is invalid.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        stream: str | None = None,
+        stitch_conn_id: str = "stitch_default",
+        poll_interval: float = 60,
+        asset_uri: str | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
+        for name, value in (("source", source), ("stream", stream), ("stitch_conn_id", stitch_conn_id)):
+            if (not isinstance(value, str) or not value) and not (name == "stream" and value is None):
+                raise ValueError(f"{name} must be a name, as a string that is not empty; it was {value!r}.")
+        if not isinstance(poll_interval, (int, float)) or not poll_interval >= MIN_POLL_INTERVAL:
+            raise ValueError(
+                f"poll_interval must be at least {MIN_POLL_INTERVAL:g} s; it was {poll_interval!r}."
+            )
+        self.source = source
+        self.stream = stream
+        self.stitch_conn_id = stitch_conn_id
+        self.poll_interval = poll_interval
+        self.asset_uri = asset_uri
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments that create this trigger again."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "source": self.source,
+                "stream": self.stream,
+                "stitch_conn_id": self.stitch_conn_id,
+                "poll_interval": self.poll_interval,
+                "asset_uri": self.asset_uri,
+            },
+        )
+
+    def shared_stream_key(self) -> Hashable:
+        """Return the same key for all watchers of a connection."""
+        return ("stitch-loads", self.stitch_conn_id)
+
+    @classmethod
+    def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
+        """Return the producer of a connection's stream, which polls the account for all its watchers."""
+        from airflow_provider_stitch.triggers.load_stream import LoadStreamProducer
+
+        return LoadStreamProducer(kwargs["stitch_conn_id"])
+
+    async def filter_shared_stream(
+        self, shared_stream: AsyncIterator[LoadBatch]
+    ) -> AsyncIterator[TriggerEvent]:
+        """Yield an event for each poll that has found new loads of this trigger's streams."""
+        from airflow_provider_stitch.triggers.load_stream import announce
+
+        async for payload in announce(self, shared_stream):
+            yield TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Raise an error, because Airflow 3.3 and later run this trigger in a shared stream."""
+        raise NotImplementedError("StitchLoadTrigger runs only as the watcher of an asset.")
+        yield  # type: ignore[unreachable]  # it makes this an async generator
