@@ -16,7 +16,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +37,7 @@ WAIT = Path(__file__).parent / "workers" / "wait.py"
 SPEED = 20.0
 SENSORS, PROCESSES = 100, 8
 POKE_INTERVAL = 20.0  #: seconds of Stitch's time
-SHORTEST, LONGEST = 600.0, 2400.0  #: seconds of Stitch's time that jobs take
-STARTUP = 300.0  #: seconds of Stitch's time until the processes wait, added to each job
+SHORTEST, LONGEST = 600.0, 1800.0  #: seconds of Stitch's time that jobs take
 TIMEOUT = 7200.0  #: seconds of Stitch's time
 MAX_DELAY_RATIO = 2.0  #: of the sensors with Redis to deferred tasks
 MAX_REQUESTS = 30
@@ -101,12 +99,21 @@ def _measure(case: Case) -> Measurement:
     ):
         if port:
             _wait_for_first_use(stitch, port, Path(folder))
-        tasks = [_start_job(stitch, number, rng) for number in range(SENSORS)]
-        started, virtual_start = time.time(), stitch.now()
-        groups = [tasks[number :: case.processes] for number in range(case.processes)]
-        environments = [_environment(case, stitch, port, Path(folder) / name) for name in _homes(case)]
+        homes = [Path(folder) / name for name in _homes(case)]
         with ThreadPoolExecutor(case.processes) as pool:
-            ended = pool.map(partial(_run_process, case), groups, environments)
+            processes = [
+                pool.submit(_run_process, case, number, _environment(case, stitch, port, home))
+                for number, home in enumerate(homes)
+            ]
+            while not all((home / f"ready_{number}").exists() for number, home in enumerate(homes)):
+                time.sleep(0.05)
+            tasks = [_start_job(stitch, number, rng) for number in range(SENSORS)]
+            started, virtual_start = time.time(), stitch.now()
+            groups = [tasks[number :: case.processes] for number in range(case.processes)]
+            for number, home in enumerate(homes):
+                (home / "new").write_text(json.dumps(groups[number]))
+                (home / "new").rename(home / f"tasks_{number}")
+            ended = [process.result() for process in processes]
         ended_at = {
             task["job_name"]: at
             for group, times in zip(groups, ended, strict=True)
@@ -129,7 +136,7 @@ def _measure(case: Case) -> Measurement:
 
 def _start_job(stitch: StitchEmulator, number: int, rng: random.Random) -> dict[str, Any]:
     name = f"source_{number:03}"
-    seconds = STARTUP + rng.uniform(SHORTEST, LONGEST)
+    seconds = rng.uniform(SHORTEST, LONGEST)
     source_id = stitch.add_source(name, streams={"rows": 1}, job=JobPlan(tap_seconds=seconds))
     job = stitch.start_job(source_id)
     return {"source_id": source_id, "source_name": name, "job_name": job.job_name}
@@ -151,9 +158,10 @@ def _environment(case: Case, stitch: StitchEmulator, port: int, home: Path) -> d
     return {**environment, "AIRFLOW_CONN_STITCH_DEFAULT": json.dumps(connection)}
 
 
-def _run_process(case: Case, tasks: list[dict[str, Any]], environment: dict[str, str]) -> list[float]:
+def _run_process(case: Case, number: int, environment: dict[str, str]) -> list[float]:
     options = {
-        "tasks": tasks,
+        "ready": f"{environment['AIRFLOW_HOME']}/ready_{number}",
+        "tasks": f"{environment['AIRFLOW_HOME']}/tasks_{number}",
         "deferred": case.deferred,
         "home": environment["AIRFLOW_HOME"],
         "poke_interval": POKE_INTERVAL / SPEED,

@@ -58,13 +58,22 @@ async def wait_deferred(tasks: list[dict[str, Any]], home: Path) -> list[float]:
 def main() -> None:
     options = json.loads(sys.stdin.read())
     logging.getLogger().setLevel(logging.ERROR)
-    tasks = options["tasks"]
+    tasks = _wait_for_tasks(Path(options["ready"]), Path(options["tasks"]))
     if options["deferred"]:
         ended = asyncio.run(wait_deferred(tasks, Path(options["home"])))
     else:
         with ThreadPoolExecutor(len(tasks)) as pool:
             ended = list(pool.map(lambda task: poke(task, options), tasks))
     print(json.dumps({"ended": ended}))
+
+
+def _wait_for_tasks(ready: Path, tasks: Path) -> list[dict[str, Any]]:
+    """Report that all modules are imported, and return the tasks once their jobs have started."""
+    ready.touch()
+    while not tasks.exists():
+        time.sleep(0.01)
+    started: list[dict[str, Any]] = json.loads(tasks.read_text())
+    return started
 
 
 if __name__ == "__main__":
