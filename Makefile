@@ -17,7 +17,7 @@ PYTHON_OF_FUZZ ?= >=3.11,<3.14
 SECONDS ?= 60
 
 .PHONY: help demo test test-airflow2 test-system test-system-airflow2 test-system-celery test-system-postgres \
-	test-ui chaos chaos-celery load-events token-kills token-kills-airflow2 lint docs docs-links fault-table diagrams fuzz format bench simulation constraints clean
+	test-ui test-pages test-pythons package chaos chaos-celery load-events token-kills token-kills-airflow2 lint docs docs-links fault-table diagrams fuzz format bench simulation constraints clean
 
 help:
 	@echo "make demo           run a DAG with a local Stitch and a real Airflow"
@@ -28,6 +28,9 @@ help:
 	@echo "make test-system-celery  run the same tests with a CeleryExecutor (needs PostgreSQL and Redis)"
 	@echo "make test-system-postgres  run the same tests with PostgreSQL and a LocalExecutor"
 	@echo "make test-ui        test Airflow's pages in a browser, and update screenshots (needs Chromium)"
+	@echo "make test-pages     run every command of the documentation in a new clone and a new environment"
+	@echo "make test-pythons   run all tests on Python 3.10, 3.12 and 3.13, as far as they are installed"
+	@echo "make package        build the package in dist/, and check it"
 	@echo "make chaos RUNS=100  run jobs while processes are killed and connections cut, and print the outcomes (SEED=0)"
 	@echo "make chaos-celery   do the same with PostgreSQL and a CeleryExecutor"
 	@echo "make load-events    load streams while triggerers are killed and a token is rejected (SEED=0, REJECTED=600)"
@@ -90,6 +93,18 @@ token-kills-airflow2: $(AIRFLOW2)/.installed
 	STITCH_TEST_TOKEN_RUNS=$(or $(RUNS),200) STITCH_TEST_TOKEN_SEED=$(or $(SEED),0) \
 		$(AIRFLOW2)/bin/python -m pytest tests/system/test_tokens.py
 
+test-pages: $(AIRFLOW3)/.installed
+	$(AIRFLOW3)/bin/python -m pytest tests/fresh
+
+test-pythons: $(UV)
+	$(PYTHON) -m tools.pythons $(or $(VERSIONS),3.10 3.12 3.13) -- $(or $(TESTS),tests)
+
+package: $(AIRFLOW3)/.installed
+	rm -rf dist
+	$(UV) build --quiet --out-dir dist
+	$(AIRFLOW3)/bin/twine check --strict dist/*.whl dist/*.tar.gz
+	$(AIRFLOW3)/bin/python -m tools.package_check
+
 lint: $(AIRFLOW3)/.installed
 	$(AIRFLOW3)/bin/ruff check .
 	$(AIRFLOW3)/bin/ruff format --check .
@@ -135,7 +150,7 @@ COMPILE := --universal --python-version 3.10 --no-annotate --no-header \
 	pyproject.toml --extra emulator --group test
 
 clean:
-	rm -rf .tools $(AIRFLOW3) $(AIRFLOW2) $(UI) $(CELERY) $(BENCH) $(FUZZ) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf dist .venv-python* .tools $(AIRFLOW3) $(AIRFLOW2) $(UI) $(CELERY) $(BENCH) $(FUZZ) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(UV):
 	$(PYTHON) -m venv .tools

@@ -9,6 +9,29 @@ __version__ = "0.1.0"
 
 _DOCUMENTATION = "https://www.stitchdata.com/docs/developers/stitch-connect/api"
 
+# Paths in the repository, as Airflow's own providers list them.
+_HOW_TO_GUIDES = [
+    f"/docs/how-to/{name}.md"
+    for name in (
+        "choose-operator",
+        "run-dbt-afterwards",
+        "schedule-by-loads",
+        "many-sources",
+        "schedules",
+        "start-dags-after-loads",
+        "triggerer-only-sensors",
+        "shared-account",
+        "alerts",
+        "lineage",
+        "test-dags",
+        "emulator",
+        "set-up-accounts",
+        "onboard-tenants",
+        "use-client",
+        "migrate",
+    )
+]
+
 _CONNECTION_TYPE = {
     "connection-type": "stitch",
     "hook-class-name": "airflow_provider_stitch.hooks.stitch.StitchHook",
@@ -76,7 +99,14 @@ def get_provider_info() -> dict[str, Any]:
         "name": "Stitch",
         "description": "`Stitch <https://www.stitchdata.com/>`__ replicates sources into a data warehouse.",
         "versions": [__version__],
-        "integrations": [{**stitch, "external-doc-url": _DOCUMENTATION, "tags": ["service"]}],
+        "integrations": [
+            {
+                **stitch,
+                "external-doc-url": _DOCUMENTATION,
+                "how-to-guide": list(_HOW_TO_GUIDES),
+                "tags": ["service"],
+            }
+        ],
         "hooks": [{**stitch, "python-modules": ["airflow_provider_stitch.hooks.stitch"]}],
         "operators": [{**stitch, "python-modules": ["airflow_provider_stitch.operators.stitch"]}],
         "sensors": [{**stitch, "python-modules": ["airflow_provider_stitch.sensors.stitch"]}],

@@ -22,7 +22,7 @@ def stitch_source(
     """Return the asset of a source. It is updated when a job of the source is loaded, also without new rows.
 
     :param source: the source's `name`, as XComs and the destination's schemas contain it. A display name or
-        an id identifies another asset, which no task updates.
+        an id identifies a different asset, which no task updates.
     :param stitch_conn_id: id of the Airflow connection that the updating task, or the watcher, uses.
     :param watch: also update the asset whenever Stitch has loaded rows of any stream of the source, without a
         task. Needs Airflow 3.3 or later.
@@ -45,7 +45,7 @@ def stitch_stream(
     """Return the asset of a stream. It is updated when a job has loaded new rows of the stream.
 
     :param source: the source's `name`, as XComs and the destination's schemas contain it. A display name or
-        an id identifies another asset, which no task updates.
+        an id identifies a different asset, which no task updates.
     :param stream: the `stream_name`, as in the XCom of StitchRunReplicationJobOperator.
     :param stitch_conn_id: id of the Airflow connection that the updating task, or the watcher, uses.
     :param watch: also update the asset whenever Stitch has loaded rows of the stream, without a task. Needs

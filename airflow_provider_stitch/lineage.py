@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.objects import Destination, Source, Stream, StreamSchema
 
-# Seconds for all requests of one task. Lineage is no reason to delay the tasks that use the rows.
+# Seconds for all requests of one task. Lineage must not delay the tasks that use the rows.
 GATHER_SECONDS = 5.0
 
 MAX_SCHEMAS = 50  #: streams whose schemas are requested, one request each
@@ -181,7 +181,7 @@ class _Reader:
     def _read(self, calls: Mapping[Any, Callable[[], Any]], *, as_one: str | None = None) -> dict[Any, Any]:
         """Return the results of these calls that succeed before the deadline.
 
-        :param as_one: how to name the failed calls together.
+        :param as_one: a common name for the failed calls, for the log.
         """
         results: dict[Any, Any] = {}
         waiting = list(calls.items())

@@ -37,7 +37,7 @@ nitpick_ignore = [
         *("AbstractContextManager", "CounterForm", "Host", "IfRunning", "StartedBy", "Target", "WaitFor"),
     )
 ]
-nitpick_ignore_regex = [("py:class", r".*\.T")]
+nitpick_ignore_regex = [("py:class", r".*\.(T|Asset)")]
 
 # Pages are Markdown. Docstrings are reStructuredText, where `this` is code.
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]

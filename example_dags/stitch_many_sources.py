@@ -15,4 +15,6 @@ with DAG(
     catchup=False,
     tags=["stitch"],
 ):
-    StitchRunReplicationJobOperator.partial(task_id="replicate", deferrable=True).expand(source=SOURCES)
+    StitchRunReplicationJobOperator.partial(
+        task_id="replicate", deferrable=True, map_index_template="{{ task.source }}"
+    ).expand(source=SOURCES)

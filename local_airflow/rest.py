@@ -83,6 +83,11 @@ class AirflowApi:
             instances += page
         return [instance["state"] for instance in instances]
 
+    def updated_assets(self, dag_id: str) -> list[str]:
+        """Return the URI of the asset of each event that a DAG's tasks emitted, at most 100."""
+        events = self._call("GET", "assets/events", params={"source_dag_id": dag_id, "limit": 100})
+        return sorted(event["uri"] for event in events["asset_events"])
+
     def add_connection(self, connection_id: str, connection: Mapping[str, Any]) -> None:
         """Create a connection from its JSON representation."""
         body = {"connection_id": connection_id, **connection, "extra": json.dumps(connection["extra"])}

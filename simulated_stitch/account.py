@@ -81,8 +81,8 @@ class SimulatedAccount:
 
         :param number: the source's number, from 0.
         :param duration: seconds until the extraction ends.
-        :param flush_offsets: for each stream, seconds from now until its batch is sent.
-        :param load_lags: for each stream, seconds from then until the batch is loaded.
+        :param flush_offsets: seconds from now until the batch of each stream is sent.
+        :param load_lags: seconds from then until the batch of each stream is loaded.
         """
         now = self._loop.time()
         job = Job(

@@ -87,7 +87,9 @@ def test_missing_docstring_is_found(module: ModuleType) -> None:
 def test_undescribed_argument_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_stitch.sensors.stitch import StitchLoadingSensor
 
-    monkeypatch.setattr(StitchLoadingSensor, "__doc__", "Describes :param quiet_period: only.")
+    monkeypatch.setattr(
+        StitchLoadingSensor, "__doc__", "Describes :param quiet_period: and :param skip_if_no_rows: only."
+    )
     path = "airflow_provider_stitch.sensors.stitch"
     assert names.undescribed_arguments([path]) == {
         f"{path}.StitchLoadingSensor({argument})" for argument in ("load_settle", "emit_assets")
@@ -194,7 +196,7 @@ def test_table_of_arguments_follows_the_code() -> None:
     assert (source.type, source.default, source.templated) == ("int | str", None, True)
     assert source.meaning == "the source's id, its `name`, or its display name."
     assert wait_for.type.startswith('"structure_sync" | "extraction" | "preparation" | "loading"')
-    assert (wait_for.default, wait_for.templated) == ('``"loading"``', False)
+    assert (wait_for.default, wait_for.templated) == ('``"loading"``', True)
     assert (timeout.default, timeout.code) == ("26 hours", "timedelta(hours=26)")
     assert next(iter(by_name)) == "source"
 
@@ -221,6 +223,15 @@ def _lines(inventory: bytes) -> bytes:
 
 def test_timeline_shows_the_current_responses_of_the_emulator() -> None:
     assert timeline.drawn(list(timeline.rows(*timeline.watch_a_job()))) == timeline.DRAWING.read_text("utf-8")
+
+
+def test_readme_lists_the_tested_versions_of_airflow() -> None:
+    root = DOCS.parent
+    pinned = [(root / "requirements" / f"airflow{major}.txt").read_text(encoding="utf-8") for major in (3, 2)]
+    versions = [re.findall(r"^apache-airflow==(\S+)", text, re.MULTILINE)[0] for text in pinned]
+    assert f"| Airflow | {versions[0]} and {versions[1]}, " in (root / "README.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_relative_links_lead_to_files() -> None:

@@ -33,6 +33,12 @@ class Block:
         return f"{self.page} {self.number}"
 
     @property
+    def file(self) -> str | None:
+        """The path at which a reader saves the block, if its first line is a comment with a path."""
+        match = re.match(r"# (\S+\.py)\n", self.code)
+        return match[1] if match else None
+
+    @property
     def is_test(self) -> bool:
         return "def test_" in self.code
 
@@ -41,7 +47,8 @@ class Block:
         """Whether the block imports Airflow, or a module that imports Airflow."""
         return bool(
             re.search(
-                r"^(from|import) (airflow\.|airflow_provider_stitch\.(hooks|operators|sensors|triggers))",
+                r"^(from|import) "
+                r"(airflow\.|airflow_provider_stitch\.(assets|hooks|operators|sensors|triggers))",
                 self.code,
                 re.MULTILINE,
             )
@@ -60,3 +67,42 @@ def blocks(language: str | None = None) -> list[Block]:
         for number, match in enumerate(_BLOCK.finditer(page.read_text(encoding="utf-8")), 1)
     ]
     return [each for each in found if not each.language.startswith("{") and language in (None, each.language)]
+
+
+def pages_with_commands() -> list[str]:
+    """Return the pages that print commands."""
+    return sorted({block.page for block in blocks("sh")})
+
+
+def script(page: str) -> str:
+    """Return a Bash script that follows a page: its commands and files, in the printed order.
+
+    A page's `stitch-emulator` is a server. It runs in the background until the script ends, as in another
+    terminal. The script ends at the first command that fails.
+    """
+    steps = [_step(block) for block in blocks() if block.page == page]
+    return "\n".join(["set -euo pipefail", *filter(None, steps)])
+
+
+def _step(block: Block) -> str:
+    if block.language == "sh" and block.code.startswith("stitch-emulator"):
+        return _SERVER.format(command=block.code.strip())
+    if block.language == "sh":
+        return block.code
+    if block.file is not None:
+        return _FILE.format(path=block.file, code=block.code)
+    return ""
+
+
+_FILE = """
+mkdir -p "$(dirname {path})"
+cat > {path} <<'END_OF_FILE'
+{code}END_OF_FILE
+"""
+_SERVER = """
+emulator_output="$(mktemp)"
+{command} > "$emulator_output" &
+trap "kill $!; rm '$emulator_output'" EXIT
+until grep --silent '"url"' "$emulator_output"; do kill -0 $!; sleep 0.1; done
+cat "$emulator_output"
+"""

@@ -1,7 +1,7 @@
 """The asset events of a task, for the sources and streams that a job has loaded.
 
-The events are emitted through an alias, because Airflow updates every other outlet in any case: only an alias
-lets a task decide which assets it updates. A DAG file that sets `emit_assets` imports this module.
+The events are emitted through an alias, because Airflow always updates every other outlet: only an alias lets
+a task decide which assets it updates. A DAG file that sets `emit_assets` imports this module.
 """
 
 from __future__ import annotations

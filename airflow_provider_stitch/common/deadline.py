@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -51,7 +51,7 @@ def time_before_execution_timeout(execution_timeout: timedelta) -> float:
 
 
 def parse_duration(
-    duration: float | timedelta | None, name: str, *, allow_zero: bool = False
+    duration: float | timedelta | str | None, name: str, *, allow_zero: bool = False
 ) -> float | None:
     """Return a duration in seconds, or None if it is None.
 
@@ -68,3 +68,26 @@ def parse_duration(
         minimum = "0 or more" if allow_zero else "positive"
         raise ValueError(f"{name} is a number of seconds and must be {minimum}; it was {duration!r}.")
     return seconds
+
+
+def parse_templated_duration(duration: Any, name: str, *, allow_zero: bool = False) -> Any:
+    """Return a duration in seconds, or a template or another task's output unchanged.
+
+    :raises ValueError: as `parse_duration` does.
+    """
+    from airflow_provider_stitch.replication.rules.arguments import is_template
+
+    return duration if is_template(duration) else parse_duration(duration, name, allow_zero=allow_zero)
+
+
+def rendered_duration(duration: Any, name: str) -> float | None:
+    """Return a duration in seconds, after Airflow has rendered its template.
+
+    :raises InvalidArgument: if it is not a positive number of seconds.
+    """
+    from airflow_provider_stitch.connect.errors import InvalidArgument
+
+    try:
+        return parse_duration(duration, name)
+    except ValueError as error:
+        raise InvalidArgument(str(error)) from None

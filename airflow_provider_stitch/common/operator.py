@@ -36,6 +36,8 @@ class StitchTask:
         poll_interval: float | None
         log: Any
         defer: Any
+        do_xcom_push: bool
+        multiple_outputs: bool
         outlets: list[Any]
 
     emit_assets: bool | Sequence[str] = False
@@ -162,6 +164,28 @@ class StitchTask:
 
             report_load(self, context, result)
         return result
+
+    def push_result(self, context: Context, result: dict[str, Any]) -> None:
+        """Write the XCom of a task that then raises an error, as Airflow writes that of a successful task."""
+        if not self.do_xcom_push:
+            return
+        outputs = result if self.multiple_outputs else {}
+        for key, value in {**outputs, "return_value": result}.items():
+            context["ti"].xcom_push(key=key, value=value)
+
+    def skip_without_rows(self, context: Context, result: dict[str, Any]) -> None:
+        """Skip the task if its job had no new rows. Write the XCom first, because a skip returns none.
+
+        :raises AirflowSkipException: if `streams` of the result is empty.
+        """
+        from airflow.providers.common.compat.sdk import AirflowSkipException
+
+        from airflow_provider_stitch.triggers.task_context import no_rows_message
+
+        if result["streams"]:
+            return
+        self.push_result(context, result)
+        raise AirflowSkipException(no_rows_message(result))
 
 
 class LineageTask(StitchTask):

@@ -107,13 +107,13 @@ class StitchClient(
         self._transport.close()
 
     def with_retries(self, retry_for: float) -> StitchClient:
-        """Return a copy with another `retry_for`. Connections and the client id are shared."""
+        """Return a copy with a different `retry_for`. Connections and the client id are shared."""
         other = copy.copy(self)
         other._transport = self._transport.with_retries(retry_for)  # noqa: SLF001 - same class
         return other
 
     def with_request_timeout(self, request_timeout: float) -> StitchClient:
-        """Return a copy with another `request_timeout`. Connections and the client id are shared."""
+        """Return a copy with a different `request_timeout`. Connections and the client id are shared."""
         other = copy.copy(self)
         other._transport = self._transport.with_request_timeout(request_timeout)  # noqa: SLF001 - same class
         other.request_timeout = other._transport.request_timeout  # noqa: SLF001

@@ -38,7 +38,7 @@ class StitchError(Exception):
         self.job_name = job_name
 
     def with_sentence(self, sentence: str) -> StitchError:
-        """Return a copy whose message ends with a further sentence. Several tasks may share the original."""
+        """Return a copy with a sentence added to its message. Several tasks may share the original."""
         if sentence in str(self):
             return self
         extended = copy(self)
@@ -152,6 +152,12 @@ class InvalidArgument(StitchError):
     retryable = False
 
 
+class AccountHasProblems(StitchError):
+    """A check of the account has found sources whose extraction or loading fails, or whose rows are old."""
+
+    retryable = False
+
+
 # Errors that a retry may fix.
 
 
@@ -220,7 +226,7 @@ class RateLimited(StitchUnavailable):
 
 
 class UnexpectedResponse(StitchError):
-    """The response is invalid: HTML, truncated, too large, a redirect, or of another structure.
+    """The response is invalid: HTML, truncated, too large, a redirect, or has a different structure.
 
     The message contains the method, the URL, and the first 200 characters of the body.
     """

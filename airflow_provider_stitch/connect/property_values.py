@@ -6,11 +6,13 @@ Pure functions on a report card. Source: Stitch Connect API, "Connection propert
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.connect.errors import InvalidArgument
-from airflow_provider_stitch.connect.objects.times import parse_time
+from airflow_provider_stitch.connect.objects.times import format_time, parse_time
 
 if TYPE_CHECKING:
     from airflow_provider_stitch.connect.objects.report_cards import Property, ReportCard
@@ -24,7 +26,8 @@ def convert_to_schema(report_card: ReportCard, values: Mapping[str, Any]) -> dic
     Stitch expects most numbers and booleans as strings, but some as JSON numbers and booleans. Templates
     render strings, or the type that a string looks like with `render_template_as_native_obj`.
 
-    :raises InvalidArgument: if a value must be an object or array, and is not valid JSON of that type.
+    :raises InvalidArgument: if a value must be an object or array, and is not valid JSON of that type; if a
+        number is NaN or infinite.
     """
     known = report_card.properties
     return {name: _convert(name, value, _types(known.get(name))) for name, value in values.items()}
@@ -33,7 +36,7 @@ def convert_to_schema(report_card: ReportCard, values: Mapping[str, Any]) -> dic
 def changed_properties(
     report_card: ReportCard, wanted: Mapping[str, Any], current: Mapping[str, Any]
 ) -> list[str]:
-    """Return the names of the wanted properties that have another value now.
+    """Return the names of the wanted properties that have a different value now.
 
     Credentials are never included, because Stitch does not return them.
     """
@@ -82,6 +85,10 @@ def _types(known: Property | None) -> frozenset[str]:
 
 
 def _convert(name: str, value: Any, types: frozenset[str]) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidArgument(f"The property {name!r} must be a finite number; it is {value}.")
+    if isinstance(value, date):
+        return _from_time(value)
     if isinstance(value, str):
         return _from_string(name, value, types)
     if isinstance(value, bool):
@@ -91,6 +98,12 @@ def _convert(name: str, value: Any, types: frozenset[str]) -> Any:
     if isinstance(value, Mapping | list | tuple) and types == {"string"}:
         return json.dumps(value)  # a string of JSON that a template rendered as a native object
     return value
+
+
+def _from_time(value: date) -> str:
+    """Return a time in Stitch's format. Without a time zone it is in UTC; a date is its midnight."""
+    moment = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)  # noqa: DTZ001
+    return format_time(moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc))
 
 
 def _from_string(name: str, value: str, types: frozenset[str]) -> Any:

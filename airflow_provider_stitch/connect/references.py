@@ -110,17 +110,23 @@ def _created_at(source: Source) -> datetime:
 
 
 def _candidates(sources: Sequence[Source], name: str) -> str:
-    """Return a sentence that lists the sources with the most similar names, or else the first ones by id."""
+    """Return a sentence that lists the sources with the most similar names, at most ten."""
     if not sources:
         return "It has no sources at all. Check that the access token belongs to the right account."
-    by_name = {key: source for source in sources for key in (source.name, source.display_name)}
-    similar_names = difflib.get_close_matches(name, by_name, n=MAX_CANDIDATES, cutoff=0.5)
-    candidates = {by_name[key].id: by_name[key] for key in similar_names}
-    if not candidates:
-        candidates = {source.id: source for source in sorted(sources, key=lambda source: source.id)}
-    shown = list(candidates.values())[:MAX_CANDIDATES]
-    others = len(sources) - len(shown)
-    return f"It has: {_describe(shown)}{f' and {others} more' if others else ''}."
+    nearest = sorted(sources, key=lambda source: (-_similarity(source, name), source.id))[:MAX_CANDIDATES]
+    if len(nearest) == len(sources):
+        return f"It has: {_describe(nearest)}."
+    return f"The most similar of its {len(sources)} sources are: {_describe(nearest)}."
+
+
+def _similarity(source: Source, name: str) -> float:
+    """Return how similar a name is to the source's names, from 0 to 1 (difflib's ratio, ignoring case)."""
+    matcher = difflib.SequenceMatcher(b=name.casefold())
+    ratios = []
+    for each in {source.name, source.display_name}:
+        matcher.set_seq1(each.casefold())
+        ratios.append(matcher.ratio())
+    return max(ratios)
 
 
 def _describe(sources: Sequence[Source]) -> str:

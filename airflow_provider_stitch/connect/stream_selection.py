@@ -45,7 +45,7 @@ def parse_stream_selections(streams: object) -> tuple[StreamSelection, ...]:
     fields, or a dict with any of `fields` (a list, None for all, or `"keep"`), `replication_method`,
     `replication_key` and `view_key_properties`.
 
-    :raises InvalidArgument: if it has another type, or an option is invalid.
+    :raises InvalidArgument: if it has a different type, or an option is invalid.
     """
     if streams == "all":
         return (StreamSelection("*"),)

@@ -1,7 +1,7 @@
 """A local Stitch: the same API over real HTTP, for tests without a Stitch account.
 
 It is an independent implementation of Stitch's documentation, so it imports nothing from the rest of this
-package. Its dependencies (``pip install 'airflow-provider-stitch[emulator]'``) are imported when
+package. Its dependencies (``pip install '.[emulator]'``) are imported when
 ``StitchEmulator`` is first accessed, so that importing this package is fast.
 """
 
@@ -71,6 +71,6 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
             raise
-        hint = "The Stitch emulator needs its extra: pip install 'airflow-provider-stitch[emulator]'"
+        hint = "The Stitch emulator needs its extra. In a checkout, run: pip install '.[emulator]'"
         raise ModuleNotFoundError(f"{hint} ({error})", name=error.name) from error
     return getattr(module, name)

@@ -41,7 +41,7 @@ class StitchEmulator(EmulatedAccount):
 
     :param speed: virtual seconds per real second.
     :param access_token: the token of the account. None: a random token.
-    :param port: of the API; 0 is a free port. Logs are served on another free port.
+    :param port: the API's port; 0 is a free port. Logs are served on another free port.
     :param start: the initial virtual time. None: the real time.
     :param quirks: behaviour that Stitch's documentation leaves open. It can be changed later.
     :param state_file: a file for the complete state, except faults and recorded requests. If an emulator is
@@ -165,7 +165,7 @@ class StitchEmulator(EmulatedAccount):
         return self._state.partner.secret
 
     def add_oauth_code(self, account: EmulatedAccount | None = None) -> str:
-        """Give the partner access to an account (None: the first one) as a user does, and return the code.
+        """Give the partner access to an account (None: the first one) as a user would, and return the code.
 
         The code can be exchanged once, within 5 minutes.
         """
@@ -236,8 +236,8 @@ class StitchEmulator(EmulatedAccount):
         :param path_regex: searched anywhere in path and query, as with ``re.search``. None: every path.
         :param times: number of requests that fail. None: all until the fault is cancelled.
         :param after_effect: whether Stitch processes the request before its response is lost or replaced.
-        :param status: of the response, with ``body`` (bytes, a string, or a JSON-serializable value) and
-            ``headers``.
+        :param status: the response's status, with ``body`` (bytes, a string, or a JSON-serializable value)
+            and ``headers``.
         :param delay: real seconds until the response. Without another argument it is Stitch's own response.
             If the client disconnects before it, Stitch has not processed the request, unless ``after_effect``
             is set.

@@ -22,7 +22,7 @@ _SUFFIXES = ".yaml, .yml or .toml"
 class ScenarioError(ValueError):
     """A scenario file cannot be read or is invalid.
 
-    :param path: of the file.
+    :param path: the file's path.
     :param problems: texts that begin with the key of the wrong value.
     """
 

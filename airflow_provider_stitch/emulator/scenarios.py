@@ -1,6 +1,7 @@
 """Scenarios: files that describe an emulated account, with its sources, streams, jobs and failures.
 
-The classes are the format of a file. Its keys are their fields, checked by their annotations.
+The classes define the format of a file. Their fields are its keys, and the annotations of the fields define
+which values are allowed.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ class Scenario:
 def load_scenario(path: str | Path, *, default_speed: float = 1.0, **options: Any) -> StitchEmulator:
     """Return an emulator with the account that a file describes. It does not listen yet.
 
-    :param path: of a file in YAML (`.yaml`, `.yml`) or TOML (`.toml`).
+    :param path: a file in YAML (`.yaml`, `.yml`) or TOML (`.toml`).
     :param default_speed: seconds of Stitch's time per real second, unless the file or an option sets it.
     :param options: arguments of `StitchEmulator`, which take precedence over the file.
     :raises ScenarioError: if the file is invalid. The message lists its problems: key, and what is allowed.

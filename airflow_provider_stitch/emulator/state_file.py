@@ -24,7 +24,7 @@ class StateFile:
     Only the version that wrote the file can read it. As with any pickle, a user who can write the file can
     run code in the process that reads it.
 
-    :param path: of the file, which is created by the first :meth:`save`.
+    :param path: the file's path. The first :meth:`save` creates the file.
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -104,7 +104,7 @@ class StitchHook(BaseHook):
     ) -> Source:
         """Return the source with this id, `name` or display name.
 
-        :param client: replaces this hook's client, such as by one with another timeout.
+        :param client: replaces this hook's client, such as with one that has a different timeout.
         :param sources: all sources of the account, if known; None requests the source with this id or, if
             it does not exist, all sources.
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_provider_stitch.common.deadline import Deadline
+from airflow_provider_stitch.common.deadline import Deadline, parse_duration
 from airflow_provider_stitch.common.operator import LineageTask, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
@@ -81,17 +81,65 @@ class JobStart(LineageTask):
     if TYPE_CHECKING:
         source: int | str
         wait_for: Any
-        streams: Sequence[str] | None
+        streams: Any
         if_running: Any
-        load_settle: float
-        quiet_period: float
+        load_settle: Any
+        quiet_period: Any
+        timeout: Any
+        skip_if_no_rows: bool
         _checkpoint: JobCheckpoint
         _own_job: Goal | None
         _killed: bool
         _nothing_to_stop: bool
 
         def on_kill(self) -> None: ...
-        def _save_job(self, context: Context, goal: Goal) -> None: ...
+
+    def _parse_arguments(self) -> None:
+        """Validate the arguments, apart from those that are still templates.
+
+        :raises ValueError: if one is invalid.
+        """
+        from airflow_provider_stitch.replication.rules.arguments import (
+            is_template,
+            none_if_blank,
+            parse_choice,
+            parse_streams,
+        )
+
+        parse: dict[str, Callable[[Any], Any]] = {
+            "wait_for": lambda value: parse_choice(value, "wait_for", get_args(WaitFor), optional=True),
+            "if_running": lambda value: parse_choice(value, "if_running", get_args(IfRunning)),
+            "streams": parse_streams,
+            "load_settle": lambda value: parse_duration(value, "load_settle", allow_zero=True) or 0.0,
+            "quiet_period": lambda value: parse_duration(value, "quiet_period", allow_zero=True) or 0.0,
+            "timeout": lambda value: parse_duration(none_if_blank(value), "timeout"),
+        }
+        for name, parse_argument in parse.items():
+            value = getattr(self, name)
+            if not is_template(value):
+                setattr(self, name, parse_argument(value))
+        if self.emit_assets and self.wait_for != "loading" and not is_template(self.wait_for):
+            raise ValueError(
+                'emit_assets needs wait_for="loading", because only then the loaded streams are known; it '
+                f"was {self.wait_for!r}."
+            )
+        if self.skip_if_no_rows and self.wait_for != "loading" and not is_template(self.wait_for):
+            raise ValueError(
+                f'skip_if_no_rows needs wait_for="loading"; wait_for was {self.wait_for!r}. It is not known '
+                "which streams had rows until they are loaded."
+            )
+
+    def _parse_rendered_arguments(self) -> None:
+        """Validate the arguments after Airflow has rendered their templates.
+
+        :raises InvalidArgument: if one is invalid.
+        """
+        from airflow_provider_stitch.connect.errors import InvalidArgument
+
+        try:
+            self._parse_arguments()
+        except ValueError as error:
+            raise InvalidArgument(f"Task of source {self.source!r}: {error}") from None
 
     def _open_checkpoint(self, context: Context) -> None:
         from airflow_provider_stitch.operators.job_checkpoint import JobCheckpoint
@@ -195,6 +243,32 @@ class JobStart(LineageTask):
                 source.label,
             )
 
+    def _save_job(self, context: Context, goal: Goal, *, is_joined: bool = False) -> None:
+        """Save the job before the wait, so that a later try resumes it instead of starting another one."""
+        from airflow_provider_stitch.triggers.task_context import JOB_NAME_KEY
+
+        self._own_job = None if is_joined else goal
+        if not self._checkpoint.save(goal, str(self.source), is_joined=is_joined):
+            self._end_outdated_try(goal)
+        if self._killed:  # during the save, `on_kill` could not check whether a later try exists
+            self.on_kill()
+        context["ti"].xcom_push(key=JOB_NAME_KEY, value=goal.job_name)
+
+    def _end_outdated_try(self, goal: Goal) -> None:
+        """Stop the job and end this try, because a user cleared the task while it started the job.
+
+        :raises StitchError: always. Airflow has given the next try a new id, and is about to kill this one.
+        """
+        from airflow_provider_stitch.connect.errors import StitchError
+
+        self.on_kill()
+        raise StitchError(
+            f"Source {goal.source_name} ({goal.source_id}): Airflow ended this try of the task while it "
+            f"started job {goal.job_name}. The next try of the task continues.",
+            source_id=goal.source_id,
+            job_name=goal.job_name,
+        )
+
     # --- If the source is busy --------------------------------------------------------------------------
 
     def _handle_running_job(
@@ -294,23 +368,3 @@ def _with_source_in_message(source: int | str) -> Iterator[None]:
         if not any(f"ource {name}" in str(error) for name in (source, repr(source))):
             error.args = (f"{error}\nRaised while starting a job of source {source!r}.",)
         raise
-
-
-def check_arguments(wait_for: object, streams: object, if_running: object, emit_assets: object) -> None:
-    """Check the arguments of StitchRunReplicationJobOperator.
-
-    :raises ValueError: if one of them is invalid.
-    """
-    if wait_for is not None and wait_for not in get_args(WaitFor):
-        phases = ", ".join(get_args(WaitFor))
-        raise ValueError(f"wait_for must be one of {phases}, or None; it was {wait_for!r}.")
-    if if_running not in get_args(IfRunning):
-        choices = ", ".join(get_args(IfRunning))
-        raise ValueError(f"if_running must be one of {choices}; it was {if_running!r}.")
-    if isinstance(streams, str):
-        raise ValueError(f"streams must be a list of stream names; it was the string {streams!r}.")
-    if emit_assets and wait_for != "loading":
-        raise ValueError(
-            f'emit_assets needs wait_for="loading", because only then the loaded streams are known; it was '
-            f"{wait_for!r}."
-        )

@@ -80,16 +80,16 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
     @contextmanager
     def _name_time_limit(self) -> Iterator[None]:
-        """Add the limit of the task to the message of an error that was retried until then."""
+        """Add the task's time limit to the message of an error that was retried until that limit."""
         from airflow_provider_stitch.connect.errors import StitchError
-        from airflow_provider_stitch.replication.polling.backoff import at_time_limit, is_transient
+        from airflow_provider_stitch.replication.polling.backoff import is_transient, with_time_limit
 
         try:
             yield
         except StitchError as error:
             if self.seconds_left > 0 or not is_transient(error):
                 raise
-            raise at_time_limit(error, self._deadline.time_limit) from error
+            raise with_time_limit(error, self._deadline.time_limit) from error
 
     def set_up(self, context: Context) -> dict[str, Any]:
         """Read and change the account, and return the XCom."""

@@ -23,7 +23,7 @@ class StitchAttachAccountOperator(StitchTokenOperator):
     `StitchHook("stitch_partner").partner.authorization_url()` returns. A code works once, for 5 minutes.
 
     If the connection exists and has a token, nothing is done, and the code is not used. The token is stored
-    as by `StitchCreateAccountOperator`: a connection of another type, or with another token, is never
+    as by `StitchCreateAccountOperator`: a connection of a different type, or with a different token, is never
     overwritten.
 
     The XCom is a dict: `stitch_account_id` (None if it cannot be found), `connection_id` and `attached`

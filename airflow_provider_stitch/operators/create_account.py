@@ -83,9 +83,9 @@ class StitchCreateAccountOperator(StitchTokenOperator):
     - On Airflow 3 tasks can't. Give `airflow_api_conn_id`, and the task writes it by Airflow's REST API.
     - With `store`, a function of yours writes it, such as to a secrets backend.
 
-    A connection that exists is never overwritten if it has a token or another type, and never deleted. While
-    the task holds the token, it retries storing it and finishes that before it reacts to a signal or to its
-    `execution_timeout`.
+    A connection that exists is never overwritten if it has a token or a different type, and never deleted.
+    While the task holds the token, it retries storing it and finishes that before it reacts to a signal or to
+    its `execution_timeout`.
 
     The XCom is a dict: `stitch_account_id` (None if an existing connection has no login), `connection_id` and
     `created` (bool).

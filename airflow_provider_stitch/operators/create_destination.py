@@ -29,7 +29,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
     `missing_properties` (which Stitch still needs, by step). It contains no values of properties.
 
     :param destination_type: `snowflake`, `bigquery_v2`, `redshift`, `postgres`, `s3` ... (templated)
-    :param name: the name, by which later runs find the destination. (templated)
+    :param name: the name, which later runs use to find the destination. (templated)
     :param properties: the properties of this type, except for credentials. (templated)
     :param credentials: the secret properties, such as `{"password": "{{ conn.warehouse.password }}"}`; each
         is a string or an object (a dict, or a string of JSON). Rendered when the task runs, and neither shown

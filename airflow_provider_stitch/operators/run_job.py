@@ -13,14 +13,13 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 from airflow_provider_stitch.common.deadline import Deadline, parse_duration
 from airflow_provider_stitch.common.link import StitchSourceLink
 from airflow_provider_stitch.common.operator import default_deferrable, outcome_of, run
-from airflow_provider_stitch.operators._job_start import (  # the documentation reads the two types from here
+from airflow_provider_stitch.operators._job_start import (  # `IfRunning` and `WaitFor` are documented here
     IfRunning,
     JobStart,
     ResumeState,
     WaitFor,
     WaitReason,
     WaitStep,
-    check_arguments,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +34,8 @@ if TYPE_CHECKING:
 # Stitch ends an extraction after 24 hours. The other two hours are for the loads.
 DEFAULT_TIMEOUT = timedelta(hours=26)
 
-# Seconds after which a queued start is retried even if Stitch does not list the end of the other job.
+# Seconds after which a task with `if_running="queue"` tries again to start its job, even if Stitch does not
+# list the running job as completed.
 QUEUE_RETRY_SECONDS = 900.0
 
 # Errors after which the next try of the task must start a new job.
@@ -62,19 +62,24 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param wait_for: the phase to wait for: `"structure_sync"`, `"extraction"`, `"preparation"`, `"loading"`,
-        or None to start the job and return.
-    :param streams: wait only for these streams, by `stream_name`; None waits for all streams that had rows.
-        (templated)
+        or None to start the job and return. (templated)
+    :param streams: wait only for these streams, by `stream_name`: a list, or a string that contains a JSON
+        list or separates the names by commas; None waits for all streams that had rows. (templated)
     :param if_running: what to do if the source already has a running job, because Stitch runs one at a time:
         `"queue"` waits until it has ended and then starts a new one, `"join"` waits for it as if this task
         had started it, `"restart"` stops it and starts a new one, `"fail"` raises JobAlreadyRunning.
-    :param load_settle: seconds during which a stream's last load must not change if it may contain only an
-        earlier batch, plus the gap between the stream's batches if that is long; 0 accepts the first load.
-    :param quiet_period: seconds after the source's last load. A stream without evidence of rows in the
-        extraction log, and without a load by then, is assumed to have had no rows.
+        (templated)
+    :param load_settle: seconds for which a stream's last load must remain unchanged if it may contain only an
+        earlier batch; longer if the gaps between the stream's batches are long. 0 accepts the first load.
+        (templated)
+    :param quiet_period: seconds to wait after the source's last load. If a stream has no evidence of rows in
+        the extraction log and no load by then, it is assumed to have had no rows. (templated)
+    :param skip_if_no_rows: skip the task, and so its downstream tasks, if the job had no new rows (in
+        `streams`, if given). The XCom is written all the same. Only with `wait_for="loading"`.
     :param timeout: maximum number of seconds (or a timedelta) to wait. The job is then left running.
+        (templated)
     :param poll_interval: minimum number of seconds between two polls. Polls are less frequent if other tasks
-        need the account's 30 status requests in 10 minutes, too. None polls as often as they permit.
+        share the account's 30 status requests in 10 minutes. None polls as often as this limit permits.
     :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
     :param stop_on_kill: stop the job in Stitch if the task is killed or cleared, or exceeds its
         `execution_timeout`.
@@ -83,7 +88,10 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
-    template_fields: Sequence[str] = ("source", "stitch_conn_id", "streams")
+    template_fields: Sequence[str] = (
+        *("source", "stitch_conn_id", "streams", "wait_for", "if_running"),
+        *("load_settle", "quiet_period", "timeout"),
+    )
     operator_extra_links = (StitchSourceLink(),)
     ui_color = "#f9e3b4"
 
@@ -91,12 +99,13 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         self,
         *,
         source: int | str,
-        wait_for: WaitFor | None = "loading",
-        streams: Sequence[str] | None = None,
-        if_running: IfRunning = "queue",
-        load_settle: float = 120,
-        quiet_period: float = 900,
-        timeout: float | timedelta | None = DEFAULT_TIMEOUT,
+        wait_for: WaitFor | str | None = "loading",
+        streams: Sequence[str] | str | None = None,
+        if_running: IfRunning | str = "queue",
+        load_settle: float | str = 120,
+        quiet_period: float | str = 900,
+        skip_if_no_rows: bool = False,
+        timeout: float | timedelta | str | None = DEFAULT_TIMEOUT,
         poll_interval: float | None = None,
         deferrable: bool | None = None,
         stop_on_kill: bool = True,
@@ -105,19 +114,20 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_arguments(wait_for, streams, if_running, emit_assets)
         self.source = source
         self.wait_for = wait_for
-        self.streams = streams
+        self.streams: Any = streams
         self.if_running = if_running
-        self.load_settle = parse_duration(load_settle, "load_settle", allow_zero=True) or 0.0
-        self.quiet_period = parse_duration(quiet_period, "quiet_period", allow_zero=True) or 0.0
-        self.timeout = parse_duration(timeout, "timeout")
+        self.load_settle: Any = load_settle
+        self.quiet_period: Any = quiet_period
+        self.timeout: Any = timeout
+        self.skip_if_no_rows = skip_if_no_rows
+        self.emit_assets = emit_assets
+        self._parse_arguments()
         self.poll_interval = parse_duration(poll_interval, "poll_interval")
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.stop_on_kill = stop_on_kill
         self.stitch_conn_id = stitch_conn_id
-        self.emit_assets = emit_assets
         self.declare_assets()
         self._checkpoint: JobCheckpoint  #: set when the task runs
         self._own_job: Goal | None = None  #: the job that this task has started
@@ -131,6 +141,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         from airflow_provider_stitch.common.failures import fail_without_retry
 
         with fail_without_retry():
+            self._parse_rendered_arguments()
             self._open_checkpoint(context)
             deadline = Deadline.of(context, self.timeout, self.execution_timeout)
             try:
@@ -141,7 +152,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                     self._checkpoint.clear()
                 raise
             except Exception:
-                self._leave_to_next_try()
+                self._end_try()
                 raise
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -150,11 +161,12 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         from airflow_provider_stitch.replication.rules.goal import Goal
 
         with fail_without_retry():
+            self._parse_rendered_arguments()
             self._open_checkpoint(context)
             outcome = outcome_of(event)
             state = ResumeState.from_dict(event["resume_state"])
             step = WaitStep(Goal.from_dict(outcome.goal), state.reason, state.first_attempt_at)
-            # If a stop request was due, the trigger has sent it.
+            # No stop is needed if the extraction has ended or the trigger has already sent a stop request.
             self._nothing_to_stop = state.reason.is_own_job and (
                 outcome.extraction_ended or "stop_succeeded" in event
             )
@@ -164,11 +176,11 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                     context, self._continue(context, step, outcome, state.deadline), state.deadline
                 )
             except Exception:
-                self._leave_to_next_try()
+                self._end_try()
                 raise
 
     def on_kill(self) -> None:
-        """Stop the job if this task has started it, it still runs, and no later try waits for it."""
+        """Stop the job if this task has started it, it is still running, and no later try waits for it."""
         self._killed = True
         if not self.stop_on_kill or self._own_job is None or self._nothing_to_stop:
             return
@@ -275,7 +287,8 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     def _continue_queued(
         self, context: Context, step: WaitStep, outcome: Outcome, deadline: Deadline
     ) -> WaitStep | dict[str, Any]:
-        # If the list lags behind, Stitch's response to the next start request shows whether a job still runs.
+        # A timeout before the deadline only means that `QUEUE_RETRY_SECONDS` have passed. The list may lag
+        # behind, but Stitch's response to the next start request shows whether a job is still running.
         has_time_left = deadline.at is None or time.time() < deadline.at
         if outcome.error is not None and not (outcome.error["kind"] == "PhaseTimedOut" and has_time_left):
             outcome.raise_for_error()
@@ -286,9 +299,10 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         from airflow_provider_stitch.replication.rules.goal import Goal
 
         outcome.raise_for_error()
-        return self._wait_for_phase(context, Goal.from_dict(outcome.goal), WaitReason.JOINED)
+        return self._phase_step(context, Goal.from_dict(outcome.goal), WaitReason.JOINED)
 
-    def _wait_for_phase(self, context: Context, job: Goal, reason: WaitReason) -> WaitStep:
+    def _phase_step(self, context: Context, job: Goal, reason: WaitReason) -> WaitStep:
+        """Save the job, and return the step that waits for its phase."""
         goal = replace(job, phase=self.wait_for, streams=self._streams_for(self.wait_for))
         self._save_job(context, goal, is_joined=reason is WaitReason.JOINED)
         return WaitStep(goal, reason)
@@ -305,7 +319,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         found = Goal.from_dict(outcome.goal)
         kind = outcome.error["kind"] if outcome.error else None
         if kind == "JobOutcomeUnknown":
-            self._checkpoint.clear()  # otherwise the next try would resume the later job
+            self._checkpoint.clear()  # otherwise the next try would resume a later job of the source
         if found.job_name is None or kind not in (None, *NEEDS_NEW_JOB):
             outcome.raise_for_error()
         is_own_job = found.started_at is not None and found.started_at >= parse_time(first_attempt_at)
@@ -316,7 +330,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                 source_id=found.source_id,
                 job_name=found.job_name,
             )
-        # A terminated job cannot be resumed, and the user who stopped it may not have known this task's job.
+        # A terminated job cannot be resumed, and the user who stopped it may not have known of this task.
         if kind == "JobTerminated" or (not is_own_job and self.if_running in ("queue", "restart")):
             return self._start(context, deadline, found)
         self.log.info(
@@ -325,7 +339,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         if self.wait_for is None:
             self._save_job(context, found, is_joined=not is_own_job)
             return start_result(found, found.started_at)
-        return self._wait_for_phase(context, found, WaitReason.RESUMED if is_own_job else WaitReason.JOINED)
+        return self._phase_step(context, found, WaitReason.RESUMED if is_own_job else WaitReason.JOINED)
 
     # --- Ending -----------------------------------------------------------------------------------------
 
@@ -349,6 +363,8 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
             self._checkpoint.clear()
         result = self.finish(context, outcome)
         self.log.info(summary(result, self.wait_for))
+        if self.skip_if_no_rows:
+            self.skip_without_rows(context, result)
         return result
 
     def _stop_at_execution_timeout(self) -> None:
@@ -364,34 +380,6 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         else:
             self._checkpoint.clear()
 
-    # --- The job of an earlier try ----------------------------------------------------------------------
-
-    def _save_job(self, context: Context, goal: Goal, *, is_joined: bool = False) -> None:
-        """Save the job before the wait, so that a later try resumes it instead of starting another one."""
-        from airflow_provider_stitch.triggers.task_context import JOB_NAME_KEY
-
-        self._own_job = None if is_joined else goal
-        if not self._checkpoint.save(goal, str(self.source), is_joined=is_joined):
-            self._end_outdated_try(goal)
-        if self._killed:  # again, because a kill during the save could not ask Airflow for a later try
-            self.on_kill()
-        context["ti"].xcom_push(key=JOB_NAME_KEY, value=goal.job_name)
-
-    def _end_outdated_try(self, goal: Goal) -> None:
-        """Stop the job and end this try, because a user cleared the task while it started the job.
-
-        :raises StitchError: always. Airflow has another id for the next try and is about to kill this one.
-        """
-        from airflow_provider_stitch.connect.errors import StitchError
-
-        self.on_kill()
-        raise StitchError(
-            f"Source {goal.source_name} ({goal.source_id}): Airflow ended this try of the task while it "
-            f"started job {goal.job_name}. The next try of the task continues.",
-            source_id=goal.source_id,
-            job_name=goal.job_name,
-        )
-
-    def _leave_to_next_try(self) -> None:
+    def _end_try(self) -> None:
         if not self._killed:
             self._checkpoint.end_try()

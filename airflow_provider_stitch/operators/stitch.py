@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     # The aliases mark the names as public for type checkers, which cannot evaluate `__all__`.
     from .attach_account import StitchAttachAccountOperator as StitchAttachAccountOperator
+    from .check_account import StitchCheckAccountOperator as StitchCheckAccountOperator
     from .create_account import StitchCreateAccountOperator as StitchCreateAccountOperator
     from .create_destination import StitchCreateDestinationOperator as StitchCreateDestinationOperator
     from .create_hook import StitchCreateHookOperator as StitchCreateHookOperator
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from .run_job import StitchRunReplicationJobOperator as StitchRunReplicationJobOperator
     from .select_streams import StitchSelectStreamsOperator as StitchSelectStreamsOperator
     from .stop_job import StitchStopReplicationJobOperator as StitchStopReplicationJobOperator
+    from .update_schedule import StitchUpdateScheduleOperator as StitchUpdateScheduleOperator
 
 _MODULES = {
     "StitchAttachAccountOperator": "attach_account",
+    "StitchCheckAccountOperator": "check_account",
     "StitchCreateAccountOperator": "create_account",
     "StitchCreateDestinationOperator": "create_destination",
     "StitchCreateHookOperator": "create_hook",
@@ -32,6 +35,7 @@ _MODULES = {
     "StitchSelectStreamsOperator": "select_streams",
     "StitchStopReplicationJobOperator": "stop_job",
     "StitchUnpauseSourceOperator": "pause",
+    "StitchUpdateScheduleOperator": "update_schedule",
 }
 
 __all__ = list(_MODULES)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LATE_START_SECONDS = 60.0
 
 # A missing log is requested again after 7.6 even intervals. At 30 requests in 10 minutes, three attempts take
-# the 5 minutes after which it is given up.
+# 5 minutes, after which the log is given up.
 LOG_RETRY_INTERVALS = 7.6
 
 # After the extraction, the log and then the loads are requested.
@@ -48,12 +48,12 @@ class EstimateContext:
     """The inputs of an estimate. All times are seconds of this machine's clock."""
 
     now: float
-    last_checked_at: float | None  #: time of the previous poll of the same kind; None: never
+    last_checked_at: float | None  #: time of the previous poll of the same kind, if any
     even_interval: float  #: seconds between two requests that are spread evenly
     clock_offset: float = 0.0  #: Stitch's clock minus this machine's
 
     def to_local(self, instant: datetime) -> float:
-        """Return a time of Stitch's clock as seconds of this machine's clock."""
+        """Convert a time of Stitch's clock to seconds of this machine's clock."""
         return instant.timestamp() - self.clock_offset
 
     def to_local_past(self, instant: datetime) -> float:
@@ -79,9 +79,9 @@ def estimate_extraction_end(
     since = context.now if started_at is None else context.to_local_past(started_at)
     if goal.started_after is not None:
         since = context.to_local(goal.started_after)
-    timed_from = since
+    activity_start = since
     if scheduled_start is not None and goal.started_at is None:
-        timed_from = context.to_local(scheduled_start)
+        activity_start = context.to_local(scheduled_start)
     # A task that starts late usually finishes on its first poll.
     is_late = context.last_checked_at is None and context.now - since >= LATE_START_SECONDS
     if context.last_checked_at is None:
@@ -91,7 +91,7 @@ def estimate_extraction_end(
     return CompletionEstimate(
         last_checked_at=last_checked_at,
         since=since,
-        timed_from=timed_from,
+        activity_start=activity_start,
         # If the start time is unknown, earlier durations do not help.
         history=history if goal.running_at is None else None,
         done_by=context.now if is_late else float("inf"),
@@ -161,7 +161,7 @@ def _next_decisive_poll(status: LoadStatus, goal: Goal, observations: Observatio
         return history.first_seen_at + STALE_ERROR_TIMEOUT * polls / STALE_ERROR_POLLS
     if status.loaded_at is not None:
         return status.loaded_at + settle_period(status.expected, rules)
-    is_exact = status.expected.rows_confirmed and status.expected.earliest_batch_at is None
+    is_exact = status.expected.rows_confirmed and status.expected.earliest_last_batch_at is None
     if not is_exact and observations.loads is not None:
         loaded = [load.last_batch_loaded_at for loads in observations.loads.values() for load in loads]
         latest = max((at for at in loaded if at is not None), default=None)

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A job of this task: started by its request, or since that request was sent."""
+    """A job of this task: started by its request, or after that request was sent."""
 
     job_name: str
     started_at: datetime  #: Stitch's time
-    is_found: bool = False  #: the job was found in the list, because the response to its start was lost
+    is_found: bool = False  #: found in the list of extractions, because the response to the start was lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,12 @@ async def start_job(
     """Start a replication job, and retry until the session's deadline while Stitch is unavailable.
 
     A start is not idempotent: if its response was lost, the job may have started. So before another attempt,
-    the list is polled, in case the job has already ended. If it is still running, Stitch refuses another one.
-    An undocumented response counts as lost until it has been repeated several times in a row.
+    the list is polled, in case the job has already ended. If it is still running, Stitch refuses a second
+    one. An undocumented response counts as lost until it has been repeated several times in a row.
 
     :param first_attempt_at: Stitch's time of an earlier start, by a worker that died before the response.
-    :param on_started: called with the started job, in the thread of the request. It gives a caller that is
-        interrupted the job's name, because the thread still receives the response.
+    :param on_started: called with the started job, in the thread of the request. An interrupted caller thus
+        gets the job's name, because the thread still receives the response.
     :raises StitchError: if the source is unknown or deleted, Stitch refused, or the deadline has passed.
     """
     attempts = Attempts()
@@ -112,7 +112,7 @@ async def _find_job_since(
     listed = result.value if result is not None else None
     started_at = exact_start_time(listed) if listed is not None else None
     if listed is None or started_at is None or started_at < instant or is_terminated(listed):
-        return None  # a terminated job cannot be resumed, so the task needs another one
+        return None  # a terminated job cannot be resumed, so the task needs a new one
     return Started(listed.job_name, started_at, is_found=True)
 
 
@@ -136,15 +136,15 @@ async def stop_job(
     observations: Observations | None = None,
     needs_poll: bool = False,
 ) -> bool:
-    """Stop the goal's job unless it has ended; return whether a stop was sent.
+    """Stop the goal's job unless it has ended, and return whether a stop was sent.
 
     Stitch's stop takes no job name and ends whichever job of the source is running. So it is not sent if the
     job is known to have ended, or if a fresh poll lists this job as completed, or a later one. A stop that
     Stitch may have received is sent again only after a poll that shows the job still running.
 
-    :param observations: of a wait for this job.
+    :param observations: the observations of a wait for this job.
     :param needs_poll: wait for the poll until the session's deadline, and never stop without it. False: if no
-        request is free within two seconds, a job that was not seen to end counts as running.
+        request is free within two seconds, a job that is not known to have ended counts as running.
     :raises StitchError: if Stitch stayed unavailable until the deadline, or refused.
     """
     if observations is not None and evaluate_extraction(goal, observations).ended:

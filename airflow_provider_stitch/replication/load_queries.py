@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.observations import Observations
     from airflow_provider_stitch.replication.session import AccountSession
 
-    # For one stream: the names of its load, and how many loads may be listed under these names.
+    # The possible names of one stream's load, and the number of loads that may be listed under them.
     LoadNames = tuple[tuple[str, ...], int]
 
 
@@ -31,16 +31,16 @@ async def query_loads(
     *,
     after_sequence: int,
     expected_loads: list[LoadNames] | None,
-    until: float | None,
+    expires_at: float | None,
 ) -> QueryResult[list[Load] | None] | None:
     """Return the result of a query for loads; see `LoadsQuery` and `AccountSession.query`."""
     latest_sequence = session.poller.latest_sequence
     query = LoadsQuery(session.client, estimate, after_sequence, source_name, expected_loads)
-    result = await session.query(query, until)
+    result = await session.query(query, expires_at)
     # A cached load is final, but a cached error may have cleared, so request it again.
     if result is not None and result.sequence <= latest_sequence and _has_error(result.value):
         query = LoadsQuery(session.client, estimate, latest_sequence, source_name, expected_loads)
-        result = await session.query(query, until)
+        result = await session.query(query, expires_at)
     return result
 
 

@@ -285,7 +285,7 @@ class _SourceWatch:
             self._source,
             self._expected_loads(),
         )
-        result = await session.query(query, until=float("inf"))
+        result = await session.query(query, expires_at=float("inf"))
         if result is None:
             return  # this machine's clock was set back
         self._last = result

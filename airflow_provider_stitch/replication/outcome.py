@@ -22,9 +22,9 @@ class Outcome:
     """The outcome of a wait. It is JSON-serializable, because the triggerer sends it to a worker."""
 
     goal: dict[str, Any]  #: see `Goal.to_dict`
-    result: dict[str, Any]  #: the job as far as it is known; see `job_result`
+    result: dict[str, Any]  #: what is known about the job; see `job_result`
     error: dict[str, Any] | None = None  #: see `error_to_dict`; None if the goal was reached
-    extraction_ended: bool = False  #: the job has been seen to end, so it need not be stopped
+    extraction_ended: bool = False  #: the extraction is known to have ended, so the job need not be stopped
 
     @classmethod
     def from_evaluation(cls, goal: Goal, evaluation: Evaluation, error: StitchError | None) -> Outcome:

@@ -54,7 +54,7 @@ class ProgressLog:
         if now < self.next_heartbeat_at:
             return
         if not self._slot_reserved or now > self.next_heartbeat_at + HEARTBEAT_GRACE:
-            self.next_heartbeat_at, self._slot_reserved = now + HEARTBEAT_LOG.reserve(), True
+            self.next_heartbeat_at, self._slot_reserved = now + HEARTBEAT_LOG.reserve_slot(), True
         if now >= self.next_heartbeat_at:
             progress = describe_progress(goal, evaluation, observations)
             self._log_info(f"Still waiting for {describe(goal)}: {progress}")

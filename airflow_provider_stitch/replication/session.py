@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_stitch.connect.errors import PhaseTimedOut
-from airflow_provider_stitch.replication.polling.backoff import at_time_limit
+from airflow_provider_stitch.replication.polling.backoff import with_time_limit
 from airflow_provider_stitch.replication.polling.log_throttle import PROGRESS_LOG
 from airflow_provider_stitch.replication.polling.poller import AccountPoller, account_poller
 from airflow_provider_stitch.replication.polling.queries import FRESH_ONLY, ExtractionQuery, Notice
@@ -27,10 +27,10 @@ T = TypeVar("T")
 class AccountSession:
     """Calls and polls one account on behalf of one task.
 
-    :param deadline: seconds since the epoch until which an unavailable Stitch is retried; None retries
+    :param deadline: seconds since the epoch until which requests are retried during an outage; None retries
         forever.
-    :param time_limit: the limit of the task that sets the deadline, as error messages name it.
-    :param on_warning: receives one line per outage, and one when the task first waits for the budget.
+    :param time_limit: name of the task's limit that sets the deadline, for error messages.
+    :param on_warning: called with one line per outage, and one when the task first waits for the budget.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class AccountSession:
         self.deadline = deadline
         self.time_limit = time_limit
         self._on_warning = on_warning
-        self.requests_sent = 0  #: status requests that were sent for this session, also if others share them
+        self.requests_sent = 0  #: status requests sent for this session, including shared ones
         self._has_waited_for_budget = False
         self._has_result = False
 
     @property
     def client(self) -> StitchClient:
-        """The client of the connection; assign another one after its token has changed."""
+        """The client of the connection; assign a new one after its token has changed."""
         return self.caller.client
 
     @client.setter
@@ -84,9 +84,9 @@ class AccountSession:
     def stitch_time(self, result: QueryResult[Any] | None = None) -> datetime:
         """Return Stitch's time of a result, or Stitch's time now.
 
-        A result without a time is dated by its age on this machine's clock. Stitch's time is learned from
-        responses (see `StitchClient.stitch_time`). This machine's clock is used only if no response had a
-        time, neither in its `Date` header nor in a record.
+        A result without a time is dated by its age on this machine's clock. Stitch's time comes from its
+        responses (see `StitchClient.stitch_time`). This machine's clock is used only if no response
+        contained a time, either in its `Date` header or in a record.
         """
         if result is not None and result.stitch_time is not None:
             return result.stitch_time
@@ -125,16 +125,16 @@ class AccountSession:
         await self.resolve_account(source_id)
         return await self.query(ExtractionQuery(self.client, None, FRESH_ONLY, source_id), None)
 
-    async def query(self, query: Query[T], until: float | None) -> QueryResult[T] | None:
+    async def query(self, query: Query[T], expires_at: float | None) -> QueryResult[T] | None:
         """Return the result of a query, or None if the query expires.
 
-        :param until: seconds since the epoch until which the poller may schedule the query; None sends it
-            immediately.
+        :param expires_at: seconds since the epoch until which the poller may schedule the query; None sends
+            it immediately.
         :raises StitchError: if the request failed, or the deadline has passed without any result.
         """
-        query.immediate = until is None
+        query.immediate = expires_at is None
         query.expects_budget_notice = not self._has_waited_for_budget
-        query.expires_at = min(float("inf") if at is None else at for at in (until, self.deadline))
+        query.expires_at = min(float("inf") if at is None else at for at in (expires_at, self.deadline))
         result = await self._result_of(query)
         if result is not None:
             self._has_result = True
@@ -152,27 +152,27 @@ class AccountSession:
                 self.requests_sent, query.requests_sent = self.requests_sent + query.requests_sent, 0
             if not isinstance(result, Notice):
                 return result
-            if result.is_budget:
+            if result.is_budget_wait:
                 query.expects_budget_notice, self._has_waited_for_budget = False, True
             await self._log_warning(result.message)
 
     async def _raise_if_unanswered(self) -> None:
         outage_error = self.poller.outage_error
         if outage_error is not None:
-            raise at_time_limit(outage_error, self.time_limit)
+            raise with_time_limit(outage_error, self.time_limit)
         wait = (await asyncio.to_thread(self.budget.window)).available_in[0]
         if wait > 0 and not self._has_result:
             raise _out_of_requests(wait, self.time_limit, self.requests_sent)
 
     async def _log_warning(self, line: str) -> None:
-        await self.clock.sleep(PROGRESS_LOG.reserve())
+        await self.clock.sleep(PROGRESS_LOG.reserve_slot())
         self._on_warning(line)
 
 
 def _out_of_requests(wait: float, time_limit: str, requests_sent: int) -> PhaseTimedOut:
     return PhaseTimedOut(
         f"The task's {time_limit} has passed, and Stitch answered none of its status requests. The account's "
-        "requests of these 10 minutes are used up, or Stitch asked for a pause. The next one is free in "
+        "requests for the last 10 minutes are used up, or Stitch requested a pause. The next one is free in "
         f"{wait:.0f} s. Status requests sent: {requests_sent}. Raise the {time_limit}, or let fewer tasks "
         "wait at the same time."
     )

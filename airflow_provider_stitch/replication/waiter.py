@@ -1,4 +1,4 @@
-"""Drive one task's wait: poll what the rules need until the goal is reached or cannot be reached.
+"""Wait for one task's goal: poll until the goal is reached or can no longer be reached.
 
 A deferred task awaits `Waiter.wait` in the triggerer, and any other task runs the same coroutine in its
 worker. A sensor's poke takes one step of it: `Waiter.poll_once`, or `Waiter.poke` if it is rescheduled.
@@ -64,19 +64,19 @@ SOURCE_INTERVAL = 300.0
 # Connection checks are not rate-limited either, and they end within about a minute.
 CHECK_INTERVAL = 20.0
 
-# Seconds to wait for the baseline poll of the loads before the task waits for its job.
+# Maximum seconds to wait for the baseline poll of the loads (see `_fetch_baseline_loads`).
 BASELINE_MAX_WAIT = 60.0
 
 
 class Waiter:
-    """Waits for one goal. A triggerer may have a few thousand waiters.
+    """Waits for one goal on behalf of one task.
 
     :param session: calls and polls the account.
     :param poll_interval: minimum seconds between two polls. The interval is longer if the task's fair share
         of the budget is smaller. None polls as often as that share allows.
-    :param stateless: this waiter does not live until the job ends, as in a rescheduled sensor.
-    :param log_info: receives each line for the task's log, once.
-    :param log_warning: receives each warning, once.
+    :param stateless: the waiter is discarded before the job ends, as in a rescheduled sensor.
+    :param log_info: called with each line for the task's log.
+    :param log_warning: called with each warning for the task's log.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Waiter:
         self.poll_interval = poll_interval
         self.observations = Observations(needs_baseline=not stateless)
         self._log = ProgressLog(session.clock, log_info, log_warning)
-        self._scheduled_start: datetime | None = None  # by Stitch's schedule
+        self._scheduled_start: datetime | None = None  # when Stitch's schedule starts the job
         self._source_checked_at = float("-inf")
         self._clock_offset = 0.0  # Stitch's clock minus this machine's, in seconds
         self._last_extraction: QueryResult[Extraction | None] | None = None
@@ -115,16 +115,16 @@ class Waiter:
             return Outcome(self.goal.to_dict(), result, error_fields, evaluation.extraction.ended)
 
     async def _outcome_or_sleep(self, evaluation: Evaluation) -> Outcome | None:
-        """Return the outcome; without one, sleep until the next poll, unless the poller schedules it."""
+        """Return the outcome if there is one. Otherwise sleep, unless the poller schedules the next poll."""
         if evaluation.state != "running":
             self._record_load_lag(evaluation)
             return self.outcome(evaluation)
-        left = self.session.seconds_left()
-        if left <= 0:
+        seconds_left = self.session.seconds_left()
+        if seconds_left <= 0:
             return await self._timed_out(evaluation)
         self._log.log_heartbeat(self.goal, evaluation, self.observations)
         if self.poll_interval is not None or evaluation.needs == (Need.CHECK,):
-            await self._sleep(min(self._pause(), left), evaluation)
+            await self._sleep(min(self._seconds_between_polls(), seconds_left), evaluation)
         return None
 
     async def _sleep(self, seconds: float, evaluation: Evaluation) -> None:
@@ -137,7 +137,7 @@ class Waiter:
             self._log.log_heartbeat(self.goal, evaluation, self.observations)
 
     def _with_wait_context(self, error: StitchError) -> dict[str, Any]:
-        """Return an error, JSON-serializable, and add the goal if the message does not name the source."""
+        """Return an error as a JSON-serializable dict. Add the goal if the message lacks the source."""
         fields = error_to_dict(error)
         if f"{self.goal.source_name} ({self.goal.source_id})" not in fields["message"]:
             job = describe_job(self.goal)
@@ -148,17 +148,17 @@ class Waiter:
         """Poll once, or repeatedly if one poll cannot decide."""
         while True:
             evaluation = await self.poll_once()
-            left = self.session.seconds_left()
+            seconds_left = self.session.seconds_left()
             is_decided = evaluation.state != "running"
-            if is_decided or not evaluation.needs_several_polls(self.observations) or left <= 0:
+            if is_decided or not evaluation.needs_several_polls(self.observations) or seconds_left <= 0:
                 return evaluation
-            await self.session.clock.sleep(min(self._pause(), left))
+            await self.session.clock.sleep(min(self._seconds_between_polls(), seconds_left))
 
     async def poll_once(self, *, scheduled: bool = False) -> Evaluation:
         """Fetch each missing piece of information at most once, and return the evaluation.
 
-        :param scheduled: let the shared scheduler choose the time of each request. Requests that take too
-            long are left to the next poll.
+        :param scheduled: let the shared scheduler choose the time of each request. If that takes too long,
+            the request is left to the next poll.
         :raises StitchError: if Stitch is unavailable, or the goal can never be reached.
         """
         await self.session.resolve_account(self.goal.source_id)
@@ -166,7 +166,7 @@ class Waiter:
         while True:
             evaluation = evaluate(self.goal, self.observations)
             if self._log.has_news(evaluation):
-                await self.session.clock.sleep(PROGRESS_LOG.reserve())
+                await self.session.clock.sleep(PROGRESS_LOG.reserve_slot())
             self._log.log_evaluation(evaluation)
             self._resolve_job(evaluation)
             need = next((each for each in evaluation.needs if each not in fetched), None)
@@ -185,12 +185,12 @@ class Waiter:
             self.goal = self.goal.for_job(extraction.job_name, extraction.started_at)
 
     def _poll_deadline(self, evaluation: Evaluation) -> float:
-        """Return when a scheduled poll must give up, because the source or a heartbeat is due."""
+        """Return when a scheduled poll must end, because a source check or a heartbeat is due."""
         interval = CHECK_INTERVAL if Need.CHECK in evaluation.needs else SOURCE_INTERVAL
         return min(self.session.clock.time() + interval, self._log.next_heartbeat_at)
 
     def fair_pause(self, requests: int) -> float:
-        """Return how many seconds a number of requests takes in this process's fair share of the budget.
+        """Return the seconds for which `requests` use up this process's fair share of the budget.
 
         If the account's processes share their responses, one request serves all of them. This may read the
         budget's file.
@@ -201,7 +201,7 @@ class Waiter:
             return self.session.budget.even_interval * requests
         return WINDOW / self.session.budget.window().share * requests
 
-    def _pause(self) -> float:
+    def _seconds_between_polls(self) -> float:
         return self.poll_interval if self.poll_interval is not None else self.session.budget.even_interval
 
     # --- The source -------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ class Waiter:
         return not 0 <= self.session.clock.time() - self._source_checked_at < SOURCE_INTERVAL
 
     async def _check_source(self, evaluation: Evaluation) -> None:
-        """Raise if the source can no longer reach the goal; learn its schedule and Stitch's clock."""
+        """Raise if the goal can no longer be reached. Record the source's schedule and Stitch's time."""
         extraction_ended = evaluation.extraction.ended
         check = partial(find_blocker, self.session.client, self.goal, extraction_ended=extraction_ended)
         blocker, self._scheduled_start = await self.session.call(check)
@@ -226,23 +226,23 @@ class Waiter:
 
     # --- Requests ---------------------------------------------------------------------------------------
 
-    async def _fetch(self, need: Need, evaluation: Evaluation, until: float | None) -> None:
+    async def _fetch(self, need: Need, evaluation: Evaluation, expires_at: float | None) -> None:
         """Fetch one piece of information.
 
-        :param until: when a scheduled request must give up; None sends it immediately.
+        :param expires_at: when to give up a scheduled request; None sends the request immediately.
         """
         if need is Need.EXTRACTION:
-            await self._fetch_extraction(until)
+            await self._fetch_extraction(expires_at)
         elif need is Need.LOG:
-            await self._fetch_log(evaluation.extraction.job_name or self.goal.job_name or "", until)
+            await self._fetch_log(evaluation.extraction.job_name or self.goal.job_name or "", expires_at)
         elif need is Need.STREAMS:
             await self._fetch_streams()
         elif need is Need.CHECK:
             await self._fetch_check()
         elif evaluation.streams:
-            await self._fetch_expected_loads(evaluation, until)
+            await self._fetch_expected_loads(evaluation, expires_at)
         else:
-            await self._fetch_baseline_loads(until)
+            await self._fetch_baseline_loads(expires_at)
 
     async def _fetch_streams(self) -> None:
         streams = await self.session.call(lambda: self.session.client.list_streams(self.goal.source_id))
@@ -258,7 +258,7 @@ class Waiter:
             return  # the source has never been checked
         self.observations = replace(self.observations, check=check)
 
-    async def _fetch_extraction(self, until: float | None) -> None:
+    async def _fetch_extraction(self, expires_at: float | None) -> None:
         last = self._last_extraction
         durations = self.session.poller.durations.jobs(self.goal.source_id)
         query = ExtractionQuery(
@@ -270,9 +270,9 @@ class Waiter:
             self.goal.source_id,
             # A completed extraction never changes, so tasks that start one after another can share a cached
             # page.
-            accept_cached=last is None and until is not None,
+            accept_cached=last is None and expires_at is not None,
         )
-        result = await self.session.query(query, until)
+        result = await self.session.query(query, expires_at)
         if result is not None:
             self._last_extraction = result
             is_ours = result.value is not None and matches_goal(self.goal, result.value)
@@ -280,11 +280,11 @@ class Waiter:
                 result.value, self.session.stitch_time(result), is_ours=is_ours
             )
 
-    async def _fetch_log(self, job_name: str, until: float | None) -> None:
+    async def _fetch_log(self, job_name: str, expires_at: float | None) -> None:
         estimate = estimate_log_ready(self.observations, self._estimate_context(None))
         query = LogQuery(self.session.client, estimate, ANY_CACHED, job_name)
         try:
-            result = await self.session.query(query, until)
+            result = await self.session.query(query, expires_at)
         except (ExtractionLogNotFound, ExtractionLogUnavailable, UnexpectedResponse) as error:
             self._log.warn(str(error))
             log = None
@@ -297,31 +297,32 @@ class Waiter:
             missing_at = (*self.observations.log_missing_at, self.session.stitch_time())
             self.observations = replace(self.observations, log_missing_at=missing_at)
 
-    async def _fetch_baseline_loads(self, until: float | None) -> None:
+    async def _fetch_baseline_loads(self, expires_at: float | None) -> None:
         """Poll the loads before the job ends, to distinguish old load errors from new ones.
 
         Skip this if the list is long or the budget has no free request soon.
         """
-        give_up_at = None if until is None else min(until, self.session.clock.time() + BASELINE_MAX_WAIT)
-        result = await self._query_loads(estimate_baseline(self._estimate_context(None)), None, give_up_at)
+        if expires_at is not None:
+            expires_at = min(expires_at, self.session.clock.time() + BASELINE_MAX_WAIT)
+        result = await self._query_loads(estimate_baseline(self._estimate_context(None)), None, expires_at)
         if result is None or result.value is None:
             self.observations = replace(self.observations, needs_baseline=False)
         else:
             self._record_loads(result, result.value)
 
-    async def _fetch_expected_loads(self, evaluation: Evaluation, until: float | None) -> None:
-        seconds_to_read_all = self.session.poller.pages_of_loads * self.session.budget.even_interval
+    async def _fetch_expected_loads(self, evaluation: Evaluation, expires_at: float | None) -> None:
+        seconds_to_read_all = self.session.poller.load_page_count * self.session.budget.even_interval
         expected = expected_load_names(evaluation, self.observations, seconds_to_read_all)
         load_lags = self.session.poller.durations.load_lags()
         context = self._estimate_context(self._last_loads)
         estimate = estimate_loads_done(self.goal, self.observations, evaluation, context, load_lags)
-        result = await self._query_loads(estimate, expected, until)
+        result = await self._query_loads(estimate, expected, expires_at)
         if result is not None:
             names = {name for names, _ in expected for name in names}
             self._record_loads(result, result.value or [], names)
 
     async def _query_loads(
-        self, estimate: CompletionEstimate, expected: list[LoadNames] | None, until: float | None
+        self, estimate: CompletionEstimate, expected: list[LoadNames] | None, expires_at: float | None
     ) -> QueryResult[list[Load] | None] | None:
         return await query_loads(
             self.session,
@@ -329,7 +330,7 @@ class Waiter:
             estimate,
             after_sequence=self._last_loads.sequence if self._last_loads else ANY_CACHED,
             expected_loads=expected,
-            until=until,
+            expires_at=expires_at,
         )
 
     def _record_loads(
@@ -340,9 +341,8 @@ class Waiter:
 
     def _estimate_context(self, last: QueryResult[Any] | None) -> EstimateContext:
         now = self.session.clock.time()
-        last_checked_at = (
-            min(now, last.requested_at) if last is not None else None
-        )  # the clock may be set back
+        # The clock may have been set back since the last request.
+        last_checked_at = None if last is None else min(now, last.requested_at)
         return EstimateContext(now, last_checked_at, self.session.budget.even_interval, self._clock_offset)
 
     # --- The outcome ------------------------------------------------------------------------------------
@@ -382,6 +382,6 @@ class Waiter:
 
 
 def _without_unused_fields(stream: Stream) -> Stream:
-    """Return a stream without the fields that a wait does not use, because a thousand tasks may wait."""
+    """Return a stream without the fields that a wait does not use, to save memory."""
     kept = {key: stream.metadata[key] for key in ("schema-name", "database-name") if key in stream.metadata}
     return replace(stream, metadata=kept, raw={})

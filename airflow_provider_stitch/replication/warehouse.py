@@ -72,7 +72,7 @@ def source_table(
     """
     dialect = _DATABASES.get((source_type or "").removeprefix("platform.").removeprefix("hp-"))
     given = _Properties(properties)
-    host = given.get("host")
+    host = _host(given)
     if dialect is None or host is None:
         return None
     scheme, port = dialect
@@ -173,7 +173,7 @@ def _postgres(properties: _Properties, schema: str, table: str) -> Table | None:
 def _databricks(properties: _Properties, schema: str, table: str) -> Table | None:
     # The URL may contain a token, so it is only searched.
     url = properties.get("jdbc_url") or properties.get("jdbc") or ""
-    host = re.search(r"//([A-Za-z0-9.-]+)", url)
+    host = re.search(r"//(?:[^@/;]*@)?([A-Za-z0-9.-]+)(?=[:/;]|$)", url)
     catalog = re.search(r";\s*ConnCatalog=(\w+)", url, re.IGNORECASE)
     if host is None:
         return None
@@ -226,8 +226,10 @@ _DESTINATIONS: dict[str, Callable[[_Properties, str, str], Table | None]] = {
 
 
 def _host(properties: _Properties) -> str | None:
-    host = properties.get("host")
-    return None if host is None else host.rpartition("://")[2].partition("/")[0].lower()
+    """Return the host name in lower case, without anything else that a URL contains, such as a password."""
+    address = (properties.get("host") or "").rpartition("://")[2].partition("/")[0].rpartition("@")[2].lower()
+    name, colon, _ = address.partition(":")
+    return (name if address.count(":") == 1 and colon else address) or None
 
 
 def _on_server(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseSensorOperator
@@ -21,14 +21,18 @@ def worker_end_reason(sensor: BaseSensorOperator) -> str | None:
     return None
 
 
-def end_options(sensor: BaseSensorOperator) -> TaskEndOptions | None:
+def end_options(sensor: Any) -> TaskEndOptions | None:
     """Return how the trigger ends the task, or None if a worker ends it."""
     from airflow_provider_stitch.triggers.task_context import TaskEndOptions
 
-    if sensor.outlets or sensor.multiple_outputs:  # the author may have set them after creating the sensor
+    # The author may have set outlets after creating the sensor.
+    if not sensor.end_from_trigger or sensor.outlets or sensor.multiple_outputs:
         return None
     return TaskEndOptions(
-        soft_fail=sensor.soft_fail, has_retries=bool(sensor.retries), do_xcom_push=sensor.do_xcom_push
+        soft_fail=sensor.soft_fail,
+        has_retries=bool(sensor.retries),
+        do_xcom_push=sensor.do_xcom_push,
+        skip_if_no_rows=sensor.skip_if_no_rows,
     )
 
 

@@ -1,4 +1,7 @@
-"""Decide whether a sensor can start in the triggerer, and create the arguments for that."""
+"""The goal of a sensor, and how it starts and ends in the triggerer.
+
+Sensors import this module when they run or start in the triggerer, so that a DAG file need not.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,16 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import StartTriggerArgs
 
 from airflow_provider_stitch.common.deadline import time_before_execution_timeout
+from airflow_provider_stitch.sensors._trigger_end import end_options
 from airflow_provider_stitch.triggers.versions import RENDERS_IN_TRIGGERER, STARTS_IN_TRIGGERER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_stitch.replication.rules.goal import Goal
+    from airflow_provider_stitch.replication.session import AccountSession
 
 TRIGGER = "airflow_provider_stitch.triggers.sensor.StitchSensorTrigger"
 
@@ -35,37 +44,65 @@ def worker_reason(
             return f"the triggerer cannot resolve the reference to another task in {name}"
         if is_template and not renders:
             return f"{name} is a template, and Airflow before 3.3 renders no templates in the triggerer"
+        if name == "timeout" and (is_template or _is_reference(value)):
+            return "timeout is a template, and Airflow needs the timeout before it renders templates"
     return None
 
 
-def start_args(sensor: Any, templated: Mapping[str, Any]) -> StartTriggerArgs:
-    """Return the arguments that Airflow needs to start a sensor's trigger.
-
-    :param sensor: one of this package's sensors.
-    :param templated: the sensor's templated arguments, by name.
-    """
-    end_options = sensor._end_options()  # noqa: SLF001 - the same package
-    is_execution_timeout = _ends_by_execution_timeout(sensor.timeout, sensor.execution_timeout)
+def start_args(sensor: Any) -> StartTriggerArgs:
+    """Return the arguments that Airflow needs to start a sensor's trigger."""
+    by_execution_timeout, options = _ends_by_execution_timeout(sensor), end_options(sensor)
+    templated = {name: value for name, value in templated_arguments(sensor).items() if name != "timeout"}
     return StartTriggerArgs(
         trigger_cls=TRIGGER,
         next_method="execute_complete",
         trigger_kwargs={
-            **{name: _serializable(value) for name, value in templated.items()},
-            "phase": sensor.phase,
             "load_settle": sensor.load_settle,
             "quiet_period": sensor.quiet_period,
+            **{name: _serializable(value) for name, value in templated.items()},
+            "phase": sensor.phase,
             "poll_interval": sensor.poll_interval,
-            "time_limit": "execution_timeout" if is_execution_timeout else "timeout",
-            "resume_state": {"is_execution_timeout": is_execution_timeout},
-            "end_options": None if end_options is None else end_options.to_dict(),
+            "time_limit": "execution_timeout" if by_execution_timeout else "timeout",
+            "resume_state": {"is_execution_timeout": by_execution_timeout},
+            "end_options": None if options is None else options.to_dict(),
             "grace_seconds": _grace_seconds(sensor.timeout, sensor.execution_timeout),
         },
         timeout=timedelta(seconds=sensor.timeout + GRACE_SECONDS),
     )
 
 
-def _ends_by_execution_timeout(timeout: float, execution_timeout: timedelta | None) -> bool:
-    return execution_timeout is not None and time_before_execution_timeout(execution_timeout) <= timeout
+async def find_goal(sensor: Any, context: Context, session: AccountSession) -> Goal:
+    """Find the sensor's source in its account, and return the goal of the sensor's arguments.
+
+    :raises StitchError: if the arguments do not identify a job.
+    """
+    from airflow_provider_stitch.replication.rules.user_input import sensor_goal
+    from airflow_provider_stitch.triggers.task_context import run_started_at
+
+    source = await session.call(lambda: sensor.hook.resolve_source(sensor.source))
+    client_id = await session.call(lambda: session.client.client_id)
+    return sensor_goal(
+        sensor.phase,
+        source,
+        client_id,
+        by_job_name=sensor.is_for_job,
+        job_name=sensor.job_name,
+        started_after=sensor.started_after,
+        run_started_at=run_started_at(context),
+        streams=sensor.streams,
+        load_settle=sensor.load_settle,
+        quiet_period=sensor.quiet_period,
+    )
+
+
+def templated_arguments(sensor: Any) -> dict[str, Any]:
+    """Return a sensor's templated arguments, by name."""
+    return {name: getattr(sensor, name) for name in sensor.template_fields}
+
+
+def _ends_by_execution_timeout(sensor: Any) -> bool:
+    limit = sensor.execution_timeout
+    return limit is not None and time_before_execution_timeout(limit) <= sensor.timeout
 
 
 def _grace_seconds(timeout: float, execution_timeout: timedelta | None) -> float:

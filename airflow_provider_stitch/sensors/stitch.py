@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
@@ -15,7 +14,12 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_provider_stitch.common.deadline import Deadline, parse_duration
+from airflow_provider_stitch.common.deadline import (
+    Deadline,
+    parse_duration,
+    parse_templated_duration,
+    rendered_duration,
+)
 from airflow_provider_stitch.common.link import StitchSourceLink
 from airflow_provider_stitch.common.operator import (
     LineageTask,
@@ -33,10 +37,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.replication.outcome import Outcome
     from airflow_provider_stitch.replication.rules.evaluate import Evaluation
-    from airflow_provider_stitch.replication.rules.goal import Goal, Phase
-    from airflow_provider_stitch.replication.session import AccountSession
+    from airflow_provider_stitch.replication.rules.goal import Phase
     from airflow_provider_stitch.replication.waiter import Waiter
-    from airflow_provider_stitch.triggers.task_context import TaskEndOptions
 
 
 class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
@@ -45,11 +47,12 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
     phase: ClassVar[Phase]
     _is_poking: bool = False
     _worker_end_reason: str | None = None  #: why the sensor cannot end in the triggerer
-    streams: Sequence[str] | None = None
-    load_settle: float = 120.0
-    quiet_period: float = 900.0
+    streams: Sequence[str] | str | None = None
+    load_settle: float | str = 120.0
+    quiet_period: float | str = 900.0
+    skip_if_no_rows: bool = False
 
-    template_fields: Sequence[str] = ("source", "job_name", "started_after", "stitch_conn_id")
+    template_fields: Sequence[str] = ("source", "job_name", "started_after", "stitch_conn_id", "timeout")
     operator_extra_links = (StitchSourceLink(),)
     ui_color = "#e5eef7"
 
@@ -66,10 +69,10 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         stitch_conn_id: str = "stitch_default",
         **kwargs: Any,
     ) -> None:
-        timeout = kwargs.get("timeout")
-        if isinstance(timeout, (int, float, timedelta)):
-            parse_duration(timeout, "timeout")
+        # Airflow's class accepts only a number as `timeout`, so a template is set afterwards.
+        timeout = parse_templated_duration(kwargs.pop("timeout", None), "timeout")
         super().__init__(**kwargs)
+        self.timeout = self.timeout if timeout is None else timeout
         if job_name is not None and started_after is not None:
             raise ValueError("Set job_name or started_after, not both: each of them determines the job.")
         self.source = source
@@ -96,6 +99,8 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait in the triggerer if the sensor is deferrable, otherwise by pokes."""
+        with self._handle_failures():
+            self.timeout: Any = rendered_duration(self.timeout, "timeout")
         if not self.deferrable:
             return self._execute_by_pokes(context)
         if self.start_from_trigger or self._worker_reason is not None:
@@ -105,15 +110,18 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         return None
 
     def _defer(self, context: Context, deadline: Deadline) -> None:
+        from airflow_provider_stitch.sensors._trigger_end import end_options
+        from airflow_provider_stitch.sensors._trigger_start import find_goal
+
         with self._handle_failures():
-            goal = run(self._goal(context, self.session(deadline.at, deadline.time_limit)))
+            goal = run(find_goal(self, context, self.session(deadline.at, deadline.time_limit)))
             self.push_source_link(context, goal.client_id, goal.source_id)
             self.defer_until(
                 goal,
                 deadline.at,
                 time_limit=deadline.time_limit,
                 resume_state={"is_execution_timeout": deadline.is_execution_timeout},
-                end_options=self._end_options(),
+                end_options=end_options(self),
             )
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any] | None:
@@ -165,11 +173,12 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 
     def _poke(self, context: Context) -> PokeReturnValue | bool:
         from airflow_provider_stitch.connect.errors import PhaseTimedOut, StitchUnauthorized
+        from airflow_provider_stitch.sensors._trigger_start import find_goal
 
         if self._waiter is None:
             # Airflow starts to count slightly later, so this deadline passes before its own.
             deadline = (self._started_at or time.time()) + self.timeout
-            goal = run(self._goal(context, self.session(deadline)))
+            goal = run(find_goal(self, context, self.session(deadline)))
             self.push_source_link(context, goal.client_id, goal.source_id)
             self._waiter = self.waiter(goal, deadline, stateless=self.reschedule)
         sent_before = self._waiter.session.requests_sent
@@ -185,59 +194,37 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         self._evaluation = evaluation
         if evaluation.state == "running":
             return False
-        return PokeReturnValue(
-            is_done=True, xcom_value=self._result(context, self._waiter.outcome(evaluation))
-        )
+        result = self._result(context, self._waiter.outcome(evaluation))
+        return PokeReturnValue(is_done=True, xcom_value=result)
 
     def _result(self, context: Context, outcome: Outcome) -> dict[str, Any]:
         if outcome.error is not None and outcome.error["kind"] == "PhaseTimedOut":
             raise AirflowSensorTimeout(outcome.error["message"])
-        return self.finish(context, outcome)
-
-    # --- The goal ---------------------------------------------------------------------------------------
-
-    async def _goal(self, context: Context, session: AccountSession) -> Goal:
-        from airflow_provider_stitch.replication.rules.user_input import sensor_goal
-        from airflow_provider_stitch.triggers.task_context import run_started_at
-
-        source = await session.call(lambda: self.hook.resolve_source(self.source))
-        client_id = await session.call(lambda: session.client.client_id)
-        return sensor_goal(
-            self.phase,
-            source,
-            client_id,
-            by_job_name=self.is_for_job,
-            job_name=self.job_name,
-            started_after=self.started_after,
-            run_started_at=run_started_at(context),
-            streams=self.streams,
-            load_settle=self.load_settle,
-            quiet_period=self.quiet_period,
-        )
+        result = self.finish(context, outcome)
+        if self.skip_if_no_rows:
+            self.skip_without_rows(context, result)
+        return result
 
     # --- In the triggerer -------------------------------------------------------------------------------
 
     def _set_up_start_from_trigger(self) -> None:
-        from airflow_provider_stitch.sensors._trigger_start import start_args, worker_reason
+        from airflow_provider_stitch.sensors._trigger_start import (
+            start_args,
+            templated_arguments,
+            worker_reason,
+        )
 
-        templated = {name: getattr(self, name) for name in self.template_fields}
-        self._worker_reason = worker_reason(templated)
-        if self._worker_reason is not None:
-            return
-        # Airflow's scheduler reads these two attributes.
-        self.start_from_trigger = True
-        self.start_trigger_args = start_args(self, templated)
+        self._worker_reason = worker_reason(templated_arguments(self))
+        if self._worker_reason is None:
+            # Airflow's scheduler reads these two attributes.
+            self.start_from_trigger = True
+            self.start_trigger_args = start_args(self)
 
     def _can_end_from_trigger(self) -> bool:
         from airflow_provider_stitch.sensors._trigger_end import worker_end_reason
 
         self._worker_end_reason = worker_end_reason(self)
         return self._worker_end_reason is None
-
-    def _end_options(self) -> TaskEndOptions | None:
-        from airflow_provider_stitch.sensors._trigger_end import end_options
-
-        return end_options(self) if self.end_from_trigger else None
 
     # --- Failures ---------------------------------------------------------------------------------------
 
@@ -333,8 +320,8 @@ class StitchPreparationSensor(_StitchPhaseSensor):
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
         Default: the end of the run's data interval, otherwise the time when the run was queued. (templated)
-    :param streams: wait only for these streams, by `stream_name`; None waits for all streams that had rows.
-        (templated)
+    :param streams: wait only for these streams, by `stream_name`: a list, or a string that contains a JSON
+        list or separates the names by commas; None waits for all streams that had rows. (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor; None polls as
         often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
     :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
@@ -348,10 +335,11 @@ class StitchPreparationSensor(_StitchPhaseSensor):
     phase: ClassVar[Phase] = "preparation"
     template_fields: Sequence[str] = (*_StitchPhaseSensor.template_fields, "streams")
 
-    def __init__(self, *, streams: Sequence[str] | None = None, **kwargs: Any) -> None:
-        if isinstance(streams, str):
-            raise ValueError(f"streams must be a list of stream names; it was the string {streams!r}.")
-        self.streams = streams  # first, because the base class may store it for a start in the triggerer
+    def __init__(self, *, streams: Sequence[str] | str | None = None, **kwargs: Any) -> None:
+        from airflow_provider_stitch.replication.rules.arguments import is_template, parse_streams
+
+        # First, because the base class may store it for a start in the triggerer.
+        self.streams = streams if is_template(streams) else parse_streams(streams)
         super().__init__(**kwargs)
 
 
@@ -364,12 +352,15 @@ class StitchLoadingSensor(LineageTask, StitchPreparationSensor):
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
         Default: the end of the run's data interval, otherwise the time when the run was queued. (templated)
-    :param streams: wait only for these streams, by `stream_name`; None waits for all streams that had rows.
-        (templated)
-    :param load_settle: seconds during which a stream's last load must not change if it may contain only an
+    :param streams: wait only for these streams, by `stream_name`: a list, or a string that contains a JSON
+        list or separates the names by commas; None waits for all streams that had rows. (templated)
+    :param load_settle: seconds for which a stream's last load must remain unchanged if it may contain only an
         earlier batch, plus the gap between the stream's batches if that is long; 0 accepts the first load.
+        (templated)
     :param quiet_period: seconds after the source's last load. A stream without evidence of rows in the
-        extraction log, and without a load by then, is assumed to have had no rows.
+        extraction log, and without a load by then, is assumed to have had no rows. (templated)
+    :param skip_if_no_rows: skip the task, and so its downstream tasks, if the job had no new rows (in
+        `streams`, if given). The XCom is written all the same.
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor; None polls as
         often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
     :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
@@ -385,15 +376,22 @@ class StitchLoadingSensor(LineageTask, StitchPreparationSensor):
 
     phase: ClassVar[Phase] = "loading"
 
+    template_fields: Sequence[str] = (
+        *StitchPreparationSensor.template_fields,
+        *("load_settle", "quiet_period"),
+    )
+
     def __init__(
         self,
         *,
-        load_settle: float = 120,
-        quiet_period: float = 900,
+        load_settle: float | str = 120,
+        quiet_period: float | str = 900,
+        skip_if_no_rows: bool = False,
         emit_assets: bool | Sequence[str] = False,
         **kwargs: Any,
     ) -> None:
-        self.load_settle = parse_duration(load_settle, "load_settle", allow_zero=True) or 0.0
-        self.quiet_period = parse_duration(quiet_period, "quiet_period", allow_zero=True) or 0.0
+        self.load_settle = parse_templated_duration(load_settle, "load_settle", allow_zero=True)
+        self.quiet_period = parse_templated_duration(quiet_period, "quiet_period", allow_zero=True)
+        self.skip_if_no_rows = skip_if_no_rows
         self.emit_assets = emit_assets
         super().__init__(**kwargs)

@@ -38,8 +38,8 @@ TEMPLATE_VARIABLES = frozenset(
 class StitchSensorTrigger(StitchPhaseTrigger):
     """Determines the goal of a sensor and waits for it.
 
-    The arguments have the names of the sensor's own, because Airflow 3.3 and later render the templates among
-    them before `run`. `time_limit`, `resume_state` and `end_options` are the same as in StitchPhaseTrigger.
+    The arguments have the same names as the sensor's, because Airflow 3.3 and later render their templates
+    before `run`. `time_limit`, `resume_state` and `end_options` are the same as in StitchPhaseTrigger.
 
     :param grace_seconds: seconds between the end of the sensor's own timeout and the end of Airflow's.
     """
@@ -54,9 +54,9 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         source: int | str,
         job_name: str | None = None,
         started_after: str | None = None,
-        streams: Sequence[str] | None = None,
-        load_settle: float,
-        quiet_period: float,
+        streams: Sequence[str] | str | None = None,
+        load_settle: float | str,
+        quiet_period: float | str,
         poll_interval: float | None = None,
         grace_seconds: float = 0.0,
         time_limit: str = "timeout",

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TaskSkippedEvent, TriggerEvent
 
 from airflow_provider_stitch.connect.errors import (
     InvalidArgument,
@@ -32,7 +32,12 @@ from airflow_provider_stitch.triggers.cancellation import (
     wait_ignoring_cancellation,
 )
 from airflow_provider_stitch.triggers.clients import shared_client
-from airflow_provider_stitch.triggers.task_context import KILL_TIME_LIMIT, KILL_TIMEOUT, TaskEndOptions
+from airflow_provider_stitch.triggers.task_context import (
+    KILL_TIME_LIMIT,
+    KILL_TIMEOUT,
+    TaskEndOptions,
+    no_rows_message,
+)
 from airflow_provider_stitch.triggers.task_end import end_event, failure_message, push_xcom
 
 if TYPE_CHECKING:
@@ -44,7 +49,7 @@ if TYPE_CHECKING:
 # Seconds from the start of a trigger to its first event. If the task is queued again before the scheduler has
 # processed the end of the worker that deferred it, the scheduler fails the task: "the task instance's state
 # attribute is queued". The measurement is in docs/explanation/idempotency.md.
-EVENT_DELAY = 10.0
+EVENT_DELAY = 20.0
 
 
 class StitchPhaseTrigger(BaseTrigger):
@@ -171,8 +176,11 @@ class StitchPhaseTrigger(BaseTrigger):
             )
         elif outcome.error is not None:
             self.log.error(failure_message(outcome.error, options))
-        elif options.do_xcom_push:
-            await push_xcom(self.task_instance, "return_value", with_url(outcome.result))
+        else:
+            if isinstance(event, TaskSkippedEvent):
+                self.log.info(no_rows_message(outcome.result))
+            if options.do_xcom_push:
+                await push_xcom(self.task_instance, "return_value", with_url(outcome.result))
         return event
 
     def _event(self, payload: dict[str, Any]) -> TriggerEvent:

@@ -32,9 +32,18 @@ class TaskEndOptions:
     soft_fail: bool  #: skip the task instead of failing it
     has_retries: bool
     do_xcom_push: bool  #: write the result to XCom
+    skip_if_no_rows: bool = False  #: skip the task if its job had no new rows
 
     def to_dict(self) -> dict[str, bool]:
         return asdict(self)
+
+
+def no_rows_message(result: Mapping[str, Any]) -> str:
+    """Return why a task with `skip_if_no_rows` is skipped."""
+    return (
+        f"Skipped because skip_if_no_rows is set: source {result['source_name']} ({result['source_id']}) had "
+        f"no new rows to load (job {result['job_name']})"
+    )
 
 
 def run_started_at(context: Mapping[str, Any]) -> datetime | None:

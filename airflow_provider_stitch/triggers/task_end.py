@@ -29,7 +29,8 @@ def end_event(
     :param retries: whether this version of Airflow retries a task that failed in the triggerer.
     """
     if outcome.error is None:
-        return TaskSuccessEvent()
+        is_skipped = options.skip_if_no_rows and not outcome.result["streams"]
+        return TaskSkippedEvent() if is_skipped else TaskSuccessEvent()
     if options.soft_fail:
         return TaskSkippedEvent()
     if not options.has_retries or (retries and _is_retried(outcome.error)):

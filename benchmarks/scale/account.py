@@ -92,7 +92,7 @@ class TimedJobs(LargeAccount):
 
 
 class _LazyExtractions:
-    """The list of extractions: for each source its job if that has ended, otherwise the previous job."""
+    """The list of extractions, with the last completed job of each source."""
 
     def __init__(self, ends: dict[int, float], now: float) -> None:
         self._source_ids, self._ends, self._now = list(ends), ends, now

@@ -56,13 +56,13 @@ def ten_days() -> dict[str, Any]:
 
 
 def waiters(number: int = 5000) -> dict[str, Any]:
-    """Wait in as many tasks for jobs that end within half an hour."""
+    """Wait in many tasks for jobs that end within half an hour."""
     rng = random.Random(1)
     return wait_for_all({310_000 + index: rng.uniform(600, 1800) for index in range(number)})
 
 
 def loads(number: int = 100_000) -> dict[str, Any]:
-    """Read a list of as many loads to its end."""
+    """Read a complete list of many loads."""
     pages = -(-number // 100)
 
     def list_loads(page: int) -> Page[Load]:
@@ -86,7 +86,7 @@ def loads(number: int = 100_000) -> dict[str, Any]:
 
 
 def load_among_many(number: int = 100_000) -> dict[str, Any]:
-    """Find three loads of a source in a list of as many loads."""
+    """Find three loads of a source in a list of many loads."""
     sources = [f"source_{index:05d}" for index in range(number // 100)]
     listed = loads_by_stream_name(sources, [f"stream_{index:02d}" for index in range(100)])
     account = VirtualAccount(LargeAccount(loads=listed))
@@ -95,14 +95,14 @@ def load_among_many(number: int = 100_000) -> dict[str, Any]:
     async def find() -> Any:
         session = account.session()
         query = LoadsQuery(session.client, None, ANY_CACHED, "source_00700", expected)
-        return await session.told(query, until=None)
+        return await session.query(query, expires_at=None)
 
     result = account.run(find)
     return {"found": len(result.value), "limited_requests": len(account.client.requests)}
 
 
 def streams(number: int = 10_000) -> dict[str, Any]:
-    """Evaluate a job of a source with as many streams, whose names have 1,000 characters. All have rows."""
+    """Evaluate a job with many streams, whose names have 1,000 characters. All have rows."""
     scripts = list(SCRIPTS)
     names = [f"{index:05d}{long_name(scripts[index % len(scripts)], 995)}" for index in range(number)]
     log = log_with_rows(names)

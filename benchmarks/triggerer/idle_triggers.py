@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Idle(BaseTrigger):
-    """A trigger that waits forever. It costs what Airflow itself costs."""
+    """A trigger that waits forever, to measure the cost of Airflow itself."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return f"{__name__}.{type(self).__name__}", {}

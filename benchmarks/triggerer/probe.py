@@ -27,7 +27,7 @@ TICK = 0.002  #: seconds between two checks of the event loop
 MIN_STALL = 0.003  #: seconds; shorter stalls are not recorded
 STACK_AFTER = 0.03  #: seconds of a stall after which the stack of the event loop is recorded
 STACK_DEPTH = 8
-TASK_NAME_PREFIX = "benchmark/"  #: Airflow names the asyncio tasks of this DAG's triggers with it
+TASK_NAME_PREFIX = "benchmark/"  #: of the asyncio tasks that Airflow creates for this DAG's triggers
 
 
 class Probe(BaseTrigger):

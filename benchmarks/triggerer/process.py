@@ -72,7 +72,7 @@ class Triggerer:
         return memory
 
     def accelerate(self, speed: float) -> None:
-        """Let the clocks of that process run at a multiple of real time."""
+        """Make the clocks of that process run at a multiple of real time."""
         self._send_command("speed", str(speed))
 
     def _send_command(self, name: str, text: str) -> None:

@@ -42,7 +42,7 @@ FEW = 200  #: triggers of each provider, one provider after the other
 STEADY_SECONDS_OF_FEW = 25.0
 MIN_JOB_SECONDS = 30.0
 ENDING_TIMEOUT = 300.0  #: seconds until all tasks must have finished after their jobs ended
-RESPONSE_DELAY = 0.05  #: seconds, of the servers of the few
+RESPONSE_DELAY = 0.05  #: seconds before each response of the servers
 
 NOTE = (
     "Blocked: the longest time while the triggerer's event loop could not run, minus the time while other "
@@ -162,7 +162,7 @@ def _wait_for_endings(
 ) -> JobEndings:
     """Wait until all tasks have finished, or are too late.
 
-    :param ends: of the jobs, in Stitch's time (epoch).
+    :param ends: when the jobs end, in Stitch's time (epoch).
     :param started_at: the start of the rate limit's measurement, in Stitch's time (epoch).
     """
     started_at, statistics = time.time(), stitch.call("statistics")
@@ -188,7 +188,7 @@ def _wait_for_endings(
 
 
 def _measure_idle(home: AirflowHome, class_name: str = "Idle") -> Measurement:
-    """Measure what Airflow itself needs for as many triggers."""
+    """Measure what Airflow itself needs for the same number of triggers."""
     subject = Subject(class_name, [idle_trigger(class_name)] * MANY, lambda: 0)
     with home.triggerer(class_name) as triggerer:
         return measure(triggerer, subject, STEADY_SECONDS_OF_IDLE)

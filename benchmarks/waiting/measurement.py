@@ -47,7 +47,7 @@ class Measurement:
     longest_collection: float = 0.0  #: the longest garbage collection in the steady state
     cpu: float = 0.0  #: CPU seconds per second in the steady state
     memory: int = 0  #: in the steady state, minus the memory before the first trigger
-    memory_per_task: float = 0.0  #: of each additional task, when a tenth of all is already waiting
+    memory_per_task: float = 0.0  #: of each task beyond the first tenth
     requests: int = 0  #: to the server, in total
     requests_per_minute: float = 0.0  #: in the steady state
 
@@ -71,7 +71,7 @@ def measure(triggerer: Triggerer, subject: Subject, steady_seconds: float, speed
     """Let a provider's triggers wait, and return their cost.
 
     :param steady_seconds: how long to measure the steady state.
-    :param speed: of the triggerer's clocks in the steady state.
+    :param speed: how fast the triggerer's clocks run in the steady state.
     """
     count = len(subject.triggers)
     measurement, requests_at_start = Measurement(subject.name, count), subject.count_requests()
@@ -103,7 +103,7 @@ def measure(triggerer: Triggerer, subject: Subject, steady_seconds: float, speed
 
 
 def _add(triggerer: Triggerer, subject: Subject, first: int, end: int) -> float:
-    """Add some triggers and wait until they run. Return when (epoch) they were in the database."""
+    """Add some triggers and wait until they run. Return the time (epoch) when they were in the database."""
     added_at = triggerer.add(subject.triggers[first:end])
     what = f"{end} triggers of {subject.name} to run"
     triggerer.wait_until(lambda: triggerer.samples()[-1]["waiting"] == end, what, START_TIMEOUT)

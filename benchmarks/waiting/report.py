@@ -143,7 +143,7 @@ def _ending_lines(endings: JobEndings) -> Iterator[Line]:
 
 
 def providers_table(providers: list[Measurement]) -> Table:
-    """Return the table that compares the providers; this provider is the first."""
+    """Return the table that compares the providers, with this provider first."""
     title = f"{providers[0].count} tasks of each provider wait"
     table = Table(title=title, title_justify="left")
     table.add_column("Provider")

@@ -71,7 +71,7 @@ class Endpoints(Table):
                 yield request, f":py:meth:`~{owner}.{method}`", "yes" if limited else ""
 
 
-# Endpoints with methods of another name.
+# Endpoints with methods of a different name.
 _METHODS = {
     "update_custom_email": ("disable_custom_email", "enable_custom_email"),
     "update_post_load_hook": ("disable_post_load_hook", "enable_post_load_hook"),

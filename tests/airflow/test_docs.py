@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -13,61 +14,91 @@ import sys
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import pytest
 
 from tests.support.dag_runs import AIRFLOW_HOME, load_dag
-from tools.doc_blocks import ROOT, Block, blocks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tools.doc_blocks import PAGES as PAGES_OF_DOCUMENTATION
+from tools.doc_blocks import ROOT, Block, blocks, pages_with_commands, script
+from tools.sample_output import missing_lines, sample_output
 
 BIN = Path(sys.executable).parent
+TUTORIAL = "docs/tutorial/getting-started.md"
+IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
 # Watchers need Airflow 3.3.
-UNSUPPORTED = "watch=True" if version("apache-airflow").startswith("2.") else None
 BLOCKS = [
     block
     for block in blocks("python")
-    if block.is_of_airflow and not (UNSUPPORTED and UNSUPPORTED in block.code)
+    if block.is_of_airflow and not (IS_AIRFLOW_2 and "watch=True" in block.code)
 ]
-COMMANDS = [block for block in blocks("sh") if block.page != "docs/tutorial/getting-started.md"]
+# The pages show tests for Airflow 3, which has to register a DAG that a test defines.
+PAGES = [
+    page
+    for page in pages_with_commands()
+    if not (IS_AIRFLOW_2 and any(block.file and block.is_test for block in blocks() if block.page == page))
+]
 
 PIP = """
 import sys
 from importlib.metadata import metadata
+from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 assert sys.argv[1] == "install", sys.argv
 for text in sys.argv[2:]:
+    if text.startswith("."):
+        assert Path("pyproject.toml").exists(), "this is no checkout"
     requirement = Requirement("airflow-provider-stitch" + text[1:] if text.startswith(".") else text)
+    assert requirement.name != "airflow-provider-stitch" or text.startswith("."), "no index has it"
     package = metadata(requirement.name)  # fails if it is not installed
     extras = {canonicalize_name(each) for each in package.get_all("Provides-Extra") or []}
     assert requirement.extras <= extras, text
 """
-STITCH_EMULATOR = """
-import subprocess, sys
-arguments = sys.argv[1:]
-if "--port" in arguments:
-    arguments[arguments.index("--port") + 1] = "0"  # any free port
-with subprocess.Popen([REAL, *arguments], stdout=subprocess.PIPE, text=True) as process:
-    print(process.stdout.readline())
-    process.terminate()
-sys.exit(process.returncode)
-""".replace("REAL", repr(str(BIN / "stitch-emulator")))
+PYTHON3 = """
+import os, sys
+from pathlib import Path
+if sys.argv[1:3] == ["-m", "venv"]:
+    folder = Path(sys.argv[3], "bin")
+    folder.mkdir(parents=True)
+    (folder / "activate").write_text("")
+else:
+    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> dict[str, str]:
-    """Return an environment with a pip and a make that change nothing, and a stitch-emulator that exits."""
+    """Return an environment with a new home folder, in which pip, make and venv change nothing."""
     folder = tmp_path / "commands"
     folder.mkdir()
     _command(folder / "pip", sys.executable, PIP)
-    _command(folder / "stitch-emulator", sys.executable, STITCH_EMULATOR)
+    _command(folder / "python3", sys.executable, PYTHON3)
     _command(folder / "make", "/bin/sh", f'exec {shutil.which("make")} --dry-run --directory {ROOT} "$@"\n')
-    return {**os.environ, "PATH": os.pathsep.join([str(folder), str(BIN), os.environ["PATH"]])}
+    (tmp_path / "home").mkdir()
+    path = os.pathsep.join([str(folder), str(BIN), os.environ["PATH"]])
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("AIRFLOW_HOME", "AIRFLOW__CORE__DAGS_FOLDER") and not name.startswith("PYTEST_")
+    }
+    return {
+        **inherited,
+        "PATH": path,
+        "HOME": str(tmp_path / "home"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _copy_database(tmp_path),
+    }
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Return a folder with the parts of the checkout that printed commands use."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    for name in ("pyproject.toml", "example_dags"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
 
 
 def _command(path: Path, interpreter: str, code: str) -> None:
@@ -93,25 +124,17 @@ def test_documented_python_block_runs(block: Block) -> None:
     exec(compile(block.code, str(block), "exec"), {"__name__": "block"})
 
 
-# The pages show tests for Airflow 3, which has to register a DAG that a test defines.
-if not version("apache-airflow").startswith("2."):
+if not IS_AIRFLOW_2:
 
     @pytest.mark.usefixtures("airflow_database")
-    @pytest.mark.parametrize("block", [each for each in BLOCKS if each.is_test], ids=str)
+    @pytest.mark.parametrize("block", [each for each in BLOCKS if each.is_test and not each.file], ids=str)
     def test_documented_test_passes(block: Block, tmp_path: Path) -> None:
-        tests, dags = tmp_path / "tests", tmp_path / "dags"  # next to each other, as on the pages
-        tests.mkdir()
-        (tests / "test_my_dag.py").write_text(block.code)
-        shutil.copytree(ROOT / "example_dags", dags)
+        (tmp_path / "test_my_dag.py").write_text(block.code)
 
         completed = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)],
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
             cwd=tmp_path,
-            env={
-                **os.environ,
-                "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _copy_database(tmp_path),
-            },
+            env={**os.environ, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _copy_database(tmp_path)},
             capture_output=True,
             text=True,
             timeout=300,
@@ -134,14 +157,61 @@ def _copy_database(home: Path) -> str:
     return f"sqlite:///{home}/airflow.db"
 
 
-@pytest.mark.parametrize("block", COMMANDS, ids=str)
-def test_documented_commands_succeed(
-    block: Block, shell: dict[str, str], tmp_path: Path, monkeypatch
+@pytest.mark.usefixtures("airflow_database")
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_of_a_page_succeed_in_order(
+    page: str, shell: dict[str, str], checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    completed = _run(block.code + "\nenv --null", shell, tmp_path)
+    code = _with_free_port(script(page))
 
-    assert completed.returncode == 0, completed.stdout + completed.stderr
+    completed = _run(code + "\nenv --null", shell, checkout)
+
+    output = completed.stdout + completed.stderr
+    assert completed.returncode == 0, output
     _check_connections(completed.stdout, monkeypatch)
+    if page == TUTORIAL:
+        assert missing_lines(sample_output(page), output, with_prefix=not IS_AIRFLOW_2) == []
+        assert [each["name"] for each in _sources(output)][:1] == ["github"]
+        assert (Path(shell["HOME"]) / "airflow" / "dags" / "stitch_one_source.py").exists()
+    if "pytest" in code:
+        assert "2 passed" in output
+
+
+def _with_free_port(code: str) -> str:
+    """Let the emulator of a page listen on a free port instead of the printed one."""
+    for printed in re.findall(r"--port (\d+)", code):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            code = code.replace(printed, str(free.getsockname()[1]))
+    return code
+
+
+def _sources(output: str) -> list[dict[str, str]]:
+    (line,) = (each for each in output.splitlines() if each.startswith('{"url"'))
+    return list(json.loads(line)["sources"])
+
+
+def test_sample_output_with_another_text_is_found() -> None:
+    sample = sample_output(TUTORIAL)
+    assert len(sample) >= 6
+    assert missing_lines(sample, "\n".join(sample), with_prefix=True) == []
+    changed = "\n".join(sample).replace("412 rows", "411 rows")
+    assert missing_lines(sample, changed, with_prefix=True) != []
+
+
+def test_commands_inside_of_sentences_exist() -> None:
+    """Commands in backquotes: a target of the Makefile, or a module of the checkout."""
+    targets = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    text = "\n".join(page.read_text("utf-8") for page in PAGES_OF_DOCUMENTATION)
+    used_targets = set(re.findall(r"`make ([a-z][\w-]*)", text))
+    used_modules = set(re.findall(r"`[^`\n]*python -m ([a-z][\w.]*)", text)) - {"pytest", "venv"}
+
+    assert len(used_targets) > 10
+    assert used_targets - targets == set()
+    assert used_modules
+    for module in used_modules:
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
 
 
 def _check_connections(printed: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,53 +225,20 @@ def _check_connections(printed: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _run(script: str, environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    """Run a script. If it takes too long, end it and all processes that it started."""
+    with subprocess.Popen(
         ["bash", "-euo", "pipefail", "-c", script],
         env=environment,
         cwd=folder,
-        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=500,
-        check=False,
-    )
-
-
-@pytest.mark.usefixtures("airflow_database")
-def test_getting_started_page_works_from_start_to_end(
-    shell: dict[str, str], local_stitch: tuple[str, str], tmp_path: Path, monkeypatch
-) -> None:
-    home = tmp_path / "airflow"
-    (home / "dags").mkdir(parents=True)
-    shutil.copy(ROOT / "example_dags" / "stitch_one_source.py", home / "dags")
-    commands = [block.code for block in blocks("sh") if block.page == "docs/tutorial/getting-started.md"]
-    install, _serve, connect, run_it, connect_for_real = commands
-    own_airflow = {
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _copy_database(home),
-    }
-    printed, port = local_stitch
-
-    completed = _run((install + connect + run_it).replace("8899", port), {**shell, **own_airflow}, tmp_path)
-
-    output = completed.stdout + completed.stderr
-    assert completed.returncode == 0, output
-    assert "github" in {source["name"] for source in json.loads(printed)["sources"]}
-    assert "3 streams to load: commits (412 rows), issues (100 rows), pull_requests (37 rows)" in output
-    assert "Done: 549 rows in 3 streams of source github (310442) are loaded" in output
-    _check_connections(_run(connect_for_real + "\nenv --null", shell, tmp_path).stdout, monkeypatch)
-
-
-@pytest.fixture
-def local_stitch() -> Iterator[tuple[str, str]]:
-    """Start the emulator of the tutorial on a free port; return the line that it prints, and the port."""
-    (serve,) = (block.code for block in blocks("sh") if block.code.startswith("stitch-emulator --port 8899"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    with subprocess.Popen(
-        [BIN / "stitch-emulator", *serve.replace("8899", port).split()[1:]], stdout=subprocess.PIPE, text=True
+        start_new_session=True,
     ) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline(), port
-        process.terminate()
+        try:
+            stdout, stderr = process.communicate(timeout=1800)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)

@@ -29,6 +29,8 @@ def test_each_mapped_task_replicates_one_source(airflow, account):
 
     replicated = [dag_run.xcom[f"replicate[{number}]"]["source_name"] for number in range(3)]
     assert replicated == ["github", "salesforce_prod", "shop_pg"]
+    names = [dag_run.instances[f"replicate[{number}]"].rendered_map_index for number in range(3)]
+    assert names == replicated
 
 
 def test_downstream_task_receives_streams_and_rows(airflow, account):

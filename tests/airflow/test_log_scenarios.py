@@ -1,4 +1,4 @@
-"""The run operator in a DAG, with the extraction logs of each target."""
+"""Tests of the run operator in a DAG, with the extraction logs of each target."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,19 @@ def test_connection_form_matches_airflows_schema():
     schema = json.loads((AIRFLOW / "customized_form_field_behaviours.schema.json").read_text())
 
     jsonschema.validate(StitchHook.get_ui_field_behaviour(), schema)
+
+
+def test_provider_info_lists_the_guides_for_users():
+    root = Path(__file__).parents[2]
+    index = (root / "docs" / "index.md").read_text()
+    guides = re.findall(r"^how-to/[\w-]+$", index, re.MULTILINE)
+    for_contributors = ("contribute", "add-endpoint", "add-airflow-version", "release")
+    expected = [f"/docs/{guide}.md" for guide in guides if not guide.endswith(for_contributors)]
+
+    (integration,) = get_provider_info()["integrations"]
+
+    assert integration["how-to-guide"] == expected
+    assert all((root / guide.lstrip("/")).exists() for guide in expected)
 
 
 def test_entry_point_returns_the_provider_info():

@@ -67,7 +67,7 @@ DOCUMENTED = [
 
 
 def shape(method, path):
-    """Return an endpoint without the names of its ids, which may differ."""
+    """Return an endpoint without its parameter names, which may differ."""
     return f"{method} {re.sub('{[^}]*}', '{}', path)}"
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from datetime import date, datetime, timedelta, timezone
+
 import pytest
 
 from airflow_provider_stitch.connect.errors import InvalidArgument
@@ -13,6 +16,7 @@ from airflow_provider_stitch.connect.property_values import (
     reject_immutable_changes,
 )
 
+TWO_HOURS_EAST = timezone(timedelta(hours=2))
 STRING, INTEGER, BOOLEAN = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
 OBJECT, ARRAY = {"type": "object"}, {"type": "array"}
 EITHER = {"anyOf": [STRING, INTEGER]}
@@ -35,6 +39,14 @@ def card(**properties):
         pytest.param(STRING, {"a": 1}, '{"a": 1}', id="an object for a string"),
         pytest.param(STRING, None, None, id="None for a string"),
         pytest.param(None, 60, "60", id="no schema"),
+        pytest.param(
+            STRING,
+            datetime(2026, 1, 1, 2, tzinfo=TWO_HOURS_EAST),
+            "2026-01-01T00:00:00Z",
+            id="a time with a zone",
+        ),
+        pytest.param(STRING, datetime(2026, 1, 1), "2026-01-01T00:00:00Z", id="a time without a zone"),  # noqa: DTZ001
+        pytest.param(STRING, date(2026, 1, 1), "2026-01-01T00:00:00Z", id="a date"),
         pytest.param(INTEGER, "60", 60, id="a string for an integer"),
         pytest.param(INTEGER, 60, 60, id="an integer"),
         pytest.param(INTEGER, "sixty", "sixty", id="a word for an integer"),
@@ -132,3 +144,10 @@ def test_missing_properties_are_grouped_by_step():
 
     assert found.missing_by_step == {"form": ("host",), "oauth": ("token",)}
     assert found.missing_properties == ("host",)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("schema", [STRING, {"type": "number"}, None])
+def test_number_that_is_not_finite_is_rejected(schema, value):
+    with pytest.raises(InvalidArgument, match="'rate' must be a finite number"):
+        convert_to_schema(card(rate={"json_schema": schema}), {"rate": value})

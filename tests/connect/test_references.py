@@ -45,11 +45,27 @@ def test_find_source_accepts_id_name_and_display_name(reference, source_id):
     assert find_source(SOURCES, reference).id == source_id
 
 
-def test_error_for_unknown_source_lists_similar_sources():
-    with pytest.raises(
-        UnknownSource, match=r"no source 'githob'.*github \(1, displayed as 'GitHub'\).* and 3 more"
-    ):
+def test_error_for_unknown_source_lists_all_sources_of_a_small_account():
+    with pytest.raises(UnknownSource) as error:
         find_source(SOURCES, "githob")
+
+    message = str(error.value)
+    assert message.startswith("This Stitch account has no source 'githob'. It has: github (1, ")
+    assert all(label in message for label in ("salesforce_prod (2", "salesforce_test (3", "years (6"))
+
+
+def test_error_for_unknown_source_lists_the_ten_nearest_of_a_large_account():
+    others = [source(number, f"warehouse_{number}", f"Warehouse {number}") for number in range(100, 300)]
+    near = [source(7, "shop_pg_eu", "Shop (EU)"), source(8, "erp", "SHOP PG"), source(9, "shop_pg", "Other")]
+
+    with pytest.raises(UnknownSource) as error:
+        find_source([*others, *near], "shop_gp")
+
+    message = str(error.value)
+    assert "The most similar of its 203 sources are: shop_pg (9" in message
+    assert "erp (8" in message
+    assert "shop_pg_eu (7" in message
+    assert message.count("displayed as") == 10
 
 
 def test_error_for_ambiguous_display_name_lists_matching_sources():

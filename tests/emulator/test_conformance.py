@@ -3,7 +3,7 @@
 The requests are the same in every run: those that schemathesis derives from the schemas, and a few random
 ones. They either match the description or violate it in one way, which must cause an error response.
 
-schemathesis is imported by the tests, because importing it is slow and only some pytest processes run them.
+The tests import schemathesis themselves, because the import is slow and not every pytest process runs them.
 """
 
 from __future__ import annotations

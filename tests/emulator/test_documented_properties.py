@@ -34,7 +34,7 @@ def summary(*, required: bool, credential: bool, schema: dict[str, Any] | None) 
 def test_report_cards_have_the_documented_properties(api: Api) -> None:
     cards, differences = types_of(api), {}
     for name, documented in {**DESTINATIONS, **SOURCES}.items():
-        if name in REPORT_CARDS:  # the documentation prints it, which is more exact
+        if name in REPORT_CARDS:  # a more exact test is below
             continue
         served = properties_of(cards[name])
         differs = set(documented) ^ set(served)
@@ -65,7 +65,7 @@ def test_printed_report_card_is_served(api: Api, name: str) -> None:
         differs = [
             each
             for each, prop in documented.items()
-            # A newer sample shows that the frequency is optional. Stitch provides the system's properties.
+            # A newer sample shows that the frequency is optional. Stitch sets the system properties.
             if each != "frequency_in_minutes"
             and not prop["system"]
             and summary(

@@ -225,10 +225,10 @@ def test_emulator_does_not_import_the_rest_of_the_package() -> None:
 def test_missing_extra_raises_error_with_install_command() -> None:
     hide = "import sys; sys.modules['uvicorn'] = None\n"
     result = run_python(hide + "from airflow_provider_stitch.emulator import StitchEmulator")
-    assert "pip install 'airflow-provider-stitch[emulator]'" in result.stderr
+    assert "pip install '.[emulator]'" in result.stderr
     assert "ModuleNotFoundError" in result.stderr
     result = run_python(hide + "from airflow_provider_stitch.emulator.cli import main; main([])")
-    assert result.stderr.startswith("The Stitch emulator needs its extra: pip install")
+    assert result.stderr.startswith("The Stitch emulator needs its extra. In a checkout, run: pip install")
 
 
 def test_fixture_gives_each_test_a_new_emulator(tmp_path: Path) -> None:

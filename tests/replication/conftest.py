@@ -41,8 +41,8 @@ class EmulatedClock:
             if ends_at <= self.time():
                 wake_up.set()
 
-    async def pause(self, seconds: float, wake_up: asyncio.Event, *, busy: bool) -> None:
-        if not busy:
+    async def pause(self, seconds: float, wake_up: asyncio.Event, *, request_in_flight: bool) -> None:
+        if not request_in_flight:
             await self.sleep(seconds)
             return
         # Only a retry of the request advances the time, and the end of the request sets the event.

@@ -50,7 +50,7 @@ def test_extraction_of_a_named_job_may_end_from_its_start_on():
     estimate = estimate_extraction_end(goal(), context("06:00:10"), HISTORY)
 
     assert seconds_after("06:00:02", estimate.since) == 0
-    assert estimate.timed_from == estimate.since == estimate.last_checked_at
+    assert estimate.activity_start == estimate.since == estimate.last_checked_at
     assert estimate.history is HISTORY
     assert estimate.done_by == math.inf
 
@@ -84,7 +84,7 @@ def test_scheduled_job_is_timed_from_its_start_but_may_start_earlier():
     )
 
     assert seconds_after("06:00:00", estimate.since) == 0
-    assert seconds_after("06:20:00", estimate.timed_from) == 0
+    assert seconds_after("06:20:00", estimate.activity_start) == 0
 
 
 def test_extraction_cannot_end_before_started_after():

@@ -44,7 +44,7 @@ def count_calls(function: Callable[[], object]) -> int:
 
 
 def observe(number: int) -> Observations:
-    """Return the observations of a source with as many streams, which all had rows and are loaded."""
+    """Return the observations of a source with many streams, which all had rows and are loaded."""
     names = [f"stream_{index:05d}" for index in range(number)]
     return cases.loaded_streams(names, cases.log_with_rows(names))
 

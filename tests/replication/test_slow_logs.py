@@ -35,7 +35,7 @@ def test_third_log_is_read_during_two_slow_downloads(stitch):
 
     async def is_log_complete(job_name: str, step: float) -> bool:
         session = AccountSession(StitchCaller(client(step), clock=clock, budget=budget))
-        result = await session.query(LogQuery(session.client, None, ANY_CACHED, job_name), until=None)
+        result = await session.query(LogQuery(session.client, None, ANY_CACHED, job_name), expires_at=None)
         return result.value.complete
 
     async def read_logs():

@@ -171,8 +171,27 @@ def test_unknown_table_has_no_name(destination_type, properties):
     assert destination_table(destination_type, properties, "shop", "orders") is None
 
 
-def test_name_contains_no_secret_of_the_destination():
-    assert "dapi" not in repr(destination_table("databricks_delta", DATABRICKS, "shop", "orders"))
+@pytest.mark.parametrize(
+    ("destination_type", "properties"),
+    [
+        pytest.param("databricks_delta", DATABRICKS, id="option of the URL"),
+        pytest.param(
+            "databricks_delta", {"jdbc_url": "jdbc:spark://token:dapi1@h:443"}, id="user of the URL"
+        ),
+        pytest.param("databricks_delta", {"jdbc_url": "jdbc:spark://dapi1@h"}, id="token of the URL"),
+        pytest.param("postgres", {"host": "postgres://u:dapi1@pg:5432/x", "database": "a"}, id="URL as host"),
+    ],
+)
+def test_name_contains_no_secret_of_the_destination(destination_type, properties):
+    table = destination_table(destination_type, properties, "shop", "orders")
+
+    assert table is not None
+    assert "dapi" not in repr(table)
+    assert table.namespace in (
+        "databricks://dbc-1.cloud.databricks.com",
+        "databricks://h",
+        "postgres://pg:5432",
+    )
 
 
 @pytest.mark.parametrize(

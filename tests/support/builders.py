@@ -20,7 +20,7 @@ def at(time: str) -> datetime:
 
 
 def job_name(started_at: datetime, source_id: int = SOURCE_ID) -> str:
-    """Return a job's name in Stitch's form: its version-1 UUID contains the start time."""
+    """Return a job name in Stitch's format: its version-1 UUID contains the start time."""
     ticks = (started_at - _UUID_EPOCH) // timedelta(microseconds=1) * 10
     version_1 = uuid.UUID(
         fields=(ticks & 0xFFFFFFFF, (ticks >> 32) & 0xFFFF, (ticks >> 48) & 0x0FFF | 0x1000, 0x92, 0xA9, 0xA)

@@ -1,4 +1,4 @@
-"""Run DAGs in the installed Airflow, and read what they leave."""
+"""Run DAGs in the installed Airflow, and read their results."""
 
 from __future__ import annotations
 

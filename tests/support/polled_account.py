@@ -90,10 +90,10 @@ async def query_loads(
     expected = None if streams is None else [((stream,), 1) for stream in streams]
     after_sequence = session.poller.latest_sequence if fresh else ANY_CACHED
     query = LoadsQuery(session.client, None, after_sequence, source_name, expected)
-    return await session.query(query, until=None)
+    return await session.query(query, expires_at=None)
 
 
 async def query_log(session: AccountSession, job_name: str) -> Any:
     """Query the log of a job, without a delay by the scheduler."""
     await session.call(lambda: session.client.client_id)
-    return await session.query(LogQuery(session.client, None, ANY_CACHED, job_name), until=None)
+    return await session.query(LogQuery(session.client, None, ANY_CACHED, job_name), expires_at=None)

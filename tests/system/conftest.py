@@ -58,12 +58,12 @@ class Source:
         return run
 
     def wait_until_job(self, number: int = 1) -> JobRecord:
-        """Wait until the source's job of this number has started, and return it."""
+        """Wait until the source has started this number of jobs, and return the latest."""
         self._airflow.wait_until(lambda: len(self.jobs) == number, f"job {number} of {self.name}")
         return self.jobs[-1]
 
     def wait_until_stopped(self, job: JobRecord) -> None:
-        """Wait until a job was stopped."""
+        """Wait until a job has been stopped."""
 
         def is_stopped() -> bool:
             return next(each.stopped for each in self.jobs if each.job_name == job.job_name)

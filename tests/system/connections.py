@@ -38,7 +38,7 @@ class Connections:
         self._engine.dispose()
 
     def add(self, conn_id: str, **fields: Any) -> None:
-        """Add a connection, as a user does."""
+        """Add a connection, as a user would."""
         row = {"conn_id": conn_id, "is_encrypted": False, "is_extra_encrypted": False, **fields}
         if row.get("password"):
             row |= {"password": self._fernet.encrypt(row["password"].encode()).decode(), "is_encrypted": True}

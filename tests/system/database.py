@@ -13,6 +13,7 @@ from airflow.models.connection import Connection
 from airflow.models.dag import DagModel
 from airflow.models.dagbag import DagBag
 from airflow.models.dagrun import DagRun
+from airflow.models.dataset import DatasetEvent, DatasetModel
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance, clear_task_instances
 from airflow.utils.session import create_session
@@ -44,6 +45,19 @@ class AirflowDatabase:
         trigger_dag(dag_id, run_id=run_id, conf=dict(conf or {}), replace_microseconds=False)
         return True
 
+    def runs(self, dag_id: str) -> list[str]:
+        """Return the ids of a DAG's runs."""
+        with create_session() as session:
+            return [run_id for (run_id,) in session.query(DagRun.run_id).filter_by(dag_id=dag_id).all()]
+
+    def updated_assets(self, dag_id: str) -> list[str]:
+        """Return the URI of the dataset of each event that a DAG's tasks emitted."""
+        with create_session() as session:
+            rows = session.query(DatasetModel.uri).join(
+                DatasetEvent, DatasetEvent.dataset_id == DatasetModel.id
+            )
+            return sorted(uri for (uri,) in rows.filter(DatasetEvent.source_dag_id == dag_id).all())
+
     def state_of_run(self, dag_id: str, run_id: str) -> str:
         """Return a run's state."""
         with create_session() as session:
@@ -57,7 +71,7 @@ class AirflowDatabase:
             return dict(rows.filter_by(dag_id=dag_id, run_id=run_id).all())
 
     def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
-        """Mark a task `failed` or `success`, as a user does."""
+        """Mark a task `failed` or `success`, as a user would."""
         dag = _dag(dag_id)  # before `create_session`, because it closes the thread's shared session
         with create_session() as session:
             dag.set_task_instance_state(
@@ -65,7 +79,7 @@ class AirflowDatabase:
             )
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Clear a task, as a user does, so that it runs again."""
+        """Clear a task, as a user would, so that it runs again."""
         dag = _dag(dag_id)
         with create_session() as session:
             tasks = session.query(TaskInstance).filter_by(dag_id=dag_id, run_id=run_id, task_id=task_id).all()
@@ -74,7 +88,7 @@ class AirflowDatabase:
     def add_connection(self, connection_id: str, connection: Mapping[str, Any]) -> None:
         """Create a connection from its JSON representation."""
         added = Connection.from_json(json.dumps(dict(connection)), conn_id=connection_id)
-        # The processes of Airflow use another Fernet key, so the values must be stored unencrypted.
+        # Airflow's processes use a different Fernet key, so the values must be stored unencrypted.
         added._password, added.is_encrypted = connection["password"], False
         added._extra, added.is_extra_encrypted = json.dumps(connection["extra"]), False
         with create_session() as session:

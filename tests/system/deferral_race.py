@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 TASKS = 40
 DAG_ID = "wait_for_loaded_mapped"
+# In the log of the scheduler, once per failed task, with the state in which its worker ended.
+MISMATCH = re.compile(rf"{DAG_ID}.wait (\w+) map_index=(\d+) .* finished with state (\w+), but")
 # In the log of the scheduler. Each line starts with the time.
 EXECUTOR_EVENT = re.compile(
     r"^(\S+) .*Received executor event with state success for task instance TaskInstanceKey\("
@@ -45,6 +47,13 @@ def measure(airflow: Airflow, stitch: StitchEmulator) -> tuple[list[str | None],
     run.wait_until_finished(timeout=20 * TASKS)
     states = airflow.control.states_of_mapped_task(run.dag_id, run.run_id, run.task_id)
     return states, _lags(airflow, run)
+
+
+def _mismatches(airflow: Airflow) -> str:
+    """Return why Airflow failed tasks: because of the race, or because their worker failed."""
+    log = (airflow.processes.home / "scheduler.out").read_text()
+    states = [state for _, _, state in set(MISMATCH.findall(log))]
+    return f"{states.count('success')} failed by the race, {states.count('failed')} failed in their worker"
 
 
 def _lags(airflow: Airflow, run: Run) -> list[float]:
@@ -78,7 +87,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     runs, settings = options.runs, {"CORE__PARALLELISM": str(options.parallelism)}
-    succeeded, all_lags = 0, []
+    succeeded, failures, all_lags = 0, "", []
     with (
         StitchEmulator(speed=60) as stitch,
         running_airflow(stitch.connection_json(), settings=settings) as airflow,
@@ -88,9 +97,11 @@ def main() -> int:
             states, lags = measure(airflow, stitch)
             successes = states.count("success")
             succeeded, all_lags = succeeded + successes, [*all_lags, *lags]
-            print(f"run {number}: {successes} of {TASKS} succeeded")
+            print(
+                f"run {number}: {successes} of {TASKS} succeeded; so far {_mismatches(airflow)}", flush=True
+            )
     lags = sorted(all_lags) or [float("nan")]
-    print(f"{succeeded} of {runs * TASKS} succeeded")
+    print(f"{succeeded} of {runs * TASKS} succeeded; {failures}")
     print(
         f"seconds from the start of a trigger until its worker's exit is processed ({len(all_lags)} tasks): "
         f"median {lags[len(lags) // 2]:.1f}, 95 % {lags[int(len(lags) * 0.95)]:.1f}, maximum {lags[-1]:.1f}"

@@ -139,12 +139,12 @@ class Airflow:
             process.kill()
 
     def add_connection(self, connection_id: str, connection: Mapping[str, Any]) -> None:
-        """Add a connection to the database, as a user does, and its token to `secrets`."""
+        """Add a connection to the database, as a user would, and its token to `secrets`."""
         self.control.add_connection(connection_id, connection)
         self.secrets.append(connection["password"])
 
     def remove_connection(self, connection_id: str) -> None:
-        """Remove a connection, as a user does."""
+        """Remove a connection, as a user would."""
         self.control.remove_connection(connection_id)
 
     def set_state_in_database(self, run: Run, state: str) -> None:
@@ -247,11 +247,11 @@ class Run:
         return "trigger completed" in self.log() or completed is not None
 
     def mark(self, state: str) -> None:
-        """Mark the task as a user does."""
+        """Mark the task as a user would."""
         self._airflow.control.mark(self.dag_id, self.run_id, self.task_id, state)
 
     def clear(self) -> None:
-        """Clear the task as a user does."""
+        """Clear the task as a user would."""
         self._airflow.control.clear(self.dag_id, self.run_id, self.task_id)
 
     def xcom(self, key: str = "return_value") -> Any:

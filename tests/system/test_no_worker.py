@@ -17,8 +17,8 @@ WORKER_COUNT = 0 if RENDERS_IN_TRIGGERER else 1
 FAILING_JOB = JobPlan(tap_exit_status=1, tap_description="no such table")
 
 
-def start_sensor(airflow, stitch, source, dag_id="wait"):
-    return airflow.run(dag_id, source, task_id="wait", started_after=stitch.now().isoformat())
+def start_sensor(airflow, stitch, source, dag_id="wait", **conf):
+    return airflow.run(dag_id, source, task_id="wait", started_after=stitch.now().isoformat(), **conf)
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,7 @@ def sources(stitch, new_source):
 @pytest.fixture(scope="module")
 def runs(airflow, stitch, sources):
     """Runs that need no action by their test, started together."""
+    empty_source = stitch.add_source("empty_source", streams={"commits": 3, "issues": 0})
     plain_source = stitch.add_source("plain_source", streams={"commits": 3})
     runs = {
         "succeeds": start_sensor(airflow, stitch, sources["succeeds"].name),
@@ -43,12 +44,16 @@ def runs(airflow, stitch, sources):
         "is_skipped": start_sensor(airflow, stitch, sources["is_skipped"].name, "wait_softly"),
         "is_late": start_sensor(airflow, stitch, sources["is_late"].name, "wait_briefly"),
         "is_paused": start_sensor(airflow, stitch, sources["is_paused"].name, "wait_twice"),
+        "is_empty": start_sensor(
+            airflow, stitch, "empty_source", "wait_for_rows", streams="issues", load_settle="0"
+        ),
         "is_unknown": start_sensor(airflow, stitch, "no_such_source", "wait_twice"),
     }
     stitch.start_job(plain_source)
     stitch.start_job(sources["succeeds"].id, JobPlan())
     stitch.start_job(sources["fails"].id, FAILING_JOB)
     stitch.start_job(sources["is_skipped"].id, FAILING_JOB)
+    stitch.start_job(empty_source)
     return runs
 
 
@@ -112,6 +117,17 @@ def test_soft_fail_skips_the_task(runs):
 
     run.wait_until_task_is("skipped")
     assert "Skipped because soft_fail is set: ExtractionFailed" in run.log()
+    assert len(run.tries_in_workers()) == WORKER_COUNT
+
+
+def test_job_without_rows_in_the_requested_stream_skips_the_task(airflow, runs):
+    run = runs["is_empty"]
+
+    assert run.wait_until_finished() == "success"
+    states = airflow.control.states_of_tasks(run.dag_id, run.run_id)
+    assert states == {"wait": "skipped", "transform": "skipped"}
+    assert "had no new rows to load" in run.log()
+    assert (run.xcom()["source_name"], run.xcom()["streams"]) == ("empty_source", {})
     assert len(run.tries_in_workers()) == WORKER_COUNT
 
 

@@ -81,7 +81,7 @@ class WatchedAccount:
         return counts[-1]
 
     def missing(self) -> dict[str, datetime]:
-        """Return the last load of each stream that is not announced, within a second."""
+        """Return the last load of each stream if no event has announced it. Times may differ by a second."""
         return {
             stream: at
             for stream, at in self.last_loads().items()

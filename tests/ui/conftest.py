@@ -26,8 +26,8 @@ SCREENSHOTS_FOLDER = ROOT / "docs" / "images"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 #: Seconds after which a wait fails the test. Generous, because the machine may be busy.
-TIMEOUT = 180.0
-expect.set_options(timeout=60_000)
+TIMEOUT = 900.0
+expect.set_options(timeout=120_000)
 
 
 def pytest_configure() -> None:
@@ -63,8 +63,15 @@ def stitch() -> Iterator[StitchEmulator]:
 def airflow(stitch: StitchEmulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     dags = tmp_path_factory.mktemp("dags")
     shutil.copy(ROOT / "example_dags" / f"{EXAMPLE}.py", dags)
+    shutil.copy(Path(__file__).parent / "dags" / "asset_graph.py", dags)
     deadline = Deadline(TIMEOUT)
-    settings = {"CORE__TEST_CONNECTION": "Enabled"}
+    settings = {
+        "CORE__TEST_CONNECTION": "Enabled",
+        # A busy machine must not fail a task.
+        "WORKERS__EXECUTION_API_TIMEOUT": "120",
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "1800",
+        "SCHEDULER__TASK_QUEUED_TIMEOUT": "1800",
+    }
     with (
         deadline.deferring_signals(),
         LocalAirflow(stitch.connection_json(), deadline, dags, settings=settings) as airflow,

@@ -37,6 +37,56 @@ def test_button_of_a_task_opens_its_source_in_stitch(
     assert opened.value.url == STITCH_PAGE
 
 
+def test_log_of_a_task_shows_the_phases_of_its_job(
+    page: Page, airflow: LocalAirflow, api: AirflowApi, screenshot
+) -> None:
+    run_id = _wait_until_run_finished(airflow, api)
+
+    page.goto(f"/dags/{EXAMPLE}/runs/{run_id}/tasks/replicate")
+
+    for text in ("Extraction finished after", "2 streams to load:", "Loaded commits: 412 rows", "Done: 512"):
+        expect(page.get_by_text(text).first).to_be_visible()
+    screenshot("task_log")
+
+
+def test_xcom_of_a_task_shows_the_rows_of_its_streams(
+    page: Page, airflow: LocalAirflow, api: AirflowApi, screenshot
+) -> None:
+    run_id = _wait_until_run_finished(airflow, api)
+
+    page.goto(f"/dags/{EXAMPLE}/runs/{run_id}/tasks/replicate/xcom")
+
+    expect(page.get_by_text("return_value").first).to_be_visible()
+    page.get_by_role("button", name="Expand all extra JSON").click()
+    expect(page.get_by_text("source_name").first).to_be_visible()
+    screenshot("task_xcom")
+
+
+def test_graph_of_a_run_shows_its_tasks(
+    page: Page, airflow: LocalAirflow, api: AirflowApi, screenshot
+) -> None:
+    run_id = _wait_until_run_finished(airflow, api)
+
+    page.goto(f"/dags/{EXAMPLE}/runs/{run_id}")
+    page.get_by_role("button", name="Show Graph").click()
+
+    expect(page.get_by_test_id("rf__node-replicate")).to_be_visible()
+    expect(page.get_by_test_id("rf__node-transform")).to_be_visible()
+    screenshot("run")
+
+
+def test_graph_of_an_asset_shows_the_dags_around_it(page: Page, api: AirflowApi, screenshot) -> None:
+    deadline = Deadline(TIMEOUT)
+    deadline.wait_until(lambda: bool(api.runs("rebuild_orders")), "the run that an asset event starts")
+
+    page.goto("/assets")
+    page.get_by_role("link", name="stitch://stitch_default/shop_pg/orders").click()
+
+    expect(page.get_by_text("rebuild_orders").first).to_be_visible()
+    expect(page.get_by_text("replicate_shop").first).to_be_visible()
+    screenshot("asset_graph")
+
+
 def _wait_until_run_finished(airflow: LocalAirflow, api: AirflowApi) -> str:
     """Wait for the run that Airflow schedules when it has parsed the DAG. Return its id."""
     deadline = Deadline(TIMEOUT)

@@ -16,7 +16,7 @@ CREATE_ACCOUNT = Endpoint("POST", "/v3/accounts", confidential=True)
 CREATE_EPHEMERAL_TOKEN = Endpoint("POST", "/v3/sessions/ephemeral", confidential=True)
 EXCHANGE_CODE = Endpoint("POST", "/oauth/token", confidential=True)
 
-# Statuses with another meaning here than elsewhere, because these requests carry no access token.
+# Statuses with a different meaning here than elsewhere, because these requests carry no access token.
 _CREDENTIAL_ERRORS = (400, 401, 403, 404)
 _PARTNER = ErrorContext(
     "such endpoint",

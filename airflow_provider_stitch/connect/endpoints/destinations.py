@@ -179,7 +179,7 @@ class DestinationEndpoints(AccountGroup):
         """Update a destination through API version 3. The type is required but cannot be changed.
 
         :raises UnknownDestination: if the account has no such destination.
-        :raises StitchBadRequest: if the destination has another type.
+        :raises StitchBadRequest: if the destination has a different type.
         """
         json = _json_v3(destination_type, connection)
         context = _destination_context(self._destination_id(destination))

@@ -27,7 +27,7 @@ class StreamLog:
     #: From the target's counters if every request has one; from the tap's with the Avro target, or without a
     #: batch. None if only message counts are known, or nothing.
     rows: int | None = None
-    batches: int = 0  #: batches that contain rows; markers in the case of the Avro target
+    batches: int = 0  #: batches that contain rows; for the Avro target, markers
     last_batch_at: datetime | None = None  #: None if no batch is logged, or only without a time
     certain: bool = True  #: False if the messages may have been version messages without rows
     one_request: bool = False  #: whether the log proves that target-stitch sent all rows in one request

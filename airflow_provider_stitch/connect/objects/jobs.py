@@ -262,7 +262,7 @@ class Page(Generic[T]):
     def from_json(
         cls, data: object, parse: Callable[[object], T], *, number: int, responded_at: datetime | None
     ) -> Page[T]:
-        """Parse the response to the request for page `number`, with `parse` for each record."""
+        """Parse the response for page `number`; call `parse` for each record."""
         page = json_object(data, "page")
         records = page.get("data")
         if not isinstance(records, list):

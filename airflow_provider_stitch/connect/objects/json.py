@@ -1,4 +1,4 @@
-"""Read typed values from decoded JSON. A value of another type raises UnexpectedResponse."""
+"""Read typed values from decoded JSON. A value of a different type raises UnexpectedResponse."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def optional_string(data: Mapping[str, Any], key: str) -> str | None:
 
 
 def display_string(data: Mapping[str, Any], key: str) -> str | None:
-    """Return a string that is only displayed. A value of another type is returned as JSON."""
+    """Return a string that is only displayed. A value of a different type is returned as JSON."""
     value = data.get(key)
     return (
         None

@@ -40,7 +40,7 @@ def open_log(
     attempt_context: Callable[[], AbstractContextManager[None]] = nullcontext,
     should_abort: Callable[[], bool] = lambda: False,
 ) -> Iterator[Iterator[bytes]]:
-    """Open a log that Stitch serves itself or, as documented, by a redirect to another host. One attempt.
+    """Open a log that Stitch serves itself or, as documented, redirects to another host. One attempt.
 
     :param path: the endpoint's path, see `Transport.request`.
     :param attempt_context: see `Transport.request`.

@@ -132,13 +132,13 @@ class Transport:
         self._clock.record_past_time(moment, self._monotonic())
 
     def with_retries(self, retry_for: float) -> Transport:
-        """Return a copy with another `retry_for`. Connections are shared."""
+        """Return a copy with a different `retry_for`. Connections are shared."""
         other = copy.copy(self)
         other.retry_for = _seconds("retry_for", retry_for, 0.0, math.inf)
         return other
 
     def with_request_timeout(self, request_timeout: float) -> Transport:
-        """Return a copy with another `request_timeout`. Connections are shared."""
+        """Return a copy with a different `request_timeout`. Connections are shared."""
         other = copy.copy(self)
         other.request_timeout = _seconds("request_timeout", request_timeout, 0.001, MAX_REQUEST_TIMEOUT)
         return other
@@ -170,7 +170,7 @@ class Transport:
 
         :param path: starts with `/`; ids and names in it are percent-encoded.
         :param form: a form-encoded body, instead of `json`.
-        :param secrets: further secrets in the request, which are kept out of messages.
+        :param secrets: additional secrets in the request, which are kept out of messages.
         :param confidential: a successful response contains a secret, so no message shows its body.
         :param accept: status codes besides 2xx to return; all others raise.
         :param expects_body: whether an empty 2xx body is an error.

@@ -32,7 +32,7 @@ class EmulatedAccount(SourceControl, JobControl):
 
     @property
     def client_id(self) -> int:
-        """The client ID, which is Stitch's number of the account."""
+        """The client ID, which identifies the account in Stitch."""
         return self._account.client_id
 
     @property

@@ -45,7 +45,7 @@ class JobControl(AccountControl):
             self._account.jobs.plan_all(source, plan)
 
     def start_job(self, source_id: int, plan: JobPlan | None = None, **changes: Any) -> JobRecord:
-        """Start a job as Stitch's scheduler or another user does.
+        """Start a job as Stitch's scheduler or another user would.
 
         :param plan: the plan of the job. None: as planned for the source.
         :param changes: fields of the plan to change, such as ``tap_exit_status=1``.
@@ -87,7 +87,7 @@ class JobControl(AccountControl):
         return replace(plan, **changes)
 
     def stop_job(self, source_id: int) -> JobRecord | None:
-        """Stop the running job as another user does, and return it. None: no job is running."""
+        """Stop the running job as another user would, and return it. None: no job is running."""
         with self._source(source_id) as (source, now):
             job = self._account.jobs.stop(source, now)
             return None if job is None else _record(source_id, job, now)

@@ -51,7 +51,7 @@ class SourceControl(AccountControl):
     ) -> int:
         """Add a source and return its id.
 
-        :param streams: by ``tap_stream_id``, the rows that each job extracts, or an ``EmulatedStream``.
+        :param streams: the rows that each job extracts, or an ``EmulatedStream``, by ``tap_stream_id``.
         :param type: a documented type, a webhook, or a type for which ``plan_new_sources`` was called.
         :param job: the plan of all jobs of this source.
         :param schedule_minutes: the interval of scheduled jobs, and the time until the first one. The
@@ -145,7 +145,7 @@ class SourceControl(AccountControl):
             source.updated_at = now
 
     def delete_source(self, source_id: int) -> None:
-        """Delete a source as a user does. It stays readable."""
+        """Delete a source as a user would. It stays readable."""
         with self._source(source_id) as (source, now):
             self._account.delete_source(source, now)
 
@@ -162,7 +162,7 @@ class SourceControl(AccountControl):
             source.checks.planned.append(check)
 
     def start_check(self, source_id: int) -> str:
-        """Start a connection check as another user does, and return its name."""
+        """Start a connection check as another user would, and return its name."""
         with self._source(source_id) as (source, now):
             return self._account.start_check(source, now).name
 
@@ -208,7 +208,7 @@ class SourceControl(AccountControl):
             return destination.id
 
     def delete_destination(self, destination_id: int) -> None:
-        """Delete a destination as a user does. Stitch pauses the sources that load into it."""
+        """Delete a destination as a user would. Stitch pauses the sources that load into it."""
         with self._state.locked() as now:
             known = {destination.id: destination for destination in self._account.active_destinations()}
             if destination_id not in known:
@@ -216,7 +216,7 @@ class SourceControl(AccountControl):
             destination_updates.delete_destination(self._account, known[destination_id], now)
 
     def delete_destinations(self) -> None:
-        """Delete all destinations as a user does. Stitch pauses every source."""
+        """Delete all destinations as a user would. Stitch pauses every source."""
         with self._state.locked() as now:
             for destination in self._account.active_destinations():
                 destination_updates.delete_destination(self._account, destination, now)

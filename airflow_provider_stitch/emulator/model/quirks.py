@@ -85,8 +85,8 @@ class Quirks:
     list_deleted_destinations: bool = False
     #: The items in the list of Import API tokens: objects (since August 2021) or ids (before).
     import_tokens: Literal["objects", "ids"] = "objects"
-    #: Where a hook contains its destination id: at the top level of the response to its creation only, always
-    #: at the top level, or always as a string in ``config``.
+    #: Where a hook contains its destination id: at the top level, but only in the response to its creation;
+    #: always at the top level; or always as a string in ``config``.
     hook_destination: Literal["created", "top", "config"] = "created"
     #: Whether custom e-mail addresses have ``modified_at``. The field table contains it, no sample does.
     email_modified_at: bool = False

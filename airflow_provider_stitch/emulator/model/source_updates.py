@@ -75,7 +75,7 @@ def _apply_initial_properties(
     streams = dict.fromkeys(source.kind.streams, _DEFAULT_ROWS) if plan.streams is None else plan.streams
     source.undiscovered = {key: unselected(stream) for key, stream in streams.items()}
     source.checks.planned.extend(plan.take_check())
-    account.jobs.for_source(source.id).plan = plan.job
+    account.jobs.for_source(source.id).default_plan = plan.job
     source.schedule_when_configured = True
 
 

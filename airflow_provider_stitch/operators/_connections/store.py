@@ -87,10 +87,10 @@ def _tasks_have_the_database() -> bool:
 
 
 class CallableStore:
-    """A function of the user's, called with the connection's id and the connection as JSON.
+    """A user's function, called with the connection's id and the connection as JSON.
 
-    The function can only write. So it first writes a probe, a connection under another id, which shows that
-    it works and that Airflow reads from where it writes. The wanted id is written only with the token.
+    The function can only write. So it first writes a probe, a connection under a different id, which shows
+    that it works and that Airflow reads from where it writes. The wanted id is written only with the token.
     """
 
     def __init__(self, store: Callable[[str, str], None]) -> None:

@@ -54,7 +54,7 @@ class StoredConnection:
     def reject_other_use(self, conn_id: str) -> None:
         """Reject a connection that is not for a Stitch account.
 
-        :raises ConnectionTaken: if it has another type, or partner credentials.
+        :raises ConnectionTaken: if it has a different type, or partner credentials.
         """
         if self.conn_type != CONN_TYPE:
             reason = f"it is of type {self.conn_type}"

@@ -41,7 +41,7 @@ LOCK_TIMEOUT = 2.0
 
 MAX_CLOCK_SKEW = 5.0
 """Seconds by which a time in the file may be in the future, for example after a wait for the lock. A time
-further ahead was written by another clock and is ignored."""
+further ahead was written by a different clock and is ignored."""
 
 UNUSED_FILE_RETENTION = 86_400.0
 """Seconds until the unused file of an earlier boot, or of another host, is deleted."""
@@ -191,7 +191,7 @@ class BudgetStore:
         )
 
     def _delete_expired(self, db: sqlite3.Connection) -> None:
-        """Delete the rows of all accounts that no longer count, or that another clock has written."""
+        """Delete the rows of all accounts that no longer count, or that a different clock has written."""
         parameters = self._parameters()
         db.execute(
             "DELETE FROM requests WHERE COALESCE(responded_at, sent_at + :max_in_flight) + :window <= :now "
@@ -277,7 +277,7 @@ def _file_prefix() -> str:
 
 @cache
 def process_id(pid: int) -> str:
-    """Return a unique id of this process. A forked process has another pid, and so another id.
+    """Return a unique id of this process. A forked process has a different pid, and so a different id.
 
     The pid alone is not enough, because containers that share a folder each count their pids from 1.
     """
@@ -294,7 +294,7 @@ def _clock_id() -> str:
 
     Because of the boot id, hosts that share a folder over the network have one file each. This is intended,
     since file locks are unreliable between hosts. Containers of one host share the file of a shared folder,
-    whatever their host names.
+    even if their host names differ.
     """
     try:
         boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()

@@ -36,10 +36,10 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None: ...
 
-    async def pause(self, seconds: float, wake_up: asyncio.Event, *, busy: bool) -> None:
+    async def pause(self, seconds: float, wake_up: asyncio.Event, *, request_in_flight: bool) -> None:
         """Sleep until `wake_up` is set, but at most `seconds`.
 
-        :param busy: a request is in flight, and sets `wake_up` when it ends.
+        :param request_in_flight: whether there is one. It sets `wake_up` when it ends.
         """
 
 
@@ -52,7 +52,7 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def pause(self, seconds: float, wake_up: asyncio.Event, *, busy: bool) -> None:  # noqa: ARG002
+    async def pause(self, seconds: float, wake_up: asyncio.Event, *, request_in_flight: bool) -> None:  # noqa: ARG002
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(wake_up.wait(), seconds if seconds < float("inf") else None)
         await asyncio.sleep(GATHERING_SECONDS)

@@ -32,7 +32,7 @@ PRIOR_SCALE = 60.0
 MAX_SHAPE = 8.0
 MIN_SHAPE = 1.0
 
-# Durations to remember, per source for jobs, and per account for loads.
+# Number of durations to keep: per source for jobs, and per account for loads.
 HISTORY_LENGTH = 5
 
 
@@ -41,12 +41,12 @@ class DurationHistory:
     """The log-logistic fit of earlier durations."""
 
     scale: float  #: the typical duration (median), in seconds
-    shape: float  #: the higher, the more regular the durations
+    shape: float  #: higher if the durations are more regular
     weight: float  #: relative to the prior, which has weight 1
 
     @classmethod
     def from_durations(cls, durations: Sequence[float]) -> DurationHistory | None:
-        """Return the fit of durations in seconds, or None without any."""
+        """Return the fit of durations in seconds, or None if there are none."""
         logs = [math.log(max(1.0, duration)) for duration in durations]
         if not logs:
             return None
@@ -64,11 +64,11 @@ class DurationHistory:
 
 @dataclass(frozen=True, slots=True)
 class CompletionEstimate:
-    """The completion of one waiter's event as a probability over time.
+    """The probability, over time, that the event for which one waiter waits has occurred.
 
     :param last_checked_at: time of the last check, which found the event still pending.
-    :param since: the event cannot occur before this time.
-    :param timed_from: start of the activity that `history` describes; None is `since`.
+    :param since: earliest possible time of the event.
+    :param activity_start: likely start of the activity whose durations are in `history`; None means `since`.
     :param history: durations of the same activity in the past.
     :param done_by: the event has occurred by then, and the result only has to be fetched.
     :param follow_ups: requests that the waiter needs once the event has occurred.
@@ -76,20 +76,20 @@ class CompletionEstimate:
 
     last_checked_at: float
     since: float
-    timed_from: float | None = None
+    activity_start: float | None = None
     history: DurationHistory | None = None
     done_by: float = math.inf
     follow_ups: int = 0
 
     def survival(self, at: float) -> float:
-        """Return the probability that the event is pending at a time, ignoring the last check."""
+        """Return the probability that the event is still pending at time `at`, ignoring the last check."""
         age = at - self.since
         prior = PRIOR_SCALE / (PRIOR_SCALE + age) if age > 0 else 1.0
         if self.history is None:
             return prior
-        timed_from = self.since if self.timed_from is None else self.timed_from
+        activity_start = self.since if self.activity_start is None else self.activity_start
         weight = self.history.weight
-        return (prior + weight * self.history.survival(at - timed_from)) / (1 + weight)
+        return (prior + weight * self.history.survival(at - activity_start)) / (1 + weight)
 
     def probability_done(self, at: float) -> float:
         """Return the probability that the event has occurred since the last check."""
@@ -100,9 +100,9 @@ class CompletionEstimate:
         )
 
     def expected_delay(self, at: float) -> float:
-        """Return the expected seconds between the event and its detection, if the next poll is at a time.
+        """Return the expected seconds between the event and its detection, if the next poll is at `at`.
 
-        If the event has occurred since the last check, it occurred in the middle of that time on average.
+        If the event has occurred since the last check, it occurred halfway through that time on average.
         """
         return max(0.0, at - self.last_checked_at) * self.probability_done(at) / 2
 

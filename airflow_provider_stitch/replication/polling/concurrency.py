@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# A request in flight takes more memory than a waiting task, and the process does not return it to the system.
+# Each concurrent request needs memory that the process does not return to the operating system.
 MAX_CONCURRENT_REQUESTS = 4
 
 
@@ -24,9 +24,10 @@ _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKe
 
 
 class SingleFlight(Generic[T]):
-    """Runs an async function once at a time, and shares its result between concurrent callers.
+    """Runs one call of an async function at a time, and shares its result between concurrent callers.
 
-    A result is never older than the call: a caller that arrives during a run shares the next run.
+    A caller never receives the result of a run that started before its call. All callers that arrive during
+    a run share the next run.
     """
 
     def __init__(self, function: Callable[[], Coroutine[None, None, T]]) -> None:

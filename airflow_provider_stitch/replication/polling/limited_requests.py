@@ -64,7 +64,7 @@ def is_missing_page(request: LimitedRequest, error: Exception) -> bool:
 
 
 def empty_page(request: LimitedRequest, responded_at: datetime | None) -> Page[Any]:
-    """Return the page that stands for a page beyond the last."""
+    """Return an empty page, which represents a page beyond the last."""
     number = int(request.key)
     return Page(
         records=(), number=number, total=100 * (number - 1), responded_at=responded_at, next_page=None

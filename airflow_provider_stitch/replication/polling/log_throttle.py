@@ -22,7 +22,7 @@ class LogThrottle:
         self._burst = burst
         self._next_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
 
-    def reserve(self) -> float:
+    def reserve_slot(self) -> float:
         """Reserve the next slot, and return the seconds until it."""
         # The event loop's clock is monotonic.
         loop = asyncio.get_running_loop()

@@ -1,6 +1,6 @@
-"""Cache the pages of a list, and learn how the list is sorted.
+"""Cache the pages of a list, and detect how the list is sorted.
 
-An order is learned from the pages before it is trusted, because Stitch documents the order of loads in two
+An order is verified on the pages before it is used, because Stitch documents the order of loads in two
 different ways. Source: Stitch Connect API, "Pagination", "List last loads for an account".
 """
 
@@ -43,7 +43,7 @@ ENDS_KEPT = 3
 # Requests after which a cached page is dropped. Its ends are enough to find it again.
 PAGES_KEPT = 30
 
-# Requests per page of the list after which a search of all pages for further records of a key is repeated.
+# Requests per page of the list after which a search of all pages for more records of a key is repeated.
 # Such searches then take at most a tenth of all requests.
 COUNT_KEPT = 10
 
@@ -78,7 +78,7 @@ class PageCache(Generic[T]):
     only if it is proven; otherwise a search ends after it has fetched each page once.
 
     :param sort_keys: the possible orders, as functions that return the sort key of a record, a `SourceKey` or
-        a `StreamKey`. A page that is not sorted refutes an order for good. Two pages that contradict each
+        a `StreamKey`. A page that is not sorted refutes an order permanently. Two pages that contradict each
         other only count as a violation, because the list may have changed between the two requests. The first
         of the orders with the fewest violations is used.
     :param small: a list of up to this many pages is read in full and not searched.
@@ -100,8 +100,8 @@ class PageCache(Generic[T]):
         self._added = 0  # pages
 
     @property
-    def unlisted_sort_key(self) -> StreamIdIndex | None:
-        """The order by stream id, which the list does not contain, if it is the likeliest order."""
+    def stream_id_index(self) -> StreamIdIndex | None:
+        """The index of stream ids if the list is most likely sorted by them; it does not contain them."""
         first = next(iter(self._usable_orders()), None)
         return first.key_of if first is not None and isinstance(first.key_of, StreamIdIndex) else None
 
@@ -132,7 +132,7 @@ class PageCache(Generic[T]):
             if not isinstance(order.key_of, StreamIdIndex):  # its stream ids must be loaded first
                 self._check_order(order, cached)
 
-    def check_unlisted_order(self) -> None:
+    def check_stream_id_order(self) -> None:
         """Check the latest page against the order by stream id, after stream ids were loaded."""
         latest = max(self.pages.values(), key=lambda cached: cached.sequence, default=None)
         if latest is None:

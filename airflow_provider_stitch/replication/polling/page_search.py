@@ -36,10 +36,10 @@ def next_page_to_fetch(
     """Return the next page to fetch in a search, or None if all records of the key were found.
 
     :param key: the sort key of the records; several records may share it.
-    :param bounds: of the pages fetched in this search.
+    :param bounds: the bounds of the pages fetched in this search.
     :param last_page: the number of pages, or None if no response has contained it.
     :param last_known_page: where a record of the key was found before.
-    :param older_bounds: of pages fetched before this search.
+    :param older_bounds: the bounds of pages fetched before this search.
     :param fetched: further pages fetched in this search; their bounds are unknown.
     """
     if last_page is None:

@@ -1,7 +1,8 @@
 """The poller that all tasks waiting on one account share in an event loop.
 
-All queries are scheduled together (see `scheduler`). A page of a list is requested once for all waiters that
-it serves, when that reduces their delay most. The poller runs while there are pending queries.
+All queries are scheduled together. One request for a page serves all waiters that need the page, so the
+request that saves all its waiters together the most delay is sent first (see `scheduler`). The poller runs
+while there are pending queries.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ from airflow_provider_stitch.replication.polling.queries import (
     Notice,
     Query,
     QueryResult,
+    budget_notice,
     malformed_record_error,
-    raise_if_useless,
+    raise_if_all_malformed,
 )
 from airflow_provider_stitch.replication.polling.responses import cached_page, newest_time
 from airflow_provider_stitch.replication.polling.scheduler import BudgetWait, Candidate, next_request
@@ -55,17 +57,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Concurrent requests of each kind. A log may take minutes to download and must not delay the pages.
+# Maximum concurrent requests of each kind. A log may take minutes to download and must not delay the pages.
 MAX_IN_FLIGHT = {RequestKind.EXTRACTIONS: 2, RequestKind.LOADS: 2, RequestKind.LOG: 2}
 
-# Queries that are resolved before other tasks of the event loop run. A thousand at once would block it.
+# Queries to resolve before other tasks of the event loop run, because a thousand at once would block it.
 BATCH_SIZE = 20
 
 
 class AccountPoller:
     """Polls one account on behalf of all pending queries.
 
-    :param caller: sends the requests, and has the clock and the budget.
+    :param caller: sends the requests, and provides the clock and the budget.
     """
 
     def __init__(self, caller: StitchCaller) -> None:
@@ -91,15 +93,15 @@ class AccountPoller:
         return self._latest_sequence
 
     @property
-    def pages_of_loads(self) -> int:
-        """The number of pages of the list of loads; 1 if it is unknown."""
+    def load_page_count(self) -> int:
+        """The number of pages in the list of loads, or 1 if unknown."""
         return self._loads.last_page or 1
 
     def submit(self, query: Query[T]) -> asyncio.Future[QueryResult[T] | Notice | None]:
         """Return a future of a query's result, or of a `Notice` to log before submitting the query again.
 
-        The result is None if the query expires. The future fails with a StitchError if the request fails.
-        Cancel the query after that, in any case.
+        The result is None if the query expires. The future raises a StitchError if the request fails.
+        Always call `cancel` afterwards.
         """
         query.future = asyncio.get_running_loop().create_future()
         if query.after_sequence == FRESH_ONLY:
@@ -113,7 +115,7 @@ class AccountPoller:
         return query.future
 
     def cancel(self, query: Query[Any]) -> None:
-        """Drop a query, because its waiter has its result or is gone."""
+        """Drop a query after its waiter has received the result or was cancelled."""
         if query in self._pending:
             del self._pending[query]
             self._wake_up.set()
@@ -122,14 +124,14 @@ class AccountPoller:
 
     async def _run(self) -> None:
         """Send requests as scheduled until no query is pending."""
-        latest = float("-inf")
+        previous_time = float("-inf")
         try:
             while self._pending:
                 self._wake_up.clear()
                 now = self._caller.clock.time()
-                clock_was_set_back, latest = now < latest, now
+                clock_was_set_back, previous_time = now < previous_time, now
                 if clock_was_set_back:
-                    self._backoff.clock_was_set_back()
+                    self._backoff.forget_times()
                 if not await self._resolve_expired(now, clock_was_set_back=clock_was_set_back):
                     await self._send_or_pause(now)
         except Exception as error:
@@ -138,8 +140,8 @@ class AccountPoller:
             raise
 
     async def _resolve_expired(self, now: float, *, clock_was_set_back: bool) -> bool:
-        """Resolve expired queries; return whether any resolved query was pending."""
-        # If the clock was set back, all estimates are outdated, so the waiters submit new ones.
+        """Resolve expired queries. If any query is resolved, let its waiter run and return True."""
+        # If the clock was set back, all estimates are outdated. The waiters submit new queries.
         expired = [
             query
             for query in self._pending
@@ -148,7 +150,7 @@ class AccountPoller:
         async for query in _in_batches(expired):
             query.resolve(None)
         if expired or any(query.future.done() for query in self._pending):
-            await asyncio.sleep(0)  # let the waiters run
+            await asyncio.sleep(0)
             return True
         return False
 
@@ -162,7 +164,7 @@ class AccountPoller:
                 self._send(step, first_query.client, now)
             return
         pause = min([step, *(query.expires_at - now for query in self._pending)])
-        await self._caller.clock.pause(pause, self._wake_up, busy=bool(self._in_flight))
+        await self._caller.clock.pause(pause, self._wake_up, request_in_flight=bool(self._in_flight))
 
     async def _next_step(self, now: float) -> LimitedRequest | float:
         """Return the request to send now, or the seconds to pause."""
@@ -211,14 +213,7 @@ class AccountPoller:
 
     async def _report_budget_wait(self, window: Window) -> None:
         """Let each waiter log, once, that it waits for the budget."""
-        reason = window.reason or (
-            "the account's requests of these 10 minutes are used up, or Stitch asked for a pause"
-        )
-        seconds = window.available_in[0]
-        notice = Notice(
-            f"Waiting for a free status request: {reason}. The next one is free in {seconds:.0f} s.",
-            is_budget=True,
-        )
+        notice = budget_notice(window)
         async for query in _in_batches(query for query in self._pending if query.expects_budget_notice):
             query.resolve(notice)
 
@@ -246,11 +241,11 @@ class AccountPoller:
         sequence = self._latest_sequence = next_sequence(self.sharing.latest_time())
         for query in self._queries_for(request):
             query.requests_sent += 1
-        ended = threading.Event()
+        abort = threading.Event()
         try:
-            response = await self.sharing.send(self._caller, client, request, lease, ended.is_set)
+            response = await self.sharing.send(self._caller, client, request, lease, abort.is_set)
             if isinstance(response, Page):
-                raise_if_useless(response, list(self._queries_for(request)))
+                raise_if_all_malformed(response, list(self._queries_for(request)))
             self.outage_error = None
             self._backoff.record_success(request)
             if isinstance(response, Page):
@@ -263,7 +258,7 @@ class AccountPoller:
             if final_error is not None:
                 await self._handle_error(request, client, final_error, sequence, requested_at)
         finally:
-            ended.set()  # otherwise a long download would keep its thread, and the event loop, alive
+            abort.set()  # otherwise a long download would keep its thread, and the event loop, alive
 
     def _queries_for(self, request: LimitedRequest) -> Iterator[Query[Any]]:
         return (query for query in self._pending if request in query.requests)
@@ -312,11 +307,11 @@ class AccountPoller:
         if page.number != request.key:
             self._cache_page(request, empty_page(request, page.responded_at), sequence, requested_at)
         self._cache_page(request, page, sequence, requested_at)
-        if request.kind is RequestKind.LOADS and self._loads.unlisted_sort_key is not None:
-            # The ids only make a search cheaper, so no failure here fails a wait.
+        if request.kind is RequestKind.LOADS and self._loads.stream_id_index is not None:
+            # Stream ids only make a search cheaper, so a failure to load them does not fail a wait.
             names = {query.source_name for query in self._pending if isinstance(query, LoadsQuery)}
-            await self._loads.unlisted_sort_key.load(client, page.records, names)
-            self._loads.check_unlisted_order()
+            await self._loads.stream_id_index.load(client, page.records, names)
+            self._loads.check_stream_id_order()
         await self._try_resolve(request, page)
 
     def _cache_page(
@@ -330,7 +325,7 @@ class AccountPoller:
 
     async def _try_resolve(self, request: LimitedRequest, page: Page[Any] | None = None) -> None:
         async for query in _in_batches(self._queries_for(request)):
-            # A malformed record is not absent; the query requests the page again.
+            # A malformed record may be the one that the query needs, so the page is requested again.
             if page is None or malformed_record_error(query, page) is None:
                 query.try_resolve(self._extractions, self._loads)
 
@@ -355,11 +350,11 @@ class AccountPoller:
 
         The first failure of an outage notifies all waiters.
         """
-        # A log that its host does not deliver is requested from Stitch again.
-        may_pass = isinstance(error, StitchUnavailable) or (
+        # If the host of a log is unavailable, a retry requests a new URL of the log from Stitch.
+        is_retryable = isinstance(error, StitchUnavailable) or (
             isinstance(error, StitchError) and is_transient(error)
         )
-        if not isinstance(error, StitchError) or not may_pass or is_missing_page(request, error):
+        if not isinstance(error, StitchError) or not is_retryable or is_missing_page(request, error):
             self.outage_error = None
             self._backoff.record_success(request)
             return error
@@ -371,8 +366,8 @@ class AccountPoller:
             self._backoff.reset(request)
             is_unavailable_log = is_isolated_failure or (is_log and isinstance(error, StitchBadRequest))
             return ExtractionLogUnavailable(str(error)) if is_unavailable_log else error
-        is_new, self.outage_error = self.outage_error is None and attempts == 1, error
-        if is_new:
+        is_new_outage, self.outage_error = self.outage_error is None and attempts == 1, error
+        if is_new_outage:
             notice = Notice(f"{error} Retrying until Stitch responds.")
             async for query in _in_batches(self._pending):
                 query.resolve(notice)
@@ -380,6 +375,7 @@ class AccountPoller:
 
 
 async def _in_batches(queries: Iterable[Query[T]]) -> AsyncIterator[Query[T]]:
+    """Yield queries, and let other tasks of the event loop run after each batch."""
     for number, query in enumerate(list(queries), 1):
         yield query
         if number % BATCH_SIZE == 0:

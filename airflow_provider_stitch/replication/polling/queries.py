@@ -19,15 +19,16 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.errors import UnexpectedResponse
     from airflow_provider_stitch.connect.objects import Extraction, Load, Page
+    from airflow_provider_stitch.replication.budget.window import Window
     from airflow_provider_stitch.replication.polling.completion import CompletionEstimate
 
 T = TypeVar("T")
 
 ANY_CACHED = -1
-"""As `after_sequence`: accept any cached page."""
+"""A value of `after_sequence` that accepts any cached page."""
 
 FRESH_ONLY = -2
-"""As `after_sequence`: accept only responses to requests that are sent from now on."""
+"""A value of `after_sequence` that accepts only responses to requests sent from now on."""
 
 LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 
@@ -47,7 +48,18 @@ class Notice(NamedTuple):
     """A message that a waiter logs before it continues to wait for its result."""
 
     message: str
-    is_budget: bool = False  #: the waiter waits for a free request; False: an outage has started
+    is_budget_wait: bool = False  #: whether the budget has no free request; otherwise an outage has started
+
+
+def budget_notice(window: Window) -> Notice:
+    """Return the notice of a waiter that waits for a free request."""
+    used_up = "the account's requests for the last 10 minutes are used up, or Stitch requested a pause"
+    seconds = window.available_in[0]
+    return Notice(
+        f"Waiting for a free status request: {window.reason or used_up}. The next one is free in "
+        f"{seconds:.0f} s.",
+        is_budget_wait=True,
+    )
 
 
 @dataclass(eq=False, slots=True)
@@ -62,13 +74,13 @@ class Query(Generic[T]):
     client: StitchClient
     estimate: CompletionEstimate | None
     after_sequence: int
-    #: Requests that answer the query or narrow the search.
+    #: Requests that can resolve the query or narrow the search.
     requests: tuple[LimitedRequest, ...] = field(default=(), init=False)
     #: Send the request as soon as the rate limit allows.
     immediate: bool = field(default=False, init=False)
     #: The waiter has not yet logged that it waits for the budget.
     expects_budget_notice: bool = field(default=False, init=False)
-    #: Requests that were sent while they could answer the query.
+    #: Number of requests sent for this query.
     requests_sent: int = field(default=0, init=False)
     #: When the waiter gives up, by the poller's clock.
     expires_at: float = field(default=math.inf, init=False)
@@ -80,7 +92,7 @@ class Query(Generic[T]):
         raise NotImplementedError
 
     def concerns(self, source: object) -> bool:  # noqa: ARG002
-        """Return whether the query may need the listed records of a source (id or name)."""
+        """Return whether the query may need the listed records of a source, given by id or name."""
         return False
 
     def resolve(self, result: QueryResult[T] | Notice | None) -> None:
@@ -94,7 +106,7 @@ class Query(Generic[T]):
 
 @dataclass(eq=False, slots=True)
 class ExtractionQuery(Query["Extraction | None"]):
-    """The listed extraction of a source; None if the list has none.
+    """The listed extraction of a source, or None if the list contains none of that source.
 
     :param accept_cached: also accept any cached page that lists the source.
     """
@@ -106,10 +118,10 @@ class ExtractionQuery(Query["Extraction | None"]):
         key = SourceKey(self.source_id)
         recent = extractions.pages_after(self.after_sequence)
         usable = extractions.pages_after(ANY_CACHED) if self.accept_cached else recent
-        found = [cached for cached in usable if self.source_id in cached.records]
-        if found:
-            extractions.remember_pages(key, found[-1].page.number)
-            self._resolve_from(found, usable, extractions.last_page or 1)
+        matching = [cached for cached in usable if self.source_id in cached.records]
+        if matching:
+            extractions.remember_pages(key, matching[-1].page.number)
+            self._resolve_from(matching, usable, extractions.last_page or 1)
             return
         page = extractions.next_page(key, self.after_sequence)
         if page is None:
@@ -119,29 +131,29 @@ class ExtractionQuery(Query["Extraction | None"]):
 
     def _resolve_from(
         self,
-        found: Sequence[CachedPage[Extraction]],
+        matching: Sequence[CachedPage[Extraction]],
         usable: Sequence[CachedPage[Extraction]],
         last_page: int,
     ) -> None:
         by_number = {cached.page.number: cached for cached in usable}
-        adjacent = self._adjacent_pages(found, last_page)
+        adjacent = self._adjacent_pages(matching, last_page)
         missing = adjacent - by_number.keys()
         if missing:
             self.requests = (LimitedRequest(RequestKind.EXTRACTIONS, min(missing)),)
             return
-        records = [record for cached in found for record in cached.records[self.source_id]]
-        pages = {cached.page.number: cached for cached in found}
+        records = [record for cached in matching for record in cached.records[self.source_id]]
+        pages = {cached.page.number: cached for cached in matching}
         pages |= {number: by_number[number] for number in adjacent}
         self.resolve(_result(list(pages.values()), _newest(records)))
 
-    def _adjacent_pages(self, found: Sequence[CachedPage[Extraction]], last_page: int) -> set[int]:
-        """Return the pages that may contain further records of the source.
+    def _adjacent_pages(self, matching: Sequence[CachedPage[Extraction]], last_page: int) -> set[int]:
+        """Return the pages that may contain more records of the source.
 
         The list is sorted by source id. So if a page begins or ends with the source, the page before or after
         it may contain a newer record.
         """
         pages = set()
-        for cached in found:
+        for cached in matching:
             number, records = cached.page.number, cached.page.records
             if records[0].source_id == self.source_id and number > 1:
                 pages.add(number - 1)
@@ -157,9 +169,9 @@ class ExtractionQuery(Query["Extraction | None"]):
 class LoadsQuery(Query["list[Load] | None"]):
     """The loads of a source's streams; None if all are needed and the list is too long to read in full.
 
-    :param expected_loads: for each stream, its possible load names and the number of loads that may share
-        them; None requests all loads of the source. If a recent search of all pages has found fewer loads,
-        that number is sufficient.
+    :param expected_loads: the possible load names of each stream, and the number of loads that may be listed
+        under them. If a recent search of all pages has found fewer loads, finding that many is sufficient.
+        None requests all loads of the source.
     """
 
     source_name: str
@@ -172,9 +184,9 @@ class LoadsQuery(Query["list[Load] | None"]):
             return
         found = _loads_in(recent, self.source_name)
         if self.expected_loads is None:
-            missing = self._all_missing_pages(recent, loads)
+            missing = self._unread_pages(recent, loads)
         else:
-            missing = self._missing_pages(found, loads)
+            missing = self._pages_to_search(found, loads)
         self.requests = tuple(LimitedRequest(RequestKind.LOADS, page) for page in sorted(missing))
         if not missing:
             self.resolve(_result(recent, found))
@@ -184,25 +196,26 @@ class LoadsQuery(Query["list[Load] | None"]):
     def concerns(self, source: object) -> bool:
         return source == self.source_name
 
-    def _all_missing_pages(self, recent: Sequence[CachedPage[Load]], loads: PageCache[Load]) -> set[int]:
+    def _unread_pages(self, recent: Sequence[CachedPage[Load]], loads: PageCache[Load]) -> set[int]:
         return set(range(1, (loads.last_page or 1) + 1)) - {cached.page.number for cached in recent}
 
-    def _missing_pages(self, found: Sequence[Load], loads: PageCache[Load]) -> set[int]:
+    def _pages_to_search(self, found: Sequence[Load], loads: PageCache[Load]) -> set[int]:
         pages = set()
         counts = Counter(load.stream_name for load in found)
-        for names, number in self.expected_loads or ():
+        for names, expected_count in self.expected_loads or ():
             keys = [StreamKey(self.source_name, name) for name in dict.fromkeys(names)]
-            listed = sum(counts[key.stream_name] for key in keys)
+            found_count = sum(counts[key.stream_name] for key in keys)
             known_count = sum(loads.known_count(key) for key in keys)
             known_pages = {page for key in keys for page in loads.known_pages(key)}
-            if listed < max(min(number, known_count), len(known_pages), 1):
-                # Search under the other names only if the load under the known name is gone.
+            sufficient_count = max(min(expected_count, known_count), len(known_pages), 1)
+            if found_count < sufficient_count:
+                # Search for the names that were found before or, once that search has ended, for all names.
                 likely = self._next_pages(filter(loads.has_known_page, keys), loads)
                 pages |= likely or self._next_pages(keys, loads)
-            elif listed < number:
-                # The last full search has found no other record, but one may have been added since.
-                in_order = {loads.next_page_in_order(key, self.after_sequence) for key in keys}
-                pages |= {page for page in in_order if page is not None}
+            elif found_count < expected_count:
+                # The last full search found no other load, but one may have been added since.
+                likely_pages = {loads.next_page_in_order(key, self.after_sequence) for key in keys}
+                pages |= {page for page in likely_pages if page is not None}
         return pages
 
     def _next_pages(self, keys: Iterable[StreamKey], loads: PageCache[Load]) -> set[int]:
@@ -219,10 +232,10 @@ class LoadsQuery(Query["list[Load] | None"]):
 
     def _remember_counts(self, found: Sequence[Load], loads: PageCache[Load]) -> None:
         counts = Counter(load.stream_name for load in found)
-        for names, number in self.expected_loads or ():
+        for names, expected_count in self.expected_loads or ():
             for key in (StreamKey(self.source_name, name) for name in dict.fromkeys(names)):
-                is_complete = number > 1 and loads.next_page(key, self.after_sequence) is None
-                if is_complete:
+                is_full_search = expected_count > 1 and loads.next_page(key, self.after_sequence) is None
+                if is_full_search:
                     loads.remember_count(key, counts[key.stream_name])
 
 
@@ -241,15 +254,15 @@ def malformed_record_error(query: Query[Any], page: Page[Any]) -> UnexpectedResp
     return next((each.error for each in page.malformed if query.concerns(each.source)), None)
 
 
-def raise_if_useless(page: Page[Any], queries: Sequence[Query[Any]]) -> None:
-    """Raise if the records of all queries are malformed; ignore malformed records of other sources."""
+def raise_if_all_malformed(page: Page[Any], queries: Sequence[Query[Any]]) -> None:
+    """Raise if all queries need malformed records. Ignore malformed records of other sources."""
     errors = [malformed_record_error(query, page) for query in queries] if page.malformed else []
     if errors and errors[0] is not None and None not in errors:
         raise errors[0]
 
 
 def _newest(records: Sequence[Extraction]) -> Extraction:
-    """Return the job that started last. The list has one record per source, so any other one is stale."""
+    """Return the job that started last. Stitch lists one job per source, so the others are outdated."""
     return max(records, key=lambda record: exact_start_time(record) or LONG_AGO)
 
 
@@ -269,7 +282,8 @@ def _loads_in(pages: Sequence[CachedPage[Load]], source_name: str) -> list[Load]
     found: list[Load] = []
     found_by_stream: dict[str, list[Load]] = {}  # for speed, because there may be 10,000 loads
     for cached in pages:
-        # A record that moved between two requests appears on both pages; two equal ones on a page are two.
+        # A record that moved between two requests may be on two pages. It is counted once, unlike equal
+        # records on the same page.
         records = cached.records.get(source_name, ())
         new = [load for load in records if load not in found_by_stream.get(load.stream_name, ())]
         for load in new:

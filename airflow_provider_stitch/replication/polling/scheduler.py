@@ -13,14 +13,14 @@ interval sum to r T^2 / 2. Polling when that sum reaches the price p means
     T = sqrt(2 p / r),  or  1 / T = sqrt(r / (2 p)) polls per second.
 
 So pages are polled in proportion to the square root of their rates, which minimizes the mean delay for a
-given number of requests. If n events are expected in a step of d seconds (r = n / d), the step requires
-sqrt(n d / (2 p)) polls. If m requests are free until the end of a step, and the polls of all pages until then
-must not exceed m, the price is
+given number of requests. The next 10 minutes are divided into steps. If n events are expected in a step of d
+seconds (r = n / d), the step requires sqrt(n d / (2 p)) polls. If m requests are free until the end of a
+step, and the polls of all pages until then must not exceed m, the price is
 
     p = max over all steps of (sum of sqrt(n d) until the step's end / m)^2 / 2.
 
-The number n of a step is the number of waiters times the decrease of their survival function, relative to its
-start. Results that are certain to be available are fetched first, because waiting would save no request.
+For each step, n is the number of waiters times the relative decrease of their survival function. Results that
+are certain to be available are fetched first, because waiting would save no request.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ if TYPE_CHECKING:
 # The ends of the forecast's steps, in seconds from now.
 HORIZON_STEPS = (10.0, 30.0, 70.0, 150.0, 300.0, 450.0, WINDOW)
 
-# One request in 15 is reserved for what follows an extraction: its log and its loads. With more pages than a
-# third of the budget nothing is reserved, because every page is late then, and using all requests is better.
-REQUESTS_PER_RESERVED = 15
+# One request in 15 is reserved for what follows an extraction: its log and its loads. If there are
+# more pages than a third of the budget, no request is reserved, because the pages need all of them.
+RESERVE_ONE_IN = 15
 
 # Fractions of the even interval between two requests, which is 20 s at 30 requests per 10 minutes. A page is
 # not polled twice within 3 s. The plan is renewed after 5 s at the latest, because probabilities change.
 MIN_POLL_FRACTION = 0.15
 REPLAN_FRACTION = 0.25
 
-# With more estimates than this, the threshold is computed from every n-th one.
+# If there are more estimates than this, the threshold is computed from a sample.
 MAX_SAMPLE = 1000
 
 
@@ -81,7 +81,7 @@ def next_request(candidates: Sequence[Candidate], window: Window, now: float) ->
     """Return the request to send now, or the seconds to wait before the next plan.
 
     :param candidates: the requests that would serve a waiter and are not in flight.
-    :param now: seconds of the clock of the estimates.
+    :param now: the current time, by the clock of the estimates.
     """
     even_interval = WINDOW / len(window.available_in)
     min_gap, max_sleep = even_interval * MIN_POLL_FRACTION, even_interval * REPLAN_FRACTION
@@ -107,7 +107,7 @@ def next_request(candidates: Sequence[Candidate], window: Window, now: float) ->
 
 
 def delay_threshold(candidates: Sequence[Candidate], window: Window, now: float) -> float:
-    """Return the shadow price of a request: the delay that a poll must save, in seconds of all waiters.
+    """Return the shadow price of a request: the total delay in seconds that a poll must save.
 
     See the formula at the top of this module.
     """
@@ -131,7 +131,7 @@ def delay_threshold(candidates: Sequence[Candidate], window: Window, now: float)
 def _polls_per_step(candidate: Candidate, stride: int, now: float) -> Iterator[float]:
     """Yield sqrt(n d) of each step: the polls that a page needs in it at a price of 1/2.
 
-    :param stride: use every n-th estimate only.
+    :param stride: a stride of 3 uses every third estimate.
     """
     estimates = candidate.estimates[::stride]
     survival_at_check = [estimate.survival(estimate.last_checked_at) for estimate in estimates]
@@ -151,7 +151,7 @@ def _polls_per_step(candidate: Candidate, stride: int, now: float) -> Iterator[f
 def _free_requests(seconds: float, window: Window) -> float:
     """Return how many requests become free within a time, including a fraction of the next one.
 
-    The fraction avoids a step in the threshold just before a request becomes free.
+    The fraction avoids a jump in the threshold just before a request becomes free.
     """
     number = bisect_left(window.available_in, seconds)
     if number == len(window.available_in):
@@ -170,9 +170,9 @@ def _seconds_until_threshold(threshold: float, candidate: Candidate, now: float)
 
 
 def _reserved_requests(candidates: Sequence[Candidate], window: Window) -> int:
-    """Return how many requests the polls of extractions leave for logs and loads."""
+    """Return how many requests are reserved for logs and loads."""
     if len(candidates) > window.share / 3:
         return 0
     follow_ups = sum(estimate.follow_ups for each in candidates for estimate in each.estimates)
-    limit = int(min(window.share, MAX_BURST) / REQUESTS_PER_RESERVED)
+    limit = int(min(window.share, MAX_BURST) / RESERVE_ONE_IN)
     return min(follow_ups, limit, len(window.available_in) - 1)

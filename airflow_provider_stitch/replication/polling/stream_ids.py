@@ -1,4 +1,4 @@
-"""The ids of streams, by which the list of loads may be sorted although it does not contain them.
+"""Index the ids of streams. The list of loads may be sorted by them, but does not contain them.
 
 Source: Stitch Connect API, "List last loads for an account".
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.objects import Stream
 
-# Maximum number of sources to add in order to learn the stream id at one position of a page.
+# Maximum number of sources to add in order to find the stream id at one position of a page.
 MAX_ATTEMPTS_PER_POSITION = 3
 
 
@@ -38,7 +38,7 @@ class StreamIdIndex:
         self._shared_names: frozenset[str] = frozenset()
 
     def __call__(self, record: Any) -> int | None:
-        # A load may be of a deleted source with the same name, whose stream has another id.
+        # A load may be of a deleted source with the same name, whose stream has a different id.
         if isinstance(record, Load) and record.source_name in self._shared_names:
             return None
         return self._ids.get((record.source_name, record.stream_name))

@@ -1,8 +1,8 @@
 """Determine the loads that a job requires, from the extraction's log. Pure functions.
 
-A complete log lists every stream that had rows. Otherwise the streams
-with evidence of rows are expected, and every other selected stream is possible: it may have had rows. Source
-of the rules: Stitch's extraction logs; the source code of target-stitch.
+A complete log lists every stream that had rows. If a log is incomplete, the streams with evidence of rows
+are expected, and every other selected stream may have had rows. Source of the rules: Stitch's extraction
+logs; the source code of target-stitch.
 """
 
 from __future__ import annotations
@@ -22,22 +22,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedLoad:
-    """A load that is required before the job's rows of one stream are in the warehouse.
+    """A load that must finish before a job's rows of one stream are in the warehouse.
 
-    One expected load can stand for several streams that Stitch does not distinguish.
+    One expected load can cover several streams that Stitch does not distinguish.
     """
 
-    label: str  #: the `stream_name`, or the `tap_stream_id` if another selected stream has the name too
+    label: str  #: the `stream_name`, or the `tap_stream_id` if two selected streams have that name
     load_names: tuple[str, ...]  #: names under which the load may be listed, the most likely first
     last_batch_at: datetime  #: a load at or after this time contains the last batch
     rows: int | None = None
-    must_settle: bool = False  #: a load just after `last_batch_at` may contain only earlier batches
+    #: Whether the load must remain unchanged for some time, because just after `last_batch_at` it may contain
+    #: only earlier batches.
+    must_settle: bool = False
     longest_gap: timedelta = timedelta(0)  #: between two batches of the stream
     #: The earliest possible time of the last batch, if `last_batch_at` may be too late.
-    earliest_batch_at: datetime | None = None
+    earliest_last_batch_at: datetime | None = None
     rows_confirmed: bool = True  #: False: the stream may have had no rows
     stream_ids: frozenset[str] = frozenset()  #: `tap_stream_id`s; empty if no stream has the logged name
-    #: Each of `load_names` that further streams' loads may have, with the number of all these streams.
+    #: The number of streams per name, for the `load_names` that other streams share.
     shared_names: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -53,10 +55,12 @@ def expected_loads(
 ) -> tuple[ExpectedLoad, ...]:
     """Return the loads that a job requires, according to its log.
 
-    :param log: None if Stitch has no log; then every selected stream is possible.
+    :param log: None if Stitch has no log; then every selected stream may have had rows.
     """
     names = StreamNames(streams)
-    expected = [] if log is None else [_expected_load(each, names, log, job) for each in _entries(log, names)]
+    expected = (
+        [] if log is None else [_expected_load(each, names, log, job) for each in _evidence_in(log, names)]
+    )
     if log is None or not log.complete:
         covered = {stream_id for each in expected for stream_id in each.stream_ids}
         expected += _possible_loads(streams, names, covered, job)
@@ -64,7 +68,7 @@ def expected_loads(
 
 
 def is_requested(expected: ExpectedLoad, requested: frozenset[str] | None) -> bool:
-    """Return whether a load stands for a requested stream, or may do so because no stream has its name.
+    """Return whether a load belongs to a requested stream, or may belong to one because its name is unknown.
 
     :param requested: the `tap_stream_id` of each requested stream; None requests all.
     """
@@ -76,18 +80,18 @@ def unknown_names(expected: Iterable[ExpectedLoad]) -> list[str]:
     return sorted(each.label for each in expected if not each.stream_ids)
 
 
-class _Entry(NamedTuple):
+class _Evidence(NamedTuple):
     """The evidence in a log for the streams that share a name."""
 
     streams: tuple[Stream, ...]
     log: StreamLog
 
 
-def _entries(log: ExtractionLog, names: StreamNames) -> list[_Entry]:
+def _evidence_in(log: ExtractionLog, names: StreamNames) -> list[_Evidence]:
     """Match the names in a log to streams, and merge the evidence if a stream has several names."""
-    merged: dict[frozenset[str] | str, _Entry] = {}
+    merged: dict[frozenset[str] | str, _Evidence] = {}
     covered: set[str] = set()
-    # Batches come first, because a tap can count the same rows under another name.
+    # Names with batches come first, because a tap can count the same rows under a different name.
     for logged in sorted(log.streams.values(), key=lambda logged: not logged.batches):
         streams = names.find_all(logged.name)
         ids = frozenset(stream.tap_stream_id for stream in streams)
@@ -95,14 +99,14 @@ def _entries(log: ExtractionLog, names: StreamNames) -> list[_Entry]:
             continue  # taps also count endpoints and parents that are never loaded
         key = ids or logged.name
         previous = merged.get(key)
-        merged[key] = _Entry(streams, _merge(previous.log, logged) if previous else logged)
+        merged[key] = _Evidence(streams, _merge(previous.log, logged) if previous else logged)
         covered |= ids
     tap_rows = _tap_rows_by_id(log, names)
-    return [_Entry(entry.streams, _with_tap_rows(entry, tap_rows)) for entry in merged.values()]
+    return [_Evidence(evidence.streams, _with_tap_rows(evidence, tap_rows)) for evidence in merged.values()]
 
 
 def _tap_rows_by_id(log: ExtractionLog, names: StreamNames) -> dict[str, int]:
-    """Return the tap's row counts by `tap_stream_id`, if a name refers to exactly one stream."""
+    """Return the tap's row counts by `tap_stream_id`, ignoring names that are unknown or ambiguous."""
     rows_by_id: dict[str, int] = {}
     for name, rows in log.tap_rows.items():
         streams = names.find_all(name)
@@ -112,11 +116,11 @@ def _tap_rows_by_id(log: ExtractionLog, names: StreamNames) -> dict[str, int]:
     return rows_by_id
 
 
-def _with_tap_rows(entry: _Entry, tap_rows: dict[str, int]) -> StreamLog:
-    """Add the evidence of the tap's counters: that there were rows, and with the Avro target how many."""
-    counts = [tap_rows.get(stream.tap_stream_id) for stream in entry.streams]
+def _with_tap_rows(evidence: _Evidence, tap_rows: dict[str, int]) -> StreamLog:
+    """Use the tap's counters as evidence of rows and, with the Avro target, also as the number of rows."""
+    counts = [tap_rows.get(stream.tap_stream_id) for stream in evidence.streams]
     known = [rows for rows in counts if rows is not None]
-    logged = replace(entry.log, certain=entry.log.certain or bool(known))
+    logged = replace(evidence.log, certain=evidence.log.certain or bool(known))
     if logged.has_marker and logged.rows is None and known and len(known) == len(counts):
         return replace(logged, rows=sum(known))
     return logged
@@ -143,12 +147,14 @@ def _merge(one: StreamLog, other: StreamLog) -> StreamLog:
     )
 
 
-def _expected_load(entry: _Entry, names: StreamNames, log: ExtractionLog, job: JobTimes) -> ExpectedLoad:
-    streams, logged = entry
-    last_batch_at, earliest_batch_at = _batch_times(logged, log, job)
+def _expected_load(
+    evidence: _Evidence, names: StreamNames, log: ExtractionLog, job: JobTimes
+) -> ExpectedLoad:
+    streams, logged = evidence
+    last_batch_at, earliest_last_batch_at = _batch_times(logged, log, job)
     # If several selected streams share the name, a load may belong to another of them.
     is_unique = len(streams) == 1 and not names.has_namesake(streams[0])
-    is_single_batch = log.complete and logged.one_request and is_unique and earliest_batch_at is None
+    is_single_batch = log.complete and logged.one_request and is_unique and earliest_last_batch_at is None
     load_names = _logged_load_names(streams, logged)
     return ExpectedLoad(
         label=_label(streams, logged.name, names),
@@ -157,7 +163,7 @@ def _expected_load(entry: _Entry, names: StreamNames, log: ExtractionLog, job: J
         rows=logged.rows,
         must_settle=not is_single_batch,
         longest_gap=logged.longest_gap,
-        earliest_batch_at=earliest_batch_at,
+        earliest_last_batch_at=earliest_last_batch_at,
         rows_confirmed=logged.certain,
         stream_ids=frozenset(stream.tap_stream_id for stream in streams),
         shared_names=_shared_names(load_names, streams, names),
@@ -168,11 +174,11 @@ def _batch_times(logged: StreamLog, log: ExtractionLog, job: JobTimes) -> tuple[
     """Return the latest time of the last batch and, unless that time is exact, its earliest time."""
     if logged.last_batch_at is None:
         return job.ended_at, job.started_at
-    if logged.has_marker:  # it may be written long after its rows were sent
+    if logged.has_marker:  # the Avro target may write it long after it sent the rows
         return logged.last_batch_at, job.started_at
     if not log.complete:  # there may be later batches, until the end of the extraction
         return max(logged.last_batch_at, job.ended_at), logged.last_batch_at
-    if logged.retried:  # a retried request arrives some time after its line
+    if logged.retried:  # a retried request arrives some time after its log line
         return max(logged.last_batch_at, logged.persisted_by or job.ended_at), logged.last_batch_at
     return logged.last_batch_at, None
 
@@ -180,14 +186,14 @@ def _batch_times(logged: StreamLog, log: ExtractionLog, job: JobTimes) -> tuple[
 def _possible_loads(
     streams: Sequence[Stream], names: StreamNames, covered: set[str], job: JobTimes
 ) -> Iterator[ExpectedLoad]:
-    """Yield a load for each selected stream without evidence, dated from the start to the end of the job."""
+    """Yield a load for each selected stream without evidence. Its rows may be from any time in the job."""
     for stream in streams:
         if stream.selected and stream.tap_stream_id not in covered:
             yield ExpectedLoad(
                 label=names.label(stream),
                 load_names=load_names(stream),
                 last_batch_at=job.ended_at,
-                earliest_batch_at=job.started_at,
+                earliest_last_batch_at=job.started_at,
                 must_settle=True,
                 rows_confirmed=False,
                 stream_ids=frozenset((stream.tap_stream_id,)),
@@ -198,7 +204,7 @@ def _possible_loads(
 def _shared_names(
     load_names: tuple[str, ...], streams: tuple[Stream, ...], names: StreamNames
 ) -> dict[str, int]:
-    """Return the number of streams per load name, except names that only these streams have."""
+    """Return the number of streams per load name, for the names that other streams share."""
     counts = {name: names.count_by_load_name(name) for name in load_names}
     return {name: count for name, count in counts.items() if count > len(streams)}
 

@@ -101,7 +101,7 @@ def is_log_final(log: ExtractionLog | None) -> bool:
 
 
 def is_log_unavailable(observations: Observations) -> bool:
-    """Return whether enough requests for the log have failed for the rules to do without it."""
+    """Return whether enough requests for the log have failed to continue without it."""
     missing_at = observations.log_missing_at
     return len(missing_at) >= LOG_ATTEMPTS and missing_at[-1] - missing_at[0] >= LOG_TIMEOUT
 
@@ -143,7 +143,7 @@ def _evaluate_listed(goal: Goal, listed: Extraction, observations: Observations)
 
 
 def _phase_exits(listed: Extraction) -> tuple[PhaseExit, ...]:
-    """Return the phases that have an exit status, which are those that have ended."""
+    """Return the phases that have ended, and therefore have an exit status."""
     statuses = (listed.discovery_exit_status, listed.tap_exit_status, listed.target_exit_status)
     descriptions = (listed.discovery_description, listed.tap_description, listed.target_description)
     return tuple(

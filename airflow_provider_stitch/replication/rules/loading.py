@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.expected_loads import ExpectedLoad, JobTimes
     from airflow_provider_stitch.replication.rules.observations import LoadErrorHistory, Observations
 
-# An error that may be older than the job counts only if this number of later polls still show it, the last of
-# them at least this long after the first. The destination retries, so an old error often clears soon.
+# An error that may be older than the job counts only if this number of later polls show it, and it lasts at
+# least this long. The destination retries, so an old error often clears soon.
 STALE_ERROR_POLLS = 2
 STALE_ERROR_TIMEOUT = timedelta(minutes=5)
 
@@ -38,7 +38,7 @@ MAX_SETTLE = timedelta(minutes=15)
 class LoadRules(NamedTuple):
     """The periods that a user can choose."""
 
-    load_settle: timedelta  #: how long a load that must settle may not change; zero turns settling off
+    load_settle: timedelta  #: how long a load that must settle must remain unchanged; zero disables settling
     quiet_period: timedelta  #: time after the source's last load until a stream is assumed to have no rows
 
 
@@ -71,7 +71,7 @@ def may_overlap_previous_job(observations: Observations, started_at: datetime) -
 
 
 def settle_period(expected: ExpectedLoad, rules: LoadRules) -> timedelta:
-    """Return how long a load must not change before it counts as the last one.
+    """Return how long a load must remain unchanged before it counts as the last one.
 
     If two batches were sent with a gap, they are loaded with a similar gap. Half of `load_settle` is added,
     because the two loads may take different times.
@@ -123,13 +123,13 @@ def evaluate_loads(
 
 
 class _Poll(NamedTuple):
-    """The last poll of the loads, which each expected load is compared with."""
+    """The last poll of the loads, to compare each expected load with."""
 
     observations: Observations
     at: datetime
     rules: LoadRules
     job: JobTimes
-    is_quiet: bool  # the source has shown no load for the quiet period
+    is_quiet: bool  # no load of the source has finished during the quiet period
 
 
 def _is_quiet(observations: Observations, rules: LoadRules, job: JobTimes) -> bool:
@@ -140,10 +140,10 @@ def _is_quiet(observations: Observations, rules: LoadRules, job: JobTimes) -> bo
 
 
 class _Match(NamedTuple):
-    """The listed record that is taken for an expected load."""
+    """The listed record that matches an expected load."""
 
     record: Load | None  # None: no record of its name is listed
-    is_shared: bool = False  # another expected load has the record too, or only the names are similar
+    is_shared: bool = False  # another expected load has the same record, or only the names are similar
 
 
 def _evaluate(expected: ExpectedLoad, match: _Match, poll: _Poll) -> LoadStatus:
@@ -156,7 +156,7 @@ def _evaluate(expected: ExpectedLoad, match: _Match, poll: _Poll) -> LoadStatus:
         status = _error_status(expected, record, history, poll)
         if status is not None:
             return status
-    earliest = expected.earliest_batch_at
+    earliest = expected.earliest_last_batch_at
     if (
         poll.is_quiet
         and loaded_at is not None
@@ -172,7 +172,7 @@ def _evaluate(expected: ExpectedLoad, match: _Match, poll: _Poll) -> LoadStatus:
 def _loaded_or_settling(
     expected: ExpectedLoad, match: _Match, loaded_at: datetime, poll: _Poll
 ) -> LoadStatus:
-    # The first load after an error may contain only rows that earlier jobs had left.
+    # The first load after an error may contain only rows of earlier jobs.
     has_recovered = not poll.observations.recovered.isdisjoint(expected.load_names)
     must_settle = expected.must_settle or has_recovered or match.is_shared
     is_conclusive = loaded_at >= expected.last_batch_at and not must_settle

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.connect.errors import InvalidArgument
 from airflow_provider_stitch.connect.objects import JobName
+from airflow_provider_stitch.replication.rules.arguments import parse_streams
 from airflow_provider_stitch.replication.rules.goal import DEFAULT_QUIET_PERIOD, Goal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from airflow_provider_stitch.connect.objects import Source
     from airflow_provider_stitch.replication.rules.goal import Phase
 
@@ -25,14 +25,15 @@ def sensor_goal(
     job_name: object,
     started_after: object,
     run_started_at: datetime | None,
-    streams: Iterable[str] | None,
-    load_settle: float,
-    quiet_period: float = DEFAULT_QUIET_PERIOD,
+    streams: object,
+    load_settle: object,
+    quiet_period: object = DEFAULT_QUIET_PERIOD,
 ) -> Goal:
     """Return the goal of a sensor.
 
     :param by_job_name: the user passed a `job_name`, even if its template rendered to nothing.
     :param started_after: the user's argument; None stands for `run_started_at`.
+    :param streams: see `parse_streams`.
     :raises InvalidArgument: if the arguments do not identify a job.
     """
     instant = run_started_at if started_after is None else started_after
@@ -43,18 +44,37 @@ def sensor_goal(
         client_id=client_id,
         job_name=validate_job_name(job_name, source) if by_job_name else None,
         started_after=None if by_job_name else parse_instant(instant),
-        streams=None if streams is None else tuple(streams),
-        load_settle=load_settle,
-        quiet_period=quiet_period,
+        streams=_streams(streams),
+        load_settle=_seconds(load_settle, "load_settle"),
+        quiet_period=_seconds(quiet_period, "quiet_period"),
     )
 
 
-def parse_instant(started_after: object) -> datetime:
-    """Return a user's `started_after`, a datetime or an ISO 8601 string, as a plain datetime in UTC.
+def _streams(value: object) -> tuple[str, ...] | None:
+    try:
+        return parse_streams(value)
+    except ValueError as error:
+        raise InvalidArgument(str(error)) from None
 
+
+def _seconds(value: Any, name: str) -> float:
+    """Return a number of seconds that a template may have rendered as a string."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not math.isfinite(seconds) or seconds < 0:
+        raise InvalidArgument(f"{name} must be a number of seconds, 0 or more; it is {value!r}.")
+    return seconds
+
+
+def parse_instant(value: object, name: str = "started_after") -> datetime:
+    """Return a user's time, a datetime or an ISO 8601 string, as a plain datetime in UTC.
+
+    :param name: name of the argument, which the error message contains.
     :raises InvalidArgument: if it is neither, or has no time zone.
     """
-    instant = started_after
+    instant = value
     if isinstance(instant, str):
         try:
             instant = datetime.fromisoformat(instant.strip().replace("Z", "+00:00"))
@@ -62,8 +82,7 @@ def parse_instant(started_after: object) -> datetime:
             instant = None
     if not isinstance(instant, datetime) or instant.tzinfo is None:
         raise InvalidArgument(
-            "started_after must be a time with a time zone, such as 2026-08-17T06:00:00Z; "
-            f"it is {started_after!r}."
+            f"{name} must be a time with a time zone, such as 2026-08-17T06:00:00Z; it is {value!r}."
         )
     # Airflow passes Pendulum objects, and their differences are not timedeltas but Pendulum's own class.
     return datetime.fromisoformat(instant.isoformat()).astimezone(timezone.utc)

@@ -1,4 +1,4 @@
-"""In a new process: read one extraction log, and report time and memory.
+"""Read one extraction log in a new process, and report time and memory.
 
 The log is generated here while it is read, or downloaded from a local Stitch.
 """
@@ -98,7 +98,7 @@ def endless_line() -> Iterator[bytes]:
 
 
 def new_streams() -> Iterator[bytes]:
-    """Generate lines that each name another stream, with a long name."""
+    """Generate lines that each contain a different, long stream name."""
     for number in itertools.count():
         line = f"2026-08-17 06:00:15,250Z target - INFO send-stream-record-count-impl {number:0200d}\n"
         yield line.encode()

@@ -1,4 +1,4 @@
-"""In a new process: measure importing modules after the imports that every DAG file makes."""
+"""Measure importing modules in a new process, after the imports that every DAG file makes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In a separate process: add deferred tasks to Airflow's database, as a worker would, and read results."""
+"""Add deferred tasks to Airflow's database in a separate process, as a worker would, and read results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In a separate process: a local Stitch with many sources, which counts its requests."""
+"""Run a local Stitch with many sources in a separate process, and count its requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def set_up(count: int, speed: float, delay: float) -> dict[str, Any]:
     """Serve an account. Each of its sources had a job an hour ago.
 
     :param count: the number of sources.
-    :param speed: of its clock, as a multiple of real time.
+    :param speed: how fast its clock runs, as a multiple of real time.
     :param delay: seconds before each response.
     """
     global stitch  # noqa: PLW0603 - this process serves a single account
@@ -38,7 +38,7 @@ def set_up(count: int, speed: float, delay: float) -> dict[str, Any]:
 
 
 def start_jobs(first: int, durations: list[float]) -> dict[str, Any]:
-    """Start a job for each duration (virtual seconds), from the source with the number `first` on."""
+    """Start a job for each duration (virtual seconds), beginning with source number `first`."""
     started = []
     for source, seconds in zip(sources[first:], durations, strict=False):
         plan = JobPlan(discovery_seconds=10.0, tap_seconds=max(0.0, seconds - 30.0), target_seconds=20.0)

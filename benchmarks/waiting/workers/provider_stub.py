@@ -1,4 +1,4 @@
-"""In a separate process: the APIs of Airbyte, dbt Cloud and Fivetran, with jobs that never finish.
+"""Serve stub APIs of Airbyte, dbt Cloud and Fivetran, with jobs that never finish, in a separate process.
 
 The stub serves HTTP and HTTPS, waits the same time before each response, and counts all requests.
 """

@@ -1,4 +1,4 @@
-"""The operator that creates a destination, in a DAG."""
+"""Tests of StitchCreateDestinationOperator in a DAG."""
 
 from __future__ import annotations
 

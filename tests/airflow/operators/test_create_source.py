@@ -1,4 +1,4 @@
-"""The operator that creates a source, in a DAG."""
+"""Tests of StitchCreateSourceOperator in a DAG."""
 
 from __future__ import annotations
 

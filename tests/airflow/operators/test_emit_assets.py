@@ -106,6 +106,14 @@ def test_mapped_tasks_update_their_sources(airflow, stitch, deferrable):
     }
 
 
+def test_as_many_streams_as_allowed_are_updated(airflow, stitch):
+    stitch.add_source("wide", streams={f"stream_{number}": 1 for number in range(MAX_STREAM_EVENTS)})
+
+    dag, _ = replicate(airflow, source="wide", emit_assets=True)
+
+    assert len(asset_events(dag.dag_id)) == MAX_STREAM_EVENTS + 1
+
+
 def test_many_streams_update_the_source_only(airflow, stitch):
     streams = {f"stream_{number}": 1 for number in range(MAX_STREAM_EVENTS + 1)}
     stitch.add_source("large", streams=streams)
@@ -147,7 +155,7 @@ def test_outlets_of_the_author_get_the_same_extra(airflow, github, deferrable):
         report.uri: 127,
         GITHUB: 127,
         COMMITS: 120,
-        ISSUES: 0,  # Airflow updates it in any case
+        ISSUES: 0,  # Airflow always updates it
         PULLS: 7,
     }
 

@@ -1,4 +1,4 @@
-"""Operators that pause and unpause a source, in a DAG."""
+"""Tests of the operators that pause and unpause a source, in a DAG."""
 
 from __future__ import annotations
 

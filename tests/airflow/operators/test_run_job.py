@@ -266,7 +266,7 @@ def test_invalid_input_fails_without_a_retry_and_starts_no_job(
         pytest.param({"wait_for": "loaded"}, "wait_for must be one of", id="unknown phase"),
         pytest.param({"if_running": "wait"}, "if_running must be one of", id="unknown policy"),
         pytest.param({"timeout": float("inf")}, "timeout.*positive", id="infinite timeout"),
-        pytest.param({"streams": "commits"}, "list of stream names", id="string as streams"),
+        pytest.param({"streams": "commits,,pulls"}, "list of stream names", id="empty name in streams"),
     ],
 )
 def test_invalid_arguments_fail_when_the_dag_is_parsed(options, message):

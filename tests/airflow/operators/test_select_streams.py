@@ -1,4 +1,4 @@
-"""The operator that selects streams, in a DAG."""
+"""Tests of StitchSelectStreamsOperator in a DAG."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def github(airflow_database, stitch):
 
 @pytest.fixture
 def delay_polls(stitch, monkeypatch):
-    """Return a function that delays each poll of extractions beyond the timeout of the poll before a stop."""
+    """Return a function that makes the poll before a stop time out."""
     monkeypatch.setattr(jobs, "STOP_POLL_TIMEOUT", 0.1)
     return lambda: stitch.fail("GET", "/extractions", delay=1, times=None)
 

@@ -127,7 +127,7 @@ def test_sensor_times_out_if_the_request_budget_is_used_up(airflow, stitch, gith
     dag_run = airflow.run(dag)
 
     assert dag_run.states == {"first": "success", "wait": "failed"}
-    assert "requests of these 10 minutes are used up" in dag_run.output
+    assert "requests for the last 10 minutes are used up" in dag_run.output
 
 
 @pytest.mark.parametrize("soft_fail", [False, True])
@@ -345,7 +345,7 @@ def test_soft_fail_skips_the_task(airflow, stitch, github, mode, failure):
     [
         pytest.param({"timeout": -1}, "timeout", id="negative timeout"),
         pytest.param({"job_name": "a", "started_after": "b"}, "not both", id="job_name and started_after"),
-        pytest.param({"streams": "commits"}, "list of stream names", id="string as streams"),
+        pytest.param({"streams": "commits,,pulls"}, "list of stream names", id="empty name in streams"),
         pytest.param({"load_settle": -1}, "load_settle", id="negative load_settle"),
     ],
 )

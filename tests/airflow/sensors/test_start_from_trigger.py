@@ -49,7 +49,7 @@ def prepare(trigger, **variables):
     context["dag_run"] = SimpleNamespace(start_date=STARTED_AT)
     context["ti"].map_index = -1
     context["ti"].xcom_pull = lambda task_ids, map_indexes: [task_ids, map_indexes]
-    trigger.template_fields = ("source", "job_name", "started_after", "streams")
+    trigger.template_fields = ("source", "job_name", "started_after", "streams", "load_settle")
     trigger.render_template_fields({**context, **variables})
     return trigger
 
@@ -87,7 +87,12 @@ def test_airflow_stores_the_sensor_arguments_only():
         "grace_seconds": 60.0,
         "time_limit": "timeout",
         "resume_state": {"is_execution_timeout": False},
-        "end_options": {"soft_fail": True, "has_retries": True, "do_xcom_push": True},
+        "end_options": {
+            "soft_fail": True,
+            "has_retries": True,
+            "do_xcom_push": True,
+            "skip_if_no_rows": False,
+        },
     }
     assert task.start_trigger_args.timeout == timedelta(seconds=150)
     path, again = trigger_of(task).serialize()
@@ -141,6 +146,8 @@ class Reference(str):
         pytest.param({"source": Reference("{{ a }}")}, (True, True), None, id="XCom reference"),
         pytest.param({"source": Reference("a()")}, (True, True), "resolve", id="mapped XCom reference"),
         pytest.param({"streams": Reference("{{ a }}")}, (True, True), "resolve", id="XCom reference as list"),
+        pytest.param({"streams": "{{ a }}"}, (True, True), None, id="template as streams"),
+        pytest.param({"timeout": "{{ a }}"}, (True, True), "needs the timeout before", id="timeout"),
     ],
 )
 def test_sensor_starts_in_worker_if_the_triggerer_cannot_render(arguments, abilities, reason):
@@ -191,11 +198,14 @@ def test_trigger_keeps_the_deadline_of_the_sensor(options, seconds_after_start):
 
 @needs_templates
 def test_trigger_renders_templates():
-    task = triggerer_sensor(job_name="{{ ti.xcom_pull('start') }}", streams=["{{ params.stream }}"])
+    task = triggerer_sensor(
+        job_name="{{ ti.xcom_pull('start') }}", streams=["{{ params.stream }}"], load_settle="{{ 60 + 5 }}"
+    )
     trigger = prepare(trigger_of(task), params={"stream": "commits"})
 
     assert trigger.job_name == "['start', -1]"
     assert trigger.streams == ["commits"]
+    assert trigger.load_settle == "65"
 
 
 @needs_templates
@@ -261,7 +271,7 @@ TIMED_OUT = {**FAILED, "kind": "PhaseTimedOut"}
 def test_task_ends_in_the_triggerer_only_as_it_would_in_a_worker(error, ending, retries, event):
     options = {"soft_fail": False, "has_retries": False, "do_xcom_push": True, **ending}
 
-    ended = end_event(Outcome({}, {}, error), TaskEndOptions(**options), retries=retries)
+    ended = end_event(Outcome({}, {"streams": {}}, error), TaskEndOptions(**options), retries=retries)
 
     assert type(ended) is (event or type(None))
 

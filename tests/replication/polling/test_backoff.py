@@ -60,7 +60,7 @@ def test_backoff_is_cleared_when_the_clock_is_set_back():
     backoff = Backoff()
     backoff.record_failure(LOG, OUTAGE, now=7200.0)
 
-    backoff.clock_was_set_back()
+    backoff.forget_times()
 
     assert backoff.seconds_until_retry(LOG, 0.0) <= 0
     assert backoff.seconds_until_retry(PAGE, 0.0) <= 0

@@ -27,7 +27,7 @@ def estimates(draw):
     return CompletionEstimate(
         last_checked_at=since + draw(st.floats(-3_600, 86_400)),
         since=since,
-        timed_from=draw(st.none() | st.floats(-86_400, 86_400)),
+        activity_start=draw(st.none() | st.floats(-86_400, 86_400)),
         history=draw(HISTORIES),
         done_by=draw(st.just(math.inf) | st.floats(-86_400, 172_800)),
     )
@@ -143,7 +143,7 @@ def test_later_start_time_delays_the_estimate():
     """A sensor may accept jobs from now on, although Stitch's schedule starts the next one in an hour."""
     history = DurationHistory.from_durations([300] * 5)
     starts_now = CompletionEstimate(last_checked_at=0, since=0, history=history)
-    starts_in_an_hour = CompletionEstimate(last_checked_at=0, since=0, timed_from=3600, history=history)
+    starts_in_an_hour = CompletionEstimate(last_checked_at=0, since=0, activity_start=3600, history=history)
 
     assert starts_now.probability_done(600) > 0.9
     assert starts_in_an_hour.probability_done(3600) < 0.1

@@ -20,7 +20,7 @@ MAX_BURST = 20
 
 
 def most_within(seconds: float, sorted_times: list[float]) -> int:
-    """Return the maximum number of times within any period of this length."""
+    """Return the maximum number of log lines in any period of this length."""
     return max(bisect_left(sorted_times, at + seconds) - number for number, at in enumerate(sorted_times))
 
 

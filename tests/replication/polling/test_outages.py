@@ -140,7 +140,7 @@ def test_timeout_reports_that_the_budget_was_used_up(account):
         account.budget.release()
 
     async def scenario():
-        with pytest.raises(PhaseTimedOut, match="requests of these 10 minutes are used up"):
+        with pytest.raises(PhaseTimedOut, match="requests for the last 10 minutes are used up"):
             await account.scheduled_query(timeout=60)
 
     account.run(scenario)

@@ -37,7 +37,7 @@ class Searcher:
         return self._search(SourceKey(source_id), lambda record: record.source_id == source_id, 1)
 
     def find_load(self, source_name: str, stream_name: str, number: int = 1) -> bool:
-        """Search for loads of one name, and return whether they were found.
+        """Search for the loads with a name, and return whether they were found.
 
         :param number: number of loads with this name.
         """
@@ -296,6 +296,6 @@ def test_cached_page_that_no_longer_exists_is_dropped():
     pages.add(CachedPage(page_of([load_of("github", "commits")] * 650, 7), 1, 1.0, {}), 0)
     pages.add(CachedPage(page_of([], 7), 2, 2.0, {}), 1)
 
-    pages.check_unlisted_order()
+    pages.check_stream_id_order()
 
     assert pages.pages == {}

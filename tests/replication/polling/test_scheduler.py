@@ -259,7 +259,7 @@ def any_estimates(draw):
     return CompletionEstimate(
         last_checked_at=draw(st.floats(min_value=start - 60, max_value=NOW + 3_600)),
         since=start,
-        timed_from=draw(st.none() | st.just(start + 600)),
+        activity_start=draw(st.none() | st.just(start + 600)),
         history=DurationHistory.from_durations(draw(st.lists(st.floats(0.1, 86_400), max_size=3))),
         done_by=draw(st.just(math.inf) | st.floats(NOW - 600, NOW + 600)),
         follow_ups=draw(st.integers(0, 2)),

@@ -162,7 +162,7 @@ def test_retried_batch_counts_as_sent_at_the_next_state_update(retry):
 
 
 def test_load_after_a_retry_counts_once_the_source_is_quiet():
-    """Without a state update, the target's last line dates the batch, which is long after the load."""
+    """Without a state update, the last batch is dated by the target's last line, long after the load."""
     retry = "06:01:01 target INFO Backing off post_coroutine(...) for 4.2s (StitchClientResponseError)"
     retried = log(sent("06:01:00", "commits"), retry)
 

@@ -260,7 +260,7 @@ def test_timeout_before_the_first_poll_reports_the_used_up_budget(stitch, waiter
         assert budget.acquire() == 0
         budget.release()
 
-    with pytest.raises(PhaseTimedOut, match="requests of these 10 minutes are used up") as caught:
+    with pytest.raises(PhaseTimedOut, match="requests for the last 10 minutes are used up") as caught:
         asyncio.run(Waiter(session, waiter.goal(github, job.job_name)).wait()).raise_for_error()
     assert f"while waiting for loading of source github ({github}): {job.job_name}" in str(caught.value)
 

@@ -120,7 +120,7 @@ def kill_task_during_start(context: FaultContext, target: TaskTarget) -> Iterato
 
 
 def kill_task_at_rate_limit(context: FaultContext, target: TaskTarget) -> Iterator[float]:
-    """Kill the task while Stitch rejects every status request, so that no poll can show if its job runs."""
+    """Kill the task while Stitch rejects all status requests, so that no poll shows the state of its job."""
     yield from _wait_until_running(context, target)
     limit_exceeded = {"status": 429, "headers": {"Retry-After": "3"}, "times": None}
     fault = context.stitch.fail(path_regex="/(extractions|loads)", **limit_exceeded)

@@ -3,7 +3,7 @@
 The former need Airflow 3.3.
 """
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from airflow.providers.common.compat.sdk import DAG
 
@@ -35,7 +35,8 @@ with DAG(dag_id="wait_for_50", schedule=None, start_date=datetime(2026, 1, 1, tz
         task_id="wait",
         stitch_conn_id=CONNECTION,
         started_after="{{ dag_run.conf['started_after'] }}",
-        retries=0,
+        retries=5,  # Airflow fails a task if its API server does not respond in time
+        retry_delay=timedelta(0),
         deferrable=True,
         start_from_trigger=True,  # 50 workers would take minutes to start
         end_from_trigger=True,

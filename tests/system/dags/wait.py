@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta, timezone
 
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 from airflow_provider_stitch.sensors.stitch import StitchExtractionSensor, StitchLoadingSensor
@@ -14,6 +14,11 @@ IN_TRIGGERER = {"deferrable": True, "start_from_trigger": True, "end_from_trigge
 
 def dag(dag_id):
     return DAG(dag_id=dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc))
+
+
+@task
+def transform():
+    """Stand for a downstream task."""
 
 
 VARIANTS = {
@@ -31,6 +36,20 @@ for dag_id, options in VARIANTS.items():
 
 with dag("wait_plainly"):
     StitchLoadingSensor(task_id="wait", source="plain_source", retries=0, **IN_TRIGGERER)
+
+# The streams and durations are rendered in the triggerer, and a downstream task is skipped with the sensor.
+with dag("wait_for_rows"):
+    wait = StitchLoadingSensor(
+        task_id="wait",
+        source=SOURCE,
+        started_after=STARTED_AFTER,
+        streams="{{ dag_run.conf['streams'] }}",
+        load_settle="{{ dag_run.conf['load_settle'] }}",
+        retries=0,
+        skip_if_no_rows=True,
+        **IN_TRIGGERER,
+    )
+    wait >> transform()
 
 with dag("start_and_wait"):
     start = StitchRunReplicationJobOperator(task_id="start", source=SOURCE, wait_for=None)

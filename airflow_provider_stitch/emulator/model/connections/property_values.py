@@ -102,7 +102,7 @@ def split(
 
 
 def changed_immutables(given: Mapping[str, Any], found: Mapping[str, Any], quirks: Quirks) -> list[str]:
-    """Return the names of immutable properties that already have another value."""
+    """Return the names of immutable properties that already have a different value."""
     return sorted(
         name
         for name, value in given.items()

@@ -171,7 +171,7 @@ def _tear_down_line(timeline: Timeline) -> Line:
 
 
 def _error_lines(result: PhaseResult, location: str, at: datetime) -> Iterator[Line]:
-    """Yield the message of a failed phase. A process that was killed by a signal leaves none."""
+    """Yield the message of a failed phase. A process that is killed by a signal logs no message."""
     if result.description is None:
         return
     first, *rest = result.description.split("\n")

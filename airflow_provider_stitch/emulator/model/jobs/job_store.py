@@ -39,12 +39,11 @@ class Job:
 class SourceJobs:
     """The jobs of one source by start time, and the plans of its future jobs."""
 
-    plan: JobPlan = field(default_factory=JobPlan)
-    planned: deque[JobPlan] = field(default_factory=deque)  #: plans of the next jobs, used before ``plan``
+    default_plan: JobPlan = field(default_factory=JobPlan)
+    planned: deque[JobPlan] = field(default_factory=deque)  #: plans of the next jobs, one each
     jobs: list[Job] = field(default_factory=list)
-    bookmarks: dict[str, datetime] = field(
-        default_factory=dict
-    )  #: by tap_stream_id, where jobs stopped reading
+    #: Where the jobs stopped reading, by ``tap_stream_id``.
+    bookmarks: dict[str, datetime] = field(default_factory=dict)
 
     def running(self, now: datetime) -> Job | None:
         """Return the running job, if any."""
@@ -69,7 +68,7 @@ class SourceJobs:
 
     def next_plan(self) -> JobPlan:
         """Return the plan of the next job."""
-        return self.planned.popleft() if self.planned else self.plan
+        return self.planned.popleft() if self.planned else self.default_plan
 
 
 class JobStore:
@@ -77,7 +76,8 @@ class JobStore:
 
     :param sources: the account's sources by id. The account adds new ones to the same dict.
     :param can_start: returns whether Stitch starts jobs of a source.
-    :param on_discovery: called when the discovery of a job makes new streams of a source visible.
+    :param on_discovery: called when new streams of a source become visible, because a job has discovered
+        them.
     """
 
     def __init__(
@@ -117,10 +117,10 @@ class JobStore:
 
     def plan_all(self, source: Source, plan: JobPlan) -> None:
         """Set the plan of all future jobs of a source."""
-        self.for_source(source.id).plan = _with_keys(source, plan)
+        self.for_source(source.id).default_plan = _with_keys(source, plan)
 
     def plan_next(self, source: Source, plan: JobPlan) -> None:
-        """Add a plan for one future job of a source, after those planned before."""
+        """Add a plan for one future job of a source, after the plans added before."""
         self.for_source(source.id).planned.append(_with_keys(source, plan))
 
     # Start and stop
@@ -142,14 +142,15 @@ class JobStore:
             message = f"Did not create job for {ids} because one already exists"
             raise ApiError(200, {"error": {"type": "already_running", "message": message}})
         if not self._can_start(source, now):
-            # This error is not documented. Its type occurs in an unpublished draft.
+            # Stitch does not document this error. It is from a draft of the documentation that was never
+            # published.
             raise ApiError(400, {"error": {"type": "generic", "message": f"Could not create job for {ids}"}})
         return self.add(source, now, "api")
 
     def add(
         self, source: Source, starts_at: datetime, started_by: StartedBy, plan: JobPlan | None = None
     ) -> Job:
-        """Add a job that starts now, or that started earlier according to a test."""
+        """Add a job that starts now or, in a test, started earlier."""
         jobs = self.for_source(source.id)
         timeline = self._build_timeline(source, starts_at, jobs.next_plan() if plan is None else plan)
         job = Job(timeline, started_by)
@@ -217,23 +218,23 @@ class JobStore:
 def _with_keys(source: Source, plan: JobPlan) -> JobPlan:
     """Return the plan with the names of streams replaced by their keys.
 
-    :raises ValueError: if a name is not a stream of the source.
+    :raises ValueError: if the source has no stream with one of the names.
     """
-    refused = None if plan.refused_stream is None else source.stream(plan.refused_stream)
-    if not (plan.rows or plan.flushes or plan.load_errors or plan.log.counted_streams or refused):
+    refused_stream = None if plan.refused_stream is None else source.stream(plan.refused_stream)
+    if not (plan.rows or plan.flushes or plan.load_errors or plan.log.counted_streams or refused_stream):
         return plan
     with_keys = replace(
         plan,
         rows=_by_key(source, plan.rows),
         flushes=_by_key(source, plan.flushes),
         load_errors=_by_key(source, plan.load_errors),
-        refused_stream=None if refused is None else refused.tap_stream_id,
+        refused_stream=None if refused_stream is None else refused_stream.tap_stream_id,
         log=_with_tap_stream_ids(source, plan.log),
     )
-    if refused and not _has_batch(refused, with_keys):
+    if refused_stream and not _has_batch(refused_stream, with_keys):
         raise ValueError(
-            f"The plan of source {source.name} lets the Import API reject a batch of stream {refused.key}, "
-            "but the stream has no batch. Plan rows or flushes for it."
+            f"The plan of source {source.name} lets the Import API reject a batch of stream "
+            f"{refused_stream.key}, but the stream has no batch. Plan rows or flushes for it."
         )
     return with_keys
 

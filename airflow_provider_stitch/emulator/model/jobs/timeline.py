@@ -72,9 +72,8 @@ class Timeline:
     tap_starts_at: datetime
     terminated: bool
     target_program: Target
-    discovery: (
-        PhaseResult | None
-    )  #: None if the phase does not exist or never ends; the same for tap and target
+    #: None if the phase does not exist or never ends. This applies to all three phases.
+    discovery: PhaseResult | None
     tap: PhaseResult | None
     target: PhaseResult | None
     reads: tuple[StreamRead, ...]

@@ -34,7 +34,7 @@ def build_timeline(
 ) -> Timeline:
     """Build the timeline of a job that reads the selected streams of a source.
 
-    :param bookmarks: by ``tap_stream_id``, where the previous job stopped reading.
+    :param bookmarks: where the previous job stopped reading, by ``tap_stream_id``.
     """
     job_name = make_job_name(source.client_id, source.id, "sync", starts_at)
     discovery_failed = plan.discovery_exit_status != 0 and not plan.terminated

@@ -117,7 +117,7 @@ def delete_destination(call: Call) -> Any:
 
 
 def last_connection_check(call: Call) -> Any:
-    """Return the last check of a destination. Its form is not documented; here it is like a source's."""
+    """Return the last check of a destination. It is not documented; here it is like a source's check."""
     destination = _active(call, not_found())
     check = destination.checks.last
     if check is None:

@@ -1,0 +1,158 @@
+"""The operator that checks all sources of an account."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_stitch.common.deadline import parse_templated_duration
+from airflow_provider_stitch.common.operator import run
+from airflow_provider_stitch.operators._setup import StitchSetupOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_stitch.connect.objects import Source
+    from airflow_provider_stitch.replication.rules.account_report import SourceState
+
+# 130 pages, such as those of 1,000 sources with 12,000 streams, take about 50 minutes.
+DEFAULT_TIMEOUT = timedelta(hours=3)
+
+FAIL_ON = ("extraction", "load")
+
+
+class StitchCheckAccountOperator(StitchSetupOperator):
+    """Check the last extraction and the loads of all sources of an account, and fail if one has problems.
+
+    The task reads the lists of extractions and loads once, within the account's limit of 30 requests in 10
+    minutes, and leaves a part of them to tasks that wait for jobs. With up to 2,000 streams it takes seconds;
+    1,000 sources with 12,000 streams take about 50 minutes. The log says how long the rest takes.
+
+    The XCom is a dict: `client_id`, `checked_at`, `problem_sources` (names of the sources with a problem in
+    `fail_on`) and `sources`, a table with one row per source: `source_id`, `source_name`, `display_name`,
+    `paused_by` (`"user"`, `"stitch"` or None), `last_extraction` (`"succeeded"`, `"failed"`, `"terminated"`,
+    or None if there was none in 60 days), `last_extraction_at`, `extraction_error`, `job_name`,
+    `last_load_at`, `hours_since_last_load`, `streams_in_error` (`{stream_name: message of the destination}`),
+    `problems` and `url`. It is written before the task fails. Times are ISO 8601 in UTC, by Stitch's clock.
+    Deleted sources, and load errors of streams that are no longer selected, are left out.
+
+    :param fail_on: the problems that fail the task, a list of: `"extraction"` (the last extraction failed or
+        was terminated), `"load"` (loading of a stream fails), `"stale"` (the last load of any stream is older
+        than `max_age`). An empty list only reports. The task fails without a retry. (templated)
+    :param max_age: seconds (or a timedelta) since a source's last load after which it is stale. A source
+        without new rows has no loads. (templated)
+    :param sources: check only these sources, by id, `name` or display name: a list, or a string that contains
+        a JSON list or separates the names by commas; None checks all. (templated)
+    :param ignore_paused: do not check sources that a user has paused.
+    :param soft_fail: skip the task instead of failing it.
+    :param timeout: maximum number of seconds (or a timedelta) to read the lists.
+    :param stitch_conn_id: id of the Airflow connection. (templated)
+    """
+
+    template_fields: Sequence[str] = ("fail_on", "max_age", "sources", "stitch_conn_id")
+    ui_color = "#f3ecd9"
+
+    def __init__(
+        self,
+        *,
+        fail_on: Sequence[str] | str = FAIL_ON,
+        max_age: float | timedelta | str | None = None,
+        sources: Sequence[int | str] | str | None = None,
+        ignore_paused: bool = False,
+        soft_fail: bool = False,
+        timeout: float | timedelta | None = DEFAULT_TIMEOUT,
+        **kwargs: Any,
+    ) -> None:
+        from airflow_provider_stitch.replication.rules.arguments import is_template
+
+        super().__init__(timeout=timeout, **kwargs)
+        self.fail_on: Any = fail_on
+        self.max_age: Any = parse_templated_duration(max_age, "max_age")
+        self.sources: Any = sources
+        self.ignore_paused = ignore_paused
+        self.soft_fail = soft_fail
+        if not any(is_template(each) for each in (fail_on, max_age, sources)):
+            self._parse_arguments()
+
+    def _parse_arguments(self) -> None:
+        """Validate the arguments, whose templates are rendered.
+
+        :raises ValueError: if one is invalid.
+        """
+        from airflow_provider_stitch.common.deadline import parse_duration
+        from airflow_provider_stitch.replication.rules.arguments import (
+            ACCOUNT_PROBLEMS,
+            none_if_blank,
+            parse_choice,
+            parse_names,
+        )
+
+        names = parse_names(self.fail_on, "fail_on") or ()
+        self.fail_on = [parse_choice(each, "fail_on", ACCOUNT_PROBLEMS) for each in names]
+        self.max_age = parse_duration(none_if_blank(self.max_age), "max_age")
+        self.sources = parse_names(self.sources, "sources")
+        if "stale" in self.fail_on and self.max_age is None:
+            raise ValueError(
+                'fail_on="stale" needs max_age, the number of seconds after which a load is old.'
+            )
+
+    def set_up(self, context: Context) -> dict[str, Any]:
+        """Read the state of the account, write it to XCom, and fail or skip if there are problems."""
+        from airflow.providers.common.compat.sdk import AirflowSkipException
+
+        from airflow_provider_stitch.connect.errors import AccountHasProblems, InvalidArgument
+        from airflow_provider_stitch.replication.rules.account_report import problem_message
+
+        try:
+            self._parse_arguments()
+        except ValueError as error:
+            raise InvalidArgument(str(error)) from None
+        states = run(self._read())
+        failing = [state for state in states if set(state.problems) & set(self.fail_on)]
+        result = self._result(states, failing)
+        if not failing:
+            self.log.info("Checked %d sources of Stitch account %s", len(states), result["client_id"])
+            return result
+        self.push_result(context, result)
+        message = problem_message(result["client_id"], failing, len(states))
+        if self.soft_fail:
+            raise AirflowSkipException(f"Skipped because soft_fail is set: {message}")
+        raise AccountHasProblems(message)
+
+    async def _read(self) -> list[SourceState]:
+        from airflow_provider_stitch.replication.account_check import AccountCheck
+
+        session = self.session(self._deadline.at, self._deadline.time_limit)
+        sources = await session.list_sources()
+        check = AccountCheck(session, sources, log_info=self.log.info, log_warning=self.log.warning)
+        wanted = self._wanted(sources)
+        states = await check.run(max_age=self.max_age)
+        return [state for state in states if state.source_id in wanted]
+
+    def _wanted(self, sources: Sequence[Source]) -> set[int]:
+        """Return the ids of the sources to check.
+
+        :raises UnknownSource: if the account has no source with one of the names in `sources`.
+        """
+        from airflow_provider_stitch.connect.references import find_source
+
+        chosen = sources if self.sources is None else [find_source(sources, each) for each in self.sources]
+        return {each.id for each in chosen if not (self.ignore_paused and each.paused_at is not None)}
+
+    def _result(self, states: Sequence[SourceState], failing: Sequence[SourceState]) -> dict[str, Any]:
+        from airflow_provider_stitch.connect.objects import format_time
+        from airflow_provider_stitch.hooks.stitch import source_url
+
+        client = self.hook.client
+        client_id = client.known_client_id
+        checked_at = client.stitch_time
+        return {
+            "client_id": client_id,
+            "checked_at": None if checked_at is None else format_time(checked_at),
+            "problem_sources": [state.source_name for state in failing],
+            "sources": [
+                {**state.to_dict(), "url": source_url(client_id or 0, state.source_id)} for state in states
+            ],
+        }

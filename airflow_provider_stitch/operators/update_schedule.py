@@ -1,0 +1,135 @@
+"""The operator that changes Stitch's schedule of a source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_stitch.common.link import StitchSourceLink
+from airflow_provider_stitch.operators._setup import StitchSetupOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from airflow.providers.common.compat.sdk import Context
+
+SCHEDULE_PROPERTIES = ("frequency_in_minutes", "anchor_time", "cron_expression")
+
+
+class StitchUpdateScheduleOperator(StitchSetupOperator):
+    """Change when Stitch starts the jobs of a source: at an interval, or by a cron expression.
+
+    The task reads the source's schedule and writes only the properties that differ. A source that already has
+    the schedule is not changed, because Stitch starts a connection check after each change. With
+    `frequency_in_minutes` the task removes a cron expression, which Stitch would prefer to it. A pause does
+    not change: use `StitchUnpauseSourceOperator` to let Stitch start jobs of a paused source.
+
+    The XCom is a dict: `source_id`, `source_name`, `client_id`, `url`, `changed` (bool), `changes`
+    (`{property: {"before": ..., "after": ...}}`), `schedule` (as Stitch returns it; None for a paused source,
+    and for some others) and `paused` (bool).
+
+    :param source: the source's id, its `name`, or its display name. (templated)
+    :param frequency_in_minutes: minutes between two jobs. Stitch accepts 30, 60, 360, 720 and 1440, and 1 for
+        databases. Set this or `cron_expression`. (templated)
+    :param anchor_time: a time at which a job starts, from which the others are counted (ISO 8601 string with
+        a time zone, or datetime). It has an effect for intervals of at least an hour. None keeps the current
+        one. (templated)
+    :param cron_expression: a Quartz expression in UTC, with seconds first: `0 0 12 ? * MON-FRI *`. Not all of
+        Stitch's plans include it. (templated)
+    :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
+    :param stitch_conn_id: id of the Airflow connection. (templated)
+    """
+
+    template_fields: Sequence[str] = ("source", *SCHEDULE_PROPERTIES, "stitch_conn_id")
+    operator_extra_links = (StitchSourceLink(),)
+    string_arguments: Sequence[str] = ("cron_expression",)
+
+    def __init__(
+        self,
+        *,
+        source: int | str,
+        frequency_in_minutes: int | str | None = None,
+        anchor_time: datetime | str | None = None,
+        cron_expression: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.frequency_in_minutes = frequency_in_minutes
+        self.anchor_time = anchor_time
+        self.cron_expression = cron_expression
+        if (frequency_in_minutes is None) == (cron_expression is None):
+            raise ValueError("Set either frequency_in_minutes or cron_expression.")
+        if anchor_time is not None and frequency_in_minutes is None:
+            raise ValueError("anchor_time needs frequency_in_minutes; it has no effect on a cron_expression.")
+
+    def set_up(self, context: Context) -> dict[str, Any]:
+        """Read the schedule, and write the differences."""
+        wanted = self._wanted()
+        source = self.find_source(context, self.source)
+        before = source.properties
+        changes = {
+            name: {"before": before.get(name), "after": value}
+            for name, value in wanted.items()
+            if not _is_same(name, value, before.get(name))
+        }
+        if changes:
+            values = {name: wanted[name] for name in changes}
+            source = self.client.update_source(source.id, properties=values)
+            self.log.info("Changed the schedule of source %s: %s", source.label, changes)
+        else:
+            self.log.info("Source %s already has this schedule; changed nothing", source.label)
+        if source.is_paused:
+            self.log.warning("Source %s is paused, so Stitch's schedule starts no jobs of it", source.label)
+        return {
+            **self.source_xcom(source),
+            "changed": bool(changes),
+            "changes": changes,
+            "schedule": None if source.schedule is None else dict(source.schedule),
+            "paused": source.is_paused,
+        }
+
+    def _wanted(self) -> dict[str, str | None]:
+        """Return the properties of the requested schedule, as Stitch stores them.
+
+        :raises InvalidArgument: if a rendered argument is invalid.
+        """
+        from airflow_provider_stitch.connect.errors import InvalidArgument
+        from airflow_provider_stitch.connect.objects import format_time
+        from airflow_provider_stitch.replication.rules.arguments import none_if_blank
+        from airflow_provider_stitch.replication.rules.user_input import parse_instant
+
+        cron = none_if_blank(self.cron_expression)
+        minutes = none_if_blank(self.frequency_in_minutes)
+        if (cron is None) == (minutes is None):
+            raise InvalidArgument(
+                f"Schedule of source {self.source!r}: exactly one of frequency_in_minutes and "
+                f"cron_expression must have a value; they are {self.frequency_in_minutes!r} and "
+                f"{self.cron_expression!r}."
+            )
+        if cron is not None:
+            return {"cron_expression": " ".join(cron.split())}
+        text = str(minutes).strip()
+        if isinstance(minutes, bool) or not (text.isascii() and text.isdecimal() and int(text) > 0):
+            raise InvalidArgument(
+                f"Schedule of source {self.source!r}: frequency_in_minutes must be a number of minutes; it "
+                f"is {minutes!r}."
+            )
+        wanted: dict[str, str | None] = {"frequency_in_minutes": str(int(text)), "cron_expression": None}
+        if none_if_blank(self.anchor_time) is not None:
+            wanted["anchor_time"] = format_time(parse_instant(self.anchor_time, "anchor_time"))
+        return wanted
+
+
+def _is_same(name: str, wanted: str | None, current: Any) -> bool:
+    from airflow_provider_stitch.connect.errors import StitchError
+    from airflow_provider_stitch.connect.objects import parse_time
+
+    if wanted is None or current is None:
+        return wanted is None and current is None
+    if name == "anchor_time":
+        try:
+            return parse_time(str(current)) == parse_time(wanted)
+        except StitchError:  # a value that Stitch has stored in another notation is replaced
+            return False
+    return " ".join(str(current).split()) == wanted

@@ -1,0 +1,326 @@
+"""What OpenLineage receives from real tasks, and what lineage costs without it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_stitch.connect.client import StitchClient
+from airflow_provider_stitch.emulator import EmulatedStream, StitchEmulator
+from airflow_provider_stitch.lineage import MAX_SCHEMAS, gather, is_enabled
+from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
+from tests.support.dag_runs import AIRFLOW_HOME
+
+SECRET = "hunter2-dapi-0123456789"
+SERVER = {"username": "stitch", "password": SECRET, "database": "raw"}
+DESTINATIONS = {
+    "snowflake": {**SERVER, "host": "acme-prod.snowflakecomputing.com", "port": "443", "warehouse": "wh"},
+    "redshift": {**SERVER, "host": "dwh.abc.eu-central-1.redshift.amazonaws.com", "port": "5439"},
+    "bigquery_v2": {
+        "cloud_storage_location": "EU",
+        "loading_mode": "append",
+        "service_account_credentials": {"project_id": "acme-dwh", "private_key": SECRET},
+    },
+    "postgres": {**SERVER, "host": "pg.acme.example", "port": "5432", "ssl": "false"},
+    "databricks_delta": {
+        "jdbc_url": f"jdbc:spark://dbc-1.cloud.databricks.com:443/default;UID=token;PWD={SECRET}",
+        "access_token": SECRET,
+        "ssh_config": {},
+        "staging_area": {},
+    },
+}
+TABLES = {
+    "snowflake": ("snowflake://acme-prod", "RAW.SHOP.ORDERS"),
+    "redshift": ("redshift://dwh.eu-central-1:5439", "raw.shop.orders"),
+    "bigquery_v2": ("bigquery", "acme-dwh.shop.orders"),
+    "postgres": ("postgres://pg.acme.example:5432", "raw.shop.Orders"),
+    "databricks_delta": ("databricks://dbc-1.cloud.databricks.com", "hive_metastore.shop.orders"),
+}
+SLOW = "slow"  #: an account that returns its streams after a minute
+SOURCE = {"host": "db.acme.example", "port": "5433", "dbname": "shopdb", "user": "u", "password": SECRET}
+ORDERS = EmulatedStream(rows=7, schema_name="public", database_name="shopdb")
+QUIET = EmulatedStream(rows=0, schema_name="public", database_name="shopdb")
+
+
+class Events:
+    """The events that OpenLineage's file transport has written, and what the run printed."""
+
+    def __init__(self, text: str, states: dict[str, str], output: str, tokens: list[str]) -> None:
+        self.text = text
+        self.states = states
+        self.output = output
+        self.tokens = tokens
+        self._events = [json.loads(line) for line in text.splitlines()]
+
+    def completed(self, task_id: str) -> dict[str, Any]:
+        """Return the only COMPLETE event of a task."""
+        (event,) = (
+            event
+            for event in self._events
+            if event["eventType"] == "COMPLETE" and event["job"]["name"] == f"lineage.{task_id}"
+        )
+        return event
+
+
+@pytest.fixture(scope="module")
+def events(airflow_database: None, tmp_path_factory: pytest.TempPathFactory) -> Events:
+    """Run all tasks in one Airflow with OpenLineage's file transport."""
+    home: Path = tmp_path_factory.mktemp("lineage")
+    file = home / "events.json"
+    (home / "airflow.db").write_bytes((AIRFLOW_HOME / "airflow.db").read_bytes())
+    with StitchEmulator(speed=600) as stitch:
+        connections = {name: _account(stitch, name) for name in [*DESTINATIONS, SLOW]}
+        environment = {
+            **{name: value for name, value in os.environ.items() if name != "PYTEST_VERSION"},
+            **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in connections.items()},
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+            "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
+                {"type": "file", "log_file_path": str(file), "append": True}
+            ),
+            "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "60",  # for a busy machine
+            "STITCH_TEST_ACCOUNTS": json.dumps([*connections]),
+        }
+        run = subprocess.run(  # noqa: PLW1510 - the assertion below shows the output
+            [sys.executable, "-m", "tests.support.lineage_run"],
+            env=environment,
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+        )
+    assert run.returncode == 0, run.stdout + run.stderr
+    states = json.loads(run.stdout.rpartition("\nSTATES ")[2].splitlines()[0])
+    tokens = [json.loads(connection)["password"] for connection in connections.values()]
+    return Events(file.read_text(), states, run.stdout + run.stderr, tokens)
+
+
+def _account(stitch: StitchEmulator, name: str) -> str:
+    """Add an account with one destination and one source, and return its connection as JSON."""
+    account = stitch.add_account()
+    if name in DESTINATIONS:
+        account.delete_destinations()
+        account.add_destination(name, properties=DESTINATIONS[name])
+    source = account.add_source(
+        "shop", streams={"Orders": ORDERS, "quiet": QUIET}, type="platform.postgres", properties=SOURCE
+    )
+    if name == SLOW:
+        streams = rf"/v4/sources/{source}/streams$"
+        stitch.fail("GET", streams, times=1, delay=0.01)  # the request of the wait, which is answered
+        stitch.fail("GET", streams, times=None, delay=60)
+    return stitch.connection_json(account)
+
+
+@pytest.mark.parametrize("mode", ["worker", "deferred", "sensor"])
+@pytest.mark.parametrize("destination", DESTINATIONS)
+def test_event_has_the_tables_and_their_rows(events: Events, destination: str, mode: str) -> None:
+    event = events.completed(f"{mode}_{destination}")
+
+    (read,) = event["inputs"]
+    assert (read["namespace"], read["name"]) == ("postgres://db.acme.example:5433", "shopdb.public.Orders")
+    (written,) = event["outputs"]
+    assert (written["namespace"], written["name"]) == TABLES[destination]
+    assert written["outputFacets"]["outputStatistics"]["rowCount"] == 7
+    assert written["facets"]["dataSource"]["name"] == TABLES[destination][0]
+
+
+def test_event_has_columns_and_the_name_of_the_job(events: Events) -> None:
+    event = events.completed("worker_snowflake")
+
+    facets = event["outputs"][0]["facets"]
+    columns = [field["name"] for field in facets["schema"]["fields"]]
+    assert columns == ["ID", "UPDATED_AT", "NAME"]
+    (origin,) = facets["columnLineage"]["fields"]["ID"]["inputFields"]
+    assert (origin["name"], origin["field"]) == ("shopdb.public.Orders", "id")
+    assert origin["transformations"][0]["subtype"] == "IDENTITY"
+    assert ".sync." in event["run"]["facets"]["externalQuery"]["externalQueryId"]
+
+
+def test_event_of_a_slow_stitch_has_no_columns(events: Events) -> None:
+    """Stitch returns the streams after a minute. The task ends in time, and the event has what is known."""
+    event = events.completed(f"worker_{SLOW}")
+
+    assert events.states[f"worker_{SLOW}"] == "success"
+    assert [(read["namespace"][:9], read["name"]) for read in event["inputs"]] == [
+        ("stitch://", "shop.Orders")
+    ]
+    (written,) = event["outputs"]
+    assert (written["namespace"], written["name"]) == (
+        "postgres://pg.acme.example:5432",
+        "staging.shop.Orders",
+    )
+    assert written["outputFacets"]["outputStatistics"]["rowCount"] == 7
+    assert "schema" not in written["facets"]
+    assert "is incomplete: could not read its streams within 5 s" in events.output
+
+
+def test_sensors_that_should_end_in_the_triggerer_succeed(events: Events) -> None:
+    assert set(events.states.values()) == {"success"}
+    assert "Ending in a worker despite end_from_trigger: Airflow has listeners" in events.output
+
+
+def test_events_contain_no_secret(events: Events) -> None:
+    for secret in [SECRET, *events.tokens]:
+        assert secret not in events.text
+
+
+# --- Reading from Stitch --------------------------------------------------------------------------------
+
+
+def result_of(source_id: int, **streams: int | None) -> dict[str, Any]:
+    """Return the part of a task's XCom that lineage needs."""
+    return {
+        "job_name": "a.b.sync.c",
+        "client_id": 1,
+        "source_id": source_id,
+        "source_name": "shop",
+        "streams": {name: {"rows": rows} for name, rows in streams.items()},
+    }
+
+
+@pytest.fixture
+def client(stitch: StitchEmulator) -> StitchClient:
+    return StitchClient(stitch.access_token, base_url=stitch.url)
+
+
+def gathered(client: StitchClient, result: dict[str, Any], **options: Any) -> tuple[Any, list[str]]:
+    """Return the lineage of a job and the warnings."""
+    warnings: list[str] = []
+    return gather(client, result, log_warning=warnings.append, **options), warnings
+
+
+def test_lineage_costs_no_status_request(stitch: StitchEmulator, client: StitchClient) -> None:
+    source = stitch.add_source("shop", streams={"Orders": ORDERS})
+
+    lineage, warnings = gathered(client, result_of(source, Orders=7))
+
+    assert [column.field for column in lineage.tables[0].columns] == ["id", "updated_at", "name"]
+    assert stitch.limited_requests == []
+    assert warnings == []
+
+
+def test_job_without_rows_needs_no_request(stitch: StitchEmulator, client: StitchClient) -> None:
+    source = stitch.add_source("shop", streams={"Orders": ORDERS})
+
+    lineage, _ = gathered(client, result_of(source))
+
+    assert (lineage.tables, len(stitch.requests)) == ((), 0)
+
+
+def test_stitch_that_is_down_is_a_warning(stitch: StitchEmulator, client: StitchClient) -> None:
+    source = stitch.add_source("shop", streams={"Orders": ORDERS})
+    stitch.fail(times=None)
+
+    lineage, warnings = gathered(client, result_of(source, Orders=7))
+
+    assert [(table.inputs, table.output) for table in lineage.tables] == [
+        ((("stitch://1", "shop.Orders"),), None)
+    ]
+    (warning,) = warnings
+    assert "Lineage of source shop" in warning
+    assert "could not read the source, its destination, its streams" in warning
+
+
+def test_namesakes_of_two_schemas_have_a_table_each_with_the_option(
+    stitch: StitchEmulator, client: StitchClient
+) -> None:
+    option = {"include_schemas_in_destination_stream_name": "true"}
+    streams = {
+        f"shopdb-{schema}-orders": EmulatedStream(
+            rows=1, stream_name="orders", schema_name=schema, database_name="shopdb"
+        )
+        for schema in ("eu", "us")
+    }
+    source = stitch.add_source(
+        "shop", streams=streams, type="platform.postgres", properties={**SOURCE, **option}
+    )
+
+    for with_inputs in (True, False):
+        lineage, _ = gathered(client, result_of(source, orders=2), with_inputs=with_inputs)
+
+        assert [table.output.name for table in lineage.tables] == [
+            "staging.shop.eu__orders",
+            "staging.shop.us__orders",
+        ]
+        assert [table.rows for table in lineage.tables] == [None, None]  # only their sum is known
+        assert lineage.table_uris == {}
+
+
+def test_namesakes_of_two_schemas_share_a_table_without_the_option(
+    stitch: StitchEmulator, client: StitchClient
+) -> None:
+    streams = {
+        f"shopdb-{schema}-orders": EmulatedStream(
+            rows=1, stream_name="orders", schema_name=schema, database_name="shopdb"
+        )
+        for schema in ("eu", "us")
+    }
+    source = stitch.add_source("shop", streams=streams, type="platform.postgres", properties=SOURCE)
+
+    lineage, _ = gathered(client, result_of(source, orders=2))
+
+    (table,) = lineage.tables
+    assert [name for _, name in table.inputs] == ["shopdb.eu.orders", "shopdb.us.orders"]
+    assert (table.output.name, table.rows) == ("staging.shop.orders", 2)
+
+
+def test_schemas_of_many_streams_are_not_read(stitch: StitchEmulator, client: StitchClient) -> None:
+    names = [f"stream_{number}" for number in range(MAX_SCHEMAS + 1)]
+    source = stitch.add_source("shop", streams=dict.fromkeys(names, 1))
+
+    lineage, _ = gathered(client, result_of(source, **dict.fromkeys(names, 1)))
+
+    assert len(lineage.tables) == MAX_SCHEMAS + 1
+    assert {table.columns for table in lineage.tables} == {()}
+    assert len(stitch.requests) == 3
+
+
+# --- Without OpenLineage --------------------------------------------------------------------------------
+
+TRANSPORT = json.dumps({"type": "console"})
+
+
+def requests_of_a_run(airflow: Any, stitch: StitchEmulator) -> list[str]:
+    """Run a task, and return the paths that it requests only for lineage."""
+    source = stitch.add_source(f"shop_{len(stitch.requests)}", streams={"orders": 1})
+    with airflow.dag() as dag:
+        StitchRunReplicationJobOperator(task_id="replicate", source=str(source), load_settle=0)
+    assert airflow.run(dag).state == "success"
+    wanted = (f"/v4/sources/{source}/streams/", f"/v4/destinations?source_id={source}")
+    return [request.path for request in stitch.requests if request.path.startswith(wanted)]
+
+
+def test_lineage_is_requested_only_if_openlineage_is_configured(
+    airflow: Any, stitch: StitchEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert requests_of_a_run(airflow, stitch) == []
+
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", TRANSPORT)
+    assert len(requests_of_a_run(airflow, stitch)) == 2
+
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__DISABLED", "True")
+    assert requests_of_a_run(airflow, stitch) == []
+
+
+def test_lineage_is_off_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = StitchRunReplicationJobOperator(task_id="a", source="b")
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", TRANSPORT)
+    assert is_enabled(task) is True
+
+    for name in [name for name in sys.modules if name.startswith("airflow.providers.openlineage")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "airflow.providers.openlineage", None)
+    assert is_enabled(task) is False
+
+
+def test_lineage_is_off_for_operators_that_are_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    operator = "airflow_provider_stitch.operators.run_job.StitchRunReplicationJobOperator"
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", TRANSPORT)
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__DISABLED_FOR_OPERATORS", operator)
+
+    assert is_enabled(StitchRunReplicationJobOperator(task_id="a", source="b")) is False

@@ -1,0 +1,58 @@
+"""Compare the sample output of a page with what its commands print."""
+
+from __future__ import annotations
+
+import re
+
+from tools.doc_blocks import blocks
+
+# What differs from run to run. The order matters: a job's name contains digits, and a time contains numbers.
+_VARIABLE = (
+    (re.compile(r"\d+\.\d+\.sync\.[0-9a-f-]+"), "JOB"),
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?([+-]\d\d:?\d\d)?"), "TIME"),
+    (re.compile(r"after \d+ s"), "after N s"),
+    (re.compile(r"(\.py):\d+"), r"\1:LINE"),
+    (re.compile(r" +"), " "),
+)
+#: What Airflow 3 prints before and after a message.
+_PREFIX = re.compile(r"^\S+ \[\w+ *\] ")
+_SUFFIX = re.compile(r" \[[\w.]+\] loc=.*$")
+
+
+def sample_output(page: str) -> list[str]:
+    """Return the lines of a page's blocks of text."""
+    return [line for block in blocks("text") if block.page == page for line in block.code.splitlines()]
+
+
+def missing_lines(sample: list[str], output: str, *, with_prefix: bool) -> list[str]:
+    """Return the lines of a sample that the output does not contain, in this order.
+
+    Job names, times and line numbers may differ. A line that ends with `...` is the start of a line.
+
+    :param with_prefix: whether Airflow's prefix must be equal as well. If not, only messages are compared.
+    """
+    printed = [_comparable(line, with_prefix=with_prefix) for line in output.splitlines()]
+    missing = []
+    for line in sample:
+        wanted = _comparable(line, with_prefix=with_prefix)
+        position = next((number for number, each in enumerate(printed) if _matches(each, wanted)), None)
+        if position is None:
+            missing.append(line)
+        else:
+            printed = printed[position + 1 :]
+    return missing
+
+
+def _matches(printed: str, wanted: str) -> bool:
+    if wanted.endswith("..."):
+        return wanted.removesuffix("...") in printed
+    return wanted in printed
+
+
+def _comparable(line: str, *, with_prefix: bool) -> str:
+    line = re.sub(r"\x1b\[[0-9;]*m", "", line)
+    if not with_prefix:
+        line = _SUFFIX.sub("", _PREFIX.sub("", line))
+    for pattern, name in _VARIABLE:
+        line = pattern.sub(name, line)
+    return line.strip()
