@@ -71,6 +71,11 @@ _CONNECTION_TYPE = {
             "description": "This Airflow's share of the account's 30; all 30 if empty",
             "schema": {"type": ["integer", "null"], "minimum": 1},
         },
+        "redis_conn_id": {
+            "label": "Redis connection",
+            "description": "Share the request budget of several hosts through this Redis connection",
+            "schema": {"type": ["string", "null"]},
+        },
         "webhook_secret": {
             "label": "Webhook secret",
             "description": "Secret of the URL that receives Stitch's post-load webhooks, at least 20 "

@@ -15,6 +15,7 @@ from rich.console import Console
 from benchmarks import machine
 from benchmarks.extraction_log import benchmark as extraction_log
 from benchmarks.parse_cost import benchmark as parse_cost
+from benchmarks.several_hosts import benchmark as several_hosts
 from benchmarks.simulation import benchmark as simulation
 from benchmarks.waiting import benchmark as waiting
 
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[Console], Result]] = {
     "extraction_log": extraction_log.run,
     "simulation": simulation.run,
     "waiting": waiting.run,
+    "several_hosts": several_hosts.run,
 }
 
 

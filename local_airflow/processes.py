@@ -57,6 +57,8 @@ class LocalAirflow:
     :param dags_folder: the folder of the DAG files.
     :param settings: additional Airflow settings, such as `{"CORE__PARALLELISM": "4"}`.
     :param home: Airflow's home, an existing folder that is kept. None creates a temporary one.
+    :param connections: further connections as JSON, by id.
+    :param hosts: give each worker and triggerer its own home, as if it ran on a host of its own.
     """
 
     def __init__(
@@ -67,8 +69,11 @@ class LocalAirflow:
         *,
         settings: Mapping[str, str] | None = None,
         home: Path | None = None,
+        connections: Mapping[str, str] | None = None,
+        hosts: bool = False,
     ) -> None:
-        self._connection = connection
+        self._connections = {"stitch_default": connection, **(connections or {})}
+        self._hosts = hosts
         self._deadline = deadline
         self._settings = {"CORE__DAGS_FOLDER": str(dags_folder), **(settings or {})}
         self._given_home = home
@@ -88,7 +93,7 @@ class LocalAirflow:
         (self.home / "airflow.cfg").touch()
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        self._environment = _environment(self.home, port, self._connection, self._settings)
+        self._environment = _environment(self.home, port, self._connections, self._settings)
         self._deadline.check_health = self._raise_if_exited
         self._deadline.collect_log_ends = self._log_ends
         return self
@@ -146,7 +151,7 @@ class LocalAirflow:
         if component == WORKER:  # by default all workers have the same name and the same PID file
             hostname = name.replace(" ", "-")
             arguments = [*arguments, "--celery-hostname", hostname, "--pid", f"{hostname}.pid"]
-        self._launch(name, arguments)
+        self._launch(name, arguments, has_own_home=self._hosts and component in (WORKER, "triggerer"))
 
     def terminate(self, name: str) -> None:
         """Stop a component gracefully, and wait until it and its descendants have exited."""
@@ -170,12 +175,24 @@ class LocalAirflow:
         _kill(_members(self._orphaned_sessions))
         self._orphaned_sessions.clear()
 
-    def _launch(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    def _launch(
+        self, name: str, arguments: Sequence[str], *, has_own_home: bool = False
+    ) -> subprocess.Popen[bytes]:
+        environment = self._environment
+        if has_own_home:
+            home = self.home / "hosts" / name.replace(" ", "-")
+            home.mkdir(parents=True, exist_ok=True)
+            (home / "airflow.cfg").touch()
+            environment = {
+                **environment,
+                "AIRFLOW_HOME": str(home),
+                "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.logs_folder),
+            }
         with self._log_of(name).open("ab") as log:
             process = subprocess.Popen(
                 [_airflow_command(), *arguments],
                 cwd=self.home,
-                env=self._environment,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -212,7 +229,9 @@ def free_port() -> int:
         return port
 
 
-def _environment(home: Path, port: int, connection: str, additional: Mapping[str, str]) -> dict[str, str]:
+def _environment(
+    home: Path, port: int, connections: Mapping[str, str], additional: Mapping[str, str]
+) -> dict[str, str]:
     """Return the environment of Airflow, without variables of the caller's own Airflow."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))
@@ -240,7 +259,7 @@ def _environment(home: Path, port: int, connection: str, additional: Mapping[str
         **inherited,
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
         "AIRFLOW_HOME": str(home),
-        "AIRFLOW_CONN_STITCH_DEFAULT": connection,
+        **{f"AIRFLOW_CONN_{name.upper()}": connection for name, connection in connections.items()},
         # Airflow 2 refuses SQLite with several processes. With a write-ahead log it works.
         "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",
         "PATH": os.pathsep.join([str(_airflow_command().parent), os.environ.get("PATH", os.defpath)]),

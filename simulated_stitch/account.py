@@ -56,6 +56,7 @@ class SimulatedAccount:
     base_url = "https://stitch.example"
     client_id = known_client_id = 104857
     requests_per_10_minutes = 30
+    redis = None
 
     def __init__(self, loop: VirtualLoop, sources: int) -> None:
         self._loop = loop

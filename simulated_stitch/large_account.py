@@ -70,6 +70,7 @@ class LargeAccount:
 
     base_url = "https://stitch.example"
     client_id = known_client_id = 104857
+    redis = None
     stitch_time = AT
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
+    from redis import Redis
     from typing_extensions import Self
 
 
@@ -84,6 +85,8 @@ class StitchClient(
         self.request_budget: Callable[[], AbstractContextManager[None]] | None = None
         #: Id of the Airflow connection that this client was created from, or an empty string.
         self.connection_id = ""
+        #: The Redis client through which hosts share the request budget and responses; not used here.
+        self.redis: Redis | None = None
 
     def __repr__(self) -> str:
         return f"StitchClient({self.base_url})"

@@ -32,8 +32,9 @@ class StitchHook(BaseHook):
 
     The connection's password is the API access token, its login the Stitch client ID (optional, found from
     the account), and its host the base URL (optional). The extras are `request_timeout` (seconds, 30),
-    `requests_per_10_minutes` (30) and, for partners, `partner_id` and `partner_secret`. Partner credentials
-    need no access token, but can only create accounts (see `partner`).
+    `requests_per_10_minutes` (30), `redis_conn_id` (the id of a Redis connection through which several hosts
+    share the request budget) and, for partners, `partner_id` and `partner_secret`. Partner credentials need
+    no access token, but can only create accounts (see `partner`).
 
     :param stitch_conn_id: id of the Airflow connection.
     :param budget_timeout: how many seconds a call for extractions, loads or a log waits if the account's
@@ -128,9 +129,11 @@ class StitchHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """List the account's sources. Return whether that succeeded, and a message for the user.
 
-        Partner credentials are checked for their form only, because Stitch has no request that tests them.
+        Redis is tested too, if the connection names one. Partner credentials are checked for their form only,
+        because Stitch has no request that tests them.
         """
         from airflow_provider_stitch.connect.errors import StitchError
+        from airflow_provider_stitch.hooks.redis_connection import redis_problem
 
         try:
             if has_only_partner_credentials(self.get_connection(self.stitch_conn_id)):
@@ -139,8 +142,15 @@ class StitchHook(BaseHook):
             sources = client.list_sources()
             _check_account(client, sources)
             account = client.client_id
+            problem = redis_problem(self._connection)
         except StitchError as error:
             return False, str(error)
+        if problem is not None:
+            return False, (
+                f"Connected to Stitch account {account}, but not to the Redis that redis_conn_id names: "
+                f"{problem}. Check the server and that connection. Tasks run without Redis, but then each "
+                "host counts its own status requests."
+            )
         existing = [source for source in sources if source.deleted_at is None]
         paused = sum(
             source.paused_at is not None or source.system_paused_at is not None for source in existing
@@ -227,6 +237,7 @@ def client_from(connection: Connection) -> StitchClient:
     """
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.errors import StitchConfigurationError
+    from airflow_provider_stitch.hooks.redis_connection import redis_client_of
 
     if has_only_partner_credentials(connection):
         raise StitchConfigurationError(
@@ -243,6 +254,7 @@ def client_from(connection: Connection) -> StitchClient:
         requests_per_10_minutes=_whole_number(extras, "requests_per_10_minutes", 30),
     )
     client.connection_id = connection.conn_id or ""
+    client.redis = redis_client_of(connection)
     return client
 
 
@@ -294,7 +306,10 @@ def shared_client_from(connection: Connection) -> StitchClient:
 
     :raises StitchConfigurationError: if a field of the connection is invalid; the message names it.
     """
-    fields = _fields(connection)
+    from airflow_provider_stitch.hooks.redis_connection import redis_client_of
+
+    # The Redis connection may have changed, too. Then it has another Redis client.
+    fields = (*_fields(connection), redis_client_of(connection))
     with _clients_lock:
         if fields not in _clients:
             _clients[fields] = client_from(connection)

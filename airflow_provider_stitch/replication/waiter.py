@@ -192,10 +192,13 @@ class Waiter:
     def fair_pause(self, requests: int) -> float:
         """Return the seconds for which `requests` use up this process's fair share of the budget.
 
-        This may read the budget's file.
+        If the account's processes share their responses, one request serves all of them. This may read the
+        budget's file.
         """
         if self.session.client.known_client_id is None:
             return 0.0
+        if self.session.client.redis is not None:
+            return self.session.budget.even_interval * requests
         return WINDOW / self.session.budget.window().share * requests
 
     def _seconds_between_polls(self) -> float:

@@ -95,6 +95,7 @@ def test_connection_form_has_the_fields_and_labels():
         "partner_secret": "Partner secret",
         "request_timeout": "Request timeout (s)",
         "requests_per_10_minutes": "Status requests per 10 minutes",
+        "redis_conn_id": "Redis connection",
         "webhook_secret": "Webhook secret",
     }
     # Airflow masks these fields. It masks the standard field `password` for all types of connections.

@@ -21,6 +21,7 @@ from sqlalchemy import create_engine, text
 from local_airflow.processes import IS_AIRFLOW_2, WORKER, LocalAirflow
 from local_airflow.waiting import Deadline, Interrupted, LocalAirflowFailed
 from tests.support.leak_scan import read_files, read_rows
+from tests.support.redis_servers import RedisProcess
 
 if IS_AIRFLOW_2:
     from tests.system.database import AirflowDatabase as Control
@@ -37,6 +38,9 @@ FINISHED_STATES = ("success", "failed")
 POSTGRES = os.environ.get("STITCH_TEST_POSTGRES")
 CELERY = os.environ.get("STITCH_TEST_CELERY")
 FERNET_KEY = base64.urlsafe_b64encode(os.urandom(32)).decode()
+
+#: Id of the connection to the Redis through which the hosts share the request budget. With Celery only.
+REDIS_CONN_ID = "stitch_redis"
 
 #: Names of the Celery workers. With a LocalExecutor the scheduler runs the tasks itself.
 WORKERS = ("first worker", "second worker") if CELERY else ()
@@ -76,6 +80,7 @@ class Airflow:
         self.processes = processes
         self.control = control
         self.secrets = secrets  #: must not be written to disk or to the database
+        self.redis: RedisProcess | None = None  #: shares the request budget of the hosts; not Celery's broker
         self._deadline = deadline
         # An external database may contain runs of earlier tests.
         self._run_ids = (f"{uuid4().hex[:8]}_{number}" for number in itertools.count(1))
@@ -286,15 +291,26 @@ def running_airflow(
     :param settings: additional Airflow settings.
     """
     deadline = Deadline(TIMEOUT, poll_interval=0.2)
+    connection = with_redis(connection)
     # On Airflow 2 the tests use its database directly, so both need the same home.
     home = Path(os.environ["AIRFLOW_HOME"]) if IS_AIRFLOW_2 else home
     settings = {**SETTINGS, **_database(home), **_executor(), **(settings or {})}
     with (
         deadline.deferring_signals(),
-        LocalAirflow(connection, deadline, DAGS_FOLDER, settings=settings, home=home) as local,
+        _redis() as redis,
+        LocalAirflow(
+            connection,
+            deadline,
+            DAGS_FOLDER,
+            settings=settings,
+            home=home,
+            connections={} if redis is None else {REDIS_CONN_ID: redis.connection_json()},
+            hosts=redis is not None,
+        ) as local,
     ):
         control = Control() if IS_AIRFLOW_2 else Control(local.url)
         airflow = Airflow(local, control, deadline, [json.loads(connection)["password"]])
+        airflow.redis = redis
         with _reporting_failures():
             local.start()
         for name in WORKERS:
@@ -302,6 +318,28 @@ def running_airflow(
         airflow.wait_until(control.is_up, "Airflow to respond")
         airflow.wait_until(lambda: control.has_dag(LAST_DAG_ID), "Airflow to parse the DAGs")
         yield airflow
+
+
+def with_redis(connection: str) -> str:
+    """Return a connection to Stitch that shares its budget through Redis if there are several hosts."""
+    fields = json.loads(connection)
+    if CELERY:
+        fields["extra"] = {**fields.get("extra", {}), "redis_conn_id": REDIS_CONN_ID}
+    return json.dumps(fields)
+
+
+@contextmanager
+def _redis() -> Iterator[RedisProcess | None]:
+    """Run the Redis of the request budget if there are several hosts."""
+    if not CELERY:
+        yield None
+        return
+    redis = RedisProcess()
+    redis.start()
+    try:
+        yield redis
+    finally:
+        redis.kill()
 
 
 @contextmanager

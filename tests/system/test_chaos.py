@@ -10,6 +10,7 @@ import pytest
 from tests.system.chaos.plan import plan_batches
 from tests.system.chaos.runner import ChaosRunner, two_triggerers
 from tests.system.chaos.stitch_process import running_stitch
+from tests.system.harness import with_redis
 
 pytestmark = pytest.mark.skipif(
     tuple(int(part) for part in version("apache-airflow").split(".")[:2]) < (3, 3),
@@ -23,10 +24,13 @@ SEED = 9428
 def test_runs_end_as_expected_with_any_fault(airflow, tmp_path):
     with running_stitch(tmp_path / "stitch") as stitch, two_triggerers(airflow):
         # Stored in Airflow's database, as by most users. The default connection is an environment variable.
-        airflow.add_connection("stitch_chaos", json.loads(stitch.connection))
+        airflow.add_connection("stitch_chaos", json.loads(with_redis(stitch.connection)))
         runner = ChaosRunner(airflow, stitch, {"connection": "stitch_chaos"})
-        results = [result for batch in plan_batches(RUNS, SEED) for result in runner.execute(batch)]
+        batches = plan_batches(RUNS, SEED, kills_redis=airflow.redis is not None)
+        results = [result for batch in batches for result in runner.execute(batch)]
         airflow.secrets += stitch.call("secrets")
+        busiest = stitch.busiest_window()
 
     assert [result for result in results if result.errors] == []
     assert len(results) == RUNS
+    assert busiest <= 30

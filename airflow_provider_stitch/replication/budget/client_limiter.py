@@ -13,13 +13,14 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_stitch.connect.errors import RateLimited, StitchConfigurationError
-from airflow_provider_stitch.replication.budget.limiter import RequestBudget, account_budget
+from airflow_provider_stitch.replication.budget.accounts import account_budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from airflow_provider_stitch.connect.client import StitchClient
+    from airflow_provider_stitch.replication.budget.limiter import RequestBudget
 
 T = TypeVar("T")
 
@@ -96,6 +97,7 @@ class ClientLimiter:
             client.requests_per_10_minutes,
             self._folder,
             connection_id=client.connection_id,
+            redis=client.redis,
         )
 
     def _acquire(self, budget: RequestBudget) -> None:

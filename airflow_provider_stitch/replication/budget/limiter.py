@@ -8,7 +8,6 @@ in a file for all processes of a host.
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 import threading
 import time
@@ -64,6 +63,11 @@ class RequestBudget:
         with self._lock:
             return Window(self._available_in(), float(self.limit))
 
+    def _window_alone(self, hosts: int) -> Window:
+        """Return the window of a process that may send a part of the requests; see `available_in`."""
+        with self._lock:
+            return Window(self._available_in(hosts), float(max(1, self.limit // hosts)))
+
     def acquire(self) -> float:
         """Acquire one request and return 0.0, or return the seconds until the next one is available."""
         with self._lock:
@@ -83,14 +87,16 @@ class RequestBudget:
         with self._lock:
             self._blocked_until = max(self._blocked_until, self._monotonic() + seconds)
 
-    def _available_in(self) -> tuple[float, ...]:
+    def _available_in(self, hosts: int = 1) -> tuple[float, ...]:
         now = self._monotonic()
         while self._response_times and self._response_times[0] <= now - WINDOW:
             self._response_times.popleft()
         counted_until = [response_time + WINDOW for response_time in self._response_times]
         # The response to a request in flight arrives now at the earliest.
         counted_until += [now + WINDOW] * self._in_flight
-        return available_in(self.limit, counted_until, now=now, blocked_until=self._blocked_until)
+        return available_in(
+            self.limit, counted_until, now=now, blocked_until=self._blocked_until, hosts=hosts
+        )
 
 
 class SharedRequestBudget(RequestBudget):
@@ -176,41 +182,3 @@ class SharedRequestBudget(RequestBudget):
             error,
             self._store.path,
         )
-
-
-_budgets: dict[tuple[tuple[str, int], Path | None], RequestBudget] = {}
-_budgets_lock = threading.Lock()
-
-
-def account_budget(
-    account: tuple[str, int], limit: int, folder: Path | None = None, *, connection_id: str = ""
-) -> RequestBudget:
-    """Return the budget of an account, which is shared by all of this process.
-
-    If two connections to one account have different limits, the lower one applies to both. If the limit of a
-    connection changes, its latest value applies. With a `folder`, all processes of this host that use it
-    share one count, each up to its own limit.
-
-    :param account: base URL and client ID.
-    :param folder: the folder of the shared count's file; None counts in this process only.
-    """
-    with _budgets_lock:
-        if (budget := _budgets.get((account, folder))) is None:
-            budget = RequestBudget(limit) if folder is None else SharedRequestBudget(limit, folder, account)
-            _budgets[account, folder] = budget
-        budget.set_limit(connection_id, limit)
-        return budget
-
-
-def _reset_after_fork() -> None:
-    """Discard the budgets that a forked process inherits.
-
-    The parent's requests in flight would never be released in the child, and neither would a lock that
-    another thread of the parent held during the fork.
-    """
-    global _budgets_lock  # noqa: PLW0603 - the inherited lock may be held, so it must be replaced
-    _budgets_lock = threading.Lock()
-    _budgets.clear()
-
-
-os.register_at_fork(after_in_child=_reset_after_fork)

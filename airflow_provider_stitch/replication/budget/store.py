@@ -17,23 +17,24 @@ import stat
 import time
 import uuid
 from contextlib import closing, contextmanager, suppress
+from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_stitch.replication.budget.window import WINDOW, Window, available_in, fair_share
+from airflow_provider_stitch.replication.budget.host import HostState
+from airflow_provider_stitch.replication.budget.window import (
+    MAX_IN_FLIGHT_SECONDS,
+    WINDOW,
+    Window,
+    available_in,
+    fair_share,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
-
-MAX_IN_FLIGHT_SECONDS = 600.0
-"""Seconds after which a request without a response counts as responded to, because its process was killed.
-
-With the default timeout, a response of Stitch's API is complete within 3 minutes. Only the download of a log
-takes longer. It comes from another host, and Stitch has counted its request long before.
-"""
 
 LOCK_TIMEOUT = 2.0
 """Seconds to wait while other processes lock the file."""
@@ -51,6 +52,11 @@ _SCHEMA = (
     )""",
     """CREATE TABLE IF NOT EXISTS blocks (
         account TEXT PRIMARY KEY, blocked_at REAL NOT NULL, blocked_until REAL NOT NULL
+    )""",
+    # One row per account that hosts share through Redis; the other columns are the fields of HostState.
+    """CREATE TABLE IF NOT EXISTS hosts (
+        account TEXT PRIMARY KEY, id TEXT NOT NULL, hosts INTEGER NOT NULL, hosts_at REAL NOT NULL,
+        joined_at REAL NOT NULL, reached_at REAL NOT NULL, away_since REAL, sent_alone INTEGER NOT NULL
     )""",
 )
 
@@ -72,24 +78,30 @@ class BudgetStore:
         self._account = " ".join(map(str, account))
         self._monotonic = monotonic
 
-    def window(self, limit: int) -> Window:
-        """Return the requests of `limit` that all processes together have left, and this process's share."""
-        return self._run(lambda db: self._window(db, limit))
+    def window(self, limit: int, hosts: int = 1) -> Window:
+        """Return the requests of `limit` that all processes together have left, and this process's share.
 
-    def acquire(self, limit: int) -> float:
+        :param hosts: divide the limit by this number of hosts; see `available_in`.
+        """
+        return self._run(lambda db: self._window(db, limit, hosts))
+
+    def acquire(self, limit: int, hosts: int = 1) -> float:
         """Record one request and return 0.0, or return the seconds until one of `limit` is available."""
 
         def acquire(db: sqlite3.Connection) -> float:
             db.execute("BEGIN IMMEDIATE")
             # The clock is read under the lock, so that times have the same order as transactions.
-            wait = self._window(db, limit).available_in[0]
+            wait = self._window(db, limit, hosts).available_in[0]
             if not wait:
-                self._delete_expired(db)
-                db.execute("INSERT INTO requests VALUES (:account, :process, :now, NULL)", self._parameters())
+                self._insert(db)
                 db.execute("COMMIT")
             return wait
 
         return self._run(acquire)
+
+    def record(self) -> None:
+        """Record one request that was acquired elsewhere."""
+        self._run(self._insert)
 
     def release(self) -> None:
         """Record a response. The count is the same for any request, so the oldest one is updated."""
@@ -117,7 +129,45 @@ class BudgetStore:
 
         self._run(block)
 
-    def _window(self, db: sqlite3.Connection, limit: int) -> Window:
+    def host(self) -> HostState:
+        """Return what this host knows of the count in Redis."""
+        return self._run(self._host)
+
+    def change_host(self, change: Callable[[HostState], HostState]) -> HostState:
+        """Replace what this host knows of the count in Redis by a function of it, and return the latter."""
+
+        def change_host(db: sqlite3.Connection) -> HostState:
+            db.execute("BEGIN IMMEDIATE")
+            state = change(self._host(db))
+            values = (self._account, *astuple(state))
+            db.execute("INSERT OR REPLACE INTO hosts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+            db.execute("COMMIT")
+            return state
+
+        return self._run(change_host)
+
+    def _host(self, db: sqlite3.Connection) -> HostState:
+        row = db.execute(
+            "SELECT id, hosts, hosts_at, joined_at, reached_at, away_since, sent_alone FROM hosts "
+            "WHERE account = ?",
+            (self._account,),
+        ).fetchone()
+        if row is not None:
+            return HostState(*row)
+        # Until now, this host has counted for itself, so Redis does not contain these requests.
+        (requests,) = db.execute(
+            "SELECT COUNT(*) FROM requests WHERE account = ?", (self._account,)
+        ).fetchone()
+        new = HostState.new(self._monotonic(), sent_alone=bool(requests))
+        values = (self._account, *astuple(new))
+        db.execute("INSERT OR IGNORE INTO hosts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        return self._host(db)
+
+    def _insert(self, db: sqlite3.Connection) -> None:
+        self._delete_expired(db)
+        db.execute("INSERT INTO requests VALUES (:account, :process, :now, NULL)", self._parameters())
+
+    def _window(self, db: sqlite3.Connection, limit: int, hosts: int = 1) -> Window:
         parameters = self._parameters()
         requests = db.execute(
             "SELECT process, COALESCE(responded_at, MIN(:now, sent_at + :max_in_flight)) + :window "
@@ -134,8 +184,10 @@ class BudgetStore:
         counted_until = [until for _, until in requests]
         others = [process for process, _ in requests if process != parameters["process"]]
         return Window(
-            available_in(limit, counted_until, now=parameters["now"], blocked_until=blocked_until),
-            fair_share(limit, others),
+            available_in(
+                limit, counted_until, now=parameters["now"], blocked_until=blocked_until, hosts=hosts
+            ),
+            fair_share(max(1, limit // hosts), others),
         )
 
     def _delete_expired(self, db: sqlite3.Connection) -> None:
@@ -153,7 +205,7 @@ class BudgetStore:
     def _parameters(self) -> dict[str, Any]:
         return {
             "account": self._account,
-            "process": _process_id(os.getpid()),
+            "process": process_id(os.getpid()),
             "now": self._monotonic(),
             "window": WINDOW,
             "max_in_flight": MAX_IN_FLIGHT_SECONDS,
@@ -224,7 +276,7 @@ def _file_prefix() -> str:
 
 
 @cache
-def _process_id(pid: int) -> str:
+def process_id(pid: int) -> str:
     """Return a unique id of this process. A forked process has a different pid, and so a different id.
 
     The pid alone is not enough, because containers that share a folder each count their pids from 1.

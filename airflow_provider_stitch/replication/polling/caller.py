@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider_stitch.connect.errors import RateLimited, StitchError
+from airflow_provider_stitch.replication.budget.accounts import account_budget
 from airflow_provider_stitch.replication.budget.client_limiter import run_with_acquired_request
-from airflow_provider_stitch.replication.budget.limiter import RequestBudget, account_budget
 from airflow_provider_stitch.replication.polling.backoff import Attempts
 from airflow_provider_stitch.replication.polling.concurrency import SingleFlight, request_slots
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.objects import Source
+    from airflow_provider_stitch.replication.budget.limiter import RequestBudget
 
 T = TypeVar("T")
 
@@ -103,6 +104,7 @@ class StitchCaller:
                 self.client.requests_per_10_minutes,
                 self._budget_folder,
                 connection_id=self.client.connection_id,
+                redis=self.client.redis,
             )
             self._budget_client = self.client
         return self._budget

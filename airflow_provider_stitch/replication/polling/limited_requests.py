@@ -32,6 +32,14 @@ class LimitedRequest(NamedTuple):
     key: int | str  #: the number of a page, or the name of a job
 
 
+class SharedPage(NamedTuple):
+    """A page that another process has requested."""
+
+    page: Page[Any]
+    sequence: int  #: time of the request, in microseconds of the Redis server's clock
+    age: float  #: seconds since the request, at most
+
+
 def send(
     client: StitchClient, request: LimitedRequest, *, should_abort: Callable[[], bool]
 ) -> Page[Extraction] | Page[Load] | ExtractionLog:

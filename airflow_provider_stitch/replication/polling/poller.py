@@ -8,11 +8,8 @@ while there are pending queries.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
 from dataclasses import replace
-from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -30,34 +27,33 @@ from airflow_provider_stitch.replication.polling.completion import ObservedDurat
 from airflow_provider_stitch.replication.polling.limited_requests import (
     LimitedRequest,
     RequestKind,
+    SharedPage,
     empty_page,
     is_missing_page,
-    send,
 )
-from airflow_provider_stitch.replication.polling.page_cache import (
-    CachedPage,
-    PageCache,
-    extractions_cache,
-    loads_cache,
-)
+from airflow_provider_stitch.replication.polling.page_cache import PageCache, extractions_cache, loads_cache
 from airflow_provider_stitch.replication.polling.queries import (
     FRESH_ONLY,
-    LONG_AGO,
     ExtractionQuery,
     LoadsQuery,
     Notice,
     Query,
     QueryResult,
+    budget_notice,
     malformed_record_error,
     raise_if_all_malformed,
 )
+from airflow_provider_stitch.replication.polling.responses import cached_page, newest_time
 from airflow_provider_stitch.replication.polling.scheduler import BudgetWait, Candidate, next_request
+from airflow_provider_stitch.replication.polling.sequence import next_sequence
+from airflow_provider_stitch.replication.polling.sharing import PageSharing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Hashable, Iterable, Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import AsyncIterator, Hashable, Iterable, Iterator
 
     from airflow_provider_stitch.connect.client import StitchClient
+    from airflow_provider_stitch.replication.budget.window import Window
+    from airflow_provider_stitch.replication.polling.shared_pages import Lease
 
 T = TypeVar("T")
 
@@ -66,11 +62,6 @@ MAX_IN_FLIGHT = {RequestKind.EXTRACTIONS: 2, RequestKind.LOADS: 2, RequestKind.L
 
 # Queries to resolve before other tasks of the event loop run, because a thousand at once would block it.
 BATCH_SIZE = 20
-
-NO_RAW: Mapping[str, Any] = MappingProxyType({})
-
-# Process-wide, because a sensor that pokes uses a new poller for each poke.
-_sequence_numbers = itertools.count(1)
 
 
 class AccountPoller:
@@ -81,17 +72,25 @@ class AccountPoller:
 
     def __init__(self, caller: StitchCaller) -> None:
         self.outage_error: StitchError | None = None  #: why Stitch is currently unavailable
-        self.latest_sequence = next(_sequence_numbers)  #: sequence number of the latest request
+        self.sharing = PageSharing()
         self.durations = ObservedDurations()
         self._caller = caller
         self._extractions: PageCache[Any] = extractions_cache()
         self._loads: PageCache[Any] = loads_cache()
         self._pending: dict[Query[Any], None] = {}  # in order of submission
         self._in_flight: dict[LimitedRequest, asyncio.Task[None]] = {}
+        self._latest_sequence = next_sequence()  # of the requests of this poller
         self._requested_at: dict[LimitedRequest, float] = {}
         self._backoff = Backoff()
         self._wake_up = asyncio.Event()
         self._run_task: asyncio.Task[None] | None = None
+
+    @property
+    def latest_sequence(self) -> int:
+        """A sequence number that is higher than those of all requests until now."""
+        if now := self.sharing.latest_time():
+            self._latest_sequence = next_sequence(now)  # another process may have sent a request meanwhile
+        return self._latest_sequence
 
     @property
     def load_page_count(self) -> int:
@@ -156,6 +155,8 @@ class AccountPoller:
         return False
 
     async def _send_or_pause(self, now: float) -> None:
+        if await self._take_shared_pages(now):
+            return
         step = await self._next_step(now)
         if isinstance(step, LimitedRequest):
             # The queries may have been cancelled while the request was planned.
@@ -171,7 +172,10 @@ class AccountPoller:
         # During an outage, a single request tests whether it has ended.
         if not queries_by_request or (self.outage_error is not None and self._in_flight):
             return float("inf")
-        waits = {request: self._backoff.seconds_until_retry(request, now) for request in queries_by_request}
+        waits = {
+            request: max(self._backoff.seconds_until_retry(request, now), self.sharing.busy_for(request, now))
+            for request in queries_by_request
+        }
         if min(waits.values()) > 0:
             return min(waits.values())
         candidates = [
@@ -186,14 +190,14 @@ class AccountPoller:
         ]
         budget = self._caller.budget
 
-        def plan() -> tuple[LimitedRequest | float, float]:
+        def plan() -> tuple[LimitedRequest | float, Window]:
             window = budget.window()
-            return next_request(candidates, window, now), window.available_in[0]
+            return next_request(candidates, window, now), window
 
         # In a thread, because the budget may be in a file, and a plan for thousands of queries takes a while.
-        step, available_in = await asyncio.to_thread(plan)
+        step, window = await asyncio.to_thread(plan)
         if isinstance(step, BudgetWait):
-            await self._report_budget_wait(available_in)
+            await self._report_budget_wait(window)
         return step
 
     def _queries_by_request(self) -> dict[LimitedRequest, list[Query[Any]]]:
@@ -207,36 +211,39 @@ class AccountPoller:
                     queries_by_request.setdefault(request, []).append(query)
         return queries_by_request
 
-    async def _report_budget_wait(self, seconds: float) -> None:
+    async def _report_budget_wait(self, window: Window) -> None:
         """Let each waiter log, once, that it waits for the budget."""
-        notice = Notice(
-            "Waiting for a free status request: the account's requests for the last 10 minutes are used up, "
-            f"or Stitch requested a pause. The next one is free in {seconds:.0f} s.",
-            is_budget_wait=True,
-        )
+        notice = budget_notice(window)
         async for query in _in_batches(query for query in self._pending if query.expects_budget_notice):
             query.resolve(notice)
 
     def _send(self, request: LimitedRequest, client: StitchClient, now: float) -> None:
-        self.latest_sequence = next(_sequence_numbers)
-        self._requested_at = {
-            sent: sent_at for sent, sent_at in self._requested_at.items() if sent_at > now - WINDOW
-        }
+        self._requested_at = {each: at for each, at in self._requested_at.items() if at > now - WINDOW}
         self._requested_at[request] = now
-        for query in self._queries_for(request):
-            query.requests_sent += 1
-        exchange = self._exchange(request, client, self.latest_sequence, now)
-        self._in_flight[request] = asyncio.ensure_future(exchange)
+        self._in_flight[request] = asyncio.ensure_future(self._lease_and_exchange(request, client, now))
+
+    async def _lease_and_exchange(self, request: LimitedRequest, client: StitchClient, now: float) -> None:
+        """Send a request, unless another process has requested the page just now, or is requesting it."""
+        try:
+            lease = await self.sharing.lease(request, self._needed_after(request), now)
+            if isinstance(lease, SharedPage):
+                await self._handle_shared_page(request, client, lease, now)
+            elif lease is not True:
+                await self._exchange(request, client, lease, now)
+        finally:
+            del self._in_flight[request]
+            self._wake_up.set()
 
     async def _exchange(
-        self, request: LimitedRequest, client: StitchClient, sequence: int, requested_at: float
+        self, request: LimitedRequest, client: StitchClient, lease: Lease | None, requested_at: float
     ) -> None:
         """Send a request and resolve its queries, or schedule a retry."""
+        sequence = self._latest_sequence = next_sequence(self.sharing.latest_time())
+        for query in self._queries_for(request):
+            query.requests_sent += 1
         abort = threading.Event()
         try:
-            response = await self._caller.call_limited(
-                partial(send, client, request, should_abort=abort.is_set)
-            )
+            response = await self.sharing.send(self._caller, client, request, lease, abort.is_set)
             if isinstance(response, Page):
                 raise_if_all_malformed(response, list(self._queries_for(request)))
             self.outage_error = None
@@ -252,11 +259,34 @@ class AccountPoller:
                 await self._handle_error(request, client, final_error, sequence, requested_at)
         finally:
             abort.set()  # otherwise a long download would keep its thread, and the event loop, alive
-            del self._in_flight[request]
-            self._wake_up.set()
 
     def _queries_for(self, request: LimitedRequest) -> Iterator[Query[Any]]:
         return (query for query in self._pending if request in query.requests)
+
+    # --- Pages of other processes -----------------------------------------------------------------------
+
+    async def _take_shared_pages(self, now: float) -> bool:
+        """Resolve queries from pages that other processes have requested. Return whether there were any."""
+        needed = {request: self._needed_after(request) for request in self._queries_by_request()}
+        taken = await self.sharing.take(needed, now)
+        for request, shared in taken.items():
+            if (query := next(self._queries_for(request), None)) is not None:
+                self._requested_at[request] = now - shared.age
+                await self._handle_shared_page(request, query.client, shared, now)
+        return bool(taken)
+
+    def _needed_after(self, request: LimitedRequest) -> int:
+        """Return the sequence number after which a page is useful to one of its queries."""
+        after = min((query.after_sequence for query in self._queries_for(request)), default=0)
+        if request.kind is RequestKind.LOG:
+            return after
+        cached = self._cache_of(request).pages.get(int(request.key))
+        return after if cached is None else max(after, cached.sequence)
+
+    async def _handle_shared_page(
+        self, request: LimitedRequest, client: StitchClient, shared: SharedPage, now: float
+    ) -> None:
+        await self._handle_page(request, client, shared.page, shared.sequence, now - shared.age)
 
     # --- Responses --------------------------------------------------------------------------------------
 
@@ -271,7 +301,7 @@ class AccountPoller:
         if request.kind is RequestKind.EXTRACTIONS:
             wanted = {query.source_id for query in self._pending if isinstance(query, ExtractionQuery)}
             self.durations.record_jobs(each for each in page.records if each.source_id in wanted)
-        client.record_past_time(_newest_time(page))
+        client.record_past_time(newest_time(page))
         if page.responded_at is None:
             page = replace(page, responded_at=client.stitch_time)
         if page.number != request.key:
@@ -287,16 +317,11 @@ class AccountPoller:
     def _cache_page(
         self, request: LimitedRequest, page: Page[Any], sequence: int, requested_at: float
     ) -> None:
-        # Drop the raw objects to save memory, because a thousand records may be cached.
-        page = replace(page, records=tuple(replace(record, raw=NO_RAW) for record in page.records))
-        is_extractions = request.kind is RequestKind.EXTRACTIONS
-        records: dict[Hashable, tuple[Any, ...]] = {}
-        for record in page.records:
-            key = record.source_id if is_extractions else record.source_name
-            records[key] = (*records.get(key, ()), record)
-        cache = self._extractions if is_extractions else self._loads
         oldest_needed = min((query.after_sequence for query in self._pending), default=sequence)
-        cache.add(CachedPage(page, sequence, requested_at, records), oldest_needed)
+        self._cache_of(request).add(cached_page(request, page, sequence, requested_at), oldest_needed)
+
+    def _cache_of(self, request: LimitedRequest) -> PageCache[Any]:
+        return self._extractions if request.kind is RequestKind.EXTRACTIONS else self._loads
 
     async def _try_resolve(self, request: LimitedRequest, page: Page[Any] | None = None) -> None:
         async for query in _in_batches(self._queries_for(request)):
@@ -357,13 +382,6 @@ async def _in_batches(queries: Iterable[Query[T]]) -> AsyncIterator[Query[T]]:
             await asyncio.sleep(0)
 
 
-def _newest_time(page: Page[Any]) -> datetime:
-    """Return the latest time in a page's records, which Stitch's clock has already passed."""
-    names = ("start_time", "completion_time", "last_batch_loaded_at")
-    times = (getattr(record, name, None) for record in page.records for name in names)
-    return max(filter(None, times), default=LONG_AGO)
-
-
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, AccountPoller]] = WeakKeyDictionary()
 
 
@@ -374,4 +392,5 @@ def account_poller(caller: StitchCaller) -> AccountPoller:
         # The poller must not share a session's caller, because a session may replace the client.
         own_caller = StitchCaller(caller.client, clock=caller.clock, budget=caller.budget)
         pollers[caller.account] = AccountPoller(own_caller)
+    pollers[caller.account].sharing.set_redis(caller.client.redis, caller.account)
     return pollers[caller.account]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.errors import UnexpectedResponse
     from airflow_provider_stitch.connect.objects import Extraction, Load, Page
+    from airflow_provider_stitch.replication.budget.window import Window
     from airflow_provider_stitch.replication.polling.completion import CompletionEstimate
 
 T = TypeVar("T")
@@ -48,6 +49,17 @@ class Notice(NamedTuple):
 
     message: str
     is_budget_wait: bool = False  #: whether the budget has no free request; otherwise an outage has started
+
+
+def budget_notice(window: Window) -> Notice:
+    """Return the notice of a waiter that waits for a free request."""
+    used_up = "the account's requests for the last 10 minutes are used up, or Stitch requested a pause"
+    seconds = window.available_in[0]
+    return Notice(
+        f"Waiting for a free status request: {window.reason or used_up}. The next one is free in "
+        f"{seconds:.0f} s.",
+        is_budget_wait=True,
+    )
 
 
 @dataclass(eq=False, slots=True)

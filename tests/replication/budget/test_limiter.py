@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_stitch.replication.budget.limiter import RequestBudget, account_budget
+from airflow_provider_stitch.replication.budget.accounts import account_budget
+from airflow_provider_stitch.replication.budget.limiter import RequestBudget
 from airflow_provider_stitch.replication.budget.window import WINDOW, available_in, fair_share
 from tests.support.budget_worker import Time
 

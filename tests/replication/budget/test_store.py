@@ -15,11 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_stitch.replication.budget import store as budget_store
-from airflow_provider_stitch.replication.budget.limiter import (
-    STORE_RETRY_INTERVAL,
-    SharedRequestBudget,
-    account_budget,
-)
+from airflow_provider_stitch.replication.budget.accounts import account_budget
+from airflow_provider_stitch.replication.budget.limiter import STORE_RETRY_INTERVAL, SharedRequestBudget
 from airflow_provider_stitch.replication.budget.store import BudgetStore
 from airflow_provider_stitch.replication.budget.window import WINDOW
 from tests.replication.budget.shared_budgets import SPAWN, rows, send, start_process

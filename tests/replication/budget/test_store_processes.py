@@ -9,10 +9,10 @@ import time
 from contextlib import closing
 from typing import Any
 
-from airflow_provider_stitch.replication.budget import limiter as budget_limiter
+from airflow_provider_stitch.replication.budget import accounts
+from airflow_provider_stitch.replication.budget.accounts import account_budget
 from airflow_provider_stitch.replication.budget.limiter import (
     SharedRequestBudget,
-    account_budget,
 )
 from airflow_provider_stitch.replication.budget.store import MAX_IN_FLIGHT_SECONDS, BudgetStore
 from airflow_provider_stitch.replication.budget.window import WINDOW
@@ -73,7 +73,7 @@ def test_expired_requests_of_others_do_not_lower_the_share(tmp_path):
 
 
 def test_lock_that_is_held_during_a_fork_does_not_block_the_child(tmp_path):
-    with budget_limiter._budgets_lock:
+    with accounts._budgets_lock:
         assert in_a_fork(lambda: account_budget(ACCOUNT, 10, tmp_path).acquire() + 7) == 7
 
 

@@ -41,16 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         two_triggerers(airflow),
     ):
         runner = ChaosRunner(airflow, stitch)
-        for batch in plan_batches(options.runs, options.seed):
+        for batch in plan_batches(options.runs, options.seed, kills_redis=airflow.redis is not None):
             results += runner.execute(batch)
             wrong = sum(bool(result.errors) for result in results)
             console.print(
                 f"{len(results)} runs finished, {wrong} of them with errors. "
                 f"(To repeat the last batch: RUNS={len(batch.runs)} SEED={batch.runs[0].number})"
             )
+        busiest = stitch.busiest_window()
     console.print(faults_table(results))
     console.print(runs_table(results))
-    return 1 if any(result.errors for result in results) else 0
+    console.print(f"At most {busiest} of 30 status requests in any 10 minutes of Stitch's time.")
+    return 1 if busiest > 30 or any(result.errors for result in results) else 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -36,6 +36,9 @@ ADOPTION_SECONDS = 12.0
 #: Real seconds without a free request: longer than the grace period of a killed task.
 RATE_LIMIT_SECONDS = 10.0
 
+#: Maximum real seconds without Redis: in half of the cases longer than a window, which takes 20 s.
+REDIS_SECONDS = 45.0
+
 #: States of a task that may wait for its job.
 WAITING_STATES = ("running", "deferred")
 
@@ -241,6 +244,16 @@ def cut_network(context: FaultContext) -> Iterator[float]:
         context.stitch.cancel_fault(fault)
 
 
+def kill_redis(context: FaultContext) -> Iterator[float]:
+    yield context.delay
+    redis = context.airflow.redis
+    if redis is not None and redis.is_running:
+        redis.kill()
+        context.hit()
+        yield REDIS_SECONDS * context.plan.choice
+        redis.start()
+
+
 TASK_FAULTS: dict[str, Callable[[FaultContext, TaskTarget], Iterator[float]]] = {
     "none": inject_nothing,
     "kill task": kill_task,
@@ -260,4 +273,5 @@ COMPONENT_FAULTS: dict[str, Callable[[FaultContext], Iterator[float]]] = {
     "kill scheduler only": kill_scheduler_only,
     "kill Stitch": kill_stitch,
     "cut network": cut_network,
+    "kill Redis": kill_redis,
 }

@@ -39,6 +39,10 @@ COMPONENT_FAULT_KINDS = (
 )
 
 
+#: Hits all runs of a batch, in addition to the others, if several hosts share their budget through Redis.
+REDIS_FAULT_KIND = "kill Redis"
+
+
 @dataclass(frozen=True)
 class ExpectedOutcome:
     """The expected end of a run."""
@@ -98,14 +102,21 @@ class RunBatch:
     faults: tuple[FaultPlan, ...]
 
 
-def plan_batches(runs: int, seed: int) -> Iterator[RunBatch]:
-    """Plan `runs` runs, numbered from `seed`. Equal numbers yield equal plans."""
+def plan_batches(runs: int, seed: int, *, kills_redis: bool = False) -> Iterator[RunBatch]:
+    """Plan `runs` runs, numbered from `seed`. Equal numbers yield equal plans.
+
+    :param kills_redis: add one or two kills of Redis to each batch.
+    """
     for first in range(seed, seed + runs, RUNS_PER_BATCH):
         numbers = range(first, min(first + RUNS_PER_BATCH, seed + runs))
         # Part of the seed: another string would change the plans of all recorded seeds.
         rng = random.Random(f"wave {first}")
         kinds = rng.sample(COMPONENT_FAULT_KINDS, 3)
-        yield RunBatch(tuple(map(_plan_run, numbers)), tuple(_plan_fault(kind, rng) for kind in kinds))
+        faults = [_plan_fault(kind, rng) for kind in kinds]
+        if kills_redis:
+            rng = random.Random(f"redis {first}")
+            faults += [_plan_fault(REDIS_FAULT_KIND, rng) for _ in range(rng.choice([1, 2]))]
+        yield RunBatch(tuple(map(_plan_run, numbers)), tuple(faults))
 
 
 def _plan_run(number: int) -> RunPlan:

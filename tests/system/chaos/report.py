@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from tests.system.chaos.plan import COMPONENT_FAULT_KINDS, TASK_FAULT_WEIGHTS
+from tests.system.chaos.plan import COMPONENT_FAULT_KINDS, REDIS_FAULT_KIND, TASK_FAULT_WEIGHTS
 from tests.system.chaos.runner import UNFINISHED
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def faults_table(results: Sequence[RunResult]) -> Table:
     for title, count in _counts(results).items():
         table.add_column(title, justify="right", footer=str(count))
     rows = {"none": [result for result in results if not result.hit_by]}
-    for kind in (*TASK_FAULT_WEIGHTS, *COMPONENT_FAULT_KINDS):
+    for kind in (*TASK_FAULT_WEIGHTS, *COMPONENT_FAULT_KINDS, REDIS_FAULT_KIND):
         rows.setdefault(kind, [result for result in results if kind in result.hit_by])
     for kind, hit in rows.items():
         table.add_row(kind, *map(str, _counts(hit).values()))

@@ -12,11 +12,14 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import requests
 
 from airflow_provider_stitch.emulator import JobPlan, LoadError, StitchEmulator
+from airflow_provider_stitch.emulator.model.request_log import busiest_window
 from tests.support.secret_encodings import emulator_secrets
 
 if TYPE_CHECKING:
@@ -30,6 +33,9 @@ STREAM = "commits"
 #: Seconds of Stitch's time per real second. At this speed a job is loaded after 6 to 24 real seconds.
 SPEED = 30.0
 
+#: A parameter of the requests that this process sends to itself, which Airflow's budget does not count.
+CHECK = {"check": "1"}
+
 #: Duration of a job that is meant to be stopped, in seconds of Stitch's time.
 VERY_LONG = 20 * 3600.0
 
@@ -41,6 +47,7 @@ class StitchProcess:
     """
 
     def __init__(self, state_file: Path) -> None:
+        self._request_times: list[datetime] = []  # of earlier processes
         self._command = [sys.executable, "-m", "tests.system.chaos.stitch_process", str(state_file)]
         self._port = 0
         self.start()
@@ -65,8 +72,17 @@ class StitchProcess:
 
     def kill(self) -> None:
         """Kill the process with SIGKILL."""
+        if self.is_running:
+            self._request_times += self._times_of_process()
         self._process.kill()
         self._process.communicate()
+
+    def busiest_window(self) -> int:
+        """Return the largest number of status requests of Airflow in any 10 minutes of Stitch's time."""
+        return busiest_window([*self._request_times, *self._times_of_process()])
+
+    def _times_of_process(self) -> list[datetime]:
+        return [datetime.fromisoformat(time) for time in self.call("request_times")]
 
     def fail(self, **arguments: Any) -> int:
         """Call `StitchEmulator.fail` and return the number of the fault, or 0 if Stitch is not running."""
@@ -140,7 +156,7 @@ def loaded_at(stitch: StitchEmulator, *, name: str) -> str | None:
     for page in itertools.count(1):
         response = requests.get(
             f"{stitch.url}/v4/{stitch.client_id}/loads",
-            params={"page": page},
+            params={"page": page, **CHECK},
             headers={"Authorization": f"Bearer {stitch.access_token}"},
             timeout=10,
         )
@@ -151,6 +167,12 @@ def loaded_at(stitch: StitchEmulator, *, name: str) -> str | None:
         if not loads:
             break
     return None
+
+
+def request_times(stitch: StitchEmulator) -> list[str]:
+    """Return the times of the requests that count, except those of `loaded_at`."""
+    check = urlencode(CHECK)
+    return [each.at.isoformat() for each in stitch.limited_requests if check not in each.path]
 
 
 def secrets(stitch: StitchEmulator) -> list[str]:
@@ -174,7 +196,7 @@ def cancel_fault(_: StitchEmulator, *, number: int) -> None:
 
 CALLS: dict[str, Any] = {
     call.__name__: call
-    for call in (add_source, start_other_job, jobs, loaded_at, secrets, fail, cancel_fault)
+    for call in (add_source, start_other_job, jobs, loaded_at, request_times, secrets, fail, cancel_fault)
 }
 
 

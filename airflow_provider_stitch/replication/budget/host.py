@@ -1,0 +1,74 @@
+"""What one host knows of the count in Redis, so that its processes do the same while Redis is away.
+
+A host is the processes that share one budget file. Most processes of Airflow live as long as one task, so
+they could not know how many hosts there are, or since when Redis is away. All functions are pure.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+
+HOSTS_RETENTION = 7 * 86_400.0
+"""Seconds for which the largest number of hosts is remembered, although some of them may be idle now."""
+
+TRUSTED_AFTER = 86_400.0
+"""Seconds after which a host has seen all others, even if it is idle at times."""
+
+RECENT_FRACTION = 0.25
+"""Fraction of the silence. A host knows all others that joined longer ago than that, if it has reached Redis
+since. A task that waits does so every few seconds."""
+
+REFRESH_FRACTION = 0.02
+"""Fraction of the silence after which `reached_at` is updated."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """One host's use of the count in Redis. Times are in seconds of the host's monotonic clock."""
+
+    id: str
+    hosts: int  #: the largest number of hosts that Redis has reported recently; 0: Redis was never reached
+    hosts_at: float  #: when Redis reported that number
+    joined_at: float  #: when this host first reached Redis
+    reached_at: float  #: when this host last reached Redis
+    away_since: float | None = None  #: when a process of this host first noticed that Redis is away
+    sent_alone: bool = False  #: the count in Redis may lack requests of this host (0 or 1 in the file)
+
+    @classmethod
+    def new(cls, now: float, *, sent_alone: bool = False) -> HostState:
+        """Return the state of a host that has not reached Redis."""
+        return cls(uuid.uuid4().hex, 0, now, now, now, sent_alone=sent_alone)
+
+    def reached(self, hosts: int, now: float, *, silence: float, doubt_reported: bool) -> HostState:
+        """Return the state after Redis has reported a number of hosts.
+
+        :param silence: see `Allowance.silence`.
+        :param doubt_reported: Redis knows that this host has sent requests alone.
+        """
+        state = replace(self, away_since=None, sent_alone=self.sent_alone and not doubt_reported)
+        if not self.hosts:
+            return replace(state, hosts=hosts, hosts_at=now, joined_at=now, reached_at=now)
+        if hosts > self.hosts or not self.hosts_at <= now < self.hosts_at + HOSTS_RETENTION:
+            state = replace(state, hosts=hosts, hosts_at=now)
+        is_refreshed = now - self.reached_at > REFRESH_FRACTION * silence
+        return replace(state, reached_at=now) if is_refreshed else state
+
+    def away(self, now: float) -> HostState:
+        """Return the state after a process could not use Redis."""
+        return self if self.away_since is not None else replace(self, away_since=now)
+
+    def silent_for(self, silence: float, now: float) -> float:
+        """Return the seconds until this host may send its part of the requests without Redis.
+
+        A host that cannot know the number of hosts waits until Redis is back.
+        """
+        if not self.hosts:
+            return 0.0
+        away_since = now if self.away_since is None else self.away_since
+        return max(0.0, away_since + silence - now) if self._knows_hosts(silence, away_since) else silence
+
+    def _knows_hosts(self, silence: float, away_since: float) -> bool:
+        membership = self.reached_at - self.joined_at
+        is_recent = away_since - self.reached_at <= RECENT_FRACTION * silence
+        return membership >= TRUSTED_AFTER or (is_recent and membership >= RECENT_FRACTION * silence)

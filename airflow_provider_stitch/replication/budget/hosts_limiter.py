@@ -1,0 +1,265 @@
+"""The rate limiter of one account for several hosts, which share one count through Redis.
+
+While Redis is away, no task fails, and the hosts still respect the limit together: they send nothing for one
+window, and then each of them sends an equal part. The count in Redis does not contain these requests, so the
+first host that is back lets all hosts wait for a window.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow_provider_stitch.replication.budget.host import HostState
+from airflow_provider_stitch.replication.budget.limiter import RequestBudget, SharedRequestBudget
+from airflow_provider_stitch.replication.budget.store import process_id
+from airflow_provider_stitch.replication.budget.window import Allowance, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from redis import Redis
+
+    from airflow_provider_stitch.replication.budget.redis_store import RedisStore, Reply
+
+T = TypeVar("T")
+
+RETRY_FRACTION = 1 / 120
+"""Fraction of a window after which a process tries again to reach Redis: 5 seconds. All hosts must notice
+that Redis is back long before the wait of the first one has ended."""
+
+MAX_WAIT_ALONE = 60.0
+"""Seconds after which a process that waits for a request tries again, because Redis may be back."""
+
+_log = logging.getLogger(__name__)
+
+
+class HostsRequestBudget(SharedRequestBudget):
+    """The status requests of one account, as counted in Redis for all hosts, or else in this host's file.
+
+    Each request is counted in the file and in this process, too. So this host knows what it has sent if Redis
+    is away or loses its data.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        folder: Path,
+        account: tuple[str, int],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(limit, folder, account, monotonic=monotonic)
+        self._clients: dict[str, Redis | None] = {}  # by connection id
+        self._client: Redis | None = None
+        self._redis: RedisStore | None = None
+        self._redis_errors: tuple[type[Exception], ...] = ()
+        self._redis_retry_at = float("-inf")
+        self._has_warned_of_redis = False
+        self._own_state = HostState.new(monotonic())  # while the file cannot be used
+        self._requests: deque[str] = (
+            deque()
+        )  # ids of the requests in flight; empty if Redis has not counted it
+        self._unreported: list[tuple[str, float]] = []  # ids and times of responses that Redis does not know
+
+    def set_redis(self, connection_id: str, client: Redis | None) -> None:
+        """Set the Redis client of one connection. The first connection that has one determines the server."""
+        with self._lock:
+            self._clients[connection_id] = client
+            client = next((each for each in self._clients.values() if each is not None), None)
+            if client is self._client:
+                return
+            self._client, self._redis = client, None
+            if client is not None:
+                # Imported here, because redis is an optional dependency.
+                from airflow_provider_stitch.replication.budget import redis_store  # noqa: PLC0415
+
+                self._redis_errors = redis_store.UNAVAILABLE
+                process = process_id(os.getpid())
+                self._redis = redis_store.RedisStore(client, self._account, process)
+                self._redis_retry_at = float("-inf")
+
+    # --- The budget -------------------------------------------------------------------------------------
+
+    def window(self) -> Window:
+        if (store := self._redis) is None:
+            return super().window()
+        limit = self.limit
+        reply = self._with_redis(lambda host, doubt: store.window(host, limit, doubt=doubt))
+        if reply is None:
+            return self._window_without_redis()
+        own = RequestBudget.window(self)
+        shared = reply.window(len(own.available_in), store.process)
+        return Window(
+            tuple(map(max, own.available_in, shared.available_in)), shared.share, reason=shared.reason
+        )
+
+    def acquire(self) -> float:
+        if (store := self._redis) is None:
+            return super().acquire()
+        if wait := RequestBudget.window(self).available_in[0]:
+            return wait
+        request = store.new_request()
+        reply = self._with_redis(lambda host, doubt: store.acquire(host, self.limit, request, doubt=doubt))
+        if reply is None:
+            return self._acquire_without_redis()
+        if reply.wait:
+            return reply.wait
+        with self._lock:
+            self._in_flight += 1
+            self._requests.append(request)
+        self._with_store(self._store.record)
+        return 0.0
+
+    def release(self) -> None:
+        super().release()
+        with self._lock:
+            request = self._requests.popleft() if self._requests else ""
+            if not request:
+                return
+            self._unreported.append((request, self._monotonic()))
+        self._with_redis(None)
+
+    def block(self, seconds: float) -> None:
+        super().block(seconds)
+        if (store := self._redis) is not None:
+            self._with_redis(lambda host, doubt: store.block(host, self.limit, seconds, doubt=doubt))
+
+    # --- Redis ------------------------------------------------------------------------------------------
+
+    def _with_redis(self, operation: Callable[[str, str], Reply] | None) -> Reply | None:
+        """Return the reply of an operation, or None while Redis cannot be used.
+
+        Afterwards, report the responses that Redis does not know.
+
+        :param operation: receives the id of this host, and why the count may be wrong.
+        """
+        if self._redis is None or self._monotonic() < self._redis_retry_at:
+            return None
+        host = self._with_store(self._store.host) or self._own_state
+        try:
+            reply = None if operation is None else operation(host.id, "alone" if host.sent_alone else "")
+            self._report_responses(self._redis, host)
+        except self._redis_errors as error:
+            self._redis_is_away(error)
+            return None
+        if reply is not None:
+            self._redis_is_back(host, reply)
+        return reply
+
+    def _report_responses(self, store: RedisStore, host: HostState) -> None:
+        while True:
+            with self._lock:
+                if not self._unreported:
+                    return
+                request, responded_at = self._unreported.pop()
+            try:
+                store.release(host.id, self.limit, request, self._monotonic() - responded_at)
+            except self._redis_errors:
+                with self._lock:
+                    self._unreported.append((request, responded_at))
+                raise
+
+    def _redis_is_back(self, host: HostState, reply: Reply) -> None:
+        if self._has_warned_of_redis:
+            self._has_warned_of_redis = False
+            _log.info("Redis can be used again; the hosts share one request budget.")
+        now = self._monotonic()
+
+        def reached(state: HostState) -> HostState:
+            silence = Allowance(self.limit).silence
+            return state.reached(reply.hosts, now, silence=silence, doubt_reported=bool(host.sent_alone))
+
+        if reached(host) != host:
+            self._change_host(reached)
+        if reply.lost:
+            self._warn_of_silence(reply)
+
+    def _redis_is_away(self, error: Exception) -> None:
+        now = self._monotonic()
+        self._redis_retry_at = now + RETRY_FRACTION * Allowance(self.limit).interval
+        self._change_host(lambda state: state.away(now))
+        if not self._has_warned_of_redis:
+            self._has_warned_of_redis = True
+            self._warn_of_outage(error)
+
+    def _change_host(self, change: Callable[[HostState], HostState]) -> HostState:
+        """Change the state of this host, in its file and in this process. Return the former, if possible."""
+        self._own_state = change(self._own_state)
+        return self._with_store(lambda: self._store.change_host(change)) or self._own_state
+
+    # --- Without Redis ----------------------------------------------------------------------------------
+
+    def _window_without_redis(self) -> Window:
+        host = self._with_store(self._store.host) or self._own_state
+        hosts, silent_for = max(1, host.hosts), self._silent_for(host)
+        own = self._window_alone(hosts)
+        shared = self._with_store(lambda: self._store.window(self.limit, hosts)) or own
+        times = map(max, own.available_in, shared.available_in)
+        return Window(
+            tuple(max(silent_for, each) for each in times),
+            shared.share,
+            "Redis cannot be reached, and the requests that other hosts have sent may still count"
+            if silent_for
+            else "",
+        )
+
+    def _acquire_without_redis(self) -> float:
+        """Acquire one request of this host's part, or return the seconds to wait."""
+        now = self._monotonic()
+        host = self._change_host(lambda state: state.away(now))
+        hosts = max(1, host.hosts)
+        wait = self._silent_for(host) or self._window_alone(hosts).available_in[0]
+        wait = wait or self._with_store(lambda: self._store.acquire(self.limit, hosts)) or 0.0
+        if wait:
+            return min(wait, MAX_WAIT_ALONE)
+        self._change_host(lambda state: replace(state, sent_alone=True))
+        with self._lock:
+            self._in_flight += 1
+            self._requests.append("")
+        return 0.0
+
+    def _silent_for(self, host: HostState) -> float:
+        return host.silent_for(Allowance(self.limit).silence, self._monotonic())
+
+    # --- Warnings ---------------------------------------------------------------------------------------
+
+    def _warn_of_outage(self, error: Exception) -> None:
+        host = self._with_store(self._store.host) or self._own_state
+        base_url, client_id = self._account
+        if host.hosts:
+            part = Allowance(self.limit, host.hosts).limit
+            consequence = (
+                f"No status request is sent for {self._silent_for(host):.0f} s, and then this host may send "
+                f"{part} of the {self.limit} requests in 10 minutes, because {host.hosts} hosts share them."
+            )
+        else:
+            consequence = (
+                "This host has never reached Redis, so it counts its own requests only. With other hosts, "
+                "Stitch may receive more requests than it allows."
+            )
+        _log.warning(
+            "Cannot use Redis to share the request budget of Stitch account %s (%s): %s: %s. The task "
+            "continues. %s Check the server and the connection that redis_conn_id names.",
+            client_id,
+            base_url,
+            type(error).__name__,
+            error,
+            consequence,
+        )
+
+    def _warn_of_silence(self, reply: Reply) -> None:
+        base_url, client_id = self._account
+        _log.warning(
+            "No host sends a status request of Stitch account %s (%s) for %.0f s, because %s. Tasks continue "
+            "to wait.",
+            client_id,
+            base_url,
+            reply.silent_for,
+            reply.reason_text,
+        )

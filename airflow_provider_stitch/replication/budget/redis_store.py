@@ -1,0 +1,236 @@
+"""The count in Redis: the requests of one account that all hosts have sent.
+
+Each call is one run of one Lua script, so it is atomic. It uses the time of the Redis server, because the
+clocks of hosts differ. A call takes about 0.2 ms. The count of an account is one hash, so that Redis evicts
+all of it or nothing.
+
+Redis may lose the count, or its latest part, if it restarts or another server takes over. Then it has another
+run ID than the hash, or no hash. Nobody can know how many requests count, so the script allows no request for
+one window. The same applies if the server's clock was set back, or if a host has sent requests without Redis.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisError
+
+from airflow_provider_stitch.replication.budget.window import (
+    MAX_IN_FLIGHT_SECONDS,
+    WINDOW,
+    Allowance,
+    Window,
+    available_in,
+    fair_share,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis import Redis
+
+MAX_CLOCK_SKEW = 5.0
+"""Seconds by which the time of the Redis server may go back without a doubt about the count."""
+
+UNUSED_COUNT_RETENTION = 90 * 86_400
+"""Seconds until the hash of an unused account expires. The next request then waits for a window."""
+
+UNAVAILABLE: tuple[type[Exception], ...] = (RedisError, OSError)
+"""What each method raises while Redis cannot be used."""
+
+SCRIPT = """
+local key, operation, host, request = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local limit, burst, interval = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local seconds, silence, doubt = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
+local window, max_in_flight, max_skew = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+
+local function text(number) return string.format('%.6f', number) end
+
+-- The hash: 'r <id>' = 'sent responded' of a request, 'h <host>' = last seen, and the fields of `state`.
+local all, state = redis.call('HGETALL', key), {}
+for i = 1, #all, 2 do state[all[i]] = all[i + 1] end
+
+-- A server that does not report its run ID still notices that the whole hash is gone.
+local info = redis.pcall('INFO', 'server')
+local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or 'unknown'
+local blocked_until = tonumber(state['blocked_until'] or '0')
+local silent_until, reason = tonumber(state['silent_until'] or '0'), state['reason'] or ''
+local lost = ''
+if not state['server'] then lost = 'new'
+elseif state['server'] ~= server then lost = 'restarted'
+elseif now < tonumber(state['latest']) - max_skew then lost = 'clock' end
+if lost ~= '' then
+  redis.call('DEL', key)
+  state, blocked_until, silent_until = {}, 0, now + silence
+elseif doubt ~= '' then
+  lost, silent_until = doubt, math.max(silent_until, now + silence)
+end
+if lost ~= '' then
+  reason = lost
+  redis.call('HSET', key, 'silent_until', text(silent_until), 'reason', reason)
+end
+redis.call('HSET', key, 'server', server, 'latest', text(now), 'h ' .. host, text(now))
+state['h ' .. host] = text(now)
+
+local hosts, requests, counted = 0, {}, {}
+for field, value in pairs(state) do
+  local kind = string.sub(field, 1, 2)
+  if kind == 'h ' then
+    if tonumber(value) > now - window then hosts = hosts + 1 else redis.call('HDEL', key, field) end
+  elseif kind == 'r ' then
+    local sent, responded = string.match(value, '(%S+) ?(%S*)')
+    local counts_until = (tonumber(responded) or math.min(now, tonumber(sent) + max_in_flight)) + window
+    if counts_until > now then
+      table.insert(counted, counts_until)
+      table.insert(requests, string.match(field, 'r (%S+)') .. ' ' .. text(counts_until - now))
+    else
+      redis.call('HDEL', key, field)
+    end
+  end
+end
+
+local wait = 0
+if operation == 'acquire' then
+  table.sort(counted)
+  local n, available_at = #counted, math.max(now, blocked_until, silent_until)
+  if n >= limit then available_at = math.max(available_at, counted[n - limit + 1]) end
+  if n >= burst then available_at = math.max(available_at, counted[n - burst + 1] - window + interval) end
+  wait = available_at - now
+  if wait <= 0 then redis.call('HSET', key, 'r ' .. request, text(now)) end
+elseif operation == 'release' then
+  redis.call('HSET', key, 'r ' .. request, text(now - seconds) .. ' ' .. text(now - seconds))
+elseif operation == 'block' then
+  blocked_until = math.max(blocked_until, now + seconds)
+  redis.call('HSET', key, 'blocked_until', text(blocked_until))
+end
+redis.call('EXPIRE', key, tonumber(ARGV[13]))
+if operation ~= 'window' then requests = {} end
+return {
+  text(wait), text(math.max(0, blocked_until - now)), text(math.max(0, silent_until - now)), reason, lost,
+  tostring(hosts), unpack(requests)
+}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The result of one run of the script."""
+
+    wait: float  #: seconds until the acquired request may be sent; 0.0 means that it was acquired
+    blocked_for: float  #: seconds until Stitch accepts requests again
+    silent_for: float  #: seconds until the count is certain again
+    reason: str  #: why the count is, or was, uncertain: a key of `REASONS`
+    lost: str  #: this run has found the count to be uncertain: a key of `REASONS`, or an empty string
+    hosts: int  #: hosts that used the count within the last window, including this one
+    requests: Sequence[tuple[str, float]]  #: process, and seconds until it no longer counts
+
+    @classmethod
+    def parse(cls, reply: Sequence[bytes]) -> Reply:
+        wait, blocked_for, silent_for, reason, lost, hosts, *requests = (each.decode() for each in reply)
+        parts = (each.rsplit(" ", 1) for each in requests)
+        return cls(
+            float(wait),
+            float(blocked_for),
+            float(silent_for),
+            reason,
+            lost,
+            int(hosts),
+            [(process, float(seconds)) for process, seconds in parts],
+        )
+
+    def window(self, limit: int, process: str) -> Window:
+        """Return the requests of `limit` that all hosts together have left, and this process's share."""
+        return Window(
+            available_in(
+                limit,
+                [seconds for _, seconds in self.requests],
+                now=0.0,
+                blocked_until=max(self.blocked_for, self.silent_for),
+            ),
+            fair_share(limit, [each for each, _ in self.requests if each != process]),
+            self.reason_text if self.silent_for > self.blocked_for else "",
+        )
+
+    @property
+    def reason_text(self) -> str:
+        """Why the count is, or was, uncertain, as a clause."""
+        return REASONS.get(self.reason, "the count in Redis is uncertain")
+
+
+REASONS = {
+    "new": "Redis has no count of this account's requests: this is its first use, or its data was lost",
+    "restarted": "Redis was restarted or replaced, and may have lost a part of the count",
+    "clock": "the clock of the Redis server was set back",
+    "alone": "a host has sent requests that Redis did not count",
+}
+"""Why no request may be sent for a window, by the script's word for it."""
+
+
+class RedisStore:
+    """The requests of one account that all hosts have sent. Each method is one call.
+
+    If Redis cannot be used, each method raises one of `UNAVAILABLE`.
+
+    :param redis: a client that does not retry, because its caller has something else to do.
+    :param account: base URL and client ID. Redis contains only their hash, and no secret.
+    :param process: unique id of this process, without spaces.
+    """
+
+    def __init__(self, redis: Redis, account: tuple[str, int], process: str) -> None:
+        self.process = process
+        self._key = f"{key_prefix(account)}:requests"
+        self._script = redis.register_script(SCRIPT)
+        self._ids = (f"{process} {uuid.uuid4().hex[:8]}-{number}" for number in itertools.count(1))
+
+    def window(self, host: str, limit: int, *, doubt: str = "") -> Reply:
+        """Return all requests that count.
+
+        :param host: id of this host's budget file.
+        :param doubt: a key of `REASONS` if the count may be wrong; then no request may be sent for a window.
+        """
+        return self._run("window", host, Allowance(limit), doubt=doubt)
+
+    def new_request(self) -> str:
+        """Return the id of a request, for `acquire` and `release`."""
+        return next(self._ids)
+
+    def acquire(self, host: str, limit: int, request: str, *, doubt: str = "") -> Reply:
+        """Record a request if `limit` allows it."""
+        return self._run("acquire", host, Allowance(limit), request=request, doubt=doubt)
+
+    def release(self, host: str, limit: int, request: str, seconds: float) -> None:
+        """Record a response that arrived some seconds ago."""
+        self._run("release", host, Allowance(limit), request=request, seconds=seconds)
+
+    def block(self, host: str, limit: int, seconds: float, *, doubt: str = "") -> Reply:
+        """Allow no host to send a request for this number of seconds."""
+        return self._run("block", host, Allowance(limit), seconds=seconds, doubt=doubt)
+
+    def _run(
+        self,
+        operation: str,
+        host: str,
+        allowance: Allowance,
+        *,
+        request: str = "",
+        seconds: float = 0.0,
+        doubt: str = "",
+    ) -> Reply:
+        arguments: list[Any] = [
+            *(operation, host, request, allowance.limit, allowance.burst, allowance.interval),
+            *(seconds, allowance.silence, doubt, WINDOW, MAX_IN_FLIGHT_SECONDS, MAX_CLOCK_SKEW),
+            UNUSED_COUNT_RETENTION,
+        ]
+        return Reply.parse(self._script(keys=[self._key], args=arguments))
+
+
+def key_prefix(account: tuple[str, int]) -> str:
+    """Return the prefix of an account's keys. In a cluster, the part in braces puts them on one server."""
+    digest = hashlib.sha256(" ".join(map(str, account)).encode()).hexdigest()[:16]
+    return f"{{stitch-{digest}}}"

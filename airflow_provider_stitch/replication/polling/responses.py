@@ -1,0 +1,42 @@
+"""Prepare the pages of responses for the cache."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_stitch.replication.polling.limited_requests import LimitedRequest, RequestKind
+from airflow_provider_stitch.replication.polling.page_cache import CachedPage
+from airflow_provider_stitch.replication.polling.queries import LONG_AGO
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+    from datetime import datetime
+
+    from airflow_provider_stitch.connect.objects import Page
+
+NO_RAW: Mapping[str, Any] = MappingProxyType({})
+
+
+def cached_page(
+    request: LimitedRequest, page: Page[Any], sequence: int, requested_at: float
+) -> CachedPage[Any]:
+    """Return a page with its records by source, and without their raw objects.
+
+    A thousand records may be cached, and their raw objects would take most of the memory.
+    """
+    page = replace(page, records=tuple(replace(record, raw=NO_RAW) for record in page.records))
+    is_extractions = request.kind is RequestKind.EXTRACTIONS
+    records: dict[Hashable, tuple[Any, ...]] = {}
+    for record in page.records:
+        key = record.source_id if is_extractions else record.source_name
+        records[key] = (*records.get(key, ()), record)
+    return CachedPage(page, sequence, requested_at, records)
+
+
+def newest_time(page: Page[Any]) -> datetime:
+    """Return the newest time in a page's records; each of them is in Stitch's past."""
+    names = ("start_time", "completion_time", "last_batch_loaded_at")
+    times = (getattr(record, name, None) for record in page.records for name in names)
+    return max(filter(None, times), default=LONG_AGO)

@@ -1,0 +1,29 @@
+"""Number the requests of this process, so that a later request has a higher number.
+
+The numbers are process-wide, because a sensor that pokes uses a new poller for each poke. If pages are shared
+with other processes, they are times (see `shared_pages`).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+_latest = 0
+_lock = threading.Lock()
+
+
+def next_sequence(at_least: int = 0) -> int:
+    """Return a higher number than all before, and at least the given one."""
+    global _latest  # noqa: PLW0603 - one counter per process
+    with _lock:
+        _latest = max(_latest + 1, at_least)
+        return _latest
+
+
+def _reset_lock_after_fork() -> None:
+    global _lock  # noqa: PLW0603 - another thread of the parent may have held the inherited lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_reset_lock_after_fork)

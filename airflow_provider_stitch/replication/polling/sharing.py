@@ -1,0 +1,106 @@
+"""A poller's use of the pages that processes share through Redis; without Redis, it does nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_stitch.replication.polling.limited_requests import RequestKind, send
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from redis import Redis
+
+    from airflow_provider_stitch.connect.client import StitchClient
+    from airflow_provider_stitch.connect.extraction_log import ExtractionLog
+    from airflow_provider_stitch.connect.objects import Page
+    from airflow_provider_stitch.replication.polling.caller import StitchCaller
+    from airflow_provider_stitch.replication.polling.limited_requests import LimitedRequest, SharedPage
+    from airflow_provider_stitch.replication.polling.shared_pages import Lease, SharedPages
+
+BUSY_INTERVAL = 0.5
+"""Seconds to wait for a page that another process is requesting, before it is read again."""
+
+TAKE_INTERVAL = 0.25
+"""Minimum seconds between two reads of the published pages."""
+
+
+class PageSharing:
+    """The shared pages of one poller."""
+
+    def __init__(self) -> None:
+        self._pages: SharedPages | None = None
+        self._busy_until: dict[LimitedRequest, float] = {}
+        self._take_at = float("-inf")
+
+    def set_redis(self, redis: Redis | None, account: tuple[str, int]) -> None:
+        """Set the Redis client of the account's connection, or None to share nothing."""
+        if redis is None:
+            self._pages = None
+            return
+        # Imported here, because redis is an optional dependency.
+        from airflow_provider_stitch.replication.polling import shared_pages  # noqa: PLC0415
+
+        self._pages = shared_pages.account_pages(redis, account)
+
+    def latest_time(self) -> int:
+        """Return the latest possible time of the Redis server in microseconds, or 0 if it is not known."""
+        return (self._pages.latest_time() or 0) if self._pages is not None else 0
+
+    def busy_for(self, request: LimitedRequest, now: float) -> float:
+        """Return the seconds until a page may be requested that another process is requesting."""
+        return max(0.0, min(BUSY_INTERVAL, self._busy_until.get(request, now) - now))
+
+    async def take(
+        self, needed: Mapping[LimitedRequest, int], now: float
+    ) -> dict[LimitedRequest, SharedPage]:
+        """Return the published pages that were requested later than needed.
+
+        :param needed: for each request, the time after which its page is useful.
+        """
+        pages = {each: after for each, after in needed.items() if each.kind is not RequestKind.LOG}
+        is_early = now < self._take_at <= now + TAKE_INTERVAL  # later if the clock was set back
+        if self._pages is None or not pages or is_early:
+            return {}
+        self._take_at = now + TAKE_INTERVAL
+        return await asyncio.to_thread(self._pages.newer, pages)
+
+    async def lease(
+        self, request: LimitedRequest, after: int, now: float
+    ) -> SharedPage | Lease | Literal[True] | None:
+        """Return a page that was published just now, or the lease to request it.
+
+        Return True if another process is requesting the page; `busy_for` then delays the next attempt. Return
+        None if the request is not shared.
+        """
+        if self._pages is None or request.kind is RequestKind.LOG:
+            return None
+        result = await asyncio.to_thread(self._pages.lease, request, after)
+        if result is True:
+            self._busy_until[request] = now + BUSY_INTERVAL
+        return result
+
+    async def send(
+        self,
+        caller: StitchCaller,
+        client: StitchClient,
+        request: LimitedRequest,
+        lease: Lease | None,
+        should_abort: Callable[[], bool],
+    ) -> Page[Any] | ExtractionLog:
+        """Send a request when the budget has one, and publish its page if there is a lease."""
+        pages = self._pages
+        if pages is None or lease is None:
+            return await caller.call_limited(lambda: send(client, request, should_abort=should_abort))
+
+        def send_with_time() -> tuple[int, Any]:
+            return pages.earliest_time(), send(client, request, should_abort=should_abort)
+
+        try:
+            requested_at, page = await caller.call_limited(send_with_time)
+        except BaseException:
+            await asyncio.to_thread(pages.release, lease)
+            raise
+        await asyncio.to_thread(pages.publish, lease, page, requested_at)
+        return page  # type: ignore[no-any-return]
