@@ -21,6 +21,7 @@ _HOW_TO_GUIDES = [
         "start-dags-after-loads",
         "triggerer-only-sensors",
         "shared-account",
+        "several-hosts",
         "alerts",
         "lineage",
         "test-dags",
