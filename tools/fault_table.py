@@ -24,6 +24,8 @@ from requests.adapters import HTTPAdapter
 import tests.conftest  # noqa: F401 - sets a temporary AIRFLOW_HOME before Airflow is imported
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.connect.errors import StitchError
+from airflow_provider_stitch.connect.transport import request as transport_request
+from airflow_provider_stitch.connect.transport.session import read_chunk
 from airflow_provider_stitch.emulator import JobPlan, StitchEmulator
 from airflow_provider_stitch.emulator.model.faults import HTML_PAGE
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
@@ -34,6 +36,8 @@ from tests.replication.conftest import EmulatedClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import requests
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "failure-modes.md"
 COMMAND = "make fault-table"
@@ -83,7 +87,7 @@ class Fault:
     answer: Callable[[str], dict[str, Any]] | None = None
     strike: Callable[[socket.socket, StitchEmulator], None] | None = None
     is_silent: bool = False  #: no response follows, so the client need not wait for it in real time
-    drips: bool = False  #: a second passes each time the client checks its deadline
+    drips: bool = False  #: a second passes while the client reads a chunk of the body
     precludes_work: bool = False  #: it shows that the request had no effect
 
 
@@ -184,6 +188,10 @@ class Trial:
             self._ports["elsewhere"] = stack.enter_context(_listening(self._answer_elsewhere))
             with socket.create_server(("127.0.0.1", 0)) as closed:
                 self._ports["refused"] = closed.getsockname()[1]
+            if self.fault.drips:
+                stack.enter_context(
+                    mock.patch.object(transport_request, "read_chunk", self._read_chunk_slowly)
+                )
             for module in ("common.deadline", "operators.run_job"):
                 stack.enter_context(mock.patch(f"airflow_provider_stitch.{module}.time", self.clock))
             yield self
@@ -199,7 +207,7 @@ class Trial:
         account.plan_jobs(source, QUICK)
         started_at, transport = self.clock.time(), FaultyTransport(self, step, lasts=lasts)
         with (
-            StitchClient(account.access_token, base_url=self.stitch.url, monotonic=self._monotonic) as client,
+            StitchClient(account.access_token, base_url=self.stitch.url, monotonic=self.clock.time) as client,
             mock.patch.object(HTTPAdapter, "send", transport.send),
         ):
             kind, message = _run(client, self.clock)
@@ -209,10 +217,9 @@ class Trial:
         text = _in_general_terms(message, self.stitch, account.client_id, source)
         return Cell(kind, text, transport.struck, self.clock.time() - started_at, len(account.jobs(source)))
 
-    def _monotonic(self) -> float:
-        if self.fault.drips:
-            self.stitch.advance(1)
-        return self.clock.time()
+    def _read_chunk_slowly(self, response: requests.Response) -> bytes:
+        self.stitch.advance(1)
+        return read_chunk(response)
 
     def strikes(self, url: str, step: Step, method: str) -> int | None:
         """Arrange the fault for the next request; return its port if it is not the emulator's."""

@@ -113,6 +113,7 @@ def test_errors_that_a_person_must_fix_are_not_retryable():
         "UnknownStream",
         "InvalidArgument",
         "CannotFinish",
+        "AccountHasProblems",
     }
     assert ERROR_CLASSES["StitchError"] is StitchError
     defined = {name: value for name, value in vars(errors).items() if isinstance(value, type)}
