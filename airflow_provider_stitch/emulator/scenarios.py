@@ -107,6 +107,10 @@ class Features:
     excluded_destination_types: Sequence[str] = ()  #: destination types that the plan does not include
 
 
+#: The HTTP methods of Stitch's API.
+_METHODS = ("GET", "POST", "PUT", "DELETE")
+
+
 @dataclass(frozen=True)
 class Failure:
     """Requests that fail. Without further keys the response is a 500."""
@@ -126,6 +130,8 @@ class Failure:
     host: Literal["api", "log"] = "api"  #: the API, or the host of extraction logs
 
     def __post_init__(self) -> None:
+        if self.method is not None and self.method.upper() not in _METHODS:
+            raise ValueError(f"method must be one of {', '.join(_METHODS)}, not {self.method!r}.")
         if self.status is not None and not 100 <= self.status <= 599:
             raise ValueError(f"status must be an HTTP status from 100 to 599, not {self.status}.")
         try:

@@ -34,8 +34,8 @@ class StitchUpdateScheduleOperator(StitchSetupOperator):
     :param anchor_time: a time at which a job starts, from which the others are counted (ISO 8601 string with
         a time zone, or datetime). It has an effect for intervals of at least an hour. None keeps the current
         one. (templated)
-    :param cron_expression: a Quartz expression in UTC, with seconds first: `0 0 12 ? * MON-FRI *`. Not all of
-        Stitch's plans include it. (templated)
+    :param cron_expression: a Quartz expression in UTC, with seconds first: `0 0 12 ? * MON-FRI *`. It has six
+        or seven fields, unlike Airflow's expressions. Not all of Stitch's plans include it. (templated)
     :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
@@ -108,6 +108,12 @@ class StitchUpdateScheduleOperator(StitchSetupOperator):
                 f"{self.cron_expression!r}."
             )
         if cron is not None:
+            if len(cron.split()) not in (6, 7):
+                raise InvalidArgument(
+                    f"Schedule of source {self.source!r}: cron_expression must have six or seven fields, with "
+                    f"seconds first, such as '0 0 5 ? * MON-FRI *'; it is {cron!r}. Airflow's own expressions "
+                    f"have five fields, and Stitch does not use them."
+                )
             return {"cron_expression": " ".join(cron.split())}
         text = str(minutes).strip()
         if isinstance(minutes, bool) or not (text.isascii() and text.isdecimal() and int(text) > 0):

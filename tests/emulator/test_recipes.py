@@ -24,6 +24,7 @@ def test_recipes_print_the_documented_outputs(
     monkeypatch.chdir(tmp_path)
     content = re.search(r"<<'END'\n(.*)^END$", scenario.code, re.DOTALL | re.MULTILINE)
     assert content is not None
+    assert "stitch-emulator --scenario recipes.yaml --speed 1\n" in scenario.code
     (tmp_path / "recipes.yaml").write_text(content[1], encoding="utf-8")
     names: dict[str, Any] = {"__name__": "recipes"}
 
@@ -31,6 +32,7 @@ def test_recipes_print_the_documented_outputs(
         monkeypatch.setenv("STITCH_URL", stitch.url)
         monkeypatch.setenv("STITCH_ACCESS_TOKEN", stitch.access_token)
         monkeypatch.setattr(time, "sleep", stitch.advance)
+        stitch.advance(600)  # a reader starts with the recipes some minutes after the emulator
         for block in [connect, *recipes]:
             if block.language == "python":
                 exec(compile(block.code, str(block), "exec"), names)

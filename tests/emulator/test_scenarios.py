@@ -257,6 +257,21 @@ def test_empty_file_is_an_account_without_sources(tmp_path):
             "new_sources: {import_api: {}}", "new_sources.import_api: ", id="a type without discovery"
         ),
         pytest.param("failures: [{status: 1000}]", r"failures\[0\]: status must be", id="no HTTP status"),
+        pytest.param(
+            "sources: [{name: a, streams: {b: 1}, properties: {frequency_in_minutes: soon}}]",
+            r"sources\[0\]: frequency_in_minutes must be a number of minutes above 0, not 'soon'",
+            id="a word instead of an interval",
+        ),
+        pytest.param(
+            "sources: [{name: a, streams: {b: 1}, properties: {cron_expression: '0 5 * * *'}}]",
+            r"sources\[0\]: cron_expression must have six or seven fields.*not '0 5 \* \* \*'",
+            id="a cron expression of Airflow",
+        ),
+        pytest.param(
+            "failures: [{method: GTE}]",
+            r"failures\[0\]: method must be one of GET, .*, not 'GTE'",
+            id="no HTTP method",
+        ),
         pytest.param("failures: [{path: '('}]", r"failures\[0\]: path must be a regular", id="no expression"),
         pytest.param(
             "failures: [{times: never}]",

@@ -98,6 +98,15 @@ def test_new_source_without_loads_is_stale_only_after_max_age(stitch, waiter):
     assert "no load in the last 60 days" in state.description
 
 
+def test_description_separates_the_problems_of_a_source(stitch, waiter):
+    shop = stitch.add_source("pg", streams={"orders": 5})
+    stitch.complete_job(shop, seconds_ago=7200, load_errors={"orders": LoadError("disk full")})
+
+    description = check(waiter, max_age=3600)["pg"].description
+
+    assert description.endswith("loading of 1 stream fails: orders: disk full; no load in the last 60 days")
+
+
 def test_account_without_sources_needs_no_status_request(stitch, waiter):
     assert check(waiter) == {}
     assert stitch.limited_requests == []

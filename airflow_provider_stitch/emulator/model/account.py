@@ -14,7 +14,7 @@ from airflow_provider_stitch.emulator.model.account_plan import AccountPlan, New
 from airflow_provider_stitch.emulator.model.connections import property_values
 from airflow_provider_stitch.emulator.model.connections.checks import ConnectionCheck, ConnectionChecks
 from airflow_provider_stitch.emulator.model.connections.connector_types import check_source_type, source_type
-from airflow_provider_stitch.emulator.model.connections.schedule import next_start
+from airflow_provider_stitch.emulator.model.connections.schedule import check_schedule, next_start
 from airflow_provider_stitch.emulator.model.connections.sources import Source, default_properties
 from airflow_provider_stitch.emulator.model.connections.streams import Stream, make_stream, stream_with_rows
 from airflow_provider_stitch.emulator.model.event_queue import EventQueue
@@ -110,6 +110,7 @@ class Account:
         if schedule_minutes is not None and schedule_minutes <= 0:
             raise ValueError(f"schedule_minutes must be above 0, not {schedule_minutes:g}.")
         self._check_new(source_id, name, type_name, step)
+        check_schedule(properties or {})
         created_at = now - timedelta(days=1)
         source = self.new_source(name, display_name, type_name, created_at, step=step, source_id=source_id)
         defaults = default_properties(type_name, schedule_minutes, now, properties)

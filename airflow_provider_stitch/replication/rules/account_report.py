@@ -71,7 +71,7 @@ class SourceState:
                 "no load in the last 60 days" if hours is None else f"the last load is {hours:g} hours old"
             )
         by = {"user": ", paused by a user", "stitch": ", paused by Stitch"}.get(self.paused_by or "", "")
-        return f"{self.source_name} ({self.source_id}{by}): {'. '.join(parts)}"
+        return f"{self.source_name} ({self.source_id}{by}): {'; '.join(parts)}"
 
 
 def account_report(

@@ -127,6 +127,15 @@ def test_invalid_frequency_fails_before_a_change(airflow, stitch, github):
     assert updates(stitch) == []
 
 
+def test_cron_expression_of_airflow_fails_before_a_change(airflow, stitch, github):
+    dag_run = update(airflow, params={"cron": "0 5 * * *"}, cron_expression="{{ params.cron }}")
+
+    assert dag_run.state == "failed"
+    assert "cron_expression must have six or seven fields, with seconds first" in dag_run.output
+    assert "it is '0 5 * * *'" in dag_run.output
+    assert updates(stitch) == []
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

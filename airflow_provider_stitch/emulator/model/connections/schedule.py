@@ -6,6 +6,7 @@ and the anchor time applies to frequencies of at least an hour.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
@@ -48,6 +49,28 @@ def next_start(properties: Mapping[str, Any], minutes: float, now: datetime) -> 
         return now + interval
     anchored_at = parse_time(anchor)
     return anchored_at + ((now - anchored_at) // interval + 1) * interval
+
+
+def check_schedule(properties: Mapping[str, Any]) -> None:
+    """Check the schedule of a source that a test adds.
+
+    :raises ValueError: if it has an interval that is no number of minutes, or a cron expression with another
+        number of fields than Quartz's.
+    """
+    frequency = properties.get("frequency_in_minutes")
+    if frequency is not None:
+        try:
+            valid = 0 < float(frequency) < math.inf
+        except (TypeError, ValueError):
+            valid = False
+        if not valid:
+            raise ValueError(f"frequency_in_minutes must be a number of minutes above 0, not {frequency!r}.")
+    cron = properties.get("cron_expression")
+    if cron is not None and len(str(cron).split()) not in (len(_FIELDS) - 1, len(_FIELDS)):
+        raise ValueError(
+            "cron_expression must have six or seven fields, with seconds first, such as "
+            f"'0 0 12 ? * MON-FRI *', not {cron!r}."
+        )
 
 
 @dataclass(frozen=True)
