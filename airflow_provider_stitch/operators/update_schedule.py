@@ -110,9 +110,9 @@ class StitchUpdateScheduleOperator(StitchSetupOperator):
         if cron is not None:
             if len(cron.split()) not in (6, 7):
                 raise InvalidArgument(
-                    f"Schedule of source {self.source!r}: cron_expression must have six or seven fields, with "
-                    f"seconds first, such as '0 0 5 ? * MON-FRI *'; it is {cron!r}. Airflow's own expressions "
-                    f"have five fields, and Stitch does not use them."
+                    f"Schedule of source {self.source!r}: cron_expression must have six or seven fields, "
+                    f"with seconds first, such as '0 0 5 ? * MON-FRI *'; it is {cron!r}. Airflow's own "
+                    "expressions have five fields, and Stitch does not use them."
                 )
             return {"cron_expression": " ".join(cron.split())}
         text = str(minutes).strip()
