@@ -73,13 +73,35 @@ class Lineage:
 
 
 def is_enabled(task: Any) -> bool:
-    """Return whether OpenLineage is installed and reports this task."""
+    """Return whether OpenLineage is installed and reports the tables of this task.
+
+    It does not raise an error if the configuration of OpenLineage is invalid, because lineage is optional.
+    """
     try:
         from airflow.providers.openlineage import conf
     except ImportError:
         return False
-    operator = f"{type(task).__module__}.{type(task).__qualname__}"
-    return not conf.is_disabled() and operator not in conf.disabled_operators()
+    try:
+        return not conf.is_disabled() and _is_reported(task)
+    except Exception as error:  # noqa: BLE001 - lineage must not fail a task that has done its work
+        task.log.warning("Not reporting lineage, because OpenLineage's configuration is invalid: %s", error)
+        return False
+
+
+def _is_reported(task: Any) -> bool:
+    """Return whether the listener of OpenLineage asks this task for its lineage."""
+    from airflow.providers.openlineage import conf
+
+    try:
+        from airflow.providers.openlineage.utils.emission_policy import resolve_task_emission_policy
+    except ImportError:  # a release of the provider with only these two options
+        from airflow.providers.openlineage.utils.selective_enable import is_task_lineage_enabled
+
+        if f"{type(task).__module__}.{type(task).__qualname__}" in conf.disabled_operators():
+            return False
+        return not conf.selective_enable() or is_task_lineage_enabled(task)
+    policy = resolve_task_emission_policy(task, task.dag_id, task.task_id)
+    return policy.emit and policy.extract_operator_metadata
 
 
 # --- Reading from Stitch --------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ nitpick_ignore = [
     ("py:class", name)
     for name in (
         *("AbstractContextManager", "CounterForm", "Host", "IfRunning", "StartedBy", "Target", "WaitFor"),
+        "Redis",  # redis-py, which only the extra `redis` installs
     )
 ]
 nitpick_ignore_regex = [("py:class", r".*\.(T|Asset)")]

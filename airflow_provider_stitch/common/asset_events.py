@@ -30,7 +30,8 @@ def validate_emit_assets(emit_assets: bool | Sequence[str]) -> None:  # noqa: FB
     """
     if isinstance(emit_assets, bool):
         return
-    if isinstance(emit_assets, str) or not all(isinstance(name, str) for name in emit_assets):
+    is_list = isinstance(emit_assets, (list, tuple, set, frozenset))
+    if not is_list or not all(isinstance(name, str) for name in emit_assets):
         raise ValueError(
             f"emit_assets must be True, False, or a list of stream names; it was {emit_assets!r}."
         )
@@ -68,7 +69,7 @@ def add_asset_events(
             extra = {"job_name": result["job_name"], "rows": 0}  # Airflow updates it although it had no rows
         event = events[asset]
         event.extra = {**extra, **event.extra}
-    if task.emit_assets:
+    if task.emit_assets is not False:
         declared_uris = {asset.uri for asset in declared}
         emitted = {
             uri: extra for uri, extra in _emitted(task, result, extras).items() if uri not in declared_uris
@@ -102,6 +103,7 @@ def _emit(task: Any, events: Any, extras: Mapping[str, dict[str, Any]]) -> None:
         aliases = [alias(task.stitch_conn_id)]
         task.outlets = [*task.outlets, *aliases]
     _register_alias(aliases[0])
+    updated = []
     for uri, extra in extras.items():
         try:
             asset = Asset(uri=uri)
@@ -109,7 +111,9 @@ def _emit(task: Any, events: Any, extras: Mapping[str, dict[str, Any]]) -> None:
             task.log.warning("Not updating the asset %.200s, because Airflow rejects it: %s", uri, error)
             continue
         events[aliases[0]].add(asset, extra=extra)
-    task.log.info("Updating assets: %s", ", ".join(extras))
+        updated.append(uri)
+    if updated:
+        task.log.info("Updating assets: %s", ", ".join(updated))
 
 
 def _is_ours(outlet: AssetAlias) -> bool:

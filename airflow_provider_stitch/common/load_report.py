@@ -23,7 +23,8 @@ def report_load(task: Any, context: Context, result: Mapping[str, Any]) -> None:
     :param task: an operator or sensor of this package.
     :param result: the task's XCom.
     """
-    updates_assets = bool(task.emit_assets) or any(isinstance(outlet, Asset) for outlet in task.outlets)
+    has_assets = any(isinstance(outlet, Asset) for outlet in task.outlets)
+    updates_assets = has_assets or task.emit_assets is not False
     has_lineage = is_enabled(task)
     if not (updates_assets or has_lineage):
         return

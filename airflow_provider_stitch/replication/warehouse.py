@@ -76,7 +76,7 @@ def source_table(
     if dialect is None or host is None:
         return None
     scheme, port = dialect
-    server = f"{scheme}://{host}:{given.get('port') or port}"
+    server = f"{scheme}://{host}:{_port(given, port)}"
     database = database or given.get("dbname") or given.get("database")
     parts: list[str | None]
     if scheme in ("mysql", "mongodb"):  # their schemas are databases
@@ -149,8 +149,9 @@ def _redshift(properties: _Properties, schema: str, table: str) -> Table | None:
         return None
     labels = host.split(".")
     is_cluster = host.endswith(".amazonaws.com") and len(labels) == 6
-    port = properties.get("port") or "5439"
-    parts = [properties.get("database"), schema.lower(), _letters_first(table).lower()]
+    port = _port(properties, 5439)
+    database = properties.get("database")
+    parts = [database and database.lower(), schema.lower(), _letters_first(table).lower()]
     # The asset converter of Airflow's provider for Amazon expects the whole host, unlike its SQL hook.
     return _table(
         f"redshift://{f'{labels[0]}.{labels[2]}' if is_cluster else host}:{port}",
@@ -171,13 +172,15 @@ def _postgres(properties: _Properties, schema: str, table: str) -> Table | None:
 
 
 def _databricks(properties: _Properties, schema: str, table: str) -> Table | None:
-    # The URL may contain a token, so it is only searched.
+    # The URL may contain a token in its user part or in an option, so only two parts of it are used.
     url = properties.get("jdbc_url") or properties.get("jdbc") or ""
-    host = re.search(r"//(?:[^@/;]*@)?([A-Za-z0-9.-]+)(?=[:/;]|$)", url)
-    catalog = re.search(r";\s*ConnCatalog=(\w+)", url, re.IGNORECASE)
+    server, *options = url.split(";")
+    host = re.fullmatch(r"(?:jdbc:)?\w+://(?:[^@]*@)?([A-Za-z0-9.-]+)(?:[:/][^@]*)?", server, re.IGNORECASE)
     if host is None:
         return None
-    parts = [catalog[1] if catalog else "hive_metastore", schema.lower(), _underscores(table).lower()]
+    values = dict(option.strip().lower().partition("=")[::2] for option in options)
+    catalog = values.get("conncatalog") or "hive_metastore"
+    parts: list[str | None] = [catalog, schema.lower(), _underscores(table).lower()]
     return _table(f"databricks://{host[1].lower()}", parts)
 
 
@@ -197,13 +200,10 @@ def _mysql(properties: _Properties, schema: str, table: str) -> Table | None:
 def _s3(properties: _Properties, schema: str, table: str) -> Table | None:
     """Return the prefix of the keys of a stream's objects. The rest of a key differs between loads."""
     bucket, form = properties.get("s3_bucket"), properties.get("s3_key_format_string") or ""
-    if (
-        bucket is None
-        or "[table_name]" not in form.split("[table_version]")[0].split("[timestamp_loaded]")[0]
-    ):
+    constant = re.match(r"(?:[^\[]|\[(?:integration|table)_name\])*", form)
+    if bucket is None or constant is None or "[table_name]" not in constant[0]:
         return None
-    key = form.replace("[integration_name]", schema).replace("[table_name]", table)
-    prefix = key.partition("[")[0].strip("/")
+    prefix = constant[0].replace("[integration_name]", schema).replace("[table_name]", table).strip("/")
     return Table(f"s3://{bucket}", prefix, f"s3://{bucket}/{quote(prefix)}")
 
 
@@ -225,20 +225,31 @@ _DESTINATIONS: dict[str, Callable[[_Properties, str, str], Table | None]] = {
 # --- Names ----------------------------------------------------------------------------------------------
 
 
+# A host name or an IPv6 address in brackets, with or without a port; or an IPv6 address without brackets.
+_HOST = re.compile(r"(?P<name>[\w.-]+|\[[\da-fA-F:.]+\])(?::\d+)?|(?P<address>[\da-fA-F]*:[\da-fA-F:.]+)")
+
+
 def _host(properties: _Properties) -> str | None:
-    """Return the host name in lower case, without anything else that a URL contains, such as a password."""
-    address = (properties.get("host") or "").rpartition("://")[2].partition("/")[0].rpartition("@")[2].lower()
-    name, colon, _ = address.partition(":")
-    return (name if address.count(":") == 1 and colon else address) or None
+    """Return the host name in lower case, without anything else that a URL contains, such as a password.
+
+    It is None if something else remains, because that may be a secret.
+    """
+    # Everything up to the last `@` may belong to a password.
+    address = (properties.get("host") or "").rpartition("://")[2].rpartition("@")[2].partition("/")[0]
+    found = _HOST.fullmatch(address)
+    return None if found is None else (found["name"] or found["address"]).lower()
+
+
+def _port(properties: _Properties, default: int | str) -> str:
+    port = properties.get("port") or ""
+    return port if port.isdecimal() else str(default)
 
 
 def _on_server(
     scheme: str, default_port: str, properties: _Properties, parts: list[str | None]
 ) -> Table | None:
     host = _host(properties)
-    return (
-        None if host is None else _table(f"{scheme}://{host}:{properties.get('port') or default_port}", parts)
-    )
+    return None if host is None else _table(f"{scheme}://{host}:{_port(properties, default_port)}", parts)
 
 
 def _table(server: str, parts: list[str | None], *, server_in_uri: str | None = None) -> Table | None:

@@ -318,9 +318,57 @@ def test_lineage_is_off_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
     assert is_enabled(task) is False
 
 
+@pytest.fixture(params=["release with policies", "earlier release"])
+def openlineage_release(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Configure OpenLineage, in the installed release of its provider or in one without emission policies."""
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", TRANSPORT)
+    if request.param == "earlier release":
+        monkeypatch.setitem(sys.modules, "airflow.providers.openlineage.utils.emission_policy", None)
+
+
+@pytest.mark.usefixtures("openlineage_release")
 def test_lineage_is_off_for_operators_that_are_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
     operator = "airflow_provider_stitch.operators.run_job.StitchRunReplicationJobOperator"
-    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", TRANSPORT)
-    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__DISABLED_FOR_OPERATORS", operator)
+    task = StitchRunReplicationJobOperator(task_id="a", source="b")
+    assert is_enabled(task) is True
 
-    assert is_enabled(StitchRunReplicationJobOperator(task_id="a", source="b")) is False
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__DISABLED_FOR_OPERATORS", operator)
+    assert is_enabled(task) is False
+
+
+@pytest.mark.usefixtures("openlineage_release")
+def test_lineage_is_off_for_tasks_that_are_not_selected(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.providers.openlineage.utils.selective_enable import disable_lineage, enable_lineage
+
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE", "True")
+
+    def task() -> Any:
+        return StitchRunReplicationJobOperator(task_id="a", source="b")
+
+    assert is_enabled(task()) is False
+    assert is_enabled(disable_lineage(task())) is False
+    assert is_enabled(enable_lineage(task())) is True
+
+
+@pytest.mark.parametrize(
+    ("controls", "expected"),
+    [({"emit": False}, False), ({"extract_operator_metadata": False}, False), ({"emit": True}, True)],
+)
+def test_lineage_follows_the_emission_policy(
+    monkeypatch: pytest.MonkeyPatch, controls: dict[str, bool], expected: bool
+) -> None:
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", TRANSPORT)
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE", str(expected))  # a policy has precedence
+    monkeypatch.setenv(
+        "AIRFLOW__OPENLINEAGE__EMISSION_POLICY", json.dumps([{"scope": {}, "controls": controls}])
+    )
+
+    assert is_enabled(StitchRunReplicationJobOperator(task_id="a", source="b")) is expected
+
+
+def test_task_with_an_invalid_transport_succeeds(
+    airflow: Any, stitch: StitchEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", "{not json")
+
+    assert requests_of_a_run(airflow, stitch) == []

@@ -41,7 +41,7 @@ DESTINATIONS = [
         id="snowflake, account locator",
     ),
     pytest.param(
-        ("redshift", REDSHIFT, "shop", "Orders"),
+        ("redshift", {**REDSHIFT, "database": "RAW"}, "shop", "Orders"),
         (
             "redshift://dwh.eu-central-1:5439",
             "raw.shop.orders",
@@ -89,11 +89,11 @@ DESTINATIONS = [
     pytest.param(
         (
             "databricks_delta",
-            {"jdbc_url": "jdbc:databricks://h:443/default;ConnCatalog=main;PWD=x"},
+            {"jdbc_url": "jdbc:databricks://h:443/default;ConnCatalog=Main-EU;PWD=x"},
             "shop",
             "orders",
         ),
-        ("databricks://h", "main.shop.orders", "databricks://h/main/shop/orders"),
+        ("databricks://h", "main-eu.shop.orders", "databricks://h/main-eu/shop/orders"),
         None,
         id="databricks with a catalog",
     ),
@@ -162,6 +162,14 @@ def test_snowflake_account_is_the_one_of_openlineage(account):
         pytest.param("bigquery_v2", {"project_id": ""}, id="empty project"),
         pytest.param("databricks_delta", {"jdbc_url": "nonsense"}, id="URL without host"),
         pytest.param(
+            "databricks_delta", {"jdbc_url": "jdbc:spark://my_host;PWD=//dapi1"}, id="URL after invalid host"
+        ),
+        pytest.param("postgres", {"host": "pg;PWD=dapi1", "database": "a"}, id="options in the host"),
+        pytest.param("postgres", {"host": "pg?password=dapi1", "database": "a"}, id="query in the host"),
+        pytest.param(
+            "s3", {"s3_bucket": "b", "s3_key_format_string": "[new]/[table_name]"}, id="s3, unknown part"
+        ),
+        pytest.param(
             "s3", {"s3_bucket": "b", "s3_key_format_string": "[table_version]/[table_name]"}, id="s3"
         ),
         pytest.param("s3", {"s3_bucket": "b"}, id="s3 without format"),
@@ -179,7 +187,10 @@ def test_unknown_table_has_no_name(destination_type, properties):
             "databricks_delta", {"jdbc_url": "jdbc:spark://token:dapi1@h:443"}, id="user of the URL"
         ),
         pytest.param("databricks_delta", {"jdbc_url": "jdbc:spark://dapi1@h"}, id="token of the URL"),
+        pytest.param("databricks_delta", {"jdbc_url": "jdbc:spark://dapi1/x@h"}, id="slash in the token"),
         pytest.param("postgres", {"host": "postgres://u:dapi1@pg:5432/x", "database": "a"}, id="URL as host"),
+        pytest.param("postgres", {"host": "u:a:dapi1/x@pg", "database": "a"}, id="slash in the password"),
+        pytest.param("postgres", {"host": "pg", "port": "5432;PWD=dapi1", "database": "a"}, id="port"),
     ],
 )
 def test_name_contains_no_secret_of_the_destination(destination_type, properties):
@@ -272,6 +283,13 @@ def test_column_follows_the_rules_of_the_destination(destination_type, expected)
             ("shop", None),
             ("mongodb://m:27017", "shop.orders"),
             id="mongodb",
+        ),
+        pytest.param(
+            "platform.postgres",
+            {"host": "[2001:DB8::1]:5432", "dbname": "a"},
+            (None, "public"),
+            ("postgres://[2001:db8::1]:5432", "a.public.orders"),
+            id="IPv6 with port",
         ),
         pytest.param("platform.postgres", {"host": "pg"}, (None, "public"), None, id="unknown database"),
         pytest.param("platform.postgres", {"dbname": "a"}, (None, "public"), None, id="unknown host"),

@@ -73,7 +73,12 @@ def test_list_restricts_the_streams(airflow, github):
     assert set(asset_events(dag.dag_id)) == {GITHUB, PULLS}
 
 
-@pytest.mark.usefixtures("github")
+def test_empty_list_updates_the_source_only(airflow, github):
+    dag, _ = replicate(airflow, emit_assets=[])
+
+    assert set(asset_events(dag.dag_id)) == {GITHUB}
+
+
 def test_no_asset_is_updated_by_default(airflow):
     dag, _ = replicate(airflow)
 
@@ -169,7 +174,7 @@ def test_alias_of_the_connection_is_an_outlet():
     assert alias_of(stitch_conn_id="{{ params.tenant }}") == ["stitch"]
 
 
-@pytest.mark.parametrize("value", ["commits", [1]])
+@pytest.mark.parametrize("value", ["commits", [1], None, 1])
 def test_emit_assets_must_be_a_boolean_or_a_list_of_names(value):
     with pytest.raises(ValueError, match="emit_assets must be True, False, or a list of stream names"):
         StitchRunReplicationJobOperator(task_id="a", source="b", emit_assets=value)
