@@ -319,13 +319,27 @@ def facets(lineage: Lineage | None) -> Any:
         externalQueryId=lineage.job_name, source=f"stitch://{lineage.client_id}"
     )
     inputs = dict.fromkeys(dataset for table in lineage.tables for dataset in table.inputs)
-    outputs: dict[Table, LoadedTable] = {
-        table.output: table for table in lineage.tables if table.output is not None
-    }
+    outputs: dict[Table, list[LoadedTable]] = {}
+    for table in lineage.tables:
+        if table.output is not None:
+            outputs.setdefault(table.output, []).append(table)
     return OperatorLineage(
         inputs=[InputDataset(namespace=namespace, name=name) for namespace, name in inputs],
-        outputs=[_output_dataset(output, table) for output, table in outputs.items()],
+        outputs=[_output_dataset(output, _merged(tables)) for output, tables in outputs.items()],
         run_facets={"externalQuery": query},
+    )
+
+
+def _merged(tables: Sequence[LoadedTable]) -> LoadedTable:
+    """Return streams as one table, without columns if there are several, such as `a b` and `a/b`."""
+    if len(tables) == 1:
+        return tables[0]
+    rows = [table.rows for table in tables if table.rows is not None]
+    return replace(
+        tables[0],
+        rows=sum(rows) if len(rows) == len(tables) else None,
+        inputs=tuple(dict.fromkeys(dataset for table in tables for dataset in table.inputs)),
+        columns=(),
     )
 
 

@@ -13,8 +13,17 @@ import pytest
 
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.emulator import EmulatedStream, StitchEmulator
-from airflow_provider_stitch.lineage import MAX_SCHEMAS, gather, is_enabled
+from airflow_provider_stitch.lineage import (
+    MAX_SCHEMAS,
+    Column,
+    Lineage,
+    LoadedTable,
+    facets,
+    gather,
+    is_enabled,
+)
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
+from airflow_provider_stitch.replication.warehouse import Table
 from tests.support.dag_runs import AIRFLOW_HOME
 
 SECRET = "hunter2-dapi-0123456789"
@@ -267,6 +276,26 @@ def test_namesakes_of_two_schemas_share_a_table_without_the_option(
     (table,) = lineage.tables
     assert [name for _, name in table.inputs] == ["shopdb.eu.orders", "shopdb.us.orders"]
     assert (table.output.name, table.rows) == ("staging.shop.orders", 2)
+
+
+@pytest.mark.parametrize(("rows", "expected"), [((2, 0), 2), ((0, 0), 0), ((2, None), None)])
+def test_streams_that_are_loaded_into_one_table_are_one_output(
+    rows: tuple[int | None, ...], expected: int | None
+) -> None:
+    table = Table("postgres://pg:5432", "raw.shop.ab", "postgres://pg:5432/raw/shop/ab")
+    column = Column("id", "id", "integer")
+    tables = tuple(
+        LoadedTable(name, count, (("stitch://1", f"shop.{name}"),), table, (column,))
+        for name, count in zip(("a b", "a/b"), rows, strict=True)
+    )
+
+    reported = facets(Lineage("1.2.sync.x", 1, tables))
+
+    assert [dataset.name for dataset in reported.inputs] == ["shop.a b", "shop.a/b"]
+    (output,) = reported.outputs
+    statistics = output.outputFacets.get("outputStatistics")
+    assert (statistics and statistics.rowCount) == expected
+    assert set(output.facets) == {"dataSource"}
 
 
 def test_schemas_of_many_streams_are_not_read(stitch: StitchEmulator, client: StitchClient) -> None:
