@@ -65,10 +65,10 @@ def _watchers(
 
     :raises ImportError: on Airflow before 3.3.
     """
-    # A DAG file without a watcher must not import Airflow's triggers.
+    # A DAG file without a watcher must not import Airflow's triggers. Before Airflow 3.3 this import fails
+    # with a message that names the alternatives, so it comes first.
+    from airflow_provider_stitch.triggers.loads import StitchLoadTrigger  # isort: skip
     from airflow.sdk import AssetWatcher
-
-    from airflow_provider_stitch.triggers.loads import StitchLoadTrigger
 
     trigger = StitchLoadTrigger(source, stream, stitch_conn_id, poll_interval, asset_uri=uri)
     return {"watchers": [AssetWatcher(name="stitch_loads", trigger=trigger)]}

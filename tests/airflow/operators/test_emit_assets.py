@@ -79,6 +79,7 @@ def test_empty_list_updates_the_source_only(airflow, github):
     assert set(asset_events(dag.dag_id)) == {GITHUB}
 
 
+@pytest.mark.usefixtures("github")
 def test_no_asset_is_updated_by_default(airflow):
     dag, _ = replicate(airflow)
 
