@@ -173,16 +173,16 @@ class StitchTask:
         for key, value in {**outputs, "return_value": result}.items():
             context["ti"].xcom_push(key=key, value=value)
 
-    def skip_without_rows(self, context: Context, result: dict[str, Any]) -> None:
+    def skip_without_rows(self, context: Context, outcome: Outcome, result: dict[str, Any]) -> None:
         """Skip the task if its job had no new rows. Write the XCom first, because a skip returns none.
 
-        :raises AirflowSkipException: if `streams` of the result is empty.
+        :raises AirflowSkipException: if the job's log proves that it had no new rows.
         """
         from airflow.providers.common.compat.sdk import AirflowSkipException
 
         from airflow_provider_stitch.triggers.task_context import no_rows_message
 
-        if result["streams"]:
+        if not outcome.had_no_rows:
             return
         self.push_result(context, result)
         raise AirflowSkipException(no_rows_message(result))
@@ -214,6 +214,7 @@ def outcome_of(event: dict[str, Any]) -> Outcome:
             result=event["result"],
             error=event["error"],
             extraction_ended=event.get("extraction_ended", False),  # absent in events of earlier versions
+            assumes_no_rows=event.get("assumes_no_rows", False),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"This event is not from StitchPhaseTrigger: {event!r}") from error

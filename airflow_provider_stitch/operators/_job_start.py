@@ -118,16 +118,18 @@ class JobStart(LineageTask):
             value = getattr(self, name)
             if not is_template(value):
                 setattr(self, name, parse_argument(value))
-        if self.emit_assets and self.wait_for != "loading" and not is_template(self.wait_for):
-            raise ValueError(
-                'emit_assets needs wait_for="loading", because only then the loaded streams are known; it '
-                f"was {self.wait_for!r}."
-            )
-        if self.skip_if_no_rows and self.wait_for != "loading" and not is_template(self.wait_for):
-            raise ValueError(
-                f'skip_if_no_rows needs wait_for="loading"; wait_for was {self.wait_for!r}. It is not known '
-                "which streams had rows until they are loaded."
-            )
+        if self.wait_for == "loading" or is_template(self.wait_for):
+            return
+        needs_loading = {
+            "emit_assets": self.emit_assets is not False,
+            "skip_if_no_rows": self.skip_if_no_rows,
+        }
+        for name, is_set in needs_loading.items():
+            if is_set:
+                raise ValueError(
+                    f'{name} needs wait_for="loading"; wait_for was {self.wait_for!r}. It is not known which '
+                    "streams had rows until they are loaded."
+                )
 
     def _parse_rendered_arguments(self) -> None:
         """Validate the arguments after Airflow has rendered their templates.

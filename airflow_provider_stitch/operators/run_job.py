@@ -74,8 +74,9 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         (templated)
     :param quiet_period: seconds to wait after the source's last load. If a stream has no evidence of rows in
         the extraction log and no load by then, it is assumed to have had no rows. (templated)
-    :param skip_if_no_rows: skip the task, and so its downstream tasks, if the job had no new rows (in
-        `streams`, if given). The XCom is written all the same. Only with `wait_for="loading"`.
+    :param skip_if_no_rows: skip the task, and so its downstream tasks, if the extraction log proves that the
+        job had no new rows (in `streams`, if given). The XCom is still written. Needs
+        `wait_for="loading"`.
     :param timeout: maximum number of seconds (or a timedelta) to wait. The job is then left running.
         (templated)
     :param poll_interval: minimum number of seconds between two polls. Polls are less frequent if other tasks
@@ -364,7 +365,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         result = self.finish(context, outcome)
         self.log.info(summary(result, self.wait_for))
         if self.skip_if_no_rows:
-            self.skip_without_rows(context, result)
+            self.skip_without_rows(context, outcome, result)
         return result
 
     def _stop_at_execution_timeout(self) -> None:

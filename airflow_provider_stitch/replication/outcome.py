@@ -25,6 +25,7 @@ class Outcome:
     result: dict[str, Any]  #: what is known about the job; see `job_result`
     error: dict[str, Any] | None = None  #: see `error_to_dict`; None if the goal was reached
     extraction_ended: bool = False  #: the extraction is known to have ended, so the job need not be stopped
+    assumes_no_rows: bool = False  #: a stream without evidence was assumed to have had no rows
 
     @classmethod
     def from_evaluation(cls, goal: Goal, evaluation: Evaluation, error: StitchError | None) -> Outcome:
@@ -34,6 +35,7 @@ class Outcome:
             result=job_result(goal, evaluation),
             error=error_to_dict(error) if error else None,
             extraction_ended=evaluation.extraction.ended,
+            assumes_no_rows=any(status.state == "no_rows" for status in evaluation.streams),
         )
 
     @classmethod
@@ -45,6 +47,11 @@ class Outcome:
     def is_token_rejected(self) -> bool:
         """Whether the wait failed because Stitch rejected the access token."""
         return self.error is not None and self.error["kind"] == StitchUnauthorized.__name__
+
+    @property
+    def had_no_rows(self) -> bool:
+        """Whether the job's extraction log proves that it had no new rows in the streams of the goal."""
+        return not self.result["streams"] and not self.assumes_no_rows
 
     def to_dict(self) -> dict[str, Any]:
         """Return the outcome as JSON values."""

@@ -202,7 +202,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             raise AirflowSensorTimeout(outcome.error["message"])
         result = self.finish(context, outcome)
         if self.skip_if_no_rows:
-            self.skip_without_rows(context, result)
+            self.skip_without_rows(context, outcome, result)
         return result
 
     # --- In the triggerer -------------------------------------------------------------------------------
@@ -359,8 +359,8 @@ class StitchLoadingSensor(LineageTask, StitchPreparationSensor):
         (templated)
     :param quiet_period: seconds after the source's last load. A stream without evidence of rows in the
         extraction log, and without a load by then, is assumed to have had no rows. (templated)
-    :param skip_if_no_rows: skip the task, and so its downstream tasks, if the job had no new rows (in
-        `streams`, if given). The XCom is written all the same.
+    :param skip_if_no_rows: skip the task, and so its downstream tasks, if the extraction log proves that the
+        job had no new rows (in `streams`, if given). The XCom is still written.
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor; None polls as
         often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
     :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.

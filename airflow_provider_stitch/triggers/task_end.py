@@ -29,7 +29,7 @@ def end_event(
     :param retries: whether this version of Airflow retries a task that failed in the triggerer.
     """
     if outcome.error is None:
-        is_skipped = options.skip_if_no_rows and not outcome.result["streams"]
+        is_skipped = options.skip_if_no_rows and outcome.had_no_rows
         return TaskSkippedEvent() if is_skipped else TaskSuccessEvent()
     if options.soft_fail:
         return TaskSkippedEvent()

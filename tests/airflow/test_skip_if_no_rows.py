@@ -6,6 +6,7 @@ import pytest
 from airflow.providers.common.compat.sdk import task
 from airflow.triggers.base import TaskSkippedEvent, TaskSuccessEvent
 
+from airflow_provider_stitch.emulator import JobPlan, LogPlan
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 from airflow_provider_stitch.replication.outcome import Outcome
 from airflow_provider_stitch.sensors.stitch import StitchLoadingSensor
@@ -53,6 +54,15 @@ def test_operator_skips_if_the_requested_streams_had_no_rows(airflow, stitch, gi
     assert dag_run.states == {"replicate": "skipped", "transform": "skipped"}
 
 
+def test_task_without_proof_of_no_rows_is_not_skipped(airflow, stitch, empty, deferrable):
+    stitch.plan_jobs(empty, JobPlan(log=LogPlan(available=False)))
+
+    dag_run = run_then_transform(airflow, source="empty", deferrable=deferrable)
+
+    assert dag_run.states == {"replicate": "success", "transform": "success"}
+    assert dag_run.xcom["replicate"]["streams"] == {}
+
+
 def test_skipped_task_with_multiple_outputs_has_all_of_them(airflow, stitch, empty):
     dag_run = run_then_transform(airflow, source="empty", multiple_outputs=True)
 
@@ -94,19 +104,24 @@ def test_sensor_skips_only_without_new_rows(airflow, stitch, empty, github, mode
 
 
 @pytest.mark.parametrize(
-    ("streams", "skip_if_no_rows", "event"),
+    ("streams", "assumes_no_rows", "skip_if_no_rows", "event"),
     [
-        ({}, True, TaskSkippedEvent),
-        ({}, False, TaskSuccessEvent),
-        ({"commits": {"rows": 1}}, True, TaskSuccessEvent),
+        ({}, False, True, TaskSkippedEvent),
+        ({}, True, True, TaskSuccessEvent),
+        ({}, False, False, TaskSuccessEvent),
+        ({"commits": {"rows": 1}}, False, True, TaskSuccessEvent),
     ],
 )
-def test_task_that_ends_in_the_triggerer_is_skipped_without_rows(streams, skip_if_no_rows, event):
+def test_task_that_ends_in_the_triggerer_is_skipped_without_rows(
+    streams, assumes_no_rows, skip_if_no_rows, event
+):
     options = TaskEndOptions(
         soft_fail=False, has_retries=True, do_xcom_push=True, skip_if_no_rows=skip_if_no_rows
     )
 
-    assert type(end_event(Outcome({}, {"streams": streams}), options)) is event
+    outcome = Outcome({}, {"streams": streams}, assumes_no_rows=assumes_no_rows)
+
+    assert type(end_event(outcome, options)) is event
 
 
 def test_skip_if_no_rows_needs_the_phase_loading():

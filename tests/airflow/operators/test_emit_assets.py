@@ -184,6 +184,7 @@ def test_emit_assets_must_be_a_boolean_or_a_list_of_names(value):
 
 
 @pytest.mark.parametrize("phase", [None, "extraction", "preparation"])
-def test_emit_assets_needs_a_wait_for_loading(phase):
+@pytest.mark.parametrize("emit_assets", [True, ["commits"], []])
+def test_emit_assets_needs_a_wait_for_loading(phase, emit_assets):
     with pytest.raises(ValueError, match="emit_assets needs wait_for="):
-        StitchRunReplicationJobOperator(task_id="a", source="b", emit_assets=True, wait_for=phase)
+        StitchRunReplicationJobOperator(task_id="a", source="b", emit_assets=emit_assets, wait_for=phase)
