@@ -56,7 +56,7 @@ class LoadedTable:
 
 @dataclass(frozen=True)
 class Lineage:
-    """What a job has loaded. It contains no secret and can be pickled."""
+    """The tables that a job has loaded. It contains no secret and can be pickled."""
 
     job_name: str
     client_id: int
@@ -206,6 +206,7 @@ class _Reader:
         :param as_one: a common name for the failed calls, for the log.
         """
         results: dict[Any, Any] = {}
+        errors: dict[Any, Exception] = {}
         waiting = list(calls.items())
         done = threading.Semaphore(0)
 
@@ -217,12 +218,11 @@ class _Reader:
                     return
                 try:
                     results[name] = call()
-                except Exception:  # noqa: BLE001 - lineage must not fail a task that has done its work
-                    failed.append(name)
+                except Exception as error:  # noqa: BLE001 - lineage must not fail a task that has done its work
+                    errors[name] = error
                 finally:
                     done.release()
 
-        failed: list[Any] = []
         for _ in range(min(MAX_THREADS, len(calls))):
             threading.Thread(target=work, daemon=True).start()
         for _ in calls:
@@ -232,7 +232,9 @@ class _Reader:
         read = dict(results)
         missing = [name for name in calls if name not in read]
         if missing:
-            self.problems += [as_one] if as_one else missing
+            reasons = {str(errors[name]): None for name in missing if name in errors}
+            reason = f" ({next(iter(reasons))})" if reasons else ""
+            self.problems.append((as_one or ", ".join(missing)) + reason)
         return read
 
 
@@ -247,10 +249,9 @@ def _tables(name: str, result: Mapping[str, Any], read: _Connections) -> list[Lo
     return [
         LoadedTable(
             stream=name,
-            rows=result["streams"][name]["rows"]
-            if len(outputs) == 1
-            else None,  # the count is the sum of all of them
-            inputs=tuple(read for read, written in inputs if written == output),
+            # The count of the log is the sum of all tables, so the count of one of several is unknown.
+            rows=result["streams"][name]["rows"] if len(outputs) == 1 else None,
+            inputs=tuple(table for table, written in inputs if written == output),
             output=output,
         )
         for output in outputs

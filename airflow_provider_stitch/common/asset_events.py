@@ -161,7 +161,7 @@ def _register_alias(declared: AssetAlias) -> None:
     from sqlalchemy.exc import IntegrityError
     from sqlalchemy.orm import Session
 
-    # A session of its own, because closing the one of this thread would end the transaction of the task.
+    # In a new session, because closing the session of this thread would end the task's transaction.
     with Session(bind=settings.engine) as session:
         if session.scalar(select(DatasetAliasModel.id).where(DatasetAliasModel.name == declared.name)):
             return

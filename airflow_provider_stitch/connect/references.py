@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_stitch.connect.errors import (
     AmbiguousSource,
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.connect.objects import Destination, Load, Source
 
+Named = TypeVar("Named", "Source", "Destination")
+
 MAX_CANDIDATES = 10  #: sources in an error message
 MAX_ID_DIGITS = 18  #: more digits than any id of Stitch has
 
@@ -30,23 +32,16 @@ def find_source(sources: Sequence[Source], reference: int | str) -> Source:
     :raises UnknownSource: if no source matches; the message lists the most similar ones.
     :raises AmbiguousSource: if several sources match; the message lists them.
     """
-    name, source_id = str(reference).strip(), parse_id(reference)
-    active = [source for source in sources if source.deleted_at is None]
-    deleted = [source for source in sources if source.deleted_at is not None]
-    for group in (active, deleted):
-        for matches in (
-            [source for source in group if source.id == source_id],
-            [source for source in group if source.name == name],
-            [source for source in group if source.display_name == name],
-        ):
-            if len(matches) > 1:
-                raise AmbiguousSource(
-                    f"{len(matches)} sources of this Stitch account match {name!r}: {_describe(matches)}. "
-                    "Use the id or the name of one of them instead."
-                )
-            if matches:
-                return matches[0]
-    raise UnknownSource(f"This Stitch account has no source {name!r}. {_candidates(active, name)}")
+    name, matches = str(reference).strip(), _matches(sources, reference)
+    if not matches:
+        active = [source for source in sources if source.deleted_at is None]
+        raise UnknownSource(f"This Stitch account has no source {name!r}. {_candidates(active, name)}")
+    if len(matches) > 1:
+        raise AmbiguousSource(
+            f"{len(matches)} sources of this Stitch account match {name!r}: {_describe(matches)}. "
+            "Use the id or the name of one of them instead."
+        )
+    return matches[0]
 
 
 def parse_id(reference: int | str) -> int | None:
@@ -63,25 +58,36 @@ def find_destination(destinations: Sequence[Destination], reference: int | str) 
     :raises UnknownDestination: if no destination matches; the message lists all that are not deleted.
     :raises InvalidArgument: if several destinations match, because Stitch does not keep names unique.
     """
-    name, destination_id = str(reference).strip(), parse_id(reference)
-    active = [each for each in destinations if each.deleted_at is None]
-    deleted = [each for each in destinations if each.deleted_at is not None]
+    name, matches = str(reference).strip(), _matches(destinations, reference)
+    if not matches:
+        listed = ", ".join(each.label for each in destinations if each.deleted_at is None) or "none"
+        raise UnknownDestination(f"This Stitch account has no destination {name!r}. It has: {listed}.")
+    if len(matches) > 1:
+        labels = ", ".join(each.label for each in matches)
+        raise InvalidArgument(
+            f"{len(matches)} destinations of this Stitch account match {name!r}: {labels}. "
+            "Use the id of one of them instead."
+        )
+    return matches[0]
+
+
+def _matches(objects: Sequence[Named], reference: int | str) -> list[Named]:
+    """Return the first that are not empty: the matches by id, by `name` and by display name.
+
+    Deleted objects are only searched if no other object matches.
+    """
+    name, object_id = str(reference).strip(), parse_id(reference)
+    active = [each for each in objects if each.deleted_at is None]
+    deleted = [each for each in objects if each.deleted_at is not None]
     for group in (active, deleted):
         for matches in (
-            [each for each in group if each.id == destination_id],
+            [each for each in group if each.id == object_id],
             [each for each in group if each.name == name],
             [each for each in group if each.display_name == name],
         ):
-            if len(matches) > 1:
-                labels = ", ".join(each.label for each in matches)
-                raise InvalidArgument(
-                    f"{len(matches)} destinations of this Stitch account match {name!r}: {labels}. "
-                    "Use the id of one of them instead."
-                )
             if matches:
-                return matches[0]
-    listed = ", ".join(each.label for each in active) or "none"
-    raise UnknownDestination(f"This Stitch account has no destination {name!r}. It has: {listed}.")
+                return matches
+    return []
 
 
 class SourceNames:

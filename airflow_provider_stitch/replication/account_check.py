@@ -1,7 +1,7 @@
 """Read all extractions and loads of an account within its request budget.
 
-The lists of a large account have more pages than the budget has requests in 10 minutes, so reading them takes
-a while. Meanwhile tasks that wait for jobs need requests, too, so a part of the budget is left to them.
+The lists of a large account have more pages than the budget has requests in 10 minutes. Tasks that wait for
+jobs need requests during the check, so a part of the budget is left to them.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ FIRST_PAUSE = 30.0
 MAX_PAUSE = 300.0
 CONNECTION_INTERVAL = 30.0
 
-# Watchers alone use at most one of so many requests of the budget, however many pages they need.
+# Watchers alone use at most a third of the budget, even if they need many pages.
 BUDGET_PART = 3
 
 # Seconds after which the streams of a source are listed again. That request is not rate-limited.

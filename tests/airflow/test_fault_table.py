@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_stitch.connect.errors import ERROR_CLASSES
-from tools.fault_table import COMMAND, FAULTS, PAGE, TIMEOUT, Cell, Fault, rows_of, section_of, sections_in
+from tools.fault_table import COMMAND, PAGE, TIMEOUT, Cell, rows_of, section_of, sections_in
+from tools.faults import FAULTS, Fault
 
 #: Seconds by which a task may exceed its timeout: two minutes for a request, one for the last pause.
 GRACE_SECONDS = 180

@@ -33,7 +33,7 @@ def consumer_runs(airflow, source, stream="commits"):
 
 
 def wait_for_consumers(airflow, source, count):
-    """Wait until a stream's asset has started so many runs and all of them have finished."""
+    """Wait until a stream's asset has started this number of runs and all of them have finished."""
 
     def have_finished():
         states = consumer_runs(airflow, source)

@@ -1,7 +1,7 @@
-"""What one host knows of the count in Redis, so that its processes do the same while Redis is away.
+"""The state of one host's use of Redis. All its processes share it, and so act alike without Redis.
 
-A host is the processes that share one budget file. Most processes of Airflow live as long as one task, so
-they could not know how many hosts there are, or since when Redis is away. All functions are pure.
+A host consists of the processes that share one budget file. Most processes of Airflow run one task, so they
+live too briefly to count the hosts or to time an outage of Redis. All functions are pure.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The rate limiter of one account for several hosts, which share one count through Redis.
 
-While Redis is away, no task fails, and the hosts still respect the limit together: they send nothing for one
-window, and then each of them sends an equal part. The count in Redis does not contain these requests, so the
-first host that is back lets all hosts wait for a window.
+While Redis cannot be reached, no task fails, and the hosts still keep the limit together: they send nothing
+for one window, and then each of them sends an equal part. The count in Redis does not contain these requests,
+so the first host that reaches Redis again makes all hosts wait for a window.
 """
 
 from __future__ import annotations
@@ -62,9 +62,8 @@ class HostsRequestBudget(SharedRequestBudget):
         self._redis_retry_at = float("-inf")
         self._has_warned_of_redis = False
         self._own_state = HostState.new(monotonic())  # while the file cannot be used
-        self._requests: deque[str] = (
-            deque()
-        )  # ids of the requests in flight; empty if Redis has not counted it
+        # The ids of the requests in flight; an empty string for one that Redis has not counted.
+        self._requests: deque[str] = deque()
         self._unreported: list[tuple[str, float]] = []  # ids and times of responses that Redis does not know
 
     def set_redis(self, connection_id: str, client: Redis | None) -> None:

@@ -4,9 +4,10 @@ Each call is one run of one Lua script, so it is atomic. It uses the time of the
 clocks of hosts differ. A call takes about 0.2 ms. The count of an account is one hash, so that Redis evicts
 all of it or nothing.
 
-Redis may lose the count, or its latest part, if it restarts or another server takes over. Then it has another
-run ID than the hash, or no hash. Nobody can know how many requests count, so the script allows no request for
-one window. The same applies if the server's clock was set back, or if a host has sent requests without Redis.
+Redis may lose the count, or its latest part, if it restarts or a different server takes over. Then its run ID
+differs from the one in the hash, or there is no hash. The count is then uncertain, so the script allows no
+request for one window. The same applies if the server's clock was set back, or if a host has sent requests
+without Redis.
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ REASONS = {
     "clock": "the clock of the Redis server was set back",
     "alone": "a host has sent requests that Redis did not count",
 }
-"""Why no request may be sent for a window, by the script's word for it."""
+"""The reasons why no request may be sent for a window. The keys are the values that the script returns."""
 
 
 class RedisStore:
@@ -177,7 +178,7 @@ class RedisStore:
 
     If Redis cannot be used, each method raises one of `UNAVAILABLE`.
 
-    :param redis: a client that does not retry, because its caller has something else to do.
+    :param redis: a client that does not retry, because a retry would block the worker.
     :param account: base URL and client ID. Redis contains only their hash, and no secret.
     :param process: unique id of this process, without spaces.
     """

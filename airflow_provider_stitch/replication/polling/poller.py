@@ -89,7 +89,7 @@ class AccountPoller:
     def latest_sequence(self) -> int:
         """A sequence number that is higher than those of all requests until now."""
         if now := self.sharing.latest_time():
-            self._latest_sequence = next_sequence(now)  # another process may have sent a request meanwhile
+            self._latest_sequence = next_sequence(now)  # another process may have sent a request since
         return self._latest_sequence
 
     @property

@@ -46,6 +46,14 @@ def stitch(monkeypatch):
         yield stitch
 
 
+WAREHOUSE_PROPERTIES = {
+    "host": "{{ conn.tenant_warehouse.host }}",
+    "port": 5432,
+    "database": "dwh",
+    "username": "{{ conn.tenant_warehouse.login }}",
+}
+
+
 def onboard(airflow, stitch, store, deferrable):
     """Run all steps of an onboarding. The first one creates the account that the others use."""
     in_account = {"stitch_conn_id": "tenant", "retries": 0}
@@ -66,12 +74,7 @@ def onboard(airflow, stitch, store, deferrable):
             task_id="create_destination",
             destination_type="postgres",
             name="Warehouse",
-            properties={
-                "host": "{{ conn.tenant_warehouse.host }}",
-                "port": 5432,
-                "database": "dwh",
-                "username": "{{ conn.tenant_warehouse.login }}",
-            },
+            properties=WAREHOUSE_PROPERTIES,
             credentials={"password": "{{ conn.tenant_warehouse.password }}"},
             poll_interval=0.1,
             **in_account,

@@ -1,0 +1,91 @@
+"""The ways in which a request to Stitch can fail, for the table of failure modes."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_stitch.emulator.model.faults import HTML_PAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_stitch.emulator import StitchEmulator
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A way in which a request fails.
+
+    :param answer: returns the emulator's `fail` options for the URL of a request; or else
+    :param strike: responds instead of Stitch on a plain socket.
+    """
+
+    name: str
+    answer: Callable[[str], dict[str, Any]] | None = None
+    strike: Callable[[socket.socket, StitchEmulator], None] | None = None
+    is_silent: bool = False  #: no response follows, so the client need not wait for it in real time
+    drips: bool = False  #: a second passes while the client reads a chunk of the body
+    precludes_work: bool = False  #: it shows that the request had no effect
+
+
+def _status(status: int, **options: Any) -> Callable[[str], dict[str, Any]]:
+    return lambda _: {"status": status, **options}
+
+
+def _reset(connection: socket.socket, _: StitchEmulator) -> None:
+    connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n[{"id": 310442, "name": "gi')
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _hang(connection: socket.socket, stitch: StitchEmulator) -> None:
+    stitch.advance(30)
+    while connection.recv(4096):  # until the client disconnects
+        continue
+
+
+def _drip(connection: socket.socket, _: StitchEmulator) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    while True:  # until the client disconnects
+        connection.sendall(b" ")
+        time.sleep(0.0003)  # so that the client receives about one at a time
+
+
+ELSEWHERE = "http://127.0.0.1:{port}/elsewhere"  #: a host that must never see the token
+
+FAULTS = (
+    Fault("Connection refused", precludes_work=True),
+    Fault("Connection reset in the body", strike=_reset),
+    Fault("No response within `request_timeout`", strike=_hang, is_silent=True),
+    Fault("One byte per second", strike=_drip, drips=True),
+    Fault(
+        "429 with `Retry-After: 120`", _status(429, headers={"Retry-After": "120"}), precludes_work=True
+    ),
+    Fault("429 without `Retry-After`", _status(429), precludes_work=True),
+    Fault("500", _status(500)),
+    Fault(
+        "502 with a gateway's HTML page",
+        _status(502, body=HTML_PAGE, headers={"Content-Type": "text/html"}),
+    ),
+    Fault("503", _status(503)),
+    Fault("401", _status(401), precludes_work=True),
+    Fault(
+        "403 with a firewall's HTML page",
+        _status(403, body=HTML_PAGE, headers={"Content-Type": "text/html"}),
+        precludes_work=True,
+    ),
+    Fault("400 with an empty body", _status(400), precludes_work=True),
+    Fault("Truncated JSON", _status(200, body=b'[{"id": 310442, "name": "gi')),
+    Fault("JSON of another type", _status(200, body=json.dumps("github").encode())),
+    Fault("200 with an empty body", _status(200, body=b"")),
+    Fault("Body that is not gzip, as its header claims", _status(
+        200, body=b"this is none", headers={"Content-Encoding": "gzip"}
+    )),
+    Fault("Redirect to itself", lambda url: {"status": 302, "headers": {"Location": url}}),
+    Fault("Redirect to another host", lambda _: {"status": 302, "headers": {"Location": ELSEWHERE}}),
+    Fault("Unrelated body of 10 MB", _status(200, body=b'{"data": "' + b"x" * 10_000_000 + b'"}')),
+)  # fmt: skip
