@@ -181,7 +181,7 @@ class LocalAirflow:
         self, name: str, arguments: Sequence[str], *, has_own_home: bool = False
     ) -> subprocess.Popen[bytes]:
         environment = self._environment
-        # Most processes exit if they wait longer for SQLite, by default for 5 s, which a busy machine exceeds.
+        # Most processes exit if they wait longer for SQLite. The default of 5 s is too short for a busy machine.
         # Two sessions of the API server can block each other until then, so it keeps the default.
         if name not in API_SERVER:
             environment = {SQL_CONNECTION: f"sqlite:///{self.home}/airflow.db?timeout=60", **environment}
