@@ -181,8 +181,8 @@ class LocalAirflow:
         self, name: str, arguments: Sequence[str], *, has_own_home: bool = False
     ) -> subprocess.Popen[bytes]:
         environment = self._environment
-        # Most processes exit if they wait longer for SQLite. The default of 5 s is too short on a busy machine
-        # (the API server keeps it, because two of its sessions can block each other until then).
+        # Most processes exit if they wait longer for SQLite than this. The default of 5 s is too short for a
+        # busy machine. The API server keeps it, because two of its sessions can block each other until then.
         if name not in API_SERVER:
             environment = {SQL_CONNECTION: f"sqlite:///{self.home}/airflow.db?timeout=60", **environment}
         if has_own_home:
