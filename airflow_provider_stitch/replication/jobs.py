@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_stitch.connect.errors import (
@@ -128,6 +129,9 @@ def _not_started(source: Source, error: StitchError, *, may_run: bool) -> JobNot
 # Seconds that the poll before a stop may take, because Airflow 3 gives a killed task 5 s in total.
 STOP_POLL_TIMEOUT = 2.0
 
+# Stitch ends an extraction after 24 hours. One more hour allows for the delay of that.
+MAX_JOB_DURATION = timedelta(hours=25)
+
 
 async def stop_job(
     session: AccountSession,
@@ -139,8 +143,9 @@ async def stop_job(
     """Stop the goal's job unless it has ended, and return whether a stop was sent.
 
     Stitch's stop takes no job name and ends whichever job of the source is running. So it is not sent if the
-    job is known to have ended, or if a fresh poll lists this job as completed, or a later one. A stop that
-    Stitch may have received is sent again only after a poll that shows the job still running.
+    job is known to have ended, if it started longer ago than a job can run, or if a fresh poll lists this job
+    as completed, or a later one. A stop that Stitch may have received is sent again only after a poll that
+    shows the job still running.
 
     :param observations: the observations of a wait for this job.
     :param needs_poll: wait for the poll until the session's deadline, and never stop without it. False: if no
@@ -148,6 +153,9 @@ async def stop_job(
     :raises StitchError: if Stitch stayed unavailable until the deadline, or refused.
     """
     if observations is not None and evaluate_extraction(goal, observations).ended:
+        return False
+    # Stitch lists a job for 60 days only, so an old job that is not listed may have ended.
+    if goal.started_at is not None and session.stitch_time() - goal.started_at > MAX_JOB_DURATION:
         return False
     attempts, maybe_sent = Attempts(), False
     while True:

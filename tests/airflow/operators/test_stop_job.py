@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.connect.errors import PhaseTimedOut
 from airflow_provider_stitch.emulator import Flush, JobPlan
 from airflow_provider_stitch.operators.stitch import (
@@ -123,6 +124,17 @@ def test_stop_operator_stops_nothing_if_its_poll_fails(stitch, github):
 
     with pytest.raises(Exception, match=r"503|No stop was sent"):
         stop_operator(job, timeout=2).execute(CONTEXT)
+    assert not stitch.jobs(github)[-1].stopped
+
+
+def test_stop_operator_stops_nothing_if_its_job_is_too_old_to_run(stitch, github):
+    """Stitch lists a job for 60 days, so nothing shows that an older one has ended."""
+    old = stitch.complete_job(github, seconds_ago=61 * 86_400)
+    running = stitch.start_job(github, tap_seconds=80_000)
+    assert StitchClient(stitch.access_token, base_url=stitch.url).list_extractions().records == ()
+
+    assert stop_operator(old).execute(CONTEXT)["stopped"] is False
+    assert stitch.jobs(github)[-1].job_name == running.job_name
     assert not stitch.jobs(github)[-1].stopped
 
 
