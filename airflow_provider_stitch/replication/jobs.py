@@ -141,10 +141,9 @@ async def stop_job(
     """Stop the goal's job unless it has ended, and return whether a stop was sent.
 
     Stitch's stop takes no job name and ends whichever job of the source is running. So it is not sent if the
-    job is known to have ended, if it started longer ago than a job can run, or if a fresh poll lists this job
-    as completed, or a later one. A stop that Stitch may have received is sent again only after a poll that
-    shows the job still running. A job of unknown name was seen running just now, so its first stop needs no
-    poll.
+    job is known to have ended or too old to run, or if a fresh poll lists it as completed, or a later one. A
+    stop that Stitch may have received is sent again only after a poll that shows the job still running. A job
+    of unknown name was seen running just now, so its first stop needs no poll.
 
     :param observations: the observations of a wait for this job.
     :param needs_poll: wait for the poll until the session's deadline, and never stop without it. False: if no
@@ -157,10 +156,9 @@ async def stop_job(
         return False
     attempts, maybe_sent = Attempts(), False
     while True:
-        if goal.job_name is not None or maybe_sent:
-            is_running = await _is_running(session, goal, needs_poll=needs_poll or maybe_sent)
-            if not is_running:
-                return maybe_sent
+        is_unchecked = goal.job_name is not None or maybe_sent
+        if is_unchecked and not await _is_running(session, goal, needs_poll=needs_poll or maybe_sent):
+            return maybe_sent
         try:
             await asyncio.to_thread(session.client.stop_replication_job, goal.source_id)
         except StitchError as error:
