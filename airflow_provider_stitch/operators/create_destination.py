@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.common.deadline import parse_duration
 from airflow_provider_stitch.operators._create import StitchCreateOperator
+from airflow_provider_stitch.operators._secrets import reject_group_argument
 from airflow_provider_stitch.operators._setup import TIME_PRECISION, check_error
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
         self.destination_type = destination_type
         self.name = name
         self.properties = properties
-        self.credentials = credentials
+        self.credentials = reject_group_argument("credentials", credentials)
         self.send_credentials = send_credentials
         self.description = description
         self._origin = ""
