@@ -90,7 +90,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
         result = self.create_or_update(context)
         destination, sent = result.item, result.sent
         check = None if sent else result.check
-        if self.wait_for_check and (sent or result.created or (check and check.status == "running")):
+        if self.wait_for_check and (sent or result.created or (check and check.status != "succeeded")):
             destination, sent = self._connect(result, is_own=check is None)
         return {
             "destination_id": destination.id,
