@@ -47,17 +47,20 @@ def redis_client_of(connection: Connection) -> Redis | None:
         return _clients[key]
 
 
-def redis_problem(connection: Connection) -> str | None:
-    """Return why the Redis server that a Stitch connection names cannot be used, or None if it can."""
+def redis_problem(connection: Connection, account: tuple[str, int]) -> str | None:
+    """Return why the Redis server that a Stitch connection names cannot be used, or None if it can.
+
+    :param account: base URL and client ID.
+    """
     client = redis_client_of(connection)
     if client is None:
         return None
-    from redis.exceptions import RedisError
+    from airflow_provider_stitch.replication.budget.redis_store import UNAVAILABLE, RedisStore
 
     try:
-        client.ping()
-    except (RedisError, OSError) as error:
-        return f"{type(error).__name__}: {error}"
+        RedisStore(client, account, "test").test()
+    except UNAVAILABLE as error:
+        return f"{type(error).__name__}: {error}".rstrip(".")
     return None
 
 
@@ -106,7 +109,7 @@ def _new_client(settings: dict[str, Any]) -> Redis:
             "The connection's extra 'redis_conn_id' is set, but the Python package redis is not installed. "
             "Install 'airflow-provider-stitch[redis]', or remove the extra."
         ) from None
-    # A retry inside redis-py would block a worker for seconds, while the budget can do without Redis.
+    # A retry inside redis-py would block a worker for seconds, although the budget works without Redis.
     return Redis(
         **settings,
         retry=Retry(NoBackoff(), 0),

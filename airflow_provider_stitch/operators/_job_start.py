@@ -157,8 +157,8 @@ class JobStart(LineageTask):
     ) -> WaitStep | dict[str, Any]:
         """Start a job.
 
-        :param found_before: contains the ids of the source and the account, which do not change if the source
-            is renamed. None finds the source that the user gave.
+        :param found_before: has the ids of the source and the account from an earlier try or wait, because a
+            source may be renamed in between. None finds the source by the task's `source`.
         :param first_attempt_at: Stitch's time before the first start request, if an earlier try sent one.
         """
         from airflow_provider_stitch.operators._job_result import start_result
@@ -281,6 +281,7 @@ class JobStart(LineageTask):
         :raises JobAlreadyRunning: if `if_running` is "fail".
         """
         from airflow_provider_stitch.connect.errors import JobAlreadyRunning
+        from airflow_provider_stitch.replication.jobs import stop_job
 
         goal = self._goal("extraction_end", source, running_at=busy.running_at)
         self.push_source_link(context, goal.client_id, goal.source_id)
@@ -298,7 +299,7 @@ class JobStart(LineageTask):
         if self.if_running == "restart":
             self.log.warning("Stopping the running job of source %s", source.label)
             session = self.session(deadline.at, deadline.time_limit)
-            run(session.call(lambda: session.client.stop_replication_job(source.id)))
+            run(stop_job(session, goal, log_warning=self.log.warning))
         else:
             self.log.info(
                 "Source %s already has a running job; waiting for it to finish before starting ours",

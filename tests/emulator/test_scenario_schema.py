@@ -73,10 +73,10 @@ def test_command_serves_the_scenario_and_its_options_take_precedence(tmp_path):
         [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True
     ) as process:
         try:
-            said = json.loads(process.stdout.readline())
+            printed = json.loads(process.stdout.readline())
         finally:
             process.terminate()
 
-    assert (said["access_token"], said["client_id"]) == ("ac_file", 7)
-    assert [(source["name"], source["streams"]) for source in said["sources"]] == [("a", ["b"])]
-    assert json.loads(said["connection"])["extra"]["requests_per_10_minutes"] == 30 * 60
+    assert (printed["access_token"], printed["client_id"]) == ("ac_file", 7)
+    assert [(source["name"], source["streams"]) for source in printed["sources"]] == [("a", ["b"])]
+    assert json.loads(printed["connection"])["extra"]["requests_per_10_minutes"] == 30 * 60
