@@ -118,7 +118,7 @@ def gather(
     """Return the lineage of a job, as far as Stitch responds in time. Never raises a StitchError.
 
     :param result: the XCom of the task.
-    :param with_inputs: also read the streams and their schemas; False reads only what names the outputs.
+    :param with_inputs: also read the streams and their schemas; False only reads the names of the outputs.
     :param seconds: the time for all requests together.
     :param log_warning: receives one line if anything could not be read.
     """
@@ -149,7 +149,7 @@ class _Connections:
     streams: Sequence[Stream] | None
 
     def named(self, name: str) -> list[Stream]:
-        """Return the selected streams with a name of the XCom: `stream_name`, or else `tap_stream_id`."""
+        """Return the selected streams with a name from the XCom: `stream_name`, or else `tap_stream_id`."""
         selected = [stream for stream in self.streams or [] if stream.selected]
         return [stream for stream in selected if stream.stream_name == name] or [
             stream for stream in selected if stream.tap_stream_id == name
@@ -239,7 +239,7 @@ class _Reader:
 
 
 def _tables(name: str, result: Mapping[str, Any], read: _Connections) -> list[LoadedTable]:
-    """Return the tables of a name in the XCom: one, or one per schema if several streams share the name."""
+    """Return the tables of a stream in the XCom: several if its name occurs in several schemas."""
     inputs = [
         (_input(stream, result, read.source), _output(name, stream, read)) for stream in read.named(name)
     ]
@@ -332,7 +332,7 @@ def facets(lineage: Lineage | None) -> Any:
 
 
 def _merged(tables: Sequence[LoadedTable]) -> LoadedTable:
-    """Return streams as one table, without columns if there are several, such as `a b` and `a/b`."""
+    """Merge streams that are loaded into one table, such as `a b` and `a/b`. Its columns are then unknown."""
     if len(tables) == 1:
         return tables[0]
     rows = [table.rows for table in tables if table.rows is not None]

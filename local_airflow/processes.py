@@ -42,6 +42,8 @@ COMPONENTS = {
 WORKER = "worker"
 WORKERS = {WORKER: ["celery", "worker", "--skip-serve-logs", "--concurrency", "8"]}
 
+SQL_CONNECTION = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+
 MIGRATION = "db migrate"
 """The only process that is expected to exit."""
 
@@ -179,6 +181,10 @@ class LocalAirflow:
         self, name: str, arguments: Sequence[str], *, has_own_home: bool = False
     ) -> subprocess.Popen[bytes]:
         environment = self._environment
+        # Most processes exit if they wait longer for SQLite than this. The default of 5 s is too short for a
+        # busy machine. The API server keeps it, because two of its sessions can block each other until then.
+        if name not in API_SERVER:
+            environment = {SQL_CONNECTION: f"sqlite:///{self.home}/airflow.db?timeout=60", **environment}
         if has_own_home:
             home = self.home / "hosts" / name.replace(" ", "-")
             home.mkdir(parents=True, exist_ok=True)

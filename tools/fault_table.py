@@ -304,8 +304,8 @@ def section_of(fault: Fault, rows: list[Row]) -> str:
     lines = ["| request | the fault occurs once | the fault is permanent |", "| --- | --- | --- |"]
     for (once, always), names in groups.items():
         lines.append(f"| {'; '.join(names)} | {once} | {always} |")
-    said = [f"{number}. {_as_code(message)}" for message, number in messages.items()]
-    return "\n".join([f"## {fault.name}", "", *lines, "", *said, ""])
+    footnotes = [f"{number}. {_as_code(message)}" for message, number in messages.items()]
+    return "\n".join([f"## {fault.name}", "", *lines, "", *footnotes, ""])
 
 
 def _shown(cell: Cell, messages: dict[str, int]) -> str:

@@ -85,8 +85,8 @@ def _emitted(
     names = [name for name in result["streams"] if task.emit_assets is True or name in task.emit_assets]
     if len(names) > MAX_STREAM_EVENTS:
         task.log.warning(
-            "Updating only the asset of source %s, because %d of its streams had rows and Airflow needs long "
-            "for more than %d events. Name up to %d streams in emit_assets to update theirs.",
+            "Updating only the asset of source %s, because %d of its streams had rows and Airflow is slow "
+            "to register more than %d events. Name up to %d streams in emit_assets to update theirs.",
             source,
             len(names),
             MAX_STREAM_EVENTS,

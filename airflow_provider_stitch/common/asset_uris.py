@@ -39,11 +39,11 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 def _encode(name: str, argument: str) -> str:
     if not isinstance(name, str) or not name:
-        raise ValueError(f"{argument} must be a name, as a string that is not empty; it was {name!r}.")
+        raise ValueError(f"{argument} must be a name, a non-empty string; it was {name!r}.")
     return _quote(name)
 
 
 def _quote(name: str) -> str:
     # Airflow splits URIs at these characters, and Airflow 2 and MySQL accept only ASCII. A lone surrogate is
-    # no valid Unicode, but JSON can contain it.
+    # invalid Unicode, but JSON can contain one.
     return quote(name, safe="", errors="surrogatepass")

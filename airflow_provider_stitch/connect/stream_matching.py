@@ -81,8 +81,8 @@ def match_streams(
 def views_without_keys(matched: Sequence[tuple[Stream, StreamSelection]]) -> list[Stream]:
     """Return the views that match only a pattern and cannot be selected, because they have no keys.
 
-    A view needs `view_key_properties`, which no pattern can give to several views. A view that is named
-    without them is an error instead.
+    A view needs `view_key_properties`, which differ from view to view, so a pattern cannot set them. A view
+    that is named without them is an error instead.
     """
     return [
         stream

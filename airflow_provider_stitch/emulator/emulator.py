@@ -238,7 +238,7 @@ class StitchEmulator(EmulatedAccount):
         :param after_effect: whether Stitch processes the request before its response is lost or replaced.
         :param status: the response's status, with ``body`` (bytes, a string, or a JSON-serializable value)
             and ``headers``.
-        :param delay: real seconds until the response. Without another argument it is Stitch's own response.
+        :param delay: real seconds until the response, which is Stitch's own if no other argument changes it.
             If the client disconnects before it, Stitch has not processed the request, unless ``after_effect``
             is set.
         :param cut: close the connection without a response; ``"mid-body"``: after half of the body.

@@ -60,7 +60,7 @@ def read_file(path: str | Path) -> Any:
 
 
 def _parse_yaml(text: str) -> Any:
-    """Parse YAML, and refuse two equal keys, of which PyYAML would silently drop the first."""
+    """Parse YAML, and refuse duplicate keys, because PyYAML silently keeps only the last one."""
     nodes, seen = [yaml.compose(text, yaml.SafeLoader)], set()
     while nodes:
         node = nodes.pop()

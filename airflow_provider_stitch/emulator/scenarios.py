@@ -32,7 +32,7 @@ class PastJob(JobPlan):
 
 @dataclass(frozen=True)
 class LoadOutage:
-    """The destination refuses the rows of a stream until a test ends that."""
+    """The destination refuses the rows of a stream until a test clears the error."""
 
     stream: str  #: the stream's `tap_stream_id`
     message: str = "establish a connection to your data warehouse"  #: error message of the destination
@@ -142,7 +142,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A whole file. Every key may be missing."""
+    """A scenario file. Every key is optional."""
 
     sources: Sequence[ScenarioSource] = ()  #: the sources of the account
     destinations: Sequence[ScenarioDestination] | None = None  #: null: one of type `postgres`

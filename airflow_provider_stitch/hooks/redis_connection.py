@@ -106,7 +106,7 @@ def _new_client(settings: dict[str, Any]) -> Redis:
             "The connection's extra 'redis_conn_id' is set, but the Python package redis is not installed. "
             "Install 'airflow-provider-stitch[redis]', or remove the extra."
         ) from None
-    # A retry inside redis-py would block a worker for seconds, while the budget can do without Redis.
+    # A retry inside redis-py would block a worker for seconds, although the budget works without Redis.
     return Redis(
         **settings,
         retry=Retry(NoBackoff(), 0),

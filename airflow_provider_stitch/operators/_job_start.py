@@ -157,8 +157,8 @@ class JobStart(LineageTask):
     ) -> WaitStep | dict[str, Any]:
         """Start a job.
 
-        :param found_before: contains the ids of the source and the account, which do not change if the source
-            is renamed. None finds the source that the user gave.
+        :param found_before: has the ids of the source and the account from an earlier try or wait, because a
+            source may be renamed in between. None finds the source by the task's `source`.
         :param first_attempt_at: Stitch's time before the first start request, if an earlier try sent one.
         """
         from airflow_provider_stitch.operators._job_result import start_result

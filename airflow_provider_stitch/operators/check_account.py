@@ -28,7 +28,7 @@ class StitchCheckAccountOperator(StitchSetupOperator):
 
     The task reads the lists of extractions and loads once, within the account's limit of 30 requests in 10
     minutes, and leaves a part of them to tasks that wait for jobs. With up to 2,000 streams it takes seconds;
-    1,000 sources with 12,000 streams take about 50 minutes. The log says how long the rest takes.
+    1,000 sources with 12,000 streams take about 50 minutes. The log shows how long the rest will take.
 
     The XCom is a dict: `client_id`, `checked_at`, `problem_sources` (names of the sources with a problem in
     `fail_on`) and `sources`, a table with one row per source: `source_id`, `source_name`, `display_name`,

@@ -37,7 +37,9 @@ class StitchTokenOperator(StitchSetupOperator):
     ) -> None:
         super().__init__(**kwargs)
         if airflow_api_conn_id is not None and store is not None:
-            raise ValueError("Give airflow_api_conn_id or store, not both: each says where the token goes.")
+            raise ValueError(
+                "Pass airflow_api_conn_id or store, not both: each determines where the token goes."
+            )
         self.connection_id = connection_id
         self.airflow_api_conn_id = airflow_api_conn_id
         self.store = store

@@ -53,7 +53,7 @@ class AccountCheck:
         self._sources = sources
         self._log_info = log_info
         self._log_warning = log_warning
-        self._sent_at: deque[float] = deque()  #: times of this check's responses in the last 10 minutes
+        self._responded_at: deque[float] = deque()  #: times of this check's responses in the last 10 minutes
         self._pages_read = 0
         self._last_pages = {"extractions": 1, "loads": 1}
         self._pages_left = 2
@@ -62,8 +62,8 @@ class AccountCheck:
         """Read the lists and return the state of each source that is not deleted.
 
         :param max_age: seconds since a source's last load after which the source is stale; None: never.
-        :raises PhaseTimedOut: if the session's deadline does not permit to read all pages.
-        :raises StitchError: if a request fails for good.
+        :raises PhaseTimedOut: if the session's deadline is too early to read all pages.
+        :raises StitchError: if a request fails permanently.
         """
         if not self._sources:
             return []
@@ -106,8 +106,8 @@ class AccountCheck:
     async def _read(self, kind: str) -> list[Page[Any]]:
         """Read all pages of a list.
 
-        If a record has disappeared from an earlier page, a record has moved from this page to the previous
-        one, so that is read again.
+        If the list has become shorter, a record may have moved to the previous page after that page was read.
+        So the previous page is read again.
         """
         pages: list[Page[Any]] = []
         number, total = 1, 0
@@ -140,13 +140,13 @@ class AccountCheck:
     async def _limited(self, function: Callable[[], T]) -> T:
         """Send one rate-limited request as soon as this check may, and return its result."""
         caller = self._session.caller
-        await self._wait_for_turn()
+        await self._wait_until_allowed()
 
         async def attempt() -> T:
             try:
                 return await caller.call_limited(function)
             finally:
-                self._sent_at.append(caller.clock.time())
+                self._responded_at.append(caller.clock.time())
 
         return await caller.retry(
             attempt,
@@ -155,9 +155,9 @@ class AccountCheck:
             on_outage=self._warn,
         )
 
-    async def _wait_for_turn(self) -> None:
+    async def _wait_until_allowed(self) -> None:
         has_logged = False
-        while wait := await self._seconds_until_turn():
+        while wait := await self._seconds_until_allowed():
             if wait > self._session.seconds_left():
                 raise self._timed_out(wait)
             if not has_logged:
@@ -165,15 +165,15 @@ class AccountCheck:
                 self._log_info(self._progress(wait))
             await self._session.clock.sleep(wait)
 
-    async def _seconds_until_turn(self) -> float:
+    async def _seconds_until_allowed(self) -> float:
         window = await asyncio.to_thread(self._session.budget.window)
         now = self._session.clock.time()
-        while self._sent_at and self._sent_at[0] <= now - WINDOW:
-            self._sent_at.popleft()
+        while self._responded_at and self._responded_at[0] <= now - WINDOW:
+            self._responded_at.popleft()
         allowed = self._allowed(window.share)
-        if len(self._sent_at) < allowed:
+        if len(self._responded_at) < allowed:
             return window.available_in[0]
-        return max(window.available_in[0], self._sent_at[-allowed] + WINDOW - now)
+        return max(window.available_in[0], self._responded_at[-allowed] + WINDOW - now)
 
     def _allowed(self, share: float) -> int:
         """Return how many requests this check may send in 10 minutes."""

@@ -39,7 +39,7 @@ REQUESTS_AFTER_EXTRACTION = 2
 REQUESTS_AFTER_LOG = 1
 
 # A watcher expects the next load of a source within half an hour, much later than a waiting task expects the
-# end of its phase. So a request is first sent for the tasks, and for the watchers if it saves little there.
+# end of its phase. So the scheduler prefers the requests that serve waiting tasks.
 NEXT_LOAD = DurationHistory(scale=1800.0, shape=1.0, weight=9.0)
 
 
@@ -163,6 +163,7 @@ def _next_decisive_poll(status: LoadStatus, goal: Goal, observations: Observatio
         return status.loaded_at + settle_period(status.expected, rules)
     is_exact = status.expected.rows_confirmed and status.expected.earliest_last_batch_at is None
     if not is_exact and observations.loads is not None:
+        # The load counts once the source has had no load for the quiet period.
         loaded = [load.last_batch_loaded_at for loads in observations.loads.values() for load in loads]
         latest = max((at for at in loaded if at is not None), default=None)
         return latest + rules.quiet_period if latest is not None else None
@@ -184,7 +185,7 @@ def next_scheduled_start(goal: Goal, source: Source) -> datetime | None:
     interval = schedule.get("interval")
     # Intervals range from a minute to a day.
     if schedule.get("unit") == "minute" and isinstance(interval, (int, float)) and 1 <= interval <= 100_000:
-        # Find the first scheduled start at or after the instant that the goal names.
+        # Find the first scheduled start at or after the time from which the goal accepts jobs.
         every = timedelta(minutes=interval)
         return next_start - every * ((next_start - goal.started_after) // every)
     return next_start

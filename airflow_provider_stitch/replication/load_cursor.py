@@ -1,7 +1,7 @@
-"""Which loads of a source were announced already. Pure functions of loads and times.
+"""Record which loads of a source have been announced. Pure functions of loads and times.
 
-A cursor is stored, so that a restarted process announces the loads of the time in between. All times are
-Stitch's own.
+A cursor is stored, so that a restarted process announces the loads that it has missed. All times are Stitch's
+own.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class LoadCursor:
     loaded_at: Mapping[str, datetime] = field(default_factory=dict)  #: by stream name
 
     def new_loads(self, loads: Iterable[Load], stream: str | None = None) -> dict[str, datetime]:
-        """Return the time of the last load of each stream that was loaded since it was announced.
+        """Return the time of the last load of each stream with a load that has not been announced.
 
-        If several records share a name, the newest counts. An error state has no time and is no load.
+        If several records share a name, the newest counts. A stream in an error state has no load time.
 
         :param stream: consider this stream only; None considers all.
         """

@@ -1,4 +1,4 @@
-"""Watch the loads of some sources of an account without end, on behalf of all watchers in an event loop.
+"""Watch the loads of an account's sources continuously, on behalf of all watchers in an event loop.
 
 For each source, one query is always pending at the account's poller (see `polling.poller`). So a page that
 is polled for a waiting task serves the watchers too. The watchers themselves poll at most once per poll
@@ -54,7 +54,7 @@ class LoadSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class LoadBatch:
-    """The snapshots of the sources that one poll has served, because there may be a thousand watchers."""
+    """The snapshots that one poll has produced. Each of up to a thousand watchers receives one batch."""
 
     snapshots: Mapping[str, LoadSnapshot]  #: by source
     announced: list[Any] = field(default_factory=list, compare=False)  #: filled by the watchers
@@ -75,7 +75,7 @@ class Interest:
 
 
 class Interests:
-    """The interests of all watchers of a connection in an event loop. Watchers come and go."""
+    """The interests of all watchers of a connection in an event loop, which changes at any time."""
 
     def __init__(self) -> None:
         self._by_watcher: dict[Hashable, Interest] = {}
@@ -143,9 +143,9 @@ class LoadWatch:
         self._snapshots: asyncio.Queue[LoadSnapshot] = asyncio.Queue()
 
     async def batches(self) -> AsyncGenerator[LoadBatch, None]:
-        """Yield the snapshots of some sources whenever their pages were polled, without end.
+        """Yield the snapshots of some sources whenever their pages were polled, until it is closed.
 
-        No failure ends this, because Airflow would start a watcher that ends again every two seconds.
+        A failure does not end the iteration, because Airflow would restart the watchers every two seconds.
         """
         running = asyncio.ensure_future(self._watch_sources())
         try:
@@ -199,7 +199,7 @@ class LoadWatch:
     def publish(self, snapshot: LoadSnapshot, pages: frozenset[int]) -> None:
         """Pass a snapshot to the watchers.
 
-        :param pages: the pages of the list that it needed.
+        :param pages: the pages of the list that it is from.
         """
         self._pages[snapshot.source] = pages
         self._warnings.clear()
@@ -225,7 +225,7 @@ class LoadWatch:
         if message not in self._failures.values():
             self._log_warning(
                 f"Cannot read the loads of source {source!r}: {message} The watcher tries again, also with a "
-                "new token of the connection, and will then announce the loads of the time in between."
+                "new token of the connection, and then announces the loads that it has missed."
             )
         self._failures[source] = message
         left = min(FIRST_PAUSE * 2 ** min(attempt - 1, 10), MAX_PAUSE)

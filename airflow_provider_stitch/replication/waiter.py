@@ -190,7 +190,7 @@ class Waiter:
         return min(self.session.clock.time() + interval, self._log.next_heartbeat_at)
 
     def fair_pause(self, requests: int) -> float:
-        """Return the seconds for which `requests` use up this process's fair share of the budget.
+        """Return the seconds in which this process's fair share of the budget provides `requests` requests.
 
         If the account's processes share their responses, one request serves all of them. This may read the
         budget's file.

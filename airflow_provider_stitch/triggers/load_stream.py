@@ -101,7 +101,7 @@ async def announce(trigger: Watcher, batches: AsyncIterator[LoadBatch]) -> Async
             new_loads = await announcer.new_loads(batch)
             if new_loads:
                 yield payload(trigger, new_loads)
-                # If this watcher is cancelled before Airflow has taken the event, it does not get here.
+                # Not reached if this watcher is cancelled before Airflow has received the event.
                 announcer.record(new_loads, batch)
     finally:
         interests.remove(watcher)
@@ -134,13 +134,13 @@ class Announcer:
         return {} if self._cursor is None else self._cursor.new_loads(snapshot.loads, self._trigger.stream)
 
     def record(self, new_loads: Mapping[str, datetime], batch: LoadBatch) -> None:
-        """Record that Airflow has taken the event of some loads. It may not be in the database yet."""
+        """Record that Airflow has received the event of some loads. It may not be in the database yet."""
         if self._cursor is not None:
             self._cursor = self._cursor.after(new_loads)
             batch.announced.append(Announcement(self._watcher, self._store, self._cursor))
 
     async def _read_cursor(self, snapshot: LoadSnapshot) -> LoadCursor | None:
-        """Return the stored cursor. Without one, store a cursor that begins with the start of the watcher.
+        """Return the stored cursor. If there is none, store one with the time at which the watcher started.
 
         Return None if Airflow's store fails. The next snapshot tries again, and misses nothing, because the
         list still contains the last load of each stream.
@@ -215,7 +215,7 @@ class LoadStreamProducer(SharedStreamProducer):
                     if not self._has_failed:
                         log.warning(
                             "Airflow could not store the position of a watcher in its asset state store: %r. "
-                            "It is tried again. If this triggerer stops before, loads are announced twice.",
+                            "It tries again. If this triggerer stops first, some loads are announced twice.",
                             error,
                         )
                     self._has_failed = True

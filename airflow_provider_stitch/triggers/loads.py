@@ -33,7 +33,7 @@ class StitchLoadTrigger(BaseEventTrigger):
 
     Use it through `stitch_stream(..., watch=True)` or `stitch_source(..., watch=True)`.
 
-    A load is announced at least once, also if it happens while no triggerer runs. Several loads of a stream
+    A load is announced at least once, even if no triggerer is running at the time. Several loads of a stream
     between two polls are one event. The payload is a dict: `source`, `stream` and `loaded_at` (ISO 8601, UTC,
     by Stitch's clock), which is the same if a load is announced twice. With `stream=None` it is `source`,
     `streams` (the new time of each stream) and `loaded_at`, the newest of them.
@@ -46,8 +46,8 @@ class StitchLoadTrigger(BaseEventTrigger):
     :param stitch_conn_id: id of the Airflow connection.
     :param poll_interval: minimum seconds between two polls that only watchers need. With the default of 60,
         they use at most 10 of the account's 30 status requests in 10 minutes.
-    :param asset_uri: URI of the watched asset. It makes a difference only between assets with otherwise equal
-        triggers, which need different ones, because Airflow would run one trigger for both.
+    :param asset_uri: URI of the watched asset. Pass it if several assets have otherwise equal triggers,
+        because Airflow would run one trigger for all of them.
     :raises ValueError: if an argument is invalid.
     """
 
@@ -62,7 +62,7 @@ class StitchLoadTrigger(BaseEventTrigger):
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
         for name, value in (("source", source), ("stream", stream), ("stitch_conn_id", stitch_conn_id)):
             if (not isinstance(value, str) or not value) and not (name == "stream" and value is None):
-                raise ValueError(f"{name} must be a name, as a string that is not empty; it was {value!r}.")
+                raise ValueError(f"{name} must be a name, a non-empty string; it was {value!r}.")
         if not isinstance(poll_interval, (int, float)) or not poll_interval >= MIN_POLL_INTERVAL:
             raise ValueError(
                 f"poll_interval must be at least {MIN_POLL_INTERVAL:g} s; it was {poll_interval!r}."

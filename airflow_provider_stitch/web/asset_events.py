@@ -110,7 +110,7 @@ def _normalized_parts(uri: str) -> tuple[str, str] | None:
 
 
 def _normalized(source: str) -> str:
-    """Return a name of a source without the differences between its name and its display name."""
+    """Return a form that a source's `name` and its display name have in common."""
     return re.sub(r"[\W_]+", "_", source.lower()).strip("_")
 
 

@@ -16,7 +16,7 @@ from airflow_provider_stitch.connect.objects import parse_time
 if TYPE_CHECKING:
     from datetime import datetime
 
-# Airflow's databases store larger numbers in no column, so a larger one is no count of rows.
+# The largest integer that Airflow's databases can store, so a larger number cannot be a count of rows.
 MAX_ROWS = 2**63 - 1
 
 

@@ -19,7 +19,7 @@ URL_PREFIX = "/stitch/hooks"
 
 
 async def receive_webhook(scope: Message, receive: Receive, send: Send) -> None:
-    """Answer one request, as an ASGI application."""
+    """Respond to one request, as an ASGI application."""
     from airflow_provider_stitch.web.receiver import respond
 
     await respond(scope, receive, send)

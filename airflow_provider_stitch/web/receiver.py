@@ -40,13 +40,13 @@ MAX_BODY = 1_000_000  #: bytes
 # A shorter secret could be guessed.
 MIN_SECRET_LENGTH = 20
 
-# Airflow stores no longer connection ids and no longer secrets are plausible.
+# Airflow's connection ids are not longer than this, and a longer secret is implausible.
 MAX_ID_LENGTH = 250
 MAX_TOKEN_LENGTH = 1000
 
 
 async def respond(scope: Message, receive: Receive, send: Send) -> None:
-    """Answer one request, as an ASGI application."""
+    """Respond to one request, as an ASGI application."""
     if scope["type"] != "http":
         return
     if scope["method"] != "POST":

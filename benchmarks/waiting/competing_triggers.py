@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from benchmarks.subprocesses import WorkerProcess
 
-POLL_INTERVAL = 15.0  #: seconds, of the other providers. Ours polls as often as Stitch's rate limit allows.
+POLL_INTERVAL = 15.0  #: seconds between two polls of another provider; ours follows Stitch's rate limit
 
 
 def stitch_trigger(

@@ -146,7 +146,7 @@ RUNNING = "Did not create job for client-id: 104857; connection-id: 310442 becau
             id="empty",
         ),
         pytest.param(400, {"error": {"type": "paused"}}, JobNotStarted, "paused", id="a new type"),
-        pytest.param(400, "no", StitchBadRequest, "says: no", id="400 with text"),
+        pytest.param(400, "no", StitchBadRequest, "message: no", id="400 with text"),
         pytest.param(
             400,
             {"error": "InvalidId", "data": {"message": "source not found (1)"}},

@@ -37,7 +37,7 @@ HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
     [
         pytest.param(http_response(b"", 401), StitchUnauthorized, "rejected the access token", id="401"),
         pytest.param(http_response(b"", 403), StitchUnauthorized, "rejected the access token", id="403"),
-        pytest.param(http_response(b"", 404), StitchNotFound, "nothing more", id="404"),
+        pytest.param(http_response(b"", 404), StitchNotFound, "Stitch's message: none.", id="404"),
         pytest.param(
             http_response("you are at your limit", 400),
             StitchBadRequest,

@@ -150,8 +150,8 @@ def test_command_prints_one_line_and_stops_cleanly(
     command: subprocess.Popen[str], number: signal.Signals
 ) -> None:
     assert command.stdout is not None
-    said = json.loads(command.stdout.readline())
-    assert set(said) == {
+    printed = json.loads(command.stdout.readline())
+    assert set(printed) == {
         "url",
         "access_token",
         "client_id",
@@ -160,17 +160,17 @@ def test_command_prints_one_line_and_stops_cleanly(
         "connection",
         "sources",
     }
-    assert (said["access_token"], said["client_id"]) == ("ac_mine", 7)
+    assert (printed["access_token"], printed["client_id"]) == ("ac_mine", 7)
     headers = {"Authorization": "Bearer ac_mine"}
-    sources = requests.get(said["url"] + "/v4/sources", headers=headers, timeout=10).json()
-    assert [s["id"] for s in sources] == [s["id"] for s in said["sources"]]
-    assert {s["name"]: s["streams"] for s in said["sources"]}["github"] == [
+    sources = requests.get(printed["url"] + "/v4/sources", headers=headers, timeout=10).json()
+    assert [s["id"] for s in sources] == [s["id"] for s in printed["sources"]]
+    assert {s["name"]: s["streams"] for s in printed["sources"]}["github"] == [
         "commits",
         "issues",
         "pull_requests",
         "teams",
     ]
-    loads = requests.get(said["url"] + "/v4/7/loads", headers=headers, timeout=10).json()["data"]
+    loads = requests.get(printed["url"] + "/v4/7/loads", headers=headers, timeout=10).json()["data"]
     assert [(row["source_name"], row["stream_name"]) for row in loads] == [("import_api", "events")]
     command.send_signal(number)
     rest, errors = command.communicate(timeout=10)

@@ -54,7 +54,7 @@ def test_custom_email_matches_the_documented_sample(api: Api, stitch: StitchEmul
 
 
 @pytest.mark.parametrize("value", ["2026-08-17T00:00:00Z", "2030-01-01", "2026-08-17T02:00:00.25+02:00"])
-def test_any_time_disables_an_email_immediately(api: Api, value: str) -> None:
+def test_email_is_disabled_immediately_whatever_the_given_time(api: Api, value: str) -> None:
     path = f"{EMAILS}/{add_email(api)['id']}"
     assert api("PUT", path, json={"disabled_at": value}).json() == {"disabled_at": value}
     (disabled,) = api.get(EMAILS)

@@ -2,72 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import re
-import subprocess
-import sys
 from dataclasses import fields
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import jsonschema
 import pytest
 import requests
 
-from airflow_provider_stitch.emulator import Quirks, Scenario, ScenarioError, load_scenario
-from airflow_provider_stitch.emulator.scenario_schema import keys_of, scenario_classes, scenario_schema
-from tools.doc_blocks import ROOT, blocks
+from airflow_provider_stitch.emulator import Quirks, ScenarioError, load_scenario
+from tools.doc_blocks import blocks
+
+from .scenario_files import FULL, write
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from airflow_provider_stitch.emulator import StitchEmulator
-
-FULL = """
-start: 2026-08-17T07:00:00Z
-speed: 1
-access_token: ac_mine
-client_id: 7
-enforce_limit: true
-quirks: {stopped_jobs: signalled, listing_delay: 5, immutable_properties: [host]}
-features: {cron: false, max_destinations: 1, excluded_source_types: [platform.stripe],
-           excluded_destination_types: [redshift]}
-destinations:
-  - {type: snowflake, name: Warehouse, properties: {host: a.example}}
-new_sources:
-  platform.acme: {streams: {things: 3}}
-sources:
-  - name: github
-    display_name: GitHub (shop)
-    id: 5
-    schedule_minutes: 60
-    properties: {repository: acme/shop, start_date: 2025-01-01}
-    streams: {commits: 120, issues: {rows: 7, selected: false}}
-    past_jobs:
-      - {seconds_ago: 600, rows: {commits: 3}}
-      - {seconds_ago: 3600, tap_exit_status: -9}
-    next_jobs:
-      - {discovery_exit_status: 1, discovery_description: nothing found}
-  - name: shop
-    type: platform.postgres
-    paused: by_stitch
-    streams: {shop-public-orders: {rows: 447, stream_name: orders, schema_name: public}}
-    job: {log: {target_version: "1.8"}, flushes: {shop-public-orders: [{at: 20, rows: 9}]}}
-    load_errors: [{stream: shop-public-orders, message: disk full, seconds_ago: 100}]
-    running: true
-  - {name: events, type: import_api, streams: {clicks: 0}, past_loads: [{stream: clicks, seconds_ago: 60}]}
-  - {name: old, streams: {}, deleted: true}
-  - {name: acme, type: platform.acme, streams: {}, current_step: field_selection, paused: true}
-failures:
-  - {method: GET, path: /loads, status: 502, times: 2}
-  - {host: log, times: all}
-"""
-
-
-def write(folder: Path, text: str, name: str = "shop.yaml") -> Path:
-    path = folder / name
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def get(stitch: StitchEmulator, path: str) -> requests.Response:
@@ -320,70 +268,6 @@ def test_all_problems_are_listed_together_as_documented(tmp_path, monkeypatch):
 
     (documented,) = (block.code for block in blocks("text") if block.page == "docs/reference/scenario.md")
     assert f"{caught.value}\n" == documented
-
-
-def test_schema_accepts_and_refuses_what_the_reader_does(tmp_path):
-    schema = scenario_schema(Scenario)
-    validator = jsonschema.Draft202012Validator(schema)
-    validator.check_schema(schema)
-
-    def plain(text: str) -> Any:
-        import yaml
-
-        return json.loads(json.dumps(yaml.safe_load(text), default=str))
-
-    assert list(validator.iter_errors(plain(FULL))) == []
-    for text in ("sped: 5", "sources: [{name: a}]", "quirks: {stopped_jobs: killed}", "speed: -1"):
-        assert not validator.is_valid(plain(text)), text
-        with pytest.raises(ScenarioError):
-            load_scenario(write(tmp_path, text))
-
-
-def test_every_key_is_documented():
-    missing = [
-        f"{kind.__name__}.{key.name}"
-        for kind in scenario_classes(Scenario).values()
-        for key in keys_of(kind)
-        if not key.meaning
-    ]
-    page = (ROOT / "docs" / "reference" / "scenario.md").read_text(encoding="utf-8")
-
-    assert missing == []
-    assert set(re.findall(r"stitch-scenario-keys:: (\w+)", page)) == set(scenario_classes(Scenario))
-
-
-def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "import sys; from airflow_provider_stitch.emulator.cli import main; sys.exit(main())"
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, check=False
-    )
-
-
-def test_command_prints_the_schema_and_the_problems_of_a_file(tmp_path):
-    printed = run_command("--scenario-schema")
-    refused = run_command("--scenario", str(write(tmp_path, "sped: 5")))
-
-    assert json.loads(printed.stdout) == json.loads(json.dumps(scenario_schema(Scenario)))
-    assert refused.returncode == 1
-    assert "sped: is not a known key" in refused.stderr
-    assert "Traceback" not in refused.stderr
-
-
-def test_command_serves_the_scenario_and_its_options_take_precedence(tmp_path):
-    path = write(tmp_path, "access_token: ac_file\nclient_id: 9\nsources: [{name: a, streams: {b: 1}}]")
-    code = "import sys; from airflow_provider_stitch.emulator.cli import main; sys.exit(main())"
-    arguments = ["--scenario", str(path), "--client-id", "7"]
-    with subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            said = json.loads(process.stdout.readline())
-        finally:
-            process.terminate()
-
-    assert (said["access_token"], said["client_id"]) == ("ac_file", 7)
-    assert [(source["name"], source["streams"]) for source in said["sources"]] == [("a", ["b"])]
-    assert json.loads(said["connection"])["extra"]["requests_per_10_minutes"] == 30 * 60
 
 
 def test_quirks_refuse_values_that_are_not_allowed():

@@ -21,7 +21,7 @@ TAP_SECONDS = 300
 
 
 def add_recreated_sources(stitch: InProcessStitch) -> list[int]:
-    """Add sources, each with the name of a deleted one, and others. Their loads fill eleven pages."""
+    """Add sources that have the names of deleted ones, and other sources. Their loads fill eleven pages."""
     names = [f"recreated_{number:02}" for number in range(WAITS)]
     for name in names:
         deleted = stitch.add_source(name, streams={"commits": 1})

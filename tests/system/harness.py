@@ -357,9 +357,8 @@ def _database(home: Path | None) -> dict[str, str]:
     if POSTGRES:
         return {"DATABASE__SQL_ALCHEMY_CONN": POSTGRES}
     if IS_AIRFLOW_2:
-        # Its processes exit if they wait longer for SQLite, by default for 5 s, which a busy machine exceeds.
+        # A busy machine exceeds even the 60 s of `LocalAirflow`.
         return {"DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=600"}
-    # Airflow 3 keeps the default of 5 s: two sessions of its API server can block each other until then.
     return {}
 
 

@@ -84,27 +84,29 @@ def start_error(response: Response, context: ErrorContext) -> StitchError | None
     if response.error_type == "already_running":
         return JobAlreadyRunning(
             f"{prefix}: one is already running. Wait until it ends, or stop it. "
-            f"Stitch says: {response.message}",
+            f"Stitch's message: {response.message}",
             source_id=source_id,
             responded_at=response.responded_at,
         )
     if response.is_invalid_source and "deleted" in response.message.lower():
         return DeletedSource(
-            f"{prefix}: the source is deleted. Use the one that replaced it. Stitch says: {response.message}",
+            f"{prefix}: the source is deleted. Use the one that replaced it. "
+            f"Stitch's message: {response.message}",
             source_id=source_id,
         )
     if response.is_invalid_source or response.status == 404:
         return api_error(response, context)
     if error is None:
         bad_request = StitchBadRequest(
-            f"{prefix}. Check the source in the Stitch app, then try again. Stitch says: {response.message}",
+            f"{prefix}. Check the source in the Stitch app, then try again. "
+            f"Stitch's message: {response.message}",
             source_id=source_id,
         )
         bad_request.needs_confirmation = not _is_documented(response)
         return bad_request
     return JobNotStarted(
         f"{prefix}, for a reason that Stitch does not document. Check the source in the Stitch app, then "
-        f"try again. Stitch says: {response.message}",
+        f"try again. Stitch's message: {response.message}",
         source_id=source_id,
     )
 
@@ -121,13 +123,13 @@ def _documented_error(response: Response, context: ErrorContext | None) -> Stitc
         response.status == 404 or response.request_line.startswith("GET ") or _is_not_found(response)
     ):
         return context.not_found(
-            f"{prefix}: there is no {context.subject}. {context.hint} Stitch says: {response.message}"
+            f"{prefix}: there is no {context.subject}. {context.hint} Stitch's message: {response.message}"
         )
     if rule is None:
         return None
     if rule.error_class is InvalidProperties:
         return _invalid_properties(response, prefix)
-    return rule.error_class(f"{prefix}: {rule.meaning} Stitch says: {response.message}")
+    return rule.error_class(f"{prefix}: {rule.meaning} Stitch's message: {response.message}")
 
 
 def _is_not_found(response: Response) -> bool:
@@ -152,7 +154,7 @@ def _invalid_properties(response: Response, prefix: str) -> InvalidProperties:
     )
     return InvalidProperties(
         f"{prefix}: Stitch rejected properties of the source: they are empty, or have the wrong type or "
-        f"format. {expected}{'. ' if expected else ''}Stitch says: {response.message}",
+        f"format. {expected}{'. ' if expected else ''}Stitch's message: {response.message}",
         bad_properties=bad,
     )
 

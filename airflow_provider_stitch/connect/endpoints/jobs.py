@@ -121,7 +121,7 @@ class JobEndpoints(AccountGroup):
         if isinstance(response.body, dict) and response.body.get("error") is not None:
             raise StitchBadRequest(
                 f"{response.request_line}: Stitch did not stop the job of source {source_id}. "
-                f"Stitch says: {response.message}",
+                f"Stitch's message: {response.message}",
                 source_id=source_id,
             )
 

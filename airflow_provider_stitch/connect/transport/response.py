@@ -48,7 +48,7 @@ class Response:
     @property
     def message(self) -> str:
         """Stitch's error message, on one line of limited length."""
-        return one_line(self.full_message, MAX_MESSAGE_LENGTH) or "nothing more."
+        return one_line(self.full_message, MAX_MESSAGE_LENGTH) or "none."
 
     @property
     def full_message(self) -> str:
@@ -141,9 +141,9 @@ def _client_error(response: Response, prefix: str) -> StitchError:
             "is correct."
         )
     if response.status == 404:
-        return StitchNotFound(f"{prefix}: not found. {_CHECK} Stitch says: {response.message}")
+        return StitchNotFound(f"{prefix}: not found. {_CHECK} Stitch's message: {response.message}")
     return StitchBadRequest(
-        f"{prefix}: Stitch rejected the request. {_CHECK} Stitch says: {response.message}"
+        f"{prefix}: Stitch rejected the request. {_CHECK} Stitch's message: {response.message}"
     )
 
 

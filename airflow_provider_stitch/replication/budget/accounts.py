@@ -1,4 +1,4 @@
-"""The request budget of each account, which all of this process shares."""
+"""The request budget of each account, which the whole process shares."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def account_budget(
     connection_id: str = "",
     redis: Redis | None = None,
 ) -> RequestBudget:
-    """Return the budget of an account, which is shared by all of this process.
+    """Return the budget of an account, which the whole process shares.
 
     If two connections to one account have different limits, the lower one applies to both. If the limit of a
     connection changes, its latest value applies. With a `folder`, all processes of this host that use it

@@ -1,4 +1,4 @@
-"""The state of one host's use of Redis. All its processes share it, and so act alike without Redis.
+"""The state of one host's use of Redis. All its processes share it, so they behave alike without Redis.
 
 A host consists of the processes that share one budget file. Most processes of Airflow run one task, so they
 live too briefly to count the hosts or to time an outage of Redis. All functions are pure.

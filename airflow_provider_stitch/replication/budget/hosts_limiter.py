@@ -188,7 +188,7 @@ class HostsRequestBudget(SharedRequestBudget):
             self._warn_of_outage(error)
 
     def _change_host(self, change: Callable[[HostState], HostState]) -> HostState:
-        """Change the state of this host, in its file and in this process. Return the former, if possible."""
+        """Change the state of this host, in its file and in this process. Return the file's, if usable."""
         self._own_state = change(self._own_state)
         return self._with_store(lambda: self._store.change_host(change)) or self._own_state
 

@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from redis import Redis
 
 MAX_CLOCK_SKEW = 5.0
-"""Seconds by which the time of the Redis server may go back without a doubt about the count."""
+"""Seconds by which the clock of the Redis server may go back before the count is uncertain."""
 
 UNUSED_COUNT_RETENTION = 90 * 86_400
-"""Seconds until the hash of an unused account expires. The next request then waits for a window."""
+"""Seconds until the hash of an unused account expires. The next request then waits for one window."""
 
 UNAVAILABLE: tuple[type[Exception], ...] = (RedisError, OSError)
-"""What each method raises while Redis cannot be used."""
+"""The exceptions that the methods raise while Redis cannot be used."""
 
 SCRIPT = """
 local key, operation, host, request = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
@@ -146,7 +146,7 @@ class Reply:
         )
 
     def window(self, limit: int, process: str) -> Window:
-        """Return the requests of `limit` that all hosts together have left, and this process's share."""
+        """Return when all hosts together may send further requests, and this process's share of them."""
         return Window(
             available_in(
                 limit,
@@ -176,7 +176,7 @@ REASONS = {
 class RedisStore:
     """The requests of one account that all hosts have sent. Each method is one call.
 
-    If Redis cannot be used, each method raises one of `UNAVAILABLE`.
+    While Redis cannot be used, they raise one of the exceptions in `UNAVAILABLE`.
 
     :param redis: a client that does not retry, because a retry would block the worker.
     :param account: base URL and client ID. Redis contains only their hash, and no secret.

@@ -79,7 +79,7 @@ class BudgetStore:
         self._monotonic = monotonic
 
     def window(self, limit: int, hosts: int = 1) -> Window:
-        """Return the requests of `limit` that all processes together have left, and this process's share.
+        """Return when all processes together may send further requests, and this process's share of them.
 
         :param hosts: divide the limit by this number of hosts; see `available_in`.
         """

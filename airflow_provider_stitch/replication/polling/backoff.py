@@ -53,7 +53,7 @@ class Attempts:
     """The consecutive failed attempts at one request."""
 
     number: int = 0
-    consecutive_undocumented: int = 0  #: consecutive undocumented responses, up to the latest attempt
+    consecutive_undocumented: int = 0  #: undocumented responses in a row, including the latest attempt's
     is_out_of_time: bool = False  #: only the deadline prevents another attempt
 
     def record_failure(self, error: StitchError) -> bool:

@@ -53,6 +53,7 @@ class DurationHistory:
         scale = math.exp(sum(logs) / len(logs))
         if len(logs) == 1:
             return cls(scale, MAX_SHAPE / 2, 1.0)
+        # The logarithms have a logistic distribution. The mean range of three of them is 3 / shape.
         spread = max(logs) - min(logs)
         shape = min(MAX_SHAPE, max(MIN_SHAPE, 3 / spread if spread else MAX_SHAPE))
         return cls(scale, shape, 3.0 * (len(logs) - 1))

@@ -27,7 +27,8 @@ class LogThrottle:
         # The event loop's clock is monotonic.
         loop = asyncio.get_running_loop()
         now = loop.time()
-        next_slot = max(now, self._next_slots.get(loop, now))  # without bursts
+        # The slots are one interval apart. A burst uses some of them before their time.
+        next_slot = max(now, self._next_slots.get(loop, now))
         self._next_slots[loop] = next_slot + self.interval
         return max(0.0, next_slot - (self._burst - 1) * self.interval - now)
 

@@ -1,8 +1,8 @@
 """The poller that all tasks waiting on one account share in an event loop.
 
 All queries are scheduled together. One request for a page serves all waiters that need the page, so the
-request that saves all its waiters together the most delay is sent first (see `scheduler`). The poller runs
-while there are pending queries.
+poller first sends the request that saves the most delay in total (see `scheduler`). It runs while there are
+pending queries.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class AccountPoller:
         self._loads: PageCache[Any] = loads_cache()
         self._pending: dict[Query[Any], None] = {}  # in order of submission
         self._in_flight: dict[LimitedRequest, asyncio.Task[None]] = {}
-        self._latest_sequence = next_sequence()  # of the requests of this poller
+        self._latest_sequence = next_sequence()  # the highest number of this poller's requests
         self._requested_at: dict[LimitedRequest, float] = {}
         self._backoff = Backoff()
         self._wake_up = asyncio.Event()
@@ -228,7 +228,7 @@ class AccountPoller:
             lease = await self.sharing.lease(request, self._needed_after(request), now)
             if isinstance(lease, SharedPage):
                 await self._handle_shared_page(request, client, lease, now)
-            elif lease is not True:
+            elif lease is not True:  # it is if another process is requesting the page; then try again later
                 await self._exchange(request, client, lease, now)
         finally:
             del self._in_flight[request]
@@ -276,7 +276,7 @@ class AccountPoller:
         return bool(taken)
 
     def _needed_after(self, request: LimitedRequest) -> int:
-        """Return the sequence number after which a page is useful to one of its queries."""
+        """Return the sequence number that a page must exceed to be useful to any of the request's queries."""
         after = min((query.after_sequence for query in self._queries_for(request)), default=0)
         if request.kind is RequestKind.LOG:
             return after

@@ -121,7 +121,7 @@ class ExtractionQuery(Query["Extraction | None"]):
         matching = [cached for cached in usable if self.source_id in cached.records]
         if matching:
             extractions.remember_pages(key, matching[-1].page.number)
-            self._resolve_from(matching, usable, extractions.last_page or 1)
+            self._resolve_or_request_adjacent(matching, usable, extractions.last_page or 1)
             return
         page = extractions.next_page(key, self.after_sequence)
         if page is None:
@@ -129,7 +129,7 @@ class ExtractionQuery(Query["Extraction | None"]):
         else:
             self.requests = (LimitedRequest(RequestKind.EXTRACTIONS, page),)
 
-    def _resolve_from(
+    def _resolve_or_request_adjacent(
         self,
         matching: Sequence[CachedPage[Extraction]],
         usable: Sequence[CachedPage[Extraction]],
@@ -170,8 +170,8 @@ class LoadsQuery(Query["list[Load] | None"]):
     """The loads of a source's streams; None if all are needed and the list is too long to read in full.
 
     :param expected_loads: the possible load names of each stream, and the number of loads that may be listed
-        under them. If a recent search of all pages has found fewer loads, finding that many is sufficient.
-        None requests all loads of the source.
+        under them. If the last search of all pages found fewer loads, that many are sufficient now. None
+        requests all loads of the source.
     """
 
     source_name: str
@@ -207,6 +207,7 @@ class LoadsQuery(Query["list[Load] | None"]):
             found_count = sum(counts[key.stream_name] for key in keys)
             known_count = sum(loads.known_count(key) for key in keys)
             known_pages = {page for key in keys for page in loads.known_pages(key)}
+            # As many as the last full search found, and at least one on each page that lists the stream.
             sufficient_count = max(min(expected_count, known_count), len(known_pages), 1)
             if found_count < sufficient_count:
                 # Search for the names that were found before or, once that search has ended, for all names.

@@ -118,14 +118,15 @@ def delay_threshold(candidates: Sequence[Candidate], window: Window, now: float)
         if not candidate.is_due(now):
             for step, polls in enumerate(_polls_per_step(candidate, stride, now)):
                 demand[step] += polls
-    highest_pressure = 0.0
+    highest_ratio = 0.0
     needed = 0.0
     for polls, step_end in zip(demand, HORIZON_STEPS, strict=True):
         needed += polls
         free = _free_requests(step_end, window) - reserved
+        # Assume at least a third of the fair share, because the price must stay finite if no request is free.
         available = max(free, step_end / WINDOW * window.share / 3, 0.5)
-        highest_pressure = max(highest_pressure, needed / available)
-    return highest_pressure**2 / 2
+        highest_ratio = max(highest_ratio, needed / available)
+    return highest_ratio**2 / 2
 
 
 def _polls_per_step(candidate: Candidate, stride: int, now: float) -> Iterator[float]:

@@ -14,7 +14,7 @@ _lock = threading.Lock()
 
 
 def next_sequence(at_least: int = 0) -> int:
-    """Return a higher number than all before, and at least the given one."""
+    """Return a number that is higher than all previous ones, and at least `at_least`."""
     global _latest  # noqa: PLW0603 - one counter per process
     with _lock:
         _latest = max(_latest + 1, at_least)

@@ -1,12 +1,12 @@
 """Share the pages of an account's lists with other processes, through Redis.
 
 A process that has requested a page publishes it with the time of its request. A waiter of another process
-takes it instead of a request, if the page was requested after its own need arose. Only one process at a time
-requests a page, because it holds a lease.
+uses that page instead of sending a request, if the page was requested after the waiter began to need it. A
+lease makes sure that only one process at a time requests a page.
 
 All times are microseconds of the Redis server's clock. They are also the sequence numbers of requests (see
 `sequence`), so that requests of different processes can be compared. A process estimates the server's time
-from its last call. It takes the latest possible time for a need and the earliest for a request, so that an
+from its last call. It uses the latest possible time for a need and the earliest for a request, so that an
 error of the estimate never makes a page seem newer than it is.
 
 Redis contains the fields of the records that a wait uses, and neither logs nor secrets. Pages expire.
@@ -152,8 +152,8 @@ class SharedPages:
         self._retry_at = float("-inf")
         # The server's time at the latest call, and this process's times before and after it.
         self._sample: tuple[int, float, float] | None = None
-        # The first known time of the server. No earlier page is taken, because the needs of waiters before it
-        # have no time.
+        # The first known time of the server. Earlier pages are not used, because it is unknown when earlier
+        # waiters began to need a page, by the server's clock.
         self._first_time = MAX_TIME
 
     def latest_time(self) -> int | None:
@@ -164,7 +164,7 @@ class SharedPages:
         return at + _microseconds(self._monotonic() - before)
 
     def earliest_time(self) -> int:
-        """Return the earliest possible time of the server now. It requires a lease."""
+        """Return the earliest possible time of the server now. Call this only with a lease."""
         at, _, after = self._sample or (0, 0.0, 0.0)
         return at + _microseconds(self._monotonic() - after)
 

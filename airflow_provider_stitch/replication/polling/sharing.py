@@ -49,7 +49,7 @@ class PageSharing:
         return (self._pages.latest_time() or 0) if self._pages is not None else 0
 
     def busy_for(self, request: LimitedRequest, now: float) -> float:
-        """Return the seconds until a page may be requested that another process is requesting."""
+        """Return the seconds to wait before requesting a page that another process is requesting."""
         return max(0.0, min(BUSY_INTERVAL, self._busy_until.get(request, now) - now))
 
     async def take(

@@ -202,7 +202,7 @@ def _add_loads(state: SourceState, loads: Sequence[ListedLoad], *, has_predecess
 
 def _is_stale(source: Source, age: timedelta | None, *, now: datetime, max_age: timedelta) -> bool:
     if age is None and source.created_at is not None:
-        age = now - source.created_at  # a new source has not had the time
+        age = now - source.created_at  # a new source may not have had time to load
     return age is None or age > max_age
 
 

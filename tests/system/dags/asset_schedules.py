@@ -1,4 +1,4 @@
-"""DAGs that update the assets of their sources, and one DAG per stream that its asset starts."""
+"""DAGs that update the assets of their sources, and one DAG per stream, which starts after its asset."""
 
 from datetime import datetime, timedelta, timezone
 

@@ -72,7 +72,7 @@ class Timeline:
     tap_starts_at: datetime
     terminated: bool
     target_program: Target
-    #: None if the phase does not exist or never ends. This applies to all three phases.
+    #: The results of the three phases; None if a phase does not exist or never ends.
     discovery: PhaseResult | None
     tap: PhaseResult | None
     target: PhaseResult | None
@@ -109,12 +109,13 @@ class Timeline:
         self, time: datetime
     ) -> tuple[PhaseResult | None, PhaseResult | None, PhaseResult | None]:
         """Return the results of the phases if a signal ends the running one."""
-        signalled = PhaseResult(time, SIGTERM, None)
+        ended_by_signal = PhaseResult(time, SIGTERM, None)
         if self.has_discovery and time < self.tap_starts_at:
-            return signalled, None, None
+            return ended_by_signal, None, None
         if self.tap is None or self.tap.ended_at > time:
-            return self.discovery, signalled, PhaseResult(time, 0, None)  # the target exits without an error
-        return self.discovery, self.tap, signalled
+            target = PhaseResult(time, 0, None)  # it exits without an error when the tap has ended
+            return self.discovery, ended_by_signal, target
+        return self.discovery, self.tap, ended_by_signal
 
     def extraction(self, now: datetime, tap_field: str = "source_type") -> dict[str, Any]:
         """Return the Extraction object. Source: Stitch Connect API, "Extraction object"."""

@@ -94,6 +94,7 @@ def _plan_reads(plan: JobPlan, streams: Sequence[SelectedStream], target: Target
             reads.append(_PlannedRead(stream, min(start, end), end, tuple(planned)))
             continue
         flushes = () if planned is not None else _default_flushes(plan, stream, index, start, slice_seconds)
+        # target-stitch sends the version message of a full-table stream even if the stream has no rows.
         if planned is None and not flushes and stream.bookmark is None and target == "target-stitch":
             at = min(start + slice_seconds + FLUSH_LAG_SECONDS, _total_seconds(plan))
             flushes = (Flush(at, 0, prepare=plan.prepare_seconds, load=plan.load_seconds),)
@@ -114,7 +115,7 @@ def _default_flushes(
             at=min(start + seconds * number / count + FLUSH_LAG_SECONDS, _total_seconds(plan)),
             rows=per_batch + (1 if number <= remainder else 0),
             prepare=plan.prepare_seconds,
-            load=plan.load_seconds + 10.0 * min(index, 4),
+            load=plan.load_seconds + 10.0 * min(index, 4),  # streams are not all loaded at the same time
         )
         for number in range(1, count + 1)
     )
