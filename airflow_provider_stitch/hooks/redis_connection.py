@@ -47,17 +47,20 @@ def redis_client_of(connection: Connection) -> Redis | None:
         return _clients[key]
 
 
-def redis_problem(connection: Connection) -> str | None:
-    """Return why the Redis server that a Stitch connection names cannot be used, or None if it can."""
+def redis_problem(connection: Connection, account: tuple[str, int]) -> str | None:
+    """Return why the Redis server that a Stitch connection names cannot be used, or None if it can.
+
+    :param account: base URL and client ID.
+    """
     client = redis_client_of(connection)
     if client is None:
         return None
-    from redis.exceptions import RedisError
+    from airflow_provider_stitch.replication.budget.redis_store import UNAVAILABLE, RedisStore
 
     try:
-        client.ping()
-    except (RedisError, OSError) as error:
-        return f"{type(error).__name__}: {error}"
+        RedisStore(client, account, "test").test()
+    except UNAVAILABLE as error:
+        return f"{type(error).__name__}: {error}".rstrip(".")
     return None
 
 

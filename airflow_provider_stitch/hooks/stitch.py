@@ -142,7 +142,7 @@ class StitchHook(BaseHook):
             sources = client.list_sources()
             _check_account(client, sources)
             account = client.client_id
-            problem = redis_problem(self._connection)
+            problem = redis_problem(self._connection, (client.base_url, account))
         except StitchError as error:
             return False, str(error)
         if problem is not None:

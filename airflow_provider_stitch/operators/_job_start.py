@@ -281,6 +281,7 @@ class JobStart(LineageTask):
         :raises JobAlreadyRunning: if `if_running` is "fail".
         """
         from airflow_provider_stitch.connect.errors import JobAlreadyRunning
+        from airflow_provider_stitch.replication.jobs import stop_job
 
         goal = self._goal("extraction_end", source, running_at=busy.running_at)
         self.push_source_link(context, goal.client_id, goal.source_id)
@@ -298,7 +299,7 @@ class JobStart(LineageTask):
         if self.if_running == "restart":
             self.log.warning("Stopping the running job of source %s", source.label)
             session = self.session(deadline.at, deadline.time_limit)
-            run(session.call(lambda: session.client.stop_replication_job(source.id)))
+            run(stop_job(session, goal, log_warning=self.log.warning))
         else:
             self.log.info(
                 "Source %s already has a running job; waiting for it to finish before starting ours",

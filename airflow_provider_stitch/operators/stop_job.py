@@ -95,6 +95,7 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
             name = validate_job_name(self.job_name, source)
             goal = Goal("extraction_end", source.id, source.name, client_id, job_name=name)
             self.push_source_link(context, goal.client_id, goal.source_id)
-            return source, await stop_job(session, goal, needs_poll=True)
-        await session.call(lambda: session.client.stop_replication_job(source.id))
-        return source, True
+            return source, await stop_job(session, goal, needs_poll=True, log_warning=self.log.warning)
+        running_at = session.stitch_time()
+        goal = Goal("extraction_end", source.id, source.name, client_id, running_at=running_at)
+        return source, await stop_job(session, goal, log_warning=self.log.warning)

@@ -17,6 +17,7 @@ from airflow_provider_stitch.replication.rules.extraction import (
     evaluate_extraction,
     exact_start_time,
     is_terminated,
+    is_too_old_to_run,
 )
 from airflow_provider_stitch.replication.rules.goal import job_start_time
 from airflow_provider_stitch.replication.rules.observations import Observations
@@ -135,12 +136,14 @@ async def stop_job(
     *,
     observations: Observations | None = None,
     needs_poll: bool = False,
+    log_warning: Callable[[str], None] = lambda _: None,
 ) -> bool:
     """Stop the goal's job unless it has ended, and return whether a stop was sent.
 
     Stitch's stop takes no job name and ends whichever job of the source is running. So it is not sent if the
-    job is known to have ended, or if a fresh poll lists this job as completed, or a later one. A stop that
-    Stitch may have received is sent again only after a poll that shows the job still running.
+    job is known to have ended or too old to run, or if a fresh poll lists it as completed, or a later one. A
+    stop that Stitch may have received is sent again only after a poll that shows the job still running. A job
+    of unknown name was seen running just now, so its first stop needs no poll.
 
     :param observations: the observations of a wait for this job.
     :param needs_poll: wait for the poll until the session's deadline, and never stop without it. False: if no
@@ -149,10 +152,12 @@ async def stop_job(
     """
     if observations is not None and evaluate_extraction(goal, observations).ended:
         return False
+    if is_too_old_to_run(goal, session.stitch_time()):
+        return False
     attempts, maybe_sent = Attempts(), False
     while True:
-        is_running = await _is_running(session, goal, needs_poll=needs_poll or maybe_sent)
-        if not is_running:
+        needs_check = goal.job_name is not None or maybe_sent
+        if needs_check and not await _is_running(session, goal, needs_poll=needs_poll or maybe_sent):
             return maybe_sent
         try:
             await asyncio.to_thread(session.client.stop_replication_job, goal.source_id)
@@ -161,6 +166,7 @@ async def stop_job(
             if pause is None:
                 raise attempts.last_error(error, session.time_limit) from None
             maybe_sent = maybe_sent or getattr(error, "maybe_received", True)
+            log_warning(f"{error} Retrying in {pause:.0f} s.")
             await session.clock.sleep(pause)
         else:
             return True
@@ -171,9 +177,10 @@ async def _is_running(session: AccountSession, goal: Goal, *, needs_poll: bool) 
     if needs_poll:
         result = await session.query_extraction(goal.source_id)
         if result is None:
+            job = "the job" if goal.job_name is None else f"job {goal.job_name}"
             raise PhaseTimedOut(
                 f"Source {goal.source_name} ({goal.source_id}): Stitch did not list the source's extractions "
-                f"in time, so whether job {goal.job_name} is still running is unknown. No stop was sent, "
+                f"in time, so whether {job} is still running is unknown. No stop was sent, "
                 f"because it could end a later job. Raise the {session.time_limit}, or check the source's "
                 "page in Stitch.",
                 source_id=goal.source_id,
@@ -185,6 +192,6 @@ async def _is_running(session: AccountSession, goal: Goal, *, needs_poll: bool) 
         except asyncio.TimeoutError:
             return True
     listed = result.value if result is not None else None
-    if goal.started_at is None and listed is not None:
+    if goal.job_name is not None and goal.started_at is None and listed is not None:
         return False  # without a start time, the listed job may be a later or an earlier one
     return not evaluate_extraction(goal, Observations(extraction=listed)).ended

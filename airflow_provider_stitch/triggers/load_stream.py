@@ -65,7 +65,20 @@ class CursorStore:
         :raises Exception: if Airflow cannot read it.
         """
         stored = await self._call("get", CURSOR_KEY)
-        return LoadCursor.from_dict(stored) if isinstance(stored, dict) else None
+        return LoadCursor.from_dict(stored) if isinstance(stored, dict) and "since" in stored else None
+
+    async def first_start(self, now: float) -> float:
+        """Return when this watcher first started, by the triggerer's clock. Store it in place of a cursor.
+
+        If the asset has a cursor already, return `now`.
+
+        :raises Exception: if Airflow cannot read or store it.
+        """
+        stored = await self._call("get", CURSOR_KEY)
+        if not isinstance(stored, dict):
+            stored = {"started_at": now}
+            await self._call("set", CURSOR_KEY, stored)
+        return float(stored.get("started_at", now))
 
     async def write(self, cursor: LoadCursor) -> None:
         """Store a cursor.
@@ -97,6 +110,7 @@ async def announce(trigger: Watcher, batches: AsyncIterator[LoadBatch]) -> Async
     interests.add(watcher, Interest(trigger.source, trigger.stream, trigger.poll_interval))
     announcer = Announcer(trigger, watcher)
     try:
+        await announcer.start()
         async for batch in batches:
             new_loads = await announcer.new_loads(batch)
             if new_loads:
@@ -125,6 +139,16 @@ class Announcer:
         self._cursor: LoadCursor | None = None
         self._has_failed = False
 
+    async def start(self) -> None:
+        """Store when this watcher first started.
+
+        The triggerer may be restarted before Stitch's first response, for example while the token is wrong.
+        """
+        try:
+            self._started_at = min(self._started_at, await self._store.first_start(self._started_at))
+        except Exception as error:  # noqa: BLE001 - Airflow would restart a failed watcher every 2 s
+            self._warn(error)
+
     async def new_loads(self, batch: LoadBatch) -> dict[str, datetime]:
         """Return the time of the last load of each stream with a new load."""
         snapshot = batch.snapshots.get(self._trigger.source)
@@ -151,16 +175,19 @@ class Announcer:
                 cursor = LoadCursor(self._start_in_stitch_time(snapshot))
                 await self._store.write(cursor)
         except Exception as error:  # noqa: BLE001 - Airflow would restart a failed watcher every 2 s
-            if not self._has_failed:
-                log.warning(
-                    "The watcher of %s cannot read its position in Airflow's asset state store, and tries "
-                    "again: %r. If two assets have equal watchers, pass a different `asset_uri` to each.",
-                    self._trigger.asset_uri or self._trigger.source,
-                    error,
-                )
-            self._has_failed = True
+            self._warn(error)
             return None
         return cursor
+
+    def _warn(self, error: Exception) -> None:
+        if not self._has_failed:
+            log.warning(
+                "The watcher of %s cannot read its position in Airflow's asset state store, and tries "
+                "again: %r. If two assets have equal watchers, pass a different `asset_uri` to each.",
+                self._trigger.asset_uri or self._trigger.source,
+                error,
+            )
+        self._has_failed = True
 
     def _start_in_stitch_time(self, snapshot: LoadSnapshot) -> datetime:
         """Return the second in which this watcher started, by Stitch's clock."""

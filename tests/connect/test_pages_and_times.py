@@ -23,6 +23,7 @@ from airflow_provider_stitch.connect.objects import (
 from tests.connect.utc_times import utc
 
 from . import samples
+from .scripted_server import http_response
 
 # Pages.
 
@@ -74,6 +75,17 @@ def test_invalid_page_is_rejected(data):
 
 
 # Times and job names.
+
+
+@pytest.mark.parametrize("date", ["", "yesterday"], ids=["no date", "invalid date"])
+def test_response_without_a_date_is_dated_by_an_earlier_one(stitch, client_for, fake_clock, date):
+    client = client_for(monotonic=fake_clock.monotonic)
+    page = {"data": [], "page": 1, "total": 0, "links": {}}
+    stitch.script(http_response(page), http_response(page, Date=date))
+
+    assert client.list_loads().responded_at == utc(2026, 8, 17, 6, 40, 12)
+    fake_clock.sleep(90)
+    assert client.list_loads().responded_at == utc(2026, 8, 17, 6, 41, 42)
 
 
 @pytest.mark.parametrize(

@@ -26,14 +26,18 @@ if TYPE_CHECKING:
 
 
 class EmulatedClock:
-    """A clock that advances the emulator's time instead of sleeping."""
+    """A clock that advances the emulator's time instead of sleeping.
 
-    def __init__(self, stitch: StitchEmulator) -> None:
+    :param seconds_ahead: how much this machine's clock is ahead of Stitch's.
+    """
+
+    def __init__(self, stitch: StitchEmulator, seconds_ahead: float = 0.0) -> None:
         self.stitch = stitch
+        self._seconds_ahead = seconds_ahead
         self._pauses: dict[asyncio.Event, float] = {}  #: the end of each pause during a request
 
     def time(self) -> float:
-        return self.stitch.now().timestamp()
+        return self.stitch.now().timestamp() + self._seconds_ahead
 
     async def sleep(self, seconds: float) -> None:
         self.stitch.advance(max(seconds, 0.001))  # a shorter time could be rounded to nothing
@@ -59,11 +63,12 @@ class WaitingTask:
 
     stitch: StitchEmulator
     client: StitchClient
+    clock_ahead: float = 0.0  #: seconds by which this machine's clock is ahead of Stitch's
     lines: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def session(self, timeout: float | None = 26 * 3600, *, time_limit: str = "timeout") -> AccountSession:
-        clock = EmulatedClock(self.stitch)
+        clock = EmulatedClock(self.stitch, self.clock_ahead)
         return AccountSession(
             StitchCaller(
                 self.client,

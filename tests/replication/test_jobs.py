@@ -129,6 +129,23 @@ def test_stop_whose_response_is_lost_is_not_sent_to_the_next_job(stitch, waiter,
     assert [job.stopped for job in stitch.jobs(github)] == [True, False]
 
 
+def test_stop_of_any_job_whose_response_is_lost_is_not_sent_to_the_next_job(stitch, waiter, github, mocker):
+    stitch.start_job(github)
+    lose_first_response(mocker, waiter.client, "stop_replication_job", lambda: stitch.start_job(github))
+
+    assert waiter.stop(waiter.goal(github, phase="extraction_end", running_at=stitch.now()))
+    assert [job.stopped for job in stitch.jobs(github)] == [True, False]
+
+
+def test_stop_of_any_job_that_did_not_reach_stitch_is_sent_again(stitch, waiter, github):
+    stitch.complete_job(github)
+    stitch.start_job(github)
+    stitch.fail("DELETE", "/sync$", status=503, times=3)
+
+    assert waiter.stop(waiter.goal(github, phase="extraction_end", running_at=stitch.now()))
+    assert [job.stopped for job in stitch.jobs(github)] == [False, True]
+
+
 def test_start_does_not_adopt_a_terminated_job(stitch, waiter, github, mocker):
     lose_first_response(mocker, waiter.client, "start_replication_job", lambda: stitch.stop_job(github))
 

@@ -14,19 +14,24 @@ from tests.replication.conftest import WaitingTask
 TWO_BATCHES = [Flush(at=60, rows=100, prepare=90, load=0), Flush(at=140, rows=20, prepare=100, load=0)]
 
 
-@pytest.fixture(params=[-30, 30], ids=["clock 30 minutes ahead", "clock 30 minutes behind"])
-def stitch(request):
-    start = datetime.now(timezone.utc) + timedelta(minutes=request.param)
+@pytest.fixture(params=[30, -30], ids=["clock 30 minutes ahead", "clock 30 minutes behind"])
+def minutes_ahead(request):
+    return request.param
+
+
+@pytest.fixture
+def stitch(minutes_ahead):
+    start = datetime.now(timezone.utc) - timedelta(minutes=minutes_ahead)
     with StitchEmulator(speed=1e-6, start=start) as stitch:
         yield stitch
 
 
 @pytest.fixture
-def waiter(stitch):
+def waiter(stitch, minutes_ahead):
     with StitchClient(
         stitch.access_token, base_url=stitch.url, monotonic=lambda: stitch.now().timestamp()
     ) as client:
-        yield WaitingTask(stitch, client)
+        yield WaitingTask(stitch, client, clock_ahead=minutes_ahead * 60)
 
 
 @pytest.fixture
@@ -80,3 +85,15 @@ def test_rejected_start_is_dated_by_stitch_time(stitch, waiter, github):
 
     assert isinstance(rejection, SourceBusy)
     assert abs(rejection.running_at - stitch.now()) < timedelta(minutes=1)
+
+
+def test_lost_start_is_found_by_stitch_time(stitch, waiter, github):
+    """The job is not taken for an earlier one, although this machine's clock is ahead of its start."""
+    stitch.plan_jobs(github, JobPlan(discovery_seconds=0.1, tap_seconds=0.1, target_seconds=0.1))
+    waiter.client.get_source(github)  # this response has a date
+    remove_dates(waiter, limited_only=False)
+    stitch.fail("POST", "/sync$", after_effect=True, cut=True)
+
+    waiter.start(github)
+
+    assert len(stitch.jobs(github)) == 1

@@ -64,6 +64,18 @@ def test_wait_survives_one_undocumented_response(stitch, waiter, github, read, f
     assert injected.hits == 1
 
 
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize("status", [400, 404])
+def test_wait_survives_one_rejection_of_a_read_in_a_documented_form(stitch, waiter, github, read, status):
+    """Stitch rarely rejects a read of something that exists, so the rejection needs a confirmation."""
+    goal = waiter.goal(github, waiter.start(github).job_name)
+    body = {"error": {"type": "invalid_source", "message": "There is no such source"}}
+    injected = arrange(stitch, read, {"status": status, "body": body}, times=1)
+
+    assert waiter.wait(goal).error is None
+    assert injected.hits == 1
+
+
 @pytest.mark.parametrize("read", ["source", "extractions", "loads"])
 @pytest.mark.parametrize("fault", PAGES)
 def test_wait_fails_if_an_undocumented_response_repeats(stitch, waiter, github, read, fault):

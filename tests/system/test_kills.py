@@ -71,6 +71,8 @@ def test_resumed_worker_leaves_the_job_to_the_next_try(airflow, source, dag_id, 
     run.wait_until_logged("which an earlier try of this task started")
     supervisor.resume()
     run.wait_until_logged(message)
+    # Until it has exited, the first try may still stop the job, which is not possible once the job has ended.
+    airflow.wait_until(lambda: task not in airflow.task_processes(), "the first try to exit")
     source.finish_jobs()
 
     assert run.wait_until_finished() == "success"

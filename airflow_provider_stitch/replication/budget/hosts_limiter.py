@@ -248,7 +248,7 @@ class HostsRequestBudget(SharedRequestBudget):
             client_id,
             base_url,
             type(error).__name__,
-            error,
+            str(error).rstrip("."),
             consequence,
         )
 

@@ -57,14 +57,16 @@ local function text(number) return string.format('%.6f', number) end
 local all, state = redis.call('HGETALL', key), {}
 for i = 1, #all, 2 do state[all[i]] = all[i + 1] end
 
--- A server that does not report its run ID still notices that the whole hash is gone.
+-- Without the run ID of the server, this still notices that the whole hash is gone. Redis may deny INFO to
+-- some of the hosts only, so the last known run ID stays.
 local info = redis.pcall('INFO', 'server')
-local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or 'unknown'
+local known = state['server'] or 'unknown'
+local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or known
 local blocked_until = tonumber(state['blocked_until'] or '0')
 local silent_until, reason = tonumber(state['silent_until'] or '0'), state['reason'] or ''
 local lost = ''
 if not state['server'] then lost = 'new'
-elseif state['server'] ~= server then lost = 'restarted'
+elseif known ~= 'unknown' and known ~= server then lost = 'restarted'
 elseif now < tonumber(state['latest']) - max_skew then lost = 'clock' end
 if lost ~= '' then
   redis.call('DEL', key)
@@ -111,11 +113,15 @@ elseif operation == 'block' then
   redis.call('HSET', key, 'blocked_until', text(blocked_until))
 end
 redis.call('EXPIRE', key, tonumber(ARGV[13]))
-if operation ~= 'window' then requests = {} end
-return {
+local reply = {
   text(wait), text(math.max(0, blocked_until - now)), text(math.max(0, silent_until - now)), reason, lost,
-  tostring(hosts), unpack(requests)
+  tostring(hosts)
 }
+-- Lua's `unpack` fails for more than about 8,000 values.
+if operation == 'window' then
+  for _, each in ipairs(requests) do table.insert(reply, each) end
+end
+return reply
 """
 
 
@@ -185,6 +191,7 @@ class RedisStore:
 
     def __init__(self, redis: Redis, account: tuple[str, int], process: str) -> None:
         self.process = process
+        self._redis = redis
         self._key = f"{key_prefix(account)}:requests"
         self._script = redis.register_script(SCRIPT)
         self._ids = (f"{process} {uuid.uuid4().hex[:8]}-{number}" for number in itertools.count(1))
@@ -213,6 +220,18 @@ class RedisStore:
         """Allow no host to send a request for this number of seconds."""
         return self._run("block", host, Allowance(limit), seconds=seconds, doubt=doubt)
 
+    def test(self) -> None:
+        """Run the script with a temporary key, which leaves the count as it is.
+
+        A server may respond to a ping although this fails: its version may be too old, its user may not run
+        scripts, or it may be a replica or a node of a cluster that does not store the key.
+        """
+        key = f"{self._key}:test:{uuid.uuid4().hex}"
+        try:
+            self._run("acquire", "test", Allowance(1), key=key)
+        finally:
+            self._redis.delete(key)
+
     def _run(
         self,
         operation: str,
@@ -222,13 +241,14 @@ class RedisStore:
         request: str = "",
         seconds: float = 0.0,
         doubt: str = "",
+        key: str | None = None,
     ) -> Reply:
         arguments: list[Any] = [
             *(operation, host, request, allowance.limit, allowance.burst, allowance.interval),
             *(seconds, allowance.silence, doubt, WINDOW, MAX_IN_FLIGHT_SECONDS, MAX_CLOCK_SKEW),
             UNUSED_COUNT_RETENTION,
         ]
-        return Reply.parse(self._script(keys=[self._key], args=arguments))
+        return Reply.parse(self._script(keys=[key or self._key], args=arguments))
 
 
 def key_prefix(account: tuple[str, int]) -> str:

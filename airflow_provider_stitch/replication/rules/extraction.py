@@ -33,6 +33,9 @@ State = Literal["running", "finished", "failed"]
 LOG_ATTEMPTS = 3
 LOG_TIMEOUT = timedelta(minutes=5)
 
+# Stitch ends an extraction after 24 hours. One more hour allows for the time until it is listed.
+MAX_JOB_DURATION = timedelta(hours=25)
+
 # Characters of one message in an error, because Stitch's descriptions are exception texts of any length.
 MAX_MESSAGE_LENGTH = 1_000
 
@@ -66,6 +69,9 @@ def evaluate_extraction(goal: Goal, observations: Observations) -> ExtractionSta
             return _evaluate_superseded(goal, goal.job_name, listed, observations)
         if goal.running_at is not None and _started_after(listed, goal.running_at):
             return _superseded_before_identified(goal, goal.running_at, listed)
+    polled_at = observations.previous_job_polled_at
+    if goal.job_name is not None and polled_at is not None and is_too_old_to_run(goal, polled_at):
+        return _evaluate_superseded(goal, goal.job_name, None, observations)
     return ExtractionStatus(job_name=goal.job_name, started_at=goal.started_at)
 
 
@@ -87,6 +93,14 @@ def matches_goal(goal: Goal, listed: Extraction) -> bool:
 def exact_start_time(listed: Extraction) -> datetime | None:
     """Return a listed job's start time: from its name, which is more precise, or else its `start_time`."""
     return job_start_time(listed.job_name) or listed.start_time
+
+
+def is_too_old_to_run(goal: Goal, now: datetime) -> bool:
+    """Return whether the named job has certainly ended. Stitch lists a job for 60 days only.
+
+    :param now: Stitch's time.
+    """
+    return goal.started_at is not None and now - goal.started_at > MAX_JOB_DURATION
 
 
 def is_terminated(listed: Extraction) -> bool:
@@ -158,9 +172,12 @@ def _is_complete(exits: tuple[PhaseExit, ...]) -> bool:
 
 
 def _evaluate_superseded(
-    goal: Goal, job_name: str, later: Extraction, observations: Observations
+    goal: Goal, job_name: str, later: Extraction | None, observations: Observations
 ) -> ExtractionStatus:
-    """Evaluate a job that has ended and is no longer listed. Only its log contains its result."""
+    """Evaluate a job that has ended and is no longer listed. Only its log contains its result.
+
+    :param later: the later job that is listed instead; None if there is none and our job is too old to run.
+    """
     log = observations.log
     status = ExtractionStatus(job_name=job_name, started_at=goal.started_at, ended=True)
     if log is None or log.succeeded is None:
@@ -170,7 +187,7 @@ def _evaluate_superseded(
     status = replace(
         status,
         # If the log has no time, the job ended before the later job started.
-        completed_at=log.exited_at or exact_start_time(later),
+        completed_at=log.exited_at or (exact_start_time(later) if later is not None else None),
         structure_synced=any(each.phase == "Discovery" and not each.failed for each in log.exits),
     )
     if log.succeeded:
@@ -178,10 +195,13 @@ def _evaluate_superseded(
     return replace(status, state="failed", failure=_failure(goal, job_name, log.cause, log))
 
 
-def _unknown_outcome(goal: Goal, job_name: str, later: Extraction) -> JobOutcomeUnknown:
+def _unknown_outcome(goal: Goal, job_name: str, later: Extraction | None) -> JobOutcomeUnknown:
+    reason = "Stitch no longer lists it"
+    if later is not None:
+        reason = f"Stitch now lists a later job of the source ({later.job_name})"
     return JobOutcomeUnknown(
         f"Extraction of source {goal.source_name} ({goal.source_id}): the outcome of job {job_name} is "
-        f"unknown. The job has ended, but Stitch now lists a later job of the source ({later.job_name}), and "
+        f"unknown. The job has ended, but {reason}, and "
         "has no complete log of this one. Check the job in Stitch, or run the task again.",
         source_id=goal.source_id,
         job_name=job_name,

@@ -14,6 +14,7 @@ import pytest
 from airflow_provider_stitch.connect.errors import RateLimited, StitchConfigurationError
 from airflow_provider_stitch.hooks.redis_connection import redis_client_of
 from airflow_provider_stitch.hooks.stitch import StitchHook, shared_client_from
+from airflow_provider_stitch.replication.budget import redis_store
 from airflow_provider_stitch.replication.budget.hosts_limiter import HostsRequestBudget
 from tests.support.redis_servers import redis_over_tcp
 
@@ -107,6 +108,25 @@ def test_test_button_accepts_a_redis_that_responds(connect, port):
 
     assert is_ok
     assert message.startswith("Connected to Stitch account")
+
+
+def test_test_button_reports_a_redis_that_refuses_the_script(connect, port, monkeypatch):
+    # A replica, an old version, a node of a cluster and a user without rights respond to a ping, too.
+    refusal = "READONLY You can't write against a read only replica."
+    monkeypatch.setattr(redis_store, "SCRIPT", f'return redis.error_reply("{refusal}")')
+
+    is_ok, message = connect(host="127.0.0.1", port=port).test_connection()
+
+    assert not is_ok
+    assert "names: ReadOnlyError: You can't write against a read only replica. Check the server" in message
+
+
+def test_test_button_leaves_the_count_as_it_is(connect, port):
+    hook = connect(host="127.0.0.1", port=port)
+    keys = set(redis_client(hook).keys())
+
+    assert hook.test_connection()[0]
+    assert set(redis_client(hook).keys()) == keys
 
 
 def test_task_continues_without_redis_and_warns_once(stitch, connect, caplog):

@@ -6,8 +6,10 @@ import asyncio
 import time
 
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_stitch.connect.errors import PhaseTimedOut
+from airflow_provider_stitch.connect.client import StitchClient
+from airflow_provider_stitch.connect.errors import PhaseTimedOut, StitchUnavailable
 from airflow_provider_stitch.emulator import Flush, JobPlan
 from airflow_provider_stitch.operators.stitch import (
     StitchRunReplicationJobOperator,
@@ -124,6 +126,55 @@ def test_stop_operator_stops_nothing_if_its_poll_fails(stitch, github):
     with pytest.raises(Exception, match=r"503|No stop was sent"):
         stop_operator(job, timeout=2).execute(CONTEXT)
     assert not stitch.jobs(github)[-1].stopped
+
+
+def test_stop_operator_stops_nothing_if_its_job_is_too_old_to_run(stitch, github):
+    """Stitch lists a job for 60 days, so nothing shows that an older one has ended."""
+    old = stitch.complete_job(github, seconds_ago=61 * 86_400)
+    running = stitch.start_job(github, tap_seconds=80_000)
+    assert StitchClient(stitch.access_token, base_url=stitch.url).list_extractions().records == ()
+
+    assert stop_operator(old).execute(CONTEXT)["stopped"] is False
+    assert stitch.jobs(github)[-1].job_name == running.job_name
+    assert not stitch.jobs(github)[-1].stopped
+
+
+def lose_response_to_first_stop(stitch, mocker, source_id):
+    """Let the next job start before the response to the first stop request is lost."""
+    stop_replication_job = StitchClient.stop_replication_job
+    started = []
+
+    def stop_and_lose_response(client, *args):
+        stop_replication_job(client, *args)
+        if not started:
+            started.append(stitch.start_job(source_id, JobPlan(tap_seconds=80_000)))
+            raise StitchUnavailable("The response was lost.")
+
+    mocker.patch.object(StitchClient, "stop_replication_job", stop_and_lose_response)
+
+
+def test_stop_operator_sends_no_second_stop_to_the_next_job(stitch, github, mocker):
+    stitch.start_job(github, JobPlan(tap_seconds=80_000))
+    lose_response_to_first_stop(stitch, mocker, github)
+
+    StitchStopReplicationJobOperator(task_id="stop", source="github", retries=0).execute(CONTEXT)
+
+    assert [job.stopped for job in stitch.jobs(github)] == [True, False]
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_restart_sends_no_second_stop_to_the_next_job(stitch, github, mocker, deferrable):
+    stitch.start_job(github, JobPlan(tap_seconds=80_000))
+    lose_response_to_first_stop(stitch, mocker, github)
+    mocker.patch.object(Waiter, "wait", side_effect=KeyboardInterrupt)
+    task = StitchRunReplicationJobOperator(
+        task_id="replicate", source="github", if_running="restart", deferrable=deferrable, retries=0
+    )
+
+    with pytest.raises(TaskDeferred if deferrable else KeyboardInterrupt):
+        task.execute(CONTEXT)
+
+    assert [job.stopped for job in stitch.jobs(github)] == [True, False]
 
 
 def test_stop_operator_does_not_claim_to_have_stopped_a_job(airflow, github):

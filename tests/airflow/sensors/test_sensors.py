@@ -79,10 +79,10 @@ def test_load_before_the_end_of_the_extraction_counts(airflow, stitch, github, m
 
 
 def test_sensor_takes_first_scheduled_job_after_started_after(airflow, stitch, mode):
-    source = stitch.add_source("daily", streams={"commits": 3}, schedule_minutes=1440)
+    source = stitch.add_source("daily", streams={"commits": 3}, schedule_minutes=30 * 1440)
     stitch.complete_job(source, seconds_ago=60)
     instant = stitch.now()
-    stitch.advance(86_400)  # the next job starts, a day before the one after it
+    stitch.advance(30 * 86_400)  # the next job starts, 72 minutes of real time before the one after it
 
     dag_run = run_sensor(
         airflow, StitchLoadingSensor, source="daily", started_after=instant.isoformat(), **mode

@@ -12,6 +12,7 @@ import pytest
 
 from airflow_provider_stitch.assets import stitch_source, stitch_stream
 from airflow_provider_stitch.connect.objects import parse_time
+from airflow_provider_stitch.emulator import StitchEmulator
 from tests.support.watchers import HAS_NO_WATCHERS, HAS_WATCHERS
 
 TIMEOUT = 120.0
@@ -39,8 +40,8 @@ class StateStore:
 
     @property
     def cursor(self) -> dict[str, Any]:
-        cursor: dict[str, Any] = self.values.get("stitch_loads", {})
-        return cursor
+        stored: dict[str, Any] = self.values.get("stitch_loads", {})
+        return stored if "since" in stored else {}
 
     def announced(self) -> dict[str, str]:
         streams: dict[str, str] = self.cursor.get("loaded_at", {})
@@ -173,6 +174,27 @@ def test_first_start_announces_no_older_load(stitch, github):
         assert set(payload["streams"]) == {"issues"}
 
     run(scenario)
+
+
+@HAS_WATCHERS
+def test_load_before_the_first_response_is_announced_after_a_restart(github, monkeypatch, caplog):
+    store = StateStore()
+
+    async def first(manager):
+        Watcher(manager, store, stream="commits")
+        await wait_until(lambda: "Cannot read the loads" in caplog.text)
+
+    async def second(manager):
+        await Watcher(manager, store, stream="commits").event()
+
+    with StitchEmulator(speed=1) as stitch:  # the elapsed time is measured by this machine's clock
+        source = stitch.add_source("github", streams={"commits": 1})
+        monkeypatch.delenv("AIRFLOW_CONN_STITCH_DEFAULT")
+        run(first)
+        store.values["stitch_loads"]["started_at"] -= 100
+        stitch.record_load(source, "commits", seconds_ago=50)
+        monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", stitch.connection_json())
+        run(second)
 
 
 @HAS_WATCHERS

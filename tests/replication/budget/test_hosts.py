@@ -106,6 +106,26 @@ def test_hosts_share_one_count(hosts, pair):
     assert one.window().available_in == pytest.approx([0] * 9 + [WINDOW - 100] * 20 + [WINDOW])
 
 
+def test_run_id_that_only_some_hosts_may_read_is_no_restart(server, hosts, pair):
+    client = server.client()
+    (key,) = client.keys("*:requests")
+    is_readable = client.hget(key, "server") != b"unknown"
+    client.hset(key, "server", "unknown" if is_readable else "0123456789abcdef")
+
+    assert [budget.window().reason for budget in pair] == ["", ""]
+    assert client.hget(key, "server") != b"unknown"
+
+
+def test_count_of_a_fast_emulator_exceeds_the_results_of_a_lua_function(server, hosts):
+    store = redis_store.RedisStore(server.client(), ("http://127.0.0.1", 1), "process")
+    store.window("host", 18_000)
+    (key,) = server.client().keys("*:requests")
+    now = server.client().hget(key, "latest").decode()
+    server.client().hset(key, mapping={f"r process {number}": f"{now} {now}" for number in range(9000)})
+
+    assert len(store.window("host", 18_000).requests) == 9000
+
+
 def test_share_follows_from_the_requests_of_other_processes():
     requests = [("one", 600.0)] * 20 + [("two", 600.0)]
     reply = redis_store.Reply(0.0, 0.0, 0.0, "", "", 2, requests)

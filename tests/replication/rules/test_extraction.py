@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -289,3 +290,21 @@ def test_listed_job_with_undocumented_name_is_compared_by_start_time():
         evaluate_extraction(goal(started_after=at("07:00:00")), Observations(extraction=odd)).state
         == "finished"
     )
+
+
+@pytest.mark.parametrize("listed", [None, EARLIER_JOB], ids=["no job is listed", "an earlier job is listed"])
+def test_job_that_is_not_listed_after_25_hours_has_ended(listed):
+    """Stitch ends a job after 24 hours, and lists it for 60 days."""
+    polled = Observations().with_extraction(listed, at("06:00:02") + timedelta(hours=25), is_ours=False)
+    assert evaluate_extraction(goal(), polled).state == "running"
+
+    polled = Observations().with_extraction(listed, at("06:00:04") + timedelta(hours=25), is_ours=False)
+    status = evaluate_extraction(goal(), polled)
+    assert (status.state, status.ended, status.needs_log) == ("running", True, True)
+
+    succeeded = replace(polled, log=log())
+    assert evaluate_extraction(goal(), succeeded).state == "finished"
+
+    failure = evaluate_extraction(goal(), replace(polled, log_missing_at=LOG_UNAVAILABLE)).failure
+    assert isinstance(failure, JobOutcomeUnknown)
+    assert "no longer lists it" in str(failure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -154,6 +155,17 @@ def test_log_decides_if_a_later_job_is_listed(stitch, waiter, github):
     assert later.job_name not in outcome.error["message"]
     with pytest.raises(ExtractionFailed, match="401 Unauthorized"):
         outcome.raise_for_error()
+
+
+def test_wait_for_a_job_that_is_no_longer_listed_ends(stitch, waiter, github):
+    """Stitch lists a job for 60 days."""
+    job = stitch.complete_job(github, seconds_ago=61 * 86_400)
+    started_at = stitch.now()
+
+    outcome = waiter.wait(waiter.goal(github, job.job_name, phase="extraction"))
+
+    assert outcome.error["kind"] == "JobOutcomeUnknown"
+    assert stitch.now() - started_at < timedelta(minutes=15)
 
 
 def test_outcome_is_unknown_if_a_later_job_is_listed_and_there_is_no_log(stitch, waiter, github):
