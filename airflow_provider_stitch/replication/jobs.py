@@ -156,8 +156,8 @@ async def stop_job(
         return False
     attempts, maybe_sent = Attempts(), False
     while True:
-        is_unchecked = goal.job_name is not None or maybe_sent
-        if is_unchecked and not await _is_running(session, goal, needs_poll=needs_poll or maybe_sent):
+        needs_check = goal.job_name is not None or maybe_sent
+        if needs_check and not await _is_running(session, goal, needs_poll=needs_poll or maybe_sent):
             return maybe_sent
         try:
             await asyncio.to_thread(session.client.stop_replication_job, goal.source_id)
