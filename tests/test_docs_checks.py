@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow_provider_stitch.emulator import StitchEmulator
 from tools import inventories, timeline
 from tools.doc_blocks import blocks
 
@@ -232,6 +233,19 @@ def test_readme_lists_the_tested_versions_of_airflow() -> None:
     assert f"| Airflow | {versions[0]} and {versions[1]}, " in (root / "README.md").read_text(
         encoding="utf-8"
     )
+
+
+def test_local_stitch_has_every_source_of_the_pages_and_example_dags() -> None:
+    from airflow_provider_stitch.emulator.cli import add_sample_sources
+
+    examples = [path.read_text(encoding="utf-8") for path in (DOCS.parent / "example_dags").glob("*.py")]
+    codes = [block.code for block in blocks("python")] + examples
+    named = {name for code in codes for name in re.findall(r'\bsource="(\w+)"', code)}
+    with StitchEmulator() as stitch:
+        add_sample_sources(stitch)
+        known = {source.name for source in stitch.sources}
+    assert {"github", "shop_pg"} <= named
+    assert named - known == set()
 
 
 def test_relative_links_lead_to_files() -> None:

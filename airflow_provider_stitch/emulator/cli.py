@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ModuleNotFoundError, ValueError) as error:
         sys.exit(str(error))
     if options.scenario is None:
-        _add_sources(stitch)
+        add_sample_sources(stitch)
     # Installed before the emulator listens, so that an early signal stops it cleanly, too.
     signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -122,7 +122,7 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _add_sources(stitch: StitchEmulator) -> None:
+def add_sample_sources(stitch: StitchEmulator) -> None:
     """Add two SaaS sources, a database and an Import API source."""
     for name, display_name, source_type, streams in _SOURCES:
         source_id = stitch.add_source(name, display_name=display_name, type=source_type, streams=streams)

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import XComArg
 
 if TYPE_CHECKING:
     import jinja2
     from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+T = TypeVar("T")
 
 # The modules that mask secrets: in Airflow 3.1 and later, 3.0, and 2.
 MASKERS = ("airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker", "airflow.utils.log.secrets_masker")
@@ -42,7 +44,7 @@ def render_secrets(
                 f"The secret {name!r} must be a string; it is of type {type(value).__name__}. "
                 f"{secret_advice(name)}"
             )
-        if getattr(context.get("ti"), "map_index", -1) >= 0 and not has_template(value):
+        if _is_stored(operator, context) and not has_template(value):
             raise InvalidArgument(
                 f"The secret {name!r} of this mapped task is not a template, so Airflow has stored it in "
                 f"clear. Replace the secret, because it is exposed. {secret_advice(name)}"
@@ -55,6 +57,15 @@ def render_secrets(
         mask(text)
         rendered[name] = text
     return rendered
+
+
+def _is_stored(operator: BaseOperator, context: Context) -> bool:
+    """Return whether Airflow has stored the arguments of this task, because it was mapped.
+
+    A task in a mapped task group is not mapped itself.
+    """
+    is_expanded = getattr(context.get("ti"), "map_index", -1) >= 0
+    return is_expanded and operator.get_closest_mapped_task_group() is None
 
 
 def _string_environment(operator: BaseOperator) -> jinja2.Environment:
@@ -113,6 +124,21 @@ def reject_xcom(name: str, value: object) -> None:
             f"{name} must not be the result of a task, because Airflow stores results in clear as XCom. "
             f"{secret_advice(name)}"
         )
+
+
+def reject_group_argument(name: str, value: T) -> T:
+    """Return a secret, unless it is or contains an argument of a mapped task group.
+
+    :raises ValueError: if it does.
+    """
+    # XComArg has this method too, and is rejected when the task runs.
+    references = [each for each in (value, *_leaves(value)) if hasattr(each, "iter_references")]
+    if any(not isinstance(each, XComArg) for each in references):
+        raise ValueError(
+            f"{name} must not be an argument of a mapped task group, because Airflow stores the arguments of "
+            f".expand() and .expand_kwargs() in clear in the serialized DAG. {secret_advice(name)}"
+        )
+    return value
 
 
 def reject_literals(names: Iterable[str], arguments: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.operators._secrets import render_secrets
+from airflow_provider_stitch.operators._secrets import reject_group_argument, render_secrets
 from airflow_provider_stitch.operators.create_account import StitchTokenOperator, account_id_of
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         )
         if access_token is not None and code is not None:
             raise ValueError("Give access_token or code, not both: each leads to the token of an account.")
-        self.access_token = access_token
-        self.code = code
+        self.access_token = reject_group_argument("access_token", access_token)
+        self.code = reject_group_argument("code", code)
         self.stitch_account_id = stitch_account_id
         self.base_url = base_url
 

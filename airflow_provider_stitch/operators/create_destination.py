@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.common.deadline import parse_duration
 from airflow_provider_stitch.operators._create import StitchCreateOperator
+from airflow_provider_stitch.operators._secrets import reject_group_argument
 from airflow_provider_stitch.operators._setup import TIME_PRECISION, check_error
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
         self.destination_type = destination_type
         self.name = name
         self.properties = properties
-        self.credentials = credentials
+        self.credentials = reject_group_argument("credentials", credentials)
         self.send_credentials = send_credentials
         self.description = description
         self._origin = ""
@@ -89,7 +90,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
         result = self.create_or_update(context)
         destination, sent = result.item, result.sent
         check = None if sent else result.check
-        if self.wait_for_check and (sent or result.created or (check and check.status == "running")):
+        if self.wait_for_check and (sent or result.created or (check and check.status != "succeeded")):
             destination, sent = self._connect(result, is_own=check is None)
         return {
             "destination_id": destination.id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.operators._secrets import render_secrets
+from airflow_provider_stitch.operators._secrets import reject_group_argument, render_secrets
 from airflow_provider_stitch.operators._setup import StitchSetupOperator
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class StitchCreateHookOperator(StitchSetupOperator):
 
     def __init__(self, *, url: str, destination: int | str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.url = url
+        self.url = reject_group_argument("url", url)
         self.destination = destination
 
     def set_up(self, context: Context) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.common.link import StitchSourceLink
 from airflow_provider_stitch.operators._create import StitchCreateOperator
+from airflow_provider_stitch.operators._secrets import reject_group_argument
 from airflow_provider_stitch.operators._setup import TIME_PRECISION
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
         self.source_type = source_type
         self.display_name = display_name
         self.properties = properties
-        self.credentials = credentials
+        self.credentials = reject_group_argument("credentials", credentials)
         self.send_credentials = send_credentials
         self.destination = destination
         self._destination_id: int | None = None

@@ -89,8 +89,7 @@ def account(stitch: StitchEmulator, monkeypatch: pytest.MonkeyPatch) -> StitchEm
         monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps(fields))
     stitch.add_source("github", streams={"commits": 120, "issues": 0, "pulls": 7})
     stitch.add_source("salesforce_prod", streams={"Account": 5}, paused=True)
-    stitch.add_source("shop_pg", streams={"orders": 12})
-    stitch.add_source("hubspot", streams={"contacts": 3}, schedule_minutes=5)
+    stitch.add_source("shop_pg", streams={"orders": 12}, schedule_minutes=60)
     return stitch
 
 

@@ -31,19 +31,27 @@ if TYPE_CHECKING:
 
 EXAMPLES = 5
 VALID = [pytest.param(e, "positive", id=f"{e.method} {e.path} valid") for e in ENDPOINTS]
+# Any string is a valid type in these paths, so their requests cannot be invalid.
+ONLY_TEXT = ("/v4/destination-types/{destination_type}", "/v4/source-types/{source_type}")
 INVALID = [
     pytest.param(e, "negative", id=f"{e.method} {e.path} invalid")
     for e in ENDPOINTS
-    if e.body is not None or "{" in e.path
+    if e.body is not None or ("{" in e.path and e.path not in ONLY_TEXT)
 ]
 
 
 @functools.cache
 def schema() -> Any:
-    """Return the emulator's OpenAPI description, loaded by schemathesis."""
+    """Return the emulator's OpenAPI description, loaded by schemathesis.
+
+    It is the description without access tokens. With them, a generated request may be invalid because of its
+    `Authorization` header only, and the session's valid header replaces that one, so Stitch accepts it.
+    """
     from schemathesis import openapi
 
-    return openapi.from_dict(describe(ENDPOINTS))
+    description = describe(ENDPOINTS)
+    del description["security"]
+    return openapi.from_dict(description)
 
 
 @functools.cache

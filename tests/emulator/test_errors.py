@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
 from airflow_provider_stitch.emulator import EmulatedStream, Quirks, StitchEmulator
+from airflow_provider_stitch.emulator.server.routes.table import ENDPOINTS
 
 from .conftest import Api
 
 if TYPE_CHECKING:
-    pass
+    from airflow_provider_stitch.emulator.server.routes.endpoint import Endpoint
 
 STREAMS_BODY = "body must contain a 'streams' property with a list of metadatas by tap_stream_id"
 PUT_BODY = {
@@ -246,6 +248,13 @@ def test_invalid_token_returns_401_without_a_body(api: Api, authorization: str |
     )
     response = requests.get(api.stitch.url + path, headers=headers, timeout=10)
     assert (response.status_code, response.content) == (401, b"")
+
+
+@pytest.mark.parametrize("endpoint", [pytest.param(e, id=f"{e.method} {e.path}") for e in ENDPOINTS])
+def test_each_endpoint_that_needs_a_token_rejects_its_absence(api: Api, endpoint: Endpoint) -> None:
+    url = api.stitch.url + re.sub(r"\{\w+\}", "310442", endpoint.path)
+    response = requests.request(endpoint.method, url, json={}, timeout=10, allow_redirects=False)
+    assert (response.status_code == 401) == endpoint.needs_token
 
 
 def test_disabled_token_is_rejected_until_it_is_enabled(api: Api, stitch: StitchEmulator) -> None:

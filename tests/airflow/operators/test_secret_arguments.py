@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from airflow.providers.common.compat.sdk import task
+from airflow.providers.common.compat.sdk import task, task_group
 
 from airflow_provider_stitch.operators._secrets import render_secrets
 from airflow_provider_stitch.operators.stitch import (
+    StitchAttachAccountOperator,
     StitchCreateDestinationOperator,
+    StitchCreateHookOperator,
     StitchCreateSourceOperator,
 )
 from tests.connect.scripted_server import http_response, running_server
@@ -142,6 +144,72 @@ def test_literal_credential_of_a_mapped_task_is_rejected(airflow, map_task):
 
     assert "conn.<connection id>.password" in str(caught.value)
     assert "hush_hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "map_group",
+    [
+        pytest.param(lambda group: group.expand(credentials=[LITERAL]), id="expand"),
+        pytest.param(lambda group: group.expand_kwargs([{"credentials": LITERAL}]), id="expand_kwargs"),
+        pytest.param(lambda group: group.expand(password=["hush_hush"]), id="one value"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Partial task group .* was never mapped")
+def test_credential_from_a_mapped_task_group_is_rejected(airflow, map_group):
+    @task_group
+    def tenant(credentials=None, password=None):
+        StitchCreateDestinationOperator(
+            task_id="create", credentials=credentials or {"password": password}, **WAREHOUSE
+        )
+
+    with airflow.dag(), pytest.raises(ValueError, match="an argument of a mapped task group") as caught:
+        map_group(tenant)
+
+    assert "conn.<connection id>.password" in str(caught.value)
+    assert "hush_hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("operator", "arguments"),
+    [
+        (StitchCreateSourceOperator, {"source_type": "a", "display_name": "a", "secret": "credentials"}),
+        (StitchAttachAccountOperator, {"connection_id": "a", "store": print, "secret": "access_token"}),
+        (StitchAttachAccountOperator, {"connection_id": "a", "store": print, "secret": "code"}),
+        (StitchCreateHookOperator, {"secret": "url"}),
+    ],
+    ids=["credentials of a source", "access_token", "code", "url"],
+)
+def test_each_secret_from_a_mapped_task_group_is_rejected(airflow, operator, arguments):
+    secret = arguments.pop("secret")
+
+    @task_group
+    def tenant(value):
+        operator(task_id="task", **{secret: value}, **arguments)
+
+    with airflow.dag(), pytest.raises(ValueError, match=f"{secret} must not be an argument of a mapped"):
+        tenant.expand(value=["hush_hush"])
+
+
+def test_credentials_in_a_mapped_task_group_are_rendered(airflow, stitch, rendered, monkeypatch):
+    set_password(monkeypatch, "open sesame")
+
+    @task_group
+    def tenant(name):
+        credentials = {"password": "{{ conn.get(task.name).password }}", "fixed": "literal"}
+        StitchCreateDestinationOperator(
+            task_id="create",
+            destination_type="postgres",
+            name=name,
+            retries=0,
+            timeout=1,
+            credentials=credentials,
+        )
+
+    with airflow.dag() as dag:
+        tenant.expand(name=["warehouse"])
+    airflow.run(dag)
+
+    assert rendered == ["open sesame", "literal"]
 
 
 def test_credential_templates_are_rendered_in_mapped_tasks(airflow, stitch, rendered, monkeypatch):

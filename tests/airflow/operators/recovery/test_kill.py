@@ -87,7 +87,11 @@ def test_queued_task_starts_no_job_after_it_is_killed(stitch, github, context, m
     other = stitch.start_job(github, LONG_JOB)
     task = run_job_operator()
 
-    before_each_wait(mocker, lambda _: task.on_kill())
+    def kill_and_end_other(_):
+        task.on_kill()  # would stop the other job, which is still running
+        stitch.advance(81_000)
+
+    before_each_wait(mocker, kill_and_end_other)
     with pytest.raises(JobNotStarted, match="killed"):
         task.execute(context)
 

@@ -78,6 +78,19 @@ def test_destination_task_waits_for_a_running_check(airflow, stitch, client, che
     assert client.get_last_destination_check(destination_id).status == "succeeded"
 
 
+def test_failed_check_of_a_task_without_properties_fails_it(airflow, stitch, client):
+    destination_id = create_destination(airflow).xcom["task"]["destination_id"]
+    stitch.plan_destination_check(FAILED, destination_id)
+    client.update_destination(destination_id, {"password": "hush-wrong"})
+    stitch.advance(10)
+
+    dag_run = create_destination(airflow, properties=None, credentials=None)
+
+    assert dag_run.state == "failed"
+    assert "password authentication failed" in dag_run.output
+    assert len(requests_of(stitch, "PUT")) == 1
+
+
 def test_failed_check_counts_if_wait_for_check_is_false(airflow, stitch):
     stitch.delete_destinations()
     stitch.plan_destination_check(FAILED)
