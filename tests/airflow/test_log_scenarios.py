@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,9 +17,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def stitch(monkeypatch: pytest.MonkeyPatch) -> Iterator[StitchEmulator]:
-    """Start an emulator that passes an hour in less than a second, because some loads lag by an hour."""
+    """Start an emulator that passes an hour in less than a second, because some loads lag by an hour.
+
+    A task sends few requests, and the budget would need a second of CPU to compute the times of 180,000.
+    """
     with StitchEmulator(speed=6000) as stitch:
-        monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", stitch.connection_json())
+        connection = json.loads(stitch.connection_json())
+        connection["extra"] = {"requests_per_10_minutes": 1800}
+        monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps(connection))
         yield stitch
 
 
