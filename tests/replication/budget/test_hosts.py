@@ -197,7 +197,8 @@ def edit_count(server, field: str, value: str) -> None:
     server.client().hset(key, field, value)
 
 
-def test_another_server_means_silence(hosts, pair, server, caplog):
+@pytest.mark.parametrize("server", [kind for kind in KINDS if kind != "memory"], indirect=True)
+def test_another_server_means_silence(hosts, pair, server):
     """A server with another run ID may have restored an old copy of its data."""
     one, two = pair
     edit_count(server, "server", "another")
