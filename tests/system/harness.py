@@ -369,6 +369,9 @@ def _executor() -> dict[str, str]:
         "CORE__EXECUTOR": "CeleryExecutor",
         "CELERY__BROKER_URL": CELERY,
         "CELERY__RESULT_BACKEND": CELERY,
+        # The tasks that a killed worker has taken stay queued until this timeout, by default for 10 minutes.
+        "SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
+        "SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",
         # The broker may still contain tasks of earlier tests.
         "OPERATORS__DEFAULT_QUEUE": f"stitch-{os.getpid()}",
     }
