@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from airflow_provider_stitch.emulator import CheckPlan, EmulatedStream
+from airflow_provider_stitch.operators import select_streams as select_streams_module
 from airflow_provider_stitch.operators.stitch import StitchSelectStreamsOperator
 from tests.support.setup_runs import requests_of, run_operator
 
@@ -90,8 +93,10 @@ def test_streams_can_be_a_template(airflow, stitch, github):
     assert airflow.run(dag).xcom["task"]["source_id"] == github
 
 
-def test_task_waits_for_structure_sync_of_a_new_source(airflow, stitch, new_source):
-    new_source(CheckPlan(seconds=300))
+def test_task_waits_for_structure_sync_of_a_new_source(airflow, stitch, new_source, mocker):
+    new_source(CheckPlan(seconds=360_000))
+    time = SimpleNamespace(sleep=lambda _: stitch.advance(360_000))
+    mocker.patch.object(select_streams_module, "time", time)
 
     dag_run = select_streams(airflow, source="new", streams="all", poll_interval=0.05, timeout=600)
 
