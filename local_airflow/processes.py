@@ -151,7 +151,7 @@ class LocalAirflow:
         name = name or component
         arguments = {**API_SERVER, **COMPONENTS, **WORKERS}[component]
         if component == WORKER:  # by default all workers have the same name and the same PID file
-            hostname = name.replace(" ", "-")
+            hostname = f"{name.replace(' ', '-')}-{self.home.name}"  # unique among the Airflows of one broker
             arguments = [*arguments, "--celery-hostname", hostname, "--pid", f"{hostname}.pid"]
         self._launch(name, arguments, has_own_home=self._hosts and component in (WORKER, "triggerer"))
 
