@@ -101,7 +101,7 @@ class HostsRequestBudget(SharedRequestBudget):
     def acquire(self) -> float:
         if (store := self._redis) is None:
             return super().acquire()
-        if wait := self._seconds_until_available():
+        if wait := RequestBudget.window(self).available_in[0]:
             return wait
         request = store.new_request()
         reply = self._with_redis(lambda host, doubt: store.acquire(host, self.limit, request, doubt=doubt))
@@ -213,7 +213,7 @@ class HostsRequestBudget(SharedRequestBudget):
         now = self._monotonic()
         host = self._change_host(lambda state: state.away(now))
         hosts = max(1, host.hosts)
-        wait = self._silent_for(host) or self._seconds_until_available(hosts)
+        wait = self._silent_for(host) or self._window_alone(hosts).available_in[0]
         wait = wait or self._with_store(lambda: self._store.acquire(self.limit, hosts)) or 0.0
         if wait:
             return min(wait, MAX_WAIT_ALONE)

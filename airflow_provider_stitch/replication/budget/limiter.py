@@ -15,13 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_stitch.replication.budget.store import BudgetStore
-from airflow_provider_stitch.replication.budget.window import (
-    DEFAULT_LIMIT,
-    WINDOW,
-    Window,
-    available_in,
-    first_available_in,
-)
+from airflow_provider_stitch.replication.budget.window import DEFAULT_LIMIT, WINDOW, Window, available_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,14 +63,6 @@ class RequestBudget:
         with self._lock:
             return Window(self._available_in(), float(self.limit))
 
-    def _seconds_until_available(self, hosts: int = 1) -> float:
-        """Return the seconds until this process may send its next request; 0.0 is now.
-
-        :param hosts: divide the limit by this number of hosts; see `available_in`.
-        """
-        with self._lock:
-            return self._first_available_in(hosts)
-
     def _window_alone(self, hosts: int) -> Window:
         """Return the window of a process that may send a part of the requests; see `available_in`."""
         with self._lock:
@@ -85,7 +71,7 @@ class RequestBudget:
     def acquire(self) -> float:
         """Acquire one request and return 0.0, or return the seconds until the next one is available."""
         with self._lock:
-            wait = self._first_available_in()
+            wait = self._available_in()[0]
             if not wait:
                 self._in_flight += 1
             return wait
@@ -103,24 +89,14 @@ class RequestBudget:
 
     def _available_in(self, hosts: int = 1) -> tuple[float, ...]:
         now = self._monotonic()
-        counted_until = self._counted_until(now)
-        return available_in(
-            self.limit, counted_until, now=now, blocked_until=self._blocked_until, hosts=hosts
-        )
-
-    def _first_available_in(self, hosts: int = 1) -> float:
-        now = self._monotonic()
-        counted_until = self._counted_until(now)
-        return first_available_in(
-            self.limit, counted_until, now=now, blocked_until=self._blocked_until, hosts=hosts
-        )
-
-    def _counted_until(self, now: float) -> list[float]:
         while self._response_times and self._response_times[0] <= now - WINDOW:
             self._response_times.popleft()
         counted_until = [response_time + WINDOW for response_time in self._response_times]
         # The response to a request in flight arrives now at the earliest.
-        return counted_until + [now + WINDOW] * self._in_flight
+        counted_until += [now + WINDOW] * self._in_flight
+        return available_in(
+            self.limit, counted_until, now=now, blocked_until=self._blocked_until, hosts=hosts
+        )
 
 
 class SharedRequestBudget(RequestBudget):
@@ -160,7 +136,7 @@ class SharedRequestBudget(RequestBudget):
         return Window(tuple(map(max, own.available_in, shared.available_in)), shared.share)
 
     def acquire(self) -> float:
-        if wait := self._seconds_until_available():
+        if wait := super().window().available_in[0]:
             return wait
         shared_wait = self._with_store(lambda: self._store.acquire(self.limit))
         if shared_wait is None:

@@ -29,7 +29,6 @@ from airflow_provider_stitch.replication.budget.window import (
     Window,
     available_in,
     fair_share,
-    first_available_in,
 )
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ class BudgetStore:
         def acquire(db: sqlite3.Connection) -> float:
             db.execute("BEGIN IMMEDIATE")
             # The clock is read under the lock, so that times have the same order as transactions.
-            wait = self._first_available_in(db, limit, hosts)
+            wait = self._window(db, limit, hosts).available_in[0]
             if not wait:
                 self._insert(db)
                 db.execute("COMMIT")
@@ -170,27 +169,6 @@ class BudgetStore:
 
     def _window(self, db: sqlite3.Connection, limit: int, hosts: int = 1) -> Window:
         parameters = self._parameters()
-        requests, blocked_until = self._counted(db, parameters)
-        others = [process for process, _ in requests if process != parameters["process"]]
-        counted_until = [until for _, until in requests]
-        return Window(
-            available_in(
-                limit, counted_until, now=parameters["now"], blocked_until=blocked_until, hosts=hosts
-            ),
-            fair_share(max(1, limit // hosts), others),
-        )
-
-    def _first_available_in(self, db: sqlite3.Connection, limit: int, hosts: int) -> float:
-        parameters = self._parameters()
-        requests, blocked_until = self._counted(db, parameters)
-        counted_until = [until for _, until in requests]
-        return first_available_in(
-            limit, counted_until, now=parameters["now"], blocked_until=blocked_until, hosts=hosts
-        )
-
-    @staticmethod
-    def _counted(db: sqlite3.Connection, parameters: dict[str, Any]) -> tuple[list[tuple[str, float]], float]:
-        """Return process and end of each request that counts, and the end of the latest block."""
         requests = db.execute(
             "SELECT process, COALESCE(responded_at, MIN(:now, sent_at + :max_in_flight)) + :window "
             "FROM requests WHERE account = :account "
@@ -203,7 +181,14 @@ class BudgetStore:
             "WHERE account = :account AND blocked_at <= :now + :max_skew",
             parameters,
         ).fetchone()
-        return requests, blocked_until
+        counted_until = [until for _, until in requests]
+        others = [process for process, _ in requests if process != parameters["process"]]
+        return Window(
+            available_in(
+                limit, counted_until, now=parameters["now"], blocked_until=blocked_until, hosts=hosts
+            ),
+            fair_share(max(1, limit // hosts), others),
+        )
 
     def _delete_expired(self, db: sqlite3.Connection) -> None:
         """Delete the rows of all accounts that no longer count, or that a different clock has written."""

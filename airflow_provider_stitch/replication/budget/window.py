@@ -82,35 +82,16 @@ def available_in(
     return tuple(time - now for time in accumulate(times, max))
 
 
-def first_available_in(
-    limit: int, counted_until: Iterable[float], *, now: float, blocked_until: float, hosts: int = 1
-) -> float:
-    """Return the first value of `available_in`, without the time that the others take for a high limit."""
-    allowed = Allowance(limit, hosts)
-    if not allowed.burst:
-        return WINDOW
-    latest = sorted(counted_until)[-allowed.limit :]
-    first, *_ = _first_burst(allowed, latest, now=now, blocked_until=blocked_until)
-    return (max(first, latest[0]) if len(latest) == allowed.limit else first) - now
-
-
 def _times_without_burst(
     allowed: Allowance, latest: Sequence[float], *, now: float, blocked_until: float
 ) -> list[float]:
     """Return the time of each request if at most `burst` requests are sent in an `interval`."""
-    first = _first_burst(allowed, latest, now=now, blocked_until=blocked_until)
-    bursts = -(-allowed.limit // allowed.burst)  # rounded up
-    return [time + number * allowed.interval for number in range(bursts) for time in first][: allowed.limit]
-
-
-def _first_burst(
-    allowed: Allowance, latest: Sequence[float], *, now: float, blocked_until: float
-) -> list[float]:
-    """Return the times of the first `burst` requests, as far as the burst restricts them."""
-    burst = allowed.burst
+    burst, interval = allowed.burst, allowed.interval
     # If a request counts until t, its response arrived at t - WINDOW. It leaves its burst an interval later.
-    first = [now] * burst + [until - (WINDOW - allowed.interval) for until in latest[-burst:]]
-    return [max(time, blocked_until, now) for time in first[-burst:]]
+    first = [now] * burst + [until - (WINDOW - interval) for until in latest[-burst:]]
+    first = [max(time, blocked_until, now) for time in first[-burst:]]
+    bursts = -(-allowed.limit // burst)  # rounded up
+    return [time + number * interval for number in range(bursts) for time in first][: allowed.limit]
 
 
 def fair_share(limit: int, requests_of_others: Collection[str]) -> float:

@@ -8,12 +8,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_stitch.replication.budget.accounts import account_budget
 from airflow_provider_stitch.replication.budget.limiter import RequestBudget
-from airflow_provider_stitch.replication.budget.window import (
-    WINDOW,
-    available_in,
-    fair_share,
-    first_available_in,
-)
+from airflow_provider_stitch.replication.budget.window import WINDOW, available_in, fair_share
 from tests.support.budget_worker import Time
 
 
@@ -134,18 +129,6 @@ def test_sending_when_available_never_exceeds_limit(limit, counted_until, blocke
         earlier = wait - 1
         if earlier >= max(0, blocked_until):  # no request waits longer than necessary
             assert sum(until > earlier for until in counted_until) + sent_before >= limit
-
-
-@given(
-    st.integers(1, 100),
-    st.lists(st.floats(-50, 700), max_size=120),
-    st.floats(-50, 900),
-    st.integers(1, 40),
-)
-def test_first_request_is_the_first_of_the_limit(limit, counted_until, blocked_until, hosts):
-    first = first_available_in(limit, counted_until, now=0.5, blocked_until=blocked_until, hosts=hosts)
-
-    assert first == available_in(limit, counted_until, now=0.5, blocked_until=blocked_until, hosts=hosts)[0]
 
 
 @given(st.integers(31, 400), st.lists(st.floats(0, 60), min_size=100, max_size=200))
