@@ -96,7 +96,7 @@ def exact_start_time(listed: Extraction) -> datetime | None:
 
 
 def is_too_old_to_run(goal: Goal, now: datetime) -> bool:
-    """Return whether the named job has certainly ended. Stitch lists a job for 60 days only.
+    """Return whether the named job started so long ago that Stitch has ended it.
 
     :param now: Stitch's time.
     """
@@ -186,13 +186,19 @@ def _evaluate_superseded(
         return replace(status, state="failed", failure=_unknown_outcome(goal, job_name, later))
     status = replace(
         status,
-        # If the log has no time, the job ended before the later job started.
-        completed_at=log.exited_at or (exact_start_time(later) if later is not None else None),
+        completed_at=log.exited_at or _latest_end(goal, later),
         structure_synced=any(each.phase == "Discovery" and not each.failed for each in log.exits),
     )
     if log.succeeded:
         return replace(status, state="finished", structure_synced=True)
     return replace(status, state="failed", failure=_failure(goal, job_name, log.cause, log))
+
+
+def _latest_end(goal: Goal, later: Extraction | None) -> datetime | None:
+    """Return the latest possible end of a job that has ended and whose log has no time."""
+    if later is not None:
+        return exact_start_time(later)
+    return None if goal.started_at is None else goal.started_at + MAX_JOB_DURATION
 
 
 def _unknown_outcome(goal: Goal, job_name: str, later: Extraction | None) -> JobOutcomeUnknown:

@@ -305,6 +305,9 @@ def test_job_that_is_not_listed_after_25_hours_has_ended(listed):
     succeeded = replace(polled, log=log())
     assert evaluate_extraction(goal(), succeeded).state == "finished"
 
+    without_time = replace(polled, log=replace(log(), exited_at=None))
+    assert evaluate_extraction(goal(), without_time).completed_at == at("06:00:02") + timedelta(hours=25)
+
     failure = evaluate_extraction(goal(), replace(polled, log_missing_at=LOG_UNAVAILABLE)).failure
     assert isinstance(failure, JobOutcomeUnknown)
     assert "no longer lists it" in str(failure)
