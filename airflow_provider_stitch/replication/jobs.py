@@ -142,8 +142,8 @@ async def stop_job(
 
     Stitch's stop takes no job name and ends whichever job of the source is running. So it is not sent if the
     job is known to have ended or too old to run, or if a fresh poll lists it as completed, or a later one. A
-    stop that Stitch may have received is sent again only after a poll that shows the job still running. A job
-    of unknown name was seen running just now, so its first stop needs no poll.
+    stop that Stitch may have received is sent again only after a poll that shows the job still running.
+    If the goal has no job name, any running job is to be stopped, so the first stop needs no poll.
 
     :param observations: the observations of a wait for this job.
     :param needs_poll: wait for the poll until the session's deadline, and never stop without it. False: if no

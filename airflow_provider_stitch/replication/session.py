@@ -45,7 +45,7 @@ class AccountSession:
         self.deadline = deadline
         self.time_limit = time_limit
         self._on_warning = on_warning
-        self.requests_sent = 0  #: status requests sent for this session, including shared ones
+        self.requests_sent = 0  #: status requests that served this session
         self._has_waited_for_budget = False
         self._has_result = False
 

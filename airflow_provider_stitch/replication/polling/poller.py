@@ -228,7 +228,7 @@ class AccountPoller:
             lease = await self.sharing.lease(request, self._needed_after(request), now)
             if isinstance(lease, SharedPage):
                 await self._handle_shared_page(request, client, lease, now)
-            elif lease is not True:  # it is if another process is requesting the page; then try again later
+            elif lease is not True:  # True: another process is requesting the page, so the poller plans again
                 await self._exchange(request, client, lease, now)
         finally:
             del self._in_flight[request]
