@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import tempfile
@@ -36,7 +37,11 @@ def hosts(server, tmp_path) -> Hosts:
 # --- The kill test ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(20))
+#: Runs of the kill test for each kind of server.
+RUNS = int(os.environ.get("STITCH_TEST_REDIS_RUNS", "8"))
+
+
+@pytest.mark.parametrize("seed", range(RUNS))
 def test_limit_holds_and_all_waiters_are_served_while_redis_is_killed(hosts, seed):
     rng = random.Random(seed)
     processes = [Process(hosts, number % 3, rng) for number in range(6)]
