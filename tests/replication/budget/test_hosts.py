@@ -1,4 +1,7 @@
-"""Tests of the budget that several hosts share through Redis, also while Redis is killed."""
+"""Tests of the budget that several hosts share through Redis, also while Redis is killed.
+
+`STITCH_TEST_REDIS_RUNS=20` runs the kill test with more seeds.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,6 @@ def hosts(server, tmp_path) -> Hosts:
 
 
 # --- The kill test ------------------------------------------------------------------------------------------
-
 
 #: Runs of the kill test for each kind of server.
 RUNS = int(os.environ.get("STITCH_TEST_REDIS_RUNS", "8"))
