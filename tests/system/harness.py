@@ -138,6 +138,14 @@ class Airflow:
         for process in self.task_processes():
             process.kill()
 
+    def kill_workers(self) -> None:
+        """Kill all processes that execute tasks and their supervisors, so that Airflow receives no report."""
+        self.wait_until(self.task_processes, "a task's process")
+        for process in self.task_processes():
+            if (supervisor := self.supervisor_of(process)) is not None:
+                supervisor.kill()
+            process.kill()
+
     def add_connection(self, connection_id: str, connection: Mapping[str, Any]) -> None:
         """Add a connection to the database, as a user would, and its token to `secrets`."""
         self.control.add_connection(connection_id, connection)
