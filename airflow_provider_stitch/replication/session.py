@@ -13,7 +13,7 @@ from airflow_provider_stitch.replication.polling.poller import AccountPoller, ac
 from airflow_provider_stitch.replication.polling.queries import FRESH_ONLY, ExtractionQuery, Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.objects import Extraction, Source
@@ -102,12 +102,12 @@ class AccountSession:
         if self.client.known_client_id is None:
             await self.call(lambda: self.client.client_id_from_source(source_id))
 
-    async def call(self, function: Callable[[], T]) -> T:
+    def call(self, function: Callable[[], T]) -> Coroutine[Any, Any, T]:
         """Run a function that sends requests in a thread, and return its result.
 
         :raises StitchError: the error of the client. A transient one is retried until the deadline.
         """
-        return await self.caller.call(
+        return self.caller.call(
             function, deadline=self.deadline, time_limit=self.time_limit, on_outage=self._log_warning
         )
 
