@@ -34,9 +34,9 @@ WORKERS = Path(__file__).parent / "workers"
 MANY = 1000  #: triggers of this provider
 ONE_LOADING_IN = 50  #: of them wait for loading, because each needs a rate-limited request for its log
 SPEED = 15.0  #: of the clocks, once all of the many triggers wait
-ENDS_SPREAD = 600.0  #: Stitch's seconds during which the jobs end
+ENDS_SPREAD = 400.0  #: Stitch's seconds during which the jobs end
 MAX_ENDING_DELAY = 900.0  #: Stitch's seconds from the end of the last job until all tasks must have finished
-STEADY_SECONDS_OF_MANY = 25.0
+STEADY_SECONDS_OF_MANY = 30.0
 STEADY_SECONDS_OF_IDLE = 5.0
 
 FEW = 200  #: triggers of each provider, one provider after the other
@@ -130,7 +130,7 @@ def _measure_many(
 ) -> tuple[Measurement, JobEndings]:
     half = MANY // 2
     # A trigger for a named job needs a running job. These jobs end when the steady state has been measured.
-    durations = _spread_durations(half, first=SPEED * 100.0)
+    durations = _spread_durations(half, first=SPEED * 120.0)
     jobs = stitch.call("start_jobs", first=0, durations=durations)["jobs"]
     started_at = datetime.fromisoformat(account["now"])
     triggers = [

@@ -97,18 +97,16 @@ def test_waiter_takes_at_most_4500_bytes():
     account.client.now = account.loop.time
 
     async def memory_while_waiting(number: int) -> int:
-        """Return the bytes that waiters take, each in an asyncio task, after its first polls."""
-        gc.collect()
-        before, _ = tracemalloc.get_traced_memory()
+        """Return the bytes of all objects while waiters wait, each in an asyncio task."""
         waiters = [Waiter(account.session(), extraction_goal(SOURCE_ID)) for _ in range(number)]
         tasks = [asyncio.ensure_future(waiter.wait()) for waiter in waiters]
-        await account.clock.sleep(100)
+        await account.clock.sleep(100)  # the first polls are over
         gc.collect()
-        after, _ = tracemalloc.get_traced_memory()
+        memory, _ = tracemalloc.get_traced_memory()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        return after - before
+        return memory
 
     async def memory_per_waiter() -> float:
         await memory_while_waiting(1)  # allocates what all waiters share
@@ -120,7 +118,6 @@ def test_waiter_takes_at_most_4500_bytes():
     finally:
         tracemalloc.stop()
 
-    print("PER", per_waiter)
     assert 2_000 < per_waiter < 4_500
 
 
