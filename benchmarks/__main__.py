@@ -6,6 +6,7 @@ import argparse
 import json
 import signal
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,11 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 120)
     simulate = partial(simulation.run, days=options.days, sources=options.sources, seed=options.seed)
     benchmarks = BENCHMARKS | {"simulation": simulate}
-    results = {name: benchmarks[name](console) for name in options.names or BENCHMARKS}
+    results = {}
+    for name in options.names or BENCHMARKS:
+        started_at = time.monotonic()
+        results[name] = benchmarks[name](console)
+        console.print(f"{name} took {time.monotonic() - started_at:.0f} s", style="dim", highlight=False)
     misses = [miss for result in results.values() for miss in result.misses]
     console.print(f"\n{machine.describe()}\n{machine.versions()}", style="dim", highlight=False)
     figures: dict[str, Any] = {name: result.figures for name, result in results.items()}

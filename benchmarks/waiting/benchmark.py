@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ SPEED = 15.0  #: of the clocks, once all of the many triggers wait
 ENDS_SPREAD = 400.0  #: Stitch's seconds during which the jobs end
 MAX_ENDING_DELAY = 900.0  #: Stitch's seconds from the end of the last job until all tasks must have finished
 STEADY_SECONDS_OF_MANY = 30.0
-STEADY_SECONDS_OF_IDLE = 5.0
+STEADY_SECONDS_OF_IDLE = 10.0
 
 FEW = 200  #: triggers of each provider, one provider after the other
 STEADY_SECONDS_OF_FEW = POLL_INTERVAL  #: the other providers poll exactly once
@@ -111,14 +111,15 @@ def _start_servers(stack: ExitStack, folder: Path) -> Servers:
 def _measure_all(status: Status, home: AirflowHome, servers: Servers) -> tuple[Findings, list[Measurement]]:
     status.update(f"{MANY} Stitch sensors are waiting")
     many, endings = _measure_many(home, servers.fast_stitch, servers.fast_account)
-    status.update(f"{MANY} idle triggers are waiting")
-    idle = IdleBaselines(_measure_idle(home), _measure_idle(home, "IdleWithRequests"))
+    status.update("Idle triggers are waiting")
+    idle = IdleBaselines(_measure_idle(home, "Idle", MANY), _measure_idle(home, "IdleWithRequests", FEW))
     status.update(f"{FEW} tasks are waiting: Stitch")
     few = _measure_few(home, _stitch_subject(servers), servers.stitch)
     providers = [few]
     for subject in competing_subjects(FEW, servers.stub, servers.ports, servers.certificate):
         status.update(f"{FEW} tasks are waiting: {subject.name}")
         providers.append(_measure_few(home, subject))
+    providers.append(replace(idle.airflow, name=f"Airflow alone: {MANY:,} idle triggers"))
     return Findings(many, endings, idle, few), providers
 
 
@@ -189,9 +190,9 @@ def _wait_for_endings(
     )
 
 
-def _measure_idle(home: AirflowHome, class_name: str = "Idle") -> Measurement:
-    """Measure what Airflow itself needs for the same number of triggers."""
-    subject = Subject(class_name, [idle_trigger(class_name)] * MANY, lambda: 0)
+def _measure_idle(home: AirflowHome, class_name: str, count: int) -> Measurement:
+    """Measure what Airflow itself needs for triggers of a class of `idle_triggers`."""
+    subject = Subject(class_name, [idle_trigger(class_name)] * count, lambda: 0)
     with home.triggerer(class_name) as triggerer:
         return measure(triggerer, subject, STEADY_SECONDS_OF_IDLE)
 

@@ -44,7 +44,7 @@ def stitch_trigger(
     return StoredTrigger("airflow_provider_stitch.triggers.stitch.StitchPhaseTrigger", arguments)
 
 
-def idle_trigger(class_name: str = "Idle") -> StoredTrigger:
+def idle_trigger(class_name: str) -> StoredTrigger:
     """Return a trigger that does nothing.
 
     :param class_name: a class of `idle_triggers`.
@@ -55,7 +55,7 @@ def idle_trigger(class_name: str = "Idle") -> StoredTrigger:
 def competing_subjects(
     count: int, stub: WorkerProcess, ports: dict[str, int], certificate: Path
 ) -> Iterator[Subject]:
-    """Return the other providers and an idle trigger, with `count` triggers each.
+    """Return the other providers, with `count` triggers each.
 
     :param ports: the stub's ports for `http` and `https`.
     :param certificate: the file with the certificate of the latter.
@@ -72,7 +72,6 @@ def competing_subjects(
     yield Subject("dbt Cloud", dbt_cloud, count_requests, {"SSL_CERT_FILE": str(trusted)})
     fivetran = [_fivetran_trigger(number) for number in range(count)]
     yield Subject("Fivetran", fivetran, count_requests, {"FIVETRAN_STUB": f"127.0.0.1:{ports['http']}"})
-    yield Subject("Airflow alone: idle triggers", [idle_trigger()] * count, lambda: 0)
 
 
 def _airbyte_trigger(number: int) -> StoredTrigger:

@@ -21,9 +21,16 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
     for chunk in chunks:
         first, *others = chunk.split(b"\n")
         line.add(first)
-        for other in others:
+        if others:
             yield line.take(), True
-            line.add(other)
+            *whole_lines, start_of_next = others
+            for whole_line in whole_lines:
+                if len(whole_line) <= MAX_HEAD_BYTES:
+                    yield whole_line, True  # almost every line, so this decides how fast a log is read
+                else:
+                    line.add(whole_line)
+                    yield line.take(), True
+            line.add(start_of_next)
     yield line.take(), False
 
 
