@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -63,7 +64,7 @@ def budget_notice(window: Window) -> Notice:
 
 
 @dataclass(eq=False, slots=True)
-class Query(Generic[T]):
+class Query(ABC, Generic[T]):
     """One piece of information that one waiter needs.
 
     :param client: sends the requests.
@@ -87,9 +88,9 @@ class Query(Generic[T]):
     #: Set by `AccountPoller.submit`.
     future: asyncio.Future[QueryResult[T] | Notice | None] = field(init=False)
 
+    @abstractmethod
     def try_resolve(self, extractions: PageCache[Extraction], loads: PageCache[Load]) -> None:
         """Resolve the query from the cache, or set `requests`."""
-        raise NotImplementedError
 
     def concerns(self, source: object) -> bool:  # noqa: ARG002
         """Return whether the query may need the listed records of a source, given by id or name."""
