@@ -29,7 +29,7 @@ PAGES = (
     "docs/how-to/add-airflow-version.md",
 )
 
-# Pages name the files of the package without its folder.
+# Documentation pages give paths relative to the package.
 FOLDERS = (ROOT, layers.PACKAGE)
 
 Definition = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

@@ -17,7 +17,7 @@ STOP_SECONDS = 10.0
 class Deadline(NamedTuple):
     """The time when a task gives up, and whether its `execution_timeout` sets it."""
 
-    at: float | None  #: seconds since the epoch; None never gives up
+    at: float | None  #: seconds since the epoch; None: no limit
     is_execution_timeout: bool = False
 
     @property

@@ -1,4 +1,4 @@
-"""The mixin of all operators and sensors: the hook, the wait and the link.
+"""The mixin of all operators and sensors: access to the hook, waiting for jobs, and the link to the source.
 
 A DAG file that imports an operator imports this module at every parse, so modules that talk to Stitch are
 imported when a task runs.
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class StitchTask:
-    """Adds access to the Stitch account and waiting to an Airflow operator."""
+    """Gives an Airflow operator a hook for Stitch, and methods that wait for a job."""
 
     if TYPE_CHECKING:
         stitch_conn_id: str
@@ -54,7 +54,7 @@ class StitchTask:
     def session(self, deadline: float | None, time_limit: str = "timeout") -> AccountSession:
         """Return a session of the account that retries requests until `deadline`.
 
-        :param time_limit: the task's limit that sets the deadline, for error messages.
+        :param time_limit: name of the task's argument that sets the deadline, for error messages.
         """
         from airflow_provider_stitch.hooks.stitch import airflow_home
         from airflow_provider_stitch.replication.polling.caller import StitchCaller
@@ -140,7 +140,7 @@ class StitchTask:
         return url
 
     def declare_assets(self) -> None:
-        """Add the alias of the assets that this task updates to its outlets, if `emit_assets` is set.
+        """If `emit_assets` is set, add to the task's outlets the alias of the assets that it updates.
 
         :raises ValueError: if `emit_assets` is neither a boolean nor a list of names.
         """
@@ -166,7 +166,7 @@ class StitchTask:
         return result
 
     def push_result(self, context: Context, result: dict[str, Any]) -> None:
-        """Write the XCom of a task that then raises an error, as Airflow writes that of a successful task."""
+        """Write the XCom of a task that is about to raise. Airflow writes it only for tasks that succeed."""
         if not self.do_xcom_push:
             return
         outputs = result if self.multiple_outputs else {}
@@ -174,7 +174,9 @@ class StitchTask:
             context["ti"].xcom_push(key=key, value=value)
 
     def skip_without_rows(self, context: Context, outcome: Outcome, result: dict[str, Any]) -> None:
-        """Skip the task if its job had no new rows. Write the XCom first, because a skip returns none.
+        """Skip the task if its job had no new rows.
+
+        It writes the XCom first, because a skipped task returns no value.
 
         :raises AirflowSkipException: if the job's log proves that it had no new rows.
         """

@@ -85,7 +85,7 @@ class StitchCreateAccountOperator(StitchTokenOperator):
     - On Airflow 3 tasks can't. Give `airflow_api_conn_id`, and the task writes it by Airflow's REST API.
     - With `store`, a function of yours writes it, such as to a secrets backend.
 
-    A connection that exists is never overwritten if it has a token or a different type, and never deleted.
+    The task never deletes a connection, and does not overwrite one that has a token or another type.
     While the task holds the token, it retries storing it and finishes that before it reacts to a signal or to
     its `execution_timeout`.
 

@@ -50,8 +50,9 @@ class JobCheckpoint:
     def __init__(self, context: Context) -> None:
         self._store: Any = context.get("task_state_store")
         self._ti: Any = context["ti"]
-        # A user who clears a task wants a new job. Clearing a task increases its `max_tries`, except while it
-        # is running: then only the run's number of clears changes.
+        # A user who clears a task wants a new job. Clearing a task increases its `max_tries`. If the task is
+        # running, Airflow does so when its worker reports the end of the try. If the worker is lost, only the
+        # run's number of clears changes.
         self._max_tries = getattr(context["ti"], "max_tries", None)
         self._clear_number = getattr(context.get("dag_run"), "clear_number", None)
 

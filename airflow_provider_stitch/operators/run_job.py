@@ -80,7 +80,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     :param timeout: maximum number of seconds (or a timedelta) to wait. The job is then left running.
         (templated)
     :param poll_interval: minimum number of seconds between two polls. Polls are less frequent if other tasks
-        share the account's 30 status requests in 10 minutes. None polls as often as this limit permits.
+        share the account's 30 status requests in 10 minutes. If None, it polls as often as they permit.
     :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
     :param stop_on_kill: stop the job in Stitch if the task is killed or cleared, or exceeds its
         `execution_timeout`.

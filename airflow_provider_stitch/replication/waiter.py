@@ -1,7 +1,7 @@
 """Wait for one task's goal: poll until the goal is reached or can no longer be reached.
 
 A deferred task awaits `Waiter.wait` in the triggerer, and any other task runs the same coroutine in its
-worker. A sensor's poke takes one step of it: `Waiter.poll_once`, or `Waiter.poke` if it is rescheduled.
+worker. A sensor's poke calls `Waiter.poll_once`, or `Waiter.poke` if the sensor is rescheduled.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Waiter:
 
     :param session: calls and polls the account.
     :param poll_interval: minimum seconds between two polls. The interval is longer if the task's fair share
-        of the budget is smaller. None polls as often as that share allows.
+        of the budget is smaller. If None, the waiter polls as often as that share allows.
     :param stateless: the waiter is discarded before the job ends, as in a rescheduled sensor.
     :param log_info: called with each line for the task's log.
     :param log_warning: called with each warning for the task's log.
@@ -166,6 +166,7 @@ class Waiter:
         while True:
             evaluation = evaluate(self.goal, self.observations)
             if self._log.has_news(evaluation):
+                # Limits the rate of log lines, because all tasks write to one pipe.
                 await self.session.clock.sleep(PROGRESS_LOG.reserve_slot())
             self._log.log_evaluation(evaluation)
             self._resolve_job(evaluation)
@@ -190,7 +191,7 @@ class Waiter:
         return min(self.session.clock.time() + interval, self._log.next_heartbeat_at)
 
     def fair_pause(self, requests: int) -> float:
-        """Return the seconds in which this process's fair share of the budget provides `requests` requests.
+        """Return how long this process's fair share of the budget takes to allow `requests` requests.
 
         If the account's processes share their responses, one request serves all of them. This may read the
         budget's file.
@@ -239,7 +240,7 @@ class Waiter:
             await self._fetch_streams()
         elif need is Need.CHECK:
             await self._fetch_check()
-        elif evaluation.streams:
+        elif evaluation.streams:  # Need.LOADS, with loads that the log lets expect
             await self._fetch_expected_loads(evaluation, expires_at)
         else:
             await self._fetch_baseline_loads(expires_at)
@@ -318,8 +319,8 @@ class Waiter:
         estimate = estimate_loads_done(self.goal, self.observations, evaluation, context, load_lags)
         result = await self._query_loads(estimate, expected, expires_at)
         if result is not None:
-            names = {name for names, _ in expected for name in names}
-            self._record_loads(result, result.value or [], names)
+            stream_names = {name for names, _ in expected for name in names}
+            self._record_loads(result, result.value or [], stream_names)
 
     async def _query_loads(
         self, estimate: CompletionEstimate, expected: list[LoadNames] | None, expires_at: float | None

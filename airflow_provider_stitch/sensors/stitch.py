@@ -253,8 +253,8 @@ class StitchConnectionCheckSensor(_StitchPhaseSensor):
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a check that started at or after this time (ISO 8601 string or datetime).
         Default: the end of the run's data interval, otherwise the time when the run was queued. (templated)
-    :param poll_interval: minimum number of seconds between two polls of a deferred sensor; None polls as
-        often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
+    :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, it
+        polls as often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
     :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
     :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
         do that, the task starts in a worker and its log contains the reason.
@@ -275,8 +275,8 @@ class StitchStructureSyncSensor(_StitchPhaseSensor):
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
         Default: the end of the run's data interval, otherwise the time when the run was queued. (templated)
-    :param poll_interval: minimum number of seconds between two polls of a deferred sensor; None polls as
-        often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
+    :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, it
+        polls as often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
     :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
     :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
         do that, the task starts in a worker and its log contains the reason.
@@ -297,8 +297,8 @@ class StitchExtractionSensor(_StitchPhaseSensor):
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
         Default: the end of the run's data interval, otherwise the time when the run was queued. (templated)
-    :param poll_interval: minimum number of seconds between two polls of a deferred sensor; None polls as
-        often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
+    :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, it
+        polls as often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
     :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
     :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
         do that, the task starts in a worker and its log contains the reason.
@@ -322,8 +322,8 @@ class StitchPreparationSensor(_StitchPhaseSensor):
         Default: the end of the run's data interval, otherwise the time when the run was queued. (templated)
     :param streams: wait only for these streams, by `stream_name`: a list, or a string that contains a JSON
         list or separates the names by commas; None waits for all streams that had rows. (templated)
-    :param poll_interval: minimum number of seconds between two polls of a deferred sensor; None polls as
-        often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
+    :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, it
+        polls as often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
     :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
     :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
         do that, the task starts in a worker and its log contains the reason.
@@ -361,8 +361,8 @@ class StitchLoadingSensor(LineageTask, StitchPreparationSensor):
         extraction log, and without a load by then, is assumed to have had no rows. (templated)
     :param skip_if_no_rows: skip the task, and so its downstream tasks, if the extraction log proves that the
         job had no new rows (in `streams`, if given). The XCom is still written.
-    :param poll_interval: minimum number of seconds between two polls of a deferred sensor; None polls as
-        often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
+    :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, it
+        polls as often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
     :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
     :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
         do that, the task starts in a worker and its log contains the reason.

@@ -55,24 +55,26 @@ EVENT_DELAY = 20.0
 class StitchPhaseTrigger(BaseTrigger):
     """Waits until a phase of a replication job has ended, and yields one event.
 
-    The event is the outcome as a dict, together with `resume_state`. Airflow's database stores only these
-    arguments. The access token is not one of them, because the triggerer reads the connection.
+    The event is the outcome as a dict, together with `resume_state`. Airflow stores the following arguments
+    in its database. They do not include the access token, because the triggerer reads the connection.
 
     :param stitch_conn_id: id of the Airflow connection.
     :param goal: the phase to wait for, as `Goal.to_dict` returns it; None if a subclass sets it in `run`.
-    :param poll_interval: minimum number of seconds between two polls; None polls as often as Stitch's rate
-        limit permits.
-    :param deadline: time to give up, in seconds since the epoch; None never gives up.
-    :param time_limit: the task's limit that sets the deadline, for error messages.
+    :param poll_interval: minimum number of seconds between two polls; if None, as often as
+        Stitch's rate limit permits.
+    :param deadline: time to give up, in seconds since the epoch. If None, the trigger waits without limit.
+    :param time_limit: name of the task's argument that sets the deadline, for error messages.
     :param resume_state: JSON-serializable state that the event returns unchanged.
     :param stop_on_kill: stop the job in Stitch if a user fails, clears or marks the task.
-    :param stop_at_deadline: stop the job at the deadline, because a worker may continue the task too late.
+    :param stop_at_deadline: stop the job at the deadline, without waiting for a worker to continue the task.
     :param end_options: `TaskEndOptions` as a dict, to end the task in the triggerer; None leaves that to a
         worker.
     """
 
     clock: ClassVar[Clock] = SYSTEM_CLOCK
-    is_deferred_by_worker: ClassVar[bool] = True  #: whether a worker that is just ending created this trigger
+    is_deferred_by_worker: ClassVar[bool] = (
+        True  #: whether a worker, which may not have exited yet, deferred the task
+    )
 
     _waiter: Waiter | None = None
     _stopping: asyncio.Task[None] | None = None  #: stops the job after `on_kill`
@@ -137,7 +139,7 @@ class StitchPhaseTrigger(BaseTrigger):
             raise
         payload = outcome.to_dict()
         if stop_succeeded is not None:
-            # The worker must not send a second stop, because it could end the job of the source's next task.
+            # The worker must not send a second stop, because it could stop the job of the source's next task.
             payload["stop_succeeded"] = stop_succeeded
         yield await self._end_task(outcome) or self._event(payload)
 

@@ -85,7 +85,7 @@ def test_memory_is_linear_in_waiters_and_the_rate_limit_holds():
 
     peak_memory(1)  # allocates what is cached for the whole process
 
-    assert peak_memory(40) < 12 * peak_memory(4)
+    assert peak_memory(20) < 12 * peak_memory(2)
 
 
 def test_list_with_too_many_pages_is_rejected(monkeypatch):

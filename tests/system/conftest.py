@@ -70,6 +70,10 @@ class Source:
 
         self._airflow.wait_until(is_stopped, f"job {job.job_name} to be stopped")
 
+    def set_new_rows(self, number: int) -> None:
+        """Set the number of rows that only the next job finds, which is short."""
+        self._stitch.plan_next_job(self.id, JobPlan(rows={"commits": number}))
+
     def finish_jobs(self) -> None:
         """Advance the clock past the end of the running job, and make later jobs short."""
         self._stitch.plan_jobs(self.id, JobPlan())

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 DAGS_FOLDER = Path(__file__).parent / "dags"
 TASK_ID = "replicate"
-LAST_DAG_ID = "timed_left_running_deferred"  #: of the file that Airflow parses last
+DAG_IDS = ("assets_mapped", "create_account", "plain_in_worker", "wait")  #: one per file that Airflow parses
 FINISHED_STATES = ("success", "failed")
 POSTGRES = os.environ.get("STITCH_TEST_POSTGRES")
 CELERY = os.environ.get("STITCH_TEST_CELERY")
@@ -136,6 +136,14 @@ class Airflow:
         """Kill all processes that execute tasks. Wait until at least one is running."""
         self.wait_until(self.task_processes, "a task's process")
         for process in self.task_processes():
+            process.kill()
+
+    def kill_workers(self) -> None:
+        """Kill all processes that execute tasks and their supervisors, so that Airflow receives no report."""
+        self.wait_until(self.task_processes, "a task's process")
+        for process in self.task_processes():
+            if (supervisor := self.supervisor_of(process)) is not None:
+                supervisor.kill()
             process.kill()
 
     def add_connection(self, connection_id: str, connection: Mapping[str, Any]) -> None:
@@ -257,6 +265,11 @@ class Run:
     def xcom(self, key: str = "return_value") -> Any:
         return self._airflow.control.xcom(self.dag_id, self.run_id, self.task_id, key)
 
+    def callbacks(self) -> list[str]:
+        """Return the callbacks that Airflow has called, with the class of their exception, if any."""
+        file = self._airflow.processes.home / "callbacks" / self.run_id
+        return file.read_text().splitlines() if file.exists() else []
+
     def log(self) -> str:
         """Return the logs of all tries of the task, from workers and triggerers."""
         return "\n".join(file.read_text() for file in self._log_files())
@@ -316,7 +329,8 @@ def running_airflow(
         for name in WORKERS:
             local.start_component(WORKER, name)
         airflow.wait_until(control.is_up, "Airflow to respond")
-        airflow.wait_until(lambda: control.has_dag(LAST_DAG_ID), "Airflow to parse the DAGs")
+        for dag_id in DAG_IDS:
+            airflow.wait_until(lambda dag_id=dag_id: control.has_dag(dag_id), f"Airflow to parse {dag_id}")
         yield airflow
 
 

@@ -54,6 +54,24 @@ def test_retry_starts_another_job_if_the_first_was_terminated(airflow, stitch, s
     assert "JobTerminated" not in run.log()
 
 
+def test_cleared_task_of_a_killed_worker_starts_another_job(airflow, source):
+    """Without a report of the worker, Airflow 3.3 does not raise the `max_tries` of a cleared running task.
+
+    So only the run's number of clears shows that a user has cleared it.
+    """
+    run = source.run_until_waiting("plain_in_worker")
+    source.set_new_rows(7)
+    airflow.kill_workers()
+    run.clear()
+    run.wait_until_logged("waiting for it to finish before starting ours")
+    source.finish_jobs()
+
+    assert run.wait_until_finished() == "success"
+    first, second = source.jobs
+    assert not first.stopped
+    assert (run.xcom()["job_name"], run.xcom()["streams"]["commits"]["rows"]) == (second.job_name, 7)
+
+
 @pytest.mark.parametrize(
     ("dag_id", "message"),
     [

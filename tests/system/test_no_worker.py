@@ -139,6 +139,37 @@ def test_timeout_fails_the_task(runs):
     assert len(run.tries_in_workers()) == WORKER_COUNT
 
 
+IN_WORKER = ["before execute", "execute"]  #: the calls at the start of each worker of a try
+STARTED = IN_WORKER * WORKER_COUNT
+
+
+@pytest.mark.parametrize(
+    ("name", "calls"),
+    [
+        pytest.param("is_late", [*STARTED, *(["failure"] if RETRIES_FROM_TRIGGERER else [])], id="fails"),
+        pytest.param(
+            "fails",
+            ["retry", "failure"]
+            if RETRIES_FROM_TRIGGERER
+            else [*2 * IN_WORKER, "retry ExtractionFailed", *2 * IN_WORKER, "failure ExtractionFailed"],
+            id="fails after a retry",
+        ),
+        pytest.param("is_paused", [*STARTED, *IN_WORKER, "failure CannotFinish"], id="fails in a worker"),
+        pytest.param("is_skipped", STARTED, id="is skipped"),
+        pytest.param("succeeds", STARTED, id="succeeds"),
+    ],
+)
+def test_callbacks_of_a_task_that_ends_in_the_triggerer(airflow, runs, name, calls):
+    """Airflow 3.3 calls them in its DAG processor, and only after a failure. Airflow 2.11 calls none.
+
+    The runs without a failure come last: their callbacks would have been called before the others.
+    """
+    run = runs[name]
+    run.wait_until_finished()
+
+    airflow.wait_until(lambda: run.callbacks() == calls, f"the callbacks {calls}")
+
+
 def test_restarted_triggerer_resumes_the_wait(airflow, stitch, source):
     run = start_sensor(airflow, stitch, source.name)
     run.wait_until_waiting()

@@ -118,7 +118,7 @@ def test_test_button_shows_the_result(
 def test_airflow_cannot_test_a_connection_without_a_port(
     form: Locator, page: Page, stitch: StitchEmulator
 ) -> None:
-    """Airflow 3.3.1 and 3.3.2 send port 0 for a missing port, and then see another host (see connection.md).
+    """Airflow 3.3.1 and 3.3.2 send port 0 if none is set, and treat the host as changed (see connection.md).
 
     If this test fails, Airflow has fixed that: remove `set_port` and the note in the documentation.
     """

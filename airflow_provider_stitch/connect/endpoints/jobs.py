@@ -100,8 +100,8 @@ class JobEndpoints(AccountGroup):
     def stop_replication_job(self, source: int | str) -> None:
         """Stop the source's running extraction. Rows that were already extracted are still loaded.
 
-        Retried while Stitch is unavailable. As far as is known, Stitch does not report if nothing was
-        running.
+        The request is retried while Stitch is unavailable. As far as is known, Stitch does not report if
+        nothing was running.
 
         :raises UnknownSource: if the account has no such source.
         :raises StitchBadRequest: if Stitch does not stop the job.

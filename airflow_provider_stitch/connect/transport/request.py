@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_BODY_BYTES = 64 * 1024 * 1024  #: limit of a JSON body, decompressed
-MAX_BODY_TIMEOUTS = 4  #: limit for reading a JSON body, in multiples of the request timeout
+MAX_BODY_TIME_FACTOR = 4  #: limit for reading a JSON body, in multiples of the request timeout
 MAX_REQUEST_TIMEOUT = 86_400.0  #: seconds; sockets reject much longer timeouts
 
 REDIRECT_STATUSES = (301, 302, 303, 307, 308)
@@ -82,13 +82,13 @@ class HttpRequest:
 
 
 class Transport:
-    """Sends requests to one Stitch API, with one token or without. Thread-safe.
+    """Sends requests to a Stitch API, optionally with an access token. Thread-safe.
 
     :param base_url: `https://host`; plain HTTP only to this machine's loopback.
     :param access_token: an API access token; None sends no credentials.
     :param secrets: other secrets in requests, which are kept out of messages.
-    :param request_timeout: seconds to wait for a connection, for the response headers, and for each next
-        part of the body.
+    :param request_timeout: seconds to wait for a connection, for the response headers, and for each
+        chunk of the body.
     :param retry_for: seconds for which repeatable requests are retried while Stitch is unavailable; 0 means
         one attempt.
     :raises StitchConfigurationError: if a parameter is invalid.
@@ -115,7 +115,7 @@ class Transport:
         )
         self.secrets = (*secrets, *([] if access_token is None else [access_token]))
         self.is_local = is_loopback(urlsplit(self.base_url).hostname or "")
-        # No proxy for a local Stitch: it would see plain HTTP, and it cannot reach this machine's loopback.
+        # A proxy would see the plain HTTP of a local Stitch, and cannot reach this machine's loopback.
         self._session = Session(trust_env=not self.is_local, headers=_JSON_HEADERS)
         self._clock = shared_clock(self.base_url, monotonic)
 
@@ -124,11 +124,11 @@ class Transport:
 
     @property
     def stitch_time(self) -> datetime | None:
-        """Stitch's current time (UTC), estimated from its responses; None if none had a time."""
+        """Stitch's current time (UTC), estimated from its responses; None if no response contained a time."""
         return self._clock.now(self._monotonic())
 
     def record_past_time(self, moment: datetime) -> None:
-        """Record a moment that is in the past for Stitch, in case no response has a `Date` header."""
+        """Record a time that Stitch's clock has passed. It is used if no response has a `Date` header."""
         self._clock.record_past_time(moment, self._monotonic())
 
     def with_retries(self, retry_for: float) -> Transport:
@@ -186,9 +186,10 @@ class Transport:
         def attempt() -> Response:
             return self._attempt(request, accept, expects_body=expects_body)
 
-        if method == "GET" if retry is None else retry:
+        may_retry = method == "GET" if retry is None else retry
+        if may_retry:
             return self.run_with_retries(attempt, retry_unexpected=method == "GET")
-        return self._redact_secrets(attempt)
+        return self._call_redacted(attempt)
 
     def run_with_retries(self, attempt: Callable[[], T], *, retry_unexpected: bool = True) -> T:
         """Call a function until it succeeds, for at most `retry_for` seconds.
@@ -196,13 +197,13 @@ class Transport:
         :param retry_unexpected: whether to retry after UnexpectedResponse too, such as a truncated body.
         """
         if not self.retry_for:
-            return self._redact_secrets(attempt)
+            return self._call_redacted(attempt)
         errors = (StitchUnavailable, UnexpectedResponse) if retry_unexpected else (StitchUnavailable,)
         policy = retry_policy(self.retry_for, retry_on=errors, sleep=self._sleep, monotonic=self._monotonic)
-        result: T = policy(self._redact_secrets, attempt)
+        result: T = policy(self._call_redacted, attempt)
         return result
 
-    def _redact_secrets(self, attempt: Callable[[], T]) -> T:
+    def _call_redacted(self, attempt: Callable[[], T]) -> T:
         try:
             return attempt()
         except StitchError as error:
@@ -231,7 +232,8 @@ class Transport:
     def send(self, request: HttpRequest) -> requests.Response:
         """Send a request once and return the response with its body unread.
 
-        :raises RateLimited: if the status code is 429; within the context, because the budget must count it.
+        :raises RateLimited: if the status code is 429. It is raised inside `attempt_context`, so that the
+            budget counts the request.
         """
         with request.attempt_context():
             response = translate_errors(
@@ -274,7 +276,7 @@ class Transport:
         chunks = self.iter_body(
             request_line,
             http_response,
-            max_timeouts=MAX_BODY_TIMEOUTS,
+            max_timeouts=MAX_BODY_TIME_FACTOR,
             max_bytes=MAX_BODY_BYTES,
             hidden=hidden,
         )

@@ -86,7 +86,7 @@ class EmulatedAccount(SourceControl, JobControl):
     def allow_source_type(self, type: str, allowed: bool) -> None:  # noqa: A002, FBT001 - as above; Stitch's word
         """Set whether the account's plan includes sources of a type.
 
-        :raises ValueError: if Stitch documents no such type, and no test planned its sources.
+        :raises ValueError: if Stitch documents no such type and `plan_new_sources` was not called for it.
         """
         with self._state.locked():
             check_source_type(type, self._account.new_source_plans)
@@ -116,14 +116,14 @@ class EmulatedAccount(SourceControl, JobControl):
         :raises ValueError: if Stitch rejects the URL, or if the destination does not exist.
         """
         with self._state.locked() as now:
-            loopback_address(url)
+            loopback_address(url)  # raises ValueError for a URL that Stitch rejects
             known = [destination.id for destination in self._account.active_destinations()]
-            number = known[0] if known and destination_id is None else destination_id
-            if number is None or number not in known:
+            hook_destination = known[0] if known and destination_id is None else destination_id
+            if hook_destination is None or hook_destination not in known:
                 which = "destination" if destination_id is None else f"destination {destination_id}"
                 raise ValueError(f"Account {self.client_id} has no {which}.")
             try:
-                return self._account.notifications.add_hook(number, url, now).id
+                return self._account.notifications.add_hook(hook_destination, url, now).id
             except ApiError as error:
                 raise ValueError(f"Stitch rejects this with {error.status}: {error.body}") from error
 
@@ -151,7 +151,7 @@ class EmulatedAccount(SourceControl, JobControl):
     # Rate limit
 
     def enforce_limit(self, enforced: bool = True) -> None:  # noqa: FBT001, FBT002 - reads as a sentence
-        """Set whether more than 30 limited requests in 10 minutes return 429. Stitch does not enforce it."""
+        """Set whether requests above 30 in 10 minutes return 429. Stitch does not enforce the limit."""
         with self._state.locked():
             self._state.limits[self.client_id].enforced = enforced
 

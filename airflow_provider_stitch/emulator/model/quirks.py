@@ -35,8 +35,8 @@ class Quirks:
     load_version_messages: bool = False
     #: The sort order of loads. The documentation names both.
     loads_order: Literal["stream_name", "stream_id"] = "stream_name"
-    #: The extraction field that contains the tap: ``source_type`` in samples, ``tap_name`` in the field
-    #: table.
+    #: The field of an extraction that names the tap. Stitch's samples use ``source_type``, its field table
+    #: ``tap_name``.
     tap_field: Literal["source_type", "tap_name"] = "source_type"
     #: Whether an error that is a string is sent as JSON (in quotes) or as plain text.
     string_errors: Literal["json", "text"] = "json"

@@ -24,7 +24,7 @@ class ReceiverAddress(NamedTuple):
 
 
 def loopback_address(url: str) -> ReceiverAddress | None:
-    """Return the receiver's address if the URL is on this machine, and None if it is elsewhere.
+    """Return the receiver's address if the URL points to this machine, or None.
 
     :raises ValueError: if Stitch rejects the URL. It must be HTTPS, or HTTP on this machine.
     """

@@ -1,8 +1,8 @@
 """The rate limiter of one account: 30 status requests in any 10 minutes.
 
-Source: Stitch Connect API, "Rate limits". Stitch may block the status requests of an account that exceeds the
-limit repeatedly, whether or not it enforces the limit. So the requests are counted here: for one process, or
-in a file for all processes of a host.
+Status requests are those for extractions, their logs, and loads. Source: Stitch Connect API, "Rate limits".
+Stitch may block the status requests of an account that repeatedly exceeds the limit, even if it has answered
+them. So the requests are counted here: for one process, or in a file for all processes of a host.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class RequestBudget:
             self.limit = min(self._limits.values())
 
     def window(self) -> Window:
-        """Return when each request of the limit may be sent, and this process's share of them."""
+        """Return the seconds until each request of the limit is available, and this process's share."""
         with self._lock:
             return Window(self._available_in(), float(self.limit))
 
@@ -102,9 +102,8 @@ class RequestBudget:
 class SharedRequestBudget(RequestBudget):
     """The status requests of one account, as counted in a file for all processes of this host.
 
-    The requests of this process are counted in memory too. So if the file cannot be used, no task fails and
-    the process still respects the limit, and a file that had to be replaced does not reset the count of this
-    process.
+    The requests of this process are also counted in memory. If the file cannot be used, no task fails, and
+    the process still respects the limit. If the file has to be replaced, this process keeps its count.
 
     Each method may block for about two seconds while other processes lock the file. Otherwise it takes less
     than a millisecond.

@@ -271,7 +271,7 @@ class BudgetStore:
 
 
 def _file_prefix() -> str:
-    # Each user has a file, because only its owner may read it.
+    # Each user has a separate file, because a budget file is readable only by its owner.
     return f"stitch-requests-{os.geteuid()}-"
 
 

@@ -86,7 +86,7 @@ class _FailureRecord:
 
 
 class Backoff:
-    """The failures of one account's requests. Times are seconds of one clock."""
+    """Records failed requests of one account, and when each may be retried (seconds of one clock)."""
 
     def __init__(self) -> None:
         self._failures: dict[LimitedRequest, _FailureRecord] = {}

@@ -65,7 +65,7 @@ class StitchCaller:
     """Calls the client of one account from an event loop.
 
     :param client: a client that does not retry, because a retry here does not block a thread while it pauses.
-    :param budget: counts the rate-limited requests; None uses the shared budget of the account.
+    :param budget: counts the rate-limited requests; by default the shared budget of the account.
     :param budget_folder: where the processes of this host share the account's budget; None does not share it.
     """
 
@@ -172,7 +172,7 @@ class StitchCaller:
     ) -> T:
         """Return the result of the first attempt that does not fail with a transient error.
 
-        :param deadline: when to give up, in seconds since the epoch; None never gives up.
+        :param deadline: when to give up, in seconds since the epoch; None: no limit.
         :param time_limit: the limit of the task that sets the deadline, as error messages name it.
         :param on_outage: receives a message for the log at the first failure.
         :raises StitchError: the error of the last attempt.

@@ -60,7 +60,7 @@ T = TypeVar("T")
 # Maximum concurrent requests of each kind. A log may take minutes to download and must not delay the pages.
 MAX_IN_FLIGHT = {RequestKind.EXTRACTIONS: 2, RequestKind.LOADS: 2, RequestKind.LOG: 2}
 
-# Queries to resolve before other tasks of the event loop run, because a thousand at once would block it.
+# Number of queries to resolve before other tasks of the event loop run. Thousands at once would block it.
 BATCH_SIZE = 20
 
 
@@ -301,10 +301,10 @@ class AccountPoller:
         if request.kind is RequestKind.EXTRACTIONS:
             wanted = {query.source_id for query in self._pending if isinstance(query, ExtractionQuery)}
             self.durations.record_jobs(each for each in page.records if each.source_id in wanted)
-        client.record_past_time(newest_time(page))
+        client.record_past_time(newest_time(page))  # Stitch's clock has passed each time that a record shows
         if page.responded_at is None:
             page = replace(page, responded_at=client.stitch_time)
-        if page.number != request.key:
+        if page.number != request.key:  # Stitch returned another page, because this one no longer exists
             self._cache_page(request, empty_page(request, page.responded_at), sequence, requested_at)
         self._cache_page(request, page, sequence, requested_at)
         if request.kind is RequestKind.LOADS and self._loads.stream_id_index is not None:
@@ -366,7 +366,8 @@ class AccountPoller:
             self._backoff.reset(request)
             is_unavailable_log = is_isolated_failure or (is_log and isinstance(error, StitchBadRequest))
             return ExtractionLogUnavailable(str(error)) if is_unavailable_log else error
-        is_new_outage, self.outage_error = self.outage_error is None and attempts == 1, error
+        is_new_outage = self.outage_error is None and attempts == 1
+        self.outage_error = error
         if is_new_outage:
             notice = Notice(f"{error} Retrying until Stitch responds.")
             async for query in _in_batches(self._pending):

@@ -1,4 +1,8 @@
-"""Evaluate a goal: one pure function from the goal and the observations to its result or the next needs."""
+"""Decide whether a goal is reached and, if it is not, which responses are needed next. Pure functions.
+
+A goal is one phase of one job of a source (see `goal.Goal`). Stitch's messages call the structure sync
+"discovery".
+"""
 
 from __future__ import annotations
 
@@ -57,7 +61,7 @@ class Evaluation:
     warnings: tuple[str, ...] = ()
 
     def needs_several_polls(self, observations: Observations) -> bool:
-        """Return whether one poll cannot decide, because an error may be old or a log may still appear."""
+        """Return whether more polls are needed: an error may predate the job, or a log may still appear."""
         has_doubtful_error = any(status.state == "waiting" and status.has_error for status in self.streams)
         return has_doubtful_error or (Need.LOG in self.needs and bool(observations.log_missing_at))
 
@@ -70,7 +74,7 @@ def evaluate(goal: Goal, observations: Observations) -> Evaluation:
 
 
 def _evaluate_prerequisites(goal: Goal, observations: Observations) -> Evaluation | None:
-    """Return what comes before the job itself, or None if nothing does."""
+    """Return the evaluation of what the job's evaluation requires, or None if it is all known."""
     if goal.streams is not None:  # a misspelled name must fail now and not after hours
         if observations.streams is None:
             return _needs(Need.STREAMS)
@@ -132,7 +136,7 @@ def _matches_goal(goal: Goal, check: ConnectionCheck) -> bool:
     if goal.job_name is not None and check.name == goal.job_name:
         return True
     if goal.started_after is None and not _is_check_name(goal.job_name):
-        return True  # the goal sets no start time for checks
+        return True  # the goal names no check and no start time, so any check will do
     earliest_start = goal.started_after or goal.started_at
     started_at = job_start_time(check.name) or check.start_time  # the name is more precise
     return earliest_start is not None and started_at is not None and started_at >= earliest_start
@@ -162,6 +166,7 @@ def _evaluate_structure_sync(
         line = f"Structure sync finished in the connection check {check.name}"
         return Evaluation("finished", log_lines=(line,))
     evaluation = _running_or_failed(extraction)
+    # The next structure sync may also run in a connection check.
     if goal.started_after is not None and evaluation.needs == (Need.EXTRACTION,):
         return _needs(Need.CHECK, Need.EXTRACTION, extraction=extraction)
     return evaluation
@@ -177,6 +182,7 @@ def _evaluate_streams(goal: Goal, observations: Observations, extraction: Extrac
         return _needs(Need.LOG, extraction=extraction)
     job = _job_times(extraction, observations)
     expected = expected_loads(observations.log, observations.streams, job)
+    # Loads of the previous job may still arrive, so each load must remain unchanged for `load_settle`.
     if may_overlap_previous_job(observations, job.started_at):
         expected = tuple(replace(each, must_settle=True) for each in expected)
     rules = LoadRules(timedelta(seconds=goal.load_settle), timedelta(seconds=goal.quiet_period))
@@ -197,7 +203,7 @@ def _evaluate_streams(goal: Goal, observations: Observations, extraction: Extrac
 
 
 def _job_times(extraction: ExtractionStatus, observations: Observations) -> JobTimes:
-    """Return the job's start and end. If they are unknown, return times that are not too early."""
+    """Return the job's start and end. Unknown times are replaced by later ones, to count no earlier load."""
     ended_at = extraction.completed_at
     candidates = (extraction.started_at, ended_at, observations.loads_at)
     never = datetime.max.replace(tzinfo=timezone.utc)
@@ -216,4 +222,5 @@ def _state_of_loads(goal: Goal, statuses: Sequence[LoadStatus]) -> State:
     states = {status.state for status in statuses}
     if "in_error" in states and goal.phase == "loading":
         return "failed"
+    # Preparation has ended even for a load in error, because it fails in the loading phase.
     return "running" if "waiting" in states else "finished"

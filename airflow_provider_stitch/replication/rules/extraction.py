@@ -1,6 +1,7 @@
 """Evaluate the extraction of a job, and the structure sync in it. Pure functions.
 
-Stitch lists the last *completed* job of each source and nothing else, so a job that is not listed is running.
+Stitch lists only the last *completed* job of each source, so a job that was started and is not listed is
+running, unless a later job has replaced it in the list.
 Source of the rules: Stitch Connect API, "Extraction object", "List last extraction jobs for an account".
 """
 
@@ -36,7 +37,7 @@ LOG_TIMEOUT = timedelta(minutes=5)
 # Stitch ends an extraction after 24 hours. One more hour allows for the time until it is listed.
 MAX_JOB_DURATION = timedelta(hours=25)
 
-# Characters of one message in an error, because Stitch's descriptions are exception texts of any length.
+# Maximum length of a quoted message. Stitch's descriptions are exception texts of any length.
 MAX_MESSAGE_LENGTH = 1_000
 
 _PHASES = ("Discovery", "Tap", "Target")
@@ -68,7 +69,7 @@ def evaluate_extraction(goal: Goal, observations: Observations) -> ExtractionSta
         if goal.job_name is not None and _is_later_job(listed, goal):
             return _evaluate_superseded(goal, goal.job_name, listed, observations)
         if goal.running_at is not None and _started_after(listed, goal.running_at):
-            return _superseded_before_identified(goal, goal.running_at, listed)
+            return _ended_unidentified(goal, goal.running_at, listed)
     polled_at = observations.previous_job_polled_at
     if goal.job_name is not None and polled_at is not None and is_too_old_to_run(goal, polled_at):
         return _evaluate_superseded(goal, goal.job_name, None, observations)
@@ -82,10 +83,10 @@ def matches_goal(goal: Goal, listed: Extraction) -> bool:
     started_at, ended_at = exact_start_time(listed), listed.completion_time
     if goal.started_after is not None:
         return started_at is not None and started_at >= goal.started_after
-    # A job that is listed as running proves nothing, because the page may be older than `running_at`.
+    # A listed job without an end does not identify the goal's job: the page may be older than `running_at`.
     if goal.running_at is None or ended_at is None:
         return False
-    # Stitch truncates times to seconds, and a short job is often seen running in the second of its end.
+    # Compare whole seconds: Stitch truncates times, and a short job may end in the second it was seen.
     seen_at = whole_seconds(goal.running_at)
     return ended_at >= seen_at and (started_at is None or whole_seconds(started_at) <= seen_at)
 
@@ -110,12 +111,12 @@ def is_terminated(listed: Extraction) -> bool:
 
 
 def is_log_final(log: ExtractionLog | None) -> bool:
-    """Return whether a log needs no further request: it has its exit line, or every line of the target."""
+    """Return whether a log needs no further request: it contains its exit line or all lines of the target."""
     return log is not None and (log.complete or log.exit_line is not None)
 
 
 def is_log_unavailable(observations: Observations) -> bool:
-    """Return whether enough requests for the log have failed to continue without it."""
+    """Return whether to continue without the log, because enough requests for it have failed."""
     missing_at = observations.log_missing_at
     return len(missing_at) >= LOG_ATTEMPTS and missing_at[-1] - missing_at[0] >= LOG_TIMEOUT
 
@@ -149,7 +150,7 @@ def _evaluate_listed(goal: Goal, listed: Extraction, observations: Observations)
     exits = _phase_exits(listed)
     if _is_complete(exits) and failure_cause(exits) is None:
         return replace(status, state="finished", structure_synced=True)
-    # Only the error message needs the log, so one failed attempt is enough to do without it.
+    # Only the error message needs the log, so after one failed request it is reported without the log.
     if observations.log is None and not observations.log_missing_at:
         return replace(status, needs_log=True)
     failure = _failure(goal, listed.job_name, failure_cause(exits), observations.log)
@@ -214,7 +215,7 @@ def _unknown_outcome(goal: Goal, job_name: str, later: Extraction | None) -> Job
     )
 
 
-def _superseded_before_identified(goal: Goal, running_at: datetime, later: Extraction) -> ExtractionStatus:
+def _ended_unidentified(goal: Goal, running_at: datetime, later: Extraction) -> ExtractionStatus:
     """Return the status of a job that ended before its name was known, so its log cannot be requested."""
     failure = JobOutcomeUnknown(
         f"Extraction of source {goal.source_name} ({goal.source_id}): the outcome of the job that was "
@@ -238,19 +239,19 @@ _ADVICE = {
 def _failure(goal: Goal, job_name: str, cause: PhaseExit | None, log: ExtractionLog | None) -> StitchError:
     """Return the error of a failed extraction. Without a cause, the job was terminated."""
     kind: type[StitchError]
-    part = cause.phase.lower() if cause else "job"
+    phase = cause.phase.lower() if cause else "job"
     if cause is None:
         kind = JobTerminated
         reason = "the job ended with a missing exit status, so it was terminated by a user or after 24 hours"
     else:
-        kind = StructureSyncFailed if part == "discovery" else ExtractionFailed
-        subject = part if part == "discovery" else f"the {part}"
+        kind = StructureSyncFailed if phase == "discovery" else ExtractionFailed
+        subject = phase if phase == "discovery" else f"the {phase}"
         reason = f"{subject} ended with exit status {cause.code}"
         reason += f": {_shorten(cause.message)}" if cause.message else ""
-    phase = "Structure sync" if kind is StructureSyncFailed else "Extraction"
+    label = "Structure sync" if kind is StructureSyncFailed else "Extraction"
     return kind(
-        f"{phase} of source {goal.source_name} ({goal.source_id}) failed (job {job_name}): {reason}"
-        f"{_log_excerpt(log)}\n{_ADVICE[part]}",
+        f"{label} of source {goal.source_name} ({goal.source_id}) failed (job {job_name}): {reason}"
+        f"{_log_excerpt(log)}\n{_ADVICE[phase]}",
         source_id=goal.source_id,
         job_name=job_name,
     )

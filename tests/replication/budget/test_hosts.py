@@ -1,7 +1,11 @@
-"""Tests of the budget that several hosts share through Redis, also while Redis is killed."""
+"""Tests of the budget that several hosts share through Redis, also while Redis is killed.
+
+`STITCH_TEST_REDIS_RUNS=20` runs the kill test with more seeds.
+"""
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import tempfile
@@ -35,8 +39,11 @@ def hosts(server, tmp_path) -> Hosts:
 
 # --- The kill test ------------------------------------------------------------------------------------------
 
+#: Runs of the kill test for each kind of server.
+RUNS = int(os.environ.get("STITCH_TEST_REDIS_RUNS", "8"))
 
-@pytest.mark.parametrize("seed", range(20))
+
+@pytest.mark.parametrize("seed", range(RUNS))
 def test_limit_holds_and_all_waiters_are_served_while_redis_is_killed(hosts, seed):
     rng = random.Random(seed)
     processes = [Process(hosts, number % 3, rng) for number in range(6)]

@@ -92,7 +92,7 @@ class _ActiveFault:
 
 
 class ChaosRunner:
-    """Executes batches in an Airflow with two triggerers, against a Stitch that can be killed.
+    """Runs batches of DAG runs in an Airflow with two triggerers, against an emulator that faults can kill.
 
     :param conf: added to the configuration of each run.
     """

@@ -1,6 +1,9 @@
 """Sensors that start and end in the triggerer. The run's configuration names the source."""
 
+import os
 from datetime import datetime, timedelta, timezone
+from functools import partial
+from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG, task
 
@@ -14,6 +17,26 @@ IN_TRIGGERER = {"deferrable": True, "start_from_trigger": True, "end_from_trigge
 
 def dag(dag_id):
     return DAG(dag_id=dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc))
+
+
+def record(event, context, *_):
+    """Append the name of a callback, and of the exception that Airflow passes, to the file of its run."""
+    folder = Path(os.environ["AIRFLOW_HOME"], "callbacks")
+    folder.mkdir(exist_ok=True)
+    exception = context.get("exception")
+    words = [event] if exception is None else [event, type(exception).__name__]
+    with (folder / context["run_id"]).open("a") as file:
+        file.write(" ".join(words) + "\n")
+
+
+RECORDED = {
+    "on_execute_callback": partial(record, "execute"),
+    "on_success_callback": partial(record, "success"),
+    "on_failure_callback": partial(record, "failure"),
+    "on_retry_callback": partial(record, "retry"),
+    "pre_execute": partial(record, "before execute"),
+    "post_execute": partial(record, "after execute"),
+}
 
 
 @task
@@ -31,7 +54,7 @@ VARIANTS = {
 for dag_id, options in VARIANTS.items():
     with dag(dag_id):
         StitchLoadingSensor(
-            task_id="wait", source=SOURCE, started_after=STARTED_AFTER, **IN_TRIGGERER, **options
+            task_id="wait", source=SOURCE, started_after=STARTED_AFTER, **IN_TRIGGERER, **RECORDED, **options
         )
 
 with dag("wait_plainly"):

@@ -190,7 +190,7 @@ def check_source_type(name: str, planned: Container[str]) -> None:
     )
 
 
-#: The form of each destination type.
+#: The connection properties of each destination type.
 DESTINATION_TYPES: dict[str, tuple[Property, ...]] = {
     name: tuple(Property.parse(entry) for entry in entries) for name, entries in _FILE["destinations"].items()
 }

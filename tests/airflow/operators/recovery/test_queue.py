@@ -85,6 +85,24 @@ def test_queued_task_starts_no_job_in_another_account(stitch, displayed, context
     assert len(stitch.jobs(displayed)) == 1
 
 
+def test_retry_starts_no_job_in_another_account_until_it_is_cleared(
+    stitch, displayed, context, mocker, monkeypatch
+):
+    interrupt_before_wait(mocker, context, source="GitHub")
+    other = stitch.add_account()
+    source_id = other.add_source("our_github", display_name="GitHub", streams={"commits": 1})
+    monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", stitch.connection_json(other))
+
+    with pytest.raises(StitchConfigurationError, match=f"now belongs to Stitch account {other.client_id}"):
+        run_job_operator(source="GitHub").execute(context)
+    assert other.jobs(source_id) == []
+
+    context["ti"].max_tries += 2  # as if a user had cleared the task
+    result = run_job_operator(source="GitHub").execute(context)
+
+    assert result["job_name"] == other.jobs(source_id)[0].job_name
+
+
 def test_queued_task_survives_400_rejected_starts(stitch, github, context, mocker):
     rejections = iter(range(400))
     start_job = jobs.start_job

@@ -1,4 +1,4 @@
-"""Credentials and properties of setup operators, and what Stitch still misses."""
+"""Credentials and properties of setup operators, and the properties that Stitch reports as missing."""
 
 from __future__ import annotations
 
