@@ -1,8 +1,8 @@
 """Run setup operators without a DAG: in a thread, or in several processes.
 
-`python -m tests.support.setup_without_dag KIND NUMBER` imports Airflow, which takes seconds, and forks that many
-processes. Each of them sends a request, and then all run the operator at the same time. The command prints their
-results as a JSON list. Airflow's connection `stitch_default` must exist.
+`python -m tests.support.setup_without_dag KIND NUMBER` imports Airflow, which takes seconds, and forks that
+many processes. Each of them sends a request, and then all run the operator at the same time. The command
+prints their results as a JSON list. Airflow's connection `stitch_default` must exist.
 """
 
 from __future__ import annotations
