@@ -139,7 +139,7 @@ class LoadWatch:
         self._session: AccountSession | None = None
         self._failures: dict[str, str] = {}  # by source, the message of its current failure
         self._warnings: set[str] = set()  # since the last result
-        self._pages: dict[str, frozenset[int]] = {}  # by source, of its last result
+        self._pages: dict[str, tuple[int, ...]] = {}  # by source, of its last result
         self._snapshots: asyncio.Queue[LoadSnapshot] = asyncio.Queue()
 
     async def batches(self) -> AsyncGenerator[LoadBatch, None]:
@@ -193,10 +193,10 @@ class LoadWatch:
         :param even_interval: seconds between two requests if the whole budget is used evenly.
         """
         wanted = min((each.poll_interval for each in self.interests.of_source(source)), default=0.0)
-        pages: frozenset[int] = frozenset().union(*self._pages.values())
+        pages: set[int] = set().union(*self._pages.values())
         return max(wanted, len(pages) * even_interval * BUDGET_PART)
 
-    def publish(self, snapshot: LoadSnapshot, pages: frozenset[int]) -> None:
+    def publish(self, snapshot: LoadSnapshot, pages: tuple[int, ...]) -> None:
         """Pass a snapshot to the watchers.
 
         :param pages: the pages of the list that it is from.

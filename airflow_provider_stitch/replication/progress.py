@@ -41,7 +41,7 @@ class ProgressLog:
         self._clock = clock
         self._log_info = log_info
         self._log_warning = log_warning
-        self._logged_lines: set[str] = set()
+        self._logged_lines: dict[str, None] = {}  # an empty set would take three times the memory
         self._slot_reserved = False
 
     def log_wait_started(self, goal: Goal) -> None:
@@ -81,7 +81,7 @@ class ProgressLog:
 
     def _log_once(self, line: str, log: Callable[[str], None]) -> None:
         if line not in self._logged_lines:
-            self._logged_lines.add(line)
+            self._logged_lines[line] = None
             log(line)
 
 

@@ -13,7 +13,7 @@ from airflow_provider_stitch.replication.polling.poller import AccountPoller, ac
 from airflow_provider_stitch.replication.polling.queries import FRESH_ONLY, ExtractionQuery, Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.objects import Extraction, Source
@@ -102,12 +102,12 @@ class AccountSession:
         if self.client.known_client_id is None:
             await self.call(lambda: self.client.client_id_from_source(source_id))
 
-    async def call(self, function: Callable[[], T]) -> T:
+    def call(self, function: Callable[[], T]) -> Coroutine[Any, Any, T]:
         """Run a function that sends requests in a thread, and return its result.
 
         :raises StitchError: the error of the client. A transient one is retried until the deadline.
         """
-        return await self.caller.call(
+        return self.caller.call(
             function, deadline=self.deadline, time_limit=self.time_limit, on_outage=self._log_warning
         )
 
@@ -135,14 +135,6 @@ class AccountSession:
         query.immediate = expires_at is None
         query.expects_budget_notice = not self._has_waited_for_budget
         query.expires_at = min(float("inf") if at is None else at for at in (expires_at, self.deadline))
-        result = await self._result_of(query)
-        if result is not None:
-            self._has_result = True
-        elif self.seconds_left() <= 0:
-            await self._raise_if_unanswered()
-        return result
-
-    async def _result_of(self, query: Query[T]) -> QueryResult[T] | None:
         poller = self.poller
         while True:
             try:
@@ -151,10 +143,15 @@ class AccountSession:
                 poller.cancel(query)
                 self.requests_sent, query.requests_sent = self.requests_sent + query.requests_sent, 0
             if not isinstance(result, Notice):
-                return result
+                break
             if result.is_budget_wait:
                 query.expects_budget_notice, self._has_waited_for_budget = False, True
             await self._log_warning(result.message)
+        if result is not None:
+            self._has_result = True
+        elif self.seconds_left() <= 0:
+            await self._raise_if_unanswered()
+        return result
 
     async def _raise_if_unanswered(self) -> None:
         outage_error = self.poller.outage_error

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 IMPORT_MODULES = Path(__file__).parent / "workers" / "import_modules.py"
-RUNS = 7
+RUNS = 5
 MAX_RATIO_TO_AIRBYTE = 1 / 5  #: of the CPU time
 MAX_MODULES = 15
 UNWANTED = (

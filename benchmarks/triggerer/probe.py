@@ -1,4 +1,4 @@
-"""A trigger that measures the triggerer from inside: stalls of the event loop, CPU time and memory."""
+"""A trigger that measures the triggerer from inside: stalls, garbage collections, CPU time and memory."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ TICK = 0.002  #: seconds between two checks of the event loop
 MIN_STALL = 0.003  #: seconds; shorter stalls are not recorded
 STACK_AFTER = 0.03  #: seconds of a stall after which the stack of the event loop is recorded
 STACK_DEPTH = 8
+OLDEST_GENERATION = len(gc.get_threshold()) - 1  #: a collection of this generation visits all objects
 TASK_NAME_PREFIX = "benchmark/"  #: of the asyncio tasks that Airflow creates for this DAG's triggers
 
 
@@ -34,7 +35,8 @@ class Probe(BaseTrigger):
     """Records a sample per second about the event loop and the process.
 
     Each sample is a line of `samples.jsonl`. Two other files are commands, which the probe executes and
-    deletes: `collect` records the memory after a garbage collection, `speed` sets the speed of the clocks.
+    deletes: `collect` runs a full garbage collection, and records its duration and the memory after it;
+    `speed` sets the speed of the clocks.
 
     :param folder: the folder of these files.
     """
@@ -48,7 +50,8 @@ class Probe(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         folder, process = Path(self.folder), psutil.Process()
-        clocks, stalls = AdjustableClocks(), StallRecorder()
+        clocks, collections = AdjustableClocks(), CollectionRecorder()
+        stalls = StallRecorder(collections)
         sampled_at = now()
         with (folder / "samples.jsonl").open("a", buffering=1) as samples:
             while True:
@@ -62,12 +65,14 @@ class Probe(BaseTrigger):
                     "at": real_time(),
                     "waiting": count_waiting_triggers(),
                     "stalls": stalls.take_recorded(),
+                    "collections": collections.take_recorded(),
                     "cpu": sum(process.cpu_times()[:2]),
                     "memory": process.memory_info().rss,
                 }
                 if _take_command(folder / "collect") is not None:
                     gc.collect()
                     sample["memory_after_collection"] = process.memory_info().rss
+                    sample["full_collection"] = collections.take_recorded()
                 if (speed := _take_command(folder / "speed")) is not None:
                     clocks.accelerate(float(speed))
                 samples.write(json.dumps(sample) + "\n")
@@ -88,17 +93,49 @@ def count_waiting_triggers() -> int:
     return sum(task.get_name().startswith(TASK_NAME_PREFIX) for task in asyncio.all_tasks()) - 1
 
 
+class CollectionRecorder:
+    """Records Python's garbage collections. In any thread, a collection blocks the event loop."""
+
+    def __init__(self) -> None:
+        self.total_seconds = 0.0  #: of CPU time, which excludes the time while other processes used all cores
+        self._started_at = 0.0
+        self._recorded = _no_collections()
+        gc.callbacks.append(self._on_collection)
+
+    def take_recorded(self) -> dict[str, float]:
+        """Return what was recorded since the previous call.
+
+        `full` is the number of collections that visited all objects, `longest` the seconds of the longest
+        collection, and `objects` the number of objects that were in cyclic garbage.
+        """
+        recorded, self._recorded = self._recorded, _no_collections()
+        return recorded
+
+    def _on_collection(self, phase: str, information: dict[str, int]) -> None:
+        if phase == "start":
+            self._started_at = time.thread_time()
+            return
+        seconds = time.thread_time() - self._started_at
+        self.total_seconds += seconds
+        self._recorded["longest"] = max(self._recorded["longest"], seconds)
+        self._recorded["objects"] += information["collected"]
+        self._recorded["full"] += information["generation"] == OLDEST_GENERATION
+
+
+def _no_collections() -> dict[str, float]:
+    return {"full": 0, "longest": 0.0, "objects": 0}
+
+
 class StallRecorder:
     """Records stalls. During a stall the event loop cannot run its callbacks, so the next tick is late."""
 
-    def __init__(self) -> None:
+    def __init__(self, collections: CollectionRecorder) -> None:
+        self._collections = collections
         self._thread = threading.get_ident()
         self._scheduler_statistics = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
         self._has_statistics = self._scheduler_statistics.exists()
         self._recorded: list[dict[str, Any]] = []
         self._stack: list[str] = []
-        self._collection_started_at = self._collection_seconds = 0.0
-        gc.callbacks.append(self._on_collection)
         self.restart()
         threading.Thread(target=self._record_stacks, daemon=True).start()
 
@@ -107,7 +144,7 @@ class StallRecorder:
         self._stack = []
         self._preempted = self._preempted_seconds()
         self._cpu = time.thread_time()
-        self._collection_seconds = 0.0
+        self._collection_seconds = self._collections.total_seconds
         self._ticked_at = now()
 
     def tick(self) -> None:
@@ -120,7 +157,7 @@ class StallRecorder:
                     "seconds": delay,
                     "preempted": self._preempted_seconds() - self._preempted,
                     "cpu": time.thread_time() - self._cpu,
-                    "collection": self._collection_seconds,
+                    "collection": self._collections.total_seconds - self._collection_seconds,
                     "stack": self._stack,
                 }
             )
@@ -136,12 +173,6 @@ class StallRecorder:
         if not self._has_statistics:
             return 0.0
         return int(self._scheduler_statistics.read_bytes().split()[1]) / 1e9
-
-    def _on_collection(self, phase: str, _: dict[str, int]) -> None:
-        if phase == "start":
-            self._collection_started_at = now()
-        else:
-            self._collection_seconds += now() - self._collection_started_at
 
     def _record_stacks(self) -> None:
         """Record, in another thread, the stack of the event loop during a stall."""

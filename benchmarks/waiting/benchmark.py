@@ -14,6 +14,7 @@ from benchmarks.results import Result
 from benchmarks.subprocesses import WorkerProcess
 from benchmarks.triggerer.airflow_home import AirflowHome
 from benchmarks.waiting.competing_triggers import (
+    POLL_INTERVAL,
     airflow_connections,
     competing_subjects,
     idle_trigger,
@@ -33,20 +34,21 @@ WORKERS = Path(__file__).parent / "workers"
 MANY = 1000  #: triggers of this provider
 ONE_LOADING_IN = 50  #: of them wait for loading, because each needs a rate-limited request for its log
 SPEED = 15.0  #: of the clocks, once all of the many triggers wait
-ENDS_SPREAD = 600.0  #: Stitch's seconds during which the jobs end
+ENDS_SPREAD = 400.0  #: Stitch's seconds during which the jobs end
 MAX_ENDING_DELAY = 900.0  #: Stitch's seconds from the end of the last job until all tasks must have finished
-STEADY_SECONDS_OF_MANY = 45.0
+STEADY_SECONDS_OF_MANY = 30.0
 STEADY_SECONDS_OF_IDLE = 5.0
 
 FEW = 200  #: triggers of each provider, one provider after the other
-STEADY_SECONDS_OF_FEW = 25.0
+STEADY_SECONDS_OF_FEW = POLL_INTERVAL  #: the other providers poll exactly once
 MIN_JOB_SECONDS = 30.0
 ENDING_TIMEOUT = 300.0  #: seconds until all tasks must have finished after their jobs ended
 RESPONSE_DELAY = 0.05  #: seconds before each response of the servers
 
 NOTE = (
     "Blocked: the longest time while the triggerer's event loop could not run, minus the time while other "
-    "processes used all cores. Memory: the memory of the process minus its memory without waiting tasks, "
+    "processes used all cores and the time of Python's garbage collections, which visit all objects that "
+    "Airflow has loaded. Memory: the memory of the process minus its memory without waiting tasks, "
     "after a garbage collection. The memory per task is measured on the last nine tenths of the tasks, when "
     f"modules, threads and connections exist already. While {MANY} tasks wait, the clocks run {SPEED:g} "
     f"times as fast as real time. One in {ONE_LOADING_IN} waits for loading, the others for extraction."

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from benchmarks.triggerer.process import StoredTrigger, Triggerer
 
 STARTUP_SECONDS = 3.0  #: before the first measurement, while Airflow itself starts
-SETTLING_SECONDS = 6.0  #: counted as startup after the last trigger has been created
+SETTLING_SECONDS = 4.0  #: counted as startup after the last trigger has been created
 START_TIMEOUT = 180.0  #: seconds until all triggers must run
 
 
@@ -22,13 +22,26 @@ class Stall:
 
     seconds: float = 0.0
     preempted: float = 0.0  #: the part while other processes used all cores
-    collection: float = 0.0  #: the part of Python's garbage collection
+    collection: float = 0.0  #: the part of Python's garbage collection, without preemption
     stack: tuple[str, ...] = ()  #: the innermost frames of the event loop during the stall
 
     @property
     def own_seconds(self) -> float:
-        """The part that the triggerer itself caused."""
-        return max(0.0, self.seconds - self.preempted)
+        """The part that code of the triggerer caused.
+
+        A garbage collection takes as long as Airflow's own objects require, whichever code it interrupts.
+        """
+        return max(0.0, self.seconds - self.preempted - self.collection)
+
+
+@dataclass(frozen=True)
+class Collections:
+    """Python's garbage collections in a triggerer, since its first trigger was added."""
+
+    full: int = 0  #: collections that Python started and that visited all objects
+    longest: float = 0.0  #: CPU seconds of the longest that Python started
+    full_seconds: float = 0.0  #: CPU seconds of a full one at the end, which the benchmark started
+    objects: int = 0  #: objects in cyclic garbage, in all of these collections
 
 
 @dataclass
@@ -44,7 +57,7 @@ class Measurement:
     startup_stall: Stall = field(default_factory=Stall)  #: the longest during startup
     steady_stall: Stall = field(default_factory=Stall)  #: the longest in the steady state
     ending_stall: Stall | None = None  #: the longest while all jobs end; None if not measured
-    longest_collection: float = 0.0  #: the longest garbage collection in the steady state
+    collections: Collections = field(default_factory=Collections)  #: during startup and the steady state
     cpu: float = 0.0  #: CPU seconds per second in the steady state
     memory: int = 0  #: in the steady state, minus the memory before the first trigger
     memory_per_task: float = 0.0  #: of each task beyond the first tenth
@@ -80,7 +93,7 @@ def measure(triggerer: Triggerer, subject: Subject, steady_seconds: float, speed
     memory_without_tasks = triggerer.memory()
     # The first tenth takes the fixed memory as well.
     first_part = count // 10
-    _add(triggerer, subject, 0, first_part)
+    first_at = _add(triggerer, subject, 0, first_part)
     time.sleep(SETTLING_SECONDS)
     memory_of_first_part = triggerer.memory()
 
@@ -98,7 +111,9 @@ def measure(triggerer: Triggerer, subject: Subject, steady_seconds: float, speed
     memory = triggerer.memory()
     measurement.memory = memory - memory_without_tasks
     measurement.memory_per_task = (memory - memory_of_first_part) / (count - first_part)
-    _evaluate_samples(measurement, triggerer.samples(), added_at, steady_at)
+    samples = triggerer.samples()
+    _evaluate_samples(measurement, samples, added_at, steady_at)
+    measurement.collections = _collections(each for each in samples if each["at"] >= first_at)
     return measurement
 
 
@@ -117,11 +132,22 @@ def _evaluate_samples(
     measurement.startup_stall = longest_stall(samples, added_at, steady_at)
     measurement.steady_stall = longest_stall(samples, steady_at, time.time())
     steady = [each for each in samples if each["at"] >= steady_at]
-    measurement.longest_collection = max(
-        (stall["collection"] for each in steady for stall in each["stalls"]), default=0.0
-    )
     first, last = steady[0], steady[-1]
     measurement.cpu = (last["cpu"] - first["cpu"]) / (last["at"] - first["at"])
+
+
+def _collections(samples: Iterable[dict[str, Any]]) -> Collections:
+    by_python, by_benchmark = [], []
+    for sample in samples:
+        by_python.append(sample["collections"])
+        if "full_collection" in sample:
+            by_benchmark.append(sample["full_collection"])
+    return Collections(
+        full=sum(each["full"] for each in by_python),
+        longest=max(each["longest"] for each in by_python),
+        full_seconds=by_benchmark[-1]["longest"],
+        objects=sum(each["objects"] for each in by_python + by_benchmark),
+    )
 
 
 def longest_stall(samples: list[dict[str, Any]], start: float, end: float) -> Stall:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -18,7 +20,9 @@ from airflow_provider_stitch.replication.rules.evaluate import evaluate
 from airflow_provider_stitch.replication.rules.goal import Goal
 from airflow_provider_stitch.replication.rules.observations import Observations
 from airflow_provider_stitch.replication.rules.streams import MAX_NAMES, join_names, select_streams
+from airflow_provider_stitch.replication.waiter import Waiter
 from benchmarks.scale import cases
+from benchmarks.scale.account import DAY, TimedJobs, VirtualAccount, extraction_goal
 from simulated_stitch.large_account import AT, load_of
 from tests.support.builders import OURS, SOURCE_ID
 
@@ -86,6 +90,35 @@ def test_memory_is_linear_in_waiters_and_the_rate_limit_holds():
     peak_memory(1)  # allocates what is cached for the whole process
 
     assert peak_memory(20) < 12 * peak_memory(2)
+
+
+def test_waiter_takes_at_most_4500_bytes():
+    account = VirtualAccount(TimedJobs({SOURCE_ID: DAY}))
+    account.client.now = account.loop.time
+
+    async def memory_while_waiting(number: int) -> int:
+        """Return the bytes of all objects while waiters wait, each in an asyncio task."""
+        waiters = [Waiter(account.session(), extraction_goal(SOURCE_ID)) for _ in range(number)]
+        tasks = [asyncio.ensure_future(waiter.wait()) for waiter in waiters]
+        await account.clock.sleep(100)  # the first polls are over
+        gc.collect()
+        memory, _ = tracemalloc.get_traced_memory()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return memory
+
+    async def memory_per_waiter() -> float:
+        await memory_while_waiting(1)  # allocates what all waiters share
+        return (await memory_while_waiting(60) - await memory_while_waiting(10)) / 50
+
+    tracemalloc.start()
+    try:
+        per_waiter = account.run(memory_per_waiter)
+    finally:
+        tracemalloc.stop()
+
+    assert 2_000 < per_waiter < 4_500
 
 
 def test_list_with_too_many_pages_is_rejected(monkeypatch):

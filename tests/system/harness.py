@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 DAGS_FOLDER = Path(__file__).parent / "dags"
 TASK_ID = "replicate"
-DAG_IDS = ("assets_mapped", "create_account", "plain_in_worker", "wait")  #: one per file that Airflow parses
+DAG_IDS = ("assets_mapped", "create_account", "plain_in_worker", "renamed_deferred", "wait")  #: one per file
 FINISHED_STATES = ("success", "failed")
 POSTGRES = os.environ.get("STITCH_TEST_POSTGRES")
 CELERY = os.environ.get("STITCH_TEST_CELERY")

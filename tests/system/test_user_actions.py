@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
+
+from tests.system.harness import DAGS_FOLDER
 
 NEW_ROWS = 7  #: of a source since the start of the job whose task is cleared
 
@@ -104,6 +107,24 @@ def test_cleared_task_queues_behind_the_job_that_it_left_running(airflow, source
 
     assert_replicated_again(run, source)
     assert not source.jobs[0].stopped
+
+
+def test_renaming_a_task_stops_its_job_and_starts_another(airflow, new_source):
+    """Airflow sets the state of a task that is no longer in its DAG to removed."""
+    sources = {"renamed_in_worker": new_source(), "renamed_deferred": new_source()}
+    runs = {dag_id: source.run(dag_id) for dag_id, source in sources.items()}
+    for dag_id, run in runs.items():
+        run.wait_until_waiting()
+        sources[dag_id].set_new_rows(NEW_ROWS)
+    (airflow.processes.home / "new_task_id").write_text("renamed")
+    os.utime(DAGS_FOLDER / "renamed.py")  # so that Airflow parses it at once
+
+    for dag_id, run in runs.items():
+        sources[dag_id].wait_until_stopped(sources[dag_id].jobs[0])
+        run.task_id = "renamed"
+        assert_replicated_again(run, sources[dag_id])
+        states = airflow.control.states_of_tasks(dag_id, run.run_id)
+        assert states == {"replicate": "removed", "renamed": "success"}
 
 
 def test_job_of_a_deferred_task_is_stopped_without_its_connection(airflow, stitch, source):

@@ -49,6 +49,8 @@ def test_form_shows_exactly_our_fields_and_labels(form: Locator, page: Page, scr
         "Partner secret",
         "Request timeout (s)",
         "Status requests per 10 minutes",
+        "Redis connection",
+        "Webhook secret",
     ]
 
 
@@ -59,7 +61,7 @@ def _labels(form: Locator) -> list[str]:
 def test_secrets_are_masked(form: Locator) -> None:
     expect(form.get_by_label("API access token")).to_have_attribute("type", "password")
     form.get_by_role("button", name="Extra Fields", exact=True).click()
-    for name in ("partner_id", "partner_secret"):
+    for name in ("partner_id", "partner_secret", "webhook_secret"):
         expect(form.locator(f"#element_{name}")).to_have_attribute("type", "password")
 
 
@@ -81,7 +83,7 @@ UNREACHABLE = "http://127.0.0.1:9"
             "Connected to Stitch account 104857: 3 sources, 1 of them paused.",
             id="the account's summary",
         ),
-        pytest.param("ac_wrong", None, "Test Connection Failed", "Stitch refuses", id="a wrong token"),
+        pytest.param("ac_wrong", None, "Test Connection Failed", "Stitch rejected", id="a wrong token"),
         pytest.param(
             "oc_partner",
             None,

@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider_stitch.connect.errors import RateLimited, StitchError
@@ -16,7 +16,7 @@ from airflow_provider_stitch.replication.polling.backoff import Attempts
 from airflow_provider_stitch.replication.polling.concurrency import SingleFlight, request_slots
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
     from pathlib import Path
 
     from airflow_provider_stitch.connect.client import StitchClient
@@ -113,21 +113,24 @@ class StitchCaller:
         """Return the seconds until a deadline, or infinity without one."""
         return float("inf") if deadline is None else deadline - self.clock.time()
 
-    async def call(
+    def call(
         self,
         function: Callable[[], T],
         *,
         deadline: float | None = None,
         time_limit: str = "timeout",
         on_outage: Callable[[str], Awaitable[None]],
-    ) -> T:
-        """Run a function that sends requests in a thread, and return its result; see `retry`."""
+    ) -> Coroutine[Any, Any, T]:
+        """Run a function that sends requests in a thread, and return its result; see `retry`.
+
+        This method is not a coroutine itself, because a thousand tasks may wait for a slot at the same time.
+        """
 
         async def call_in_slot() -> T:
             async with request_slots():
                 return await asyncio.to_thread(function)
 
-        return await self.retry(call_in_slot, deadline=deadline, time_limit=time_limit, on_outage=on_outage)
+        return self.retry(call_in_slot, deadline=deadline, time_limit=time_limit, on_outage=on_outage)
 
     async def call_limited(self, function: Callable[[], T]) -> T:
         """Run a function that sends one rate-limited request in a thread, as soon as the budget has one.

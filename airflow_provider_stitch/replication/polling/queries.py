@@ -41,7 +41,7 @@ class QueryResult(Generic[T]):
     stitch_time: datetime | None  #: Stitch's time of the (oldest) response
     requested_at: float  #: time of the (oldest) request, by this machine's clock
     sequence: int  #: number of the (oldest) request; pass it as `after_sequence` to get a newer result
-    pages: frozenset[int] = frozenset()  #: numbers of the pages that the result is from; empty for a log
+    pages: tuple[int, ...] = ()  #: numbers of the pages that the result is from; empty for a log
 
 
 class Notice(NamedTuple):
@@ -275,7 +275,7 @@ def _result(pages: Sequence[CachedPage[Any]], value: T) -> QueryResult[T]:
         stitch_time=None if None in times else min(filter(None, times), default=None),
         requested_at=min((cached.requested_at for cached in pages), default=float("-inf")),
         sequence=min((cached.sequence for cached in pages), default=ANY_CACHED),
-        pages=frozenset(cached.page.number for cached in pages),
+        pages=tuple(cached.page.number for cached in pages),
     )
 
 

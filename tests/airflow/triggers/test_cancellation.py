@@ -162,6 +162,7 @@ def test_trigger_stops_job_at_deadline_if_stop_at_deadline(stitch, job, stop_at_
         pytest.param([(True, "failed")], False, id="marked failed"),
         pytest.param([(True, "success")], False, id="marked success"),
         pytest.param([(True, "skipped")], False, id="dagrun_timeout has passed"),
+        pytest.param([(True, "removed")], False, id="task renamed"),
         pytest.param([(False, None)], False, id="task deleted"),
         pytest.param([(True, None), (True, "queued"), (False, "running")], False, id="cleared"),
         pytest.param([(False, "deferred")], False, id="cleared and deferred again"),
