@@ -16,6 +16,9 @@ FUZZ := .venv-fuzz
 PYTHON_OF_FUZZ ?= >=3.11,<3.14
 SECONDS ?= 60
 
+# Python caches the compiled modules of the environments, because each test process imports all of Airflow.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-airflow2 test-system test-system-airflow2 test-system-celery test-system-postgres \
 	test-ui test-pages test-pythons package chaos chaos-celery load-events token-kills token-kills-airflow2 lint docs docs-links fault-table diagrams fuzz format bench simulation constraints clean
 

@@ -64,7 +64,12 @@ def parse_duration(
         seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
     except (TypeError, ValueError):
         seconds = math.nan
-    if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not allow_zero):
+    if (
+        isinstance(duration, bool)
+        or not math.isfinite(seconds)
+        or seconds < 0
+        or (seconds == 0 and not allow_zero)
+    ):
         minimum = "0 or more" if allow_zero else "positive"
         raise ValueError(f"{name} is a number of seconds and must be {minimum}; it was {duration!r}.")
     return seconds

@@ -36,15 +36,17 @@ class StitchCheckAccountOperator(StitchSetupOperator):
     or None if there was none in 60 days), `last_extraction_at`, `extraction_error`, `job_name`,
     `last_load_at`, `hours_since_last_load`, `streams_in_error` (`{stream_name: message of the destination}`),
     `problems` and `url`. It is written before the task fails. Times are ISO 8601 in UTC, by Stitch's clock.
-    Deleted sources, and load errors of streams that are no longer selected, are left out.
+    Load errors of streams that are no longer selected are left out.
 
     :param fail_on: the problems that fail the task, a list of: `"extraction"` (the last extraction failed or
         was terminated), `"load"` (loading of a stream fails), `"stale"` (the last load of any stream is older
-        than `max_age`). An empty list only reports. The task fails without a retry. (templated)
+        than `max_age`). An empty list only reports; a template must not render to nothing. The task fails
+        without a retry. (templated)
     :param max_age: seconds (or a timedelta) since a source's last load after which it is stale. A source
         without new rows has no loads. (templated)
     :param sources: check only these sources, by id, `name` or display name: a list, or a string that contains
-        a JSON list or separates the names by commas; None checks all. (templated)
+        a JSON list or separates the names by commas. The task fails if one is unknown or deleted. None checks
+        all sources that are not deleted. (templated)
     :param ignore_paused: do not check sources that a user has paused.
     :param soft_fail: skip the task instead of failing it.
     :param timeout: maximum number of seconds (or a timedelta) to read the lists.
@@ -89,10 +91,17 @@ class StitchCheckAccountOperator(StitchSetupOperator):
             parse_names,
         )
 
-        names = parse_names(self.fail_on, "fail_on") or ()
+        names = parse_names(self.fail_on, "fail_on")
+        if names is None:
+            raise ValueError(
+                f"fail_on has no value ({self.fail_on!r}), so no problem would fail the task. Use a list of: "
+                f"{', '.join(ACCOUNT_PROBLEMS)}. To only report, set fail_on=[]."
+            )
         self.fail_on = [parse_choice(each, "fail_on", ACCOUNT_PROBLEMS) for each in names]
         self.max_age = parse_duration(none_if_blank(self.max_age), "max_age")
         self.sources = parse_names(self.sources, "sources")
+        if self.sources == ():
+            raise ValueError("sources is empty, so there is nothing to check. None checks all sources.")
         if "stale" in self.fail_on and self.max_age is None:
             raise ValueError(
                 'fail_on="stale" needs max_age, the number of seconds after which a load is old.'
@@ -135,10 +144,15 @@ class StitchCheckAccountOperator(StitchSetupOperator):
         """Return the ids of the sources to check.
 
         :raises UnknownSource: if the account has no source with one of the names in `sources`.
+        :raises DeletedSource: if one of them has been deleted.
         """
         from airflow_provider_stitch.connect.references import find_source
+        from airflow_provider_stitch.replication.rules.preconditions import source_blocker
 
         chosen = sources if self.sources is None else [find_source(sources, each) for each in self.sources]
+        for source in chosen if self.sources is not None else ():
+            if source.deleted_at is not None and (error := source_blocker(source)) is not None:
+                raise error
         return {each.id for each in chosen if not (self.ignore_paused and each.paused_at is not None)}
 
     def _result(self, states: Sequence[SourceState], failing: Sequence[SourceState]) -> dict[str, Any]:

@@ -115,11 +115,12 @@ class StitchUpdateScheduleOperator(StitchSetupOperator):
                     "expressions have five fields, and Stitch does not use them."
                 )
             return {"cron_expression": " ".join(cron.split())}
-        text = str(minutes).strip()
+        is_whole = isinstance(minutes, float) and minutes.is_integer()
+        text = str(int(minutes) if is_whole else minutes).strip()
         if isinstance(minutes, bool) or not (text.isascii() and text.isdecimal() and int(text) > 0):
             raise InvalidArgument(
-                f"Schedule of source {self.source!r}: frequency_in_minutes must be a number of minutes; it "
-                f"is {minutes!r}."
+                f"Schedule of source {self.source!r}: frequency_in_minutes must be a whole number of "
+                f"minutes; it is {minutes!r}."
             )
         wanted: dict[str, str | None] = {"frequency_in_minutes": str(int(text)), "cron_expression": None}
         if none_if_blank(self.anchor_time) is not None:

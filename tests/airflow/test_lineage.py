@@ -120,7 +120,9 @@ def _account(stitch: StitchEmulator, name: str) -> str:
         streams = rf"/v4/sources/{source}/streams$"
         stitch.fail("GET", streams, times=1, delay=0.01)  # the request of the wait, which is answered
         stitch.fail("GET", streams, times=None, delay=60)
-    return stitch.connection_json(account)
+    connection = json.loads(stitch.connection_json(account))
+    connection["extra"] = {"requests_per_10_minutes": 3000}  # a waiting task plans with each of them
+    return json.dumps(connection)
 
 
 @pytest.mark.parametrize("mode", ["worker", "deferred", "sensor"])

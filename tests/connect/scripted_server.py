@@ -87,7 +87,8 @@ class ScriptedServer:
             threading.Thread(target=self._handle, args=(connection,), daemon=True).start()
 
     def _handle(self, connection: socket.socket) -> None:
-        connection.settimeout(5)
+        # A whole `sendall` has to end within this time, and a busy machine reads a long log slowly.
+        connection.settimeout(60)
         with connection, connection.makefile("rb") as stream:
             try:
                 request = _read_request(stream)

@@ -107,6 +107,28 @@ def test_names_ids_and_tokens_are_unique(stitch: StitchEmulator, github: int) ->
     assert stitch.add_source("next", streams={}) == github + 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": ""}, "name must be a string"),
+        ({"name": None}, "name must be a string"),
+        ({"streams": ["orders"]}, "streams must be a dict"),
+        ({"streams": {"orders": "5"}}, r"streams\['orders'\] must be a number of rows"),
+        ({"streams": {"orders": True}}, r"streams\['orders'\] must be a number of rows"),
+        ({"streams": {"orders": -1}}, r"streams\['orders'\] must be 0 or more rows"),
+        ({"schedule_minutes": "30"}, "schedule_minutes must be a number"),
+        ({"paused": "by_stitch"}, "paused must be True or False"),
+        ({"job": JobPlan(rows={"unknown": 1})}, "unknown"),
+    ],
+)
+def test_invalid_source_is_not_added(stitch: StitchEmulator, arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        stitch.add_source(**{"name": "new", "streams": {"orders": 5}, **arguments})
+
+    assert stitch.sources == []
+    stitch.add_source("new", streams={"orders": 5})
+
+
 def test_impossible_jobs_are_rejected(stitch: StitchEmulator, github: int) -> None:
     stitch.start_job(github)
     with pytest.raises(ValueError, match="already has a running job"):

@@ -1,19 +1,26 @@
-"""Run setup operators without a DAG: in a thread, or in a separate process.
+"""Run setup operators without a DAG: in a thread, or in several processes.
 
-`python -m tests.support.setup_without_dag KIND RUN` is such a process. It prints "ready", waits for a line,
-runs the operator, and prints the result as JSON. Airflow's connection `stitch_default` must exist.
+`python -m tests.support.setup_without_dag KIND NUMBER` imports Airflow, which takes seconds, and forks that
+many processes. Each of them sends a request, and then all run the operator at the same time. The command
+prints their results as a JSON list. Airflow's connection `stitch_default` must exist.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.operators.stitch import (
     StitchCreateDestinationOperator,
     StitchCreateSourceOperator,
 )
+
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Barrier
+
+TIMEOUT = 600.0  #: seconds to wait for the other processes
 
 
 class FakeSetupInstance:
@@ -63,11 +70,27 @@ def execute(operator: Any, run_number: int) -> Any:
     return unwrapped(operator, {"ti": FakeSetupInstance(run_number)})
 
 
-if __name__ == "__main__":
-    kind, run_number = sys.argv[1:]
+def _keep_barrier(barrier: Barrier) -> None:
+    global _barrier  # noqa: PLW0603 - a pool passes a barrier to its processes at their start only
+    _barrier = barrier
+
+
+def _execute_with_others(kind: str, run_number: int) -> Any:
+    """Execute an operator when all processes of the pool are ready to execute one."""
     operator = OPERATORS[kind]()
-    operator.hook.client.list_sources()  # imports what the task needs
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    sys.stdin.readline()
-    sys.stdout.write(json.dumps(execute(operator, int(run_number))))
+    operator.hook.client.list_sources()  # connects to Stitch
+    _barrier.wait(TIMEOUT)
+    return execute(operator, run_number)
+
+
+def main(kind: str, number: int) -> None:
+    """Run the operator in as many processes at the same time, and print the results as JSON."""
+    OPERATORS[kind]().hook.client.list_sources()  # imports, before the fork, what all processes need
+    context = multiprocessing.get_context("fork")
+    with context.Pool(number, _keep_barrier, [context.Barrier(number)]) as pool:
+        results = pool.starmap(_execute_with_others, [(kind, run) for run in range(number)], chunksize=1)
+    sys.stdout.write(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -56,8 +56,8 @@ class SourceControl(AccountControl):
         :param job: the plan of all jobs of this source.
         :param schedule_minutes: the interval of scheduled jobs, and the time until the first one. The
             properties ``anchor_time`` (from 60 minutes on) and ``cron_expression`` take precedence.
-        :param check: the plan of a connection check that starts now. None: one succeeded a day ago.
-        :raises ValueError: if name or id are in use, or if type or a stream of the plan are unknown.
+        :param check: the plan of a check that starts now. None: one succeeded a day ago.
+        :raises ValueError: if an argument is invalid or in use.
         """
         with self._state.locked() as now:
             return self._account.add_source(

@@ -6,6 +6,7 @@ time. It must first call :meth:`Account.catch_up`, which runs the events that ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -21,16 +22,16 @@ from airflow_provider_stitch.emulator.model.event_queue import EventQueue
 from airflow_provider_stitch.emulator.model.jobs.job_store import JobStore
 from airflow_provider_stitch.emulator.model.jobs.load_list import LoadList
 from airflow_provider_stitch.emulator.model.notifications import Notifications
+from airflow_provider_stitch.emulator.model.plans import EmulatedStream
 from airflow_provider_stitch.emulator.model.webhook_url import loopback_address
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
 
     from airflow_provider_stitch.emulator.model.connections.destinations import Destination
     from airflow_provider_stitch.emulator.model.ids import Ids
     from airflow_provider_stitch.emulator.model.jobs.timeline import Batch
-    from airflow_provider_stitch.emulator.model.plans import CheckPlan, EmulatedStream, JobPlan
+    from airflow_provider_stitch.emulator.model.plans import CheckPlan, JobPlan
     from airflow_provider_stitch.emulator.model.quirks import Quirks
     from airflow_provider_stitch.emulator.model.webhooks import Outbox
 
@@ -107,8 +108,7 @@ class Account:
         job: JobPlan,
     ) -> Source:
         """Add a source for a test, as if it had been created and its streams discovered a day ago."""
-        if schedule_minutes is not None and schedule_minutes <= 0:
-            raise ValueError(f"schedule_minutes must be above 0, not {schedule_minutes:g}.")
+        _check_new_source(name, streams, schedule_minutes, paused)
         self._check_new(source_id, name, type_name, step)
         check_schedule(properties or {})
         created_at = now - timedelta(days=1)
@@ -119,6 +119,7 @@ class Account:
             source.apply_properties(property_values.examples(source.kind.properties, source.provided))
         source.paused_at = now if paused else None
         source.streams = [self._new_stream(key, plan) for key, plan in streams.items()]
+        self._plan_jobs_or_remove(source, job)
         if check is not None:
             source.checks.planned.append(check)
             self.start_check(source, now)
@@ -127,8 +128,16 @@ class Account:
         if schedule_minutes is not None:
             source.schedule_minutes = schedule_minutes
             self.schedule(source, next_start(source.properties, schedule_minutes, now))
-        self.jobs.plan_all(source, job)
         return source
+
+    def _plan_jobs_or_remove(self, source: Source, plan: JobPlan) -> None:
+        """Plan the jobs of a new source. If the plan is invalid, remove the source."""
+        try:
+            self.jobs.plan_all(source, plan)
+        except ValueError:
+            self.names.discard(source.name)
+            del self.sources[source.id]
+            raise
 
     def _check_new(self, source_id: int | None, name: str, type_name: str, step: str) -> None:
         if source_id in self.sources:
@@ -264,3 +273,32 @@ class Account:
                 )
                 local = loopback_address(hook.url) is not None
                 self._outbox.add(webhooks.make_webhook(hook, loaded_at, payload, local=local))
+
+
+def _check_new_source(name: object, streams: object, schedule_minutes: object, paused: object) -> None:
+    """Check the arguments of a new source before it is added.
+
+    :raises ValueError: if one is invalid.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"name must be a string that is not empty, not {name!r}.")
+    if not isinstance(streams, Mapping):
+        raise ValueError(f"streams must be a dict of rows by stream, not {streams!r}.")
+    for stream, rows in streams.items():
+        if not isinstance(rows, EmulatedStream) and (isinstance(rows, bool) or not isinstance(rows, int)):
+            raise ValueError(
+                f"streams[{stream!r}] must be a number of rows or an EmulatedStream, not {rows!r}."
+            )
+        if isinstance(rows, int) and rows < 0:
+            raise ValueError(f"streams[{stream!r}] must be 0 or more rows, not {rows}.")
+    if schedule_minutes is not None and (
+        isinstance(schedule_minutes, bool) or not isinstance(schedule_minutes, (int, float))
+    ):
+        raise ValueError(f"schedule_minutes must be a number, not {schedule_minutes!r}.")
+    if schedule_minutes is not None and schedule_minutes <= 0:
+        raise ValueError(f"schedule_minutes must be above 0, not {schedule_minutes:g}.")
+    if not isinstance(paused, bool):
+        raise ValueError(
+            f"paused must be True or False, not {paused!r}. For a pause by Stitch, call "
+            "pause_source(by_stitch=True)."
+        )

@@ -115,12 +115,33 @@ def test_unknown_source_fails_the_check_before_a_status_request(airflow, stitch,
     assert stitch.limited_requests == []
 
 
+@pytest.mark.parametrize("by", ["name", "id"])
+def test_check_of_a_deleted_source_fails(airflow, stitch, sources, by):
+    stitch.delete_source(sources["healthy"])
+
+    dag_run = run_check(airflow, sources=["healthy" if by == "name" else sources["healthy"]])
+
+    assert dag_run.states["check"] == "failed"
+    assert "DeletedSource: Source healthy" in dag_run.output
+
+
+def test_template_that_renders_to_nothing_does_not_disable_the_check(airflow, sources):
+    dag_run = run_check(airflow, params={"fail_on": None}, fail_on="{{ params.fail_on }}")
+
+    assert dag_run.states["check"] == "failed"
+    assert "fail_on has no value" in dag_run.output
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"fail_on": ["late"]}, "fail_on must be one of extraction, load, stale; it was 'late'"),
         ({"fail_on": ["stale"]}, 'fail_on="stale" needs max_age'),
+        ({"fail_on": None}, "fail_on has no value"),
+        ({"fail_on": ""}, "fail_on has no value"),
         ({"max_age": -1}, "max_age is a number of seconds"),
+        ({"max_age": True}, "max_age is a number of seconds"),
+        ({"sources": []}, "sources is empty"),
         ({"sources": 1.5}, "sources must be a list of ids or names of sources"),
     ],
 )

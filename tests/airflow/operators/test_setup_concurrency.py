@@ -189,29 +189,18 @@ def test_two_killed_concurrent_tasks_create_one_object(stitch, monkeypatch, kind
     assert {task.results[0][f"{kind}_id"] for task in tasks} == {created}
 
 
-def start_process(kind, run_number, connection):
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.support.setup_without_dag", kind, str(run_number)],
-        cwd=ROOT,
-        env={**os.environ, "AIRFLOW_CONN_STITCH_DEFAULT": connection},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
 @pytest.mark.parametrize("kind", ["destination", "source"])
 def test_three_concurrent_processes_create_one_object(stitch, kind):
-    processes = [start_process(kind, number, stitch.connection_json()) for number in range(3)]
-    for process in processes:
-        while process.stdout.readline() != "ready\n":
-            assert process.poll() is None
-    for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    outputs = [process.communicate(timeout=600)[0] for process in processes]
+    completed = subprocess.run(  # noqa: PLW1510 - the assertion below shows the output
+        [sys.executable, "-m", "tests.support.setup_without_dag", kind, "3"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert completed.returncode == 0, completed.stdout + completed.stderr
 
-    results = [json.loads(output.splitlines()[-1]) for output in outputs]
+    results = json.loads(completed.stdout.splitlines()[-1])
+    assert len(results) == 3
     client = StitchClient(stitch.access_token, base_url=stitch.url)
     found = client.list_destinations() if kind == "destination" else client.list_sources()
     [created] = [each.id for each in found if each.deleted_at is None]

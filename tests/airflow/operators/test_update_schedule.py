@@ -36,7 +36,7 @@ def updates(stitch):
 
 def test_frequency_and_anchor_are_changed_once(airflow, stitch, github, client):
     anchor = datetime(2026, 5, 4, 6, tzinfo=timezone.utc)
-    schedule = {"frequency_in_minutes": 360, "anchor_time": anchor}
+    schedule = {"frequency_in_minutes": 360.0, "anchor_time": anchor}
 
     result = update(airflow, **schedule).xcom["update"]
 
@@ -123,7 +123,7 @@ def test_invalid_frequency_fails_before_a_change(airflow, stitch, github):
     dag_run = update(airflow, params={"minutes": "hourly"}, frequency_in_minutes="{{ params.minutes }}")
 
     assert dag_run.state == "failed"
-    assert "frequency_in_minutes must be a number of minutes; it is 'hourly'" in dag_run.output
+    assert "frequency_in_minutes must be a whole number of minutes; it is 'hourly'" in dag_run.output
     assert updates(stitch) == []
 
 
