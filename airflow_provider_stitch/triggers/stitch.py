@@ -72,9 +72,8 @@ class StitchPhaseTrigger(BaseTrigger):
     """
 
     clock: ClassVar[Clock] = SYSTEM_CLOCK
-    is_deferred_by_worker: ClassVar[bool] = (
-        True  #: whether a worker, which may not have exited yet, deferred the task
-    )
+    #: Whether a worker, which may not have exited yet, deferred the task.
+    is_deferred_by_worker: ClassVar[bool] = True
 
     _waiter: Waiter | None = None
     _stopping: asyncio.Task[None] | None = None  #: stops the job after `on_kill`

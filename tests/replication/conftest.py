@@ -124,5 +124,6 @@ def stitch() -> Iterator[StitchEmulator]:
 
 @pytest.fixture
 def waiter(stitch: StitchEmulator) -> Iterator[WaitingTask]:
-    with StitchClient(stitch.access_token, base_url=stitch.url) as client:
+    clock = EmulatedClock(stitch)
+    with StitchClient(stitch.access_token, base_url=stitch.url, monotonic=clock.time) as client:
         yield WaitingTask(stitch, client)
