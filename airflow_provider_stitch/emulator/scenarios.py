@@ -184,8 +184,7 @@ def load_scenario(path: str | Path, *, default_speed: float = 1.0, **options: An
         with _problems_of(path, f"destinations[{number}]"):
             emulator.add_destination(each.type, name=each.name, properties=each.properties, check=each.check)
     for number, source in enumerate(scenario.sources):
-        with _problems_of(path, f"sources[{number}]"):
-            _add_source(emulator, source)
+        _add_source(emulator, source, path, f"sources[{number}]")
     for number, failure in enumerate(scenario.failures):
         with _problems_of(path, f"failures[{number}]"):
             _add_failure(emulator, failure)
@@ -210,8 +209,11 @@ def _problems_of(path: str | Path, key: str) -> Iterator[None]:
     """Raise a ScenarioError for a value that the emulator refuses."""
     try:
         yield
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise ScenarioError(path, [f"{key or 'the file'}: {error}"]) from error
+    except OverflowError as error:
+        reason = "a number of seconds is too large for a time"
+        raise ScenarioError(path, [f"{key or 'the file'}: {reason}"]) from error
 
 
 def _set_features(emulator: StitchEmulator, features: Features) -> None:
@@ -225,34 +227,47 @@ def _set_features(emulator: StitchEmulator, features: Features) -> None:
         emulator.allow_destination_type(destination_type, allowed=False)
 
 
-def _add_source(emulator: StitchEmulator, source: ScenarioSource) -> None:
-    source_id = emulator.add_source(
-        source.name,
-        streams=source.streams,
-        type=source.type,
-        display_name=source.display_name,
-        source_id=source.id,
-        schedule_minutes=source.schedule_minutes,
-        properties=source.properties,
-        paused=source.paused is True,
-        current_step=source.current_step,
-        check=source.check,
-        job=source.job,
-    )
-    for past in sorted(source.past_jobs, key=lambda job: -job.seconds_ago):
-        emulator.complete_job(source_id, past, seconds_ago=past.seconds_ago)
-    for load in source.past_loads:
-        emulator.record_load(source_id, load.stream, seconds_ago=load.seconds_ago)
-    for outage in source.load_errors:
-        emulator.set_load_error(source_id, outage.stream, outage.message, seconds_ago=outage.seconds_ago)
-    for job in source.next_jobs:
-        emulator.plan_next_job(source_id, job)
+def _add_source(emulator: StitchEmulator, source: ScenarioSource, path: str | Path, key: str) -> None:
+    with _problems_of(path, key):
+        source_id = emulator.add_source(
+            source.name,
+            streams=source.streams,
+            type=source.type,
+            display_name=source.display_name,
+            source_id=source.id,
+            schedule_minutes=source.schedule_minutes,
+            properties=source.properties,
+            paused=source.paused is True,
+            current_step=source.current_step,
+            check=source.check,
+            job=source.job,
+        )
+    _add_history(emulator, source, source_id, path, key)
+    for number, job in enumerate(source.next_jobs):
+        with _problems_of(path, f"{key}.next_jobs[{number}]"):
+            emulator.plan_next_job(source_id, job)
     if source.running:
-        emulator.start_job(source_id)
+        with _problems_of(path, f"{key}.running"):
+            emulator.start_job(source_id)
     if source.paused == "by_stitch":
         emulator.pause_source(source_id, by_stitch=True)
     if source.deleted:
         emulator.delete_source(source_id)
+
+
+def _add_history(
+    emulator: StitchEmulator, source: ScenarioSource, source_id: int, path: str | Path, key: str
+) -> None:
+    """Add the jobs, loads and load errors of a source that lie in the past."""
+    for number, past in sorted(enumerate(source.past_jobs), key=lambda each: -each[1].seconds_ago):
+        with _problems_of(path, f"{key}.past_jobs[{number}]"):
+            emulator.complete_job(source_id, past, seconds_ago=past.seconds_ago)
+    for number, load in enumerate(source.past_loads):
+        with _problems_of(path, f"{key}.past_loads[{number}]"):
+            emulator.record_load(source_id, load.stream, seconds_ago=load.seconds_ago)
+    for number, outage in enumerate(source.load_errors):
+        with _problems_of(path, f"{key}.load_errors[{number}]"):
+            emulator.set_load_error(source_id, outage.stream, outage.message, seconds_ago=outage.seconds_ago)
 
 
 def _add_failure(emulator: StitchEmulator, failure: Failure) -> None:

@@ -178,18 +178,28 @@ def test_empty_file_is_an_account_without_sources(tmp_path):
         ),
         pytest.param(
             "sources: [{name: a, streams: {b: 1}, load_errors: [{stream: c}]}]",
-            r"sources\[0\]: .*c",
+            r"sources\[0\].load_errors\[0\]: .*c",
             id="an outage of no stream",
         ),
         pytest.param(
             "sources: [{name: a, streams: {b: 1}, past_jobs: [{seconds_ago: 10}, {seconds_ago: 20}]}]",
-            r"sources\[0\]: The job would overlap",
+            r"sources\[0\].past_jobs\[0\]: The job would overlap",
             id="jobs that overlap",
         ),
         pytest.param(
             "sources: [{name: a, streams: {}, past_loads: [{stream: b, seconds_ago: 1.0e+300}]}]",
-            r"sources\[0\]: ",
+            r"sources\[0\].past_loads\[0\]: a number of seconds is too large for a time",
             id="a time before the calendar",
+        ),
+        pytest.param(
+            "sources: [{name: a, streams: {}, past_jobs: [{seconds_ago: 1.0e+12}]}]",
+            r"sources\[0\].past_jobs\[0\]: a number of seconds is too large for a time",
+            id="a job before the calendar",
+        ),
+        pytest.param(
+            "sources: [{name: a, streams: {}, properties: {anchor_time: tomorrow}}]",
+            r"sources\[0\]: anchor_time must be an ISO 8601 time, not 'tomorrow'",
+            id="a word instead of a time",
         ),
         pytest.param(
             "destinations: [{type: oracle}]",

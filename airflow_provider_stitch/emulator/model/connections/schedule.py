@@ -54,8 +54,8 @@ def next_start(properties: Mapping[str, Any], minutes: float, now: datetime) -> 
 def check_schedule(properties: Mapping[str, Any]) -> None:
     """Check the schedule of a source that a test adds.
 
-    :raises ValueError: if it has an interval that is no number of minutes, or a cron expression with another
-        number of fields than Quartz's.
+    :raises ValueError: if it has an interval that is no number of minutes, an anchor that is no time, or a
+        cron expression with another number of fields than Quartz's.
     """
     frequency = properties.get("frequency_in_minutes")
     if frequency is not None:
@@ -65,6 +65,12 @@ def check_schedule(properties: Mapping[str, Any]) -> None:
             valid = False
         if not valid:
             raise ValueError(f"frequency_in_minutes must be a number of minutes above 0, not {frequency!r}.")
+    anchor = properties.get("anchor_time")
+    if anchor is not None:
+        try:
+            parse_time(anchor)
+        except (TypeError, ValueError):
+            raise ValueError(f"anchor_time must be an ISO 8601 time, not {anchor!r}.") from None
     cron = properties.get("cron_expression")
     if cron is not None and len(str(cron).split()) not in (len(_FIELDS) - 1, len(_FIELDS)):
         raise ValueError(
