@@ -46,6 +46,14 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests of lineage, whose set-up is the longest.
+
+    With several processes, the last one would otherwise run them while the others have nothing left to do.
+    """
+    items.sort(key=lambda item: item.path.name != "test_lineage.py")
+
+
 # No deadline, because a busy machine must not fail a test. `pytest --hypothesis-profile=thorough` generates
 # 40 times as many examples. `make test-airflow2` uses `smoke`, because no property depends on Airflow.
 settings.register_profile("smoke", deadline=None, max_examples=10)
