@@ -114,7 +114,7 @@ HABITS = (
     ),
     # `A log that can't be had` is a log that is not available.
     _habit("`can be had`", r"\b(?:be|is|are) had\b", "is available, can be read"),
-    # A status request has a name: a poll. "Looks like" and "look up" are ordinary English.
+    # A status request is called a poll. "Looks like" and "look up" are ordinary English.
     _habit(
         "`look` for poll",
         r"\b[Ll]ook(?:s|ed|ing)?\b(?! (?:like|up)\b)",

@@ -118,7 +118,7 @@ def streams(number: int = 10_000) -> dict[str, Any]:
 
 
 def loaded_streams(names: list[str], log: ExtractionLog, *, loaded_at: datetime = AT) -> Observations:
-    """Return the observations of a source with these streams, whose extraction and loads have finished."""
+    """Return the observations after the extraction and all loads of a source with these streams."""
     selected = [
         Stream.from_json({"stream_id": index, "tap_stream_id": name, "stream_name": name, "selected": True})
         for index, name in enumerate(names)

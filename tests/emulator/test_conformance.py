@@ -44,8 +44,9 @@ INVALID = [
 def schema() -> Any:
     """Return the emulator's OpenAPI description, loaded by schemathesis.
 
-    It is the description without access tokens. With them, a generated request may be invalid because of its
-    `Authorization` header only, and the session's valid header replaces that one, so Stitch accepts it.
+    It is the description without access tokens. With tokens, a generated request may be invalid
+    only because of its `Authorization` header. The session replaces that header with a valid one, so Stitch
+    accepts the request.
     """
     from schemathesis import openapi
 

@@ -94,7 +94,7 @@ def test_no_token_is_lost_and_no_other_connection_is_changed(airflow, connection
                 logs = [run.log() for run, (each, _) in zip(runs, attempts, strict=True) if each == plan]
                 errors.append(f"{plan}: lost the token of {email}: {after}\n{logs}")
             unstored.append((plan, Attempt(email, [])))
-    # The task was killed before it could store the token. The next undisturbed run must say what to do.
+    # The task was killed before it could store the token. The next run without a kill must say what to do.
     for (plan, attempt), run in zip(unstored, run_all(airflow, unstored), strict=True):
         if "StitchAttachAccountOperator" not in run.log():
             errors.append(f"{plan}: did not explain how to obtain a token of {attempt.email}: {run.log()}")

@@ -63,13 +63,13 @@ class WatchedAccount:
         return [parse_time(payload["loaded_at"]) for payload in payloads]
 
     def events(self, uri: str) -> list[dict[str, Any]]:
-        """Return the `extra` of each event of an asset. If the API server fails, ask it again."""
+        """Return the `extra` of each event of an asset. If the API server fails, retry the request."""
         control, events = self._airflow.control, []
         self._airflow.wait_until(lambda: events.append(control.asset_events(uri)) is None, f"events of {uri}")
         return events[-1]
 
     def finished_runs(self, dag_id: str) -> int:
-        """Return how many runs of a DAG have succeeded. If the API server fails, ask it again."""
+        """Return how many runs of a DAG have succeeded. If the API server fails, retry the request."""
         control, counts = self._airflow.control, []
 
         def count() -> bool:

@@ -83,7 +83,7 @@ class JobEndpoints(AccountGroup):
         """
         source_id = self._source_id(source)
         context = source_context(source_id)
-        # The status codes of some errors are not documented, so the body decides.
+        # Stitch does not document the status codes of some errors, so the body shows which error it is.
         response = self._request_unchecked(
             START_REPLICATION_JOB, context, json={}, accept=START_ERROR_STATUSES
         )

@@ -47,7 +47,7 @@ class Response:
 
     @property
     def message(self) -> str:
-        """Stitch's error message, on one line of limited length."""
+        """Stitch's error message as a single line, truncated to `MAX_MESSAGE_LENGTH`."""
         return one_line(self.full_message, MAX_MESSAGE_LENGTH) or "none."
 
     @property

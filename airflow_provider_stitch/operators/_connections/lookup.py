@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def find_connection(conn_id: str) -> Connection | None:
     """Return the connection that tasks find under this id, or None if no place has it.
 
-    :raises StitchUnavailable: if a place that Airflow searches before the result could not be read.
+    :raises StitchUnavailable: if a secrets backend that Airflow searches first could not be read.
     """
     for backend in _secrets_backends():
         failure: str | None = None

@@ -103,7 +103,8 @@ class SharedRequestBudget(RequestBudget):
     """The status requests of one account, as counted in a file for all processes of this host.
 
     The requests of this process are also counted in memory. If the file cannot be used, no task fails, and
-    the process still respects the limit. If the file has to be replaced, this process keeps its count.
+    the process still respects the limit. If the file has to be replaced, the count in memory
+    remains.
 
     Each method may block for about two seconds while other processes lock the file. Otherwise it takes less
     than a millisecond.

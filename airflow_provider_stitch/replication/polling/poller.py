@@ -301,7 +301,8 @@ class AccountPoller:
         if request.kind is RequestKind.EXTRACTIONS:
             wanted = {query.source_id for query in self._pending if isinstance(query, ExtractionQuery)}
             self.durations.record_jobs(each for each in page.records if each.source_id in wanted)
-        client.record_past_time(newest_time(page))  # Stitch's clock has passed each time that a record shows
+        # Stitch's clock has passed all times in the records.
+        client.record_past_time(newest_time(page))
         if page.responded_at is None:
             page = replace(page, responded_at=client.stitch_time)
         if page.number != request.key:  # Stitch returned another page, because this one no longer exists

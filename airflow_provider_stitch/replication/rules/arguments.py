@@ -13,7 +13,7 @@ from typing import Any
 ACCOUNT_PROBLEMS = ("extraction", "load", "stale")
 """The problems of a source that a check of its account can find."""
 
-# Texts that stand for no value: `{{ params.streams }}` renders None as the word.
+# Strings that are treated as None, because `{{ params.streams }}` renders None as a word.
 NONE_TEXTS = ("", "None", "null")
 
 

@@ -41,7 +41,7 @@ RECORDED = {
 
 @task
 def transform():
-    """Stand for a downstream task."""
+    """Stand in for a downstream task."""
 
 
 VARIANTS = {
