@@ -1,7 +1,8 @@
 """Store the access token of an account as an Airflow connection, without ever losing a token.
 
 Stitch shows a token only once. Therefore the connection is reserved before the token is requested, a
-connection in use for something else is never overwritten, and storing is retried while the task has the token.
+connection in use for something else is never overwritten, and storing is retried as long as the task has the
+token.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 from airflow_provider_stitch.common.deadline import Deadline, parse_duration
 from airflow_provider_stitch.common.link import StitchSourceLink
 from airflow_provider_stitch.common.operator import default_deferrable, outcome_of, run
-from airflow_provider_stitch.operators._job_start import (  # `IfRunning` and `WaitFor` are documented here
+from airflow_provider_stitch.operators._job_start import (  # the reference documents `WaitFor` here
     IfRunning,
     JobStart,
     ResumeState,
@@ -153,7 +153,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                     self._checkpoint.clear()
                 raise
             except Exception:
-                self._end_try()
+                self._record_end_without_kill()
                 raise
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -177,7 +177,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                     context, self._continue(context, step, outcome, state.deadline), state.deadline
                 )
             except Exception:
-                self._end_try()
+                self._record_end_without_kill()
                 raise
 
     def on_kill(self) -> None:
@@ -320,7 +320,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         found = Goal.from_dict(outcome.goal)
         kind = outcome.error["kind"] if outcome.error else None
         if kind == "JobOutcomeUnknown":
-            self._checkpoint.clear()  # otherwise the next try would resume a later job of the source
+            self._checkpoint.clear()  # otherwise the next try would take a later job for its own
         if found.job_name is None or kind not in (None, *NEEDS_NEW_JOB):
             outcome.raise_for_error()
         is_own_job = found.started_at is not None and found.started_at >= parse_time(first_attempt_at)
@@ -381,6 +381,6 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         else:
             self._checkpoint.clear()
 
-    def _end_try(self) -> None:
+    def _record_end_without_kill(self) -> None:
         if not self._killed:
             self._checkpoint.end_try()

@@ -13,8 +13,8 @@ from airflow_provider_stitch.connect.errors import InvalidArgument
 from airflow_provider_stitch.connect.objects import parse_time
 from airflow_provider_stitch.replication.polling.completion import CompletionEstimate, DurationHistory
 from airflow_provider_stitch.replication.rules.loading import (
-    STALE_ERROR_POLLS,
-    STALE_ERROR_TIMEOUT,
+    PERSISTENT_ERROR_POLLS,
+    PERSISTENT_ERROR_TIMEOUT,
     LoadRules,
     error_history_of,
     settle_period,
@@ -157,8 +157,8 @@ def _next_decisive_poll(status: LoadStatus, goal: Goal, observations: Observatio
         history = error_history_of(status.expected, observations)
         if history is None:
             return None
-        polls = min(history.repeats + 1, STALE_ERROR_POLLS)
-        return history.first_seen_at + STALE_ERROR_TIMEOUT * polls / STALE_ERROR_POLLS
+        polls = min(history.repeats + 1, PERSISTENT_ERROR_POLLS)
+        return history.first_seen_at + PERSISTENT_ERROR_TIMEOUT * polls / PERSISTENT_ERROR_POLLS
     if status.loaded_at is not None:
         return status.loaded_at + settle_period(status.expected, rules)
     is_exact = status.expected.rows_confirmed and status.expected.earliest_last_batch_at is None

@@ -131,7 +131,8 @@ class Waiter:
         """Sleep, and log heartbeats in between."""
         clock = self.session.clock
         while seconds > 0:
-            until_heartbeat = max(HEARTBEAT_LOG.interval, self._log.next_heartbeat_at - clock.time())
+            seconds_per_line = HEARTBEAT_LOG.interval  # of all tasks in this process
+            until_heartbeat = max(seconds_per_line, self._log.next_heartbeat_at - clock.time())
             await clock.sleep(min(seconds, until_heartbeat))
             seconds -= min(seconds, until_heartbeat)
             self._log.log_heartbeat(self.goal, evaluation, self.observations)
@@ -232,7 +233,7 @@ class Waiter:
     ) -> Coroutine[Any, Any, None]:
         """Return the coroutine that fetches one piece of information.
 
-        This method is not a coroutine itself, because each of them takes 0.3 kB while the task waits.
+        This method is not a coroutine itself, because each nested coroutine takes 0.3 kB during the wait.
 
         :param expires_at: when to give up a scheduled request; None sends the request immediately.
         """
@@ -244,7 +245,7 @@ class Waiter:
             return self._fetch_streams()
         if need is Need.CHECK:
             return self._fetch_check()
-        if evaluation.streams:  # Need.LOADS, with loads that the log lets expect
+        if evaluation.streams:  # Need.LOADS, and the log has shown which loads to expect
             return self._fetch_expected_loads(evaluation, expires_at)
         return self._fetch_baseline_loads(expires_at)
 

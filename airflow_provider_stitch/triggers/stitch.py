@@ -65,7 +65,7 @@ class StitchPhaseTrigger(BaseTrigger):
     :param deadline: time to give up, in seconds since the epoch. If None, the trigger waits without limit.
     :param time_limit: name of the task's argument that sets the deadline, for error messages.
     :param resume_state: JSON-serializable state that the event returns unchanged.
-    :param stop_on_kill: stop the job in Stitch if a user fails, clears or marks the task.
+    :param stop_on_kill: stop the job in Stitch if a user clears the task or marks it.
     :param stop_at_deadline: stop the job at the deadline, without waiting for a worker to continue the task.
     :param end_options: `TaskEndOptions` as a dict, to end the task in the triggerer; None leaves that to a
         worker.
@@ -210,7 +210,7 @@ class StitchPhaseTrigger(BaseTrigger):
     # --- Stopping the job -------------------------------------------------------------------------------
 
     async def on_kill(self) -> None:
-        """Stop the job if this task started it and a user has failed, cleared or marked the deferred task.
+        """Stop the job if this task started it and a user has cleared the deferred task, or marked it.
 
         Airflow 3.3 and later call this method. In earlier versions the trigger calls it when cancelled.
         """
@@ -221,8 +221,8 @@ class StitchPhaseTrigger(BaseTrigger):
     async def cleanup(self) -> None:
         """Wait until `on_kill` is done, because Airflow may have stopped waiting for it.
 
-        Airflow calls `on_kill` in `asyncio.wait_for`, which returns at the second cancellation before Python
-        3.12, and it closes the task's log when this trigger ends.
+        Airflow calls `on_kill` in `asyncio.wait_for`. Before Python 3.12, that returns at the second
+        cancellation. Airflow then closes the task's log when this trigger ends.
         """
         if self._stopping is not None:
             await wait_ignoring_cancellation(self._stopping)

@@ -47,7 +47,7 @@ class SourceEndpoints(AccountGroup):
 
     @abstractmethod
     def _remember_client_id(self, client_id: int | None) -> None:
-        """Remember the account number if a response contains it."""
+        """Remember the client ID if a response contains it."""
 
     def _source(self, data: object) -> Source:
         source = Source.from_json(data)
@@ -55,7 +55,7 @@ class SourceEndpoints(AccountGroup):
         return source
 
     def list_source_types(self) -> list[ReportCard]:
-        """Return the report card of each source type (over 200). Source: "List all source types"."""
+        """Return the report cards of all source types, over 200 cards. Source: "List all source types"."""
         return self._list(LIST_SOURCE_TYPES, ReportCard.from_json)
 
     def get_source_type(self, source_type: str) -> ReportCard:
@@ -152,7 +152,7 @@ class SourceEndpoints(AccountGroup):
         properties: Mapping[str, Any] | None = None,
         destination_id: int | str | None = None,
     ) -> Source:
-        """Change a source. Stitch then starts a connection check. No other request starts one.
+        """Change a source. Stitch then starts a connection check, which only creations and changes do.
 
         :param properties: the properties to change; others stay unchanged. None as a value removes one, such
             as a `cron_expression`.

@@ -233,7 +233,7 @@ class Transport:
         """Send a request once and return the response with its body unread.
 
         :raises RateLimited: if the status code is 429. It is raised inside `attempt_context`, so that the
-            budget counts the request.
+            budget can block further requests.
         """
         with request.attempt_context():
             response = translate_errors(
@@ -306,7 +306,7 @@ class Transport:
         """Yield the body as it arrives. The read timeout alone would allow one byte per second without end.
 
         :param max_timeouts: limit of the time spent reading, in multiples of the request timeout.
-        :param min_rate: bytes per second on average, required after one request timeout.
+        :param min_rate: bytes per second on average, required once reading has taken one request timeout.
         :param hidden: keep the body out of messages.
         :param should_abort: called after each chunk; True ends the reading with StitchUnavailable.
         """

@@ -2,7 +2,8 @@
 
 Status requests are those for extractions, their logs, and loads. Source: Stitch Connect API, "Rate limits".
 Stitch may block the status requests of an account that repeatedly exceeds the limit, even if it has answered
-them. So the requests are counted here: for one process, or in a file for all processes of a host.
+the excess requests. So the requests are counted here: for one process, or in a file for all processes of a
+host.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class AccountPoller:
         self._loads: PageCache[Any] = loads_cache()
         self._pending: dict[Query[Any], None] = {}  # in order of submission
         self._in_flight: dict[LimitedRequest, asyncio.Task[None]] = {}
-        self._latest_sequence = next_sequence()  # the highest number of this poller's requests
+        self._latest_sequence = next_sequence()  # at least as high as those of all requests
         self._requested_at: dict[LimitedRequest, float] = {}
         self._backoff = Backoff()
         self._wake_up = asyncio.Event()
@@ -88,8 +88,8 @@ class AccountPoller:
     @property
     def latest_sequence(self) -> int:
         """A sequence number that is higher than those of all requests until now."""
-        if now := self.sharing.latest_time():
-            self._latest_sequence = next_sequence(now)  # another process may have sent a request since
+        if redis_time := self.sharing.latest_time():
+            self._latest_sequence = next_sequence(redis_time)  # another process may have sent a request since
         return self._latest_sequence
 
     @property
@@ -351,7 +351,7 @@ class AccountPoller:
 
         The first failure of an outage notifies all waiters.
         """
-        # If the host of a log is unavailable, a retry requests a new URL of the log from Stitch.
+        # `is_transient` excludes an unavailable log, but a retry requests a new URL of the log from Stitch.
         is_retryable = isinstance(error, StitchUnavailable) or (
             isinstance(error, StitchError) and is_transient(error)
         )

@@ -61,7 +61,7 @@ class Evaluation:
     warnings: tuple[str, ...] = ()
 
     def needs_several_polls(self, observations: Observations) -> bool:
-        """Return whether more polls are needed: an error may predate the job, or a log may still appear."""
+        """Return whether one poke must poll again, because an error may be old or a log may appear."""
         has_doubtful_error = any(status.state == "waiting" and status.has_error for status in self.streams)
         return has_doubtful_error or (Need.LOG in self.needs and bool(observations.log_missing_at))
 
@@ -157,6 +157,7 @@ def _evaluate_structure_sync(
         line = f"Structure sync of source {goal.source_name} ({goal.source_id}) finished"
         return Evaluation("finished", extraction=extraction, log_lines=(line,))
     check = observations.check
+    # A goal without a named job can also be reached by the discovery of a connection check.
     if (
         goal.started_after is not None
         and check is not None
@@ -166,7 +167,6 @@ def _evaluate_structure_sync(
         line = f"Structure sync finished in the connection check {check.name}"
         return Evaluation("finished", log_lines=(line,))
     evaluation = _running_or_failed(extraction)
-    # The next structure sync may also run in a connection check.
     if goal.started_after is not None and evaluation.needs == (Need.EXTRACTION,):
         return _needs(Need.CHECK, Need.EXTRACTION, extraction=extraction)
     return evaluation
@@ -203,7 +203,7 @@ def _evaluate_streams(goal: Goal, observations: Observations, extraction: Extrac
 
 
 def _job_times(extraction: ExtractionStatus, observations: Observations) -> JobTimes:
-    """Return the job's start and end. Unknown times are replaced by later ones, to count no earlier load."""
+    """Return the job's start and end. A later time replaces an unknown one, so that no old load counts."""
     ended_at = extraction.completed_at
     candidates = (extraction.started_at, ended_at, observations.loads_at)
     never = datetime.max.replace(tzinfo=timezone.utc)
@@ -222,5 +222,5 @@ def _state_of_loads(goal: Goal, statuses: Sequence[LoadStatus]) -> State:
     states = {status.state for status in statuses}
     if "in_error" in states and goal.phase == "loading":
         return "failed"
-    # Preparation has ended even for a load in error, because it fails in the loading phase.
+    # Preparation has ended also if a load is in error, because the load fails in the loading phase.
     return "running" if "waiting" in states else "finished"

@@ -1,4 +1,4 @@
-"""Evaluate the loads that a job requires: is each stream loaded, or at least prepared? Pure functions.
+"""Evaluate the loads that a job requires: is each stream loaded, or in error? Pure functions.
 
 Stitch reports loads by stream and not by job. So a job's rows are in the warehouse once the stream's
 `last_batch_loaded_at` has passed the time of the job's last batch of that stream. Source of the rules: Stitch
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
 # An error that may be older than the job counts only if this number of later polls show it, and it lasts at
 # least this long. The destination retries, so an old error often clears soon.
-STALE_ERROR_POLLS = 2
-STALE_ERROR_TIMEOUT = timedelta(minutes=5)
+PERSISTENT_ERROR_POLLS = 2
+PERSISTENT_ERROR_TIMEOUT = timedelta(minutes=5)
 
 # If the previous job ended this long before a job started, its rows are assumed to be loaded by then.
 MAX_LOAD_LAG = timedelta(minutes=30)
 
-# Two batches of a stream can be five minutes apart, or more if the source is slow.
+# Upper limit of the time to settle. Batches of a stream are about five minutes apart, or more if the source
+# is slow.
 MAX_SETTLE = timedelta(minutes=15)
 
 
@@ -81,10 +82,10 @@ def settle_period(expected: ExpectedLoad, rules: LoadRules) -> timedelta:
     return max(rules.load_settle, min(expected.longest_gap + rules.load_settle / 2, MAX_SETTLE))
 
 
-def has_stale_error(history: LoadErrorHistory) -> bool:
+def has_persistent_error(history: LoadErrorHistory) -> bool:
     """Return whether an error that may be older than the job has lasted long enough to count."""
     duration = history.last_seen_at - history.first_seen_at
-    return history.repeats >= STALE_ERROR_POLLS and duration >= STALE_ERROR_TIMEOUT
+    return history.repeats >= PERSISTENT_ERROR_POLLS and duration >= PERSISTENT_ERROR_TIMEOUT
 
 
 def error_history_of(expected: ExpectedLoad, observations: Observations) -> LoadErrorHistory | None:
@@ -102,8 +103,8 @@ def evaluate_loads(
 ) -> tuple[LoadStatus, ...]:
     """Return the status of each requested load as of the last poll of the source's loads.
 
-    :param expected: all loads that the job requires, because a load that was not requested can share its name
-        with one that was.
+    :param expected: all loads that the job requires, also of streams that the user did not select, because
+        they can share a name with a selected stream.
     :param requested: the `tap_stream_id` of each requested stream; None requests all.
     """
     wanted = [each for each in expected if is_requested(each, requested)]
@@ -113,9 +114,9 @@ def evaluate_loads(
         observations, observations.loads_at, rules, job, is_quiet=_is_quiet(observations, rules, job)
     )
     records = _Records(observations)
-    matches = {id(each): records.match(each) for each in _latest_batch_first(expected)}
+    matches = {id(each): records.claim(each) for each in _latest_batch_first(expected)}
     confirmed = [_evaluate(each, matches[id(each)], poll) for each in wanted if each.rows_confirmed]
-    # A missing load shows that the destination lags, so a stream without a load may still get one.
+    # If a stream that had rows still waits for its load, the loads of other streams may still arrive, too.
     is_lagging = any(status.state == "waiting" for status in confirmed)
     poll = poll._replace(is_quiet=poll.is_quiet and not is_lagging)
     possible = [_evaluate(each, matches[id(each)], poll) for each in wanted if not each.rows_confirmed]
@@ -143,7 +144,7 @@ class _Match(NamedTuple):
     """The listed record that matches an expected load."""
 
     record: Load | None  # None: no record of its name is listed
-    is_shared: bool = False  # another expected load has the same record, or only the names are similar
+    is_uncertain: bool = False  # another expected load has the same record, or only the names are similar
 
 
 def _evaluate(expected: ExpectedLoad, match: _Match, poll: _Poll) -> LoadStatus:
@@ -174,7 +175,7 @@ def _loaded_or_settling(
 ) -> LoadStatus:
     # The first load after an error may contain only rows of earlier jobs.
     has_recovered = not poll.observations.recovered.isdisjoint(expected.load_names)
-    must_settle = expected.must_settle or has_recovered or match.is_shared
+    must_settle = expected.must_settle or has_recovered or match.is_uncertain
     is_conclusive = loaded_at >= expected.last_batch_at and not must_settle
     is_settled = poll.at - loaded_at >= settle_period(expected, poll.rules)
     return LoadStatus(expected, "loaded" if is_conclusive or is_settled else "waiting", loaded_at)
@@ -193,7 +194,7 @@ def _error_status(
         return LoadStatus(expected, "in_error", has_error=True, message=history.message)
     if record.error_state is None or history.records < expected.shared_names.get(record.stream_name, 0):
         return None
-    state: Literal["in_error", "waiting"] = "in_error" if has_stale_error(history) else "waiting"
+    state: Literal["in_error", "waiting"] = "in_error" if has_persistent_error(history) else "waiting"
     return LoadStatus(expected, state, has_error=True, message=history.message)
 
 
@@ -209,18 +210,18 @@ class _Records:
         self._loads = observations.loads or {}
         self._streams = observations.streams or ()
         self._matched: set[int] = set()
-        self._unclaimed: dict[str, list[str]] | None = None
+        self._foreign_names: dict[str, list[str]] | None = None
 
-    def match(self, expected: ExpectedLoad) -> _Match:
-        """Return the latest unmatched record under one of an expected load's names."""
+    def claim(self, expected: ExpectedLoad) -> _Match:
+        """Return the latest unmatched record under one of an expected load's names, or else the oldest."""
         listed_names = [name for name in expected.load_names if name in self._loads]
         names = listed_names or self._similar_names(expected)
         records = sorted((record for name in names for record in self._loads[name]), key=_latest_load_first)
         free = next((record for record in records if id(record) not in self._matched), None)
         if free is not None:
             self._matched.add(id(free))
-            return _Match(free, is_shared=not listed_names)
-        return _Match(records[-1] if records else None, is_shared=True)
+            return _Match(free, is_uncertain=not listed_names)
+        return _Match(records[-1] if records else None, is_uncertain=True)
 
     def _similar_names(self, expected: ExpectedLoad) -> list[str]:
         """Return the listed names that differ from an expected load's names in case or punctuation only.
@@ -228,13 +229,13 @@ class _Records:
         Stitch does not document whether a load has the name that the target sends, or the name of the
         destination's table. Names of other streams of the source are excluded.
         """
-        if self._unclaimed is None:
+        if self._foreign_names is None:
             stream_names = {name for stream in self._streams for name in load_names(stream)}
-            self._unclaimed = {}
+            self._foreign_names = {}
             for name in self._loads.keys() - stream_names:
-                self._unclaimed.setdefault(_table_name(name), []).append(name)
+                self._foreign_names.setdefault(_table_name(name), []).append(name)
         table_names = dict.fromkeys(_table_name(name) for name in expected.load_names)
-        return [name for table in table_names for name in self._unclaimed.get(table, ())]
+        return [name for table in table_names for name in self._foreign_names.get(table, ())]
 
 
 def _table_name(name: str) -> str:
