@@ -152,7 +152,10 @@ def test_1000_sources_with_12000_loads_stay_within_the_budget(stitch, waiter):
     assert first.startswith(
         "Read 25 pages of extractions and loads. The 105 other pages will take about 50 minutes"
     )
-    assert re.match(r"Read 12\d pages of extractions and loads. The \d other pages will take about ", last)
+    # Which page is read last before a line depends on the threads of the requests.
+    assert re.match(
+        r"Read 12\d pages of extractions and loads. The (\d other pages|last page) will take about ", last
+    )
 
 
 def test_check_that_cannot_end_in_time_says_how_long_it_takes(stitch, waiter):
