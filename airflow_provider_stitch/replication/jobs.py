@@ -64,8 +64,7 @@ async def start_job(
     the list is polled, in case the job has already ended. If it is still running, Stitch refuses a second
     one. An undocumented response counts as lost until it has been repeated several times in a row.
 
-    :param first_attempt_at: Stitch's time at which an earlier worker, which died before the response, sent
-        the first start request.
+    :param first_attempt_at: Stitch's time of the start request of a worker that died before the response.
     :param on_started: called with the started job, in the thread of the request. An interrupted caller thus
         gets the job's name, because the thread still receives the response.
     :raises StitchError: if the source is unknown or deleted, Stitch refused, or the deadline has passed.
