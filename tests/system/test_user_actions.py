@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from local_airflow.processes import IS_AIRFLOW_2
 from tests.system.harness import DAGS_FOLDER
 
 NEW_ROWS = 7  #: of a source since the start of the job whose task is cleared
@@ -109,6 +110,7 @@ def test_cleared_task_queues_behind_the_job_that_it_left_running(airflow, source
     assert not source.jobs[0].stopped
 
 
+@pytest.mark.skipif(IS_AIRFLOW_2, reason="Airflow 2.11 may end the run before it adds the renamed task")
 def test_renaming_a_task_stops_its_job_and_starts_another(airflow, new_source):
     """Airflow sets the state of a task that is no longer in its DAG to removed."""
     sources = {"renamed_in_worker": new_source(), "renamed_deferred": new_source()}
