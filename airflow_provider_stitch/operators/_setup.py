@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -91,9 +92,9 @@ class StitchSetupOperator(StitchTask, BaseOperator):
                 raise
             raise with_time_limit(error, self._deadline.time_limit) from error
 
+    @abstractmethod
     def set_up(self, context: Context) -> dict[str, Any]:
         """Read and change the account, and return the XCom."""
-        raise NotImplementedError
 
     def _restore_strings(self) -> None:
         for name in self.string_arguments:

@@ -147,12 +147,13 @@ class StitchCheckAccountOperator(StitchSetupOperator):
         :raises DeletedSource: if one of them has been deleted.
         """
         from airflow_provider_stitch.connect.references import find_source
-        from airflow_provider_stitch.replication.rules.preconditions import source_blocker
+        from airflow_provider_stitch.replication.rules.preconditions import raise_if_deleted
 
-        chosen = sources if self.sources is None else [find_source(sources, each) for each in self.sources]
-        for source in chosen if self.sources is not None else ():
-            if source.deleted_at is not None and (error := source_blocker(source)) is not None:
-                raise error
+        if self.sources is None:
+            chosen = list(sources)
+        else:
+            chosen = [find_source(sources, each) for each in self.sources]
+            raise_if_deleted(chosen)
         return {each.id for each in chosen if not (self.ignore_paused and each.paused_at is not None)}
 
     def _result(self, states: Sequence[SourceState], failing: Sequence[SourceState]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -35,13 +36,14 @@ SHORT = {
 }
 
 
-class Table(SphinxDirective):
+class Table(SphinxDirective, ABC):
     """A table of two or three columns with rows of reStructuredText generated from the code."""
 
     columns: ClassVar[tuple[str, ...]]
 
+    @abstractmethod
     def rows(self) -> Iterator[tuple[str, ...]]:
-        raise NotImplementedError
+        """Yield the cells of each row."""
 
     def run(self) -> list[nodes.Node]:
         lines = [".. list-table::", "   :header-rows: 1", ""]

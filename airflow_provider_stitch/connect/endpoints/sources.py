@@ -152,7 +152,7 @@ class SourceEndpoints(AccountGroup):
         properties: Mapping[str, Any] | None = None,
         destination_id: int | str | None = None,
     ) -> Source:
-        """Change a source. Stitch then starts a connection check, which only creations and changes do.
+        """Change a source. Stitch then starts a connection check, as it does when a source is created.
 
         :param properties: the properties to change; others stay unchanged. None as a value removes one, such
             as a `cron_expression`.

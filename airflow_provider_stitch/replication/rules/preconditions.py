@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_stitch.connect.errors import CannotFinish, DeletedSource, StitchError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from airflow_provider_stitch.connect.objects import Destination, Source
@@ -59,14 +59,20 @@ def check_blocker(source: Source) -> StitchError | None:
     return source_blocker(source) or _incomplete_setup_blocker(source)
 
 
+def raise_if_deleted(sources: Iterable[Source]) -> None:
+    """Raise the error of the first source that has been deleted.
+
+    :raises DeletedSource: if one has been deleted.
+    """
+    for source in sources:
+        if (error := _deletion_error(source)) is not None:
+            raise error
+
+
 def source_blocker(source: Source) -> StitchError | None:
     """Return why no job or connection check of this source can finish, or None."""
-    if source.deleted_at is not None:
-        return DeletedSource(
-            f"Source {source.label} was deleted at {_to_minute(source.deleted_at)}. "
-            "Set the task's source to another one, or remove the task.",
-            source_id=source.id,
-        )
+    if (error := _deletion_error(source)) is not None:
+        return error
     if source.type is not None and source.type.startswith(_TYPES_WITHOUT_JOBS):
         return _cannot_finish(
             source,
@@ -110,6 +116,16 @@ def _destination_blocker(source: Source, destinations: Sequence[Destination]) ->
 
 def _cannot_finish(source: Source, reason: str, advice: str) -> CannotFinish:
     return CannotFinish(f"Source {source.label} can't replicate: {reason}. {advice}", source_id=source.id)
+
+
+def _deletion_error(source: Source) -> DeletedSource | None:
+    if source.deleted_at is None:
+        return None
+    return DeletedSource(
+        f"Source {source.label} was deleted at {_to_minute(source.deleted_at)}. "
+        "Set the task's source to another one, or remove the task.",
+        source_id=source.id,
+    )
 
 
 def _to_minute(time: datetime) -> str:
