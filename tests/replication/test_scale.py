@@ -92,7 +92,11 @@ def test_memory_is_linear_in_waiters_and_the_rate_limit_holds():
     assert peak_memory(20) < 12 * peak_memory(2)
 
 
-def test_waiter_takes_at_most_4500_bytes():
+#: Bytes of a waiter that waits. Python 3.10 keeps more memory for each suspended coroutine.
+MAX_WAITER_BYTES = 4_500 if sys.version_info >= (3, 11) else 5_800
+
+
+def test_memory_of_a_waiter_is_small():
     account = VirtualAccount(TimedJobs({SOURCE_ID: DAY}))
     account.client.now = account.loop.time
 
@@ -118,7 +122,7 @@ def test_waiter_takes_at_most_4500_bytes():
     finally:
         tracemalloc.stop()
 
-    assert 2_000 < per_waiter < 4_500
+    assert 2_000 < per_waiter < MAX_WAITER_BYTES
 
 
 def test_list_with_too_many_pages_is_rejected(monkeypatch):
