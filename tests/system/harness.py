@@ -54,7 +54,9 @@ SETTINGS = {
     "CORE__PARALLELISM": "6",
     "CORE__TASK_SUCCESS_OVERTIME": "1",
     "SCHEDULER__JOB_HEARTBEAT_SEC": "1",
-    "SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "1",
+    # Airflow 2.11 also kills a task after this many seconds without a heartbeat, however busy the machine is.
+    # 0 applies the limit of lost tasks instead, which is 5 minutes. The interval of the heartbeats is above.
+    "SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "0",
     "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
     "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "20",
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
