@@ -63,7 +63,7 @@ def test_cleared_task_of_a_killed_worker_starts_another_job(airflow, source):
     source.set_new_rows(7)
     airflow.kill_workers()
     run.clear()
-    run.wait_until_logged("waiting for it to finish before starting ours")
+    run.wait_until_logged("waiting for it to finish before starting a new job")
     source.finish_jobs()
 
     assert run.wait_until_finished() == "success"
