@@ -133,7 +133,10 @@ class StitchClient(
         return self._transport.stitch_time
 
     def record_past_time(self, moment: datetime) -> None:
-        """Record a time that Stitch's clock has passed. It is used until a response has a `Date` header."""
+        """Record a time that Stitch's clock has passed.
+
+        The time is used until a response has a `Date` header.
+        """
         self._transport.record_past_time(moment)
 
     @property
@@ -141,7 +144,7 @@ class StitchClient(
         """The number of the account.
 
         The client remembers the number from any source that it has read. If the number is not known yet, the
-        client requests all sources, and if there are none, all destinations.
+        client requests all sources. If the account has no sources, the client also requests all destinations.
 
         :raises StitchConfigurationError: if the account has neither sources nor destinations.
         """
@@ -162,8 +165,8 @@ class StitchClient(
     def client_id_from_source(self, source_id: int) -> int:
         """Return the number of the account, and read it from one source if it is not known yet.
 
-        This method is cheaper than `client_id`, which reads all sources, of which there may be thousands. It
-        reads all sources only if this source does not contain the number.
+        This method is cheaper than `client_id`, which may have to read thousands of sources. It reads all
+        sources only if this source does not contain the number.
 
         :raises UnknownSource: if the account has no such source.
         :raises StitchConfigurationError: see `client_id`.

@@ -1,8 +1,8 @@
 """The exceptions of this package, one class per kind of failure.
 
 Every exception that `connect` raises is a subclass of StitchError. The class identifies the kind of failure
-and states whether a retry can help. The message describes what happened, names the source or job, and advises
-what to do. The module imports only the standard library, so that DAG files can import the classes cheaply.
+and states whether a retry can help. The message states what happened, to which source or job, and what to do.
+The module imports only the standard library, so that DAG files can import the classes cheaply.
 """
 # ruff: noqa: N818 - the classes are named after the failure, without an Error suffix.
 
@@ -169,15 +169,15 @@ class AccountHasProblems(StitchError):
 class ExtractionLogNotFound(StitchNotFound):
     """Stitch has no log of this job.
 
-    The job may not exist, it may be too recent, or it may be too old: depending on the plan, Stitch keeps a
-    log for 1 to 60 days.
+    The job may not exist, or it may be too recent or too old. Depending on the plan, Stitch keeps a log for 1
+    to 60 days.
     """
 
     retryable = True
 
 
 class JobAlreadyRunning(StitchError):
-    """A replication job of this source is already running, so none was started.
+    """A replication job of this source is already running, so no job was started.
 
     :param responded_at: when Stitch responded (UTC), or None if the time is unknown.
 
@@ -241,8 +241,8 @@ class UnexpectedResponse(StitchError):
     It may be an HTML page or a redirect, it may be truncated or too large, or it may have an unexpected
     structure.
 
-    The message contains the method, the URL, and the first 200 characters of the body. It omits a body that
-    may contain a secret.
+    The message contains the method, the URL, and the first 200 characters of the body. If the body may
+    contain a secret, it is omitted.
     """
 
 
@@ -293,6 +293,6 @@ def _with_subclasses(error_class: type[StitchError]) -> dict[str, type[StitchErr
     return classes
 
 
-#: All error classes by name. They are used to restore an error from a trigger's event, so each class must
-#: accept a message, a `source_id` and a `job_name` as its only arguments.
+#: All error classes by name. An error in a trigger's event is restored from the name of its class, so each
+#: class must accept a message, a `source_id` and a `job_name` as its only arguments.
 ERROR_CLASSES: dict[str, type[StitchError]] = _with_subclasses(StitchError)

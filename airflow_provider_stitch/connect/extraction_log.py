@@ -7,7 +7,7 @@ every batch that it sends. The Avro target writes a marker for each stream that 
 target prove that a stream had rows, because many taps do not count rows, and the count of a tap may include
 rows that it does not send.
 
-A log is parsed in one pass while it is downloaded. The memory is limited, even if the log is very long, has
+A log is parsed in one pass while it is downloaded. Memory use is limited, even if the log is very long, has
 very long lines, or contains many streams.
 
 Source: Stitch Connect API, "Extraction logs", for the line format and the exit status; the source code of
@@ -159,7 +159,8 @@ class _LogReader:
             if level == b"INFO":
                 self._read_tap(line, start, timestamp)
         elif location == b"target":
-            # Without a line break, a name at the end of the line may be truncated. Counters are still valid.
+            # Without a line break, a name at the end of the line may be truncated. Counters are exempt,
+            # because `parse_record_count` rejects truncated counters.
             if has_end or line.startswith(COUNTER_STARTS, start):
                 self._read_target(line, start, timestamp, level)
         elif location == b"main":

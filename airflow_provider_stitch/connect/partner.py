@@ -1,4 +1,4 @@
-"""The client for Stitch partners, who can create accounts and obtain access to existing accounts."""
+"""The client for Stitch partners. It can create accounts and obtain access to existing accounts."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ class StitchPartner(PartnerEndpoints):
 
         :param redirect_uri: a URI that is registered with Stitch. By default, Stitch uses the first
             registered URI.
-        :param email: the user's e-mail address. This and the remaining parameters prefill the sign-up form.
+        :param email: the user's e-mail address. This parameter and the remaining parameters prefill the
+            sign-up form.
 
         Source: Stitch Connect API, "OAuth2".
         """

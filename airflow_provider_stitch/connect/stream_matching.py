@@ -139,7 +139,10 @@ def candidates(prefix: str, known: Sequence[str], name: str) -> str:
 
 
 class _Index:
-    """An index of a source's streams by name. It is necessary because a source may have 10,000 streams."""
+    """An index of a source's streams by name.
+
+    The index is necessary because a source may have 10,000 streams.
+    """
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         self._streams = streams

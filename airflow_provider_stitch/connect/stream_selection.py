@@ -154,7 +154,7 @@ def _replication_method(name: str, method: object) -> str | None:
     if method is None or method in REPLICATION_METHODS:
         return None if method is None else str(method)
     raise InvalidArgument(
-        f"The replication_method of stream {name!r} is one of {', '.join(REPLICATION_METHODS)}; it is "
+        f"The replication_method of stream {name!r} must be one of {', '.join(REPLICATION_METHODS)}; it is "
         f"{method!r}."
     )
 
@@ -175,16 +175,18 @@ def _replication(
     method, key = selection.replication_method, selection.replication_key
     if method is not None and forced is not None and method != forced:
         raise InvalidArgument(
-            f"Stream {label!r} cannot be replicated by {method}: its source forces {forced}."
+            f"Stream {label!r} cannot be replicated with {method}: its source forces {forced}."
         )
     valid = metadata.get("valid-replication-keys")
     if key is not None and isinstance(valid, list) and valid and key not in valid:
         raise InvalidArgument(
-            f"Stream {label!r} cannot be replicated by the key {key!r}. Its valid keys are: "
+            f"Stream {label!r} cannot be replicated with the key {key!r}. Its valid keys are: "
             f"{', '.join(map(str, valid))}."
         )
     if method == "INCREMENTAL" and forced is None and key is None and not key_now:
-        raise InvalidArgument(f"Stream {label!r}: replication by INCREMENTAL needs a replication_key.")
+        raise InvalidArgument(
+            f"Stream {label!r}: the replication method INCREMENTAL needs a replication_key."
+        )
     new_method = method if method != method_now else None
     new_key = key if key != key_now else None
     if new_method == "INCREMENTAL" and new_key is None:

@@ -1,7 +1,7 @@
 """The endpoints of the Stitch Connect API, one module per group.
 
-Each module defines its endpoints as constants at the top. A constant has the same name as the client's method
-that uses it, in upper case.
+Each module defines its endpoints as constants at the top. Each constant is named after the client method that
+uses the endpoint.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Error statuses with a meaning that depends on the endpoint. All other error statuses mean the same
-#: everywhere.
+#: Error statuses with a meaning that depends on the endpoint. All other error statuses have the same meaning
+#: for all endpoints.
 ENDPOINT_ERRORS = (400, 404)
 
 
@@ -148,7 +148,7 @@ class EndpointGroup:
 
 
 class AccountGroup(EndpointGroup):
-    """Base class of the endpoint groups that identify a source or a destination by id or by name.
+    """Base class of the endpoint groups that accept the id or the name of a source or destination.
 
     An integer is used as an id. A string requires one more request, which is not rate-limited. See
     `find_source` and `find_destination`.
@@ -156,7 +156,7 @@ class AccountGroup(EndpointGroup):
 
     @abstractmethod
     def list_sources(self) -> list[Source]:
-        """Return all sources, including paused and deleted ones."""
+        """Return all sources, including paused and deleted sources."""
 
     @abstractmethod
     def find_source(self, source: int | str) -> Source:

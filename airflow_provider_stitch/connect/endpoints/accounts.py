@@ -49,7 +49,7 @@ class PartnerEndpoints(EndpointGroup):
         :raises EmailInUse: if a Stitch user with this e-mail address already exists.
         :raises StitchUnauthorized: if Stitch rejects the partner credentials.
         :raises StitchUnavailable: if Stitch is unavailable. If `maybe_received` is True, Stitch may have
-            created the account, and its token cannot be retrieved.
+            created the account. The token of this account cannot be retrieved.
         :raises UnexpectedResponse: if the response is invalid. Stitch may have created the account.
 
         Source: Stitch Connect API, "Create an account".

@@ -60,7 +60,7 @@ def api_error(response: Response, context: ErrorContext | None) -> StitchError:
     if error is None:
         error = error_from_response(response)
     error.source_id = context.source_id if context else None
-    # Stitch rarely rejects a GET request for an existing object, so the error must be confirmed by a second
+    # Stitch rarely rejects a GET request for an existing object, so the error should be confirmed by a second
     # request.
     is_read = response.request_line.startswith("GET ")
     error.needs_confirmation = error.needs_confirmation or is_read or not _is_documented(response)
@@ -68,14 +68,17 @@ def api_error(response: Response, context: ErrorContext | None) -> StitchError:
 
 
 def _is_documented(response: Response) -> bool:
-    """Return whether Stitch documents errors like this one. A proxy is unlikely to send such an error."""
+    """Return whether Stitch documents errors of this form.
+
+    A proxy is unlikely to send an error of this form.
+    """
     if response.status == 401 or response.error_type is not None:
         return True
     return any(re.match(each.pattern, response.message, re.IGNORECASE) for each in _RULES)
 
 
 def start_error(response: Response, context: ErrorContext) -> StitchError | None:
-    """Return the error for the response to a request to start a job, or None if the job was started.
+    """Return the error if Stitch did not start a job, or None if the job was started.
 
     The status code alone is not sufficient, because it is 200 even if a job is already running.
 

@@ -62,9 +62,9 @@ class DestinationEndpoints(AccountGroup):
     def list_destinations(
         self, *, source_id: int | str | None = None, destination_id: int | str | None = None
     ) -> list[Destination]:
-        """Return the account's destinations, optionally only the destinations of one source or with one id.
+        """Return the account's destinations, optionally filtered by source or by id.
 
-        The source and the destination may also be given by name. Each name requires one more request.
+        Both parameters also accept a name. Each name requires one more request.
 
         Source: Stitch Connect API, "List destinations". The parameters are documented only in an error
         message.
@@ -98,7 +98,9 @@ class DestinationEndpoints(AccountGroup):
         description: str | None = None,
         ignore_unmapped_sources: bool | None = None,
     ) -> Destination:
-        """Create a destination, which makes Stitch start a connection check.
+        """Create a destination.
+
+        Stitch starts a connection check of the new destination.
 
         :param destination_type: the type, such as `snowflake`, `bigquery_v2`, `redshift`, `postgres` or `s3`.
         :param properties: the settings of the destination. `get_destination_type` returns the properties of a
@@ -126,7 +128,9 @@ class DestinationEndpoints(AccountGroup):
         return self._create(CREATE_DESTINATION, Destination.from_json, json=json)
 
     def update_destination(self, destination: int | str, properties: Mapping[str, Any]) -> Destination:
-        """Change properties of a destination, which makes Stitch start a connection check.
+        """Change properties of a destination.
+
+        Stitch starts a connection check after the change.
 
         :param destination: the id, `name` or display name of the destination. See `find_destination`.
         :param properties: the properties to change. All other properties stay unchanged.
@@ -155,7 +159,7 @@ class DestinationEndpoints(AccountGroup):
 
         :raises UnknownDestination: if the destination was never checked or does not exist.
 
-        Source: Stitch Connect API, "Retrieve last connection check". The page describes only sources; the
+        Source: Stitch Connect API, "Retrieve last connection check". The page describes only sources. The
         endpoint for destinations is assumed to be analogous.
         """
         destination_id = self._destination_id(destination)

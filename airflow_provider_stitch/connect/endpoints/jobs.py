@@ -132,21 +132,22 @@ class JobEndpoints(AccountGroup):
     # Extractions and loads. These requests are limited to 30 per 10 minutes per account.
 
     def list_extractions(self, page: int = 1) -> Page[Extraction]:
-        """Return one page of the list of each source's last completed extraction job.
+        """Return one page of the account's extractions.
 
-        The list is sorted by ascending source id. It covers the last 60 days and includes paused and deleted
-        sources. It usually does not include running jobs. The request counts toward the limit of 30 requests
-        per 10 minutes per account.
+        The list contains the last completed extraction job of each source, sorted by ascending source id. It
+        covers the last 60 days and includes paused and deleted sources. Running jobs are usually not
+        included. The request counts toward the limit of 30 requests per 10 minutes per account.
 
         Source: Stitch Connect API, "List last extraction jobs for an account", "Rate limits".
         """
         return self._page(LIST_EXTRACTIONS, page, Extraction.from_json)
 
     def list_loads(self, page: int = 1) -> Page[Load]:
-        """Return one page of the list of each stream's latest load attempt. The loads contain no source ids.
+        """Return one page of the account's loads, without the ids of their sources.
 
-        The list covers the last 60 days. Stitch's documentation is inconsistent about its order. The request
-        counts toward the limit of 30 requests per 10 minutes per account.
+        The list contains the latest load attempt of each stream in the last 60 days. Stitch's documentation
+        is inconsistent about the order of the list. The request counts toward the limit of 30 requests per 10
+        minutes per account.
 
         Source: Stitch Connect API, "List last loads for an account", "Rate limits".
         """
@@ -157,7 +158,7 @@ class JobEndpoints(AccountGroup):
 
         Each page requires one rate-limited request. All pages are read again if the length of the list
         changed during the first pass. If a source was returned more than once, its newest extraction is used.
-        A source may still be missing, because a record can move to another page between two requests.
+        A source may be missing even then, because a record can move to another page between two requests.
         """
         newest: dict[int, Extraction] = {}
         for pages in read_all_pages(self.list_extractions):
@@ -176,8 +177,9 @@ class JobEndpoints(AccountGroup):
         the load has an error.
 
         Each page requires one rate-limited request. All pages are read again if the length of the list
-        changed during the first pass. The result then includes the loads that only the first pass returned. A
-        load may still be missing.
+        changed during the first pass. In this case, the result includes the loads that only the first pass
+        returned. A load may be missing even then, because a record can move to another page between two
+        requests.
 
         :param sources: all sources of the account. If None, the sources are requested from Stitch, which is
             not rate-limited.
@@ -221,8 +223,9 @@ class JobEndpoints(AccountGroup):
     def open_extraction_log(self, job_name: str) -> Iterator[RawExtractionLog]:
         """Open the log of one extraction job to read its lines or to save it to a file.
 
-        Use it in a `with` statement. The log is downloaded while it is read, so that a large log needs little
-        memory. The request for the log is retried while Stitch is unavailable. The download is not retried.
+        Use the method in a `with` statement. The log is downloaded while it is read, so that a large log
+        needs little memory. The request for the log is retried while Stitch is unavailable. The download is
+        not retried.
 
         The request counts toward the limit of 30 requests per 10 minutes per account.
 

@@ -17,7 +17,7 @@ MAX_PAGES = 1000  #: a list with more pages is treated as an error
 
 
 def read_all_pages(list_page: Callable[[int], Page[T]]) -> list[list[Page[T]]]:
-    """Read all pages, and read them again if the length of the list changed.
+    """Read all pages of a list, and read all pages again if the length of the list changed.
 
     When the length changes, records move between pages. Return one list of pages for each pass.
     """
@@ -37,7 +37,7 @@ def _all_pages(list_page: Callable[[int], Page[T]]) -> list[Page[T]]:
         if number != len(pages) + 1 or not pages[-1].records:
             raise UnexpectedResponse(
                 f"The page links of the list are invalid: page {len(pages)} with {len(pages[-1].records)} "
-                f"records links to page {number} as the next."
+                f"records links to page {number} as the next page."
             )
         pages.append(list_page(number))
         number = pages[-1].next_page
@@ -45,7 +45,7 @@ def _all_pages(list_page: Callable[[int], Page[T]]) -> list[Page[T]]:
 
 
 def is_newer(extraction: Extraction, known: Extraction) -> bool:
-    """Return whether an extraction started at the same time as the known extraction, or later."""
+    """Return whether an extraction started no earlier than the known extraction."""
     if extraction.start_time is None or known.start_time is None:
         return known.start_time is None
     return extraction.start_time >= known.start_time

@@ -77,7 +77,7 @@ class SourceEndpoints(AccountGroup):
         return self._get(GET_SOURCE_TYPE, ReportCard.from_json, context)
 
     def list_sources(self) -> list[Source]:
-        """Return all sources, including paused and deleted ones.
+        """Return all sources, including paused and deleted sources.
 
         Source: Stitch Connect API, "List sources".
         """
@@ -111,10 +111,9 @@ class SourceEndpoints(AccountGroup):
         return find_source(self.list_sources(), source) if found is None else found
 
     def find_source_by_id(self, source: int | str) -> Source | None:
-        """Return the source with this id, or None if no active source has this id.
+        """Return the source with this id, or None if the source does not exist or is deleted.
 
-        A source is active if it is not deleted. The id may be a string. If the string cannot be an id, the
-        method returns None without a request.
+        The id may be a string. If the string cannot be an id, the method returns None without a request.
         """
         source_id = parse_id(source)
         if source_id is None:
@@ -143,8 +142,8 @@ class SourceEndpoints(AccountGroup):
         :param properties: the settings of the source. `get_source_type` returns the properties of a type.
             Most properties require strings, even for numbers and booleans. See the `json_schema` of each
             property.
-        :param destination_id: the id or name of the destination that receives the source's rows. Pass it if
-            the account has several destinations.
+        :param destination_id: the id or name of the destination that receives the source's rows. Pass this
+            parameter if the account has several destinations.
         :raises NameInUse: if another source already has this name.
         :raises InvalidProperties: if properties have the wrong type or format.
         :raises NotInPlan: if the account's plan does not include the source type or cron schedules.
@@ -167,7 +166,9 @@ class SourceEndpoints(AccountGroup):
         properties: Mapping[str, Any] | None = None,
         destination_id: int | str | None = None,
     ) -> Source:
-        """Change a source, which makes Stitch start a connection check.
+        """Change a source.
+
+        Stitch starts a connection check after the change, as it does for a new source.
 
         :param properties: the properties to change. All other properties stay unchanged. Set a property to
             None to remove it, for example `cron_expression`.
@@ -186,12 +187,12 @@ class SourceEndpoints(AccountGroup):
     def pause_source(self, source: int | str) -> Source:
         """Pause a source.
 
-        Stitch starts no more scheduled jobs of the source. A running job continues.
+        Stitch starts no scheduled jobs for a paused source. A running job continues.
 
         :raises UnknownSource: if the account has no such source.
 
-        Source: Stitch Connect API, "Pause a source". Stitch pauses the source immediately, whatever the time
-        in `paused_at`.
+        Source: Stitch Connect API, "Pause a source". Stitch pauses the source immediately, regardless of the
+        time in `paused_at`.
         """
         now = self._transport.stitch_time or datetime.now(timezone.utc)
         return self._put_source(source, {"paused_at": format_time(now)})
@@ -243,7 +244,7 @@ class SourceEndpoints(AccountGroup):
         return self._list(LIST_IMPORT_TOKENS, ImportToken.from_list, self._source_context(source))
 
     def revoke_import_token(self, source: int | str, token_id: int) -> Source:
-        """Revoke an Import API token. A token cannot be restored.
+        """Revoke an Import API token. A revoked token cannot be restored.
 
         :raises UnknownSource: if the account has no such source, or if the source has no such token.
 

@@ -34,7 +34,7 @@ def validate_id(label: str, value: object) -> int:
         return value
     article = "An" if label[0] in "aeiouAEIOU" else "A"
     or_name = ", or a name" if label in ("source", "destination", "stream") else ""
-    raise InvalidArgument(f"{article} {label} id is a positive integer{or_name}, not {value!r}.")
+    raise InvalidArgument(f"{article} {label} id must be a positive integer{or_name}, not {value!r}.")
 
 
 def validate_string(name: str, value: str) -> str:
@@ -64,7 +64,7 @@ def validate_region(value: str) -> str:
     if value in REGIONS:
         return value
     raise InvalidArgument(
-        f"region is one of {', '.join(REGIONS)}; it is {value!r}. It cannot be changed later."
+        f"region must be one of {', '.join(REGIONS)}; it is {value!r}. It cannot be changed later."
     )
 
 
@@ -83,7 +83,7 @@ def validate_hook_url(value: str) -> str:
     if usable and not re.search(r"\s", value):
         return value
     raise InvalidArgument(
-        "The URL of a post-load hook must begin with https://, because Stitch accepts no other."
+        "The URL of a post-load hook must begin with https://, because Stitch accepts no other URL."
     )
 
 
@@ -149,7 +149,7 @@ def _validate_stream_update(update: StreamUpdate) -> dict[str, Any]:
         validate_boolean(f"{label}: selected", update.selected)
     if update.replication_method not in (None, *REPLICATION_METHODS):
         raise InvalidArgument(
-            f"{label}: replication_method is one of {', '.join(REPLICATION_METHODS)}, not "
+            f"{label}: replication_method must be one of {', '.join(REPLICATION_METHODS)}, not "
             f"{update.replication_method!r}."
         )
     if update.replication_key is not None:
@@ -168,7 +168,7 @@ def _check_fields(label: str, update: StreamUpdate) -> None:
     if keys is not None and (isinstance(keys, str) or not all(isinstance(key, str) and key for key in keys)):
         raise InvalidArgument(f"{label}: view_key_properties must be a list of field names.")
     if not isinstance(update.fields, Mapping):
-        raise InvalidArgument(f"{label}: fields must be a dict of field names to True or False.")
+        raise InvalidArgument(f"{label}: fields must be a dict that maps field names to True or False.")
     for name, selected in update.fields.items():
         validate_string(f"{label}: a field name", name)
         validate_boolean(f"{label}: the value of field {name!r}", selected)

@@ -29,7 +29,7 @@ _TERMINATED = -15  # the runner sends this signal (SIGTERM) to the tap if the ta
 
 @dataclass(frozen=True, slots=True)
 class PhaseExit:
-    """How one phase of a job ended."""
+    """The outcome of one phase of a job."""
 
     phase: str  #: `Discovery`, `Tap` or `Target`
     #: The exit code. 0 means success. A negative code is the number of the signal that ended the process,
@@ -60,7 +60,7 @@ def parse_exit_line(first: str, whole: str) -> tuple[PhaseExit, ...]:
 
     The following lines may continue the exit line, or they may be unrelated. These cases cannot be
     distinguished in advance. The exit line is therefore parsed together with the following lines first. If
-    this fails, it is parsed alone. If this also fails, it is parsed as far as possible.
+    this fails, the exit line is parsed alone. If this also fails, the text is parsed as far as possible.
 
     :param first: the exit line without the following lines.
     :param whole: the exit line together with the following lines that may continue it.

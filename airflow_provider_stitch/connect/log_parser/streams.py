@@ -33,7 +33,7 @@ class StreamLog:
     #: False if all messages may be version messages, so that the stream may have no rows
     certain: bool = True
     one_request: bool = False  #: whether the log proves that target-stitch sent all rows in a single request
-    #: Whether `last_batch_at` is the time of a marker. The Avro target may write the marker long after it sent
+    #: Whether `last_batch_at` is the time of a marker. The Avro target may write a marker long after it sent
     #: the rows.
     has_marker: bool = False
     longest_gap: timedelta = timedelta(0)  #: longest interval between two consecutive batches
@@ -204,7 +204,7 @@ class StreamTable:
         self._delayed.update(self._unpersisted)
 
     def record_state_update(self, timestamp: bytes | None) -> None:
-        """Record a line which proves that all earlier batches are persisted."""
+        """Record a line that proves that all earlier batches are persisted."""
         if self._unpersisted:
             for stream in self._delayed.values():
                 stream.persisted_by = parse_timestamp(timestamp)

@@ -28,7 +28,7 @@ from airflow_provider_stitch.connect.objects.times import optional_time
 
 T = TypeVar("T")
 
-RECORDS_PER_PAGE = 100  #: this number is fixed by Stitch
+RECORDS_PER_PAGE = 100  #: number of records, fixed by Stitch
 MAX_ERROR_LENGTH = 500  #: maximum number of characters of a load's error message
 
 _JOB_NAME = re.compile(

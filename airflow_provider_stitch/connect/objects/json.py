@@ -19,7 +19,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 def json_object(data: object, label: str) -> Mapping[str, Any]:
     """Return `data` if it is a JSON object."""
     if not isinstance(data, Mapping):
-        raise UnexpectedResponse(f"A {label} should be a JSON object: {excerpt(data)}")
+        raise UnexpectedResponse(f"The {label} should be a JSON object: {excerpt(data)}")
     return data
 
 

@@ -77,7 +77,7 @@ class Source:
     def is_paused(self) -> bool:
         """Whether a user or Stitch paused the source.
 
-        Stitch does not start scheduled jobs of a paused source.
+        Stitch does not start scheduled jobs for a paused source.
         """
         return self.paused_at is not None or self.system_paused_at is not None
 

@@ -2,7 +2,7 @@
 
 A socket timeout applies to each read separately. Without this adapter, a server that sends one byte at a
 time, or repeats `100 Continue`, could block a request forever. `request.Transport` limits the time for the
-body in the same way.
+body.
 """
 
 from __future__ import annotations

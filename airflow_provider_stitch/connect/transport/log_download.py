@@ -164,7 +164,7 @@ def check_log_response(request_line: str, response: requests.Response) -> None:
             f"{request_line} (HTTP {status}): the host has a problem.", retry_after=retry_after
         )
     if status != 200:
-        raise UnexpectedResponse(f"{request_line} (HTTP {status}): not the log.")
+        raise UnexpectedResponse(f"{request_line} (HTTP {status}): the response is not the log.")
     reject_markup(request_line, response)
 
 

@@ -88,12 +88,12 @@ class HttpRequest:
 
 
 class Transport:
-    """A thread-safe sender of requests to one Stitch API.
+    """A thread-safe HTTP client for one Stitch API.
 
     :param base_url: an `https://` URL. Plain `http://` is allowed only for this machine's loopback address.
     :param access_token: an API access token. If None, requests contain no access token.
-    :param secrets: other secrets in the requests. They are removed from error messages, as the access token
-        is.
+    :param secrets: other secrets in the requests. These secrets and the access token are removed from error
+        messages.
     :param request_timeout: how long to wait, in seconds, for the connection, for the response headers, and
         for each chunk of the body.
     :param retry_for: how long to retry a request while Stitch is unavailable, in seconds; 0 disables retries.
@@ -136,7 +136,10 @@ class Transport:
         return self._clock.now(self._monotonic())
 
     def record_past_time(self, moment: datetime) -> None:
-        """Record a time that Stitch's clock has passed. It is used until a response has a `Date` header."""
+        """Record a time that Stitch's clock has passed.
+
+        The time is used until a response has a `Date` header.
+        """
         self._clock.record_past_time(moment, self._monotonic())
 
     def with_retries(self, retry_for: float) -> Transport:
@@ -181,12 +184,12 @@ class Transport:
         :param secrets: additional secrets in the request, which are removed from error messages.
         :param confidential: whether a successful response contains a secret, so that no message may show its
             body.
-        :param accept: additional status codes of responses to return. By default, only responses with 2xx are
+        :param accept: additional status codes of responses to return. By default, only 2xx responses are
             returned.
         :param expects_body: whether an empty body of a 2xx response is an error.
         :param retry: whether the request may be retried. By default, only GET requests are retried.
-        :param attempt_context: returns a context manager for each attempt. It is exited when the response
-            headers have arrived.
+        :param attempt_context: returns a context manager for each attempt. The context manager is exited when
+            the response headers have arrived.
         :raises StitchError: if the request fails. See `error_from_response` for the class of each status
             code.
         """
@@ -221,7 +224,7 @@ class Transport:
             raise
 
     def _attempt(self, request: HttpRequest, accept: Container[int], *, expects_body: bool) -> Response:
-        """Send a request once, and raise an error if the response is not one of those to return."""
+        """Send a request once, and raise an error if the response is neither successful nor accepted."""
         with closing(self.send(request)) as http_response:
             response = self.read_response(request, http_response)
         if response.ok and response.body is None and expects_body:
@@ -342,7 +345,7 @@ class Transport:
             if should_abort():
                 raise StitchUnavailable(f"{request_line}: stopped reading, because no task waits for it.")
             yield chunk
-            start = self._monotonic()  # the time that the caller needs for a chunk does not count
+            start = self._monotonic()  # the time that the caller spends on a chunk is not included
 
 
 def _valid_seconds(name: str, value: float, minimum: float, maximum: float) -> float:

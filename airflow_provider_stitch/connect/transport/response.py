@@ -24,7 +24,7 @@ from airflow_provider_stitch.connect.objects.json import compact_json, excerpt, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_MESSAGE_LENGTH = 500  #: maximum number of characters of Stitch's error message in an error message
+MAX_MESSAGE_LENGTH = 500  #: maximum number of characters of Stitch's message in an error message
 HIDDEN_BODY = "it is not shown, because it may contain a secret."  #: replaces a confidential body in messages
 #: In seconds. A longer delay is assumed to be an error and is reduced to this limit.
 MAX_RETRY_AFTER = 86_400.0
