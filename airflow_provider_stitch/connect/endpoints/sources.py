@@ -34,6 +34,7 @@ LIST_SOURCES = Endpoint("GET", "/v4/sources")
 GET_SOURCE = Endpoint("GET", "/v4/sources/{source_id}")
 CREATE_SOURCE = Endpoint("POST", "/v4/sources")
 UPDATE_SOURCE = Endpoint("PUT", "/v4/sources/{source_id}")
+# A source is paused or unpaused by an update of `paused_at`.
 PAUSE_SOURCE = UPDATE_SOURCE
 UNPAUSE_SOURCE = UPDATE_SOURCE
 DELETE_SOURCE = Endpoint("DELETE", "/v4/sources/{source_id}")
@@ -250,10 +251,10 @@ class SourceEndpoints(AccountGroup):
 
         Source: Stitch Connect API, "Revoke an Import API access token".
         """
-        checked_token_id = validate_id("token", token_id)
+        token_id = validate_id("token", token_id)
         context = self._source_context(source)
         subject = f"token {token_id} of source {context.source_id}"
-        context = replace(context, subject=subject, ids={**context.ids, "token_id": checked_token_id})
+        context = replace(context, subject=subject, ids={**context.ids, "token_id": token_id})
         response = self._delete(REVOKE_IMPORT_TOKEN, context)
         return self._parse(REVOKE_IMPORT_TOKEN, response, Source.from_json)
 
@@ -266,6 +267,7 @@ class SourceEndpoints(AccountGroup):
         properties: Mapping[str, Any] | None,
         destination: int | str | None,
     ) -> dict[str, Any]:
+        """Validate the arguments that are not None, and return them in the JSON format of the request."""
         body: dict[str, Any] = {}
         if display_name is not None:
             body["display_name"] = validate_string("display_name", display_name)

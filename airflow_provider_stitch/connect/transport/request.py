@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# A socket timeout applies to each chunk separately, so the whole body needs its own limits. Otherwise, a
+# server that sends one byte per second could block a request forever.
 MAX_BODY_BYTES = 64 * 1024 * 1024  #: maximum size of a decompressed JSON body
 MAX_BODY_TIMEOUTS = 4  #: maximum time for reading a JSON body, in multiples of the request timeout
 MAX_REQUEST_TIMEOUT = 86_400.0  #: in seconds; sockets reject timeouts that are much longer
@@ -197,7 +199,8 @@ class Transport:
         request = HttpRequest(method, path, params, json, form, all_secrets, confidential, attempt_context)
         attempt = partial(self._attempt, request, accept, expects_body=expects_body)
         is_get = method == "GET"
-        if is_get if retry is None else retry:
+        may_retry = is_get if retry is None else retry
+        if may_retry:
             return self.run_with_retries(attempt, retry_unexpected=is_get)
         return self._call_redacted(attempt)
 
