@@ -353,8 +353,8 @@ def _client_id(login: str | None) -> int | None:
         return None
     if not (text.isascii() and text.isdecimal()):
         raise StitchConfigurationError(
-            "The connection's client ID (login) must be the number of a Stitch account. Correct it, or leave "
-            "it empty to use the account of the access token."
+            "The connection's client ID (login) must be the number of a Stitch account. Correct the "
+            "client ID, or leave it empty to use the account of the access token."
         )
     return int(text)
 

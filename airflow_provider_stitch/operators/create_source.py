@@ -161,7 +161,7 @@ class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
     def _checked_after(self, source: Source, check: ConnectionCheck | None, *, is_new: bool) -> str | None:
         """Return the earliest start time of the connection check to wait for.
 
-        This is the check that this task has started. If there is none, it is the last check.
+        This is the check that this task has started, or otherwise the last check.
         """
         from airflow_provider_stitch.connect.objects import format_time
 

@@ -91,7 +91,7 @@ class JobCheckpoint:
         except Exception:  # Airflow must receive the error that ended the try
             logger.exception(
                 "Could not save that this try has ended. If the task is cleared, it may resume this job "
-                "instead of starting a new one."
+                "instead of starting a new job."
             )
 
     def clear(self) -> None:

@@ -46,7 +46,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 
     phase: ClassVar[Phase]
     _is_poking: bool = False
-    _worker_end_reason: str | None = None  #: why the sensor must end in a worker, if so
+    _worker_end_reason: str | None = None  #: reason to end in a worker, if necessary
     streams: Sequence[str] | str | None = None
     load_settle: float | str = 120.0
     quiet_period: float | str = 900.0
@@ -84,7 +84,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         self.stitch_conn_id = stitch_conn_id
         self.declare_assets()
         self.end_from_trigger = self._can_end_from_trigger() if end_from_trigger else False
-        self._worker_reason: str | None = None  #: why the sensor must start in a worker, if so
+        self._worker_reason: str | None = None  #: reason to start in a worker, if necessary
         self._waiter: Waiter | None = None
         self._evaluation: Evaluation | None = None  #: the evaluation of the last poke
         self._requests_of_last_poke = 0
