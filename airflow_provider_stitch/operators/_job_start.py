@@ -50,7 +50,7 @@ class WaitStep:
 
     goal: Goal
     reason: WaitReason
-    first_attempt_at: str | None = None  #: Stitch's time before an unconfirmed start request
+    first_attempt_at: str | None = None  #: for START_UNCONFIRMED: the time before the start request
 
 
 @dataclass(frozen=True)

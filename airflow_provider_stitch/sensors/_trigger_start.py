@@ -123,9 +123,7 @@ def _is_reference(value: Any) -> bool:
 
 
 def _serializable(value: Any) -> Any:
-    """Return a JSON-serializable value. A reference to an XCom is replaced with the template that reads the
-    XCom.
-    """
+    """Return a JSON-serializable value, with references to XComs replaced by templates that read them."""
     if isinstance(value, (list, tuple)):
         return [_serializable(element) for element in value]
     if isinstance(value, datetime):
