@@ -1,7 +1,7 @@
 """Read all extractions and loads of an account within its request budget.
 
-For a large account, the lists have more pages than the budget allows requests in 10 minutes. During the
-check, part of the budget is reserved for tasks that wait for jobs.
+The lists of a large account have more pages than the budget allows in 10 minutes. During the check, part of
+the budget is reserved for tasks that wait for jobs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RESERVED_PART = 6
-"""The budget is divided by this number to get the reserve for tasks that wait for jobs: 5 of 30 requests."""
+"""Reserve 1 / `RESERVED_PART` of the budget for tasks that wait for jobs: 5 of 30 requests."""
 
 MAX_PAGES = 1000  #: maximum number of pages of a list; a longer list raises an error
 
@@ -108,7 +108,7 @@ class AccountCheck:
         """Read all pages of a list.
 
         If the list becomes shorter between two requests, a record may move to the previous page, which has
-        already been read. So the previous page is then read again.
+        already been read. In that case, the previous page is read again.
         """
         pages: list[Page[Any]] = []
         number, total = 1, 0

@@ -57,7 +57,7 @@ class EstimateContext:
         return instant.timestamp() - self.clock_offset
 
     def to_local_past(self, instant: datetime) -> float:
-        """Convert the time of a past event, and return at most the current time.
+        """Convert the time of a past event like `to_local`, but return at most the current time.
 
         If the clock offset is inaccurate, the converted time of a past event may be in the future.
         """

@@ -1,4 +1,4 @@
-"""Start a job at most once, and stop a job without stopping another task's job."""
+"""Start a job at most once, and never stop another task's job."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class SourceBusy:
-    """The source already has a running job, so no job was started. Stitch does not return the job's name."""
+    """The source already has a running job, so no job was started.
+
+    Stitch does not return the name of the running job.
+    """
 
     running_at: datetime  #: when Stitch refused the start, by Stitch's clock
     #: When the first start request without a response was sent, by Stitch's clock. None if all requests had
@@ -65,7 +68,7 @@ async def start_job(
     extractions is polled before another attempt, in case the job has ended. If it is still running, Stitch
     refuses the second start. An undocumented response is treated as lost until it has been repeated.
 
-    :param first_attempt_at: when a worker that died before the response sent a start, by Stitch's clock.
+    :param first_attempt_at: time of an earlier try's start request without a response, by Stitch's clock.
     :param on_started: called with the started job in the thread of the request. This thread receives the
         response even if the caller is interrupted, so the job's name is not lost.
     :raises StitchError: if the source is unknown or deleted, Stitch refuses, or the deadline passes.
@@ -142,13 +145,13 @@ async def stop_job(
     """Stop the goal's job unless it has ended, and return whether a stop request was sent.
 
     A stop request contains no job name, and stops any running job of the source. So no request is sent if the
-    job is known to have ended, is too old to be running, or is completed or superseded in a fresh poll. A
+    job has ended, is too old to be running, or if a fresh poll lists this job or a later job as completed. A
     request that Stitch may have received is repeated only after a poll has shown that the job is running.
-    A goal without a job name means any running job, so its first stop request needs no poll.
+    If the goal has no job name, any running job is meant, so the first request needs no poll.
 
     :param observations: the observations of an earlier wait for this job.
     :param needs_poll: whether to wait for the poll until the session's deadline, and to send no stop request
-        without its result. Otherwise, if there is no result within two seconds, the job is assumed to run.
+        without its result. If False and the poll takes over two seconds, assume that the job is running.
     :raises StitchError: if Stitch is unavailable until the deadline, or refuses the stop.
     """
     if observations is not None and evaluate_extraction(goal, observations).ended:

@@ -26,7 +26,7 @@ class LoadCursor:
     newer load of another stream.
     """
 
-    since: datetime  #: earlier loads of a stream without an announced load are not announced
+    since: datetime  #: start time, for streams without an announced load
     #: Time of the last announced load, by stream name.
     loaded_at: Mapping[str, datetime] = field(default_factory=dict)
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FIRST_PAUSE = 30.0
 MAX_PAUSE = 300.0
 
-# Seconds after which a pause checks whether the connection has a new client.
+# Seconds between two checks, during a pause, whether the connection has a new client.
 CONNECTION_INTERVAL = 30.0
 
 # Polls for watchers use at most a third of the budget, even if watchers need many pages.
@@ -56,7 +56,7 @@ class LoadSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class LoadBatch:
-    """The snapshots from one poll, as a single object because there can be a thousand watchers."""
+    """The snapshots from one poll, as one object, because there can be a thousand watchers."""
 
     snapshots: Mapping[str, LoadSnapshot]  #: by source name
     announced: list[Any] = field(default_factory=list, compare=False)  #: watchers append announcements
@@ -77,7 +77,7 @@ class Interest:
 
 
 class Interests:
-    """The interests of all watchers of a connection in an event loop. They can change at any time."""
+    """The interests of all watchers of a connection in an event loop, which can change at any time."""
 
     def __init__(self) -> None:
         self._by_watcher: dict[Hashable, Interest] = {}

@@ -104,7 +104,7 @@ class AccountSession:
             await self.call(lambda: self.client.client_id_from_source(source_id))
 
     def call(self, function: Callable[[], T]) -> Coroutine[Any, Any, T]:
-        """Run a function in a thread, because it sends requests, and return its result.
+        """Run a function in a thread and return its result. The function may send requests.
 
         :raises StitchError: if a request fails. Transient errors are retried until the deadline.
         """

@@ -58,11 +58,11 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.goal import Goal
     from airflow_provider_stitch.replication.session import AccountSession
 
-# Seconds between two requests for the source. They are not rate-limited, but a source rarely changes.
+# Seconds between two requests for the source, which are not rate-limited. A source rarely changes.
 SOURCE_INTERVAL = 300.0
 
-# Seconds between two requests for a connection check. They are not rate-limited, and a check ends within
-# about a minute.
+# Seconds between two requests for a connection check, which are not rate-limited. A check ends within about a
+# minute.
 CHECK_INTERVAL = 20.0
 
 # Maximum seconds to wait for the baseline poll of the loads (see `_fetch_baseline_loads`).
@@ -74,7 +74,7 @@ class Waiter:
 
     :param session: the task's access to its account.
     :param poll_interval: minimum seconds between two polls. The actual interval is longer if the task's fair
-        share of the budget does not allow it. If None, the waiter polls as often as that share allows.
+        share of the budget requires it. If None, the waiter polls as often as its fair share allows.
     :param stateless: whether the waiter is discarded before the job ends, as in a rescheduled sensor.
     :param log_info: called with each line for the task's log.
     :param log_warning: called with each warning for the task's log.
@@ -97,7 +97,7 @@ class Waiter:
         self._log = ProgressLog(session.clock, log_info, log_warning)
         self._scheduled_start: datetime | None = None  # when Stitch's schedule starts the job
         self._source_checked_at = float("-inf")
-        self._clock_offset = 0.0  # Stitch's clock minus this machine's, in seconds
+        self._clock_offset = 0.0  # Stitch's clock minus this machine's clock, in seconds
         self._last_extraction: QueryResult[Extraction | None] | None = None
         self._last_loads: QueryResult[Any] | None = None
 
@@ -162,8 +162,8 @@ class Waiter:
     async def poll_once(self, *, scheduled: bool = False) -> Evaluation:
         """Fetch each missing piece of information at most once, and return the evaluation.
 
-        :param scheduled: whether the shared scheduler chooses the time of each request. If it does not send a
-            request in time, the evaluation is returned without the information.
+        :param scheduled: whether the shared scheduler chooses the time of each request. If the scheduler
+            does not send a request in time, the evaluation is returned without its result.
         :raises StitchError: if Stitch is unavailable, or the goal can never be reached.
         """
         await self.session.resolve_account(self.goal.source_id)
@@ -196,10 +196,10 @@ class Waiter:
         return min(self.session.clock.time() + interval, self._log.next_heartbeat_at)
 
     def fair_pause(self, requests: int) -> float:
-        """Return the seconds that this process needs for a number of requests with its share of the budget.
+        """Return the seconds in which this process's share of the budget allows this number of requests.
 
-        If the account's processes share their responses through Redis, each process can use the whole budget.
-        This method may read the budget's file.
+        If the account's processes share responses through Redis, a request serves all processes, so the share
+        is the whole budget. This method may read the budget's file.
         """
         if self.session.client.known_client_id is None:
             return 0.0

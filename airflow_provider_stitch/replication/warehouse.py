@@ -4,7 +4,7 @@ The functions are pure. They return None if the properties do not determine a na
 connect unrelated lineage graphs.
 
 Sources: OpenLineage, "Naming"; Stitch's documentation of each destination ("Object name limits", "Column
-naming"). Stitch documents its naming rules only for columns. They are assumed to apply to tables as well.
+naming"). Stitch documents some naming rules only for columns. The same rules are assumed to apply to tables.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def destination_table(
     """Return the table that Stitch loads a stream into.
 
     :param destination_type: Stitch's name for the type of the destination, such as `snowflake`.
-    :param properties: the destination's properties. The returned names contain no secrets from them.
+    :param properties: the destination's properties. The result contains no secret from the properties.
     :param schema: the source's name, which is also the name of its schema in the destination.
     :param table: the table's name before the destination's naming rules are applied (see `table_name`).
     """
@@ -42,7 +42,7 @@ def destination_table(
 
 
 def table_name(stream_name: str, schema_name: str | None, source_properties: Mapping[str, Any]) -> str | None:
-    """Return the table name of a stream before the destination's naming rules are applied, or None.
+    """Return a stream's table name before the destination's naming rules apply, or None if unknown.
 
     Source: Stitch's documentation, "include_schemas_in_destination_stream_name".
     """
@@ -225,7 +225,7 @@ _DESTINATIONS: dict[str, Callable[[_Properties, str, str], Table | None]] = {
 # --- Names ----------------------------------------------------------------------------------------------
 
 
-# A host name or an IPv6 address in brackets, with or without a port; or an IPv6 address without brackets.
+# A host name or an IPv6 address in brackets, each with an optional port, or an IPv6 address without brackets.
 _HOST = re.compile(r"(?P<name>[\w.-]+|\[[\da-fA-F:.]+\])(?::\d+)?|(?P<address>[\da-fA-F]*:[\da-fA-F:.]+)")
 
 

@@ -1,7 +1,7 @@
 """Decide whether a goal is reached and, if not, which information is needed next. Pure functions.
 
-A goal is one phase of one job of a source (see `goal.Goal`). In Stitch's messages, the structure sync has the
-name "discovery".
+A goal is one phase of one job of a source (see `goal.Goal`). Stitch's messages use the word
+"discovery" for the structure sync.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Need(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The state of a goal and, while it is running, the information that is needed next."""
+    """The state of a goal and, if the state is "running", the information that is needed next."""
 
     state: State
     needs: tuple[Need, ...] = ()
@@ -61,23 +61,23 @@ class Evaluation:
     warnings: tuple[str, ...] = ()  #: warnings for the task's log
 
     def needs_several_polls(self, observations: Observations) -> bool:
-        """Return whether a single poll is not conclusive.
+        """Return whether several polls are needed for a conclusive evaluation.
 
-        Several polls show whether an old load error clears, and whether a missing log becomes available.
+        Only repeated polls can show that an old load error clears, or that a missing log becomes available.
         """
         may_have_old_error = any(status.state == "waiting" and status.has_error for status in self.streams)
         return may_have_old_error or (Need.LOG in self.needs and bool(observations.log_incomplete_at))
 
 
 def evaluate(goal: Goal, observations: Observations) -> Evaluation:
-    """Return the state of a goal and, while it is running, the information that is needed next."""
+    """Evaluate a goal from all observations of its source."""
     if goal.phase == "connection_check":
         return _evaluate_check(goal, observations.check)
     return _evaluate_preconditions(goal, observations) or _evaluate_job(goal, observations)
 
 
 def _evaluate_preconditions(goal: Goal, observations: Observations) -> Evaluation | None:
-    """Return an evaluation if a precondition is unknown or not met, or None if the job can be evaluated."""
+    """Return an evaluation if information is missing or a stream is unknown. Otherwise, return None."""
     if goal.streams is not None:  # a misspelled name must fail at once, and not after hours
         if observations.streams is None:
             return _running(Need.STREAMS)
@@ -141,7 +141,7 @@ def _is_check_recent(goal: Goal, check: ConnectionCheck) -> bool:
     if goal.started_after is None and not _is_check_name(goal.job_name):
         return True  # the goal requires neither a particular check nor a start time
     earliest_start = goal.started_after or goal.started_at
-    started_at = job_start_time(check.name) or check.start_time  # the name is more precise
+    started_at = job_start_time(check.name) or check.start_time  # the time in the name is more precise
     return earliest_start is not None and started_at is not None and started_at >= earliest_start
 
 
@@ -155,7 +155,7 @@ def _is_check_name(job_name: str | None) -> bool:
 def _evaluate_structure_sync(
     goal: Goal, observations: Observations, extraction: ExtractionStatus
 ) -> Evaluation:
-    """Evaluate a structure sync, which is a part of an extraction or of a connection check."""
+    """Evaluate the structure sync, which is the first part of an extraction or of a connection check."""
     if extraction.structure_synced:
         line = f"Structure sync of source {goal.source_name} ({goal.source_id}) finished"
         return Evaluation("finished", extraction=extraction, log_lines=(line,))
@@ -228,5 +228,5 @@ def _state_of_loads(goal: Goal, statuses: Sequence[LoadStatus]) -> State:
     states = {status.state for status in statuses}
     if "in_error" in states and goal.phase == "loading":
         return "failed"
-    # A load in error has been attempted, so its stream is prepared.
+    # A stream in error is prepared, because its load has been attempted.
     return "running" if "waiting" in states else "finished"

@@ -39,7 +39,7 @@ class ExpectedLoad:
     longest_gap: timedelta = timedelta(0)  #: the longest time between two batches of the stream
     #: The earliest possible time of the last batch; None if `last_batch_at` is exact.
     last_batch_not_before: datetime | None = None
-    rows_confirmed: bool = True  #: whether there is evidence of rows; otherwise there may be none
+    rows_confirmed: bool = True  #: whether the log contains evidence that the stream had rows
     stream_ids: frozenset[str] = frozenset()  #: `tap_stream_id`s; empty if the logged name matches no stream
     #: The number of streams with each load name, for names that other streams share.
     shared_names: Mapping[str, int] = field(default_factory=dict)
@@ -72,7 +72,7 @@ def expected_loads(
 def is_requested(expected: ExpectedLoad, requested: frozenset[str] | None) -> bool:
     """Return whether an expected load may belong to a requested stream.
 
-    If its name matches no stream of the source, it may belong to any stream.
+    If the name of the load matches no stream of the source, the load may belong to any stream.
 
     :param requested: the `tap_stream_id` of each requested stream. If None, all streams are requested.
     """

@@ -42,7 +42,7 @@ MAX_MESSAGE_LENGTH = 1_000
 
 _PHASES = ("Discovery", "Tap", "Target")
 
-# Discovery is not required, because some taps have none. Its exit status is then always null.
+# Discovery is not required, because some taps have no discovery and leave its exit status null.
 _REQUIRED_PHASES = {"Tap", "Target"}
 
 
@@ -54,7 +54,7 @@ class ExtractionStatus:
     job_name: str | None = None  #: None until the job is identified
     started_at: datetime | None = None
     completed_at: datetime | None = None
-    ended: bool = False  #: whether the extraction has ended, with any result
+    ended: bool = False  #: whether the extraction has ended, regardless of its result
     structure_synced: bool = False
     failure: StitchError | None = None
     needs_log: bool = False  #: whether the extraction's log is needed for the result or the error message
@@ -113,7 +113,7 @@ def is_terminated(listed: Extraction) -> bool:
 
 
 def is_log_final(log: ExtractionLog | None) -> bool:
-    """Return whether a log need not be requested again.
+    """Return whether a log is final, so that no further request is needed.
 
     A log is final if it contains its exit line or all lines of the target.
     """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Phase = Literal[
     "connection_check", "structure_sync", "extraction", "extraction_end", "preparation", "loading"
 ]
-"""The phases of a job, in order. `extraction_end` is finished when an extraction ends, even if it fails."""
+"""The phases of a job, in order. `extraction_end` is finished when the extraction has ended or failed."""
 
 PHASES: tuple[str, ...] = get_args(Phase)
 
@@ -34,7 +34,7 @@ class Goal:
 
     phase: Phase
     source_id: int
-    source_name: str  #: the source's `name`, which the list of loads contains
+    source_name: str  #: the source's `name`, as in the list of loads
     client_id: int  #: id of the Stitch account
     job_name: str | None = None
     #: Wait for the first job that started at or after this time. Sensors of scheduled jobs set this field.
@@ -43,7 +43,8 @@ class Goal:
     #: does not return that job's name.
     running_at: datetime | None = None
     job_started_at: datetime | None = None  #: the job's start time, if `job_name` does not contain it
-    streams: tuple[str, ...] | None = None  #: names of streams to wait for; None for all streams with rows
+    #: Names of the streams to wait for. If None, wait for all streams with rows.
+    streams: tuple[str, ...] | None = None
     load_settle: float = DEFAULT_LOAD_SETTLE  #: seconds for which a stream's last load must not change
     #: If the source has had no load for this number of seconds, a stream without a load is assumed to have
     #: had no rows.
@@ -75,7 +76,7 @@ class Goal:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields that are not None as JSON values, for a trigger. They contain no secret."""
+        """Return all fields that are not None as JSON values. They contain no secret and can be stored."""
         fields = {name: value for name, value in asdict(self).items() if value is not None}
         for name in _TIME_FIELDS & fields.keys():
             fields[name] = fields[name].isoformat()
@@ -103,5 +104,5 @@ def job_start_time(job_name: str) -> datetime | None:
 
 
 def whole_seconds(time: datetime) -> datetime:
-    """Truncate a time to whole seconds, as Stitch truncates the times in its lists."""
+    """Truncate a time to whole seconds, like the times in Stitch's lists."""
     return time.replace(microsecond=0)

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.expected_loads import ExpectedLoad, JobTimes
     from airflow_provider_stitch.replication.rules.observations import LoadErrorHistory, Observations
 
-# If a load error may be older than the job, it fails the wait only if it persists for this number of further
-# polls and for this time. Stitch retries loads, so an old error often clears soon.
+# A load error that may be older than the job fails the wait only if this number of further polls show the
+# error, and if it persists for this time. Stitch retries loads, so an old error often clears soon.
 PERSISTENT_ERROR_POLLS = 2
 PERSISTENT_ERROR_TIMEOUT = timedelta(minutes=5)
 
-# Maximum time between the end of a job and the last load of its rows. If the previous job ended earlier than
-# this before the start of a job, all rows of the previous job are assumed to be loaded.
+# Maximum time between the end of a job and the last load of its rows. If the next job starts later than that,
+# all rows of the previous job are assumed to be loaded.
 MAX_LOAD_LAG = timedelta(minutes=30)
 
 # Maximum settle period. The time between two batches of a stream is about five minutes, or longer if the
@@ -40,8 +40,8 @@ MAX_SETTLE = timedelta(minutes=15)
 class LoadRules(NamedTuple):
     """The periods of a goal that affect the evaluation of loads."""
 
-    load_settle: timedelta  #: minimum time without a change until a load is settled; 0 disables it
-    quiet_period: timedelta  #: time without loads until a stream is assumed to have no rows
+    load_settle: timedelta  #: time for which a load must not change before it is accepted; 0 disables this
+    quiet_period: timedelta  #: time without loads after which a stream is assumed to have had no rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class LoadStatus:
 
 
 def may_overlap_previous_job(observations: Observations, started_at: datetime) -> bool:
-    """Return whether rows of the previous job may not yet be loaded when this job sends its rows."""
+    """Return whether the loads after this job's start may contain rows of the previous job."""
     polled_at, ended_at = observations.previous_job_polled_at, observations.previous_job_ended_at
     if polled_at is None or polled_at < whole_seconds(started_at):
         return True  # the previous job was not seen to end, or another job may have run since the poll
@@ -84,13 +84,13 @@ def settle_period(expected: ExpectedLoad, rules: LoadRules) -> timedelta:
 
 
 def has_persistent_error(history: LoadErrorHistory) -> bool:
-    """Return whether an error has persisted so long that it fails the wait even if it is an old error."""
+    """Return whether an error has persisted long enough to fail the wait, even if the error is old."""
     duration = history.last_seen_at - history.first_seen_at
     return history.repeats >= PERSISTENT_ERROR_POLLS and duration >= PERSISTENT_ERROR_TIMEOUT
 
 
 def error_history_of(expected: ExpectedLoad, observations: Observations) -> LoadErrorHistory | None:
-    """Return the first error history that is recorded under a name of an expected load, or None."""
+    """Return the error history of an expected load under the first of its names with a history, or None."""
     histories = (observations.load_errors.get(name) for name in expected.load_names)
     return next((history for history in histories if history is not None), None)
 
@@ -125,7 +125,7 @@ def evaluate_loads(
 
 
 class _Context(NamedTuple):
-    """The input that the evaluations of all expected loads share."""
+    """The inputs that are the same for all expected loads."""
 
     observations: Observations
     polled_at: datetime  # time of the last poll of the loads
@@ -146,7 +146,7 @@ class _Match(NamedTuple):
     """The listed record that matches an expected load."""
 
     record: Load | None  # None if no record is listed under a name of the expected load
-    is_uncertain: bool = False  # whether another load has the same record, or the names are only similar
+    is_uncertain: bool = False  # whether the record may belong to another load
 
 
 def _evaluate(expected: ExpectedLoad, match: _Match, context: _Context) -> LoadStatus:
@@ -175,7 +175,7 @@ def _evaluate(expected: ExpectedLoad, match: _Match, context: _Context) -> LoadS
 def _loaded_or_settling(
     expected: ExpectedLoad, match: _Match, loaded_at: datetime, context: _Context
 ) -> LoadStatus:
-    """Return the status of a load in or after the second of the last batch."""
+    """Return the status of an expected load if the stream's last load is not older than its last batch."""
     # The first load after an error may contain only rows of earlier jobs.
     has_recovered = not context.observations.recovered.isdisjoint(expected.load_names)
     must_settle = expected.must_settle or has_recovered or match.is_uncertain
@@ -215,10 +215,10 @@ class _RecordMatcher:
         self._loads = observations.loads or {}
         self._streams = observations.streams or ()
         self._matched: set[int] = set()  # object ids of the matched loads
-        self._unknown_names: dict[str, list[str]] | None = None  # listed names that no stream has, by table
+        self._unknown_names: dict[str, list[str]] | None = None  # listed names that match no stream, by table
 
     def match(self, expected: ExpectedLoad) -> _Match:
-        """Return the latest unmatched load with a name of an expected load.
+        """Return the latest unmatched load that has one of the names of an expected load.
 
         If all such loads are matched already, return the oldest one as an uncertain match.
         """

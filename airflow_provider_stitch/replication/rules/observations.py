@@ -19,7 +19,7 @@ class LoadErrorHistory:
 
     first_seen_at: datetime  #: time of the first poll that showed the error
     last_seen_at: datetime  #: time of the last poll that showed the error
-    repeats: int  #: number of polls after the first that showed the error
+    repeats: int  #: number of later polls that showed the error again
     #: Time of the last poll that listed the stream with fewer records in error; None if there was none. If a
     #: poll did not list the stream, it is unknown whether the stream was in error.
     last_clear_at: datetime | None
@@ -35,9 +35,11 @@ class Observations:
     log: ExtractionLog | None = None
     log_incomplete_at: tuple[datetime, ...] = ()  #: times of requests that returned no log or a truncated log
     streams: tuple[Stream, ...] | None = None
-    loads: Mapping[str, tuple[Load, ...]] | None = None  #: by stream name, which loads can share
+    loads: Mapping[str, tuple[Load, ...]] | None = None  #: by stream name; several loads can share a name
     loads_at: datetime | None = None  #: time of the last poll of the loads
-    load_errors: Mapping[str, LoadErrorHistory] = field(default_factory=dict)  #: histories by stream name
+    load_errors: Mapping[str, LoadErrorHistory] = field(
+        default_factory=dict
+    )  #: error histories by stream name
     recovered: frozenset[str] = frozenset()  #: names of streams with an error that has cleared
     check: ConnectionCheck | None = None
     #: Time of the last poll that did not list the goal's job. None if there was no such poll, or if that poll

@@ -40,7 +40,7 @@ def load_names(stream: Stream) -> tuple[str, ...]:
 
 
 class StreamNames:
-    """An index of the streams of a source by name, because a source can have 10,000 streams."""
+    """An index of the streams of a source by name. A source can have 10,000 streams."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         self._streams = streams
@@ -59,7 +59,7 @@ class StreamNames:
         return stream.tap_stream_id if self.has_namesake(stream) else stream.stream_name
 
     def find(self, name: str) -> tuple[Stream, ...]:
-        """Return the streams that match a user's name. Several matches mean that the name is ambiguous.
+        """Return the streams that match a name from a user. If there are several, the name is ambiguous.
 
         Selected streams are searched before all others, because only selected streams have rows. The name is
         compared with `stream_name`, then with `tap_stream_id`, and then with the names that are prefixed with
@@ -83,7 +83,10 @@ class StreamNames:
         return ()
 
     def count_by_load_name(self, name: str) -> int:
-        """Return how many streams that are or were selected may have loads of this name."""
+        """Return the number of streams that may have loads with this name.
+
+        Streams that are no longer selected are included.
+        """
         if self._load_name_counts is None:
             ever_selected = (stream for stream in self._streams if stream.selected is not None)
             self._load_name_counts = Counter(name for stream in ever_selected for name in load_names(stream))
