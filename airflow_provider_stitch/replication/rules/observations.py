@@ -37,9 +37,8 @@ class Observations:
     streams: tuple[Stream, ...] | None = None
     loads: Mapping[str, tuple[Load, ...]] | None = None  #: by stream name; several loads can share a name
     loads_at: datetime | None = None  #: time of the last poll of the loads
-    load_errors: Mapping[str, LoadErrorHistory] = field(
-        default_factory=dict
-    )  #: error histories by stream name
+    #: The history of each current load error, by stream name.
+    load_errors: Mapping[str, LoadErrorHistory] = field(default_factory=dict)
     recovered: frozenset[str] = frozenset()  #: names of streams with an error that has cleared
     check: ConnectionCheck | None = None
     #: Time of the last poll that did not list the goal's job. None if there was no such poll, or if that poll
