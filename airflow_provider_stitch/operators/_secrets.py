@@ -47,7 +47,7 @@ def render_secrets(
         if _is_stored(operator, context) and not has_template(value):
             raise InvalidArgument(
                 f"The secret {name!r} of this mapped task is not a template, so Airflow has stored it in "
-                f"clear. Replace the secret, because it is exposed. {secret_advice(name)}"
+                f"plain text. Replace the secret, because it is exposed. {secret_advice(name)}"
             )
         text = _to_string(environment.from_string(value), context)
         if not text:
