@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Clock:
     """A virtual UTC clock that starts at ``start`` and runs ``speed`` times as fast as real time.
 
-    :param start: the initial virtual time. If None, the current real time.
+    :param start: the initial virtual time. The default is the current real time.
     :param speed: virtual seconds per real second. At a speed of 60, a virtual hour takes a real minute.
     """
 

@@ -36,15 +36,15 @@ class StitchEmulator(EmulatedAccount):
     """A local Stitch that serves the Stitch Connect API over HTTP. It starts with one account.
 
     Use the emulator as a context manager, or call :meth:`start` and :meth:`stop`. Times and durations are
-    virtual unless the documentation says otherwise. Virtual time runs ``speed`` times as fast as real time.
+    virtual unless stated otherwise. Virtual time runs ``speed`` times as fast as real time.
 
     :param speed: virtual seconds per real second.
-    :param access_token: the access token of the account. If None, a random token.
+    :param access_token: the access token of the account. The default is a random token.
     :param port: the port of the API, or 0 for a free port. Logs are served on a second free port.
-    :param start: the initial virtual time. If None, the current real time.
+    :param start: the initial virtual time. The default is the current real time.
     :param quirks: undocumented behavior of Stitch. The quirks can be changed later.
-    :param partner_id: the id of the partner that can create accounts. If None, a random id.
-    :param partner_secret: the partner's secret. If None, a random secret.
+    :param partner_id: the id of the partner that can create accounts. The default is a random id.
+    :param partner_secret: the partner's secret. The default is a random secret.
     :param state_file: a file that stores the complete state, except faults and recorded requests. If an
         emulator is killed, a new emulator with the same file continues from the stored state, and the virtual
         clock includes the time in between. If the file already exists, all other arguments except ``speed``,
@@ -143,7 +143,7 @@ class StitchEmulator(EmulatedAccount):
             return list(self._state.accounts)
 
     def account(self, client_id: int) -> EmulatedAccount:
-        """Return the account with this client ID, such as an account that was created through the API.
+        """Return the account with this client ID, even if the account was created through the API.
 
         :raises ValueError: if the account does not exist.
         """
@@ -168,7 +168,7 @@ class StitchEmulator(EmulatedAccount):
 
         The code can be exchanged once, within 5 minutes.
 
-        :param account: the account. If None, the first account.
+        :param account: the account. The default is the first account.
         """
         with self._state.locked() as now:
             return self._state.partner.add_code((account or self).client_id, now)
@@ -176,8 +176,8 @@ class StitchEmulator(EmulatedAccount):
     def connection_json(self, account: EmulatedAccount | None = None) -> str:
         """Return the Airflow connection to an account as JSON, for an ``AIRFLOW_CONN_...`` variable.
 
-        The connection allows ``speed`` times as many requests as Stitch, because the client counts the
-        requests of 10 real minutes.
+        The connection allows ``speed`` times as many requests as Stitch, because the client limits
+        the requests in 10 real minutes.
         """
         shown = account or self
         limit = max(REQUESTS_PER_WINDOW, round(REQUESTS_PER_WINDOW * self.speed))
@@ -207,7 +207,7 @@ class StitchEmulator(EmulatedAccount):
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """All requests to the API host, whether or not they had a valid token."""
+        """All requests to the API, including requests without a valid token."""
         with self._state.locked():
             return list(self._state.requests)
 
@@ -235,21 +235,21 @@ class StitchEmulator(EmulatedAccount):
     ) -> Fault:
         """Make the next matching requests fail. By default, the response is a 500 error.
 
-        :param method: the HTTP method of the requests. If None, every method.
+        :param method: the HTTP method of the requests. If None, every method matches.
         :param path_regex: a regular expression that is searched in the path and query, as with ``re.search``.
-            If None, every path.
+            If None, every path matches.
         :param times: the number of requests that fail. If None, requests fail until the fault is cancelled.
         :param after_effect: whether Stitch processes the request before the response is lost or replaced.
         :param status: the status of the response.
         :param body: the body of the response, as bytes, a string or a JSON-serializable value.
         :param headers: the headers of the response.
-        :param delay: real seconds until the response, which is Stitch's own without further arguments. If the
-            client disconnects earlier, Stitch does not process the request unless ``after_effect`` is set.
+        :param delay: real seconds until the response. By default, it is Stitch's own response. If the client
+            disconnects earlier, Stitch does not process the request unless ``after_effect`` is set.
         :param cut: True to close the connection, or ``"mid-body"`` to close it after half of the body.
         :param garbage: a body that is not JSON, or True for a gateway's HTML page. The default status is 200.
         :param drip: real seconds between two bytes of the body.
         :param host: ``"api"`` for requests to the API, or ``"log"`` for requests to the host of the logs.
-        :return: the fault. Its ``hits`` is the number of failed requests, and ``cancel()`` ends the fault.
+        :return: the fault. ``hits`` is the number of failed requests, and ``cancel()`` ends the fault.
         """
         fault = Fault(
             method, path_regex, times, host, after_effect, status, body, headers, delay, cut, garbage, drip

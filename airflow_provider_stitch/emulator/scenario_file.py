@@ -1,4 +1,4 @@
-"""Reading and parsing of scenario files in YAML or TOML."""
+"""Parsing of scenario files in YAML or TOML."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ScenarioError(ValueError):
     """A scenario file cannot be read or is invalid.
 
     :param path: the path of the file.
-    :param problems: one message for each problem, which begins with the key of the invalid value.
+    :param problems: one message for each problem. A message begins with the key of the invalid value.
     """
 
     def __init__(self, path: str | Path, problems: Sequence[str]) -> None:
@@ -73,6 +73,6 @@ def _parse_yaml(text: str) -> Any:
         keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for number, key in enumerate(keys):
             if key.value in [earlier.value for earlier in keys[:number]]:
-                raise ValueError(f"line {key.start_mark.line + 1} contains the key {key.value!r} again")
+                raise ValueError(f"line {key.start_mark.line + 1} contains the duplicate key {key.value!r}")
         nodes += [value for _, value in node.value]
     return yaml.safe_load(text)

@@ -31,7 +31,8 @@ class Key:
 
     name: str
     allowed: str  #: description of the allowed values
-    default: Any  #: default value, or `dataclasses.MISSING` if the key is required
+    #: Default value, or `dataclasses.MISSING` if the key is required.
+    default: Any
     meaning: str  #: description of the key
 
     @property

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PastJob(JobPlan):
-    """A job that has already ended, with its loads. It has all keys of a job, and `seconds_ago`."""
+    """A job that has already ended, with its loads. All keys of a job are allowed."""
 
     seconds_ago: float = 300.0  #: seconds since the job ended
 
@@ -55,7 +55,7 @@ class ScenarioSource:
     #: The streams by `tap_stream_id`. A value is the number of rows that each job extracts, or a mapping.
     streams: Mapping[str, int | EmulatedStream]
     type: str = "platform.github"  #: a documented type, a webhook type, or a key of `new_sources`
-    display_name: str | None = None  #: name that Stitch displays; if null, `name`
+    display_name: str | None = None  #: name that Stitch displays; if null, the same as `name`
     id: int | None = None  #: id of the source; if null, the next free id
     #: Minutes between scheduled jobs, and until the first job. `cron_expression` and `anchor_time` in the
     #: `properties` take precedence. If null, no jobs are scheduled.
@@ -63,14 +63,14 @@ class ScenarioSource:
     #: Properties of the source, such as `cron_expression` and `anchor_time`. Numbers, booleans and times are
     #: stored as strings, as in Stitch.
     properties: Mapping[str, Any] = field(default_factory=dict)
-    paused: bool | Literal["by_stitch"] = (
-        False  #: whether the source is paused, by a user or by Stitch itself
-    )
+    #: Whether the source is paused, by a user or by Stitch itself.
+    paused: bool | Literal["by_stitch"] = False
     deleted: bool = False  #: whether the source is deleted
     current_step: str = "fully_configured"  #: configuration step, such as `form` or `field_selection`
     check: CheckPlan | None = None  #: connection check that starts now; if null, a check succeeded a day ago
-    job: JobPlan = field(default_factory=JobPlan)  #: plan of every job, for example of a job that fails
-    next_jobs: Sequence[JobPlan] = ()  #: plans of the next jobs; later jobs follow the plan in `job`
+    job: JobPlan = field(default_factory=JobPlan)  #: plan of every job, such as a job that fails
+    #: Plans of the next jobs. Later jobs follow the plan in `job`.
+    next_jobs: Sequence[JobPlan] = ()
     past_jobs: Sequence[PastJob] = ()  #: jobs that have ended; they must not overlap
     past_loads: Sequence[PastLoad] = ()  #: loads without a job
     load_errors: Sequence[LoadOutage] = ()  #: streams whose loads fail
@@ -92,7 +92,7 @@ class ScenarioDestination:
 class NewSources:
     """Sources of one type that are created through the API."""
 
-    #: The streams that discovery finds, as in a source. If null, the default streams of the type.
+    #: The streams that discovery finds, as in a source. If null, the default streams of the type are used.
     streams: Mapping[str, int | EmulatedStream] | None = None
     job: JobPlan | None = None  #: plan of every job of these sources
     check: CheckPlan | None = None  #: first connection check of the first source of this type
@@ -118,8 +118,9 @@ _METHODS = ("GET", "POST", "PUT", "DELETE")
 class Failure:
     """Requests that fail. By default, the response is a 500 error."""
 
-    method: str | None = None  #: HTTP method of the requests, such as `GET`; if null, every method
-    path: str | None = None  #: regular expression to search in the path and query; if null, every path
+    method: str | None = None  #: HTTP method of the requests, such as `GET`; if null, every method matches
+    #: Regular expression to search in the path and query. If null, every path matches.
+    path: str | None = None
     times: int | Literal["all"] = 1  #: number of requests that fail, or `all`
     status: int | None = None  #: HTTP status of the response
     body: Any = None  #: body of the response; a value other than a string is sent as JSON
@@ -148,7 +149,7 @@ class Scenario:
     """A scenario file. Every key is optional."""
 
     sources: Sequence[ScenarioSource] = ()  #: the sources of the account
-    #: The destinations of the account. If null, one destination of type `postgres`.
+    #: The destinations of the account. The default is one destination of type `postgres`.
     destinations: Sequence[ScenarioDestination] | None = None
     failures: Sequence[Failure] = ()  #: requests that fail
     #: Sources that are created through the API, by type. Types that Stitch does not document are allowed.
@@ -156,7 +157,7 @@ class Scenario:
     features: Features = field(default_factory=Features)  #: features of the account's pricing plan
     quirks: Quirks = field(default_factory=Quirks)  #: behavior that Stitch does not document
     enforce_limit: bool = False  #: whether requests that exceed the limit of 30 in 10 minutes return 429
-    #: Virtual seconds per real second. If null, 60 on the command line and 1 in Python.
+    #: Virtual seconds per real second. The default is 60 on the command line and 1 in Python.
     speed: float | None = None
     start: datetime | None = None  #: initial virtual time; if null, the current real time
     access_token: str | None = None  #: access token of the account; if null, a random token

@@ -53,7 +53,7 @@ class EmulatedAccount(SourceControl, JobControl):
     def disable_token(self, token: str | None = None) -> None:
         """Disable an access token, so that requests with this token return 401.
 
-        :param token: the token to disable. If None, the first token of the account.
+        :param token: the token to disable. The default is the first token of the account.
         """
         with self._state.locked():
             self._account.tokens[self._known_token(token)] = False
@@ -61,7 +61,7 @@ class EmulatedAccount(SourceControl, JobControl):
     def enable_token(self, token: str | None = None) -> None:
         """Enable an access token again.
 
-        :param token: the token to enable. If None, the first token of the account.
+        :param token: the token to enable. The default is the first token of the account.
         """
         with self._state.locked():
             self._account.tokens[self._known_token(token)] = True
@@ -74,25 +74,25 @@ class EmulatedAccount(SourceControl, JobControl):
 
     # Pricing plan
 
-    def allow_cron(self, allowed: bool) -> None:  # noqa: FBT001 - a call is readable without a keyword
+    def allow_cron(self, allowed: bool) -> None:  # noqa: FBT001
         """Set whether the account's pricing plan includes cron schedules.
 
-        If it does not, cron expressions are rejected.
+        Without cron schedules, cron expressions are rejected.
         """
         with self._state.locked():
             self._account.pricing_plan.cron = allowed
 
-    def allow_hooks(self, allowed: bool) -> None:  # noqa: FBT001 - a call is readable without a keyword
+    def allow_hooks(self, allowed: bool) -> None:  # noqa: FBT001
         """Set whether the account's pricing plan includes post-load hooks."""
         with self._state.locked():
             self._account.pricing_plan.hooks = allowed
 
-    def allow_custom_emails(self, allowed: bool) -> None:  # noqa: FBT001 - readable without a keyword
+    def allow_custom_emails(self, allowed: bool) -> None:  # noqa: FBT001
         """Set whether the account's pricing plan includes custom e-mail addresses."""
         with self._state.locked():
             self._account.pricing_plan.custom_emails = allowed
 
-    def allow_source_type(self, type: str, allowed: bool) -> None:  # noqa: A002, FBT001 - named as in Stitch
+    def allow_source_type(self, type: str, allowed: bool) -> None:  # noqa: A002, FBT001
         """Set whether the account's pricing plan includes sources of a type.
 
         :raises ValueError: if Stitch does not document the type and ``plan_new_sources`` was not called for
@@ -123,7 +123,7 @@ class EmulatedAccount(SourceControl, JobControl):
     def add_hook(self, url: str, destination_id: int | None = None) -> int:
         """Add a post-load hook to a destination, and return the id of the hook.
 
-        :param destination_id: the id of the destination. If None, the first destination of the account.
+        :param destination_id: the id of the destination. The default is the account's first destination.
         :raises ValueError: if Stitch rejects the URL, or if the destination does not exist.
         """
         with self._state.locked() as now:
@@ -164,9 +164,9 @@ class EmulatedAccount(SourceControl, JobControl):
     # Rate limit
 
     def enforce_limit(self, enforced: bool = True) -> None:  # noqa: FBT001, FBT002
-        """Set whether requests that exceed the limit of 30 in 10 minutes return 429.
+        """Set whether requests that exceed the rate limit of 30 requests in 10 minutes return 429.
 
-        The limit is not enforced by default, because Stitch does not enforce it.
+        By default, the limit is not enforced, because Stitch does not enforce it.
         """
         with self._state.locked():
             self._state.limits[self.client_id].enforced = enforced

@@ -47,7 +47,7 @@ class JobControl(AccountControl):
     def start_job(self, source_id: int, plan: JobPlan | None = None, **changes: Any) -> JobRecord:
         """Start a job as Stitch's scheduler or another user would.
 
-        :param plan: the plan of the job. If None, the next plan of the source.
+        :param plan: the plan of the job. If None, the next plan of the source is used.
         :param changes: fields of the plan to override, such as ``tap_exit_status=1``.
         :raises ValueError: if a job of the source is running, or if sources of this type have no jobs.
         """
@@ -63,7 +63,7 @@ class JobControl(AccountControl):
     ) -> JobRecord:
         """Add a job that has already ended, with its loads.
 
-        :param plan: the plan of the job. If None, the next plan of the source.
+        :param plan: the plan of the job. If None, the next plan of the source is used.
         :param seconds_ago: how many virtual seconds ago the job ended.
         :param changes: fields of the plan to override, such as ``tap_exit_status=1``.
         :raises ValueError: if the job would overlap another job of the source, or if sources of this type

@@ -40,7 +40,7 @@ class SourceControl(AccountControl):
         *,
         streams: Mapping[str, int | EmulatedStream],
         display_name: str | None = None,
-        type: str = "platform.github",  # noqa: A002 - named as in Stitch
+        type: str = "platform.github",  # noqa: A002 - Stitch uses this name
         job: JobPlan | None = None,
         schedule_minutes: float | None = None,
         paused: bool = False,
@@ -51,7 +51,7 @@ class SourceControl(AccountControl):
     ) -> int:
         """Add a source and return its id.
 
-        :param streams: the number of rows that each job extracts, or an ``EmulatedStream``, by stream id.
+        :param streams: a dict from ``tap_stream_id`` to the rows per job or to an ``EmulatedStream``.
         :param type: a documented type, a webhook type, or a type for which ``plan_new_sources`` was called.
         :param job: the plan of all jobs of this source.
         :param schedule_minutes: the interval between scheduled jobs. The property ``cron_expression`` takes
@@ -102,7 +102,7 @@ class SourceControl(AccountControl):
 
     def plan_new_sources(
         self,
-        type: str,  # noqa: A002 - named as in Stitch
+        type: str,  # noqa: A002 - Stitch uses this name
         *,
         streams: Mapping[str, int | EmulatedStream] | None = None,
         job: JobPlan | None = None,
@@ -112,9 +112,9 @@ class SourceControl(AccountControl):
 
         :param type: the type of these sources, which may be a type that Stitch does not document.
         :param streams: the streams that discovery finds. If only the number of rows is given, the stream is
-            not selected. If None, an earlier call or else the type determines the streams.
-        :param job: the plan of all jobs of these sources. If None, the plan of an earlier call or else the
-            default plan is used.
+            not selected. If None, the streams of an earlier call or the default streams of the type are used.
+        :param job: the plan of all jobs of these sources. If None, the plan of an earlier call or the default
+            plan is used.
         :param check: the plan of the first connection check of one of these sources. Each call can add one
             plan. If no plan is left, the check succeeds.
         :raises ValueError: if sources of this type have no extractions.
@@ -140,7 +140,7 @@ class SourceControl(AccountControl):
                 source.paused_at = now
 
     def unpause_source(self, source_id: int) -> None:
-        """Unpause a source, even if Stitch itself had paused it."""
+        """Unpause a source, even if Stitch itself has paused it."""
         with self._source(source_id) as (source, now):
             source.paused_at = source.system_paused_at = None
             source.updated_at = now
@@ -158,7 +158,7 @@ class SourceControl(AccountControl):
             source.step = current_step
 
     def plan_next_check(self, source_id: int, check: CheckPlan) -> None:
-        """Plan the next connection check of a source, which an update of the source starts."""
+        """Plan the next connection check of a source. The check starts when the source is updated."""
         with self._source(source_id) as (source, _):
             source.checks.planned.append(check)
 
@@ -176,7 +176,7 @@ class SourceControl(AccountControl):
 
     def add_destination(
         self,
-        type: str = "postgres",  # noqa: A002 - named as in Stitch
+        type: str = "postgres",  # noqa: A002 - Stitch uses this name
         *,
         name: str | None = None,
         properties: Mapping[str, Any] | None = None,
@@ -229,9 +229,9 @@ class SourceControl(AccountControl):
     def plan_destination_check(self, check: CheckPlan, destination_id: int | None = None) -> None:
         """Plan the next connection check of a destination.
 
-        :param destination_id: the id of the destination. If None, the next destination that is created
-            through the API.
-        :raises ValueError: if the account has no such destination.
+        :param destination_id: the id of the destination. If None, the first check of the next destination
+            that is created through the API is planned.
+        :raises ValueError: if the account does not have this destination.
         """
         with self._state.locked():
             if destination_id is None:

@@ -1,7 +1,7 @@
 """One Stitch account: its sources, destinations, jobs, loads, schedules and notifications.
 
 This module does not depend on HTTP. Callers must hold the lock of the emulator's state and pass the current
-time. Before other methods, they must call :meth:`Account.catch_up`, which runs all due events.
+time. They must call :meth:`Account.catch_up` before any other method, so that all due events have run.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Account:
     # Destinations
 
     def on_destinations_changed(self, now: datetime) -> None:
-        """Update the connected sources, and load batches that were waiting for a connected destination."""
+        """Update the connection state of all sources, and load batches that waited for a destination."""
         sources = self.sources.values()
         connected = {s.id for s in sources if s.set_connected(self._is_connected(s), now)}
         self.load_list.update_sources(connected, now)
@@ -242,7 +242,7 @@ class Account:
             self.schedule(source, start)
 
     def schedule(self, source: Source, start: datetime | None) -> None:
-        """Schedule the next job of a source. The following job is scheduled when the next job is due.
+        """Schedule the next job of a source. When this job is due, the following job is scheduled.
 
         :param start: the start time of the job. If None, no more jobs are scheduled.
         """

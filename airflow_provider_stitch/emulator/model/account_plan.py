@@ -19,7 +19,7 @@ class PricingPlan:
     cron: bool = True
     hooks: bool = True
     custom_emails: bool = True
-    max_destinations: int = 3  #: as in the Advanced plan; the Standard plan has 1, the Premium plan has 5
+    max_destinations: int = 3  #: limit of the Advanced plan; Standard allows 1 destination, Premium allows 5
     excluded_source_types: set[str] = field(default_factory=set)
     excluded_destination_types: set[str] = field(default_factory=set)
 
@@ -28,7 +28,7 @@ class PricingPlan:
 class NewConnectionPlan:
     """The plan of connections of one type that are created through the API."""
 
-    #: The streams that discovery finds. If None, the default streams of the type.
+    #: The streams that discovery finds. If None, the default streams of the type are used.
     streams: Mapping[str, int | EmulatedStream] | None = None
     job: JobPlan = field(default_factory=JobPlan)
     #: Plans of first checks, one plan for each new connection.

@@ -112,7 +112,7 @@ def _finish_check(account: Account, destination: Destination, check: ConnectionC
 
 
 def connect_destination(account: Account, destination: Destination, now: datetime) -> None:
-    """Mark a destination as connected, and unpause its sources that Stitch paused earlier."""
+    """Mark a destination as connected, and unpause sources that Stitch paused for lack of a destination."""
     destination.connected = True
     for source in account.sources.values():
         if source.destination_id == destination.id and source.id in account.paused_without_destination:

@@ -21,7 +21,7 @@ class EventQueue:
         self._count = 0  # preserves the order of events with the same time
 
     def schedule(self, time: datetime, callback: Callable[..., None], *args: Any) -> None:
-        """Schedule a call of ``callback``. Its arguments are ``args`` and the scheduled time."""
+        """Schedule a call of ``callback``. The callback receives ``args`` and the scheduled time."""
         self._count += 1
         heapq.heappush(self._events, (time, self._count, callback, args))
 

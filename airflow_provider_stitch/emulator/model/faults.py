@@ -67,7 +67,7 @@ class Fault:
     def prevents_processing(self) -> bool:
         """Return whether the fault prevents Stitch from processing the request.
 
-        Stitch processes the request in any case if ``after_effect`` is set.
+        If ``after_effect`` is set, Stitch processes the request nevertheless.
         """
         return self.replaces_response or self.cut is True
 

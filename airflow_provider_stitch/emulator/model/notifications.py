@@ -35,8 +35,8 @@ class CustomEmail:
     def body(self, *, with_modified_at: bool) -> dict[str, Any]:
         """Return the Custom email object.
 
-        :param with_modified_at: whether to include ``modified_at``, which the field table contains but no
-            sample contains.
+        :param with_modified_at: whether to include ``modified_at``. The field table contains this field, but
+            no sample does.
         """
         return {
             "id": self.id,
@@ -105,7 +105,7 @@ class Notifications:
 
         :param allowed: whether the account's pricing plan includes custom e-mail addresses.
         :raises ApiError: if the pricing plan does not include custom e-mail addresses, or if the account
-            already has the maximum number.
+            already has the maximum number of addresses.
         """
         if not allowed:
             raise _account_error("not authorized to create custom notification email addresses.")
@@ -120,7 +120,7 @@ class Notifications:
 
         :param allowed: whether the account's pricing plan includes hooks.
         :raises ApiError: if the pricing plan does not include hooks, or if the account already has the
-            maximum number.
+            maximum number of hooks.
         """
         if not allowed:
             raise ApiError(400, {"error": {"message": "Client does not have access to hooks."}})

@@ -35,7 +35,7 @@ class Partner:
         return _is_equal(value, self.secret)
 
     def add_code(self, client_id: int, now: datetime) -> str:
-        """Return a new OAuth code for an account. Stitch sends such a code to the ``redirect_uri``."""
+        """Return a new OAuth code for an account. Stitch sends the code to the ``redirect_uri``."""
         code = secrets.token_urlsafe(24)
         self._codes[code] = _Code(client_id, now + CODE_LIFETIME)
         return code

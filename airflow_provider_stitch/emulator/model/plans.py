@@ -61,7 +61,8 @@ class Flush:
     version message and is not loaded. ``target-stitch`` logs such a batch, but the Avro target does not.
     """
 
-    at: float  #: seconds from the start of the job to the flush
+    #: Seconds from the start of the job to the flush.
+    at: float
     rows: int  #: number of rows in the batch
     prepare: float = 45.0  #: seconds from the flush to the start of the load
     load: float = 30.0  #: duration of the load in seconds
@@ -89,7 +90,7 @@ class LogPlan:
     #: The version of ``target-stitch``, from 1.0 to 4.0. A version such as "1.8" stands for its last known
     #: release.
     target_version: str = "4.0"
-    #: The setting that ``target-stitch`` 3.0 and later writes in its first line, depending on the version.
+    #: The setting in the first line of ``target-stitch`` 3.0 and later. It depends on the version.
     first_line: Literal["batch_size_preferences", "turbo_boost_factor"] = "batch_size_preferences"
     #: The streams for which the tap writes row counters. With ``parents``, it writes row counters only for
     #: ``counted_streams``, because some taps count only the rows of parent streams. If None, the type of the
@@ -104,7 +105,7 @@ class LogPlan:
     target_counter_form: CounterForm = "json"  #: the format of the target's row counters
     requests_per_batch: int = 1  #: number of requests for each batch
     retries: int = 0  #: number of retries of the last request of each batch
-    #: Seconds from the serialization of a batch to its request. The request waits for an earlier request.
+    #: Seconds from the serialization of a batch to its request, which must wait for an earlier request.
     serialized_ahead: float = 0.0
     #: Whether the runner crashes at the end. A traceback then replaces the target's last line and the exit
     #: line.
@@ -114,7 +115,7 @@ class LogPlan:
     #: flushes.
     flush_markers: Literal["every", "last", "none"] = "every"
     exit_line: bool = True  #: whether the log contains the exit line
-    cut_after_lines: int | None = None  #: number of complete lines, if the log ends within the next line
+    cut_after_lines: int | None = None  #: number of lines before the line in which the log is cut
     extra_lines: Sequence[str] = ()  #: additional lines before the target's last line
     padding_bytes: int = 0  #: minimum size of irrelevant lines to add, for tests with a long log
 
@@ -174,8 +175,8 @@ class JobPlan:
     The tap runs after the discovery, and the target ends ``target_seconds`` after the tap. A failed discovery
     ends the job. Flushed rows are loaded even if the job fails. Stitch terminates a job after 24 hours.
 
-    If a failed phase has no description, the emulator uses a default description. A phase with a negative
-    exit status has none, because a process that was killed by a signal writes no message.
+    If a failed phase has no description, the emulator uses a default description. If the exit status is
+    negative, there is no default, because a process that was killed by a signal writes no message.
     """
 
     discovery_seconds: float = 10.0  #: duration of the discovery in seconds
@@ -188,14 +189,15 @@ class JobPlan:
     target_exit_status: int = 0  #: exit status of the target; 0 if it succeeds
     target_description: str | None = None  #: error message of a failed target
     terminated: bool = False  #: whether Stitch terminates the job; all exit statuses are then null
-    has_discovery: bool = True  #: whether the tap has a discovery; ``discovery_seconds`` pass in any case
+    has_discovery: bool = True  #: whether the tap has a discovery; if not, ``discovery_seconds`` still pass
     #: The Import API permanently rejects the first batch of this stream, which makes the target fail.
     refused_stream: str | None = None
-    #: Number of rows by stream, which overrides ``EmulatedStream.rows``.
+    #: Numbers of rows by stream, which override ``EmulatedStream.rows``.
     rows: Mapping[str, int] = field(default_factory=dict)
     #: Batches by stream, which replace the default batches of the stream.
     flushes: Mapping[str, Sequence[Flush]] = field(default_factory=dict)
-    prepare_seconds: float = 45.0  #: seconds from a flush to the start of its load, except in ``flushes``
+    #: Seconds from a flush to the start of its load, for batches that are not in ``flushes``.
+    prepare_seconds: float = 45.0
     #: Duration of a load of the first stream in seconds. Loads of each further stream take 10 s longer, up to
     #: 40 s longer.
     load_seconds: float = 30.0

@@ -30,9 +30,8 @@ class Quirks:
     #: Seconds from the request to stop a job until the job ends.
     stop_seconds: float = 0.0
     #: The stream name in a load if ``include_schemas_in_destination_stream_name`` is set. ``target`` is the
-    #: name that the target sends (``public_orders``), which is the most likely one. ``destination`` is the
-    #: name of the destination table (``public__orders``). ``source`` is the name of the source table
-    #: (``orders``).
+    #: most likely value, the name that the target sends (``public_orders``). ``destination`` is the name of
+    #: the destination table (``public__orders``). ``source`` is the name of the source table (``orders``).
     load_names: Literal["target", "destination", "source"] = "target"
     #: Whether a batch that contains only a version message updates ``last_batch_loaded_at``.
     load_version_messages: bool = False
@@ -45,7 +44,7 @@ class Quirks:
     string_errors: Literal["json", "text"] = "json"
     #: Whether the response to a creation or update contains the name of the connection check that it started.
     name_checks_in_updates: bool = True
-    #: Whether the responses to read requests also contain the name of the last connection check.
+    #: Whether the responses to GET requests contain the name of the last connection check.
     name_checks_in_reads: bool = False
     #: The ``check_exit_status`` of a failed check. It is null in the sample, but 1 in the field table.
     failed_check_exit_status: Literal[1] | None = None
@@ -90,8 +89,9 @@ class Quirks:
     list_deleted_destinations: bool = False
     #: The items in the list of Import API tokens: objects (since August 2021) or ids (before August 2021).
     import_tokens: Literal["objects", "ids"] = "objects"
-    #: Where the Hook object contains the destination id. ``created`` is the top level of the response to the
-    #: creation only, ``top`` is the top level of all responses, and ``config`` is a string in ``config``.
+    #: Where the Hook object contains the destination id. With ``created``, the id is at the top level, but
+    #: only in the response to the creation. With ``top``, it is at the top level in all responses. With
+    #: ``config``, it is in ``config`` as a string.
     hook_destination: Literal["created", "top", "config"] = "created"
     #: Whether the Custom email object contains ``modified_at``. The field table contains this field, but no
     #: sample does.
@@ -107,7 +107,7 @@ class Quirks:
     #: Whether responses of API v3 declare the character set ISO-8859-1, as one sample does.
     v3_charset: bool = False
     #: Whether Stitch rejects the start of a job that cannot succeed, because the source is not fully
-    #: configured or has no destination. Stitch always rejects the start for a source without extractions.
+    #: configured or has no destination. Stitch always rejects the start if the source has no extractions.
     refuse_hopeless_starts: bool = True
     #: Whether a 429 response (see ``enforce_limit``) has a ``Retry-After`` header.
     retry_after: bool = True

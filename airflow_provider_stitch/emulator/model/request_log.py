@@ -1,7 +1,7 @@
 """Recorded requests, and Stitch's rate limit.
 
-Stitch allows 30 requests in 10 minutes per client id. The lists of extractions, the lists of loads and the
-logs share this limit. It is not documented whether the window slides. The emulator uses a sliding window.
+Stitch allows 30 requests in 10 minutes per client id. Requests for extractions, loads and logs share this
+limit. It is not documented whether the window slides. The emulator uses a sliding window.
 Source: Stitch Connect API, "Rate limits".
 """
 

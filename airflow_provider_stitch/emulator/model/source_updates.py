@@ -214,7 +214,10 @@ def _destination_id(account: Account, body: Mapping[str, Any], error: ApiError) 
 
 
 def _change_destination(account: Account, source: Source, destination_id: int, now: datetime) -> None:
-    """Change the destination of a source. If Stitch paused the source for lack of one, unpause it."""
+    """Change the destination of a source.
+
+    If Stitch paused the source for lack of a destination, the source is unpaused.
+    """
     if source.id in account.paused_without_destination and account.destinations[destination_id].connected:
         account.paused_without_destination.discard(source.id)
         source.system_paused_at = None
@@ -286,7 +289,7 @@ def _check_cron(account: Account, cron: str) -> None:
 
 
 def invalid_post_body() -> ApiError:
-    """Return the error for an invalid body of a creation.
+    """Return the error for a POST request with an invalid body.
 
     The error for a body that is not JSON is not documented.
     """
@@ -297,7 +300,7 @@ def invalid_post_body() -> ApiError:
 
 
 def invalid_put_body() -> ApiError:
-    """Return the error for an invalid body of an update.
+    """Return the error for a PUT request with an invalid body.
 
     The error for a body that is not JSON is not documented.
     """

@@ -47,8 +47,10 @@ class EmulatorState:
         self.outbox = Outbox()
         self.requests: list[RequestRecord] = []
         self.log_host_requests: list[LogHostRequest] = []
-        self.on_webhook_change: Callable[[], None] | None = None  #: called when webhooks may be due
-        self.save: Callable[[EmulatorState], None] | None = None  #: called when the state may have changed
+        #: Called when webhooks may be due.
+        self.on_webhook_change: Callable[[], None] | None = None
+        #: Called when the state may have changed.
+        self.save: Callable[[EmulatorState], None] | None = None
         self._tokens: dict[str, Account] = {}
         self._log_keys: dict[str, _LogKey] = {}
         self._lock = threading.RLock()
@@ -123,7 +125,7 @@ class EmulatorState:
 
     def _check_token_is_unused(self, token: str) -> None:
         if token in self._tokens:
-            raise ValueError("This token already belongs to an account. Use another one.")
+            raise ValueError("This token already belongs to an account. Use another token.")
 
     def new_token(self, prefix: str) -> str:
         """Return a random access token with this prefix."""

@@ -29,7 +29,7 @@ class WebhookAttempt(NamedTuple):
 
     at: datetime  #: virtual time
     status: int | None  #: HTTP status of the response; None if there was no response
-    error: str | None  #: why there was no response; None if there was a response
+    error: str | None  #: reason why there was no response
 
 
 @dataclass

@@ -32,7 +32,7 @@ class _Protocol(H11Protocol):
 
 
 class _Uvicorn(uvicorn.Server):
-    """A uvicorn server that stops without delay. uvicorn itself checks for a stop only every 0.1 s."""
+    """A uvicorn server that stops without delay. By default, uvicorn checks for a stop every 0.1 s."""
 
     def __init__(self, config: uvicorn.Config, delivery: WebhookDelivery) -> None:
         super().__init__(config)

@@ -1,9 +1,9 @@
 """The source and destination types that the emulator supports, with the properties of their steps.
 
 `report_cards.json` contains the documented properties of each type. If the documentation contains a complete
-report card of a type, the file has the same properties as the report card. For other types, it has the
-properties in the documented tables. The tables do not specify which values are secret, so the file marks
-properties as credentials by their names. A source type without credentials has the documented OAuth step.
+report card of a type, the properties are taken from this report card. Otherwise they are taken from the
+documented tables of properties. The tables do not specify which values are secret, so properties are marked
+as credentials by their names. A source type without credentials has the documented OAuth step.
 
 Each entry of the file is the name of a property, followed by optional words: `required`, `credential`,
 `read_only`, `system` (provided by Stitch unless the user sets the property), the format of the value, and `=`
@@ -88,7 +88,7 @@ class SourceType:
 
     @property
     def has_extractions(self) -> bool:
-        """Return whether sources of this type have extractions, unlike Import API and webhook sources."""
+        """Return whether sources of this type have extractions. Import API and webhook sources do not."""
         return self.name.startswith("platform.")
 
     @property
@@ -134,7 +134,8 @@ _STREAMS = {
     "platform.hubspot": ("companies", "contacts", "deals"),
     "platform.salesforce": ("Account", "Contact", "Lead"),
 }
-#: Facebook Ads is the documented example of a type with a profile step. The property is not documented.
+#: Facebook Ads is the documented example of a type with a profile step. The property of this step is not
+#: documented.
 _PROFILES = {"platform.facebook": (Property("account_id", required=True, schema=_STRING),)}
 
 
@@ -201,4 +202,4 @@ def check_destination_type(name: str) -> None:
     """Raise ValueError if Stitch does not have this destination type."""
     if name not in DESTINATION_TYPES:
         listed = ", ".join(DESTINATION_TYPES)
-        raise ValueError(f"Stitch has no destinations of type {name!r}. Its types: {listed}.")
+        raise ValueError(f"Stitch has no destinations of type {name!r}. Its destination types: {listed}.")

@@ -1,4 +1,4 @@
-"""Outages, during which loads fail."""
+"""Periods in which loads fail."""
 
 from __future__ import annotations
 

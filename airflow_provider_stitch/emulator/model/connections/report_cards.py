@@ -115,7 +115,7 @@ def destination_type_body(destination_type: str, quirks: Quirks, *, access: bool
 def _with_undocumented(
     step: str, own: Iterable[Property], kind: SourceType, provided: Collection[str]
 ) -> list[Property]:
-    """Return the properties of a step. The form includes properties that a user set without documentation."""
+    """Return the properties of a step. The form includes undocumented properties that have a value."""
     if step != "form" or not kind.has_extractions:
         return list(own)
     known = {prop.name for properties in kind.steps.values() for prop in properties}

@@ -150,6 +150,6 @@ def _values(text: str, low: int, high: int, names: tuple[str, ...]) -> list[int]
         begin = low if every else ends[0]
         end = high if every or (step and last is None) else ends[-1]
         size = high + 1 - low
-        wrap = size if end < begin else 0  # a range such as FRI-MON wraps around
+        wrap = size if end < begin else 0  # a range such as FRI-MON wraps around the week
         found.update((value - low) % size + low for value in range(begin, end + wrap + 1, int(step or 1)))
     return sorted(found)

@@ -129,7 +129,7 @@ class Source:
         return self.table_name(stream) if self.quirks.load_names == "destination" else self._sent_name(stream)
 
     def target_name(self, stream: Stream) -> str:
-        """Return the stream name that the target sends. For the Avro target, it is the name in loads."""
+        """Return the stream name that the target sends. For the Avro target, this is the name in loads."""
         return self.load_name(stream) if taps.is_version_2(self.type) else self._sent_name(stream)
 
     def table_name(self, stream: Stream) -> str:
@@ -176,7 +176,7 @@ class Source:
         self.properties = {**self.properties, **shown}
 
     def advance_input_steps(self) -> None:
-        """Skip all input steps whose required properties are given."""
+        """Skip the input steps for which all required properties are given."""
         steps = self.kind.steps
         order = list(steps)
         while self.step in INPUT_STEPS:

@@ -54,7 +54,7 @@ class Stream:
 
     @property
     def replication_method(self) -> str:
-        """Return the replication method that is forced, chosen by a user, or else the default."""
+        """Return the replication method. A forced method takes precedence over a chosen method."""
         if self._metadata is None:
             # Metadata is not created here, because most streams never need it.
             return self.plan.replication_method
@@ -64,7 +64,7 @@ class Stream:
 
     @property
     def replication_key(self) -> str:
-        """Return the replication key that a user has chosen, or else the first valid key."""
+        """Return the replication key that a user has chosen, or the first valid key by default."""
         own = self.metadata[()]
         valid = own.get("valid-replication-keys") or [_DEFAULT_KEY]
         return str(own.get("replication-key") or valid[0])
@@ -120,7 +120,7 @@ class SelectedStream:
 
 @cache
 def stream_with_rows(rows: int) -> EmulatedStream:
-    """Return a default stream with this number of rows. The object is shared, because it is immutable."""
+    """Return a default stream with this number of rows. Equal calls return the same immutable object."""
     return EmulatedStream(rows=rows)
 
 

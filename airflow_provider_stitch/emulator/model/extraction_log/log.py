@@ -41,7 +41,7 @@ _PADDING = 'DEBUG HTTP request to "limits" endpoint took 0.211s, returned status
 def log_chunks(timeline: Timeline, now: datetime | None = None) -> Iterator[bytes]:
     """Yield the log in chunks of about 64 kB.
 
-    :param now: the time up to which lines are included, for a running job. If None, all lines.
+    :param now: the current time. Lines with a later time are not included. If None, all lines are included.
     """
     lines: list[str] = []
     size = 0
@@ -108,7 +108,7 @@ def _format(line: Line) -> str:
 
 
 def _start_lines(timeline: Timeline, batches: list[Line]) -> Iterator[Line]:
-    """Yield the lines up to the start of the tap and the target, which precedes the first batch."""
+    """Yield the lines up to the start of the target. The target starts before the first batch."""
     tap, (name, release) = timeline.tap_name, target.program(timeline)
     at = timeline.starts_at
     yield Line(at, "main", f"INFO Running {tap} version {_TAP_RELEASE} and {name} version {release}")

@@ -39,7 +39,7 @@ def tap_lines(timeline: Timeline) -> Iterator[Line]:
 
 
 def state_updates(timeline: Timeline) -> Iterator[Line]:
-    """Yield the state updates. An update is written when all batches sent before it are persisted."""
+    """Yield the state updates. An update is written when all batches sent before it have been persisted."""
     reads = {read.stream.tap_stream_id: read for read in timeline.reads}
     bookmarks = {name: read.previous_bookmark for name, read in reads.items()}
     persisted_at = timeline.starts_at

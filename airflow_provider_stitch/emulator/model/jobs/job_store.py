@@ -141,15 +141,14 @@ class JobStore:
             message = f"Did not create job for {ids} because one already exists"
             raise ApiError(200, {"error": {"type": "already_running", "message": message}})
         if not self._can_start(source, now):
-            # Stitch does not document this error. A draft of the documentation that was never published
-            # contains it.
+            # Stitch does not document this error. It is taken from an unpublished draft of the documentation.
             raise ApiError(400, {"error": {"type": "generic", "message": f"Could not create job for {ids}"}})
         return self.add(source, now, "api")
 
     def add(
         self, source: Source, starts_at: datetime, started_by: StartedBy, plan: JobPlan | None = None
     ) -> Job:
-        """Add a job that starts now, or that started earlier if a test adds the job."""
+        """Add a job that starts at ``starts_at``. In tests, this time may be in the past."""
         jobs = self.for_source(source.id)
         timeline = self._build_timeline(source, starts_at, jobs.next_plan() if plan is None else plan)
         job = Job(timeline, started_by)
@@ -200,7 +199,7 @@ class JobStore:
     # The list of extractions
 
     def page(self, now: datetime, first: int, count: int) -> tuple[list[dict[str, Any]], int]:
-        """Return ``count`` records of the list of extractions, and the total number of records.
+        """Return up to ``count`` records of the list of extractions, and the total number of records.
 
         The list contains the last completed job of each source in order of source id. It includes paused and
         deleted sources.

@@ -1,7 +1,8 @@
-"""The list of an account's loads, which stays sorted so that pages of 100,000 loads are fast.
+"""The sorted list of an account's loads.
 
-The list contains a stream from its first load attempt until 60 days after its last load attempt. Scheduled
-events add and remove streams, so a request for a page reads only the streams of this page.
+The list stays sorted, so that a page can be returned quickly even if the list contains 100,000 loads. It
+contains a stream from its first load attempt until 60 days after its last load attempt. Scheduled events add
+and remove streams, so a request for a page reads only the streams of this page.
 """
 
 from __future__ import annotations
@@ -83,11 +84,11 @@ class LoadList:
                 self._schedule_update(row, now)
 
     def mark_unsorted(self) -> None:
-        """Mark the list as unsorted after a change of names. It is sorted again for the next page."""
+        """Mark the list as unsorted after names have changed. The list is sorted again for the next page."""
         self._sorted = None
 
     def page(self, client_id: int, now: datetime, first: int, count: int) -> tuple[list[Any], int]:
-        """Return ``count`` records of the list, and the total number of records.
+        """Return up to ``count`` records of the list, and the total number of records.
 
         The caller must call ``Account.catch_up(now)`` first.
         """

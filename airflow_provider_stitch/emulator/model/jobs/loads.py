@@ -77,7 +77,7 @@ class StreamLoads:
         return loaded
 
     def next_retry_time(self, now: datetime) -> datetime | None:
-        """Return the next time at which a batch with a failed load is loaded, or None if there is none."""
+        """Return the time of the next successful retry, or None if no retry will succeed."""
         retries = (self._loaded_at(b) for b in self._unreported if b.load_at <= now)
         return min((at for at in retries if now < at < _NEVER), default=None)
 

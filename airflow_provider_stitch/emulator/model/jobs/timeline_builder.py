@@ -82,7 +82,7 @@ class _PlannedRead(NamedTuple):
 
 
 def _plan_reads(plan: JobPlan, streams: Sequence[SelectedStream], target: Target) -> list[_PlannedRead]:
-    """Return the reads of all streams. The tap reads the streams in order and for equal periods."""
+    """Return the reads of all streams. The tap reads one stream after another, each for the same time."""
     slice_seconds = plan.tap_seconds / max(len(streams), 1)
     reads: list[_PlannedRead] = []
     for index, stream in enumerate(streams):

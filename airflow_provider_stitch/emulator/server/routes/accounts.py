@@ -48,7 +48,7 @@ def create_account(call: Call) -> Any:
 
 
 def create_ephemeral_token(_call: Call) -> Any:
-    """Create a token for a browser session, although the emulator has no web application."""
+    """Create a token for a browser session. The emulator has no web application that accepts the token."""
     return {"ephemeral_token": secrets.token_urlsafe(32)}
 
 

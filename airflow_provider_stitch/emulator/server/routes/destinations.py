@@ -140,7 +140,7 @@ def list_v3(call: Call) -> Any:
 
 
 def create_v3(call: Call) -> Any:
-    """Create a destination as in API v4, with different names of the keys in the body."""
+    """Create a destination as in API v4, except that the keys in the body have different names."""
     body = _v3_body(call)
     created = destination_updates.create_destination(
         call.account, call.now, destination_type=body["type"], properties=body["connection"]

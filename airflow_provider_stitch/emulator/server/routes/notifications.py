@@ -53,7 +53,10 @@ def list_custom_emails(call: Call) -> Any:
 
 
 def update_custom_email(call: Call) -> Any:
-    """Disable or enable a custom e-mail address. Errors have the same form of body as a success."""
+    """Disable or enable a custom e-mail address.
+
+    The body of an error response has the same form as the body of a successful response.
+    """
     email = call.account.notifications.custom_emails.get(_id(call, ApiError(404, {"status": "NOT FOUND"})))
     if email is None:
         raise ApiError(404, {"status": "NOT FOUND"})

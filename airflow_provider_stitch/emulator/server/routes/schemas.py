@@ -1,6 +1,6 @@
 """JSON schemas (dialect 2020-12) of request and response bodies.
 
-Response objects do not allow additional keys, so that tests detect keys without a description.
+Response objects do not allow additional keys, so that tests detect keys that are not described here.
 Source: the sections for each object in the Stitch Connect API.
 """
 
@@ -23,12 +23,12 @@ TIME: Schema = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$
 
 
 def nullable(schema: Schema) -> Schema:
-    """Return a schema that matches null in addition to a given schema."""
+    """Return a schema that also allows null."""
     return {"anyOf": [schema, NULL]}
 
 
 def one_of(*schemas: Schema) -> Schema:
-    """Return a schema that matches any value that one of these schemas matches."""
+    """Return the schema of a value that matches at least one of these schemas."""
     return {"anyOf": list(schemas)}
 
 
