@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PERSISTENT_ERROR_POLLS = 2
 PERSISTENT_ERROR_TIMEOUT = timedelta(minutes=5)
 
-# Maximum time between the end of a job and the last load of its rows. If the next job starts later than that,
+# Maximum time between the end of a job and the last load of its rows. If the next job starts after this time,
 # all rows of the previous job are assumed to be loaded.
 MAX_LOAD_LAG = timedelta(minutes=30)
 
