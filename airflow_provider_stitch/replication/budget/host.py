@@ -1,8 +1,8 @@
 """The state of one host's use of Redis.
 
 A host consists of the processes that share one budget file. These processes also share the state, so that
-they all behave in the same way while Redis is unavailable. Most Airflow processes run only one task. They end
-too early to count the hosts or to measure how long Redis is unavailable. All functions are pure.
+they all behave in the same way while Redis is unavailable. Most Airflow processes run only one task, so they
+end too early to count the hosts or to measure how long Redis is unavailable. All functions are pure.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class HostState:
     hosts_at: float  #: when Redis reported this number of hosts
     joined_at: float  #: when this host first reached Redis
     reached_at: float  #: when this host last reached Redis
-    away_since: float | None = None  #: when this host first noticed that Redis is unavailable
-    #: Whether the count in Redis may lack requests of this host. The budget file contains 0 or 1.
+    away_since: float | None = None  #: when this host first noticed that Redis was unavailable
+    #: Whether the count in Redis may lack requests of this host. The budget file stores this value as 0 or 1.
     sent_alone: bool = False
 
     @classmethod

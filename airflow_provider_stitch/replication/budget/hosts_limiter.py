@@ -1,8 +1,8 @@
 """The rate limiter of one account for several hosts that share one count through Redis.
 
-While Redis cannot be reached, no task fails, and the hosts together still respect the limit. They send no
-requests for one window, and then each host may send an equal part of the allowed requests. The count in Redis
-does not contain these requests. When a host reaches Redis again, all hosts must therefore wait for one
+While Redis cannot be reached, no task fails, and the hosts together still respect the limit. The hosts send
+no requests for one window, and then each host may send an equal part of the allowed requests. The count in
+Redis does not contain these requests. When a host reaches Redis again, all hosts must therefore wait for one
 window.
 """
 
@@ -64,7 +64,7 @@ class HostsRequestBudget(SharedRequestBudget):
         self._redis_errors: tuple[type[Exception], ...] = ()
         self._redis_retry_at = float("-inf")
         self._has_warned_of_redis = False
-        self._own_state = HostState.new(monotonic())  # used if the file cannot be used
+        self._own_state = HostState.new(monotonic())  # fallback if the file cannot be used
         # The ids of the requests in flight. If Redis has not counted a request, its id is an empty string.
         self._requests: deque[str] = deque()
         self._unreported: list[tuple[str, float]] = []  # ids and response times to report to Redis
@@ -192,9 +192,9 @@ class HostsRequestBudget(SharedRequestBudget):
             self._warn_of_outage(error)
 
     def _change_host(self, change: Callable[[HostState], HostState]) -> HostState:
-        """Change the state of this host in its file and in this process, and return the new state.
+        """Change the state of this host in its file and in this process.
 
-        If the file can be used, this is the state in the file.
+        Return the new state from the file. If the file cannot be used, return the new state in this process.
         """
         self._own_state = change(self._own_state)
         return self._with_store(lambda: self._store.change_host(change)) or self._own_state

@@ -33,7 +33,7 @@ GATHERING_SECONDS = 0.05
 
 
 class Clock(Protocol):
-    """The time of this machine, for pauses and deadlines. Responses contain Stitch's own time."""
+    """A clock of this machine for pauses and deadlines. Responses contain Stitch's own time."""
 
     def time(self) -> float: ...
 
@@ -129,7 +129,7 @@ class StitchCaller:
     ) -> Coroutine[Any, Any, T]:
         """Run a function in a thread, and retry it after transient failures. See `retry` for the parameters.
 
-        This method is not a coroutine itself, because a thousand tasks may wait for a slot at the same time.
+        This method is not a coroutine itself. This saves memory if a thousand tasks wait for a slot.
         """
 
         async def call_in_slot() -> T:

@@ -72,7 +72,7 @@ class CompletionEstimate:
     :param since: earliest possible time of the event.
     :param activity_start: likely start time of the activity that ends with the event. If None, it is `since`.
     :param history: durations of the same activity in the past.
-    :param done_by: time by which the event has certainly occurred. After it, only the result must be fetched.
+    :param done_by: time by which the event has certainly occurred. The result can then be fetched.
     :param follow_ups: number of requests that the waiter needs after the event.
     """
 

@@ -157,13 +157,13 @@ class AccountPoller:
         return False
 
     async def _send_or_pause(self, now: float) -> None:
-        if await self._take_shared_pages(now):
+        if await self._use_shared_pages(now):
             return
         step = await self._next_step(now)
         if isinstance(step, LimitedRequest):
             # The queries may have been cancelled while the request was planned.
             if (first_query := next(self._queries_for(step), None)) is not None:
-                self._send(step, first_query.client, now)
+                self._start_request(step, first_query.client, now)
             return
         pause = min([step, *(query.expires_at - now for query in self._pending)])
         await self._caller.clock.pause(pause, self._wake_up, request_in_flight=bool(self._in_flight))
@@ -221,27 +221,27 @@ class AccountPoller:
         async for query in _in_batches(query for query in self._pending if query.expects_budget_notice):
             query.resolve(notice)
 
-    def _send(self, request: LimitedRequest, client: StitchClient, now: float) -> None:
+    def _start_request(self, request: LimitedRequest, client: StitchClient, now: float) -> None:
         self._requested_at = {each: at for each, at in self._requested_at.items() if at > now - WINDOW}
         self._requested_at[request] = now
-        self._in_flight[request] = asyncio.ensure_future(self._lease_and_exchange(request, client, now))
+        self._in_flight[request] = asyncio.ensure_future(self._lease_and_send(request, client, now))
 
-    async def _lease_and_exchange(self, request: LimitedRequest, client: StitchClient, now: float) -> None:
-        """Send a request, unless another process has just requested the page or is requesting it."""
+    async def _lease_and_send(self, request: LimitedRequest, client: StitchClient, now: float) -> None:
+        """Send a request, unless another process has just requested or is requesting the page."""
         try:
             lease = await self.sharing.lease(request, self._needed_after(request), now)
             if isinstance(lease, SharedPage):
                 await self._handle_shared_page(request, client, lease, now)
             elif not isinstance(lease, LeasedElsewhere):  # otherwise the poller plans again
-                await self._exchange(request, client, lease, now)
+                await self._send(request, client, lease, now)
         finally:
             del self._in_flight[request]
             self._wake_up.set()
 
-    async def _exchange(
+    async def _send(
         self, request: LimitedRequest, client: StitchClient, lease: Lease | None, requested_at: float
     ) -> None:
-        """Send a request. Then resolve its queries, or schedule a retry."""
+        """Send a request. Then resolve the request's queries, or schedule a retry."""
         sequence = self._latest_sequence = next_sequence(self.sharing.latest_time())
         for query in self._queries_for(request):
             query.requests_sent += 1
@@ -269,15 +269,15 @@ class AccountPoller:
 
     # --- Pages of other processes -----------------------------------------------------------------------
 
-    async def _take_shared_pages(self, now: float) -> bool:
+    async def _use_shared_pages(self, now: float) -> bool:
         """Resolve queries from pages of other processes. Return whether there were such pages."""
         needed = {request: self._needed_after(request) for request in self._queries_by_request()}
-        taken = await self.sharing.take(needed, now)
-        for request, shared in taken.items():
+        pages = await self.sharing.read_pages(needed, now)
+        for request, shared in pages.items():
             if (query := next(self._queries_for(request), None)) is not None:
                 self._requested_at[request] = now - shared.age
                 await self._handle_shared_page(request, query.client, shared, now)
-        return bool(taken)
+        return bool(pages)
 
     def _needed_after(self, request: LimitedRequest) -> int:
         """Return the sequence number that a page must exceed to be useful for any query of the request."""

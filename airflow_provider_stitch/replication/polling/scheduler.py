@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 # The end of each step of the forecast, in seconds from now.
 HORIZON_STEPS = (10.0, 30.0, 70.0, 150.0, 300.0, 450.0, WINDOW)
 
-# One request in 15 is reserved for the polls after an extraction, which request its log and its loads. If the
-# number of pages exceeds a third of the budget, no request is reserved, because the pages need all requests.
+# One request in 15 is reserved for the polls of a log and of loads that follow an extraction. If the number
+# of pages exceeds a third of the budget, no request is reserved, because the pages need all requests.
 RESERVE_ONE_IN = 15
 
 # Fractions of the interval between evenly spread requests, which is 20 s for 30 requests in 10 minutes. A

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.polling.limited_requests import LimitedRequest, SharedPage
     from airflow_provider_stitch.replication.polling.shared_pages import Lease, SharedPages
 
-BUSY_INTERVAL = 0.5
-"""Seconds to wait while another process is requesting a page."""
+RECHECK_INTERVAL = 0.5
+"""Seconds until the poller checks again for a page that another process is requesting."""
 
-TAKE_INTERVAL = 0.25
+READ_INTERVAL = 0.25
 """Minimum seconds between two reads of published pages."""
 
 
@@ -34,8 +34,8 @@ class PageSharing:
 
     def __init__(self) -> None:
         self._pages: SharedPages | None = None
-        self._busy_until: dict[LimitedRequest, float] = {}
-        self._take_at = float("-inf")
+        self._leased_until: dict[LimitedRequest, float] = {}
+        self._next_read_at = float("-inf")
 
     def set_redis(self, redis: Redis | None, account: tuple[str, int]) -> None:
         """Set the Redis client of the account's connection. If it is None, no pages are shared."""
@@ -53,9 +53,9 @@ class PageSharing:
 
     def seconds_until_free(self, request: LimitedRequest, now: float) -> float:
         """Return the seconds to wait before requesting a page that another process is requesting."""
-        return max(0.0, min(BUSY_INTERVAL, self._busy_until.get(request, now) - now))
+        return max(0.0, min(RECHECK_INTERVAL, self._leased_until.get(request, now) - now))
 
-    async def take(
+    async def read_pages(
         self, needed: Mapping[LimitedRequest, int], now: float
     ) -> dict[LimitedRequest, SharedPage]:
         """Return the published pages that are recent enough for the waiters.
@@ -63,11 +63,11 @@ class PageSharing:
         :param needed: for each request, the time after which its page must have been requested.
         """
         pages = {each: after for each, after in needed.items() if each.kind is not RequestKind.LOG}
-        # If `_take_at` is further in the future, the clock was set back.
-        is_early = now < self._take_at <= now + TAKE_INTERVAL
+        # If `_next_read_at` is further in the future, the clock was set back.
+        is_early = now < self._next_read_at <= now + READ_INTERVAL
         if self._pages is None or not pages or is_early:
             return {}
-        self._take_at = now + TAKE_INTERVAL
+        self._next_read_at = now + READ_INTERVAL
         return await asyncio.to_thread(self._pages.newer, pages)
 
     async def lease(
@@ -82,7 +82,7 @@ class PageSharing:
             return None
         result = await asyncio.to_thread(self._pages.lease, request, after)
         if isinstance(result, LeasedElsewhere):
-            self._busy_until[request] = now + BUSY_INTERVAL
+            self._leased_until[request] = now + RECHECK_INTERVAL
         return result
 
     async def send(
