@@ -132,6 +132,7 @@ class SharedRequestBudget(RequestBudget):
 
     def window(self) -> Window:
         own = self._own_window()
+        # Both windows must have the same length, even if another thread changes the limit.
         limit = len(own.available_in)
         shared = self._with_store(lambda: self._store.window(limit))
         if shared is None:

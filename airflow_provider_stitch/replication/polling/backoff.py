@@ -82,7 +82,10 @@ class Attempts:
         return pause if may_retry and pause <= seconds_left else None
 
     def last_error(self, error: StitchError, time_limit: str) -> StitchError:
-        """Return the error of the last attempt. Add the task's time limit if it prevented another attempt."""
+        """Return the error of the last attempt.
+
+        If the task's time limit prevented another attempt, the message names the limit.
+        """
         return with_time_limit(error, time_limit) if self.is_out_of_time else error
 
 

@@ -46,7 +46,7 @@ class DurationHistory:
 
     @classmethod
     def from_durations(cls, durations: Sequence[float]) -> DurationHistory | None:
-        """Fit durations in seconds. Return None if there are no durations."""
+        """Fit a distribution to durations in seconds. Return None if there are no durations."""
         logs = [math.log(max(1.0, duration)) for duration in durations]
         if not logs:
             return None

@@ -100,7 +100,7 @@ class PageCache(Generic[T]):
         self._older_bounds: tuple[Callable[[Any], Any], dict[int, PageBounds]] | None = None
         self._known_pages: dict[Hashable, tuple[int, ...]] = {}
         self._counts: dict[Hashable, tuple[int, int]] = {}  # number of records, and value of `_added`
-        self._added = 0  # number of pages
+        self._added = 0  # number of pages added so far
 
     @property
     def stream_id_index(self) -> StreamIdIndex | None:
