@@ -122,9 +122,9 @@ async def _find_job_since(
 
 
 def _not_started(source: Source, error: StitchError, *, may_run: bool) -> JobNotStarted:
-    state = "may or may not run: look at the source's page in Stitch" if may_run else "was not started"
+    state = "may be running: check the source's page in Stitch" if may_run else "was not started"
     return JobNotStarted(
-        f"Source {source.label}: no usable response to the start of a replication job, so the job {state}. "
+        f"Source {source.label}: no usable response to the start request. The job {state}. "
         f"The last error: {error}",
         source_id=source.id,
     )
