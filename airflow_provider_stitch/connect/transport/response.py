@@ -116,11 +116,12 @@ def error_from_response(response: Response) -> StitchError:
     """
     status, prefix = response.status, f"{response.request_line} (HTTP {response.status})"
     if status == 429:
-        wait = "" if response.retry_after is None else f" Stitch asks to wait {response.retry_after:g} s."
+        seconds = response.retry_after
+        wait = "" if seconds is None else f" Stitch requires a pause of {seconds:g} s."
         return RateLimited(
-            f"{prefix}: too many requests. All programs of an account together may send 30 in 10 "
-            f"minutes.{wait} Divide them by requests_per_10_minutes in the connections, or let other "
-            "programs send fewer.",
+            f"{prefix}: too many requests. All programs of an account together may send 30 status requests "
+            f"in 10 minutes.{wait} Divide the requests with requests_per_10_minutes in the connections, or "
+            "let other programs send fewer requests.",
             retry_after=response.retry_after,
             maybe_received=False,
         )
