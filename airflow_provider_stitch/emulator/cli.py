@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.emulator import StitchEmulator
 
 
-DEFAULT_SPEED = 60.0  #: virtual seconds per real second
+DEFAULT_SPEED = 60.0  #: default number of virtual seconds per real second
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

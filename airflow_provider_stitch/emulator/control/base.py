@@ -1,4 +1,4 @@
-"""The base class of the classes that control an emulated account."""
+"""The base class for access to an emulated account."""
 
 from __future__ import annotations
 

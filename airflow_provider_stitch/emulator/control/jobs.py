@@ -25,7 +25,7 @@ class JobRecord:
     source_id: int
     start_time: datetime
     completion_time: datetime | None  #: None while the job is running
-    started_by: StartedBy  #: ``api``, ``schedule`` or ``test``
+    started_by: StartedBy  #: what started the job: ``api``, ``schedule`` or ``test``
     stopped: bool  #: whether a request or a test stopped the job
 
 

@@ -51,7 +51,7 @@ class SourceControl(AccountControl):
     ) -> int:
         """Add a source and return its id.
 
-        :param streams: a dict from ``tap_stream_id`` to the rows per job or to an ``EmulatedStream``.
+        :param streams: by ``tap_stream_id``, the number of rows per job or an ``EmulatedStream``.
         :param type: a documented type, a webhook type, or a type for which ``plan_new_sources`` was called.
         :param job: the plan of all jobs of this source.
         :param schedule_minutes: the interval between scheduled jobs. The property ``cron_expression`` takes

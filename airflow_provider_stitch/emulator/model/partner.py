@@ -19,7 +19,7 @@ class _Code(NamedTuple):
 
 
 class Partner:
-    """The partner of an emulator. Each emulator has one partner."""
+    """The partner that can create accounts in an emulator."""
 
     def __init__(self, partner_id: str | None = None, partner_secret: str | None = None) -> None:
         self.id = partner_id or "oc_" + secrets.token_hex(16)

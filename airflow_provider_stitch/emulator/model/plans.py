@@ -22,7 +22,7 @@ _DEFAULT_FIELDS: Mapping[str, str] = {"id": "automatic", "updated_at": "automati
 
 @dataclass(frozen=True, slots=True)
 class EmulatedStream:
-    """A stream of an emulated source. Its default name is its key in ``add_source(streams=...)``."""
+    """A stream of an emulated source. The default name is the key in ``add_source(streams=...)``."""
 
     rows: int = 0  #: number of rows that each job extracts; a stream with 0 rows is not loaded
     tap_stream_id: str | None = None  #: id of the stream in the tap; if None, the key in ``streams``
@@ -33,7 +33,7 @@ class EmulatedStream:
     is_view: bool = False  #: whether the stream is a view, for databases only
     flushes: int = 1  #: number of batches that contain the rows of a job
     primary_key: tuple[str, ...] = ("id",)  #: names of the primary key fields
-    replication_method: str = "INCREMENTAL"  #: ``INCREMENTAL``, ``FULL_TABLE`` or ``LOG_BASED``
+    replication_method: str = "INCREMENTAL"  #: either ``INCREMENTAL``, ``FULL_TABLE`` or ``LOG_BASED``
     #: The inclusion of each field, by name: ``automatic``, ``available`` or ``unsupported``.
     fields: Mapping[str, str] = field(default_factory=lambda: _DEFAULT_FIELDS)
 
@@ -90,7 +90,7 @@ class LogPlan:
     #: The version of ``target-stitch``, from 1.0 to 4.0. A version such as "1.8" stands for its last known
     #: release.
     target_version: str = "4.0"
-    #: The setting in the first line of ``target-stitch`` 3.0 and later. It depends on the version.
+    #: The setting in the first line of ``target-stitch`` 3.0 and later. The setting depends on the version.
     first_line: Literal["batch_size_preferences", "turbo_boost_factor"] = "batch_size_preferences"
     #: The streams for which the tap writes row counters. With ``parents``, it writes row counters only for
     #: ``counted_streams``, because some taps count only the rows of parent streams. If None, the type of the
@@ -162,7 +162,9 @@ def release_of(version: str) -> tuple[int, int, int]:
         )
     major, minor, patch = map(int, [*parts, "0"][:3])
     if not (1, 0) <= (major, minor) <= (4, 0):
-        raise ValueError(f"The log lines of target-stitch {version} are not known. Use version 1.0 to 4.0.")
+        raise ValueError(
+            f"The log lines of target-stitch {version} are not known. Use a version from 1.0 to 4.0."
+        )
     return major, minor, patch
 
 

@@ -46,7 +46,7 @@ class Quirks:
     name_checks_in_updates: bool = True
     #: Whether the responses to GET requests contain the name of the last connection check.
     name_checks_in_reads: bool = False
-    #: The ``check_exit_status`` of a failed check. It is null in the sample, but 1 in the field table.
+    #: The ``check_exit_status`` of a failed check. The sample contains null, but the field table contains 1.
     failed_check_exit_status: Literal[1] | None = None
     #: Whether Stitch starts a connection check when a source is paused or unpaused.
     checks_on_pause: bool = True
@@ -75,8 +75,8 @@ class Quirks:
     #: Whether a failed check resets a source to ``discover_schema`` and a destination to ``form``. If not, a
     #: connection that was fully configured stays fully configured.
     failed_check_steps_back: bool = False
-    #: Whether ``current_step`` of a source is the position of the step. If not, it is always 1, as in some
-    #: samples.
+    #: Whether ``current_step`` of a source is the position of the step. If not, the value is always 1, as
+    #: in some samples.
     steps_by_position: bool = True
     #: Whether a source is fully configured only after a field has been selected in addition to the automatic
     #: fields.
@@ -102,7 +102,7 @@ class Quirks:
     webhook_blanks: Literal["absent", "null"] = "absent"
     #: Seconds until a failed webhook is sent again.
     webhook_retry_seconds: float = 60.0
-    #: The prefix of the access tokens of new accounts. It is ``at_`` in the sample and ``ac_`` elsewhere.
+    #: The prefix of access tokens of new accounts, which is ``at_`` in the sample and ``ac_`` elsewhere.
     token_prefix: Literal["at_", "ac_"] = "at_"  # noqa: S105 - a prefix is not a token
     #: Whether responses of API v3 declare the character set ISO-8859-1, as one sample does.
     v3_charset: bool = False

@@ -186,7 +186,7 @@ class EmulatorApp:
         raise _RateLimitExceeded({"retry-after": str(seconds)} if self._state.quirks.retry_after else {})
 
 
-class _RateLimitExceeded(Exception):  # noqa: N818 - converted to a response
+class _RateLimitExceeded(Exception):  # noqa: N818 - this exception is converted to a response
     def __init__(self, headers: dict[str, str]) -> None:
         super().__init__()
         self.headers = headers

@@ -36,8 +36,8 @@ class ConnectionCheck:
     def body(self, now: datetime, failed_exit_status: int | None = None) -> dict[str, Any]:
         """Return the Connection check object. Source: Stitch Connect API, "Connection check object".
 
-        :param failed_exit_status: the ``check_exit_status`` of a failed check. It is null in the documented
-            sample, but 1 in the field table.
+        :param failed_exit_status: the ``check_exit_status`` of a failed check. The documented sample contains
+            null, but the field table contains 1.
         """
         finished, failed = self.finished(now), self.failed(now)
         return {

@@ -123,7 +123,7 @@ class Source:
     # Names
 
     def load_name(self, stream: Stream) -> str:
-        """Return the stream name in a load. It is not documented for table names that include schemas."""
+        """Return the stream name in a load. The name is not documented if table names include schemas."""
         if self.quirks.load_names == "source":
             return stream.stream_name
         return self.table_name(stream) if self.quirks.load_names == "destination" else self._sent_name(stream)

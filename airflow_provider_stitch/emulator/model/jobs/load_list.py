@@ -1,7 +1,7 @@
 """The sorted list of an account's loads.
 
-The list stays sorted, so that a page can be returned quickly even if the list contains 100,000 loads. It
-contains a stream from its first load attempt until 60 days after its last load attempt. Scheduled events add
+The list stays sorted, so that a page can be returned quickly even if the list contains 100,000 loads. A
+stream is listed from its first load attempt until 60 days after its last load attempt. Scheduled events add
 and remove streams, so a request for a page reads only the streams of this page.
 """
 

@@ -1,7 +1,7 @@
 """The loads of one stream.
 
-A load belongs to a stream, not to a job. The state of the loads depends on the batches of the stream from all
-jobs, and on the outages of the destination.
+A load belongs to a stream, not to a job. The state of a load depends on all batches of the stream, regardless
+of the job, and on the outages of the destination.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _invalid_form(errors: dict[str, str]) -> ApiError:
-    """Return the error for invalid fields. It is documented only for the partner's credentials."""
+    """Return the error for invalid fields. The error is documented only for the partner's credentials."""
     return ApiError(400, {"code": "BadRequest", "message": "Invalid form data.", "errors": errors})
 
 
