@@ -1,4 +1,4 @@
-"""The URIs of Stitch's assets: `stitch://<connection id>/<source>/<stream>`, with percent-encoded parts."""
+"""The URIs of Stitch's assets: `stitch://<connection id>/<source>/<stream>`. Each part is percent-encoded."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ SCHEME = "stitch"
 
 
 def source_uri(stitch_conn_id: str, source: str) -> str:
-    """Return the URI of a source's asset. The errors are those of `stitch_source`."""
+    """Return the URI of a source's asset. Raise the same errors as `stitch_source`."""
     return f"{SCHEME}://{_encode(stitch_conn_id, 'stitch_conn_id')}/{_encode(source, 'source')}"
 
 
 def stream_uri(stitch_conn_id: str, source: str, stream: str) -> str:
-    """Return the URI of a stream's asset. The errors are those of `stitch_stream`."""
+    """Return the URI of a stream's asset. Raise the same errors as `stitch_stream`."""
     return f"{source_uri(stitch_conn_id, source)}/{_encode(stream, 'stream')}"
 
 
@@ -44,6 +44,6 @@ def _encode(name: str, argument: str) -> str:
 
 
 def _quote(name: str) -> str:
-    # Airflow splits URIs at these characters, and Airflow 2 and MySQL accept only ASCII. A lone surrogate is
-    # invalid Unicode, but JSON can contain one.
+    # Airflow splits URIs at reserved characters, and Airflow 2 and MySQL accept only ASCII. JSON can contain
+    # a lone surrogate, although it is invalid Unicode.
     return quote(name, safe="", errors="surrogatepass")
