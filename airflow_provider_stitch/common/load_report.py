@@ -19,7 +19,7 @@ EXECUTION_TIMEOUT_SHARE = 0.05
 
 
 def report_load(task: Any, context: Context, result: Mapping[str, Any]) -> None:
-    """Read the lineage of a job if OpenLineage or an asset needs it, and add the job's asset events to the task.
+    """Read the lineage of a job if OpenLineage or an asset needs it, and add the asset events to the task.
 
     :param task: an operator or sensor of this package.
     :param result: the task's XCom.
