@@ -1,4 +1,4 @@
-"""Triggers that do nothing, as baselines."""
+"""Triggers that do nothing. Their cost is the baseline for other triggers."""
 
 from __future__ import annotations
 
