@@ -1,7 +1,8 @@
-"""What the reference must contain: every public name of the package, and an example on every page.
+"""Find public names that the reference does not describe, and pages without an example.
 
-Public names are the names in a module's `__all__`, or else its public classes, and the public methods and
-properties of those classes. Overrides of Airflow's methods are left out, because Airflow documents them.
+The public names of a module are the names in its `__all__`. If it has no `__all__`, they are its public
+classes. The public methods and properties of these classes are public names as well. Methods that override
+Airflow's methods are excluded, because Airflow documents them.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ LIBRARY = (
     "connect.errors",
     "emulator",
 )
-# How the client builds objects from responses; the module's docstring describes it once for all classes.
+# These methods build an object from a response. The docstring of `connect.objects` describes them.
 NOT_FOR_USERS = frozenset({"from_json", "from_creation", "from_list", "within"})
 
-# Pages of the reference that list facts instead of names.
+# These pages of the reference describe facts and terms, so they need no example.
 WITHOUT_CODE = frozenset({"failure-modes", "glossary"})
 
 _EXAMPLE = re.compile(r"^(`{3,}python$|(`{3,}|:{3,})\{literalinclude\})", re.MULTILINE)
 
 
 def public_modules() -> list[str]:
-    """Return the modules that the provider registers with Airflow, and those of the library."""
+    """Return the modules that the provider registers with Airflow, and the modules of its library."""
     info = get_provider_info()
     parts = [info[kind] for kind in ("hooks", "operators", "sensors", "triggers")]
     return [
@@ -51,7 +52,7 @@ def public_modules() -> list[str]:
 def public_names(modules: Iterable[str]) -> set[str]:
     """Return the full names of the public classes, functions, methods and properties of these modules.
 
-    A name that a class inherits from another public class belongs to that class.
+    A method that a class inherits from another public class is a name of the other class only.
     """
     by_path = dict(each for path in modules for each in offered(path))
     classes = {value for value in by_path.values() if inspect.isclass(value)}
@@ -70,7 +71,7 @@ def without_docstring(modules: Iterable[str]) -> set[str]:
 
 
 def offered(module: str) -> Iterator[tuple[str, Any]]:
-    """Yield full name and value of the names in `__all__`, or else of the module's public classes."""
+    """Yield the full name and the value of each public name of a module, without methods and properties."""
     of = importlib.import_module(module)
     names = getattr(of, "__all__", None)
     if names is not None:
@@ -82,7 +83,7 @@ def offered(module: str) -> Iterator[tuple[str, Any]]:
 
 
 def undescribed_arguments(modules: Iterable[str]) -> set[str]:
-    """Return the arguments of operators and sensors that no docstring of the class or its bases describes."""
+    """Return the arguments of operators and sensors that have no description in any docstring."""
     return {
         f"{path}.{kind.__name__}({argument})"
         for path in modules
@@ -93,9 +94,9 @@ def undescribed_arguments(modules: Iterable[str]) -> set[str]:
 
 
 def pages_without_example(pages: Mapping[str, str]) -> set[str]:
-    """Return the names of the pages whose text contains neither Python code nor an included Python file.
+    """Return the names of the pages that contain neither Python code nor an included Python file.
 
-    :param pages: text by page name, with or without folder and suffix
+    :param pages: the text of each page by name. A name may have a folder and a suffix.
     """
     return {
         name
@@ -107,7 +108,7 @@ def pages_without_example(pages: Mapping[str, str]) -> set[str]:
 def tasks_without_example(pages: Mapping[str, str], modules: Iterable[str]) -> set[str]:
     """Return the operators and sensors that have no section with signature, example and details.
 
-    :param pages: the text of each page of the reference
+    :param pages: the text of each page of the reference, by name.
     """
     return {
         path
@@ -131,7 +132,7 @@ def _describes(page: str, path: str) -> bool:
 
 
 def _members(kind: type, others: set[type]) -> set[str]:
-    # Airflow calls a task's methods, and the code that tasks share is in a private module.
+    # Airflow calls the methods of tasks and triggers, so they are not public names.
     if is_task(kind) or any(base.__name__ == "BaseTrigger" for base in kind.__mro__):
         return set()
     foreign = [base for base in kind.__mro__ if not base.__module__.startswith(PACKAGE)]
@@ -154,7 +155,7 @@ def _is_method(value: object) -> bool:
 def found(name: str) -> Any:
     """Return the object with this full name.
 
-    :raises LookupError: if there is none.
+    :raises LookupError: if there is no such object.
     """
     parts = name.split(".")
     for cut in range(len(parts), 0, -1):

@@ -1,4 +1,4 @@
-"""Extend autodoc: tables generated from the code, links by short names, and checks of completeness."""
+"""Extend Sphinx with tables generated from the code, links by short names, and checks of completeness."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Names that annotations use without their module.
+# Full names of the names that annotations use without a module.
 SHORT = {
     "Any": "typing.Any",
     "Callable": "collections.abc.Callable",
@@ -37,7 +37,7 @@ SHORT = {
 
 
 class Table(SphinxDirective, ABC):
-    """A table of two or three columns with rows of reStructuredText generated from the code."""
+    """A table that is generated from the code. Its cells are reStructuredText."""
 
     columns: ClassVar[tuple[str, ...]]
 
@@ -56,9 +56,9 @@ class Table(SphinxDirective, ABC):
 
 
 class Endpoints(Table):
-    """Every endpoint that the clients use, with its method."""
+    """The endpoints of Stitch, and the methods of the clients that call them."""
 
-    columns = ("endpoint", "method", "counts against the 30 requests")
+    columns = ("endpoint", "method", "is rate-limited")
 
     def rows(self) -> Iterator[tuple[str, ...]]:
         from airflow_provider_stitch.connect.client import StitchClient
@@ -73,7 +73,7 @@ class Endpoints(Table):
                 yield request, f":py:meth:`~{owner}.{method}`", "yes" if limited else ""
 
 
-# Endpoints with methods of a different name.
+# Methods by endpoint, for endpoints with methods of a different name.
 _METHODS = {
     "update_custom_email": ("disable_custom_email", "enable_custom_email"),
     "update_post_load_hook": ("disable_post_load_hook", "enable_post_load_hook"),
@@ -85,9 +85,9 @@ def _methods_of(endpoint: str) -> tuple[str, ...]:
 
 
 class Errors(Table):
-    """Every kind of error, and whether a retry of the task may succeed."""
+    """The error classes, and whether a retry of the task may succeed after such an error."""
 
-    columns = ("error", "is a", "a retry may succeed")
+    columns = ("error", "base class", "a retry may succeed")
 
     def rows(self) -> Iterator[tuple[str, ...]]:
         from airflow_provider_stitch.connect import errors
@@ -130,7 +130,7 @@ class EmulatorHelp(SphinxDirective):
 
 
 class TaskDetails(SphinxDirective):
-    """What the docstring of an operator or sensor says after its summary and its arguments."""
+    """The docstring of an operator or sensor, without its summary and its arguments."""
 
     required_arguments = 1
 
@@ -147,7 +147,7 @@ def show_arguments(
 ) -> None:
     """Replace the docstring of an operator or sensor with its summary and a table of its arguments.
 
-    The directive `stitch-task-details` shows the rest of the docstring, so an example can stand between them.
+    The directive `stitch-task-details` shows the rest of the docstring, so that the example comes first.
     """
     if what != "class" or not isinstance(kind, type) or not public_names.is_task(kind):
         return
@@ -170,7 +170,7 @@ def _row(*cells: str) -> Iterator[str]:
 
 
 def name_in_full(app: Sphinx, env: BuildEnvironment, node: nodes.Element, contnode: nodes.Node) -> Any:
-    """Resolve a short name of an annotation to its full name, so that Sphinx can link it."""
+    """Replace a short name of an annotation with its full name, so that Sphinx can create a link."""
     if node.get("refdomain") != "py":
         return None
     target = str(node.get("reftarget", ""))
@@ -192,33 +192,35 @@ def show_signature(
     signature: str | None,
     result: str | None,
 ) -> tuple[str | None, str | None]:
-    """Give operators and sensors the arguments of their bases, and show `<factory>` as Python."""
+    """Add the arguments of the base classes to a task's signature, and show `<factory>` as Python code."""
     if what == "class" and isinstance(kind, type) and public_names.is_task(kind):
         return (task_arguments.signature(kind), None)
     return (signature and signature.replace("<factory>", "..."), result)
 
 
 def check(_: Sphinx, env: BuildEnvironment) -> None:
-    """Warn about everything that is missing in the reference; a warning fails the build."""
+    """Warn if the reference is incomplete. A warning fails the build."""
     modules = public_names.public_modules()
     documented = set(env.domains.python_domain.objects)
     names = public_names.public_names(modules)
     for name in sorted(names - documented):
-        log.warning("The reference does not have %s. Add it to a page of docs/reference/.", name)
+        log.warning("The reference does not describe %s. Add it to a page of docs/reference/.", name)
     for name in sorted(public_names.undescribed_arguments(modules)):
-        log.warning("No docstring describes the argument %s.", name)
+        log.warning("No docstring describes the argument %s. Add a `:param`.", name)
     pages = {
         name: Path(env.doc2path(name)).read_text(encoding="utf-8")
         for name in env.found_docs
         if name.startswith("reference/") and name != "reference/index"
     }
     for name in sorted(public_names.pages_without_example(pages)):
-        log.warning("The page has no example of Python code.", location=name)
+        log.warning("The page has no example. Add a block of Python code.", location=name)
     for name in sorted(public_names.tasks_without_example(pages, modules)):
-        log.warning("No section of the reference shows signature, example and details of %s.", name)
+        log.warning(
+            "No section of the reference has signature, example and details of %s. Add a section.", name
+        )
     tasks = [each for each in map(public_names.found, documented & names) if public_names.is_task(each)]
     for name in sorted(task_arguments.wrong_templated_marks(tasks)):
-        log.warning('The mark "(templated)" in the docstring contradicts the template fields: %s.', name)
+        log.warning('The mark "(templated)" of %s contradicts the template fields. Fix the docstring.', name)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

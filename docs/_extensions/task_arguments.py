@@ -1,6 +1,6 @@
-"""The arguments of operators and sensors, as the code and its docstrings define them.
+"""Read the arguments of operators and sensors from the code and its docstrings.
 
-Sphinx is not imported here, so that tests can run this module without it.
+This module does not import Sphinx, so that tests can use it without Sphinx.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ class Argument:
     """One argument of an operator or sensor."""
 
     name: str
-    type: str  #: as the code annotates it, with the values of a `Literal`
-    default: str | None  #: as reStructuredText; None if the argument is required
-    code: str | None  #: the default as Python code, for the signature
-    templated: bool  #: whether Airflow, or the operator itself, renders templates in it
-    meaning: str  #: reStructuredText of its docstring
+    type: str  #: the annotation in the code; a `Literal` is replaced by its values
+    default: str | None  #: the default as reStructuredText; None if the argument is required
+    code: str | None  #: the default as Python code; None if the argument is required
+    templated: bool  #: whether Airflow or the operator itself renders templates in the argument
+    meaning: str  #: the description in the docstring, as reStructuredText
 
 
 def arguments(kind: type) -> list[Argument]:
-    """Return the arguments that a class adds to those of Airflow's base class, in the docstring's order."""
+    """Return the arguments that a class adds to its Airflow base class, in the order of the docstring."""
     parameters = _parameters(kind)
     meanings = _meanings(kind)
     order = sorted(parameters, key=lambda name: _position(meanings, name))
@@ -42,16 +42,16 @@ def arguments(kind: type) -> list[Argument]:
 
 
 def signature(kind: type) -> str:
-    """Return the signature of a class with the arguments of all its bases in this package."""
+    """Return the signature of a class, including the arguments of its base classes in this package."""
     required = [each.name for each in arguments(kind) if each.code is None]
     optional = [f"{each.name}={each.code}" for each in arguments(kind) if each.code is not None]
     return f"({', '.join(['*', *required, *optional, '**kwargs'])})"
 
 
 def wrong_templated_marks(kinds: Iterable[type]) -> set[str]:
-    """Return the arguments whose docstring ends with "(templated)" although they are no template fields.
+    """Return the arguments that are wrongly marked with "(templated)" in a docstring, or lack this mark.
 
-    An argument that is a template field without the mark is returned as well.
+    An argument must have the mark at the end of its description if, and only if, it is a template field.
     """
     return {
         f"{kind.__name__}({name})"
@@ -62,7 +62,7 @@ def wrong_templated_marks(kinds: Iterable[type]) -> set[str]:
 
 
 def summary_and_details(docstring: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Return the first paragraph of a docstring, and the other paragraphs without the list of parameters."""
+    """Return the first paragraph of a docstring, and its other paragraphs without the list of parameters."""
     lines = list(docstring)
     start = next((number for number, line in enumerate(lines) if line.startswith(":param ")), len(lines))
     end = next((number for number in range(start, len(lines)) if not lines[number].strip()), len(lines))
@@ -80,7 +80,7 @@ def _parameters(kind: type) -> dict[str, tuple[type, inspect.Parameter]]:
         function = inspect.unwrap(vars(base)["__init__"])
         for name, parameter in inspect.signature(function).parameters.items():
             if name != "self" and parameter.kind is not parameter.VAR_KEYWORD:
-                # Autodoc replaces the defaults in a signature with their source text.
+                # Autodoc replaces the default values in a signature with their source text.
                 default = (function.__kwdefaults__ or {}).get(name, parameter.empty)
                 found.setdefault(name, (base, parameter.replace(default=default)))
     return found
@@ -99,7 +99,7 @@ def _argument(kind: type, owner: type, parameter: inspect.Parameter, meaning: st
 
 
 def _type(owner: type, parameter: inspect.Parameter) -> str:
-    """Return the annotation as written, with the name of a `Literal` replaced by its values."""
+    """Return the annotation in the code, with the name of a `Literal` replaced by its values."""
     module = vars(sys.modules[owner.__module__])
 
     def values(match: re.Match[str]) -> str:
@@ -116,7 +116,7 @@ def _shown(value: Any) -> str:
 def _duration(value: timedelta) -> str:
     seconds = int(value.total_seconds())
     size, unit = next(each for each in _UNITS if seconds % each[0] == 0)
-    # 26 hours are easier to compare with Stitch's limit of 24 hours than a day and two hours.
+    # Whole hours are easier to compare with Stitch's limit of 24 hours than "1 day and 2 hours".
     return f"{seconds // size} {unit}{'' if seconds == size else 's'}"
 
 
@@ -136,7 +136,7 @@ def _template_fields(kind: type) -> tuple[str, ...]:
 
 
 def _meanings(kind: type) -> dict[str, str]:
-    """Return what the docstrings of a class and its bases say about each argument that it has."""
+    """Return the descriptions of a class's arguments from the docstrings of the class and its bases."""
     parameters = _parameters(kind)
     found: dict[str, str] = {}
     for base in kind.__mro__:
