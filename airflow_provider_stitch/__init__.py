@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 _DOCUMENTATION = "https://www.stitchdata.com/docs/developers/stitch-connect/api"
 
-# Paths in the repository. The descriptions of Airflow's own providers contain such paths as well.
+# Paths of the guides in the repository, in the form that Airflow's own providers use.
 _HOW_TO_GUIDES = [
     f"/docs/how-to/{name}.md"
     for name in (

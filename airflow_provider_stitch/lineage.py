@@ -115,7 +115,7 @@ def gather(
     seconds: float = GATHER_SECONDS,
     log_warning: Callable[[str], None],
 ) -> Lineage:
-    """Return the lineage of a job, as far as Stitch responds in time. Never raise a StitchError.
+    """Return the lineage of a job, as far as Stitch responds in time, and never raise a StitchError.
 
     :param result: the XCom of the task.
     :param with_inputs: whether to read the streams and their schemas. If False, only the names of the outputs
@@ -143,7 +143,7 @@ def gather(
 
 @dataclass(frozen=True)
 class _Connections:
-    """A source, its destination and its streams. A value is None if it is unknown."""
+    """A source, its destination and its streams. Unknown values are None."""
 
     source: Source | None
     destination: Destination | None
@@ -240,7 +240,7 @@ class _Reader:
 
 
 def _tables(name: str, result: Mapping[str, Any], read: _Connections) -> list[LoadedTable]:
-    """Return the tables of a stream in the XCom. If several schemas contain it, there are several tables."""
+    """Return the tables of a stream in the XCom. A stream that is in several schemas has several tables."""
     inputs = [
         (_input(stream, result, read.source), _output(name, stream, read)) for stream in read.named(name)
     ]

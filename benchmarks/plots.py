@@ -43,8 +43,8 @@ def simulation(axes: Axes, figures: Mapping[str, Any]) -> None:
         ("best_mean", "best_p95", "the best fixed schedule", OTHERS, -0.16),
     ):
         positions = [number + offset for number in range(len(rows))]
-        # Draw points and lines instead of bars, because a logarithmic scale has no zero at which a bar
-        # starts.
+        # Draw points and lines instead of bars, because bars start at zero, and a logarithmic scale has no
+        # zero.
         means, percentiles = [row[mean] for row in rows], [row[p95] for row in rows]
         axes.hlines(positions, means, percentiles, colors=colour, linewidth=2)
         axes.plot(means, positions, "o", color=colour, label=name)

@@ -49,7 +49,7 @@ class WorkerProcess:
         self._log = log
         self._environment = environment
 
-    def __enter__(self) -> WorkerProcess:  # noqa: PYI034 - typing.Self is younger than Python 3.10
+    def __enter__(self) -> WorkerProcess:  # noqa: PYI034 - Python 3.10 has no typing.Self
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 _command(self._script),
@@ -72,7 +72,7 @@ class WorkerProcess:
         :raises RuntimeError: if the script has failed. The message contains the end of the script's log.
         """
         stdin, stdout = self._process.stdin, self._process.stdout
-        if stdin is None or stdout is None:  # for the type checker; both are pipes
+        if stdin is None or stdout is None:  # never true, because both are pipes
             raise RuntimeError(f"{self._script.name} is not running.")
         with suppress(BrokenPipeError):
             stdin.write(json.dumps({"function": function, **arguments}) + "\n")

@@ -53,10 +53,11 @@ STOP_TIMEOUT = 6.0
 
 
 class LocalAirflow:
-    """The processes of one Airflow. Leaving the context stops them and removes the temporary folder.
+    """The processes of one Airflow. Leaving the context stops the processes and removes their folder.
 
     :param connection: the connection `stitch_default`, as JSON.
-    :param deadline: the time limit of all waits. Inside the context, it also checks that the processes run.
+    :param deadline: the time limit of all waits. Inside the context, each wait also checks that the processes
+        are running.
     :param dags_folder: the folder that contains the DAG files.
     :param settings: additional Airflow settings, such as `{"CORE__PARALLELISM": "4"}`.
     :param home: an existing folder for Airflow's home, which is not removed. If None, the temporary folder is
@@ -82,7 +83,7 @@ class LocalAirflow:
         self._settings = {"CORE__DAGS_FOLDER": str(dags_folder), **(settings or {})}
         self._given_home = home
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._orphaned_sessions: set[int] = set()  # sessions in which only the leader was killed
+        self._orphaned_sessions: set[int] = set()  # only the leaders were killed
         self.url = ""
 
     def __enter__(self) -> LocalAirflow:  # noqa: PYI034 - Python 3.10 has no typing.Self

@@ -28,7 +28,7 @@ class NotAvailableYet(LocalAirflowFailed):
 
 
 class Interrupted(Exception):  # noqa: N818 - an interruption is not an error
-    """The process received a signal that asks it to exit."""
+    """This process received a signal that requests its exit."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -38,8 +38,8 @@ class Interrupted(Exception):  # noqa: N818 - an interruption is not an error
 class Deadline:
     """A time limit shared by several waits.
 
-    A signal is recorded, and raised as an exception only between two checks. It can therefore not interrupt a
-    cleanup, or the code between the start of a process and the recording of its id.
+    Signals are recorded, and raised as exceptions only between two checks. A signal can therefore not
+    interrupt a cleanup, or the code that starts a process and records its id.
 
     :param seconds: the limit for all waits together, from the creation of this object.
     :param poll_interval: seconds between two checks of a condition.
@@ -59,7 +59,7 @@ class Deadline:
 
     @contextmanager
     def deferring_signals(self) -> Iterator[None]:
-        """Return a context in which signals are recorded and do not terminate the process."""
+        """Return a context that records signals, so that they do not terminate the process."""
 
         def record(number: int, _: FrameType | None) -> None:
             self._signals.append(number)

@@ -92,7 +92,7 @@ class VirtualClock(SystemClock):
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
-        self.offset = 0.0  #: number of seconds by which the clock is ahead of the true time
+        self.offset = 0.0  #: seconds that this clock is ahead of the true time
 
     def time(self) -> float:
         return START.timestamp() + self._loop.time() + self.offset

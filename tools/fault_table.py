@@ -124,7 +124,7 @@ class Trial:
         connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
     def try_out(self, step: Step, *, lasts: bool) -> Cell:
-        """Run a task in which one request fails.
+        """Run a task, and make one of its requests fail.
 
         :param lasts: whether the request always fails. If False, it fails once.
         """
@@ -150,7 +150,7 @@ class Trial:
     def strikes(self, url: str, step: Step, method: str) -> int | None:
         """Prepare the fault for the next request.
 
-        Return the port to which the request must be sent, or None if the emulator receives it.
+        Return the port that must receive the request, or None if the emulator receives the request.
         """
         if self.fault.answer is None:
             return self._ports["raw" if self.fault.strike else "refused"]

@@ -1,4 +1,4 @@
-"""The ways in which a request to Stitch can fail, for the table of failure modes."""
+"""The faults of requests to Stitch that the table of failure modes contains."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fault:
-    """A way in which a request fails. If neither parameter is given, the connection is refused.
+    """A way for a request to fail. If neither parameter is given, the connection is refused.
 
     :param answer: returns the options of the emulator's `fail` method for the URL of a request.
     :param strike: responds to the request on a plain socket, instead of the emulator.
@@ -44,15 +44,15 @@ def _reset(connection: socket.socket, _: StitchEmulator) -> None:
 
 def _hang(connection: socket.socket, stitch: StitchEmulator) -> None:
     stitch.advance(30)
-    while connection.recv(4096):  # until the client disconnects
+    while connection.recv(4096):  # the loop ends when the client disconnects
         continue
 
 
 def _drip(connection: socket.socket, _: StitchEmulator) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    while True:  # until the client disconnects
+    while True:  # the loop ends with an error when the client disconnects
         connection.sendall(b" ")
-        time.sleep(0.0003)  # so that the client receives about one byte at a time
+        time.sleep(0.0003)  # pause, so that the client receives about one byte at a time
 
 
 ELSEWHERE = "http://127.0.0.1:{port}/elsewhere"  #: URL of a host that must never receive the token

@@ -1,4 +1,4 @@
-"""Write docs/inventories/: the names in Python's and Airflow's documentation to which our pages link.
+"""Write docs/inventories/: the names in Python's and Airflow's documentation that our pages link to.
 
 Sphinx reads an inventory to turn a name into a link. The published inventories are long, and a build of the
 documentation sends no requests. This module therefore contains the names that are needed. If the build

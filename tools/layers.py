@@ -76,7 +76,7 @@ def layers(package: Path = PACKAGE, expanded: Iterable[str] = EXPANDED) -> tuple
 
 
 def levels(package: Path = PACKAGE) -> dict[str, int]:
-    """Return the number of rows in each folder of a package, by its dotted name.
+    """Return the number of rows in each folder of a package, by the folder's dotted name.
 
     :raises ImportCycleError: if modules or subfolders of a folder import each other.
     """
@@ -93,7 +93,7 @@ def _rows(folder: Path, imports: Mapping[str, set[str]], package: Path) -> tuple
 
 
 def _imports_by_module(package: Path) -> dict[str, set[str]]:
-    """Return the dotted names that each module imports, by its dotted name.
+    """Return the dotted names that each module imports, by the module's dotted name.
 
     Imports for type checking are included, because a reader follows these imports as well.
     """
@@ -120,7 +120,7 @@ def _imported_names(tree: ast.Module) -> Iterator[str]:
 def _imports_between_children(
     folder: Path, imports: Mapping[str, set[str]], package: Path
 ) -> dict[str, set[str]]:
-    """Return, for each module and subfolder of a folder, which others of the folder it imports."""
+    """Return the imports between the modules and subfolders of a folder, by the importing name."""
     prefix = f"{_dotted_name(folder, package)}."
     names = {
         path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()

@@ -63,8 +63,8 @@ _THING = (
 )
 
 HABITS = (
-    # In this project objects act. A pronoun for a person hides whether the task, the poller or the worker
-    # acts. "Users who ..." is fine, and the question "Who ...?" is fine as well.
+    # A pronoun for a person does not show whether the task, the poller or the worker acts. "Users who ..."
+    # and the question "Who ...?" are fine.
     _habit(
         "a person for a thing",
         r"\b(?:[Ww]hoever|[Nn]obody|[Ss]omebody|[Aa]nybody|[Ee]verybody)\b"
@@ -92,7 +92,7 @@ HABITS = (
         rf"{_START}(?:What|Whatever|Whichever) (?![^.?]*\?)",
         "start with a noun: a request that fails",
     ),
-    # State the number instead. "So long that ..." and "so long as" are ordinary English.
+    # Instead of `so many`, state the number. "So long that ..." and "so long as" are ordinary English.
     _habit(
         "`so many`",
         r"\b[Ss]o (?:few|large|long|many|much|often)\b(?! (?:as|that)\b)",
@@ -121,7 +121,7 @@ HABITS = (
         r"\b[Ll]ook(?:s|ed|ing)?\b(?! (?:like|up)\b)",
         "poll, check, read, see",
     ),
-    # Defects are fixed. The verb `mend` is used for clothes.
+    # Clothes are mended, but defects are fixed.
     _habit("`mend`", r"\b[Mm]end(?:s|ed|ing)?\b", "fix, resolve"),
     # Instead of `the time is that of the job`, repeat the noun or use the possessive.
     _habit("`that of`", r"\b(?:[Tt]hat|[Tt]hose) of\b", "the job's, or repeat the noun"),

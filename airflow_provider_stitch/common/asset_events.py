@@ -1,7 +1,8 @@
 """Emit asset events for the sources and streams that a job has loaded.
 
 The events are emitted through an asset alias, because a task can choose at run time which assets of an alias
-it updates. Airflow always updates all other outlets. A DAG file that sets `emit_assets` imports this module.
+it updates. Airflow always updates outlets that are assets. A DAG file that sets `emit_assets` imports this
+module.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 # Airflow registers the events during the request that ends a task. With a thousand events, this request took
-# 18 s and made a task fail that had done its work.
+# 18 s, and the task failed although its work was done.
 MAX_STREAM_EVENTS = 50
 
 
-def validate_emit_assets(emit_assets: bool | Sequence[str]) -> None:  # noqa: FBT001 - the operators' argument
+def validate_emit_assets(emit_assets: bool | Sequence[str]) -> None:  # noqa: FBT001 - as in the operators
     """Validate the argument `emit_assets`.
 
     :raises ValueError: if `emit_assets` is neither a boolean nor a list of names.
@@ -53,7 +54,7 @@ def add_asset_events(
 
     :param task: an operator or sensor with `emit_assets`, `outlets`, `stitch_conn_id` and `log`.
     :param result: the task's XCom.
-    :param table_uris: the URI of each stream's table in the destination. Unknown tables are missing.
+    :param table_uris: the URI of each stream's table in the destination, if the table is known.
     """
     events: Any = context["outlet_events"]
     source, stitch_conn_id = result["source_name"], task.stitch_conn_id

@@ -22,7 +22,7 @@ def stream_uri(stitch_conn_id: str, source: str, stream: str) -> str:
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Return the normal form of an asset's URI. Airflow calls this for each URI with the scheme `stitch`.
+    """Return the normal form of a URI. Airflow calls this function for each URI with the scheme `stitch`.
 
     :raises ValueError: if the URI does not consist of a connection id, a source and optionally a stream.
     """

@@ -31,7 +31,7 @@ class Deadline(NamedTuple):
 
         The earlier of the two times is returned. Airflow 3 does not apply `execution_timeout` to a deferred
         task, and Airflow 2 ends a deferred task without calling the operator. A task that stops waiting
-        shortly before that can still stop its job.
+        before the end of `execution_timeout` can still stop its job.
         """
         now = time.time()
         timeout_at = None if timeout is None else now + timeout
@@ -46,7 +46,7 @@ class Deadline(NamedTuple):
 
 
 def time_before_execution_timeout(execution_timeout: timedelta) -> float:
-    """Return how many seconds a task may wait and still stop its job before `execution_timeout` ends."""
+    """Return the maximum wait in seconds that leaves time to stop the job within `execution_timeout`."""
     allowed = execution_timeout.total_seconds()
     return allowed - min(STOP_SECONDS, allowed / 10)
 

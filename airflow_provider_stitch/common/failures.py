@@ -26,10 +26,10 @@ def fail_without_retry() -> Iterator[None]:
 
 
 def permanent_error(error: StitchError) -> AirflowFailException:
-    """Return a copy of an error that fails a task without a retry.
+    """Return an exception that fails the task without a retry and contains the same error.
 
-    The copy has the same class and the same attributes, so callbacks can use the error's class, `source_id`
-    and `job_name`.
+    The exception has the error's class and attributes, so callbacks can use the class, `source_id` and
+    `job_name`.
     """
     return cast("AirflowFailException", _permanent_error(type(error), str(error), error.__dict__))
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-# Maximum part of `execution_timeout` that reading the lineage may take. The task stops waiting up to a tenth
-# before the end of `execution_timeout`, and this part is half of that tenth.
+# Maximum part of `execution_timeout` that reading the lineage may take. When the task stops waiting, up to a
+# tenth of `execution_timeout` remains, and this part is half of that tenth.
 EXECUTION_TIMEOUT_SHARE = 0.05
 
 

@@ -1,7 +1,7 @@
 """The mixin of all operators and sensors: access to the hook, waiting for jobs, and the link to the source.
 
-A DAG file that imports an operator imports this module at every parse. To keep parsing fast, this module
-imports modules that call Stitch only when a task runs.
+DAG files that use an operator import this module at every parse. To keep parsing fast, this module imports
+modules that call Stitch only when a task runs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class StitchTask:
-    """Adds a hook for Stitch, and methods that wait for a job, to an Airflow operator."""
+    """A mixin that adds a Stitch hook and methods for waiting to an Airflow operator."""
 
     if TYPE_CHECKING:
         stitch_conn_id: str
@@ -85,7 +85,7 @@ class StitchTask:
     def wait(self, goal: Goal, deadline: float | None, *, time_limit: str = "timeout") -> Outcome:
         """Wait in this worker, and return the outcome.
 
-        If Stitch rejects the access token, the wait continues with the token that the connection has now.
+        If Stitch rejects the access token, the wait continues with the connection's current token.
         """
         waiter = self.current_waiter = self.waiter(goal, deadline, time_limit=time_limit)
         outcome = run(waiter.wait())
@@ -94,7 +94,7 @@ class StitchTask:
         return outcome
 
     def refresh_token(self, waiter: Waiter) -> bool:
-        """Pass a changed connection's client to a waiter. Return whether the connection has changed."""
+        """Replace a waiter's client if the connection has changed. Return whether it has changed."""
         from airflow_provider_stitch.hooks.stitch import token_changed
 
         if not self.hook.has_changed():
@@ -115,7 +115,7 @@ class StitchTask:
         stop_at_deadline: bool = False,
         end_options: TaskEndOptions | None = None,
     ) -> None:
-        """Wait in the triggerer. `execute_complete` runs next, unless the trigger ends the task."""
+        """Defer the task. Afterwards `execute_complete` is called, unless the trigger ends the task."""
         from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
 
         self.defer(
@@ -184,7 +184,7 @@ class StitchTask:
 
         The XCom is written first, because a skipped task returns no value.
 
-        :raises AirflowSkipException: if the job's log proves that it had no new rows.
+        :raises AirflowSkipException: if the job's log proves that the job had no new rows.
         """
         from airflow.providers.common.compat.sdk import AirflowSkipException
 
@@ -202,8 +202,8 @@ class LineageTask(StitchTask):
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002
         """Return the lineage of the tables that the task has loaded.
 
-        OpenLineage's listener calls this method after the task has ended, and at no other time. The method
-        sends no requests, because the task has already read the lineage.
+        OpenLineage's listener calls this method only after the task has ended. The method sends no requests,
+        because the task has already read the lineage.
         """
         from airflow_provider_stitch.lineage import facets
 

@@ -55,8 +55,7 @@ async def is_still_deferred(trigger: BaseTrigger, job_name: str) -> bool:
         if state == DEFERRED:
             return True
         if state not in UNDECIDED_STATES:
-            # After an undecided state, the task has ended on its own. At the first check, a user has marked
-            # it.
+            # A task that had an undecided state before has ended on its own. Otherwise a user has marked it.
             return not is_first_check
         is_first_check = False
         await asyncio.sleep(CHECK_INTERVAL)

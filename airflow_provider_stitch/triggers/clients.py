@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 async def shared_client(stitch_conn_id: str) -> StitchClient:
     """Return the client of a connection. Concurrent callers share one read of the connection.
 
-    If a thousand triggers start at once and each reads the connection, a triggerer needs minutes.
+    If a thousand triggers start at once, reading the connection for each trigger takes minutes.
     """
     shared = _shared_clients.setdefault(asyncio.get_running_loop(), {})
     if stitch_conn_id not in shared:

@@ -69,7 +69,7 @@ class CursorStore:
         return LoadCursor.from_dict(stored) if isinstance(stored, dict) and "since" in stored else None
 
     async def first_start(self, now: float) -> float:
-        """Return the time at which this watcher first started, by the triggerer's clock.
+        """Return the time when this watcher first started, by the triggerer's clock.
 
         The first call stores `now` in place of the cursor. If the asset already has a cursor, return `now`.
 
@@ -94,7 +94,7 @@ class CursorStore:
             raise RuntimeError("Airflow set no asset state store, because the watcher belongs to no asset.")
         if hasattr(state, f"a{method}"):
             return await getattr(state, f"a{method}")(*arguments)
-        return await sync_to_async(getattr(state, method))(*arguments)  # Airflow 3.3.0 and 3.3.1
+        return await sync_to_async(getattr(state, method))(*arguments)  # for Airflow 3.3.0 and 3.3.1
 
 
 class Announcement(NamedTuple):
@@ -141,7 +141,7 @@ class Announcer:
         self._has_failed = False
 
     async def start(self) -> None:
-        """Store the time at which this watcher first started.
+        """Store the time when this watcher first started.
 
         The cursor is created after Stitch's first response, and the triggerer may be restarted before that,
         for example while the token is wrong.
@@ -152,7 +152,7 @@ class Announcer:
             self._warn(error)
 
     async def new_loads(self, batch: LoadBatch) -> dict[str, datetime]:
-        """Return the time of the last load, by stream, for the streams that have a new load."""
+        """Return the time of the last load of each stream that has a new load."""
         snapshot = batch.snapshots.get(self._trigger.source)
         if snapshot is None:
             return {}
@@ -169,10 +169,10 @@ class Announcer:
             batch.announced.append(Announcement(self._watcher, self._store, self._cursor))
 
     async def _read_cursor(self, snapshot: LoadSnapshot) -> LoadCursor | None:
-        """Return the stored cursor. If there is none, store one with the time at which the watcher started.
+        """Return the stored cursor. If none is stored, store one with the start time of the watcher.
 
-        Return None if Airflow's state store fails. The next snapshot causes another try. It misses no load,
-        because the list of loads still contains the last load of each stream.
+        Return None if Airflow's state store fails. With the next snapshot, the store is read again. No load
+        is missed, because the list of loads still contains the last load of each stream.
         """
         try:
             cursor = await self._store.read()
@@ -238,7 +238,7 @@ class LoadStreamProducer(SharedStreamProducer):
         await self._save()
 
     async def _save(self) -> None:
-        """Store all unsaved cursors. If storing fails, the next snapshot causes another try."""
+        """Store all unsaved cursors. If this fails, the producer tries again with the next snapshot."""
         async with self._saving:
             for watcher, announcement in list(self._unsaved.items()):
                 try:

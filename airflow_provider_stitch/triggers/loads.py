@@ -48,7 +48,7 @@ class StitchLoadTrigger(BaseEventTrigger):
     :param poll_interval: minimum seconds between two polls that only watchers need. With the default of 60,
         watchers use at most 10 of the account's 30 status requests in 10 minutes.
     :param asset_uri: URI of the watched asset. If two assets have equal triggers, Airflow runs one trigger
-        for both. A different URI makes the triggers different.
+        for both. To prevent this, pass the URI of each asset.
     :raises ValueError: if an argument is invalid.
     """
 
@@ -75,7 +75,7 @@ class StitchLoadTrigger(BaseEventTrigger):
         self.asset_uri = asset_uri
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments from which Airflow recreates this trigger."""
+        """Return the class path and the arguments that Airflow needs to recreate this trigger."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {

@@ -38,7 +38,7 @@ TEMPLATE_VARIABLES = frozenset(
 class StitchSensorTrigger(StitchPhaseTrigger):
     """Determines the goal of a sensor and waits for it.
 
-    The arguments have the same names as those of the sensor, because Airflow 3.3 and later render their
+    The arguments have the same names as the sensor's arguments, because Airflow 3.3 and later render their
     templates before `run`. StitchPhaseTrigger documents `time_limit`, `resume_state` and `end_options`.
 
     :param grace_seconds: seconds from the sensor's own timeout to the later timeout of Airflow.
@@ -85,7 +85,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         self._render_error: Exception | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments from which Airflow recreates this trigger."""
+        """Return the class path and the arguments that Airflow needs to recreate this trigger."""
         return (
             self._class_path(),
             {

@@ -69,7 +69,7 @@ class StitchPhaseTrigger(BaseTrigger):
     :param time_limit: name of the task's argument that sets the deadline, for error messages.
     :param resume_state: JSON-serializable state that the event returns unchanged.
     :param stop_on_kill: stop the job in Stitch if a user clears or marks the task.
-    :param stop_at_deadline: stop the job at the deadline, before a worker continues the task.
+    :param stop_at_deadline: stop the job in Stitch at the deadline, before a worker continues the task.
     :param end_options: `TaskEndOptions` as a dict, to end the task in the triggerer. If None, a worker
         continues the task after the event.
     """
@@ -107,7 +107,7 @@ class StitchPhaseTrigger(BaseTrigger):
         self.end_options = end_options
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments from which Airflow recreates this trigger."""
+        """Return the class path and the arguments that Airflow needs to recreate this trigger."""
         return (
             self._class_path(),
             {
@@ -142,7 +142,8 @@ class StitchPhaseTrigger(BaseTrigger):
             raise
         payload = outcome.to_dict()
         if stop_succeeded is not None:
-            # The worker must not repeat the request, which could stop the job of the source's next task.
+            # The worker must not stop the job again, because that could stop the job of the source's next
+            # task.
             payload["stop_succeeded"] = stop_succeeded
         task_end = await self._end_task(outcome)
         yield self._event(payload) if task_end is None else task_end
@@ -150,7 +151,7 @@ class StitchPhaseTrigger(BaseTrigger):
     async def _wait(self) -> Outcome:
         """Wait for the phase, and return the outcome.
 
-        If Stitch rejects the access token, the wait continues with the token that the connection has now.
+        If Stitch rejects the access token, the wait continues with the connection's current token.
         """
         try:
             session = await self._session(self.deadline, self.time_limit)
@@ -198,7 +199,7 @@ class StitchPhaseTrigger(BaseTrigger):
         return TriggerEvent(event)  # type: ignore[no-untyped-call]  # untyped in Airflow
 
     async def _refresh_token(self, waiter: Waiter) -> bool:
-        """Pass a changed connection's client to a waiter. Return whether the connection has changed."""
+        """Replace a waiter's client if the connection has changed. Return whether it has changed."""
         try:
             client = await shared_client(self.stitch_conn_id)
         except (AirflowNotFoundException, StitchConfigurationError):
@@ -221,7 +222,8 @@ class StitchPhaseTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Stop the job if this task started it and a user has cleared or marked the deferred task.
 
-        Airflow 3.3 and later call this method. In earlier versions `run` calls it when it is cancelled.
+        Airflow 3.3 and later call this method. In earlier versions `run` calls it if the trigger is
+        cancelled.
         """
         if self.stop_on_kill and self.goal.job_name is not None:
             self._stop_task = asyncio.ensure_future(self._stop_if_abandoned(self.goal, self.goal.job_name))

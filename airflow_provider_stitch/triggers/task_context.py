@@ -49,7 +49,7 @@ def no_rows_message(result: Mapping[str, Any]) -> str:
 
 
 def run_started_at(context: Mapping[str, Any]) -> datetime | None:
-    """Return the end of the run's data interval. Without an interval, return when the run was queued."""
+    """Return the end of the run's data interval, or the time when a run without interval was queued."""
     dag_run: Any = context["dag_run"]
     started_at: datetime | None = (
         context.get("data_interval_end") or getattr(dag_run, "queued_at", None) or dag_run.start_date

@@ -40,8 +40,8 @@ def end_event(
 
 def _is_retried(error: dict[str, Any]) -> bool:
     error_class = ERROR_CLASSES.get(error["kind"], StitchError)
-    # A sensor that reaches its `timeout` is not retried, but one that reaches its `execution_timeout` is.
-    # Only a worker distinguishes these two limits.
+    # Airflow does not retry a sensor after its `timeout`, but retries it after its `execution_timeout`. Only
+    # a worker can distinguish these two limits.
     return error_class.retryable and error_class is not PhaseTimedOut
 
 

@@ -1,7 +1,7 @@
 """Read the webhook secret of a connection, and store webhooks as asset events in Airflow's database.
 
-Providers may use Airflow's database only in the API server. Airflow has no public function with which a
-plugin could create an asset event, so this module calls the function that the REST API calls.
+Providers may use Airflow's database only in the API server. Airflow has no public function that creates an
+asset event for a plugin, so this module calls the function that the REST API calls.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 CONNECTION_TYPE = "stitch"
 
-# A repeated delivery is recognized within this time. Stitch repeats a webhook up to five times, but does not
+# Time during which a repeated delivery is recognized. Stitch repeats a webhook up to five times, but does not
 # document the pauses between the deliveries.
 REPEATED_WITHIN = timedelta(days=2)
 
@@ -84,8 +84,8 @@ def store_event(connection_id: str, load: PostLoad) -> str:
 def _find_assets(connection_id: str, load: PostLoad, session: Session) -> Sequence[int]:
     """Return the ids of the active assets of a load's stream.
 
-    A webhook contains a source's `name` or its display name, and Stitch does not document which. If no asset
-    contains the source name of the webhook, it is compared as a display name.
+    Stitch does not document whether a webhook contains a source's `name` or its display name. This function
+    first looks for an asset with the name in the webhook, and then regards the name as a display name.
     """
     uri = stream_uri(connection_id, load.integration_name, load.stream)
     is_active = AssetModel.active.has()
@@ -111,7 +111,7 @@ def _normalized_parts(uri: str) -> tuple[str, str] | None:
 
 
 def _normalized(source: str) -> str:
-    """Return a form that a source's `name` and its display name have in common."""
+    """Return a normalized name, which is the same for a source's `name` and its display name."""
     return re.sub(r"[\W_]+", "_", source.lower()).strip("_")
 
 

@@ -50,7 +50,7 @@ class PostLoad:
 def parse_payload(body: bytes) -> PostLoad:
     """Parse the body of a webhook.
 
-    :raises InvalidPayloadError: if it is not the payload of a post-load webhook.
+    :raises InvalidPayloadError: if the body is not the payload of a post-load webhook.
     """
     try:
         data = json.loads(body)

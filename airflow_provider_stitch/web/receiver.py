@@ -2,7 +2,7 @@
 
 Stitch does not sign webhooks or send custom headers, so the URL contains a secret. The secret is a query
 parameter named `token`, because Airflow masks this parameter in its access log. Airflow does not authenticate
-requests to plugins, so this module compares the secret.
+requests to plugins, so this module checks the secret.
 
 | status | meaning |
 | --- | --- |
@@ -40,7 +40,7 @@ MAX_BODY = 1_000_000  #: bytes
 # A shorter secret could be guessed.
 MIN_SECRET_LENGTH = 20
 
-# Airflow's connection ids are not longer than MAX_ID_LENGTH, and a secret is not longer than
+# Airflow's connection ids are not longer than MAX_ID_LENGTH, and a secret is hardly longer than
 # MAX_TOKEN_LENGTH.
 MAX_ID_LENGTH = 250
 MAX_TOKEN_LENGTH = 1000

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-#: By script, a character or a group of characters that form one letter.
+#: One letter of each script. Some letters consist of several characters.
 SCRIPTS = {
     "Latin": "é",
     "Greek": "λ",

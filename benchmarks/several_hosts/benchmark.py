@@ -39,7 +39,7 @@ SENSORS, PROCESSES = 100, 8
 POKE_INTERVAL = 20.0  #: seconds of Stitch's time
 SHORTEST, LONGEST = 600.0, 1800.0  #: durations of the shortest and longest jobs, in seconds of Stitch's time
 TIMEOUT = 7200.0  #: seconds of Stitch's time
-MAX_DELAY_RATIO = 2.0  #: maximum mean delay of sensors with Redis, relative to that of deferred tasks
+MAX_DELAY_RATIO = 2.0  #: maximum mean delay of sensors with Redis, divided by the delay of deferred tasks
 MAX_REQUESTS = 30
 
 
@@ -53,7 +53,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Measurement:
-    """How late the tasks detected the end of their extractions, in seconds of Stitch's time."""
+    """The delays until tasks detected the end of their extractions, in seconds of Stitch's time."""
 
     case: Case
     mean_delay: float
@@ -201,7 +201,7 @@ def _responds(port: int) -> bool:
 
 
 def _wait_for_first_use(stitch: StitchEmulator, port: int, folder: Path) -> None:
-    """Wait until Redis allows requests, which it does not in the first window after its first use."""
+    """Wait for one window after the first use of Redis, because no request is allowed in this window."""
     limit = round(MAX_REQUESTS * SPEED)
     (folder / "first").mkdir()
     budget = HostsRequestBudget(limit, folder / "first", (stitch.url, stitch.client_id))

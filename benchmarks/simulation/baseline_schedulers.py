@@ -66,7 +66,7 @@ class FixedSchedule:
 
 
 def fixed_schedules() -> dict[str, FixedSchedule]:
-    """Return the schedules to compare with, by name.
+    """Return the fixed schedules by name.
 
     The last schedule polls twice as fast at first. Then it has to pause, because the budget is used up.
     """

@@ -78,7 +78,10 @@ def simulate(case: Case, scheduler: str) -> CaseResult:
 
 
 def busiest_window(times: Sequence[float]) -> int:
-    """Return how many of the times, given in ascending order, lie within any 10 minutes at most."""
+    """Return the maximum number of times within any 10 minutes.
+
+    :param times: the times in seconds, in ascending order.
+    """
     return max(index + 1 - bisect_right(times, at - WINDOW) for index, at in enumerate(times))
 
 

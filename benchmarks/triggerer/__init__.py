@@ -1,1 +1,1 @@
-"""A real Airflow triggerer with a probe inside, in which benchmarks let triggers wait."""
+"""A real Airflow triggerer that contains a probe. The triggers of benchmarks wait in this triggerer."""

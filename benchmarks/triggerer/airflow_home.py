@@ -1,4 +1,4 @@
-"""An Airflow home with a database, in which triggerers run one after the other."""
+"""An Airflow home with a database. Benchmarks run triggerers in this home, one after the other."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _environment(folder: Path) -> dict[str, str]:
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
         "AIRFLOW_HOME": str(folder),
         "PYTHONPATH": str(ROOT),  # makes the probe importable
-        # Give the triggerer its own folder, because its clocks may run faster than those of other processes.
+        # Give the triggerer a separate folder, because its clocks may run faster than in other processes.
         "TMPDIR": str(folder / "tmp"),
         "PATH": os.pathsep.join([str(_airflow().parent), os.environ.get("PATH", os.defpath)]),
         "NO_PROXY": "*",

@@ -56,7 +56,7 @@ class Probe(BaseTrigger):
         sampled_at = now()
         with (folder / "samples.jsonl").open("a", buffering=1) as samples:
             while True:
-                # The loop sleeps by the adjustable clocks; the stall recorder measures real time.
+                # The event loop uses the adjustable clocks, but the stall recorder measures real time.
                 await asyncio.sleep(TICK * clocks.speed)
                 stalls.tick()
                 if now() - sampled_at < SAMPLE_INTERVAL:
@@ -200,7 +200,8 @@ def _innermost_frames(frame: FrameType | None) -> list[str]:
 class AdjustableClocks:
     """Replaces the clocks of this process and the timer of its event loop with clocks that can run faster.
 
-    With accelerated clocks, all code in the process sees the ten minutes of the rate limit pass in seconds.
+    With accelerated clocks, the ten minutes of the rate limit pass within seconds for all code in the
+    process.
 
     :raises RuntimeError: if the provider has already been imported and may refer to the original clocks.
     """

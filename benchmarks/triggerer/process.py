@@ -58,7 +58,7 @@ class Triggerer:
         return events
 
     def samples(self) -> list[dict[str, Any]]:
-        """Return all samples of the probe so far."""
+        """Return all samples that the probe has recorded."""
         file = self._folder / "samples.jsonl"
         # The last line may be incomplete, because the probe is still writing.
         lines = file.read_text().split("\n")[:-1] if file.exists() else []

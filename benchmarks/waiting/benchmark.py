@@ -134,7 +134,7 @@ def _measure_many(
     home: AirflowHome, stitch: WorkerProcess, account: dict[str, Any]
 ) -> tuple[Measurement, JobEndings]:
     half = MANY // 2
-    # A trigger for a given job name needs a running job. These jobs end after the steady state was measured.
+    # Triggers that wait for a job name need running jobs. The jobs end after the steady state was measured.
     durations = _spread_durations(half, first=SPEED * 120.0)
     jobs = stitch.call("start_jobs", first=0, durations=durations)["jobs"]
     started_at = datetime.fromisoformat(account["now"])
@@ -160,7 +160,7 @@ def _measure_many(
 
 
 def _spread_durations(count: int, first: float) -> list[float]:
-    """Return durations with which the jobs end one after the other, at even intervals."""
+    """Return durations of jobs that end one after the other, at even intervals."""
     return [first + ENDS_SPREAD * number / count for number in range(count)]
 
 
@@ -170,7 +170,7 @@ def _wait_for_endings(
     """Wait until all tasks have finished or the timeout has passed.
 
     :param ends: the times when the jobs end, in Stitch's time (epoch).
-    :param started_at: the time from which rate-limited requests are counted, in Stitch's time (epoch).
+    :param started_at: the start of counting rate-limited requests, in Stitch's time (epoch).
     """
     started_at, statistics = time.time(), stitch.call("statistics")
     timeout = (max(ends) - statistics["now"] + MAX_ENDING_DELAY) / SPEED

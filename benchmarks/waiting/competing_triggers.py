@@ -116,8 +116,8 @@ def airflow_connections(
 ) -> list[dict[str, Any]]:
     """Return Airflow's connections to the two local Stitch servers and to the stub.
 
-    :param fast: the account in the Stitch with an accelerated clock.
-    :param slow: the account in the Stitch with a real-time clock.
+    :param fast: the account of the local Stitch with an accelerated clock.
+    :param slow: the account of the local Stitch with a real-time clock.
     :param ports: the stub's ports for `http` and `https`.
     """
     return [

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from benchmarks.triggerer.process import StoredTrigger, Triggerer
 
-STARTUP_SECONDS = 3.0  #: time to let Airflow itself start before the first measurement
-SETTLING_SECONDS = 4.0  #: time after the last trigger has been created that belongs to the startup
+STARTUP_SECONDS = 3.0  #: seconds to let Airflow start before the first measurement
+SETTLING_SECONDS = 4.0  #: seconds from the creation of the last trigger to the end of the startup
 START_TIMEOUT = 180.0  #: maximum seconds until all triggers are running
 
 
@@ -27,10 +27,10 @@ class Stall:
 
     @property
     def own_seconds(self) -> float:
-        """The time of the stall that code of the triggerer caused.
+        """The duration of the stall without preemption and garbage collections.
 
-        It does not include garbage collections. Their duration depends on the number of Airflow's own
-        objects, and not on the code that they interrupt.
+        Garbage collections are excluded, because their duration depends on Airflow's own objects and not on
+        the code that they interrupt.
         """
         return max(0.0, self.seconds - self.preempted - self.collection)
 
@@ -58,7 +58,7 @@ class Measurement:
     startup_stall: Stall = field(default_factory=Stall)  #: longest stall during startup
     steady_stall: Stall = field(default_factory=Stall)  #: longest stall in the steady state
     ending_stall: Stall | None = None  #: longest stall while all jobs end; None if it was not measured
-    collections: Collections = field(default_factory=Collections)  #: collections from startup to steady state
+    collections: Collections = field(default_factory=Collections)  #: collections in startup and steady state
     cpu: float = 0.0  #: CPU seconds per second in the steady state
     memory: int = 0  #: memory in the steady state, minus the memory before the first trigger
     memory_per_task: float = 0.0  #: memory of each task beyond the first tenth of the tasks
@@ -120,7 +120,7 @@ def measure(triggerer: Triggerer, subject: Subject, steady_seconds: float, speed
 
 
 def _add(triggerer: Triggerer, subject: Subject, first: int, end: int) -> float:
-    """Add some triggers, and wait until they run. Return the time (epoch) when they were in the database."""
+    """Add some triggers, wait until they run, and return the time (epoch) when they were in the database."""
     added_at = triggerer.add(subject.triggers[first:end])
     what = f"{end} triggers of {subject.name} to run"
     triggerer.wait_until(lambda: triggerer.samples()[-1]["waiting"] == end, what, START_TIMEOUT)

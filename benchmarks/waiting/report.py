@@ -27,7 +27,7 @@ class JobEndings:
     spread_seconds: float = 0.0  #: time between the end of the first and the last job
     missing: int = 0  #: number of tasks without an event
     failed: int = 0  #: number of tasks with an event that contains an error
-    errors: list[str] = field(default_factory=list)  #: the first of these errors
+    errors: list[str] = field(default_factory=list)  #: messages of the first errors
     stall: Stall = field(default_factory=Stall)  #: longest stall while the jobs end
     delays: list[float] = field(default_factory=list)  #: time from the end of each job until its task resumes
 

@@ -118,7 +118,7 @@ def memory(field: str) -> int:
 
 
 def read(task: dict[str, Any]) -> ExtractionLog:
-    """Parse a generated log, or download one."""
+    """Parse a generated log, or download and parse a log from a local Stitch."""
     if "url" not in task:
         return parse_extraction_log(generate_log(task["form"], task["size"]))
     with StitchClient(task["token"], base_url=task["url"], client_id=task["client_id"]) as client:

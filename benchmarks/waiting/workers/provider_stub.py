@@ -62,7 +62,7 @@ def response_body(path: str) -> bytes:
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Respond to the requests of one connection until the client closes it."""
+    """Respond to the requests of one client until the client closes the connection."""
     global count  # noqa: PLW0603 - this process runs a single stub
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
@@ -113,7 +113,7 @@ def set_up(delay: float, certificate: str) -> dict[str, Any]:
     """Start the stub in a thread, and return its ports for HTTP and HTTPS.
 
     :param delay: seconds before each response.
-    :param certificate: the path of the file to which the certificate for HTTPS is written.
+    :param certificate: the path of a file. The stub writes its certificate for HTTPS to this file.
     """
     globals()["delay"] = delay
     context = create_certificate(Path(certificate))
