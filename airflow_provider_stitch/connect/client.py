@@ -1,8 +1,9 @@
-"""The client of the Stitch Connect API: one short method per endpoint, defined in `endpoints` by group.
+"""The client of the Stitch Connect API, with one method per endpoint.
 
-Methods raise only StitchErrors. Every method may raise StitchUnauthorized, StitchUnavailable (including
-RateLimited) and UnexpectedResponse; other classes are documented with each method. Messages contain the
-request, Stitch's message, and what to do now. They never contain the token.
+The methods are defined in `endpoints`, by group. They raise only StitchError and its subclasses. Every method
+may raise StitchUnauthorized, StitchUnavailable (including RateLimited) and UnexpectedResponse. Each method
+documents the other errors that it raises. Error messages contain the request, Stitch's message, and advice on
+what to do. They never contain the token.
 """
 
 from __future__ import annotations
@@ -40,17 +41,18 @@ class StitchClient(
     JobEndpoints,
     NotificationEndpoints,
 ):
-    """A client for the Stitch account of one access token. Thread-safe.
+    """A thread-safe client for one Stitch account.
 
-    :param access_token: an API access token; partner credentials (`oc_...`) are rejected.
-    :param base_url: HTTPS, or plain HTTP on this machine's loopback.
-    :param client_id: the account number; by default it is read from the account's sources or destinations.
-    :param request_timeout: seconds to wait for a connection, for the response headers, and for each next
-        part of the body.
-    :param requests_per_10_minutes: how many rate-limited requests may be sent. The client only stores it for
-        the budget, and enforces no limit unless `request_budget` is set.
-    :param retry_for: seconds for which requests are retried while Stitch is unavailable; 0 means one attempt.
-        The start of a job is never retried.
+    :param access_token: an API access token of the account. Partner credentials (`oc_...`) are rejected.
+    :param base_url: an `https://` URL. Plain `http://` is allowed only for this machine's loopback address.
+    :param client_id: the number of the account. By default, the client reads it from the account's sources or
+        destinations.
+    :param request_timeout: how long to wait, in seconds, for the connection, for the response headers, and
+        for each part of the body.
+    :param requests_per_10_minutes: the maximum number of rate-limited requests. The client stores the number
+        for the request budget. It does not enforce the limit unless `request_budget` is set.
+    :param retry_for: how long to retry a request while Stitch is unavailable, in seconds; 0 disables retries.
+        Requests that start a job are never retried.
     :raises StitchConfigurationError: if a parameter is invalid.
     """
 
@@ -78,14 +80,15 @@ class StitchClient(
         self.request_timeout = self._transport.request_timeout
         self.requests_per_10_minutes = _positive("requests_per_10_minutes", requests_per_10_minutes)
         self._account = _Account(None if client_id is None else _positive("client_id", client_id))
-        #: Called right before each rate-limited request, including retries.
+        #: Called immediately before each rate-limited request, including retries.
         self.on_limited_request: Callable[[], None] | None = None
-        #: Returns a context manager for each rate-limited request, including retries. Entering it acquires a
-        #: request from a budget, leaving it releases the request.
+        #: Returns a context manager for each rate-limited request, including retries. The context manager
+        #: acquires a request from a budget on entry and releases the request on exit.
         self.request_budget: Callable[[], AbstractContextManager[None]] | None = None
-        #: Id of the Airflow connection that this client was created from, or an empty string.
+        #: The id of the Airflow connection from which this client was created, or an empty string.
         self.connection_id = ""
-        #: The Redis client through which hosts share the request budget and responses; not used here.
+        #: The Redis client through which hosts share the request budget and cached pages. StitchClient does
+        #: not use it.
         self.redis: Redis | None = None
 
     def __repr__(self) -> str:
@@ -103,17 +106,17 @@ class StitchClient(
         self.close()
 
     def close(self) -> None:
-        """Close the connections, which are shared with clients from `with_retries`."""
+        """Close the connections, which all copies of this client share."""
         self._transport.close()
 
     def with_retries(self, retry_for: float) -> StitchClient:
-        """Return a copy with a different `retry_for`. Connections and the client id are shared."""
+        """Return a copy with a different `retry_for` that shares the connections and the client id."""
         other = copy.copy(self)
         other._transport = self._transport.with_retries(retry_for)  # noqa: SLF001 - same class
         return other
 
     def with_request_timeout(self, request_timeout: float) -> StitchClient:
-        """Return a copy with a different `request_timeout`. Connections and the client id are shared."""
+        """Return a copy with a different `request_timeout` that shares the connections and the client id."""
         other = copy.copy(self)
         other._transport = self._transport.with_request_timeout(request_timeout)  # noqa: SLF001 - same class
         other.request_timeout = other._transport.request_timeout  # noqa: SLF001
@@ -121,23 +124,27 @@ class StitchClient(
 
     @property
     def stitch_time(self) -> datetime | None:
-        """Stitch's current time (UTC); None before the first response that contains a time.
+        """Stitch's current time (UTC), or None before the first response that contains a time.
 
-        It is the latest `Date` header from this base URL plus the time since. If no response had one, it is
-        an underestimate from the times of listed records. This machine's time of day is not used.
+        The time is the latest `Date` header from this base URL plus the time since that response. If no
+        response had a `Date` header, the time is estimated from the times of listed records, and is then
+        earlier than Stitch's real time. The system clock of this machine is not used.
         """
         return self._transport.stitch_time
 
     def record_past_time(self, moment: datetime) -> None:
-        """Record a moment that is in the past for Stitch, in case no response has a `Date` header."""
+        """Record a time that Stitch's clock has passed.
+
+        The time is used until a response has a `Date` header.
+        """
         self._transport.record_past_time(moment)
 
     @property
     def client_id(self) -> int:
-        """The account number, remembered from any source that was read, or else requested from Stitch.
+        """The number of the account.
 
-        That takes one request for all sources, and a second one for destinations if the account has no
-        sources.
+        The client remembers the number from any source that it has read. If the number is not known yet, the
+        client requests all sources. If the account has no sources, the client also requests all destinations.
 
         :raises StitchConfigurationError: if the account has neither sources nor destinations.
         """
@@ -156,10 +163,10 @@ class StitchClient(
             return self._account.client_id
 
     def client_id_from_source(self, source_id: int) -> int:
-        """Return the account number, which is read from one source if it is not known yet.
+        """Return the number of the account, and read it from one source if it is not known yet.
 
-        That is cheaper than `client_id`, which reads all sources. There may be thousands of them, so they are
-        read only if this source does not contain the number.
+        This method is cheaper than `client_id`, which may have to read thousands of sources. It reads all
+        sources only if this source does not contain the number.
 
         :raises UnknownSource: if the account has no such source.
         :raises StitchConfigurationError: see `client_id`.
@@ -171,7 +178,7 @@ class StitchClient(
 
     @property
     def known_client_id(self) -> int | None:
-        """The account number if it is known without a request, else None."""
+        """The number of the account if it is already known, or None. No request is sent."""
         return self._account.client_id
 
     def _remember_client_id(self, client_id: int | None) -> None:
@@ -180,7 +187,7 @@ class StitchClient(
 
 
 class _Account:
-    """The account number, shared by all copies of a client."""
+    """The number of the account, shared by all copies of a client."""
 
     def __init__(self, client_id: int | None) -> None:
         self.client_id = client_id

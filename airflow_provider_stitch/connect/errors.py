@@ -1,8 +1,8 @@
-"""The exceptions of this package: one class per kind of failure.
+"""The exceptions of this package, one class per kind of failure.
 
-`connect` raises no other exceptions, so a caller needs no other `except`. The class identifies the kind of
-failure and whether a retry can help. The message says what happened, to which source or job, and what to do.
-This module imports only the standard library, so that a DAG file can import the classes cheaply.
+Every exception that `connect` raises is a subclass of StitchError. The class identifies the kind of failure
+and states whether a retry can help. The message states what happened, to which source or job, and what to do.
+The module imports only the standard library, so that DAG files can import the classes cheaply.
 """
 # ruff: noqa: N818 - the classes are named after the failure, without an Error suffix.
 
@@ -16,29 +16,34 @@ if TYPE_CHECKING:
 
 
 class StitchError(Exception):
-    """Base class of all errors. The message is complete without the class name or a traceback.
+    """Base class of all errors.
 
-    :param message: what happened, and what to do now. It never contains a token.
-    :param source_id: id of the affected source, if the error concerns one.
-    :param job_name: name of the affected job, if the error concerns one.
+    The message can be understood without the class name or a traceback.
+
+    :param message: what happened and what to do. The message never contains a token.
+    :param source_id: the id of the affected source, or None if the error does not concern a single source.
+    :param job_name: the name of the affected job, or None if the error does not concern a job.
     """
 
-    #: Whether a later attempt of the whole task may succeed. False: a person must fix the cause first.
+    #: Whether the task may succeed if it is retried. If False, a person must fix the cause first.
     retryable: bool = True
 
-    #: Whether to repeat the request before relying on this error. Stitch does not document such a response to
-    #: such a request, so a proxy may have sent it.
+    #: Whether the request should be repeated before the error is trusted. If True, Stitch does not document
+    #: this response to the request, so a proxy may have sent the response.
     needs_confirmation: bool = False
 
     def __init__(self, message: str, *, source_id: int | None = None, job_name: str | None = None) -> None:
-        # The message is the only positional argument, because pickle and copy call the class with `args` and
-        # then restore the attributes, also those that subclasses add.
+        # The message must be the only positional argument, because pickle and copy call the class with
+        # `args`. They restore all other attributes afterwards, including the attributes of subclasses.
         super().__init__(message)
         self.source_id = source_id
         self.job_name = job_name
 
     def with_sentence(self, sentence: str) -> StitchError:
-        """Return a copy with a sentence added to its message. Several tasks may share the original."""
+        """Return a copy with a sentence added to the message.
+
+        The original is not changed, because several tasks may share it.
+        """
         if sentence in str(self):
             return self
         extended = copy(self)
@@ -46,7 +51,7 @@ class StitchError(Exception):
         return extended
 
 
-# Errors that a person must fix.
+# Errors with a cause that a person must fix.
 
 
 class StitchConfigurationError(StitchError):
@@ -58,14 +63,14 @@ class StitchConfigurationError(StitchError):
 class StitchUnauthorized(StitchError):
     """Stitch rejected the access token (401, 403) or the partner credentials (400).
 
-    A rejected token is wrong, disabled, deleted, or belongs to another account.
+    A rejected token is invalid, disabled or deleted, or it belongs to another account.
     """
 
     retryable = False
 
 
 class StitchBadRequest(StitchError):
-    """Stitch rejected the request (400 and other 4xx)."""
+    """Stitch rejected the request with status 400 or another 4xx status."""
 
     retryable = False
 
@@ -73,7 +78,7 @@ class StitchBadRequest(StitchError):
 class InvalidProperties(StitchBadRequest):
     """Some properties of a source are empty, or have the wrong type or format.
 
-    :param bad_properties: the names of these properties.
+    :param bad_properties: the names of the invalid properties.
     """
 
     def __init__(
@@ -89,7 +94,7 @@ class InvalidProperties(StitchBadRequest):
 
 
 class NameInUse(StitchBadRequest):
-    """Another source of the account has this display name, or the name that Stitch derives from it."""
+    """Another source of the account has this display name or the name that Stitch derives from it."""
 
 
 class EmailInUse(StitchBadRequest):
@@ -97,7 +102,7 @@ class EmailInUse(StitchBadRequest):
 
 
 class LimitReached(StitchBadRequest):
-    """The account already has the maximum number of such objects."""
+    """The account already has the maximum number of objects of this kind."""
 
 
 class NotInPlan(StitchBadRequest):
@@ -129,7 +134,7 @@ class UnknownDestination(StitchError):
 
 
 class PausedByStitch(StitchError):
-    """Stitch itself paused the source. The API cannot undo that."""
+    """Stitch itself paused the source, and the API cannot unpause it."""
 
     retryable = False
 
@@ -147,13 +152,13 @@ class UnknownStream(StitchError):
 
 
 class InvalidArgument(StitchError):
-    """An argument is invalid. No request was sent to Stitch."""
+    """An argument is invalid, so no request was sent to Stitch."""
 
     retryable = False
 
 
 class AccountHasProblems(StitchError):
-    """A check of the account has found sources whose extraction or loading fails, or whose rows are old."""
+    """A check of the account found sources that fail to extract or load, or that have outdated rows."""
 
     retryable = False
 
@@ -162,17 +167,21 @@ class AccountHasProblems(StitchError):
 
 
 class ExtractionLogNotFound(StitchNotFound):
-    """Stitch has no log of this job: it is too new, too old (1 to 60 days, by plan), or does not exist."""
+    """Stitch has no log of this job.
+
+    The job may not exist, or it may be too recent or too old. Depending on the plan, Stitch keeps a log for 1
+    to 60 days.
+    """
 
     retryable = True
 
 
 class JobAlreadyRunning(StitchError):
-    """A replication job of this source is already running, so none was started.
+    """A replication job of this source is already running, so no job was started.
 
-    :param responded_at: the `Date` of Stitch's response (UTC); None if it has no valid one.
+    :param responded_at: when Stitch responded (UTC), or None if the time is unknown.
 
-    Source: Stitch Connect API, "Start a replication job" (the response has HTTP status 200).
+    Source: Stitch Connect API, "Start a replication job". The response has status 200.
     """
 
     def __init__(
@@ -188,7 +197,7 @@ class JobAlreadyRunning(StitchError):
 
 
 class SourceNotReady(StitchError):
-    """The source's configuration is not complete enough for this operation."""
+    """The configuration of the source is incomplete, so the operation is not possible yet."""
 
 
 class JobNotStarted(StitchError):
@@ -196,11 +205,12 @@ class JobNotStarted(StitchError):
 
 
 class StitchUnavailable(StitchError):
-    """Stitch did not respond, or responded with a server error (5xx).
+    """Stitch did not respond, or it responded with a server error (5xx).
 
-    :param retry_after: the `Retry-After` of the response in seconds; None if it has none.
-    :param maybe_received: False only if Stitch cannot have processed the request (connection refused, unknown
-        host, connect timeout, 429). If True, the request may have taken effect, such as started a job.
+    :param retry_after: the `Retry-After` header of the response in seconds, or None if the response has no
+        such header.
+    :param maybe_received: whether Stitch may have processed the request and, for example, started a job.
+        False only if this is impossible (connection refused, unknown host, connect timeout, or status 429).
     """
 
     def __init__(
@@ -218,29 +228,33 @@ class StitchUnavailable(StitchError):
 
 
 class ExtractionLogUnavailable(StitchUnavailable):
-    """Stitch redirected to a log host, but the log could not be downloaded from there."""
+    """Stitch redirected to a log host, but the log could not be downloaded from this host."""
 
 
 class RateLimited(StitchUnavailable):
-    """Stitch received too many requests (429). `maybe_received` is False."""
+    """Stitch rejected the request because of its rate limit (429). `maybe_received` is False."""
 
 
 class UnexpectedResponse(StitchError):
-    """The response is invalid: HTML, truncated, too large, a redirect, or has a different structure.
+    """The response is invalid.
 
-    The message contains the method, the URL, and the first 200 characters of the body.
+    It may be an HTML page or a redirect, it may be truncated or too large, or it may have an unexpected
+    structure.
+
+    The message contains the method, the URL, and the first 200 characters of the body. If the body may
+    contain a secret, it is omitted.
     """
 
 
-# Failures of a phase of a replication job. `replication` and the operators raise them.
+# Failures of a phase of a replication job. Only `replication` and the operators raise these errors.
 
 
 class ExtractionFailed(StitchError):
-    """Discovery, tap or target failed, or Stitch terminated the extraction."""
+    """The discovery, the tap or the target failed, or the extraction was terminated."""
 
 
 class StructureSyncFailed(StitchError):
-    """Discovery failed."""
+    """The discovery of the source's structure failed."""
 
 
 class LoadingFailed(StitchError):
@@ -248,7 +262,7 @@ class LoadingFailed(StitchError):
 
 
 class ConnectionCheckFailed(StitchError):
-    """Stitch could not connect to the source, or could not discover its structure."""
+    """Stitch could not connect to the source or could not discover its structure."""
 
 
 class JobOutcomeUnknown(StitchError):
@@ -256,7 +270,10 @@ class JobOutcomeUnknown(StitchError):
 
 
 class CannotFinish(StitchError):
-    """The phase can never finish: the source is deleted, paused or incomplete, or has no destination."""
+    """The phase can never finish.
+
+    The source is deleted or paused, its configuration is incomplete, or it has no destination.
+    """
 
     retryable = False
 
@@ -266,7 +283,7 @@ class PhaseTimedOut(StitchError):
 
 
 class JobTerminated(ExtractionFailed):
-    """The job was terminated: a user stopped it, or it reached Stitch's limit of 24 hours."""
+    """The job was terminated, either by a user or because it reached Stitch's limit of 24 hours."""
 
 
 def _with_subclasses(error_class: type[StitchError]) -> dict[str, type[StitchError]]:
@@ -276,6 +293,6 @@ def _with_subclasses(error_class: type[StitchError]) -> dict[str, type[StitchErr
     return classes
 
 
-#: All error classes by name, to restore an error from a trigger's event. Each can be constructed from a
-#: message, a `source_id` and a `job_name` alone.
+#: All error classes by name. An error in a trigger's event is restored from the name of its class, so each
+#: class must accept a message, a `source_id` and a `job_name` as its only arguments.
 ERROR_CLASSES: dict[str, type[StitchError]] = _with_subclasses(StitchError)

@@ -1,14 +1,17 @@
-"""Parse an extraction log: which streams had rows, when they were sent, and how the job ended.
+"""Parse extraction logs.
 
-Three programs write to one log: the runner (`main`), the tap and the target. `target-stitch` logs every batch
-that it sends; the Avro target writes a marker for each stream with rows. Evidence of rows comes from the
-target alone, because only some taps count rows, and their counts may include rows that they do not send.
+The result shows which streams had rows, when the rows were sent, and how the job ended.
 
-A log is read in one pass, as it arrives. Memory is bounded, even if the log, one of its lines, or its list of
-streams is very long.
+Three programs write to a log: the runner (`main`), the tap and the target. The target `target-stitch` logs
+every batch that it sends. The Avro target writes a marker for each stream that has rows. Only lines of the
+target prove that a stream had rows, because many taps do not count rows, and the count of a tap may include
+rows that it does not send.
 
-Source: Stitch Connect API, "Extraction logs" (line format, exit status); the source code of target-stitch
-(its lines); published logs (the Avro marker).
+A log is parsed in one pass while it is downloaded. Memory use is limited, even if the log is very long, has
+very long lines, or contains many streams.
+
+Source: Stitch Connect API, "Extraction logs", for the line format and the exit status; the source code of
+target-stitch, for its lines; published logs, for the marker of the Avro target.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["ExtractionLog", "PhaseExit", "StreamLog", "parse_extraction_log"]
 
 MAX_PROBLEMS = 20
-MAX_PROBLEM_LENGTH = 500  #: characters of one problem
+MAX_PROBLEM_LENGTH = 500  #: maximum number of characters of one problem
 
 _LINE = re.compile(
     rb"(?:(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[,.]\d{3})Z?\s+)?"
@@ -50,7 +53,7 @@ _STARTING = re.compile(rb"Starting target: \S*/(target-stitch(?:-avro)?)(?:\s|$)
 _TARGET_SUCCEEDED = b"Target exited normally with status 0"
 _STATE_UPDATE = b"State update: "
 
-# The lines of target-stitch, of versions 1.0 to 4.0.
+# The lines that versions 1.0 to 4.0 of target-stitch write.
 _FIRST_LINES = (
     b"Using Stitch import URL ",
     b"Using batch_size_prefernces of ",
@@ -62,7 +65,7 @@ _BATCH_SERIALIZED = re.compile(rb"Serializing batch with (\d{1,18}) messages? fo
 _REQUEST = b"Sending batch of "
 _RETRIES = (b"Error sending data to Stitch. Sleeping ", b"Backing off post_coroutine(")
 
-# The text before the Avro target's marker is not documented; usually it is the logger's name.
+# The text before the marker of the Avro target is not documented. Usually it is the name of the logger.
 _MARKER_WORD = b"send-stream-record-count-impl"
 _MARKER = re.compile(rb"(?:[\w.$-]+\s+-\s+)?send-stream-record-count-impl\s+(\S.*)$")
 
@@ -76,37 +79,43 @@ _TARGETS: Mapping[bytes, Literal["target-stitch", "avro"]] = {
 class ExtractionLog:
     """The content of one extraction job's log."""
 
-    #: The streams with evidence of rows, by the name in the target's lines, or else in the tap's.
+    #: The streams with evidence of rows, by name. The name is from the target's lines, or from the tap's
+    #: lines if the target wrote no lines about the stream.
     streams: Mapping[str, StreamLog]
-    #: Whether `streams` contains every stream that had rows. False if the log is truncated.
+    #: Whether `streams` contains every stream that had rows. If the log is truncated, this is False.
     complete: bool
-    target: Literal["target-stitch", "avro"] | None  #: None if the log does not show it
-    exits: tuple[PhaseExit, ...]  #: the phases in the exit line, in its order
-    exit_line: str | None  #: begins with "Exit status is:"; None if the log has no exit line
-    exited_at: datetime | None  #: UTC
-    problems: tuple[str, ...]  #: the last 20 ERROR and CRITICAL lines, each of at most 500 characters
-    #: The tap's row counts, by the names that it writes. Some taps count only parent streams, or nothing.
+    target: Literal["target-stitch", "avro"] | None  #: None if the log does not show which target ran
+    exits: tuple[PhaseExit, ...]  #: the phases in the exit line, in the order in which they are listed
+    exit_line: str | None  #: starts with "Exit status is:"; None if the log has no exit line
+    exited_at: datetime | None  #: time of the exit line (UTC)
+    #: The last 20 lines at level ERROR or CRITICAL, each truncated to 500 characters.
+    problems: tuple[str, ...]
+    #: The row counts of the tap, by the stream names that the tap uses. Some taps count only the rows of
+    #: parent streams, and some taps do not count rows.
     tap_rows: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def succeeded(self) -> bool | None:
-        """True if all phases succeeded, False if one failed, None if the log does not show it.
+        """Whether all phases succeeded, or None if the log does not show the outcome.
 
-        A tap without discovery has no clause for discovery in its exit line.
+        If the tap has no discovery, the exit line contains only the tap and the target.
         """
         if any(each.failed for each in self.exits):
             return False
-        # A truncated exit line does not prove success.
+        # A truncated exit line may omit a failed phase, so it does not prove success.
         return True if tuple(each.phase for each in self.exits) in (PHASES, PHASES[1:]) else None
 
     @property
     def cause(self) -> PhaseExit | None:
-        """The phase that made the job fail; see `failure_cause`."""
+        """The phase that caused the job to fail, or None. See `failure_cause`."""
         return failure_cause(self.exits)
 
 
 def parse_extraction_log(chunks: Iterable[bytes]) -> ExtractionLog:
-    """Parse a log from chunks of any size. No content of a log makes it fail."""
+    """Parse a log that arrives in chunks of any size.
+
+    Unexpected content never raises an error.
+    """
     reader = _LogReader()
     for number, (line, has_end) in enumerate(split_lines(chunks)):
         reader.read_line(line if number else line.removeprefix(codecs.BOM_UTF8), has_end=has_end)
@@ -114,27 +123,30 @@ def parse_extraction_log(chunks: Iterable[bytes]) -> ExtractionLog:
 
 
 class _LogReader:
-    """The state of the parser.
+    """The state of the parser while it reads a log.
 
-    The meaning of a target's line does not depend on lines of the tap or runner.
+    Lines of the tap and the runner may appear between any two lines of the target. They do not change the
+    meaning of the target's lines.
     """
 
     def __init__(self) -> None:
         self._streams = StreamTable()
-        self._open_batch: StreamCounts | None = None  # the batch of the requests that follow
+        self._open_batch: StreamCounts | None = None  # the batch to which the following requests belong
         self._target: Literal["target-stitch", "avro"] | None = None
         self._target_started = self._target_finished = self._target_succeeded = self._has_markers = False
         self._problems: deque[str] = deque(maxlen=MAX_PROBLEMS)
         self._last_timestamp: bytes | None = None
         self._exit = BoundedLine()
-        self._exit_first: bytes | None = None  # without lines that may continue it
+        # The exit line without the following lines, which may continue it.
+        self._exit_first: bytes | None = None
         self._exit_timestamp: bytes | None = None
         self._in_exit = False
 
     def read_line(self, line: bytes, *, has_end: bool = True) -> None:
         """Read one line of the log.
 
-        :param has_end: False for a last line without a line break, which may be truncated.
+        :param has_end: whether the line ends with a line break. Without a line break, the line may be
+            truncated.
         """
         matched = _LINE.match(line)
         timestamp, location, level = matched.groups() if matched else (None, None, None)
@@ -147,19 +159,20 @@ class _LogReader:
             if level == b"INFO":
                 self._read_tap(line, start, timestamp)
         elif location == b"target":
-            if has_end or line.startswith(
-                COUNTER_STARTS, start
-            ):  # a name at the end of the line may be truncated
+            # Without a line break, a name at the end of the line may be truncated. Counters are exempt,
+            # because `parse_record_count` rejects truncated counters.
+            if has_end or line.startswith(COUNTER_STARTS, start):
                 self._read_target(line, start, timestamp, level)
         elif location == b"main":
             self._read_main(line, start, timestamp, level)
         elif self._in_exit:
             self._exit.add(b" " + line.strip())
-        if level == b"ERROR" or level == b"CRITICAL":  # noqa: PLR1714 - twice as fast as `in`, and this runs for each line
+        # Two comparisons are twice as fast as `in`, and this check runs for every line.
+        if level == b"ERROR" or level == b"CRITICAL":  # noqa: PLR1714
             self._problems.append(one_line(_decoded(line), MAX_PROBLEM_LENGTH))
 
     def result(self) -> ExtractionLog:
-        """Return the result for the lines so far."""
+        """Return the result for the lines that were read so far."""
         first = None if self._exit_first is None else _decoded(self._exit_first)
         whole = "" if first is None else _decoded(self._exit.take())
         exits = () if first is None else parse_exit_line(first, whole)
@@ -198,7 +211,7 @@ class _LogReader:
             self._target = _TARGETS[named[1]]
 
     def _begin_exit(self, text: bytes) -> None:
-        self._exit.take()  # the last exit line counts
+        self._exit.take()  # if a log has several exit lines, only the last line is used
         self._exit.add(text)
         self._exit_first, self._exit_timestamp, self._in_exit = text, self._last_timestamp, True
 
@@ -228,7 +241,7 @@ class _LogReader:
                 stream.record_marker(parse_timestamp(timestamp))
 
     def _read_batch(self, line: bytes, start: int, timestamp: bytes | None) -> bool:
-        """Record a line of target-stitch about a batch, and return whether the line is one."""
+        """Return whether a line of target-stitch is about a batch, and record the line if so."""
         if line.startswith(COUNTER_STARTS, start):
             count = parse_record_count(line[start:])
             if count is not None and (stream := self._streams.get(count.name)):
@@ -245,7 +258,7 @@ class _LogReader:
 
     def _begin_batch(self, name: bytes, messages: int, timestamp: bytes | None) -> None:
         self._target = self._target or "target-stitch"
-        self._target_finished = False  # the last line comes after every batch
+        self._target_finished = False  # a batch cannot follow the last line of the target
         self._open_batch = self._streams.get(name)
         if self._open_batch is not None:
             self._open_batch.record_batch(messages, parse_timestamp(timestamp))

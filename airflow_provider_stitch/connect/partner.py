@@ -1,4 +1,4 @@
-"""The client for Stitch partners, which creates accounts and obtains access to existing ones."""
+"""The client for Stitch partners. It can create accounts and obtain access to existing accounts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-#: A Stitch user opens it in a browser; this package sends no request to it.
+#: Stitch users open this URL in a browser. This package never sends a request to the URL.
 AUTHORIZATION_URL = "https://app.stitchdata.com/oauth/authorization"
 
 
 class StitchPartner(PartnerEndpoints):
-    """Creates accounts and exchanges authorization codes. Everything else needs an account's own token.
+    """A client that creates accounts and exchanges authorization codes.
 
-    The credentials are sent only in the bodies of these two requests, never in a header.
+    All other requests require the access token of an account.
 
-    :param base_url: HTTPS, or plain HTTP on this machine's loopback.
-    :param request_timeout: seconds to wait for a connection, and for each next part of a response.
+    The partner credentials are sent only in the bodies of these requests, never in a header.
+
+    :param base_url: an `https://` URL. Plain `http://` is allowed only for this machine's loopback address.
+    :param request_timeout: how long to wait, in seconds, for the connection, for the response headers, and
+        for each part of the body.
     :raises StitchConfigurationError: if a parameter is invalid.
     """
 
@@ -70,13 +73,17 @@ class StitchPartner(PartnerEndpoints):
         last_name: str | None = None,
         company: str | None = None,
     ) -> str:
-        """Return the URL of the page where a Stitch user authorizes this partner. It contains the partner ID.
+        """Return the URL of the page on which a Stitch user authorizes this partner.
 
-        Stitch then redirects to `redirect_uri` with a `code`, which is valid once and for 5 minutes, or with
-        `error=access_denied`.
+        The URL contains the partner ID.
 
-        :param redirect_uri: must be registered with Stitch; by default the first registered one.
-        :param email: prefills the sign-up form, as do the remaining parameters.
+        If the user agrees, Stitch redirects to `redirect_uri` with a `code`, which can be used only once,
+        within 5 minutes. Otherwise, Stitch redirects with `error=access_denied`.
+
+        :param redirect_uri: a URI that is registered with Stitch. By default, Stitch uses the first
+            registered URI.
+        :param email: the user's e-mail address. This parameter and the remaining parameters prefill the
+            sign-up form.
 
         Source: Stitch Connect API, "OAuth2".
         """

@@ -1,6 +1,8 @@
-"""Convert properties of sources and destinations to their types, and find those that changed.
+"""Convert the properties of sources and destinations, and find the properties that changed.
 
-Pure functions on a report card. Source: Stitch Connect API, "Connection property object".
+All functions are pure. The report card of a type defines the types of its properties.
+
+Source: Stitch Connect API, "Connection property object".
 """
 
 from __future__ import annotations
@@ -21,13 +23,14 @@ _IMMUTABLE = "user_provided_immutable"
 
 
 def convert_to_schema(report_card: ReportCard, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values converted to the types in the report card.
+    """Convert values to the types that the report card requires.
 
-    Stitch expects most numbers and booleans as strings, but some as JSON numbers and booleans. Templates
-    render strings, or the type that a string looks like with `render_template_as_native_obj`.
+    Stitch requires strings for most numbers and booleans, but JSON numbers and booleans for some of them. A
+    template renders to a string, or to a native Python object if the DAG sets
+    `render_template_as_native_obj`. The values may therefore have a wrong type.
 
-    :raises InvalidArgument: if a value must be an object or array, and is not valid JSON of that type; if a
-        number is NaN or infinite.
+    :raises InvalidArgument: if a value must be a JSON object or array but is not valid JSON of this type, or
+        if a number is NaN or infinite.
     """
     known = report_card.properties
     return {name: _convert(name, value, _types(known.get(name))) for name, value in values.items()}
@@ -36,9 +39,9 @@ def convert_to_schema(report_card: ReportCard, values: Mapping[str, Any]) -> dic
 def changed_properties(
     report_card: ReportCard, wanted: Mapping[str, Any], current: Mapping[str, Any]
 ) -> list[str]:
-    """Return the names of the wanted properties that have a different value now.
+    """Return the names of the wanted properties that currently have a different value.
 
-    Credentials are never included, because Stitch does not return them.
+    Credentials are never included, because Stitch does not return their values.
     """
     known = report_card.properties
     return [
@@ -49,10 +52,10 @@ def changed_properties(
 
 
 def reject_immutable_changes(label: str, report_card: ReportCard, changed: list[str]) -> None:
-    """Raise if a changed property cannot be changed.
+    """Raise an error if one of the changed properties is immutable.
 
-    :param label: name of the source or destination for the message.
-    :raises InvalidArgument: if a changed property is immutable and already set.
+    :param label: the name of the source or destination, for the error message.
+    :raises InvalidArgument: if a changed property is immutable and already has a value.
     """
     immutable = [name for name in changed if is_immutable(report_card, name)]
     if immutable:
@@ -63,7 +66,7 @@ def reject_immutable_changes(label: str, report_card: ReportCard, changed: list[
 
 
 def is_immutable(report_card: ReportCard, name: str) -> bool:
-    """Return whether a property is set and cannot be changed."""
+    """Return whether a property has a value that cannot be changed."""
     known = report_card.properties.get(name)
     return known is not None and known.property_type == _IMMUTABLE and bool(known.provided)
 
@@ -72,7 +75,7 @@ def is_immutable(report_card: ReportCard, name: str) -> bool:
 
 
 def _types(known: Property | None) -> frozenset[str]:
-    """Return the JSON types that a property's schema allows; empty without a schema."""
+    """Return the JSON types that a property's schema allows. The set is empty if there is no schema."""
     schema = known.json_schema if known else None
     if not isinstance(schema, Mapping):
         return frozenset()
@@ -96,12 +99,15 @@ def _convert(name: str, value: Any, types: frozenset[str]) -> Any:
     if isinstance(value, int | float):
         return value if types & {"integer", "number"} else _as_stored(value)
     if isinstance(value, Mapping | list | tuple) and types == {"string"}:
-        return json.dumps(value)  # a string of JSON that a template rendered as a native object
+        return json.dumps(value)  # the template rendered a JSON string to a native object
     return value
 
 
 def _from_time(value: date) -> str:
-    """Return a time in Stitch's format. Without a time zone it is in UTC; a date is its midnight."""
+    """Format a date or datetime for Stitch.
+
+    A datetime without a time zone is assumed to be in UTC. A date is converted to midnight UTC.
+    """
     moment = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)  # noqa: DTZ001
     return format_time(moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc))
 
@@ -124,7 +130,7 @@ def _from_number(value: str, types: frozenset[str]) -> Any:
     except ValueError:
         pass
     if "number" not in types:
-        return value  # Stitch's error will name the property
+        return value  # Stitch rejects the value with an error that contains the property's name
     try:
         return float(value)
     except ValueError:
@@ -139,7 +145,7 @@ def _from_json(name: str, value: str, types: frozenset[str]) -> Any:
         parsed = None
     if any(isinstance(parsed, python_types[name]) for name in types if name in python_types):
         return parsed
-    # The value is not shown, because it may be a credential.
+    # The message omits the value, because it may be a credential.
     raise InvalidArgument(
         f"The property {name!r} must be JSON of type {' or '.join(sorted(types))}. Use a dict or list, "
         "or end its template with the filter tojson, such as "
@@ -151,7 +157,7 @@ def _from_json(name: str, value: str, types: frozenset[str]) -> Any:
 
 
 def _is_returned(known: Property | None, is_present: bool) -> bool:  # noqa: FBT001 - the value to test
-    """Return whether Stitch returns the value of a property, so that it can be compared."""
+    """Return whether Stitch returns the value of a property, so that the value can be compared."""
     if known is None:
         return True
     if known.is_credential or known.property_type == "read_only":
@@ -160,7 +166,7 @@ def _is_returned(known: Property | None, is_present: bool) -> bool:  # noqa: FBT
 
 
 def _is_same(wanted: Any, current: Any) -> bool:
-    """Return whether two values are equal in Stitch's format, or denote the same time."""
+    """Return whether two values are equal in Stitch's format or represent the same time."""
     wanted, current = _as_stored(wanted), _as_stored(current)
     if wanted == current or not (isinstance(wanted, str) and isinstance(current, str)):
         return bool(wanted == current)
@@ -171,7 +177,7 @@ def _is_same(wanted: Any, current: Any) -> bool:
 
 
 def _as_stored(value: Any) -> Any:
-    """Return a value in Stitch's format, with numbers and booleans as strings."""
+    """Convert a value to Stitch's format, in which numbers and booleans are strings."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():

@@ -1,4 +1,4 @@
-"""The lines of an extraction log, read while the log is downloaded."""
+"""Read the lines of an extraction log while the log is downloaded."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-MAX_LINE_LENGTH = 1024 * 1024  #: characters of one line in memory; a longer line is returned in parts
+#: Maximum number of characters of a line. A longer line is returned in several parts.
+MAX_LINE_LENGTH = 1024 * 1024
 
 
 class RawExtractionLog:
-    """An open extraction log: iterate over it for its lines, or save it to a file.
+    """An open extraction log. Iterate over the log to read its lines, or save the log to a file.
 
-    The log is downloaded while it is read, so that a log of any size needs little memory. It can be read
-    once, inside the `with` statement that opened it. Logs may contain source data and URLs: treat them as
-    confidential.
+    The log is downloaded while it is read, so that even a large log needs little memory. A log can be read
+    only once, inside the `with` statement that opened it. Treat logs as confidential, because they may
+    contain source data and URLs.
 
-    Reading raises ExtractionLogUnavailable if the download fails, and RuntimeError if the log was already
-    read or closed.
+    Reading a log raises ExtractionLogUnavailable if the download fails, and RuntimeError if the log was
+    already read or closed.
     """
 
     def __init__(self, job_name: str, chunks: Iterable[bytes]) -> None:
-        self.job_name = job_name  #: name of the replication job
+        self.job_name = job_name  #: the name of the replication job
         self._chunks = chunks
         self._state = "open"
 
@@ -33,14 +34,14 @@ class RawExtractionLog:
         return f"RawExtractionLog({self.job_name}, {self._state})"
 
     def __iter__(self) -> Iterator[str]:
-        """Yield each line without its line break. A line of more than 1,048,576 characters is split.
+        """Yield each line without its line break. Lines of more than 1,048,576 characters are split.
 
-        Bytes that are not UTF-8 become replacement characters.
+        Bytes that are not valid UTF-8 are replaced with the replacement character.
         """
         return split_text(self.chunks())
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the unchanged bytes of the log in chunks of any size."""
+        """Yield the unmodified bytes of the log in chunks of any size."""
         if self._state != "open":
             raise RuntimeError(
                 f"The extraction log of {self.job_name} was already {self._state}. Open it again."
@@ -51,8 +52,8 @@ class RawExtractionLog:
     def save(self, path: str | Path) -> int:
         """Write the log to a file that only its owner can read, and return its size in bytes.
 
-        An existing file is replaced once the download is complete. If it fails, there is no new file and an
-        existing one is unchanged.
+        The file is created or replaced when the download is complete. If the download fails, no file is
+        created, and an existing file is not changed.
 
         :raises OSError: if the file cannot be written.
         """
@@ -70,7 +71,10 @@ class RawExtractionLog:
         return size
 
     def close(self) -> None:
-        """Forget the download. `StitchClient.open_extraction_log` closes each log that it opens."""
+        """Mark the log as closed, so that it can no longer be read.
+
+        `StitchClient.open_extraction_log` closes the log at the end of the `with` statement.
+        """
         self._state = "closed"
 
     def _read(self) -> Iterator[bytes]:
@@ -81,7 +85,7 @@ class RawExtractionLog:
 
 
 def split_text(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Yield the lines of a text in UTF-8 without their line breaks."""
+    """Decode a text in UTF-8, and yield its lines without their line breaks."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     line = ""
     for chunk in chunks:
@@ -99,6 +103,6 @@ def split_text(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 def _parts(line: str) -> list[str]:
-    """Return a line in parts of the maximum length."""
+    """Split a line into parts of at most the maximum length."""
     starts = range(0, max(len(line), 1), MAX_LINE_LENGTH)
     return [line[start : start + MAX_LINE_LENGTH] for start in starts]

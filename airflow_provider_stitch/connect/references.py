@@ -1,4 +1,7 @@
-"""Find the source or destination that a user refers to, and the source of a load. Pure functions."""
+"""Find the source or destination that a user refers to, and the source of a load.
+
+All functions are pure.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +23,17 @@ if TYPE_CHECKING:
 
 Named = TypeVar("Named", "Source", "Destination")
 
-MAX_CANDIDATES = 10  #: sources in an error message
-MAX_ID_DIGITS = 18  #: more digits than any id of Stitch has
+MAX_CANDIDATES = 10  #: maximum number of sources in an error message
+MAX_ID_DIGITS = 18  #: longer than any id in Stitch
 
 
 def find_source(sources: Sequence[Source], reference: int | str) -> Source:
-    """Return the source with a given id, `name` or display name, searched in this order.
+    """Return the source with this id, `name` or display name, searched in this order.
 
-    A deleted source is found only if no other source matches, because its name can be used again.
+    A deleted source is returned only if no other source matches, because a new source may reuse its name.
 
-    :raises UnknownSource: if no source matches; the message lists the most similar ones.
-    :raises AmbiguousSource: if several sources match; the message lists them.
+    :raises UnknownSource: if no source matches. The message lists the sources with the most similar names.
+    :raises AmbiguousSource: if several sources match. The message lists these sources.
     """
     name, matches = str(reference).strip(), _matches(sources, reference)
     if not matches:
@@ -45,18 +48,20 @@ def find_source(sources: Sequence[Source], reference: int | str) -> Source:
 
 
 def parse_id(reference: int | str) -> int | None:
-    """Return a user's reference as an id, or None if it can only be a name."""
+    """Convert a user's reference to an id, or return None if the reference can only be a name."""
     text = str(reference).strip()
     return int(text) if text.isdecimal() and len(text) <= MAX_ID_DIGITS and int(text) > 0 else None
 
 
 def find_destination(destinations: Sequence[Destination], reference: int | str) -> Destination:
-    """Return the destination with a given id, `name` or display name, searched in this order.
+    """Return the destination with this id, `name` or display name, searched in this order.
 
-    A deleted destination is found only if no other destination matches.
+    A deleted destination is returned only if no other destination matches.
 
-    :raises UnknownDestination: if no destination matches; the message lists all that are not deleted.
-    :raises InvalidArgument: if several destinations match, because Stitch does not keep names unique.
+    :raises UnknownDestination: if no destination matches. The message lists all destinations that are not
+        deleted.
+    :raises InvalidArgument: if several destinations match. This is possible because Stitch does not require
+        unique names.
     """
     name, matches = str(reference).strip(), _matches(destinations, reference)
     if not matches:
@@ -72,9 +77,9 @@ def find_destination(destinations: Sequence[Destination], reference: int | str) 
 
 
 def _matches(objects: Sequence[Named], reference: int | str) -> list[Named]:
-    """Return the first that are not empty: the matches by id, by `name` and by display name.
+    """Return the objects that match a reference by id, or else by `name`, or else by display name.
 
-    Deleted objects are only searched if no other object matches.
+    Deleted objects are searched only if no other object matches.
     """
     name, object_id = str(reference).strip(), parse_id(reference)
     active = [each for each in objects if each.deleted_at is None]
@@ -91,7 +96,10 @@ def _matches(objects: Sequence[Named], reference: int | str) -> list[Named]:
 
 
 class SourceNames:
-    """The sources of an account by `name`, to find the source of a load, which contains only that name."""
+    """The sources of an account by `name`.
+
+    This class finds the source of a load, because a load contains only the name of its source.
+    """
 
     def __init__(self, sources: Iterable[Source]) -> None:
         self._by_name: dict[str, list[Source]] = {}
@@ -99,10 +107,11 @@ class SourceNames:
             self._by_name.setdefault(source.name, []).append(source)
 
     def source_id(self, load: Load) -> int | None:
-        """Return the id of a load's source; None if no source has its name.
+        """Return the id of a load's source, or None if no source has the name in the load.
 
-        The name of a deleted source can be used again. Then it is the source that was created last before
-        the load, or the newest source with this name if the load has no time.
+        A new source may reuse the name of a deleted source. If several sources have the name, the load is
+        assigned to the last source that was created before the load, or to the newest source if the load has
+        no time.
         """
         sources = self._by_name.get(load.source_name, [])
         loaded_at = load.last_batch_loaded_at
@@ -116,7 +125,7 @@ def _created_at(source: Source) -> datetime:
 
 
 def _candidates(sources: Sequence[Source], name: str) -> str:
-    """Return a sentence that lists the sources with the most similar names, at most ten."""
+    """Return a sentence that lists up to ten sources with the most similar names."""
     if not sources:
         return "It has no sources at all. Check that the access token belongs to the right account."
     nearest = sorted(sources, key=lambda source: (-_similarity(source, name), source.id))[:MAX_CANDIDATES]
@@ -126,7 +135,10 @@ def _candidates(sources: Sequence[Source], name: str) -> str:
 
 
 def _similarity(source: Source, name: str) -> float:
-    """Return how similar a name is to the source's names, from 0 to 1 (difflib's ratio, ignoring case)."""
+    """Return the similarity of a name to the source's names, from 0 to 1.
+
+    The similarity is the ratio of `difflib.SequenceMatcher`, ignoring case.
+    """
     matcher = difflib.SequenceMatcher(b=name.casefold())
     ratios = []
     for each in {source.name, source.display_name}:

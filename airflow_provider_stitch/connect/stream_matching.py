@@ -1,4 +1,4 @@
-"""Match a user's names and patterns to the streams of a source. Pure functions."""
+"""Match a user's names and patterns to the streams of a source. All functions are pure."""
 
 from __future__ import annotations
 
@@ -15,24 +15,29 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.connect.objects.streams import Stream
 
-MAX_CANDIDATES = 10  #: names listed in a message
-# Finding close matches takes seconds for thousands of names, so only the first errors list candidates.
+MAX_CANDIDATES = 10  #: maximum number of names in a message
+# Finding close matches for thousands of names takes several seconds, so only the first errors list
+# candidates.
 MAX_ERRORS_WITH_CANDIDATES = 10
 
 
 @dataclass(frozen=True)
 class StreamSelection:
-    """A stream to select. Options that are None stay unchanged, except for the fields."""
+    """A stream to select, or a pattern for streams, with options.
 
-    name: str  #: name of a stream, or a pattern: see `match_streams`
-    fields: tuple[str, ...] | Literal["keep"] | None = None  #: None: all that Stitch can replicate
+    An option that is None stays unchanged, except for `fields`.
+    """
+
+    name: str  #: the name of a stream or a pattern, see `match_streams`
+    #: The fields to select. None selects all fields that Stitch can replicate, and "keep" changes no fields.
+    fields: tuple[str, ...] | Literal["keep"] | None = None
     replication_method: str | None = None
     replication_key: str | None = None
     view_key_properties: tuple[str, ...] | None = None
 
     @property
     def needs_schema(self) -> bool:
-        """Whether it refers to fields, so that the stream's schema must be read."""
+        """Whether the selection refers to fields, so that the schema of the stream is required."""
         return (
             self.fields != "keep" or self.replication_key is not None or self.view_key_properties is not None
         )
@@ -41,16 +46,17 @@ class StreamSelection:
 def match_streams(
     streams: Sequence[Stream], selections: Sequence[StreamSelection]
 ) -> list[tuple[Stream, StreamSelection]]:
-    """Return each selected stream with its selection.
+    """Return each selected stream with the selection that matches it.
 
-    A name is a `tap_stream_id`, a `stream_name`, or a `stream_name` prefixed with its schema or database and
-    a dot. A pattern contains `*` for any characters or `?` for one, and is matched against all of these
-    names. A name takes precedence over patterns that match the same stream.
+    A name is a `tap_stream_id`, a `stream_name`, or a `stream_name` that is prefixed with the schema or
+    database and a dot. A pattern contains `*`, which matches any characters, or `?`, which matches one
+    character. A pattern is compared with all names of a stream. A name takes precedence over patterns that
+    match the same stream.
 
-    :raises UnknownStream: if a name or pattern matches no stream, or a name matches several; the message
-        lists candidates.
-    :raises InvalidArgument: if two names denote the same stream, or two patterns select it with different
-        options.
+    :raises UnknownStream: if a name or pattern matches no stream, or if a name matches several streams. The
+        message lists candidates.
+    :raises InvalidArgument: if two names refer to the same stream, or if two patterns select the same stream
+        with different options.
     """
     index = _Index(streams)
     named: dict[str, tuple[Stream, StreamSelection]] = {}
@@ -79,10 +85,11 @@ def match_streams(
 
 
 def views_without_keys(matched: Sequence[tuple[Stream, StreamSelection]]) -> list[Stream]:
-    """Return the views that match only a pattern and cannot be selected, because they have no keys.
+    """Return the views that match only a pattern and cannot be selected without key properties.
 
-    A view needs `view_key_properties`, which differ from view to view, so a pattern cannot set them. A view
-    that is named without them is an error instead.
+    A view can be selected only with `view_key_properties`. These properties differ between views, so a
+    pattern cannot set them. If a view is selected by name without key properties, `selection_change` raises
+    an error instead.
     """
     return [
         stream
@@ -98,7 +105,7 @@ def views_without_keys(matched: Sequence[tuple[Stream, StreamSelection]]) -> lis
 def find_stream(streams: Sequence[Stream], name: str) -> Stream:
     """Return the stream with this `tap_stream_id`, name or numeric id, searched in this order.
 
-    :raises UnknownStream: if no stream has this name, or several have it; the message lists candidates.
+    :raises UnknownStream: if no stream or more than one stream has this name. The message lists candidates.
     """
     index = _Index(streams)
     found = index.find(name) or [each for each in streams if str(each.stream_id) == name.strip()]
@@ -108,7 +115,10 @@ def find_stream(streams: Sequence[Stream], name: str) -> Stream:
 
 
 def stream_labels(streams: Iterable[Stream]) -> dict[str, str]:
-    """Return the display name of each stream by `tap_stream_id`: its name if unique, else the id."""
+    """Return the display name of each stream, by `tap_stream_id`.
+
+    The display name is the name of the stream if it is unique in the source, or else the `tap_stream_id`.
+    """
     known = list(streams)
     counts = Counter(stream.stream_name for stream in known)
     return {
@@ -118,7 +128,10 @@ def stream_labels(streams: Iterable[Stream]) -> dict[str, str]:
 
 
 def candidates(prefix: str, known: Sequence[str], name: str) -> str:
-    """Return a sentence that lists the known names closest to a name, or else the first ones."""
+    """Return a sentence that lists the known names that are most similar to a name.
+
+    If no name is similar, the sentence lists the first known names.
+    """
     close = difflib.get_close_matches(name, known, n=MAX_CANDIDATES, cutoff=0.5)
     shown = close or list(known[:MAX_CANDIDATES])
     more = f" and {len(known) - len(shown)} more" if len(known) > len(shown) else ""
@@ -126,7 +139,10 @@ def candidates(prefix: str, known: Sequence[str], name: str) -> str:
 
 
 class _Index:
-    """An index of a source's streams by name. There may be 10,000 streams."""
+    """An index of a source's streams by name.
+
+    The index is necessary because a source may have 10,000 streams.
+    """
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         self._streams = streams
@@ -140,18 +156,18 @@ class _Index:
                 self._qualified.setdefault(name, []).append(stream)
 
     def find(self, name: str) -> list[Stream]:
-        """Return the streams with exactly this name."""
+        """Return the streams with this exact name."""
         found = self._ids.get(name) or self._names.get(name) or self._qualified.get(name) or []
         return list({stream.tap_stream_id: stream for stream in found}.values())
 
     def match(self, pattern: str) -> list[Stream]:
-        """Return the streams with any name that matches a pattern."""
+        """Return the streams that have at least one name that matches a pattern."""
         escaped = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
         matches = re.compile(escaped, re.DOTALL).fullmatch
         return [stream for stream in self._streams if any(map(matches, _all_names(stream)))]
 
     def known(self) -> list[str]:
-        """Return the names and ids of all streams."""
+        """Return the names and ids of all streams, in alphabetical order."""
         return sorted({*self._names, *self._ids})
 
 

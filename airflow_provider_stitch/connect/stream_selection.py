@@ -1,4 +1,7 @@
-"""Parse a user's selection of streams and fields, and compute the changes to apply. Pure functions."""
+"""Parse a user's selection of streams and fields, and determine the required changes.
+
+All functions are pure.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,12 @@ _OPTIONS = ("fields", "replication_method", "replication_key", "view_key_propert
 class StreamChange:
     """The changes to one stream."""
 
-    label: str  #: the stream's name in messages
+    label: str  #: the name of the stream in messages
     update: StreamUpdate
-    unavoidable: tuple[str, ...] = ()  #: fields that are replicated although they were not requested
+    unavoidable: tuple[str, ...] = ()  #: fields that are always replicated, although they are not selected
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings that change."""
+        """Return the changed settings as a dict."""
         changes = {
             "selected": self.update.selected,
             "replication_method": self.update.replication_method,
@@ -39,13 +42,15 @@ class StreamChange:
 
 
 def parse_stream_selections(streams: object) -> tuple[StreamSelection, ...]:
-    """Parse a user's selection: `"all"`, a list of names, or a dict from names to the options of each.
+    """Parse a user's selection of streams.
 
-    A name may be a pattern, such as `public.*`. The options of a stream are None for all fields, a list of
-    fields, or a dict with any of `fields` (a list, None for all, or `"keep"`), `replication_method`,
-    `replication_key` and `view_key_properties`.
+    The selection is `"all"`, a list of names, or a dict with names as keys and options as values.
 
-    :raises InvalidArgument: if it has a different type, or an option is invalid.
+    A name may be a pattern, such as `public.*`. The options of a stream are None to select all fields, a list
+    of fields to select, or a dict. The dict may contain the keys `fields`, `replication_method`,
+    `replication_key` and `view_key_properties`. The value of `fields` is None, a list of fields, or `"keep"`.
+
+    :raises InvalidArgument: if the selection has a different type, or if an option is invalid.
     """
     if streams == "all":
         return (StreamSelection("*"),)
@@ -62,11 +67,12 @@ def parse_stream_selections(streams: object) -> tuple[StreamSelection, ...]:
 def selection_change(
     label: str, stream: Stream, schema: StreamSchema | None, selection: StreamSelection
 ) -> StreamChange | None:
-    """Return the changes that a selection makes to a stream; None if it makes none.
+    """Return the changes that are required to apply a selection to a stream, or None.
 
-    :param schema: required if `selection.needs_schema`.
-    :raises UnknownStream: if the stream has no such field; the message lists candidates.
-    :raises InvalidArgument: if Stitch cannot replicate the stream with these options; the message says why.
+    :param schema: the schema of the stream. It is required if `selection.needs_schema` is True.
+    :raises UnknownStream: if the stream does not have one of the fields. The message lists candidates.
+    :raises InvalidArgument: if Stitch cannot replicate the stream with these options. The message contains
+        the reason.
     """
     metadata = schema.metadata if schema else stream.metadata
     method, key = _replication(label, metadata, selection)
@@ -95,13 +101,13 @@ def selection_change(
 
 
 def deselection_change(label: str, stream: Stream) -> StreamChange | None:
-    """Return the change that deselects a stream; None if it is not selected."""
+    """Return the change that deselects a stream, or None if the stream is not selected."""
     return (
         StreamChange(label, StreamUpdate(stream.tap_stream_id, selected=False)) if stream.selected else None
     )
 
 
-# Parsing of the user's selection.
+# Functions that parse the user's selection.
 
 
 def _parse_selection(name: object, selection: object) -> StreamSelection:
@@ -148,7 +154,7 @@ def _replication_method(name: str, method: object) -> str | None:
     if method is None or method in REPLICATION_METHODS:
         return None if method is None else str(method)
     raise InvalidArgument(
-        f"The replication_method of stream {name!r} is one of {', '.join(REPLICATION_METHODS)}; it is "
+        f"The replication_method of stream {name!r} must be one of {', '.join(REPLICATION_METHODS)}; it is "
         f"{method!r}."
     )
 
@@ -159,27 +165,32 @@ def _replication_method(name: str, method: object) -> str | None:
 def _replication(
     label: str, metadata: Mapping[str, Any], selection: StreamSelection
 ) -> tuple[str | None, str | None]:
-    """Return the method and the key, each None if it does not change."""
+    """Return the new replication method and the new replication key.
+
+    A value is None if it does not change.
+    """
     forced = metadata.get("forced-replication-method")
     method_now = forced or metadata.get("replication-method")
     key_now = metadata.get("replication-key")
     method, key = selection.replication_method, selection.replication_key
     if method is not None and forced is not None and method != forced:
         raise InvalidArgument(
-            f"Stream {label!r} cannot be replicated by {method}: its source forces {forced}."
+            f"Stream {label!r} cannot be replicated with {method}: its source forces {forced}."
         )
     valid = metadata.get("valid-replication-keys")
     if key is not None and isinstance(valid, list) and valid and key not in valid:
         raise InvalidArgument(
-            f"Stream {label!r} cannot be replicated by the key {key!r}. Its valid keys are: "
+            f"Stream {label!r} cannot be replicated with the key {key!r}. Its valid keys are: "
             f"{', '.join(map(str, valid))}."
         )
     if method == "INCREMENTAL" and forced is None and key is None and not key_now:
-        raise InvalidArgument(f"Stream {label!r}: replication by INCREMENTAL needs a replication_key.")
+        raise InvalidArgument(
+            f"Stream {label!r}: the replication method INCREMENTAL needs a replication_key."
+        )
     new_method = method if method != method_now else None
     new_key = key if key != key_now else None
     if new_method == "INCREMENTAL" and new_key is None:
-        new_key = key or key_now  # Stitch requires both in one update
+        new_key = key or key_now  # Stitch requires the method and the key in the same update
     return new_method, new_key
 
 
@@ -194,7 +205,10 @@ def _view_keys(label: str, metadata: Mapping[str, Any], selection: StreamSelecti
 
 
 def _reject_unknown_keys(label: str, fields: Mapping[str, Field], selection: StreamSelection) -> None:
-    """Raise if a key is not a field of the stream. Stitch would accept it, but extractions would fail."""
+    """Raise an error if a key is not a field of the stream.
+
+    Stitch would accept the key, but extractions would fail.
+    """
     keys = (selection.replication_key,) if selection.replication_key else ()
     for name in (*keys, *(selection.view_key_properties or ())):
         if fields and name not in fields:
@@ -238,12 +252,15 @@ def _field_changes(fields: Mapping[str, Field], names: frozenset[str]) -> dict[s
 
 
 def _is_always_replicated(each: Field) -> bool:
-    """Return whether a field is replicated even if deselected, although it is not an automatic field."""
+    """Return whether a field that is not automatic is replicated even if it is deselected."""
     return each.inclusion not in ("unsupported", "automatic") and bool(each.selected_by_default)
 
 
 def _reject_exclusions(label: str, fields: Mapping[str, Field], names: frozenset[str]) -> None:
-    """Raise if fields exclude each other. Stitch would accept them, but extractions would fail."""
+    """Raise an error if two fields exclude each other.
+
+    Stitch would accept the fields, but extractions would fail.
+    """
     for name in sorted(names):
         excluded = fields[name].metadata.get("fieldExclusions")
         for breadcrumb in excluded if isinstance(excluded, list) else ():

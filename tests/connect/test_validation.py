@@ -33,7 +33,7 @@ def update(*updates):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        pytest.param(lambda c: c.get_source(0), "source id is a positive", id="an id of 0"),
+        pytest.param(lambda c: c.get_source(0), "source id must be a positive", id="an id of 0"),
         pytest.param(lambda c: c.delete_source(" "), "positive integer, or a name", id="a blank name"),
         pytest.param(lambda c: c.pause_source(True), "positive integer", id="a boolean id"),
         pytest.param(lambda c: c.delete_destination(-1), "A destination id", id="a negative id"),

@@ -1,6 +1,7 @@
 """The endpoints of the Stitch Connect API, one module per group.
 
-Each module begins with its endpoints, as constants named after the methods that send requests to them.
+Each module defines its endpoints as constants at the top. Each constant is named after the client method that
+uses the endpoint.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ENDPOINTS", "Endpoint"]
 
-#: All endpoints, by the lower-case name of their constant.
+#: All endpoints, by the name of their constant in lower case.
 ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
     {
         name.lower(): value

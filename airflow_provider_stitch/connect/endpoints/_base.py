@@ -1,4 +1,4 @@
-"""The base class of all endpoint groups: declare an endpoint, send a request, parse the response."""
+"""The base class of all endpoint groups, which sends requests and parses responses."""
 
 from __future__ import annotations
 
@@ -22,31 +22,36 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ENDPOINT_ERRORS = (400, 404)  #: their meaning depends on the endpoint, unlike all other error statuses
+#: Error statuses with a meaning that depends on the endpoint. All other error statuses have the same meaning
+#: for all endpoints.
+ENDPOINT_ERRORS = (400, 404)
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One endpoint of the API.
 
-    Each module of a group begins with its endpoints, as constants named after the client's methods.
+    Each module of a group defines its endpoints as constants, which are named after the client's methods.
     """
 
     method: str
-    path: str  #: with ids in braces: `/v4/sources/{source_id}`
-    confidential: bool = False  #: the response contains a secret
+    path: str  #: contains ids in braces, such as `/v4/sources/{source_id}`
+    confidential: bool = False  #: whether the response contains a secret
 
     def path_for(self, ids: Mapping[str, int | str]) -> str:
-        """Return the path for these ids."""
+        """Return the path with the given ids, percent-encoded."""
         return self.path.format_map({name: quote_segment(value) for name, value in ids.items()})
 
 
 class EndpointGroup:
-    """Base class of the mixins that hold the client's methods, one class per group of endpoints."""
+    """Base class of the mixins that define the client's methods.
+
+    There is one mixin per group of endpoints.
+    """
 
     _transport: Transport
 
-    # `**request` below are arguments of Transport.request.
+    # In the methods below, `**request` contains arguments of `Transport.request`.
 
     def _get(
         self,
@@ -55,7 +60,7 @@ class EndpointGroup:
         context: ErrorContext | None = None,
         **request: Any,
     ) -> T:
-        """Return one object. Retried while Stitch is unavailable."""
+        """Request one object. The request is retried while Stitch is unavailable."""
         return self._parse(endpoint, self._request(endpoint, context, **request), parse)
 
     def _list(
@@ -65,7 +70,7 @@ class EndpointGroup:
         context: ErrorContext | None = None,
         **request: Any,
     ) -> list[T]:
-        """Return the objects of an array. Retried while Stitch is unavailable."""
+        """Request an array of objects. The request is retried while Stitch is unavailable."""
         return self._get(endpoint, lambda body: parse_array(body, parse), context, **request)
 
     def _create(
@@ -75,21 +80,31 @@ class EndpointGroup:
         context: ErrorContext | None = None,
         **request: Any,
     ) -> T:
-        """Create an object. Never retried, because the response to a success may have been lost."""
+        """Create an object.
+
+        The request is never retried, because the first attempt may have succeeded even if its response was
+        lost.
+        """
         return self._parse(endpoint, self._request(endpoint, context, **request), parse)
 
     def _update(
         self, endpoint: Endpoint, parse: Callable[[object], T], context: ErrorContext, **request: Any
     ) -> T:
-        """Update an object. Retried while Stitch is unavailable, because repeating an update is harmless."""
+        """Update an object.
+
+        The request is retried while Stitch is unavailable, because it is safe to repeat an update.
+        """
         return self._parse(endpoint, self._request(endpoint, context, retry=True, **request), parse)
 
     def _delete(self, endpoint: Endpoint, context: ErrorContext, **request: Any) -> Response:
-        """Delete an object. Never retried, because after a success the second attempt would fail with 404."""
+        """Delete an object.
+
+        The request is never retried, because a second attempt would fail with 404 if the first one succeeded.
+        """
         return self._request(endpoint, context, expects_body=False, **request)
 
     def _request(self, endpoint: Endpoint, context: ErrorContext | None = None, **request: Any) -> Response:
-        """Send a request and return the successful response; raise for any other."""
+        """Send a request and return the response. Raise an error if the status code is not 2xx."""
         response = self._request_unchecked(endpoint, context, **request)
         if not response.ok:
             raise api_error(response, context)
@@ -103,9 +118,10 @@ class EndpointGroup:
         ids: Mapping[str, int | str] | None = None,
         **request: Any,
     ) -> Response:
-        """Send a request and return the response, also with status 400 or 404.
+        """Send a request and return the response, even if its status code is 400 or 404.
 
-        :param ids: the ids in the endpoint's path; ignored if there is a `context`, which contains them.
+        :param ids: the ids in the endpoint's path. Ignored if `context` is given, because a context contains
+            the ids.
         """
         ids = context.ids if context else ids or {}
         request = {"accept": ENDPOINT_ERRORS, "confidential": endpoint.confidential, **request}
@@ -116,7 +132,7 @@ class EndpointGroup:
             raise
 
     def _parse(self, endpoint: Endpoint, response: Response, parse: Callable[[object], T]) -> T:
-        """Parse the body of a response."""
+        """Parse the body of a response, and add the request to the message if the body is invalid."""
         try:
             return parse(response.body)
         except UnexpectedResponse as error:
@@ -124,22 +140,23 @@ class EndpointGroup:
                 text = self._transport.redact(f"{response.request_line}: {error}")
                 error.args = (with_proxy_hint(text),)
                 raise
-        # Raised outside the except clause, because there Python would attach the error that shows the body.
+        # Raised outside the except clause, so that Python does not chain the original error, which shows the
+        # body.
         raise UnexpectedResponse(
             f"{response.request_line}: the request succeeded, but the response is invalid; {HIDDEN_BODY}"
         )
 
 
 class AccountGroup(EndpointGroup):
-    """Base class of the groups whose methods accept a source or a destination by id or by name.
+    """Base class of the endpoint groups that accept the id or the name of a source or destination.
 
-    An integer is used as it is. A string costs one more request, which is not limited: see `find_source` and
-    `find_destination`.
+    An integer is used as an id. A string requires one more request, which is not rate-limited. See
+    `find_source` and `find_destination`.
     """
 
     @abstractmethod
     def list_sources(self) -> list[Source]:
-        """Return all sources: active, paused and deleted."""
+        """Return all sources, including paused and deleted sources."""
 
     @abstractmethod
     def find_source(self, source: int | str) -> Source:
@@ -150,13 +167,13 @@ class AccountGroup(EndpointGroup):
         """Return the destination with this id, `name` or display name."""
 
     def _source_id(self, source: int | str) -> int:
-        """Return the id of a source that is given by id, `name` or display name."""
+        """Return the id of the source with this id, `name` or display name."""
         if isinstance(source, str) and source.strip():
             return self.find_source(source).id
         return validate_id("source", source)
 
     def _destination_id(self, destination: int | str) -> int:
-        """Return the id of a destination that is given by id, `name` or display name."""
+        """Return the id of the destination with this id, `name` or display name."""
         if isinstance(destination, str) and destination.strip():
             return self.find_destination(destination).id
         return validate_id("destination", destination)
@@ -166,7 +183,7 @@ class AccountGroup(EndpointGroup):
 
 
 def source_context(source_id: int) -> ErrorContext:
-    """Return the error context of a request for a source. The source id is validated."""
+    """Validate a source id, and return the error context for requests about this source."""
     checked = validate_id("source", source_id)
     return ErrorContext(
         f"source {checked} in this Stitch account",

@@ -16,7 +16,7 @@ CREATE_ACCOUNT = Endpoint("POST", "/v3/accounts", confidential=True)
 CREATE_EPHEMERAL_TOKEN = Endpoint("POST", "/v3/sessions/ephemeral", confidential=True)
 EXCHANGE_CODE = Endpoint("POST", "/oauth/token", confidential=True)
 
-# Statuses with a different meaning here than elsewhere, because these requests carry no access token.
+# These statuses have a different meaning in this module, because the requests contain no access token.
 _CREDENTIAL_ERRORS = (400, 401, 403, 404)
 _PARTNER = ErrorContext(
     "such endpoint",
@@ -31,7 +31,7 @@ _MAYBE_CREATED = (
 
 
 class PartnerEndpoints(EndpointGroup):
-    """Endpoints that take partner credentials, in the body only, instead of an access token."""
+    """Endpoints that require partner credentials in the request body instead of an access token."""
 
     _partner_id: str
     _partner_secret: str
@@ -39,14 +39,18 @@ class PartnerEndpoints(EndpointGroup):
     def create_account(
         self, *, company: str, email: str, first_name: str, last_name: str, region: str
     ) -> AccountAccess:
-        """Create a Stitch account. Never retried, because the response to a success may have been lost.
+        """Create a Stitch account.
 
-        :param region: where its data is processed, `us-east-1` or `eu-central-1`. It cannot be changed later.
-        :raises EmailInUse: if a Stitch user has this address already.
+        The request is never retried, because Stitch may have created the account even if the response was
+        lost.
+
+        :param region: the region that processes the account's data, `us-east-1` or `eu-central-1`. The region
+            cannot be changed later.
+        :raises EmailInUse: if a Stitch user with this e-mail address already exists.
         :raises StitchUnauthorized: if Stitch rejects the partner credentials.
-        :raises StitchUnavailable: if Stitch is unavailable. With `maybe_received` true the account may have
-            been created anyway, and its token cannot be retrieved.
-        :raises UnexpectedResponse: if the response is invalid. The account may have been created.
+        :raises StitchUnavailable: if Stitch is unavailable. If `maybe_received` is True, Stitch may have
+            created the account. The token of this account cannot be retrieved.
+        :raises UnexpectedResponse: if the response is invalid. Stitch may have created the account.
 
         Source: Stitch Connect API, "Create an account".
         """
@@ -69,12 +73,15 @@ class PartnerEndpoints(EndpointGroup):
             raise
 
     def exchange_code(self, code: str) -> AccountAccess:
-        """Exchange an authorization code, which is valid once and for 5 minutes, for an access token.
+        """Exchange an authorization code for an access token.
 
-        :raises StitchBadRequest: if Stitch rejects the code or the partner secret. The response is not
-            documented.
+        A code can be used only once, within 5 minutes.
 
-        Source: Stitch Connect API, "OAuth2" (an inference: the `client_secret` is the partner secret).
+        :raises StitchBadRequest: if Stitch rejects the code or the partner secret. Stitch does not document
+            this response.
+
+        Source: Stitch Connect API, "OAuth2". The page does not define `client_secret`; it is assumed to be
+        the partner secret.
         """
         form = {
             "client_secret": self._partner_secret,
@@ -95,7 +102,9 @@ class SessionEndpoints(EndpointGroup):
     """Browser sessions in the Stitch app."""
 
     def create_ephemeral_token(self) -> EphemeralToken:
-        """Return a token that opens one browser session within an hour. Stitch has deprecated it.
+        """Return a token that opens one browser session and expires after an hour.
+
+        Stitch has deprecated this endpoint.
 
         Source: Stitch Connect API, "Create a session".
         """

@@ -1,4 +1,7 @@
-"""Map Stitch's documented errors to StitchErrors. One table leads from the message to the class."""
+"""Map Stitch's documented errors to subclasses of StitchError.
+
+The table `_RULES` maps the beginning of an error message to an error class.
+"""
 
 from __future__ import annotations
 
@@ -32,47 +35,52 @@ from airflow_provider_stitch.connect.transport.response import error_from_respon
 if TYPE_CHECKING:
     from airflow_provider_stitch.connect.transport.response import Response
 
-MAX_SCHEMA_LENGTH = 200  #: characters of a property's schema shown in a message
+MAX_SCHEMA_LENGTH = 200  #: maximum number of characters of a property's schema in a message
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorContext:
-    """The subject of a request, which determines the class and the message of an error."""
+    """The subject of a request, which determines the class and the message of its errors."""
 
-    subject: str  #: such as `source 310442`
-    not_found: type[StitchError] = StitchNotFound  #: raised if the subject does not exist
+    subject: str  #: a description for messages, such as `source 310442`
+    not_found: type[StitchError] = StitchNotFound  #: the error to raise if the subject does not exist
     hint: str = "Check the id, and that the access token belongs to the right account."
     source_id: int | None = None
     ids: Mapping[str, int | str] = field(default_factory=dict)  #: the ids in the request's path
-    unauthorized: str | None = None  #: message for 401 and 403, if these do not concern the access token
+    #: The message for 401 and 403, if these statuses do not concern the access token.
+    unauthorized: str | None = None
 
 
 def api_error(response: Response, context: ErrorContext | None) -> StitchError:
-    """Return the error for a response that is not a success.
+    """Return the error for an unsuccessful response.
 
-    Source: Stitch Connect API, the errors of each endpoint.
+    Source: Stitch Connect API, the documented errors of each endpoint.
     """
     error = _documented_error(response, context)
     if error is None:
         error = error_from_response(response)
     error.source_id = context.source_id if context else None
-    # Stitch rarely rejects a read of an existing object, so such an error needs confirmation.
+    # Stitch rarely rejects a GET request for an existing object, so the error should be confirmed by a second
+    # request.
     is_read = response.request_line.startswith("GET ")
     error.needs_confirmation = error.needs_confirmation or is_read or not _is_documented(response)
     return error
 
 
 def _is_documented(response: Response) -> bool:
-    """Return whether Stitch documents an error of this form, so that a proxy is unlikely to have sent it."""
+    """Return whether Stitch documents errors of this form.
+
+    A proxy is unlikely to send an error of this form.
+    """
     if response.status == 401 or response.error_type is not None:
         return True
     return any(re.match(each.pattern, response.message, re.IGNORECASE) for each in _RULES)
 
 
 def start_error(response: Response, context: ErrorContext) -> StitchError | None:
-    """Return the error for the response to a start, None if the job was started.
+    """Return the error if Stitch did not start a job, or None if the job was started.
 
-    The status code is not sufficient: the response is 200 if a job is already running.
+    The status code alone is not sufficient, because it is 200 even if a job is already running.
 
     Source: Stitch Connect API, "Start a replication job" (errors).
     """
@@ -118,7 +126,7 @@ def _documented_error(response: Response, context: ErrorContext | None) -> Stitc
     if response.status not in (400, 404):
         return None
     rule = next((each for each in _RULES if re.match(each.pattern, response.message, re.IGNORECASE)), None)
-    # A 400 in response to a read can only mean that its subject does not exist.
+    # If Stitch responds to a GET request with 400, the subject of the request does not exist.
     if context and (
         response.status == 404 or response.request_line.startswith("GET ") or _is_not_found(response)
     ):
@@ -137,7 +145,10 @@ def _is_not_found(response: Response) -> bool:
 
 
 def _invalid_properties(response: Response, prefix: str) -> InvalidProperties:
-    """Return an error with the schema of each invalid property, from the report card in the response."""
+    """Return an error that contains the schema of each invalid property.
+
+    The schemas are taken from the report card in the response.
+    """
     data = response.body.get("data") if isinstance(response.body, Mapping) else None
     data = data if isinstance(data, Mapping) else {}
     listed = data.get("bad_properties")
@@ -162,13 +173,13 @@ def _invalid_properties(response: Response, prefix: str) -> InvalidProperties:
 def _schemas(data: Mapping[str, object]) -> dict[str, object]:
     try:
         card = ReportCard.within(data)
-    except UnexpectedResponse:  # the schemas only improve the message
+    except UnexpectedResponse:  # the message is useful even without the schemas
         return {}
     return {each.name: each.json_schema for step in (card.steps if card else ()) for each in step.properties}
 
 
 class _Rule(NamedTuple):
-    pattern: str  #: matches the beginning of Stitch's message
+    pattern: str  #: a regular expression for the beginning of Stitch's message
     error_class: type[StitchError]
     meaning: str
 

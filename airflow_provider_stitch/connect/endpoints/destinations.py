@@ -38,7 +38,10 @@ class DestinationEndpoints(AccountGroup):
     """Destinations and their types."""
 
     def list_destination_types(self) -> list[ReportCard]:
-        """Return the report card of each destination type. Source: "List all destination types"."""
+        """Return the report cards of all destination types.
+
+        Source: Stitch Connect API, "List all destination types".
+        """
         return self._list(LIST_DESTINATION_TYPES, ReportCard.from_json)
 
     def get_destination_type(self, destination_type: str) -> ReportCard:
@@ -61,9 +64,10 @@ class DestinationEndpoints(AccountGroup):
     ) -> list[Destination]:
         """Return the account's destinations, optionally filtered by source or by id.
 
-        Both may be given by name, too; each name costs one more request.
+        Both parameters also accept a name. Each name requires one more request.
 
-        Source: Stitch Connect API, "List destinations" (only an error message documents the parameters).
+        Source: Stitch Connect API, "List destinations". The parameters are documented only in an error
+        message.
         """
         params: dict[str, int | str] = {}
         if source_id is not None:
@@ -76,10 +80,12 @@ class DestinationEndpoints(AccountGroup):
     def find_destination(self, destination: int | str) -> Destination:
         """Return the destination with this id, `name` or display name, searched in this order.
 
-        It is searched in the list of all destinations, because Stitch has no request for one destination.
+        The method requests the list of all destinations, because Stitch has no endpoint that returns one
+        destination.
 
-        :raises UnknownDestination: if no destination matches; the message lists all.
-        :raises InvalidArgument: if several destinations match; the message lists them.
+        :raises UnknownDestination: if no destination matches. The message lists all destinations that are not
+            deleted.
+        :raises InvalidArgument: if several destinations match. The message lists these destinations.
         """
         return find_destination(self.list_destinations(), destination)
 
@@ -92,13 +98,16 @@ class DestinationEndpoints(AccountGroup):
         description: str | None = None,
         ignore_unmapped_sources: bool | None = None,
     ) -> Destination:
-        """Create a destination. Stitch then starts a connection check.
+        """Create a destination.
 
-        :param destination_type: `snowflake`, `bigquery_v2`, `redshift`, `postgres`, `s3` ...
-        :param properties: see `get_destination_type` for the properties of a type.
-        :param name: by default Stitch derives one from the type.
-        :param ignore_unmapped_sources: if True, sources without a destination stay without one. By default
-            they are assigned to this one.
+        Stitch starts a connection check of the new destination.
+
+        :param destination_type: the type, such as `snowflake`, `bigquery_v2`, `redshift`, `postgres` or `s3`.
+        :param properties: the settings of the destination. `get_destination_type` returns the properties of a
+            type.
+        :param name: the name of the destination. By default, Stitch derives a name from the type.
+        :param ignore_unmapped_sources: whether sources that have no destination should remain without a
+            destination. By default, Stitch assigns these sources to the new destination.
         :raises LimitReached: if the account has as many destinations as its plan allows.
         :raises StitchBadRequest: if Stitch rejects the properties.
 
@@ -119,10 +128,12 @@ class DestinationEndpoints(AccountGroup):
         return self._create(CREATE_DESTINATION, Destination.from_json, json=json)
 
     def update_destination(self, destination: int | str, properties: Mapping[str, Any]) -> Destination:
-        """Change properties of a destination. Stitch then starts a connection check.
+        """Change properties of a destination.
 
-        :param destination: its id, `name` or display name, as in all methods; see `find_destination`.
-        :param properties: the properties to change; others stay unchanged.
+        Stitch starts a connection check after the change.
+
+        :param destination: the id, `name` or display name of the destination. See `find_destination`.
+        :param properties: the properties to change. All other properties stay unchanged.
         :raises UnknownDestination: if the account has no such destination.
 
         Source: Stitch Connect API, "Update a destination".
@@ -134,20 +145,22 @@ class DestinationEndpoints(AccountGroup):
     def delete_destination(self, destination: int | str) -> None:
         """Delete a destination and its post-load hooks.
 
-        Its sources are paused until another destination is connected.
+        Stitch pauses the destination's sources until the account has another destination.
 
-        :raises UnknownDestination: if the account has no such destination, or it is already deleted.
+        :raises UnknownDestination: if the account has no such destination, or if the destination is already
+            deleted.
 
         Source: Stitch Connect API, "Delete a destination".
         """
         self._delete(DELETE_DESTINATION, _destination_context(self._destination_id(destination)))
 
     def get_last_destination_check(self, destination: int | str) -> ConnectionCheck:
-        """Return the last connection check of a destination, regardless of its cause.
+        """Return the most recent connection check of a destination, regardless of what triggered the check.
 
-        :raises UnknownDestination: if the destination was never checked, or does not exist.
+        :raises UnknownDestination: if the destination was never checked or does not exist.
 
-        Source: Stitch Connect API, "Retrieve last connection check" (applied to destinations by analogy).
+        Source: Stitch Connect API, "Retrieve last connection check". The page describes only sources. The
+        endpoint for destinations is assumed to be analogous.
         """
         destination_id = self._destination_id(destination)
         context = replace(
@@ -157,10 +170,13 @@ class DestinationEndpoints(AccountGroup):
         )
         return self._get(GET_LAST_DESTINATION_CHECK, ConnectionCheck.from_json, context)
 
-    # API version 3, which is not deprecated.
+    # Endpoints of API version 3, which Stitch has not deprecated.
 
     def list_destinations_v3(self) -> list[DestinationV3]:
-        """Return the account's destination, if any, through API version 3."""
+        """Return a list of the account's destination through API version 3.
+
+        The list is empty if the account has no destination.
+        """
         return self._list(LIST_DESTINATIONS_V3, DestinationV3.from_json)
 
     def create_destination_v3(self, destination_type: str, connection: Mapping[str, Any]) -> DestinationV3:
@@ -176,7 +192,9 @@ class DestinationEndpoints(AccountGroup):
     def update_destination_v3(
         self, destination: int | str, destination_type: str, connection: Mapping[str, Any]
     ) -> DestinationV3:
-        """Update a destination through API version 3. The type is required but cannot be changed.
+        """Update a destination through API version 3.
+
+        The request requires the type, although the type cannot be changed.
 
         :raises UnknownDestination: if the account has no such destination.
         :raises StitchBadRequest: if the destination has a different type.

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-START_ERROR_STATUSES = (400, 404, 405, 409, 410, 412, 422, 423)  #: statuses of rejected starts
+#: Status codes that Stitch may return if it does not start a job.
+START_ERROR_STATUSES = (400, 404, 405, 409, 410, 412, 422, 423)
 
 START_REPLICATION_JOB = Endpoint("POST", "/v4/sources/{source_id}/sync")
 STOP_REPLICATION_JOB = Endpoint("DELETE", "/v4/sources/{source_id}/sync")
@@ -62,20 +63,23 @@ class JobEndpoints(AccountGroup):
     @property
     @abstractmethod
     def client_id(self) -> int:
-        """The account number."""
+        """The number of the account."""
 
-    # Replication jobs: no rate limit.
+    # Replication jobs. These requests are not rate-limited.
 
     def start_replication_job(self, source: int | str) -> ReplicationJob:
-        """Start a replication job. Never retried, because the response to a success may have been lost.
+        """Start a replication job.
 
-        A job of a paused source can be started.
+        The request is never retried, because Stitch may have started the job even if the response was lost.
 
-        :raises JobAlreadyRunning: if a job of this source is running. Stitch does not return its name.
+        A job can be started even if its source is paused.
+
+        :raises JobAlreadyRunning: if a job of this source is already running. Stitch does not return the name
+            of that job.
         :raises UnknownSource: if the account has no such source.
         :raises DeletedSource: if the source is deleted.
         :raises JobNotStarted: if Stitch rejects the start for another reason.
-        :raises StitchUnavailable: if Stitch is unavailable. With `maybe_received` true the job may be
+        :raises StitchUnavailable: if Stitch is unavailable. If `maybe_received` is True, the job may be
             running.
         :raises UnexpectedResponse: if the response is invalid. The job may be running.
 
@@ -83,7 +87,7 @@ class JobEndpoints(AccountGroup):
         """
         source_id = self._source_id(source)
         context = source_context(source_id)
-        # Stitch does not document the status codes of some errors, so the body shows which error it is.
+        # Stitch does not document the status codes of some errors, so the error is identified by the body.
         response = self._request_unchecked(
             START_REPLICATION_JOB, context, json={}, accept=START_ERROR_STATUSES
         )
@@ -98,10 +102,10 @@ class JobEndpoints(AccountGroup):
         return ReplicationJob(job_name=job_name, source_id=source_id, responded_at=response.responded_at)
 
     def stop_replication_job(self, source: int | str) -> None:
-        """Stop the source's running extraction. Rows that were already extracted are still loaded.
+        """Stop the running extraction of a source. Stitch still loads the rows that were already extracted.
 
-        The request is retried while Stitch is unavailable. As far as is known, Stitch does not report if
-        nothing was running.
+        The request is retried while Stitch is unavailable. Stitch does not appear to report an error if no
+        extraction was running.
 
         :raises UnknownSource: if the account has no such source.
         :raises StitchBadRequest: if Stitch does not stop the job.
@@ -112,7 +116,7 @@ class JobEndpoints(AccountGroup):
         context = source_context(source_id)
         response = self._request_unchecked(STOP_REPLICATION_JOB, context, retry=True, expects_body=False)
         if not response.ok and not response.is_invalid_source:
-            # The meaning of a 404 is not documented: perhaps no job is running.
+            # Stitch does not document the meaning of a 404. It may mean that no job is running.
             context = replace(
                 context, subject=f"job of source {source_id} that could be stopped", not_found=StitchNotFound
             )
@@ -125,33 +129,36 @@ class JobEndpoints(AccountGroup):
                 source_id=source_id,
             )
 
-    # Extractions and loads: limited to 30 requests per 10 minutes per account.
+    # Extractions and loads. These requests are limited to 30 per 10 minutes per account.
 
     def list_extractions(self, page: int = 1) -> Page[Extraction]:
-        """Return one page of each source's last completed extraction job, by ascending source id.
+        """Return one page of the account's extractions.
 
-        Covers 60 days and includes paused and deleted sources. Running jobs are usually not listed.
-        Counts against 30 requests per 10 minutes per account.
+        The list contains the last completed extraction job of each source, sorted by ascending source id. It
+        covers the last 60 days and includes paused and deleted sources. Running jobs are usually not
+        included. The request counts toward the limit of 30 requests per 10 minutes per account.
 
         Source: Stitch Connect API, "List last extraction jobs for an account", "Rate limits".
         """
         return self._page(LIST_EXTRACTIONS, page, Extraction.from_json)
 
     def list_loads(self, page: int = 1) -> Page[Load]:
-        """Return one page of each stream's latest load attempt, without the ids of the sources.
+        """Return one page of the account's loads, without the ids of their sources.
 
-        Covers 60 days. The documentation describes two different orders of the streams. Counts against 30
-        requests per 10 minutes per account.
+        The list contains the latest load attempt of each stream in the last 60 days. Stitch's documentation
+        is inconsistent about the order of the list. The request counts toward the limit of 30 requests per 10
+        minutes per account.
 
         Source: Stitch Connect API, "List last loads for an account", "Rate limits".
         """
         return self._page(LIST_LOADS, page, Load.from_json)
 
     def all_extractions(self) -> list[Extraction]:
-        """Return the records of all pages, one per source. The newest wins if a record was returned twice.
+        """Return the last completed extraction of each source, from all pages of the list.
 
-        Each page is one rate-limited request. All pages are read again if the list changed while they were
-        read. Even then a record may be missing, because it may move between pages between two requests.
+        Each page requires one rate-limited request. All pages are read again if the length of the list
+        changed during the first pass. If a source was returned more than once, its newest extraction is used.
+        A source may be missing even then, because a record can move to another page between two requests.
         """
         newest: dict[int, Extraction] = {}
         for pages in read_all_pages(self.list_extractions):
@@ -162,17 +169,20 @@ class JobEndpoints(AccountGroup):
         return [newest[source_id] for source_id in sorted(newest)]
 
     def all_loads(self, *, sources: Sequence[Source] | None = None) -> list[Load]:
-        """Return the records of all pages, with the ids of their sources.
+        """Return the latest load attempt of each stream, from all pages of the list, with the source ids.
 
-        Two streams may share source and stream name. A load contains only the name of its source, and the
-        name of a deleted source can be used again. Then the id is that of the source that was created last
-        before the load, or of the newest one while the load has an error.
+        Two streams may have the same source name and stream name. A load contains only the name of its
+        source, and a new source may reuse the name of a deleted source. If several sources have this name,
+        the load is assigned to the last source that was created before the load, or to the newest source if
+        the load has an error.
 
-        Each page is one rate-limited request. All pages are read again if the list changed while they were
-        read; the result then includes records that only the first pass returned. Even then a record may be
-        missing.
+        Each page requires one rate-limited request. All pages are read again if the length of the list
+        changed during the first pass. In this case, the result includes the loads that only the first pass
+        returned. A load may be missing even then, because a record can move to another page between two
+        requests.
 
-        :param sources: all sources of the account; None requests them, which is not limited.
+        :param sources: all sources of the account. If None, the sources are requested from Stitch, which is
+            not rate-limited.
         """
         *earlier, last = read_all_pages(self.list_loads)
         loads = without_moved_loads(last)
@@ -192,13 +202,16 @@ class JobEndpoints(AccountGroup):
     def get_extraction_log(
         self, job_name: str, *, should_abort: Callable[[], bool] = lambda: False
     ) -> ExtractionLog:
-        """Download and parse the log of one extraction job. The token is not sent to the log host.
+        """Download and parse the log of one extraction job.
 
-        Counts against 30 requests per 10 minutes per account.
+        The token is not sent to the log host.
 
-        :param should_abort: called after each chunk; True ends the download with StitchUnavailable.
+        The request counts toward the limit of 30 requests per 10 minutes per account.
+
+        :param should_abort: called after each chunk. If it returns True, the download is aborted with
+            StitchUnavailable.
         :raises ExtractionLogNotFound: if Stitch has no log of this job.
-        :raises InvalidArgument: if the job name is not a string or empty.
+        :raises InvalidArgument: if the job name is empty or not a string.
 
         Source: Stitch Connect API, "Get extraction logs", "Rate limits".
         """
@@ -208,14 +221,16 @@ class JobEndpoints(AccountGroup):
 
     @contextmanager
     def open_extraction_log(self, job_name: str) -> Iterator[RawExtractionLog]:
-        """Open the log of one extraction job, to read its lines or to save it to a file.
+        """Open the log of one extraction job to read its lines or to save it to a file.
 
-        Use it in a `with` statement. The log is downloaded while it is read, in little memory. The request
-        for it is retried while Stitch is unavailable, the download is not.
-        Counts against 30 requests per 10 minutes per account.
+        Use the method in a `with` statement. The log is downloaded while it is read, so that a large log
+        needs little memory. The request for the log is retried while Stitch is unavailable. The download is
+        not retried.
+
+        The request counts toward the limit of 30 requests per 10 minutes per account.
 
         :raises ExtractionLogNotFound: if Stitch has no log of this job.
-        :raises InvalidArgument: if the job name is not a string or empty.
+        :raises InvalidArgument: if the job name is empty or not a string.
 
         Source: Stitch Connect API, "Get extraction logs", "Rate limits".
         """
@@ -231,7 +246,7 @@ class JobEndpoints(AccountGroup):
             stack.callback(log.close)
             yield log
 
-    # Helpers, in the order of their first use.
+    # Helpers, in the order in which they are first used.
 
     def _page(self, endpoint: Endpoint, number: int, parse: Callable[[object], T]) -> Page[T]:
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:
@@ -284,7 +299,7 @@ class JobEndpoints(AccountGroup):
 
 @contextmanager
 def _log_errors(job_name: str) -> Iterator[None]:
-    """Add the job to the errors of a request for its log."""
+    """Add the job name to the errors of a request for an extraction log."""
     try:
         yield
     except StitchNotFound as error:
@@ -295,7 +310,7 @@ def _log_errors(job_name: str) -> Iterator[None]:
         not_found.job_name = job_name
     except StitchError as error:
         error.job_name = job_name
-        # The documentation lists only 401 and 404.
+        # Stitch documents only 401 and 404 for this request, so any other error must be confirmed.
         error.needs_confirmation = error.needs_confirmation or isinstance(error, StitchBadRequest)
         raise
     else:

@@ -31,16 +31,19 @@ DELETE_POST_LOAD_HOOK = Endpoint("DELETE", f"{_API}/hooks/{{hook_id}}")
 class NotificationEndpoints(AccountGroup):
     """Custom e-mails and post-load hooks."""
 
-    # Custom e-mails: additional recipients of the account's notifications.
+    # Custom e-mails are additional recipients of the account's notifications.
 
     def list_custom_emails(self) -> list[CustomEmail]:
-        """Return all recipients, including disabled ones. Source: "List custom notification emails"."""
+        """Return all recipients, including disabled recipients.
+
+        Source: Stitch Connect API, "List custom notification emails".
+        """
         return self._list(LIST_CUSTOM_EMAILS, CustomEmail.from_json)
 
     def create_custom_email(self, email_address: str) -> CustomEmail:
-        """Add a recipient.
+        """Add a recipient of the account's notifications.
 
-        :raises LimitReached: if there are already 10.
+        :raises LimitReached: if the account already has 10 recipients.
         :raises NotInPlan: if the account's plan does not include custom e-mails.
         :raises StitchBadRequest: if Stitch rejects the address.
 
@@ -52,7 +55,7 @@ class NotificationEndpoints(AccountGroup):
     def disable_custom_email(self, email_id: int) -> None:
         """Stop sending e-mails to a recipient.
 
-        :raises StitchNotFound: if the account has no such recipient.
+        :raises StitchNotFound: if the account has no recipient with this id.
 
         Source: Stitch Connect API, "Disable a custom notification email".
         """
@@ -62,7 +65,7 @@ class NotificationEndpoints(AccountGroup):
     def enable_custom_email(self, email_id: int) -> None:
         """Resume sending e-mails to a recipient.
 
-        :raises StitchNotFound: if the account has no such recipient.
+        :raises StitchNotFound: if the account has no recipient with this id.
 
         Source: Stitch Connect API, "Enable a custom notification email".
         """
@@ -71,20 +74,23 @@ class NotificationEndpoints(AccountGroup):
     def delete_custom_email(self, email_id: int) -> None:
         """Delete a recipient.
 
-        :raises StitchNotFound: if the account has no such recipient.
+        :raises StitchNotFound: if the account has no recipient with this id.
 
-        Source: Stitch Connect API, "Delete a custom notification email" (returns the number of deleted
-        recipients).
+        Source: Stitch Connect API, "Delete a custom notification email". The response contains the number of
+        deleted recipients.
         """
         context = _email_context(email_id)
         response = self._delete(DELETE_CUSTOM_EMAIL, context)
         if response.body == [0]:
             raise StitchNotFound(f"{response.request_line}: there is no {context.subject}. {context.hint}")
 
-    # Post-load hooks: webhooks that Stitch calls after it loads rows of a table.
+    # Post-load hooks are webhooks that Stitch calls after it loads rows of a table.
 
     def list_post_load_hooks(self) -> list[PostLoadHook]:
-        """Return all post-load hooks, including disabled ones. Source: Stitch Connect API, "List hooks"."""
+        """Return all post-load hooks, including disabled hooks.
+
+        Source: Stitch Connect API, "List hooks".
+        """
         return self._get(
             LIST_POST_LOAD_HOOKS,
             lambda body: [
@@ -94,10 +100,10 @@ class NotificationEndpoints(AccountGroup):
         )
 
     def create_post_load_hook(self, url: str, destination: int | str) -> PostLoadHook:
-        """Create a webhook for the loads of a destination.
+        """Create a webhook that Stitch calls after it loads rows into a destination.
 
-        :param url: an https:// URL. It is kept out of messages, because it may contain a secret.
-        :raises LimitReached: if there are already 10.
+        :param url: an `https://` URL. It never appears in messages, because it may contain a secret.
+        :raises LimitReached: if the account already has 10 hooks.
         :raises NotInPlan: if the account's plan does not include hooks.
         :raises StitchBadRequest: if Stitch rejects the hook.
 
@@ -113,7 +119,7 @@ class NotificationEndpoints(AccountGroup):
     def disable_post_load_hook(self, hook_id: int) -> PostLoadHook:
         """Disable a webhook.
 
-        :raises StitchNotFound: if the account has no such hook.
+        :raises StitchNotFound: if the account has no hook with this id.
 
         Source: Stitch Connect API, "Update a hook".
         """
@@ -122,7 +128,7 @@ class NotificationEndpoints(AccountGroup):
     def enable_post_load_hook(self, hook_id: int) -> PostLoadHook:
         """Enable a disabled webhook.
 
-        :raises StitchNotFound: if the account has no such hook.
+        :raises StitchNotFound: if the account has no hook with this id.
 
         Source: Stitch Connect API, "Update a hook".
         """
@@ -131,14 +137,14 @@ class NotificationEndpoints(AccountGroup):
     def delete_post_load_hook(self, hook_id: int) -> None:
         """Delete a webhook.
 
-        :raises StitchNotFound: if the account has no such hook.
+        :raises StitchNotFound: if the account has no hook with this id.
 
         Source: Stitch Connect API, "Delete a hook".
         """
         self._delete(DELETE_POST_LOAD_HOOK, _hook_context(hook_id))
 
     def _set_disabled_at(self, email_id: int, disabled_at: str | None) -> None:
-        # Errors and successes have the same body, so only the status code counts.
+        # The body is the same for errors and successes, so only the status code is checked.
         self._update(
             UPDATE_CUSTOM_EMAIL,
             ignore_body,

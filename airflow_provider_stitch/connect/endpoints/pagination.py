@@ -1,4 +1,4 @@
-"""Read all pages of a list, although records may move between pages in the meantime."""
+"""Read all pages of a list, even if records move between pages during the read."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_PAGES = 1000  #: a longer list is treated as an error
+MAX_PAGES = 1000  #: a list with more pages is treated as an error
 
 
 def read_all_pages(list_page: Callable[[int], Page[T]]) -> list[list[Page[T]]]:
-    """Read all pages; twice if the list's length changed, because records then moved between pages."""
+    """Read all pages of a list, and read all pages again if the length of the list changed.
+
+    When the length changes, records move between pages. Return one list of pages for each pass.
+    """
     first = _all_pages(list_page)
     return [first] if len({page.total for page in first}) == 1 else [first, _all_pages(list_page)]
 
@@ -34,7 +37,7 @@ def _all_pages(list_page: Callable[[int], Page[T]]) -> list[Page[T]]:
         if number != len(pages) + 1 or not pages[-1].records:
             raise UnexpectedResponse(
                 f"The page links of the list are invalid: page {len(pages)} with {len(pages[-1].records)} "
-                f"records links to page {number} as the next."
+                f"records links to page {number} as the next page."
             )
         pages.append(list_page(number))
         number = pages[-1].next_page
@@ -42,18 +45,18 @@ def _all_pages(list_page: Callable[[int], Page[T]]) -> list[Page[T]]:
 
 
 def is_newer(extraction: Extraction, known: Extraction) -> bool:
-    """Return whether an extraction started at the same time as another or later."""
+    """Return whether an extraction started no earlier than the known extraction."""
     if extraction.start_time is None or known.start_time is None:
         return known.start_time is None
     return extraction.start_time >= known.start_time
 
 
 def without_moved_loads(pages: list[Page[Load]]) -> list[Load]:
-    """Return the loads of all pages without the duplicates that occur if the list grows while it is read.
+    """Return the loads of all pages, without the duplicates that occur if the list grows while it is read.
 
-    A load that moved to the next page cannot be distinguished from another load with the same names. But if
-    the list grew by n records between two pages, at most n loads moved, and they reappear at the top of the
-    second page in the same order.
+    A load that moved to the next page cannot be distinguished from another load with the same source and
+    stream name. However, if the list grew by n records between two requests, at most n loads moved to the
+    next page. These loads are at the top of the next page, in the same order.
     """
     loads: list[Load] = []
     for page, previous in zip(pages, [None, *pages], strict=False):

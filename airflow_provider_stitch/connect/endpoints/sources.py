@@ -34,6 +34,7 @@ LIST_SOURCES = Endpoint("GET", "/v4/sources")
 GET_SOURCE = Endpoint("GET", "/v4/sources/{source_id}")
 CREATE_SOURCE = Endpoint("POST", "/v4/sources")
 UPDATE_SOURCE = Endpoint("PUT", "/v4/sources/{source_id}")
+# A source is paused or unpaused by an update of `paused_at`.
 PAUSE_SOURCE = UPDATE_SOURCE
 UNPAUSE_SOURCE = UPDATE_SOURCE
 DELETE_SOURCE = Endpoint("DELETE", "/v4/sources/{source_id}")
@@ -47,15 +48,20 @@ class SourceEndpoints(AccountGroup):
 
     @abstractmethod
     def _remember_client_id(self, client_id: int | None) -> None:
-        """Remember the client ID if a response contains it."""
+        """Store the account's number if the response contains it."""
 
-    def _source(self, data: object) -> Source:
+    def _parse_source(self, data: object) -> Source:
         source = Source.from_json(data)
         self._remember_client_id(source.stitch_client_id)
         return source
 
     def list_source_types(self) -> list[ReportCard]:
-        """Return the report cards of all source types, over 200 cards. Source: "List all source types"."""
+        """Return the report cards of all source types.
+
+        There are more than 200 source types.
+
+        Source: Stitch Connect API, "List all source types".
+        """
         return self._list(LIST_SOURCE_TYPES, ReportCard.from_json)
 
     def get_source_type(self, source_type: str) -> ReportCard:
@@ -72,45 +78,50 @@ class SourceEndpoints(AccountGroup):
         return self._get(GET_SOURCE_TYPE, ReportCard.from_json, context)
 
     def list_sources(self) -> list[Source]:
-        """Return all sources: active, paused and deleted. Source: Stitch Connect API, "List sources"."""
-        return self._list(LIST_SOURCES, self._source)
+        """Return all sources, including paused and deleted sources.
+
+        Source: Stitch Connect API, "List sources".
+        """
+        return self._list(LIST_SOURCES, self._parse_source)
 
     def get_source(self, source: int | str) -> Source:
-        """Return one source: active, paused or deleted.
+        """Return one source, which may be paused or deleted.
 
-        :param source: its id, `name` or display name, as in all methods; see `find_source`.
+        :param source: the id, `name` or display name of the source. See `find_source`.
         :raises UnknownSource: if the account has no such source.
-        :raises AmbiguousSource: if several sources have this display name. All methods raise it.
+        :raises AmbiguousSource: if several sources have this display name. All methods that accept a name may
+            raise this error.
 
         Source: Stitch Connect API, "Retrieve a source".
         """
         if isinstance(source, str):
             return self.find_source(source)
-        return self._get(GET_SOURCE, self._source, source_context(source))
+        return self._get(GET_SOURCE, self._parse_source, source_context(source))
 
     def find_source(self, source: int | str) -> Source:
         """Return the source with this id, `name` or display name, searched in this order.
 
-        A name is searched in the list of all sources, which is one request. A deleted source is found only if
-        no other source matches, because its name can be used again.
+        To find a name, the method requests the list of all sources. A deleted source is returned only if no
+        other source matches, because a new source may reuse its name.
 
-        :raises UnknownSource: if no source matches; the message lists the most similar ones.
-        :raises AmbiguousSource: if several sources match; the message lists them.
+        :raises UnknownSource: if no source matches. The message lists the sources with the most similar
+            names.
+        :raises AmbiguousSource: if several sources match. The message lists these sources.
         """
         found = self.find_source_by_id(source)
         return find_source(self.list_sources(), source) if found is None else found
 
     def find_source_by_id(self, source: int | str) -> Source | None:
-        """Return the source if `source` is the id of one that is not deleted, else None.
+        """Return the source with this id, or None if the source does not exist or is deleted.
 
-        The id may be a string. No request is sent for a string that cannot be an id.
+        The id may be a string. If the string cannot be an id, the method returns None without a request.
         """
-        number = parse_id(source)
-        if number is None:
+        source_id = parse_id(source)
+        if source_id is None:
             return None
         try:
-            found = self.get_source(number)
-        except UnknownSource:  # another source may have this number as its name
+            found = self.get_source(source_id)
+        except UnknownSource:  # the number may be the name of another source
             return None
         return None if found.is_deleted else found
 
@@ -122,17 +133,21 @@ class SourceEndpoints(AccountGroup):
         properties: Mapping[str, Any] | None = None,
         destination_id: int | str | None = None,
     ) -> Source:
-        """Create a source. If all required properties are set, Stitch starts a connection check.
+        """Create a source.
 
-        :param source_type: `platform.github`, `platform.hp-postgres`, `import_api` ...
-        :param display_name: the label. Stitch derives the `name` from it, which is the schema in the
-            destination and never changes.
-        :param properties: see `get_source_type` for the properties of a type. Most values are strings,
-            including numbers and booleans; see the `json_schema` of each property.
-        :param destination_id: id or name of the destination for its rows, if the account has several.
-        :raises NameInUse: if another source has this name.
+        If all required properties are set, Stitch starts a connection check.
+
+        :param source_type: the type, such as `platform.github`, `platform.hp-postgres` or `import_api`.
+        :param display_name: the label of the source. Stitch derives the `name` of the source from this label.
+            The name is also the schema in the destination, and it never changes.
+        :param properties: the settings of the source. `get_source_type` returns the properties of a type.
+            Most properties require strings, even for numbers and booleans. See the `json_schema` of each
+            property.
+        :param destination_id: the id or name of the destination that receives the source's rows. Pass this
+            parameter if the account has several destinations.
+        :raises NameInUse: if another source already has this name.
         :raises InvalidProperties: if properties have the wrong type or format.
-        :raises NotInPlan: if the account's plan does not include the type, or cron schedules.
+        :raises NotInPlan: if the account's plan does not include the source type or cron schedules.
         :raises StitchBadRequest: if Stitch rejects the request for another reason.
 
         Source: Stitch Connect API, "Create a source".
@@ -140,7 +155,7 @@ class SourceEndpoints(AccountGroup):
         json: dict[str, Any] = {
             "type": validate_string("source_type", source_type),
             "display_name": validate_display_name(display_name),
-            **self._changes(None, properties, destination_id),
+            **self._request_body(None, properties, destination_id),
         }
         return self._create(CREATE_SOURCE, Source.from_json, json=json)
 
@@ -152,10 +167,12 @@ class SourceEndpoints(AccountGroup):
         properties: Mapping[str, Any] | None = None,
         destination_id: int | str | None = None,
     ) -> Source:
-        """Change a source. Stitch then starts a connection check, as it does when a source is created.
+        """Change a source.
 
-        :param properties: the properties to change; others stay unchanged. None as a value removes one, such
-            as a `cron_expression`.
+        Stitch starts a connection check after the change, as it does for a new source.
+
+        :param properties: the properties to change. All other properties stay unchanged. Set a property to
+            None to remove it, for example `cron_expression`.
         :raises UnknownSource: if the account has no such source.
         :raises InvalidProperties: if properties have the wrong type or format.
         :raises NotInPlan: if the account's plan does not include cron schedules.
@@ -163,17 +180,20 @@ class SourceEndpoints(AccountGroup):
 
         Source: Stitch Connect API, "Update a source".
         """
-        json = self._changes(display_name, properties, destination_id)
+        json = self._request_body(display_name, properties, destination_id)
         if not json:
             raise InvalidArgument(f"The update of source {source!r} changes nothing.")
         return self._put_source(source, json)
 
     def pause_source(self, source: int | str) -> Source:
-        """Pause a source. Stitch starts no scheduled jobs of it; a running job continues.
+        """Pause a source.
+
+        Stitch starts no scheduled jobs for a paused source. A running job continues.
 
         :raises UnknownSource: if the account has no such source.
 
-        Source: Stitch Connect API, "Pause a source" (any time in `paused_at` pauses it immediately).
+        Source: Stitch Connect API, "Pause a source". Stitch pauses the source immediately, regardless of the
+        time in `paused_at`.
         """
         now = self._transport.stitch_time or datetime.now(timezone.utc)
         return self._put_source(source, {"paused_at": format_time(now)})
@@ -181,7 +201,7 @@ class SourceEndpoints(AccountGroup):
     def unpause_source(self, source: int | str) -> Source:
         """Unpause a source that a user paused.
 
-        If Stitch itself paused it (`system_paused_at`), it stays paused.
+        A source that Stitch itself paused (`system_paused_at`) stays paused.
 
         :raises UnknownSource: if the account has no such source.
 
@@ -190,7 +210,9 @@ class SourceEndpoints(AccountGroup):
         return self._put_source(source, {"paused_at": None})
 
     def delete_source(self, source: int | str) -> Source:
-        """Delete a source. It can still be read, and its name can be reused.
+        """Delete a source.
+
+        A deleted source can still be read. A new source may reuse its name.
 
         :raises UnknownSource: if the account has no such source.
 
@@ -199,50 +221,53 @@ class SourceEndpoints(AccountGroup):
         response = self._delete(DELETE_SOURCE, self._source_context(source))
         return self._parse(DELETE_SOURCE, response, Source.from_json)
 
-    # Import API tokens, which are used to push rows to a source of type `import_api`.
+    # Import API tokens authorize programs to push rows to a source of type `import_api`.
 
     def create_import_token(self, source: int | str) -> ImportToken:
-        """Create an Import API token. A source has at most two. Stitch returns each token only once.
+        """Create an Import API token.
+
+        A source can have at most two tokens. Stitch returns a token only in the response to this request.
 
         :raises UnknownSource: if the account has no such source.
-        :raises StitchBadRequest: if the source already has two tokens, or is not an Import API source.
+        :raises StitchBadRequest: if the source already has two tokens or is not an Import API source.
 
         Source: Stitch Connect API, "Create an Import API access token".
         """
         return self._create(CREATE_IMPORT_TOKEN, ImportToken.from_creation, self._source_context(source))
 
     def list_import_tokens(self, source: int | str) -> list[ImportToken]:
-        """Return the ids of a source's active tokens. The tokens themselves are not returned.
+        """Return the ids of a source's active tokens, without the tokens themselves.
 
         :raises UnknownSource: if the account has no such source.
 
-        Source: Stitch Connect API, "List Import API access tokens" (in either documented format).
+        Source: Stitch Connect API, "List Import API access tokens". Both documented formats are supported.
         """
         return self._list(LIST_IMPORT_TOKENS, ImportToken.from_list, self._source_context(source))
 
     def revoke_import_token(self, source: int | str, token_id: int) -> Source:
-        """Revoke an Import API token. This cannot be undone.
+        """Revoke an Import API token. A revoked token cannot be restored.
 
-        :raises UnknownSource: if the account has no such source, or the source has no such token.
+        :raises UnknownSource: if the account has no such source, or if the source has no such token.
 
         Source: Stitch Connect API, "Revoke an Import API access token".
         """
-        checked_token_id = validate_id("token", token_id)
+        token_id = validate_id("token", token_id)
         context = self._source_context(source)
         subject = f"token {token_id} of source {context.source_id}"
-        context = replace(context, subject=subject, ids={**context.ids, "token_id": checked_token_id})
+        context = replace(context, subject=subject, ids={**context.ids, "token_id": token_id})
         response = self._delete(REVOKE_IMPORT_TOKEN, context)
         return self._parse(REVOKE_IMPORT_TOKEN, response, Source.from_json)
 
     def _put_source(self, source: int | str, json: Mapping[str, Any]) -> Source:
         return self._update(UPDATE_SOURCE, Source.from_json, self._source_context(source), json=json)
 
-    def _changes(
+    def _request_body(
         self,
         display_name: str | None,
         properties: Mapping[str, Any] | None,
         destination: int | str | None,
     ) -> dict[str, Any]:
+        """Validate the arguments that are not None, and return them in the JSON format of the request."""
         body: dict[str, Any] = {}
         if display_name is not None:
             body["display_name"] = validate_string("display_name", display_name)

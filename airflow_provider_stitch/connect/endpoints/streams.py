@@ -28,10 +28,10 @@ class StreamEndpoints(AccountGroup):
     """Connection checks and streams of sources."""
 
     def get_last_connection_check(self, source: int | str) -> ConnectionCheck:
-        """Return the last connection check of a source, regardless of its cause.
+        """Return the most recent connection check of a source, regardless of what triggered the check.
 
-        :raises StitchNotFound: if the source was never checked, or does not exist (Stitch does not say
-            which).
+        :raises StitchNotFound: if the source was never checked or does not exist. Stitch returns the same
+            response in both cases.
 
         Source: Stitch Connect API, "Retrieve last connection check".
         """
@@ -50,7 +50,9 @@ class StreamEndpoints(AccountGroup):
         return self._parse(GET_LAST_CONNECTION_CHECK, response, ConnectionCheck.from_json)
 
     def list_streams(self, source: int | str) -> list[Stream]:
-        """Return the streams that the last structure sync found. Later changes of the source are missing.
+        """Return the streams that the last structure sync found.
+
+        The list does not include changes of the source since that structure sync.
 
         :raises UnknownSource: if the account has no such source.
 
@@ -61,8 +63,9 @@ class StreamEndpoints(AccountGroup):
     def get_stream_schema(self, source: int | str, stream: int | str) -> StreamSchema:
         """Return the fields of a stream and their metadata.
 
-        :param stream: the numeric id, the `tap_stream_id`, or the name. A string costs one more request.
-        :raises UnknownStream: if the stream or the source does not exist (Stitch does not say which).
+        :param stream: the numeric id, the `tap_stream_id`, or the name. A string requires one more request.
+        :raises UnknownStream: if the stream or the source does not exist. Stitch returns the same response in
+            both cases.
 
         Source: Stitch Connect API, "Retrieve a stream's schema".
         """
@@ -80,14 +83,15 @@ class StreamEndpoints(AccountGroup):
         return self._get(GET_STREAM_SCHEMA, StreamSchema.from_json, context)
 
     def update_streams(self, source: int | str, updates: Sequence[StreamUpdate]) -> None:
-        """Select streams and fields, and set how streams are replicated, in one request.
+        """Select streams and fields, and change the replication settings of streams, in one request.
 
-        The source must be at the step `field_selection` or `fully_configured`. Stitch may accept a
-        combination of fields that `fieldExclusions` forbids, but the next extraction then fails.
+        The source must be at the configuration step `field_selection` or `fully_configured`. Stitch may
+        accept a combination of fields that the metadata `fieldExclusions` forbids, but then the next
+        extraction fails.
 
         :raises UnknownStream: if the source has no stream with this `tap_stream_id`.
         :raises UnknownSource: if the account has no such source.
-        :raises StitchBadRequest: if a field is not supported, or Stitch rejects the request for another
+        :raises StitchBadRequest: if a field is not supported, or if Stitch rejects the request for another
             reason.
 
         Source: Stitch Connect API, "Update a stream's metadata".

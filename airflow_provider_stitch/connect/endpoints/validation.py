@@ -1,4 +1,7 @@
-"""Validate arguments before a request is sent, no more strictly than Stitch documents."""
+"""Validate arguments before a request is sent.
+
+The checks are not stricter than Stitch's documentation.
+"""
 
 from __future__ import annotations
 
@@ -26,32 +29,32 @@ _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 
 
 def validate_id(label: str, value: object) -> int:
-    """Return a positive integer."""
+    """Return the value if it is a positive integer."""
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
     article = "An" if label[0] in "aeiouAEIOU" else "A"
     or_name = ", or a name" if label in ("source", "destination", "stream") else ""
-    raise InvalidArgument(f"{article} {label} id is a positive integer{or_name}, not {value!r}.")
+    raise InvalidArgument(f"{article} {label} id must be a positive integer{or_name}, not {value!r}.")
 
 
 def validate_string(name: str, value: str) -> str:
-    """Return a non-empty string.
+    """Return the value if it is a non-empty string.
 
-    The message never repeats the value, because it may be a misplaced secret.
+    The error message never contains the value, because a secret may have been passed by mistake.
     """
     if isinstance(value, str) and value.strip():
         return value
     raise InvalidArgument(f"{name} must be a non-empty string; it is of type {type(value).__name__}.")
 
 
-def validate_boolean(name: str, value: bool) -> bool:  # noqa: FBT001 - the value to validate
+def validate_boolean(name: str, value: bool) -> bool:  # noqa: FBT001 - the argument is the value to validate
     if isinstance(value, bool):
         return value
     raise InvalidArgument(f"{name} must be True or False; it is {value!r}.")
 
 
 def validate_email(name: str, value: str) -> str:
-    """Return a string that has the basic form of an e-mail address."""
+    """Return the value if it has the basic form of an e-mail address."""
     if isinstance(value, str) and _EMAIL.fullmatch(value):
         return value
     raise InvalidArgument(f"{name} is not an e-mail address: {excerpt(value)}")
@@ -61,14 +64,16 @@ def validate_region(value: str) -> str:
     if value in REGIONS:
         return value
     raise InvalidArgument(
-        f"region is one of {', '.join(REGIONS)}; it is {value!r}. It cannot be changed later."
+        f"region must be one of {', '.join(REGIONS)}; it is {value!r}. It cannot be changed later."
     )
 
 
 def validate_hook_url(value: str) -> str:
-    """Return the URL of a webhook. The message never repeats it, because it may contain a secret.
+    """Return the URL of a webhook if it is valid.
 
-    Source: Stitch Connect API, "Webhooks" (HTTPS only).
+    The error message never contains the URL, because it may contain a secret.
+
+    Source: Stitch Connect API, "Webhooks". Stitch accepts only HTTPS.
     """
     try:
         parts = urlsplit(value) if isinstance(value, str) else None
@@ -78,14 +83,15 @@ def validate_hook_url(value: str) -> str:
     if usable and not re.search(r"\s", value):
         return value
     raise InvalidArgument(
-        "The URL of a post-load hook must begin with https://, because Stitch accepts no other."
+        "The URL of a post-load hook must begin with https://, because Stitch accepts no other URL."
     )
 
 
 def validate_display_name(value: str) -> str:
-    """Return a display name that Stitch can convert to a source's name.
+    """Return the display name if Stitch can derive the name of a source from it.
 
-    Source: Stitch Connect API, "Create a source" (lower-case letters, digits and underscores are kept).
+    Source: Stitch Connect API, "Create a source". The derived name consists of lower-case letters, digits and
+    underscores.
     """
     if isinstance(value, str) and re.search("[A-Za-z0-9_]", value):
         return value
@@ -96,7 +102,7 @@ def validate_display_name(value: str) -> str:
 
 
 def validate_properties(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return properties that can be serialized as a JSON object."""
+    """Return a copy of the properties if they can be serialized as a JSON object."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) and key for key in value):
         raise InvalidArgument(f"{name} must be a dict with property names as keys.")
     properties = dict(value)
@@ -106,7 +112,9 @@ def validate_properties(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def validate_source_properties(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the properties of a source. Messages never repeat their values, which may be credentials.
+    """Return a copy of a source's properties if they are valid.
+
+    Error messages do not contain the values of properties that may be credentials.
 
     Source: Stitch Connect API, "Create a source", "Scheduling properties".
     """
@@ -122,7 +130,7 @@ def validate_source_properties(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def validate_stream_updates(updates: Sequence[StreamUpdate]) -> list[dict[str, Any]]:
-    """Return the JSON for `update_streams`.
+    """Return the updates in the JSON format of the request if they are valid.
 
     Source: Stitch Connect API, "Update a stream's metadata".
     """
@@ -141,7 +149,7 @@ def _validate_stream_update(update: StreamUpdate) -> dict[str, Any]:
         validate_boolean(f"{label}: selected", update.selected)
     if update.replication_method not in (None, *REPLICATION_METHODS):
         raise InvalidArgument(
-            f"{label}: replication_method is one of {', '.join(REPLICATION_METHODS)}, not "
+            f"{label}: replication_method must be one of {', '.join(REPLICATION_METHODS)}, not "
             f"{update.replication_method!r}."
         )
     if update.replication_key is not None:
@@ -160,7 +168,7 @@ def _check_fields(label: str, update: StreamUpdate) -> None:
     if keys is not None and (isinstance(keys, str) or not all(isinstance(key, str) and key for key in keys)):
         raise InvalidArgument(f"{label}: view_key_properties must be a list of field names.")
     if not isinstance(update.fields, Mapping):
-        raise InvalidArgument(f"{label}: fields must be a dict of field names to True or False.")
+        raise InvalidArgument(f"{label}: fields must be a dict that maps field names to True or False.")
     for name, selected in update.fields.items():
         validate_string(f"{label}: a field name", name)
         validate_boolean(f"{label}: the value of field {name!r}", selected)
@@ -180,7 +188,8 @@ def _check_serializable(label: str, value: Any) -> None:
 def _check_cron_expression(value: Any) -> None:
     if not isinstance(value, str):
         return
-    fields = value.split()  # Quartz: seconds, minutes, hours, day of month, month, day of week[, year]
+    # Quartz format: seconds, minutes, hours, day of month, month, day of week, and optionally year.
+    fields = value.split()
     if len(fields) in (6, 7) and "?" not in (fields[3], fields[5]):
         raise InvalidArgument(
             f"The cron_expression {excerpt(value)} contains both a day of the month and a day of the week. "

@@ -1,1 +1,1 @@
-"""The parts of the parser for extraction logs. `connect.extraction_log` is its public interface."""
+"""Internal modules of the parser for extraction logs. The public interface is `connect.extraction_log`."""

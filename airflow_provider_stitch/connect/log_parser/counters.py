@@ -1,7 +1,7 @@
-"""Parse record counters in an extraction log, in the three formats of the runner.
+"""Parse the record counters of an extraction log.
 
-Source: Stitch's extraction logs and the Singer metrics format. The runner rewrites some metrics as sentences;
-the others appear as JSON or as the repr of a metric point. Taps and targets use the same formats.
+Source: Stitch's extraction logs, and the Singer metrics format. The runner writes a counter as a sentence, as
+JSON, or as the repr of a metric point. Counters of taps and targets have the same formats.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any, NamedTuple
 
-COUNTER_STARTS = (b"METRIC", b"replicated ")  #: the prefixes of the message body of counter lines
+COUNTER_STARTS = (b"METRIC", b"replicated ")  #: the possible prefixes of a message that contains a counter
 
 _SENTENCE = re.compile(rb'replicated (\d{1,18}) records from "(.{1,4096})" endpoint')
 _JSON = b"METRIC: {"
@@ -19,22 +19,22 @@ _POINT = b"METRIC Point("
 _POINT_VALUE = re.compile(r"\bvalue=(\d{1,18})\b")
 _MAX_VALUE = 10**18
 
-# Counters of APIs have the tag endpoint, counters of databases the tag table.
+# Counters of API sources have the tag `endpoint`. Counters of databases have the tag `table`.
 _NAME_TAGS = ("endpoint", "table")
 
 
 class RecordCount(NamedTuple):
-    """A number of rows of a stream, endpoint or table."""
+    """The number of rows that a counter reports for a stream, endpoint or table."""
 
     name: bytes
     rows: int
 
 
 def parse_record_count(body: bytes) -> RecordCount | None:
-    """Return the record counter in a message body.
+    """Return the record counter that a message contains, or None.
 
-    Return None for any other text, for other counters, and for counters without a name (from PostgreSQL and
-    Oracle).
+    The result is None if the message contains no counter, if the counter does not count records, or if the
+    counter has no name. The taps for PostgreSQL and Oracle write counters without names.
     """
     if body.startswith(b"replicated "):
         sentence = _SENTENCE.match(body)
@@ -49,7 +49,7 @@ def parse_record_count(body: bytes) -> RecordCount | None:
 def _from_json(text: bytes) -> RecordCount | None:
     try:
         metric = json.loads(text)
-    except (ValueError, RecursionError):  # a truncated line, or another program's text
+    except (ValueError, RecursionError):  # the line is truncated, or it is the output of another program
         return None
     if metric.get("type") != "counter" or metric.get("metric") != "record_count":
         return None
@@ -65,7 +65,7 @@ def _from_point(text: str) -> RecordCount | None:
         return None
     try:
         tags = ast.literal_eval(text[start + len("tags=") : end + 1])
-    # TypeError: an unhashable key; MemoryError: too deeply nested to parse.
+    # A dict with an unhashable key raises TypeError. Text that is too deeply nested may raise MemoryError.
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return None
     return _named(tags, int(value[1]))

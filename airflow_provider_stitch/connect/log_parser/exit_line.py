@@ -1,7 +1,8 @@
-"""The exit line of an extraction log: how each phase of the job ended.
+"""Parse the exit line of an extraction log, which shows how each phase of the job ended.
 
-Source: Stitch Connect API, "Extraction logs" (exit status). The runner writes the line, also on failure.
-A message in it can contain anything, even text that resembles the end of the message.
+Source: Stitch Connect API, "Extraction logs", section on exit statuses. The runner writes the exit line even
+if the job fails. An error message in the exit line may contain any text, including text that looks like the
+end of the message.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from airflow_provider_stitch.connect.objects.json import one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_EXIT_LINE_LENGTH = 2000  #: characters of the exit line, and of each message in it
+MAX_EXIT_LINE_LENGTH = 2000  #: maximum number of characters of the exit line and of each message
 
 PHASES = ("Discovery", "Tap", "Target")
 _CLAUSE = re.compile(
@@ -23,28 +24,30 @@ _CLAUSE = re.compile(
     r'(?:\.|\s+and\s+error\s+message:\s+(")))'
 )
 _MESSAGE_END = re.compile(r'"\.(?=\s*(?:$|Tap\s|Target\s))')
-_TERMINATED = -15  # the signal that the runner sends to a tap if the target has failed
+_TERMINATED = -15  # the runner sends this signal (SIGTERM) to the tap if the target fails
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseExit:
-    """How one phase of a job ended."""
+    """The outcome of one phase of a job."""
 
     phase: str  #: `Discovery`, `Tap` or `Target`
-    #: 0 is success; a negative code is the signal that ended the process (-9 killed, -15 terminated).
+    #: The exit code. 0 means success. A negative code is the number of the signal that ended the process,
+    #: such as -9 (SIGKILL) or -15 (SIGTERM).
     code: int
     message: str | None = None
 
     @property
     def failed(self) -> bool:
-        """Whether the phase ended with a code other than 0, or with a message."""
+        """Whether the phase ended with a nonzero code or with an error message."""
         return self.code != 0 or self.message is not None
 
 
 def failure_cause(exits: Sequence[PhaseExit]) -> PhaseExit | None:
-    """Return the phase that made the job fail, or None.
+    """Return the phase that caused the job to fail, or None if no phase failed.
 
-    That is the first failed phase, or the target if the runner terminated the tap because of it.
+    Usually the cause is the first phase that failed. If the runner terminated the tap because the target
+    failed, the cause is the target.
     """
     failed = [each for each in exits if each.failed]
     if len(failed) > 1 and failed[0].phase == "Tap" and failed[0].code == _TERMINATED:
@@ -53,13 +56,14 @@ def failure_cause(exits: Sequence[PhaseExit]) -> PhaseExit | None:
 
 
 def parse_exit_line(first: str, whole: str) -> tuple[PhaseExit, ...]:
-    """Return the outcome of each phase according to an exit line.
+    """Return the outcome of each phase that an exit line contains.
 
-    The line may be wrapped, or followed by unrelated lines, and these cases cannot be distinguished. So it is
-    parsed with the following lines first, then alone, and at last as far as possible.
+    The following lines may continue the exit line, or they may be unrelated. These cases cannot be
+    distinguished in advance. The exit line is therefore parsed together with the following lines first. If
+    this fails, the exit line is parsed alone. If this also fails, the text is parsed as far as possible.
 
-    :param first: the line itself.
-    :param whole: the line together with the lines that may continue it.
+    :param first: the exit line without the following lines.
+    :param whole: the exit line together with the following lines that may continue it.
     """
     texts = [text.partition(":")[2] for text in (whole, first)]
     for text in texts:
@@ -69,7 +73,7 @@ def parse_exit_line(first: str, whole: str) -> tuple[PhaseExit, ...]:
 
 
 def _clauses(text: str, start: int, phases: tuple[str, ...]) -> tuple[PhaseExit, ...] | None:
-    """Return the clauses if the whole text consists of clauses in the order of the phases, else None."""
+    """Parse a text that consists only of clauses in the order of the phases, or return None."""
     if not text[start:].strip():
         return ()
     clause = _CLAUSE.match(text, start)
@@ -83,7 +87,8 @@ def _clauses(text: str, start: int, phases: tuple[str, ...]) -> tuple[PhaseExit,
         end_of_last = text.rfind('".', clause.end())
         closed = end_of_last >= 0 and not text[end_of_last + 2 :].strip()
         return (_phase_exit(clause, text[clause.end() : end_of_last]),) if closed else None
-    # A message can contain the text that ends a message, so it ends where the rest can be parsed.
+    # A message may contain text that looks like the end of a message. The real end is the first one after
+    # which the remaining text can be parsed.
     for end in _MESSAGE_END.finditer(text, clause.end()):
         rest = _clauses(text, end.end(), later)
         if rest is not None:
@@ -92,7 +97,7 @@ def _clauses(text: str, start: int, phases: tuple[str, ...]) -> tuple[PhaseExit,
 
 
 def _leading_clauses(text: str) -> tuple[PhaseExit, ...]:
-    """Return the clauses at the start of a text. A message that has no clear end is the last one."""
+    """Parse the clauses at the start of a text, up to and including the first error message."""
     exits: list[PhaseExit] = []
     position = 0
     while (clause := _CLAUSE.match(text, position)) and len(exits) < len(PHASES):
@@ -108,6 +113,6 @@ def _phase_exit(clause: re.Match[str], message: str | None = None) -> PhaseExit:
     if clause[2] is None:
         return PhaseExit(clause[1], 0)
     code = int(clause[2])
-    if message is None and code == 0:  # unusual, but a failure according to the line
+    if message is None and code == 0:  # unusual, but the exit line states that the phase failed
         message = "failed with code 0"
     return PhaseExit(clause[1], code, None if message is None else one_line(message, MAX_EXIT_LINE_LENGTH))

@@ -1,4 +1,7 @@
-"""Split a log that arrives in chunks into lines. The middle of very long lines is dropped to bound memory."""
+"""Split a log that arrives in chunks into lines.
+
+To limit memory, the middle of very long lines is removed.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-MAX_HEAD_BYTES, MAX_TAIL_BYTES = 16 * 1024, 4 * 1024  #: bytes that are kept of a long line
+#: Number of bytes that are kept at the start and at the end of a long line.
+MAX_HEAD_BYTES, MAX_TAIL_BYTES = 16 * 1024, 4 * 1024
 
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """Yield each line without its line break, and whether it had one.
+    """Yield each line without its line break, and whether the line ended with a line break.
 
-    Lines are cut to 20 kB in the middle.
+    Lines of more than 20 kB are shortened by removing bytes from the middle.
     """
     line = BoundedLine()
     for chunk in chunks:
@@ -26,7 +30,7 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
             *whole_lines, start_of_next = others
             for whole_line in whole_lines:
                 if len(whole_line) <= MAX_HEAD_BYTES:
-                    yield whole_line, True  # almost every line, so this decides how fast a log is read
+                    yield whole_line, True  # almost all lines are short, so this path must be fast
                 else:
                     line.add(whole_line)
                     yield line.take(), True
@@ -35,7 +39,7 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 
 class BoundedLine:
-    """The first and the last bytes of a line of any length."""
+    """The first and the last bytes of a line that may have any length."""
 
     def __init__(self) -> None:
         self._head = bytearray()
@@ -50,7 +54,7 @@ class BoundedLine:
             del self._tail[:-MAX_TAIL_BYTES]
 
     def take(self) -> bytes:
-        """Return the bytes that were kept, and start a new line."""
+        """Return the kept bytes of the line, and start a new line."""
         kept = bytes(self._head + self._tail[-MAX_TAIL_BYTES:])
         self._head.clear()
         self._tail.clear()
@@ -58,11 +62,11 @@ class BoundedLine:
 
 
 def parse_timestamp(timestamp: bytes | None) -> datetime | None:
-    """Return the time of a line; None if it is missing or invalid."""
+    """Parse the timestamp of a line, or return None if it is missing or invalid."""
     if timestamp is None:
         return None
     year, month, day, hour, minute, second, milliseconds = map(int, re.findall(rb"\d+", timestamp))
     try:
         return datetime(year, month, day, hour, minute, second, milliseconds * 1000, tzinfo=timezone.utc)
-    except ValueError:  # such as 31 February
+    except ValueError:  # the date does not exist, such as 31 February
         return None

@@ -1,4 +1,4 @@
-"""Count batches and rows of each stream from the target's lines in an extraction log."""
+"""Count the batches and rows of each stream in an extraction log, based on the target's lines."""
 
 from __future__ import annotations
 
@@ -12,52 +12,56 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_STREAMS = 20_000  #: twice the maximum number of tables that Stitch discovers
-MAX_NAME_BYTES = 4096  #: bytes of a stream's name, enough for a thousand characters of any script
-MAX_TOTAL_NAME_BYTES = 16 * 1024 * 1024  #: bytes of all names together
+MAX_NAME_BYTES = 4096  #: maximum bytes of a stream's name; enough for a thousand characters in UTF-8
+MAX_TOTAL_NAME_BYTES = 16 * 1024 * 1024  #: maximum bytes of all names together
 
-# A full-table stream without rows can send two version messages, one before and one after its rows.
+# A full-table stream can send one version message before its rows and one after its rows, even if it has no
+# rows.
 MAX_VERSION_MESSAGES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class StreamLog:
-    """The evidence in a log about one stream. Times are UTC."""
+    """The evidence that a log contains about one stream. All times are in UTC."""
 
-    name: str  #: as the target writes it, which is the name under which Stitch receives the rows
-    #: From the target's counters if every request has one; from the tap's with the Avro target, or without a
-    #: batch. None if only message counts are known, or nothing.
+    name: str  #: the name in the target's lines, under which Stitch receives the rows
+    #: The number of rows. It is the sum of the target's counters if every request has a counter. With the
+    #: Avro target, or if no batch is logged, it is the sum of the tap's counters. Otherwise, it is None.
     rows: int | None = None
-    batches: int = 0  #: batches that contain rows; for the Avro target, markers
-    last_batch_at: datetime | None = None  #: None if no batch is logged, or only without a time
-    certain: bool = True  #: False if the messages may have been version messages without rows
-    one_request: bool = False  #: whether the log proves that target-stitch sent all rows in one request
-    has_marker: bool = (
-        False  #: whether `last_batch_at` is from the Avro target, perhaps long after it sent the rows
-    )
-    longest_gap: timedelta = timedelta(0)  #: longest time between two consecutive batches
-    #: Time by which the last batch was certainly persisted, if a request was retried after it was sent.
+    batches: int = 0  #: number of batches that contain rows; for the Avro target, number of markers
+    last_batch_at: datetime | None = None  #: None if no batch is logged, or if the last batch has no time
+    #: False if all messages may be version messages, so that the stream may have no rows
+    certain: bool = True
+    one_request: bool = False  #: whether the log proves that target-stitch sent all rows in a single request
+    #: Whether `last_batch_at` is the time of a marker. The Avro target may write a marker long after it sent
+    #: the rows.
+    has_marker: bool = False
+    longest_gap: timedelta = timedelta(0)  #: longest interval between two consecutive batches
+    #: If a request was retried after the last batch was sent, the time by which the batch was certainly
+    #: persisted.
     persisted_by: datetime | None = None
-    retried: bool = (
-        False  #: whether a request was retried after the last batch began, which may have delayed it
-    )
+    #: Whether a request was retried after the last batch began. The retry may have delayed the batch.
+    retried: bool = False
 
 
 @dataclass(slots=True)
 class StreamCounts:
-    """Counts of the lines about one stream."""
+    """Counts of the lines that concern one stream."""
 
     name: bytes
-    batches: int = 0  # lines that begin a batch
-    messages: int = 0  # rows and version messages in these batches
-    requests: int = 0  # lines about requests; target-stitch before 3.0.2 writes none
+    batches: int = 0  # number of lines that begin a batch
+    messages: int = 0  # number of rows and version messages in these batches
+    # Number of lines about requests. Versions of target-stitch before 3.0.2 write no such lines.
+    requests: int = 0
     counters: int = 0
     positive_counters: int = 0
     rows: int = 0
     markers: int = 0
     last_line_at: datetime | None = None  # time of the last line that begins a batch, or of the last marker
     last_counter_at: datetime | None = None
-    line_gap: timedelta = timedelta(0)  # longest time between two such lines
-    counter_gap: timedelta = timedelta(0)  # longest time between two counters above 0
+    # Longest interval between two lines that begin a batch, or between two markers.
+    line_gap: timedelta = timedelta(0)
+    counter_gap: timedelta = timedelta(0)  # longest interval between two counters above 0
     retried: bool = False
     persisted_by: datetime | None = None
 
@@ -82,9 +86,9 @@ class StreamCounts:
         self._record_line(at)
 
     def evidence(self, tap_rows: int | None) -> StreamLog | None:
-        """Return the evidence about the stream, or None without evidence of rows.
+        """Return the evidence about the stream, or None if there is no evidence of rows.
 
-        :param tap_rows: the tap's row count; None or 0 proves nothing.
+        :param tap_rows: the tap's row count. A count of 0 or None does not prove that the stream had no rows.
         """
         if self.markers:
             return StreamLog(
@@ -106,7 +110,7 @@ class StreamCounts:
             batches=self._batches_with_rows(),
             last_batch_at=self._last_batch_at(uncounted=uncounted),
             certain=certain,
-            # False for versions before 3.0.2, because they write no lines about requests.
+            # Always False for target-stitch before 3.0.2, which writes no lines about requests.
             one_request=self.batches - version_only == 1 == self.requests - version_only,
             longest_gap=self.line_gap if uncounted else self.counter_gap,
             persisted_by=self.persisted_by,
@@ -116,7 +120,8 @@ class StreamCounts:
     def _batches_with_rows(self) -> int:
         if not self.batches:
             return self.positive_counters
-        # A batch of several requests is large, so a counter of 0 belongs to a separate batch.
+        # A batch that is sent in several requests is large and has rows in each request. A counter of 0
+        # therefore belongs to a separate batch.
         version_only = self.counters - self.positive_counters
         return max(self.batches - version_only, 1)
 
@@ -137,27 +142,32 @@ def _gap(earlier: datetime | None, later: datetime | None) -> timedelta:
 
 
 def decode_name(name: bytes) -> str:
-    """Decode a name. Different names stay different even if they are not valid UTF-8."""
+    """Decode a name so that different names stay different, even if they are not valid UTF-8."""
     return name.decode("utf-8", errors="backslashreplace")
 
 
 @dataclass(slots=True)
 class StreamTable:
-    """The streams in a target's lines, up to a limit, and their batches that may still be in flight."""
+    """The streams in the target's lines, and the batches that may not be persisted yet.
 
-    overflowed: bool = False  #: whether names were dropped, because there were too many or too long ones
+    The number of streams and the size of their names are limited.
+    """
+
+    overflowed: bool = False  #: whether names were dropped because a limit was exceeded
     _streams: dict[bytes, StreamCounts] = field(default_factory=dict)
-    _tap_rows: dict[bytes, int] = field(default_factory=dict)  # by the names that the tap writes
+    # The tap's row counts, by the stream names that the tap uses.
+    _tap_rows: dict[bytes, int] = field(default_factory=dict)
     _names_size: int = 0
-    _unpersisted: dict[bytes, StreamCounts] = field(
-        default_factory=dict
-    )  # with batches sent since the last state update
-    _delayed: dict[bytes, StreamCounts] = field(
-        default_factory=dict
-    )  # the subset with batches sent before a retry
+    # The streams with batches that were sent since the last state update.
+    _unpersisted: dict[bytes, StreamCounts] = field(default_factory=dict)
+    # The unpersisted streams with batches that were sent before a retry.
+    _delayed: dict[bytes, StreamCounts] = field(default_factory=dict)
 
     def get(self, name: bytes) -> StreamCounts | None:
-        """Return the counts of a stream, new if it had none; None if the name does not fit."""
+        """Return the counts of a stream, and create them if necessary.
+
+        Return None if the name is empty or exceeds a limit.
+        """
         stream = self._streams.get(name)
         if stream is None and name:
             if not self._add_name(name, len(self._streams)):
@@ -167,7 +177,7 @@ class StreamTable:
         return stream
 
     def record_tap_counter(self, name: bytes, rows: int) -> None:
-        """Add a tap counter, which covers the rows since the previous one."""
+        """Add a counter of the tap, which counts the rows since the previous counter."""
         if name in self._tap_rows or self._add_name(name, len(self._tap_rows)):
             self._tap_rows[name] = self._tap_rows.get(name, 0) + rows
 
@@ -179,14 +189,15 @@ class StreamTable:
         return True
 
     def record_sent(self, stream: StreamCounts) -> None:
-        """Record that a batch was sent, which is not known to be persisted yet."""
+        """Record that a batch was sent. The batch is not known to be persisted yet."""
         self._unpersisted[stream.name] = stream
         stream.retried, stream.persisted_by = stream.name in self._delayed, None
 
     def record_retry(self) -> None:
-        """Record a retry.
+        """Record the retry of a request.
 
-        The line names no stream, so the retry may delay every batch that is not known to be persisted.
+        The log line does not contain a stream name, so the retry may delay any batch that is not known to be
+        persisted.
         """
         for stream in self._unpersisted.values():
             stream.retried = True
@@ -201,10 +212,10 @@ class StreamTable:
             self._unpersisted.clear()
 
     def evidence(self, *, complete: bool) -> Iterator[StreamLog]:
-        """Yield the evidence about each stream with evidence of rows.
+        """Yield the evidence about each stream that has evidence of rows.
 
-        :param complete: whether all of the target's lines are present. Rows that only the tap counted were
-            then never sent.
+        :param complete: whether the log contains all lines of the target. In a complete log, rows that only
+            the tap counted were never sent, so they are ignored.
         """
         seen = set()
         for name, stream in self._streams.items():
@@ -217,5 +228,5 @@ class StreamTable:
                     yield StreamLog(decode_name(name), rows)
 
     def tap_rows(self) -> dict[str, int]:
-        """Return the tap's row counts, by the names that the tap writes."""
+        """Return the tap's row counts by the stream names that the tap uses."""
         return {decode_name(name): rows for name, rows in self._tap_rows.items()}

@@ -1,6 +1,6 @@
 """Access tokens of accounts, browser sessions and Import API sources.
 
-Each token is a SecretText and is removed from `raw`.
+Each token is stored as a SecretText and removed from `raw`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class AccountAccess:
     Source: Stitch Connect API, "Account object".
     """
 
-    stitch_account_id: int  #: `stitch_client_id` in other objects
+    stitch_account_id: int  #: called `stitch_client_id` in other objects
     access_token: SecretText  #: never expires
     token_type: str | None  #: `bearer` if the token was exchanged for a code
     raw: Mapping[str, Any] = field(repr=False, compare=False)
@@ -51,7 +51,7 @@ class EphemeralToken:
     """A token for one browser session in the Stitch app. Source: Stitch Connect API, "Session object"."""
 
     ephemeral_token: SecretText
-    expires_at: datetime | None  #: by Stitch's clock; None if the response has no valid `Date`
+    expires_at: datetime | None  #: according to Stitch's clock; None if the time of the response is unknown
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
@@ -72,13 +72,13 @@ class ImportToken:
     """
 
     id: int  #: newer tokens have greater ids
-    created_at: datetime | None  #: only in lists, and only in the newer format
-    access_token: SecretText | None  #: only in the response to the creation
+    created_at: datetime | None  #: only in lists in the newer format
+    access_token: SecretText | None  #: only in the response to the request that creates the token
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
     def from_creation(cls, data: object) -> ImportToken:
-        """Parse the response to the creation of a token."""
+        """Parse the response to the request that creates a token."""
         token = json_object(data, "Import API token")
         return cls(
             id=required_integer(token, "id"),
@@ -89,7 +89,10 @@ class ImportToken:
 
     @classmethod
     def from_list(cls, data: object) -> ImportToken:
-        """Parse an entry of the list: an integer id, or since August 2021 an object."""
+        """Parse an entry of the list of tokens.
+
+        An entry is an object in the format since August 2021, and an integer id in the older format.
+        """
         entry = data if isinstance(data, Mapping) else {"token_id": data}
         found = optional_integer(entry, "token_id")
         return cls(

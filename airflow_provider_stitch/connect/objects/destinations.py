@@ -1,4 +1,4 @@
-"""Destinations, as API version 4 and version 3 return them."""
+"""Destinations in the formats of API version 4 and API version 3."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A warehouse, lake or storage that Stitch loads data into.
+    """A data warehouse, data lake or storage service into which Stitch loads data.
 
     Source: Stitch Connect API, "Destination object".
     """
 
     id: int
     name: str
-    type: str | None  #: `postgres`, `snowflake`, `s3` ...
+    type: str | None  #: such as `postgres`, `snowflake` or `s3`
     stitch_client_id: int | None
     paused_at: datetime | None
     system_paused_at: datetime | None
     deleted_at: datetime | None
-    current_step: str | None  #: from its report card: `form`, `fully_configured`
+    current_step: str | None  #: from the report card, such as `form` or `fully_configured`
     display_name: str | None
     description: str | None
-    properties: Mapping[str, Any]  #: without credentials
-    check_job_name: str | None  #: job name of its last connection check; missing in lists
+    properties: Mapping[str, Any]  #: settings without credentials
+    check_job_name: str | None  #: the job name of the last connection check; missing in lists
     created_at: datetime | None
     updated_at: datetime | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)
@@ -68,23 +68,26 @@ class Destination:
 
     @property
     def label(self) -> str:
-        """Name and id for messages: `Staging (155901)`."""
+        """The name and id for messages, such as `Staging (155901)`."""
         return f"{self.name} ({self.id})"
 
     @property
     def report_card(self) -> ReportCard | None:
-        """The state of the destination's configuration; None if the response does not contain it."""
+        """The state of the destination's configuration, or None if the response does not contain it."""
         return ReportCard.within(self.raw)
 
 
 @dataclass(frozen=True, slots=True)
 class DestinationV3:
-    """A destination as API version 3 returns it, without a name. Source: Stitch Connect API, version 3."""
+    """A destination in the format of API version 3, which has no name.
+
+    Source: Stitch Connect API, version 3.
+    """
 
     id: int
     type: str | None
-    connection: Mapping[str, Any]  #: `properties` in version 4
-    last_check: Mapping[str, Any] | None  #: `error`, `started_at`, `completed_at`
+    connection: Mapping[str, Any]  #: called `properties` in API version 4
+    last_check: Mapping[str, Any] | None  #: contains `error`, `started_at` and `completed_at`
     created_at: datetime | None
     updated_at: datetime | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)

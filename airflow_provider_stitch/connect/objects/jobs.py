@@ -1,4 +1,4 @@
-"""Connection checks, replication jobs, extractions and loads, and the pages that list them."""
+"""Connection checks, replication jobs, extractions, loads, and pages of extractions or loads."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from airflow_provider_stitch.connect.objects.times import optional_time
 
 T = TypeVar("T")
 
-RECORDS_PER_PAGE = 100  #: fixed by Stitch
-MAX_ERROR_LENGTH = 500  #: characters of a load's error message
+RECORDS_PER_PAGE = 100  #: number of records, fixed by Stitch
+MAX_ERROR_LENGTH = 500  #: maximum number of characters of a load's error message
 
 _JOB_NAME = re.compile(
     r"(\d{1,18})\.(\d{1,18})\.([a-z_]{1,32})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})",
     re.ASCII | re.IGNORECASE,
 )
-# A version 1 UUID contains the time since this date, in units of 100 ns.
+# The time in a version 1 UUID is the number of 100 ns intervals since this date.
 _UUID_EPOCH = datetime(1582, 10, 15, tzinfo=timezone.utc)
 
 
@@ -43,8 +43,8 @@ _UUID_EPOCH = datetime(1582, 10, 15, tzinfo=timezone.utc)
 class JobName:
     """The parts of a job's name: `<client id>.<source or destination id>.<mode>.<uuid>`.
 
-    Source: Stitch Connect API, "Replication job object" (its samples show that the UUID contains the start
-    time).
+    Source: Stitch Connect API, "Replication job object". The samples show that the UUID contains the start
+    time.
     """
 
     full: str
@@ -57,7 +57,7 @@ class JobName:
     def parse(cls, value: str) -> JobName:
         """Parse a job's name.
 
-        :raises InvalidArgument: if it is not the name of a job.
+        :raises InvalidArgument: if the string is not the name of a job.
         """
         matched = _JOB_NAME.fullmatch(value)
         if matched is None:
@@ -70,7 +70,7 @@ class JobName:
 
     @property
     def start_time(self) -> datetime | None:
-        """Start time of the job (UTC, in microseconds); None if the UUID contains no time."""
+        """The start time of the job (UTC, with microseconds), or None if the UUID contains no time."""
         if self.uuid.version != 1:
             return None
         return _UUID_EPOCH + timedelta(microseconds=self.uuid.time // 10)
@@ -78,7 +78,7 @@ class JobName:
 
 @dataclass(frozen=True, slots=True)
 class ReplicationJob:
-    """A job that was just started. Source: Stitch Connect API, "Replication job object"."""
+    """A replication job that was just started. Source: Stitch Connect API, "Replication job object"."""
 
     job_name: str
     source_id: int
@@ -87,13 +87,13 @@ class ReplicationJob:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionCheck:
-    """A check of a source's or destination's connection settings.
+    """A check of the connection settings of a source or destination.
 
     Source: Stitch Connect API, "Connection check object".
     """
 
-    name: str  #: job name of the check
-    status: str | None  #: `running`, `succeeded` or `failed`; decides the outcome
+    name: str  #: the job name of the check
+    status: str | None  #: `running`, `succeeded` or `failed`; only this field determines the outcome
     start_time: datetime | None
     completion_time: datetime | None
     error: bool | None
@@ -130,15 +130,15 @@ class ConnectionCheck:
 class Extraction:
     """The last completed extraction job of a source. Source: Stitch Connect API, "Extraction object".
 
-    An exit status of 0 means success, any other number failure, and None that the part is still running or
-    did not run. All None with a completion time means that the job was terminated. Descriptions are raw
-    exception texts of any length.
+    An exit status of 0 means success, and any other number means failure. None means that the phase has not
+    finished or did not run. If all exit statuses are None and the job has a completion time, the job was
+    terminated. The descriptions are unprocessed exception messages of any length.
     """
 
     job_name: str
     source_id: int
     stitch_client_id: int | None
-    tap_name: str | None  #: such as `tap-github`; not the source's type
+    tap_name: str | None  #: such as `tap-github`; differs from the type of the source
     start_time: datetime | None
     completion_time: datetime | None
     discovery_exit_status: int | None
@@ -156,7 +156,7 @@ class Extraction:
             job_name=required_string(extraction, "job_name"),
             source_id=required_integer(extraction, "source_id"),
             stitch_client_id=optional_integer(extraction, "stitch_client_id"),
-            # The documentation's field table has tap_name, but every sample has source_type.
+            # Stitch's documentation lists the field as tap_name, but all samples contain source_type.
             tap_name=optional_string(extraction, "source_type") or optional_string(extraction, "tap_name"),
             start_time=optional_time(extraction, "start_time"),
             completion_time=optional_time(extraction, "completion_time"),
@@ -171,23 +171,24 @@ class Extraction:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the job has ended and all its parts succeeded.
+        """Whether the job has finished and all of its phases succeeded.
 
-        The discovery status may be None, because some taps have no discovery.
+        The exit status of the discovery may be None, because some taps have no discovery.
         """
         statuses = (self.discovery_exit_status or 0, self.tap_exit_status, self.target_exit_status)
         return self.completion_time is not None and statuses == (0, 0, 0)
 
     @property
     def failed(self) -> bool:
-        """Whether the job has ended without success. A terminated job counts as failed."""
+        """Whether the job has finished without success. A terminated job is a failed job."""
         return self.completion_time is not None and not self.succeeded
 
     @property
     def terminated(self) -> bool:
-        """Whether the job was stopped by a user, or by Stitch after 24 hours.
+        """Whether the job was stopped by a user or, after 24 hours, by Stitch.
 
-        Source: Stitch Connect API, "Extraction object" (sample of a terminated job: all statuses are null).
+        Source: Stitch Connect API, "Extraction object". In the sample of a terminated job, all exit statuses
+        are null.
         """
         statuses = (self.discovery_exit_status, self.tap_exit_status, self.target_exit_status)
         return self.completion_time is not None and statuses == (None, None, None)
@@ -197,17 +198,20 @@ class Extraction:
 class Load:
     """The latest load attempt of one stream. Source: Stitch Connect API, "Load object".
 
-    Two loads may share source and stream name: tables in two schemas of one database, or streams of a deleted
-    source and of its replacement.
+    Two loads may have the same source name and stream name. They can belong to tables in different schemas of
+    one database, or to streams of a deleted source and of its replacement.
     """
 
-    source_name: str  #: the source's `name`
+    source_name: str  #: the `name` of the source
     stream_name: str
     stitch_client_id: int | None
     last_batch_loaded_at: datetime | None  #: None while the stream is in an error state
-    error_state: Any | None  #: not None: the load failed. Its structure may change, so use `error`.
+    #: Any value other than None means that the load failed. The structure of the value may change, so use
+    #: `error`.
+    error_state: Any | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)
-    source_id: int | None = None  #: from the account's sources, because a load does not contain it
+    #: Stitch does not return this id. It is derived from the account's sources.
+    source_id: int | None = None
 
     @classmethod
     def from_json(cls, data: object) -> Load:
@@ -223,7 +227,7 @@ class Load:
 
     @property
     def error(self) -> str | None:
-        """The destination's error message, at most 500 characters; None if the load has no error."""
+        """The destination's error message, shortened to 500 characters, or None if the load has no error."""
         if self.error_state is None:
             return None
         state = self.error_state
@@ -236,24 +240,25 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class MalformedRecord:
-    """A record that cannot be parsed. The other records of its page are still returned."""
+    """A record that cannot be parsed. The valid records of the same page are still returned."""
 
-    source: object  #: its `source_id` or `source_name`; None if both are missing
+    source: object  #: the record's `source_id` or `source_name`; None if both are missing
     error: UnexpectedResponse
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page (at most 100 records) of a list, at the time of the response.
+    """One page of a list at the time of the response. A page contains at most 100 records.
 
-    Records move between pages when the list changes, so a record may be missing even if all pages are read.
+    Records move between pages when the list changes. A record may therefore be missing even if all pages are
+    read.
 
     Source: Stitch Connect API, "Pagination".
     """
 
     records: tuple[T, ...]
-    number: int  #: from 1
-    total: int  #: records in the whole list
+    number: int  #: number of the page, starting at 1
+    total: int  #: number of records in the whole list
     responded_at: datetime | None  #: `Date` header of the response (UTC)
     next_page: int | None  #: None on the last page
     malformed: tuple[MalformedRecord, ...] = ()  #: records that cannot be parsed
@@ -262,7 +267,7 @@ class Page(Generic[T]):
     def from_json(
         cls, data: object, parse: Callable[[object], T], *, number: int, responded_at: datetime | None
     ) -> Page[T]:
-        """Parse the response for page `number`; call `parse` for each record."""
+        """Parse the response for the page `number`, and parse each record with `parse`."""
         page = json_object(data, "page")
         records = page.get("data")
         if not isinstance(records, list):
@@ -280,14 +285,14 @@ class Page(Generic[T]):
 
     @property
     def last_page(self) -> int:
-        """Number of the list's last page according to `total`; at least 1."""
+        """The number of the list's last page, calculated from `total`. The number is at least 1."""
         return max(1, -(-self.total // RECORDS_PER_PAGE))
 
 
 def _parse_records(
     records: list[object], parse: Callable[[object], T]
 ) -> tuple[tuple[T, ...], tuple[MalformedRecord, ...]]:
-    """Parse each record, and separate the records that cannot be parsed."""
+    """Parse each record. Return the valid records and the records that cannot be parsed."""
     results = [_parse_record(each, parse) for each in records]
     malformed = tuple(each for each in results if isinstance(each, MalformedRecord))
     return tuple(each for each in results if not isinstance(each, MalformedRecord)), malformed

@@ -10,16 +10,16 @@ from typing import Any
 
 from airflow_provider_stitch.connect.errors import UnexpectedResponse
 
-MAX_EXCERPT_LENGTH = 200  #: characters of a body shown in a message
+MAX_EXCERPT_LENGTH = 200  #: maximum number of characters of a body in a message
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def json_object(data: object, label: str) -> Mapping[str, Any]:
-    """Return the data if it is a JSON object."""
+    """Return `data` if it is a JSON object."""
     if not isinstance(data, Mapping):
-        raise UnexpectedResponse(f"A {label} should be a JSON object: {excerpt(data)}")
+        raise UnexpectedResponse(f"The {label} should be a JSON object: {excerpt(data)}")
     return data
 
 
@@ -61,7 +61,7 @@ def optional_string(data: Mapping[str, Any], key: str) -> str | None:
 
 
 def display_string(data: Mapping[str, Any], key: str) -> str | None:
-    """Return a string that is only displayed. A value of a different type is returned as JSON."""
+    """Return a string that is only shown to users. Convert values of other types to JSON."""
     value = data.get(key)
     return (
         None
@@ -78,7 +78,7 @@ def optional_object(data: Mapping[str, Any], key: str) -> Mapping[str, Any] | No
 
 
 def array(data: Mapping[str, Any], key: str) -> list[Any]:
-    """Return the array under a key; empty if it is missing."""
+    """Return the array with this key, or an empty list if it is missing."""
     value = data.get(key)
     if value is None or isinstance(value, list):
         return value or []
@@ -86,7 +86,7 @@ def array(data: Mapping[str, Any], key: str) -> list[Any]:
 
 
 def string_array(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    """Return the array of strings under a key."""
+    """Return the array of strings with this key, or an empty tuple if it is missing."""
     values = array(data, key)
     if all(isinstance(value, str) for value in values):
         return tuple(replace_surrogates(value) for value in values)
@@ -94,7 +94,10 @@ def string_array(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def find_message(value: object) -> str:
-    """Return the first string under a key `message` at any depth, or else the whole value as compact JSON."""
+    """Return the first string with the key `message`, at any depth.
+
+    If there is none, return the whole value as compact JSON.
+    """
     pending = deque([value])
     while pending:
         current = pending.popleft()
@@ -109,13 +112,13 @@ def find_message(value: object) -> str:
 
 
 def one_line(value: str, limit: int) -> str:
-    """Return a string on one line, of at most `limit` characters."""
+    """Replace line breaks with spaces, and truncate the string to `limit` characters."""
     line = replace_surrogates(_UNPRINTABLE.sub(" ", value[: limit * 2])).strip()
     return line if len(line) <= limit else f"{line[: limit - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def excerpt(value: object) -> str:
-    """Return the first 200 characters of a body on one line, with special characters escaped."""
+    """Return the first 200 characters of a value on one line, with special characters escaped."""
     shown = value if isinstance(value, str) else compact_json(value)
     return repr(shown[:MAX_EXCERPT_LENGTH])
 
@@ -123,10 +126,11 @@ def excerpt(value: object) -> str:
 def compact_json(value: object) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-    except (RecursionError, ValueError):  # too deeply nested, or an integer with too many digits
+    # The value is too deeply nested, or it contains an integer with too many digits.
+    except (RecursionError, ValueError):
         return f"<a {type(value).__name__} that cannot be shown>"
 
 
 def replace_surrogates(value: str) -> str:
-    """Replace lone surrogates, because no log, database or terminal can encode them."""
+    """Replace lone surrogates, because logs, databases and terminals cannot encode them."""
     return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)

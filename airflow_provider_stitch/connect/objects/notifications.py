@@ -31,7 +31,7 @@ class CustomEmail:
     email_address: str | None
     created_at: datetime | None
     modified_at: datetime | None
-    disabled_at: datetime | None  #: None: enabled
+    disabled_at: datetime | None  #: None if enabled
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
@@ -56,12 +56,13 @@ class PostLoadHook:
     client_id: int | None
     type: str | None  #: `post_load`
     version: int | None
-    #: Not in the repr: hooks have no custom headers, so a user's secret can only be part of the URL.
+    #: The URL is not part of the repr. Hooks have no custom headers, so a user can pass a secret only in the
+    #: URL.
     url: str | None = field(repr=False)
-    destination_id: int | None  #: documented only for the response to the creation
+    destination_id: int | None  #: documented only for the response to the request that creates the hook
     created_at: datetime | None
     modified_at: datetime | None
-    disabled_at: datetime | None  #: None: enabled
+    disabled_at: datetime | None  #: None if enabled
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
@@ -82,7 +83,8 @@ class PostLoadHook:
 
 
 def _destination_id(hook: Mapping[str, Any]) -> int | None:
-    # Samples contain an integer beside `config`; one description, a string like destination_12345 inside it.
+    # The samples contain an integer outside of `config`. One description mentions a string such as
+    # destination_12345 inside of `config`.
     value = hook.get("destination_id")
     if value is None:
         value = (optional_object(hook, "config") or {}).get("destination_id")

@@ -1,4 +1,4 @@
-"""Report cards: the properties of a source or destination type, and the state of its configuration."""
+"""Report cards, which describe the properties of a type or the configuration of a source or destination."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """A property in a connection step. Source: Stitch Connect API, "Connection step object"."""
+    """A property of a source or destination that is set in a configuration step.
+
+    Source: Stitch Connect API, "Connection step object".
+    """
 
     name: str
     is_required: bool | None
-    is_credential: bool | None  #: its value is never returned
-    property_type: str | None  #: `user_provided`, `read_only` ...
+    is_credential: bool | None  #: whether the value is secret, so that Stitch never returns it
+    property_type: str | None  #: such as `user_provided` or `read_only`
     provided: bool | None
-    json_schema: Any | None  #: the JSON schema of its value
+    json_schema: Any | None  #: the JSON schema of the property's value
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
@@ -47,19 +50,22 @@ class Property:
 
     @property
     def is_open(self) -> bool:
-        """Whether the property is required, writable and has no value yet."""
+        """Whether the property is required and writable, but has no value yet."""
         return bool(self.is_required and self.property_type != "read_only" and not self.provided)
 
     @property
     def is_missing(self) -> bool:
-        """Whether the user must provide a value and has not done so."""
+        """Whether the user must still provide a value."""
         is_for_user = self.property_type not in ("read_only", "system_provided_by_default")
         return bool(self.is_required and is_for_user and not self.provided)
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionStep:
-    """One step of the configuration. Source: Stitch Connect API, "Connection step object"."""
+    """One step of the configuration of a source or destination.
+
+    Source: Stitch Connect API, "Connection step object".
+    """
 
     type: str  #: `form`, `oauth`, `profile`, `discover_schema`, `field_selection` or `fully_configured`
     properties: tuple[Property, ...]
@@ -80,8 +86,8 @@ class TypeDetails:
     pricing_tier: str | None
     pipeline_state: str | None  #: `alpha`, `beta`, `released` or `deprecated`
     protocol: str | None
-    default_start_date: str | None  #: `-1 year`
-    default_scheduling_interval: int | None  #: minutes
+    default_start_date: str | None  #: such as `-1 year`
+    default_scheduling_interval: int | None  #: in minutes
     image_version: str | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
@@ -102,16 +108,18 @@ class TypeDetails:
 
 @dataclass(frozen=True, slots=True)
 class ReportCard:
-    """The configuration state of a source or destination, or the properties of a type.
+    """The configuration of a source or destination, or the properties of a type.
 
     Source: Stitch Connect API, "Source report card object", "Destination report card object".
     """
 
-    type: str  #: `platform.hubspot`, `snowflake` ...
-    current_step: str | None  #: type of the step, because its number contradicts it in samples
-    steps: tuple[ConnectionStep, ...]  #: in order; empty for some types, mostly deprecated ones
-    details: TypeDetails | None  #: only for types
-    upgrade_available: str | None  #: the newer type that replaces this one
+    type: str  #: such as `platform.hubspot` or `snowflake`
+    #: Type of the current step. The number of the step is not used, because it contradicts the type in
+    #: samples.
+    current_step: str | None
+    steps: tuple[ConnectionStep, ...]  #: in order; empty for some types, most of which are deprecated
+    details: TypeDetails | None  #: only in the report cards of types
+    upgrade_available: str | None  #: the newer type that replaces this type
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
@@ -129,7 +137,7 @@ class ReportCard:
 
     @classmethod
     def within(cls, data: Mapping[str, Any]) -> ReportCard | None:
-        """Return the report card of a source or destination; None if it is missing."""
+        """Return the report card of a source or destination, or None if it is missing."""
         card = data.get("report_card")
         return None if card is None else cls.from_json(card)
 
@@ -140,9 +148,9 @@ class ReportCard:
 
     @property
     def missing_by_step(self) -> dict[str, tuple[str, ...]]:
-        """Names of the required properties without a value, by step.
+        """The names of the required properties without a value, by step.
 
-        They include properties that Stitch may provide, such as the properties of the OAuth step.
+        The names include properties that Stitch may provide, such as the properties of the OAuth step.
         """
         by_step = {
             step.type: tuple(each.name for each in step.properties if each.is_open) for step in self.steps
@@ -151,11 +159,11 @@ class ReportCard:
 
     @property
     def missing_properties(self) -> tuple[str, ...]:
-        """Names of the required properties that the user has not provided yet."""
+        """The names of the required properties that the user must still provide."""
         return tuple(each.name for step in self.steps for each in step.properties if each.is_missing)
 
 
 def current_step(data: Mapping[str, Any]) -> str | None:
     """Return the type of the current step of a source or destination."""
-    # `current_step` is not used, because samples show 1 beside `fully_configured`.
+    # The number `current_step` is not used, because it is 1 in samples of the type `fully_configured`.
     return optional_string(optional_object(data, "report_card") or {}, "current_step_type")

@@ -1,4 +1,4 @@
-"""A secret string that is never displayed."""
+"""A string type for secrets, which never displays its value."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import NoReturn
 
 
 class SecretText:
-    """A token from Stitch. Only `reveal()` returns it.
+    """A token from Stitch that only `reveal()` returns as a string.
 
-    It is not a `str` and cannot be pickled, so that it does not reach a log, XCom or cache by accident.
+    This class is not a subclass of `str`, and its instances cannot be pickled. This prevents a token from
+    being written to a log, XCom or cache by accident.
     """
 
     __slots__ = ("_text",)
@@ -18,7 +19,7 @@ class SecretText:
         self._text = text
 
     def reveal(self) -> str:
-        """Return the secret itself."""
+        """Return the secret as a string."""
         return self._text
 
     def __repr__(self) -> str:

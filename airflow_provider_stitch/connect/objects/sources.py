@@ -1,4 +1,4 @@
-"""Sources: the databases and applications that Stitch replicates from."""
+"""Sources, which are the databases and applications that Stitch replicates from."""
 
 from __future__ import annotations
 
@@ -29,19 +29,21 @@ class Source:
     """
 
     id: int
-    name: str  #: schema in the destination; never changes, and is unique among sources that are not deleted
-    display_name: str  #: may change; `name` if missing
-    type: str | None  #: `platform.github`, `platform.hp-postgres`, `import_api` ...
+    #: The schema in the destination. The name never changes, and it is unique among the sources that are not
+    #: deleted.
+    name: str
+    display_name: str  #: may change; equal to `name` if missing in the response
+    type: str | None  #: such as `platform.github`, `platform.hp-postgres` or `import_api`
     stitch_client_id: int | None
-    paused_at: datetime | None  #: set when a user paused it
-    system_paused_at: datetime | None  #: set when Stitch paused it
-    deleted_at: datetime | None  #: set when it was deleted; the API still returns it
+    paused_at: datetime | None  #: when a user paused the source
+    system_paused_at: datetime | None  #: when Stitch paused the source
+    deleted_at: datetime | None  #: when the source was deleted; the API still returns deleted sources
     created_at: datetime | None
     updated_at: datetime | None
-    check_job_name: str | None  #: job name of its last connection check; often missing
-    current_step: str | None  #: from its report card: `form` ... `fully_configured`
+    check_job_name: str | None  #: the job name of the last connection check; often missing
+    current_step: str | None  #: from the report card, such as `form` or `fully_configured`
     properties: Mapping[str, Any]
-    schedule: Mapping[str, Any] | None  #: None does not imply paused
+    schedule: Mapping[str, Any] | None  #: None does not mean that the source is paused
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
@@ -68,20 +70,23 @@ class Source:
 
     @property
     def label(self) -> str:
-        """Name and id for messages: `github (310442)`."""
+        """The name and id for messages, such as `github (310442)`."""
         return f"{self.name} ({self.id})"
 
     @property
     def is_paused(self) -> bool:
-        """Whether a user or Stitch paused the source. Stitch's schedule then starts no jobs of it."""
+        """Whether a user or Stitch paused the source.
+
+        Stitch does not start scheduled jobs for a paused source.
+        """
         return self.paused_at is not None or self.system_paused_at is not None
 
     @property
     def is_deleted(self) -> bool:
-        """Whether the source was deleted. Deleted sources are still returned by the API."""
+        """Whether the source was deleted. The API still returns deleted sources."""
         return self.deleted_at is not None
 
     @property
     def report_card(self) -> ReportCard | None:
-        """The state of the source's configuration; None if the response does not contain it."""
+        """The state of the source's configuration, or None if the response does not contain it."""
         return ReportCard.within(self.raw)

@@ -1,4 +1,4 @@
-"""Streams, their schemas, and updates of their settings."""
+"""Streams, schemas of streams, and updates of the settings of streams."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Stream:
 
     stream_id: int
     tap_stream_id: str  #: unique within the source
-    stream_name: str  #: name of the table; not unique across schemas
-    selected: bool | None  #: None: never selected
+    stream_name: str  #: the name of the table; not unique if the source has several schemas
+    selected: bool | None  #: None if never selected
     metadata: Mapping[str, Any]
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
@@ -49,12 +49,12 @@ class Stream:
 
     @property
     def schema_name(self) -> str | None:
-        """The table's schema; only for databases."""
+        """The name of the schema that contains the table, or None if the source is not a database."""
         return display_string(self.metadata, "schema-name")
 
     @property
     def database_name(self) -> str | None:
-        """The table's database; only for databases."""
+        """The name of the database that contains the table, or None if the source is not a database."""
         return display_string(self.metadata, "database-name")
 
 
@@ -64,7 +64,7 @@ class Field:
 
     name: str
     inclusion: str | None  #: `automatic`, `available` or `unsupported`
-    selected: bool | None  #: None: never selected
+    selected: bool | None  #: None if never selected
     selected_by_default: bool | None
     metadata: Mapping[str, Any]
 
@@ -83,7 +83,8 @@ class Field:
     def is_replicated(self) -> bool:
         """Whether Stitch replicates the field while its stream is selected.
 
-        Source: Stitch Connect API, "Metadata" (fields selected by default are replicated even if deselected).
+        Source: Stitch Connect API, "Metadata". Fields that are selected by default are replicated even if
+        they are deselected.
         """
         if self.inclusion in ("automatic", "unsupported"):
             return self.inclusion == "automatic"
@@ -98,15 +99,16 @@ class StreamSchema:
     """
 
     schema: Mapping[str, Any]  #: JSON schema of the fields
-    metadata: Mapping[str, Any]  #: metadata of the stream itself: `selected`, `replication-method` ...
-    fields: Mapping[str, Field]  #: by name
+    metadata: Mapping[str, Any]  #: metadata of the stream itself, such as `selected` and `replication-method`
+    fields: Mapping[str, Field]  #: the fields by name
     writable_keys: tuple[str, ...]  #: metadata keys that an update may contain
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
     def from_json(cls, data: object) -> StreamSchema:
         schema = json_object(data, "stream schema")
-        # Longer breadcrumbs are not documented. They are only in `raw`.
+        # Breadcrumbs with more than two elements are not documented. Their metadata is available only in
+        # `raw`.
         by_breadcrumb = dict(_entry(entry) for entry in array(schema, "metadata"))
         return cls(
             schema=_parsed_schema(schema),
@@ -123,20 +125,22 @@ class StreamSchema:
 
 @dataclass(frozen=True, slots=True)
 class StreamUpdate:
-    """Changes to one stream. Settings that are None, and fields that are not listed, stay unchanged.
+    """Changes to one stream. Settings that are None and fields that are not included stay unchanged.
 
     Source: Stitch Connect API, "Update a stream's metadata".
     """
 
     tap_stream_id: str
     selected: bool | None = None
-    replication_method: str | None = None  #: `FULL_TABLE`, `INCREMENTAL` (with a key) or `LOG_BASED`
+    #: `FULL_TABLE`, `LOG_BASED`, or `INCREMENTAL`, which requires a replication key
+    replication_method: str | None = None
     replication_key: str | None = None
-    view_key_properties: Sequence[str] | None = None  #: for database views
-    fields: Mapping[str, bool] = field(default_factory=dict)  #: whether to select each field, by name
+    view_key_properties: Sequence[str] | None = None  #: only for database views
+    #: Field names, each with True to select the field or False to deselect it.
+    fields: Mapping[str, bool] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the update as JSON for the request."""
+        """Return the update in the JSON format of the request."""
         stream_metadata = {
             "selected": self.selected,
             "replication-method": self.replication_method,
@@ -159,7 +163,7 @@ def _entry(data: object) -> tuple[tuple[str, ...], Mapping[str, Any]]:
 
 def _parsed_schema(data: Mapping[str, Any]) -> Mapping[str, Any]:
     schema = data.get("schema")
-    if isinstance(schema, str):  # a string that contains JSON, as documented
+    if isinstance(schema, str):  # the documented format is a string that contains JSON
         try:
             schema = json.loads(schema)
         except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Parse and format times in Stitch's format: ISO 8601 in UTC."""
+"""Parse and format times in Stitch's format, which is ISO 8601 in UTC."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ _TIME = re.compile(
 
 
 def parse_time(value: str) -> datetime:
-    """Parse an ISO 8601 time with `Z` or an offset, and return it in UTC.
+    """Parse an ISO 8601 time with `Z` or a UTC offset, and return the time in UTC.
 
-    A fraction of a second is optional; digits after microseconds are dropped.
+    A fraction of a second is optional. Digits beyond microseconds are ignored.
 
-    :raises InvalidArgument: if the string is not such a time.
+    :raises InvalidArgument: if the string is not a valid time in this format.
 
-    Source: Stitch Connect API, "Data types" (timestamps, samples with and without milliseconds).
+    Source: Stitch Connect API, "Data types", section on timestamps. The samples are with and without
+    milliseconds.
     """
     matched = _TIME.fullmatch(value)
     if matched is None:
@@ -40,7 +41,7 @@ def parse_time(value: str) -> datetime:
 
 
 def format_time(moment: datetime) -> str:
-    """Return an aware datetime in Stitch's format, in UTC and truncated to seconds: `2026-08-17T06:00:02Z`.
+    """Format an aware datetime in UTC, truncated to seconds, such as `2026-08-17T06:00:02Z`.
 
     :raises InvalidArgument: if the datetime has no time zone.
     """
@@ -51,7 +52,7 @@ def format_time(moment: datetime) -> str:
 
 
 def optional_time(data: Mapping[str, Any], key: str) -> datetime | None:
-    """Return the time under a key; None if it is missing."""
+    """Return the time with this key, or None if it is missing."""
     value = optional_string(data, key)
     if value is None:
         return None

@@ -1,1 +1,1 @@
-"""HTTP: send one request to Stitch, and turn every failure into a StitchError."""
+"""Send HTTP requests to Stitch, and convert every failure to a StitchError."""

@@ -1,4 +1,4 @@
-"""Stitch's time, estimated from its responses."""
+"""Estimate Stitch's current time from its responses."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 
 
 class StitchClock:
-    """The time of one Stitch API: its latest `Date` header plus the time that has passed since.
+    """The current time of one Stitch API.
 
-    All transports of a base URL share it. The elapsed time is measured with a monotonic clock, so this
-    machine's time of day does not matter.
+    The time is the latest `Date` header plus the time that has passed since the response. The elapsed time is
+    measured with a monotonic clock, so the system clock of this machine is not used. All transports with the
+    same base URL share one instance.
     """
 
     def __init__(self) -> None:
@@ -27,7 +28,7 @@ class StitchClock:
         self._lock = threading.Lock()
 
     def record_date(self, moment: datetime | None, at: float) -> None:
-        """Record the `Date` header of a response, if it has one.
+        """Record the `Date` header of a response. Do nothing if the header is missing.
 
         :param at: the monotonic time at which the response arrived.
         """
@@ -36,19 +37,19 @@ class StitchClock:
                 self._seen, self._is_exact = (moment, at), True
 
     def record_past_time(self, moment: datetime, at: float) -> None:
-        """Record a moment that is in the past for Stitch, such as the time of a listed record.
+        """Record a time that Stitch's clock has passed, such as the time of a listed record.
 
-        It is used only until a response has a `Date` header. Stitch's time is then underestimated, so a wait
-        may take longer, but it never ends early.
+        The time is used only until a response has a `Date` header. Until then, the estimate is earlier than
+        Stitch's real time. A wait may therefore take longer, but it never ends too early.
 
-        :param at: the monotonic time at which the moment was known to be past.
+        :param at: the monotonic time at which Stitch's clock had already passed `moment`.
         """
         with self._lock:
             if not self._is_exact and moment > (self._now(at) or _LONG_AGO):
                 self._seen = moment, at
 
     def now(self, at: float) -> datetime | None:
-        """Return Stitch's time at a monotonic time; None if no time was recorded."""
+        """Return Stitch's time at the monotonic time `at`, or None if no time was recorded."""
         with self._lock:
             return self._now(at)
 
@@ -60,7 +61,7 @@ class StitchClock:
 
 
 def shared_clock(base_url: str, monotonic: Callable[[], float]) -> StitchClock:
-    """Return the clock that all transports of a base URL share.
+    """Return the clock that all transports with this base URL share.
 
     A transport with a custom monotonic clock gets a separate clock.
     """

@@ -1,7 +1,8 @@
-"""An HTTP adapter that applies the timeout to the response headers as a whole.
+"""An HTTP adapter that limits the total time until the response headers have arrived.
 
-A socket timeout limits only a single read, so a server that sends one byte at a time, or repeats
-`100 Continue`, could keep a request waiting for ever. `request.Transport` limits the body in the same way.
+A socket timeout applies to each read separately. Without this adapter, a server that sends one byte at a
+time, or repeats `100 Continue`, could block a request forever. `request.Transport` limits the time for the
+body.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-#: Connections that a session keeps open, so that threads that share it can reuse them.
+#: The maximum number of connections that a session keeps open for reuse by the threads that share it.
 MAX_CONNECTIONS = 32
 
 
 class HeaderTimeoutAdapter(requests.adapters.HTTPAdapter):
-    """Limits the time until all headers have arrived to the read timeout. SOCKS proxies are not covered."""
+    """An adapter that applies the read timeout to all response headers together.
+
+    The limit does not apply to requests through SOCKS proxies.
+    """
 
     def __init__(self) -> None:
         super().__init__(pool_maxsize=MAX_CONNECTIONS)

@@ -1,4 +1,4 @@
-"""Download extraction logs, from Stitch or from the log host that it redirects to."""
+"""Download extraction logs from Stitch, or from the log host to which Stitch redirects."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.connect.transport.request import Transport
 
-MAX_LOG_TIMEOUTS = 20  #: limit for reading a log, in multiples of the request timeout
-MIN_LOG_RATE = 10_000  #: bytes per second on average, required after one request timeout
-MAX_LOG_REDIRECTS = 3  #: from the pre-signed URL on
+MAX_LOG_TIMEOUTS = 20  #: maximum time for reading a log, in multiples of the request timeout
+MIN_LOG_RATE = 10_000  #: minimum average rate in bytes per second, required after one request timeout
+MAX_LOG_REDIRECTS = 3  #: maximum number of redirects from the pre-signed URL to other URLs
 
 _MARKUP_TYPES = ("text/html", "application/xhtml+xml", "application/xml", "text/xml")
 
@@ -40,13 +40,18 @@ def open_log(
     attempt_context: Callable[[], AbstractContextManager[None]] = nullcontext,
     should_abort: Callable[[], bool] = lambda: False,
 ) -> Iterator[Iterator[bytes]]:
-    """Open a log that Stitch serves itself or, as documented, redirects to another host. One attempt.
+    """Open an extraction log for reading, without retries.
 
-    :param path: the endpoint's path, see `Transport.request`.
+    Stitch's documentation describes a redirect to a log host. A log that Stitch sends directly is also
+    accepted.
+
+    :param path: the path of the endpoint. See `Transport.request`.
     :param attempt_context: see `Transport.request`.
-    :param should_abort: called after each chunk; True ends the download with StitchUnavailable.
-    :raises ExtractionLogUnavailable: if the log host does not respond, or the pre-signed URL has expired.
-    :raises StitchError: as `Transport.request` and `fetch_log` do; also while the log is read.
+    :param should_abort: called after each chunk. If it returns True, the download is aborted with
+        StitchUnavailable.
+    :raises ExtractionLogUnavailable: if the log host does not respond, or if the pre-signed URL has expired.
+    :raises StitchError: see `Transport.request` and `fetch_log`. Errors may also be raised while the log is
+        read.
     """
     request = HttpRequest("GET", path, secrets=transport.secrets, attempt_context=attempt_context)
     with closing(transport.send(request)) as response:
@@ -60,7 +65,8 @@ def open_log(
             raise error_from_response(transport.read_response(request, response))
     url = resolve_location(transport.base_url, location)
     with ExitStack() as stack:
-        # Not around the yield: the caller may raise a StitchUnavailable of another request there.
+        # The `yield` is outside this block, because the caller's code may raise StitchUnavailable for another
+        # request.
         with report_as_log_error():
             chunks = stack.enter_context(fetch_log(transport, url, should_abort=should_abort))
         yield chunks
@@ -70,12 +76,12 @@ def open_log(
 def fetch_log(
     transport: Transport, url: str, *, should_abort: Callable[[], bool] = lambda: False
 ) -> Iterator[Iterator[bytes]]:
-    """Open a log at a pre-signed URL, without the token. One attempt.
+    """Open the log at a pre-signed URL, without the token and without retries.
 
-    The URL is a credential itself, so it appears in no message, log or repr.
+    The URL itself is a credential, so it must not appear in any message, log or repr.
 
-    :raises StitchUnavailable: if the host does not respond, or the URL has expired.
-    :raises UnexpectedResponse: if the URL is invalid, or the response is not a log.
+    :raises StitchUnavailable: if the host does not respond, or if the URL has expired.
+    :raises UnexpectedResponse: if the URL is invalid, or if the response is not a log.
 
     Source: Stitch Connect API, "Get extraction logs".
     """
@@ -98,13 +104,13 @@ def fetch_log(
 
 
 def _log_host(url: str, *, allow_loopback: bool) -> str:
-    """Return the host of a log's URL if the log may be downloaded from it."""
+    """Return the host of a log's URL, or raise if a log must not be downloaded from this URL."""
     try:
         scheme, host, _ = origin(url)
     except ValueError:
         scheme, host = "", ""
-    # Only a local Stitch may use plain HTTP. The real one must not direct requests to this machine's
-    # services.
+    # Only a local Stitch may redirect to plain HTTP. The real Stitch must not be able to send requests to
+    # services on this machine.
     if host and (scheme == "https" or (scheme == "http" and allow_loopback and is_loopback(host))):
         return host
     raise UnexpectedResponse("Stitch redirects to an extraction log at a URL that is not an https:// URL.")
@@ -122,7 +128,8 @@ def _get(session: Session, url: str, request_line: str, timeout: float) -> reque
 def _iter_log(
     transport: Transport, request_line: str, response: requests.Response, should_abort: Callable[[], bool]
 ) -> Iterator[bytes]:
-    # Few logs are downloaded at a time, so a slow download must not block others: hence the minimum rate.
+    # Only a few logs are downloaded at the same time. The minimum rate prevents a slow download from blocking
+    # the other downloads.
     with report_as_log_error():
         yield from transport.iter_body(
             request_line,
@@ -134,7 +141,7 @@ def _iter_log(
 
 
 def resolve_location(url: str, location: str) -> str:
-    """Return the absolute URL of a `Location` header."""
+    """Return the absolute URL for a `Location` header."""
     try:
         return urljoin(f"{url}/" if not urlsplit(url).path else url, location)
     except ValueError:
@@ -142,7 +149,10 @@ def resolve_location(url: str, location: str) -> str:
 
 
 def check_log_response(request_line: str, response: requests.Response) -> None:
-    """Raise unless the log host's response is a log. Its body is not shown: it may repeat the credential."""
+    """Raise an error if the response of the log host is not a log.
+
+    The message omits the body, because it may contain the pre-signed URL.
+    """
     status = response.status_code
     if status in (403, 404):
         raise StitchUnavailable(
@@ -154,12 +164,12 @@ def check_log_response(request_line: str, response: requests.Response) -> None:
             f"{request_line} (HTTP {status}): the host has a problem.", retry_after=retry_after
         )
     if status != 200:
-        raise UnexpectedResponse(f"{request_line} (HTTP {status}): not the log.")
+        raise UnexpectedResponse(f"{request_line} (HTTP {status}): the response is not the log.")
     reject_markup(request_line, response)
 
 
 def reject_markup(request_line: str, response: requests.Response) -> None:
-    """Raise if the response is an HTML or XML page instead of a log."""
+    """Raise an error if the response is an HTML or XML page instead of a log."""
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media_type in _MARKUP_TYPES:
         raise UnexpectedResponse(
@@ -169,7 +179,7 @@ def reject_markup(request_line: str, response: requests.Response) -> None:
 
 @contextmanager
 def report_as_log_error() -> Iterator[None]:
-    """Raise ExtractionLogUnavailable instead of StitchUnavailable, because Stitch itself has responded."""
+    """Convert StitchUnavailable to ExtractionLogUnavailable, because Stitch itself has responded."""
     try:
         yield
     except StitchUnavailable as error:

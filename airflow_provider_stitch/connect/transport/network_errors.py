@@ -1,8 +1,8 @@
-"""Translate the exceptions of the HTTP libraries into StitchErrors.
+"""Translate exceptions of the HTTP libraries into subclasses of StitchError.
 
-These exceptions may reference the request with its token, and their text may contain the URL, which is a
-credential if it is a log's. So the new error is never chained to the original exception, and its message
-contains only a short reason.
+The original exceptions may reference the request with its token. Their messages may contain the URL, and the
+URL of an extraction log is a credential. For this reason, a StitchError is never chained to the original
+exception, and its message contains only a short reason.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# While a body is read, exceptions of urllib3, sockets and codecs pass through requests untranslated.
+# While a body is read, requests does not wrap the exceptions of urllib3, sockets and codecs.
 _HTTP_EXCEPTIONS = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
@@ -48,16 +48,16 @@ _TIMEOUTS = (urllib3.exceptions.TimeoutError, requests.exceptions.Timeout, Timeo
 
 
 def translate_errors(request_line: str, timeout: float, operation: Callable[[], T]) -> T:
-    """Run one HTTP operation. If it fails, raise a StitchError in place of the library's exception.
+    """Run one HTTP operation, and raise a StitchError if it fails.
 
-    :param request_line: method and URL for the message, without secrets.
-    :param timeout: seconds, for the message.
+    :param request_line: the method and the URL for the error message. They must not contain secrets.
+    :param timeout: the timeout of the operation in seconds, for the error message.
     """
     try:
         return operation()
     except _HTTP_EXCEPTIONS as exception:
         error = _translate(exception, request_line, timeout)
-    # Raised outside the except clause, because there Python would set the original as the error's context.
+    # Raised outside the except clause, so that Python does not set the original exception as the context.
     raise error
 
 
@@ -87,7 +87,7 @@ def _translate(exception: BaseException, request_line: str, timeout: float) -> S
 
 
 def _causes(exception: BaseException) -> Iterator[BaseException]:
-    """Yield the exception and its causes, from each attribute that the libraries use for them."""
+    """Yield the exception and its causes, which the libraries store in different attributes."""
     pending: list[object] = [exception]
     seen: set[int] = set()
     while pending:
@@ -97,8 +97,8 @@ def _causes(exception: BaseException) -> Iterator[BaseException]:
             yield current
             pending += [getattr(current, "reason", None), current.__cause__, *current.args]
             if isinstance(current, _CONNECT_ERRORS):
-                # urllib3 < 2 keeps the OS error in `__context__`. For other exceptions `__context__` may be
-                # an unrelated exception of the caller.
+                # urllib3 < 2 stores the OS error in `__context__`. The `__context__` of other exceptions may
+                # be an unrelated exception of the caller.
                 pending.append(current.__context__)
 
 
@@ -107,7 +107,10 @@ def _contains(chain: list[BaseException], types: tuple[type[BaseException], ...]
 
 
 def _reason(chain: list[BaseException]) -> str:
-    """Return the message of the operating system or TLS library, or else the innermost exception's name."""
+    """Return the error message of the operating system or of the TLS library.
+
+    If there is none, return the class name of the innermost exception.
+    """
     for each in reversed(chain):
         if isinstance(each, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted: {each.verify_message}"

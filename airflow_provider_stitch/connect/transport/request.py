@@ -1,4 +1,7 @@
-"""Send one request to Stitch, with limits of time and size. Every failure becomes a StitchError."""
+"""Send requests to Stitch, and limit the time and size of each response.
+
+Every failure is raised as a StitchError.
+"""
 
 from __future__ import annotations
 
@@ -54,9 +57,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_BODY_BYTES = 64 * 1024 * 1024  #: limit of a JSON body, decompressed
-MAX_BODY_TIME_FACTOR = 4  #: limit for reading a JSON body, in multiples of the request timeout
-MAX_REQUEST_TIMEOUT = 86_400.0  #: seconds; sockets reject much longer timeouts
+# A socket timeout applies to each chunk separately, so the whole body needs its own limits. Otherwise, a
+# server that sends one byte per second could block a request forever.
+MAX_BODY_BYTES = 64 * 1024 * 1024  #: maximum size of a decompressed JSON body
+MAX_BODY_TIMEOUTS = 4  #: maximum time for reading a JSON body, in multiples of the request timeout
+MAX_REQUEST_TIMEOUT = 86_400.0  #: in seconds; sockets reject timeouts that are much longer
 
 REDIRECT_STATUSES = (301, 302, 303, 307, 308)
 
@@ -66,7 +71,10 @@ _FORM_HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """The parameters of one request, the same for each attempt. See `Transport.request`."""
+    """The parameters of a request. All attempts use the same parameters.
+
+    See `Transport.request` for their meaning.
+    """
 
     method: str
     path: str
@@ -82,15 +90,16 @@ class HttpRequest:
 
 
 class Transport:
-    """Sends requests to a Stitch API, optionally with an access token. Thread-safe.
+    """A thread-safe HTTP client for one Stitch API.
 
-    :param base_url: `https://host`; plain HTTP only to this machine's loopback.
-    :param access_token: an API access token; None sends no credentials.
-    :param secrets: other secrets in requests, which are kept out of messages.
-    :param request_timeout: seconds to wait for a connection, for the response headers, and for each
-        chunk of the body.
-    :param retry_for: seconds for which repeatable requests are retried while Stitch is unavailable; 0 means
-        one attempt.
+    :param base_url: an `https://` URL. Plain `http://` is allowed only for this machine's loopback address.
+    :param access_token: an API access token. If None, requests contain no access token.
+    :param secrets: other secrets in the requests. These secrets and the access token are removed from error
+        messages.
+    :param request_timeout: how long to wait, in seconds, for the connection, for the response headers, and
+        for each chunk of the body.
+    :param retry_for: how long to retry a request while Stitch is unavailable, in seconds; 0 disables retries.
+        Requests that are not safe to repeat are never retried.
     :raises StitchConfigurationError: if a parameter is invalid.
     """
 
@@ -106,8 +115,8 @@ class Transport:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.base_url = normalize_base_url(base_url)
-        self.request_timeout = _seconds("request_timeout", request_timeout, 0.001, MAX_REQUEST_TIMEOUT)
-        self.retry_for = _seconds("retry_for", retry_for, 0.0, math.inf)
+        self.request_timeout = _valid_seconds("request_timeout", request_timeout, 0.001, MAX_REQUEST_TIMEOUT)
+        self.retry_for = _valid_seconds("retry_for", retry_for, 0.0, math.inf)
         self._sleep = sleep
         self._monotonic = monotonic
         self._auth = (
@@ -115,7 +124,8 @@ class Transport:
         )
         self.secrets = (*secrets, *([] if access_token is None else [access_token]))
         self.is_local = is_loopback(urlsplit(self.base_url).hostname or "")
-        # A proxy would see the plain HTTP of a local Stitch, and cannot reach this machine's loopback.
+        # Requests to a local Stitch bypass proxies, because a proxy cannot reach this machine's loopback
+        # address and could read plain HTTP.
         self._session = Session(trust_env=not self.is_local, headers=_JSON_HEADERS)
         self._clock = shared_clock(self.base_url, monotonic)
 
@@ -124,23 +134,26 @@ class Transport:
 
     @property
     def stitch_time(self) -> datetime | None:
-        """Stitch's current time (UTC), estimated from its responses; None if no response contained a time."""
+        """Stitch's current time (UTC), estimated from its responses, or None if no time is known yet."""
         return self._clock.now(self._monotonic())
 
     def record_past_time(self, moment: datetime) -> None:
-        """Record a time that Stitch's clock has passed. It is used if no response has a `Date` header."""
+        """Record a time that Stitch's clock has passed.
+
+        The time is used until a response has a `Date` header.
+        """
         self._clock.record_past_time(moment, self._monotonic())
 
     def with_retries(self, retry_for: float) -> Transport:
-        """Return a copy with a different `retry_for`. Connections are shared."""
+        """Return a copy with a different `retry_for` that shares the connections."""
         other = copy.copy(self)
-        other.retry_for = _seconds("retry_for", retry_for, 0.0, math.inf)
+        other.retry_for = _valid_seconds("retry_for", retry_for, 0.0, math.inf)
         return other
 
     def with_request_timeout(self, request_timeout: float) -> Transport:
-        """Return a copy with a different `request_timeout`. Connections are shared."""
+        """Return a copy with a different `request_timeout` that shares the connections."""
         other = copy.copy(self)
-        other.request_timeout = _seconds("request_timeout", request_timeout, 0.001, MAX_REQUEST_TIMEOUT)
+        other.request_timeout = _valid_seconds("request_timeout", request_timeout, 0.001, MAX_REQUEST_TIMEOUT)
         return other
 
     def close(self) -> None:
@@ -148,7 +161,7 @@ class Transport:
         self._session.close()
 
     def redact(self, text: str) -> str:
-        """Return a text without the token, in case a server echoed it."""
+        """Return a text without the secrets of this transport, because a server may have echoed them."""
         return redact(text, self.secrets)
 
     def request(
@@ -168,50 +181,53 @@ class Transport:
     ) -> Response:
         """Send a request and return the response with its body decoded.
 
-        :param path: starts with `/`; ids and names in it are percent-encoded.
-        :param form: a form-encoded body, instead of `json`.
-        :param secrets: additional secrets in the request, which are kept out of messages.
-        :param confidential: a successful response contains a secret, so no message shows its body.
-        :param accept: status codes besides 2xx to return; all others raise.
-        :param expects_body: whether an empty 2xx body is an error.
-        :param retry: whether the request may be repeated; by default only GET requests are.
-        :param attempt_context: returns a context manager that is entered for each attempt, until the headers
-            of its response have arrived.
-        :raises StitchError: see `error_from_response` for the class of each status code.
+        :param path: a path that starts with `/`. The ids and names in the path must be percent-encoded.
+        :param form: the fields of a form-encoded body. Pass either `form` or `json`.
+        :param secrets: additional secrets in the request, which are removed from error messages.
+        :param confidential: whether a successful response contains a secret, so that no message may show its
+            body.
+        :param accept: additional status codes of responses to return. By default, only 2xx responses are
+            returned.
+        :param expects_body: whether an empty body of a 2xx response is an error.
+        :param retry: whether the request may be retried. By default, only GET requests are retried.
+        :param attempt_context: returns a context manager for each attempt. The context manager is exited when
+            the response headers have arrived.
+        :raises StitchError: if the request fails. See `error_from_response` for the class of each status
+            code.
         """
-        request = HttpRequest(
-            method, path, params, json, form, (*self.secrets, *secrets), confidential, attempt_context
-        )
-
-        def attempt() -> Response:
-            return self._attempt(request, accept, expects_body=expects_body)
-
-        may_retry = method == "GET" if retry is None else retry
+        all_secrets = (*self.secrets, *secrets)
+        request = HttpRequest(method, path, params, json, form, all_secrets, confidential, attempt_context)
+        attempt = partial(self._attempt, request, accept, expects_body=expects_body)
+        is_get = method == "GET"
+        may_retry = is_get if retry is None else retry
         if may_retry:
-            return self.run_with_retries(attempt, retry_unexpected=method == "GET")
+            return self.run_with_retries(attempt, retry_unexpected=is_get)
         return self._call_redacted(attempt)
 
     def run_with_retries(self, attempt: Callable[[], T], *, retry_unexpected: bool = True) -> T:
-        """Call a function until it succeeds, for at most `retry_for` seconds.
+        """Call a function, and retry it for up to `retry_for` seconds until it succeeds.
 
-        :param retry_unexpected: whether to retry after UnexpectedResponse too, such as a truncated body.
+        :param retry_unexpected: whether to retry after an UnexpectedResponse, such as a truncated body. A
+            StitchUnavailable is always retried.
         """
         if not self.retry_for:
             return self._call_redacted(attempt)
-        errors = (StitchUnavailable, UnexpectedResponse) if retry_unexpected else (StitchUnavailable,)
-        policy = retry_policy(self.retry_for, retry_on=errors, sleep=self._sleep, monotonic=self._monotonic)
+        retry_on = (StitchUnavailable, UnexpectedResponse) if retry_unexpected else (StitchUnavailable,)
+        policy = retry_policy(self.retry_for, retry_on=retry_on, sleep=self._sleep, monotonic=self._monotonic)
         result: T = policy(self._call_redacted, attempt)
         return result
 
     def _call_redacted(self, attempt: Callable[[], T]) -> T:
+        """Call a function. If it raises a StitchError, remove secrets from the message."""
         try:
             return attempt()
         except StitchError as error:
-            text = self.redact(str(error))
-            error.args = (with_proxy_hint(text) if isinstance(error, UnexpectedResponse) else text,)
+            message = self.redact(str(error))
+            error.args = (with_proxy_hint(message) if isinstance(error, UnexpectedResponse) else message,)
             raise
 
     def _attempt(self, request: HttpRequest, accept: Container[int], *, expects_body: bool) -> Response:
+        """Send a request once, and raise an error if the response is neither successful nor accepted."""
         with closing(self.send(request)) as http_response:
             response = self.read_response(request, http_response)
         if response.ok and response.body is None and expects_body:
@@ -222,18 +238,18 @@ class Transport:
             raise error_from_response(response)
         return response
 
-    # The steps of one attempt. `log_download` uses them too.
+    # The steps of one attempt. They are also used by `log_download`.
 
     def request_line(self, request: HttpRequest) -> str:
-        """Return method and URL of a request, for messages."""
+        """Return the method and the URL of a request for use in messages."""
         query = f"?{urlencode(request.params)}" if request.params else ""
         return f"{request.method} {self.base_url}{request.path}{query}"
 
     def send(self, request: HttpRequest) -> requests.Response:
-        """Send a request once and return the response with its body unread.
+        """Send a request once and return the response without reading its body.
 
-        :raises RateLimited: if the status code is 429. It is raised inside `attempt_context`, so that the
-            budget can block further requests.
+        :raises RateLimited: if the status code is 429. The error is raised inside `attempt_context`, so that
+            the request budget can block further requests.
         """
         with request.attempt_context():
             response = translate_errors(
@@ -261,27 +277,29 @@ class Transport:
     def read_response(self, request: HttpRequest, http_response: requests.Response) -> Response:
         """Read and decode the body of a response.
 
-        :raises UnexpectedResponse: if it is a redirect, too large, or a success that is not JSON.
+        :raises UnexpectedResponse: if the response is a redirect, if the body is too large, or if a
+            successful response is not JSON.
         """
         request_line, status = self.request_line(request), http_response.status_code
         if 300 <= status < 400:
-            # The body is not shown, because it may repeat the redirect's URL, which may be a credential.
+            # The message omits the body, because it may contain the URL of the redirect, which may be a
+            # credential.
             raise UnexpectedResponse(
                 f"{request_line} (HTTP {status}): an unexpected redirect to "
                 f"{redirect_host(http_response.headers.get('Location'))}. It was not followed."
             )
-        # Without a valid `Date` header, the time is estimated from earlier responses.
+        # If the response has no valid `Date` header, its time is estimated from earlier responses.
         responded_at = parse_date(http_response.headers.get("Date")) or self.stitch_time
         hidden = request.confidential and status < 300
         chunks = self.iter_body(
             request_line,
             http_response,
-            max_timeouts=MAX_BODY_TIME_FACTOR,
+            max_timeouts=MAX_BODY_TIMEOUTS,
             max_bytes=MAX_BODY_BYTES,
             hidden=hidden,
         )
         content = b"".join(chunks)
-        if status >= 300:  # messages show the body of an error, which may echo the request
+        if status >= 400:  # error messages show the body, which may echo the request
             content = redact(content.decode("utf-8", errors="replace"), request.secrets).encode()
         return Response(
             request_line=request_line,
@@ -303,12 +321,12 @@ class Transport:
         hidden: bool = False,
         should_abort: Callable[[], bool] = lambda: False,
     ) -> Iterator[bytes]:
-        """Yield the body as it arrives. The read timeout alone would allow one byte per second without end.
+        """Yield the chunks of the body as they arrive, with limits for the whole body.
 
-        :param max_timeouts: limit of the time spent reading, in multiples of the request timeout.
-        :param min_rate: bytes per second on average, required once reading has taken one request timeout.
-        :param hidden: keep the body out of messages.
-        :param should_abort: called after each chunk; True ends the reading with StitchUnavailable.
+        :param max_timeouts: maximum time for reading the body, in multiples of the request timeout.
+        :param min_rate: minimum average rate in bytes per second, required after one request timeout.
+        :param hidden: whether to omit the body from error messages.
+        :param should_abort: called after each chunk. If it returns True, StitchUnavailable is raised.
         """
         elapsed, size, first_bytes = 0.0, 0, b""
         start = self._monotonic()
@@ -330,10 +348,10 @@ class Transport:
             if should_abort():
                 raise StitchUnavailable(f"{request_line}: stopped reading, because no task waits for it.")
             yield chunk
-            start = self._monotonic()
+            start = self._monotonic()  # the time that the caller spends on a chunk is not included
 
 
-def _seconds(name: str, value: float, minimum: float, maximum: float) -> float:
+def _valid_seconds(name: str, value: float, minimum: float, maximum: float) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and math.isfinite(value) and minimum <= value <= maximum:
         return float(value)

@@ -1,4 +1,4 @@
-"""Responses from Stitch: decode the body, and turn an error status into a StitchError."""
+"""Decode responses from Stitch, and convert error responses into subclasses of StitchError."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ from airflow_provider_stitch.connect.objects.json import compact_json, excerpt, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_MESSAGE_LENGTH = 500  #: characters of Stitch's error message that our message shows
-HIDDEN_BODY = "it is not shown, because it may contain a secret."  #: shown instead of a confidential body
-MAX_RETRY_AFTER = 86_400.0  #: seconds; a longer delay is assumed to be a mistake
+MAX_MESSAGE_LENGTH = 500  #: maximum number of characters of Stitch's message in an error message
+HIDDEN_BODY = "it is not shown, because it may contain a secret."  #: replaces a confidential body in messages
+#: In seconds. A longer delay is assumed to be an error and is reduced to this limit.
+MAX_RETRY_AFTER = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
     """One response from Stitch."""
 
-    request_line: str  #: method and URL, for messages
+    request_line: str  #: the method and the URL, for messages
     status: int
-    body: Any  #: decoded JSON, or the plain text of an error; None if empty
-    responded_at: datetime | None  #: the `Date` header (UTC), or estimated from earlier ones
-    retry_after: float | None = None  #: seconds
-    #: Removes the secrets in the request, and prefixes of them, from a text.
+    body: Any  #: decoded JSON, the plain text of an error, or None if the body is empty
+    responded_at: datetime | None  #: the `Date` header (UTC), or an estimate from earlier responses
+    retry_after: float | None = None  #: the `Retry-After` header in seconds
+    #: A function that removes the secrets of the request, and prefixes of these secrets, from a text.
     redact: Callable[[str], str] = field(default=str, repr=False)
 
     @property
@@ -47,17 +48,17 @@ class Response:
 
     @property
     def message(self) -> str:
-        """Stitch's error message as a single line, truncated to `MAX_MESSAGE_LENGTH`."""
+        """Stitch's error message on one line, truncated to `MAX_MESSAGE_LENGTH` characters."""
         return one_line(self.full_message, MAX_MESSAGE_LENGTH) or "none."
 
     @property
     def full_message(self) -> str:
-        """Stitch's error message."""
+        """Stitch's complete error message, without secrets."""
         return self.redact(_error_message(self.body))
 
     @property
     def error_type(self) -> str | None:
-        """The type of the error: `already_running`, `InvalidId` ..."""
+        """The type of the error, such as `already_running` or `InvalidId`."""
         body = self.body if isinstance(self.body, Mapping) else {}
         error = body.get("error", body.get("code"))
         error_type = error.get("type") if isinstance(error, Mapping) else error
@@ -65,24 +66,26 @@ class Response:
 
     @property
     def is_markup(self) -> bool:
-        """Whether the body is HTML or XML. Stitch sends neither, but proxies do."""
+        """Whether the body is HTML or XML. Such a body is from a proxy, not from Stitch."""
         return isinstance(self.body, str) and self.body.lstrip().startswith("<")
 
     @property
     def is_invalid_source(self) -> bool:
-        """Whether the error says that the source does not exist or is deleted."""
+        """Whether the error means that the source does not exist or is deleted."""
         return self.error_type in ("invalid_source", "InvalidId")
 
 
 def decode_body(request_line: str, status: int, body: bytes, *, confidential: bool = False) -> Any:
-    """Return the decoded JSON of a body, or its text if it is an error without JSON; None if it is empty.
+    """Decode the body of a response.
 
-    The body is always decoded as UTF-8, because Stitch labels UTF-8 as ISO-8859-1.
+    Return the decoded JSON, or None if the body is empty. If an error response is not JSON, return its text.
 
-    :param confidential: keep the body out of the error's message.
-    :raises UnexpectedResponse: if a success is not JSON.
+    The body is always decoded as UTF-8, because Stitch declares ISO-8859-1 although it sends UTF-8.
 
-    Source: Stitch Connect API, "Requests and responses" and the samples of string errors.
+    :param confidential: whether to omit the body from the error message.
+    :raises UnexpectedResponse: if a successful response is not JSON.
+
+    Source: Stitch Connect API, "Requests and responses", and the samples of errors that are strings.
     """
     text = body.decode("utf-8-sig", errors="replace")
     if not text.strip():
@@ -97,7 +100,7 @@ def decode_body(request_line: str, status: int, body: bytes, *, confidential: bo
 
 
 def with_proxy_hint(text: str) -> str:
-    """Return the message of an UnexpectedResponse, extended by the likely cause."""
+    """Return the message of an UnexpectedResponse with the likely cause added."""
     return (
         f"{text.removesuffix('.')}. A proxy may have responded instead of Stitch: check the connection's API "
         "base URL, and any proxy, then try again."
@@ -105,10 +108,11 @@ def with_proxy_hint(text: str) -> str:
 
 
 def error_from_response(response: Response) -> StitchError:
-    """Return the error for a response that is not a success.
+    """Return the error for an unsuccessful response.
 
-    Source: Stitch Connect API, "Response codes" and the error bodies of each endpoint. 403 and 429 are not
-    documented, but proxies and rate limits use them. HTML comes from a proxy or firewall.
+    Source: Stitch Connect API, "Response codes", and the error bodies of each endpoint. Stitch does not
+    document 403 and 429, but proxies and rate limits cause these statuses. An HTML body is from a proxy or
+    firewall.
     """
     status, prefix = response.status, f"{response.request_line} (HTTP {response.status})"
     if status == 429:
@@ -151,7 +155,7 @@ _CHECK = "Check the arguments and the connection's API base URL."
 
 
 def parse_date(value: str | None) -> datetime | None:
-    """Return an HTTP date in UTC; None if it is missing or invalid."""
+    """Parse an HTTP date and return it in UTC, or return None if it is missing or invalid."""
     try:
         moment = parsedate_to_datetime(value or "")
         aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
@@ -161,7 +165,10 @@ def parse_date(value: str | None) -> datetime | None:
 
 
 def parse_retry_after(value: str | None, responded_at: datetime | None) -> float | None:
-    """Return a `Retry-After` header (seconds or a date) in seconds; None if it is missing or invalid."""
+    """Return the delay of a `Retry-After` header in seconds.
+
+    The header contains a number of seconds or a date. Return None if it is missing or invalid.
+    """
     if value is None:
         return None
     number = value.strip()
@@ -170,13 +177,13 @@ def parse_retry_after(value: str | None, responded_at: datetime | None) -> float
     moment = parse_date(value)
     if moment is None:
         return None
-    # Relative to the response's own date if it has one, because this machine's clock may be wrong.
+    # The date is compared with the time of the response if known, because this machine's clock may be wrong.
     seconds = (moment - (responded_at or datetime.now(timezone.utc))).total_seconds()
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
 def _error_message(body: Any) -> str:
-    """Return the message in an error body, in any of the documented structures."""
+    """Return the message of an error body. All documented structures are supported."""
     if not isinstance(body, Mapping):
         return replace_surrogates(_to_string("" if body is None else body))
     error, data, code = body.get("error"), body.get("data"), body.get("code")

@@ -14,21 +14,24 @@ from airflow_provider_stitch.connect.errors import StitchError, StitchUnavailabl
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_RETRY_DELAY = 60.0  #: seconds; only a Retry-After header can exceed it
+MAX_RETRY_DELAY = 60.0  #: in seconds; only a `Retry-After` header can cause a longer delay
 
 _log = logging.getLogger(__name__)
 
 
 def seconds_before_retry(attempt: int, retry_after: float | None) -> float:
-    """Return the delay before the next attempt in seconds: random in 1 to 2, then 2 to 4, up to 60.
+    """Return the delay before the next attempt in seconds.
 
-    The jitter keeps a hundred tasks that lost their connection together from retrying together.
+    The delay is random, from 1 to 2 s after the first attempt, from 2 to 4 s after the second, and so on up
+    to 60 s.
 
-    :param attempt: number of the failed attempt, from 1.
-    :param retry_after: lower limit of the delay in seconds, from the response's `Retry-After`.
+    The jitter prevents tasks that lost their connection at the same time from retrying at the same time.
+
+    :param attempt: the number of the failed attempt, starting at 1.
+    :param retry_after: the minimum delay in seconds, from the `Retry-After` header of the response.
     """
     max_delay = min(MAX_RETRY_DELAY, 2.0 ** min(max(attempt, 1), 16))
-    delay = random.uniform(max_delay / 2, max_delay)  # noqa: S311 - jitter needs no secure randomness
+    delay = random.uniform(max_delay / 2, max_delay)  # noqa: S311 - jitter does not need secure randomness
     return max(delay, retry_after or 0.0)
 
 
@@ -39,12 +42,12 @@ def retry_policy(
     sleep: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> tenacity.Retrying:
-    """Return a policy that retries for `retry_for` seconds from now, and then raises the last error.
+    """Return a policy that retries a function for `retry_for` seconds and then raises the last error.
 
-    Call it with the function to retry. Delays are cut to the time left, so the last attempt is made at the
-    deadline.
+    Call the policy with the function to retry. The deadline is set when the policy is created. A delay never
+    extends beyond the deadline, so the last attempt is made at the deadline.
 
-    :param retry_on: the errors to retry; all others are raised at once.
+    :param retry_on: the classes of errors to retry. All other errors are raised immediately.
     """
     deadline = monotonic() + retry_for
 

@@ -1,4 +1,4 @@
-"""HTTP sessions that follow no redirect, keep no cookies, and send the token to one host only."""
+"""HTTP sessions that follow no redirects, store no cookies, and send the token to a single host."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 _CHUNK_SIZE = 64 * 1024  #: bytes
 _SMALL_CHUNK_SIZE = 256
-_MIN_REDACTED_PREFIX = 8  #: characters; shorter prefixes of a secret may be shown
+_MIN_REDACTED_PREFIX = 8  #: number of characters; shorter prefixes of a secret are not replaced
 
 
 class BearerToken(AuthBase):
-    """Adds the token to requests for the origin of the base URL.
+    """Authentication that adds the token to requests for the origin of the base URL.
 
-    An auth object takes precedence over credentials from a .netrc file.
+    An auth object takes precedence over credentials in a .netrc file.
     """
 
     def __init__(self, base_url: str, token: str) -> None:
@@ -42,14 +42,14 @@ class BearerToken(AuthBase):
 
 
 class NoAuth(AuthBase):
-    """Adds no credentials, and keeps requests from adding credentials of a .netrc file."""
+    """Authentication without credentials. It prevents the use of credentials in a .netrc file."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
 
 
 class Session(requests.Session):
-    """A session that follows no redirects and keeps no cookies, so that threads can share it.
+    """A session that follows no redirects and stores no cookies, so that threads can share it.
 
     :param trust_env: whether to use proxies and certificates from environment variables.
     """
@@ -63,16 +63,16 @@ class Session(requests.Session):
         self.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
-        # Even with allow_redirects=False, requests prepares the next request of a redirect and reads the
-        # whole body for it, without a limit.
+        # Even with allow_redirects=False, requests would prepare the request to the redirect's target. To do
+        # this, it would read the whole body of the redirect without a limit.
         return None
 
 
 def read_chunk(response: requests.Response) -> bytes:
-    """Return the next bytes of the body that have arrived, decompressed; empty at its end."""
-    response.raw.enforce_content_length = True  # urllib3 < 2 accepts truncated bodies
-    # read() blocks until it has all requested bytes, which can take hours if they arrive slowly. urllib3 <
-    # 2.1 has no read1(), so read() is called with a small size there.
+    """Return the next decompressed bytes of the body that have arrived, or b"" at the end of the body."""
+    response.raw.enforce_content_length = True  # otherwise urllib3 < 2 accepts truncated bodies
+    # read() blocks until all requested bytes have arrived, which can take hours on a slow connection. urllib3
+    # < 2.1 does not provide read1(), so read() is called with a small size instead.
     read1 = getattr(response.raw, "read1", None)
     data: bytes = (
         read1(_CHUNK_SIZE, decode_content=True)
@@ -83,12 +83,12 @@ def read_chunk(response: requests.Response) -> bytes:
 
 
 def redact(text: str, secrets: Sequence[str]) -> str:
-    """Return a text without these secrets and without prefixes of them."""
+    """Return a text without the secrets and their prefixes."""
     return _redact_prefixes(_redact_secrets(text, secrets), secrets)
 
 
 def _redact_secrets(text: str, secrets: Iterable[str]) -> str:
-    """Replace secrets in each encoding that a server may use to echo a request."""
+    """Replace the secrets in all encodings that a server may use to echo a request."""
     for secret in secrets:
         for form in {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}:
             text = text.replace(form, "<secret>")
@@ -96,7 +96,7 @@ def _redact_secrets(text: str, secrets: Iterable[str]) -> str:
 
 
 def _redact_prefixes(text: str, secrets: Iterable[str]) -> str:
-    """Replace prefixes of secrets, because an excerpt or a server's echo may end within a secret."""
+    """Replace prefixes of secrets, because an excerpt or an echoed request may end within a secret."""
     for secret in secrets:
         if secret[:_MIN_REDACTED_PREFIX] not in text:
             continue
@@ -110,8 +110,12 @@ _suppressed = threading.local()
 
 @contextmanager
 def suppress_urllib3_logs() -> Iterator[None]:
-    """Suppress urllib3's log of this thread's requests. At DEBUG it contains their URLs, here credentials."""
-    # addFilter() ignores a filter that is already there. It stays, because other threads may still need it.
+    """Suppress urllib3's log messages about requests of the current thread.
+
+    At level DEBUG, these messages contain the URLs, and the URL of an extraction log is a credential.
+    """
+    # addFilter() ignores a filter that was already added. The filter is never removed, because other threads
+    # may still need it.
     logging.getLogger("urllib3.connectionpool").addFilter(_is_not_suppressed)
     _suppressed.active = True
     try:

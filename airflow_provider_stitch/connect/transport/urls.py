@@ -1,4 +1,7 @@
-"""Validate the parts of a request that decide where the token is sent: base URL, token and path."""
+"""Validate the base URL, the token and the path of requests.
+
+These checks prevent the token from being sent to a wrong server or resource.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,15 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 def normalize_base_url(base_url: str) -> str:
-    """Return the base URL in normal form: with a scheme (default HTTPS) and without a trailing slash.
+    """Return the base URL with a scheme (by default HTTPS) and without a trailing slash.
 
-    URLs of the same server become equal (case, default port, trailing dot), because the base URL is part of
-    the key of an account and its request budget.
+    Spellings of the same URL that differ in case, default port or a trailing dot are normalized to the same
+    string, because the base URL is part of the key of an account's request budget.
 
-    :raises StitchConfigurationError: if it is not a URL, or the token must not be sent there.
+    :raises StitchConfigurationError: if the base URL is not a URL, or if the token must not be sent to this
+        URL.
     """
-    # Messages never repeat the invalid value, because a secret may have been entered in the wrong field.
+    # Messages never contain the invalid value, because a secret may have been entered in the wrong field.
     url = base_url.strip()
     try:
         parts = urlsplit(url if "://" in url else f"https://{url}")
@@ -59,9 +63,12 @@ def _normal_host(host: str) -> str:
 
 
 def validate_token(access_token: str) -> str:
-    """Return the token. Any prefix is accepted, because the samples in Stitch's documentation differ in it.
+    """Return the token if it is valid.
 
-    :raises StitchConfigurationError: if it is empty, malformed, or a partner credential.
+    Any prefix except `oc_` is accepted, because the samples in Stitch's documentation have different
+    prefixes.
+
+    :raises StitchConfigurationError: if the token is empty, malformed, or a partner credential.
     """
     if not access_token:
         raise StitchConfigurationError(
@@ -82,9 +89,9 @@ def validate_token(access_token: str) -> str:
 
 
 def validate_partner_credential(name: str, value: str) -> str:
-    """Return a partner ID or secret.
+    """Return a partner ID or partner secret if it is valid.
 
-    :raises StitchConfigurationError: if it is empty or malformed.
+    :raises StitchConfigurationError: if the value is empty or malformed.
     """
     if isinstance(value, str) and _TOKEN.fullmatch(value):
         return value
@@ -95,9 +102,9 @@ def validate_partner_credential(name: str, value: str) -> str:
 
 
 def validate_path(path: str) -> str:
-    """Return the path of a request if no client or server can resolve it to another path.
+    """Return the path if no client or server could resolve it to a different path.
 
-    :raises InvalidArgument: if it contains `..`, `//`, a query or other special characters.
+    :raises InvalidArgument: if the path contains `..`, `//`, a query or other special characters.
     """
     if not _PATH.fullmatch(path) or _has_dot_segment(path):
         raise InvalidArgument(f"{path[:200]!r} cannot be part of a request to Stitch.")
@@ -105,12 +112,12 @@ def validate_path(path: str) -> str:
 
 
 def quote_segment(value: int | str) -> str:
-    """Return an id or a name, percent-encoded as one segment of a path."""
+    """Return an id or a name in percent-encoding, for use as one segment of a path."""
     return quote(str(value), safe="", errors="replace")
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host name or address denotes this machine. No DNS lookup is made."""
+    """Return whether a host name or IP address is a loopback address. No DNS lookup is made."""
     if host.lower() == "localhost":
         return True
     try:
@@ -120,13 +127,13 @@ def is_loopback(host: str) -> bool:
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
-    """Return scheme, host and port of a URL, normalized for comparison."""
+    """Return the scheme, host and port of a URL, normalized for comparison."""
     parts = urlsplit(url)
     return parts.scheme.lower(), (parts.hostname or "").lower(), _port(parts)
 
 
 def redirect_host(location: str | None) -> str:
-    """Return the host of a `Location` header, as messages show it."""
+    """Return the host of a `Location` header, formatted for messages."""
     try:
         host = urlsplit(location or "").hostname
     except ValueError:
@@ -139,7 +146,7 @@ def _port(parts: SplitResult) -> int | None:
 
 
 def _has_dot_segment(path: str) -> bool:
-    # HTTP libraries decode %2e before they resolve dots, so the decoded form is checked.
+    # HTTP libraries decode %2e before they resolve dot segments, so the decoded path is checked.
     return any(unquote(part) in (".", "..") for part in path.split("/"))
 
 
