@@ -213,7 +213,7 @@ def _wait_for_first_use(stitch: StitchEmulator, port: int, folder: Path) -> None
 def _table(measurements: list[Measurement]) -> Table:
     table = Table(title=f"{SENSORS} tasks wait for extractions", title_justify="left")
     table.add_column("tasks")
-    for title in ("processes", "mean delay", "longest delay", "requests", "most in 10 minutes"):
+    for title in ("processes", "mean delay", "longest delay", "requests", "most requests in 10 minutes"):
         table.add_column(title, justify="right")
     for each in measurements:
         table.add_row(

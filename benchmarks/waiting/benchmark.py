@@ -50,12 +50,13 @@ ENDING_TIMEOUT = 300.0  #: maximum seconds from the end of all jobs until all ta
 RESPONSE_DELAY = 0.05  #: seconds that the servers wait before each response
 
 NOTE = (
-    "Blocked: the longest time while the triggerer's event loop could not run, minus the time while other "
-    "processes used all cores and the time of Python's garbage collections, which visit all objects that "
-    "Airflow has loaded. Memory: the memory of the process minus its memory without waiting tasks, "
-    "after a garbage collection. The memory per task is measured on the last nine tenths of the tasks, when "
-    f"modules, threads and connections exist already. While {MANY} tasks wait, the clocks run {SPEED:g} "
-    f"times as fast as real time. One in {ONE_LOADING_IN} waits for loading, the others for extraction."
+    "Blocked: the longest time during which the triggerer's event loop could not run. It does not include "
+    "the time while other processes used all cores, or the time of Python's garbage collections, which visit all "
+    "objects that Airflow has loaded. Memory: the memory of the process minus its memory without waiting "
+    "tasks, after a garbage collection. The memory per task is measured with the last nine tenths of the "
+    f"tasks, when modules, threads and connections already exist. While {MANY} tasks wait, the clocks run "
+    f"{SPEED:g} times as fast as real time. One in {ONE_LOADING_IN} tasks waits for loading, and all other "
+    "tasks wait for extraction."
 )
 
 

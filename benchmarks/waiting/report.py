@@ -80,7 +80,7 @@ def _all_lines(findings: Findings) -> list[Line]:
         *_memory_lines(findings),
         *_ending_lines(findings.endings),
         Line("Time until all triggers run", f"{many.startup_seconds:.0f} s"),
-        Line("CPU of the triggerer while they wait", f"{many.cpu * 100:.0f}%"),
+        Line("CPU of the triggerer while the tasks wait", f"{many.cpu * 100:.0f}%"),
     ]
 
 
@@ -97,13 +97,13 @@ def _stall_lines(findings: Findings) -> Iterator[Line]:
     many, few = findings.many, findings.few
     stall = many.steady_stall.own_seconds
     yield Line(
-        "Event loop blocked while they wait",
+        "Event loop blocked while the tasks wait",
         _milliseconds(stall),
         f"at most {_milliseconds(MAX_STALL)}",
         stall <= MAX_STALL,
     )
     yield from _collection_lines(findings)
-    yield Line("Event loop blocked while they start", _milliseconds(many.startup_stall.own_seconds))
+    yield Line("Event loop blocked while the tasks start", _milliseconds(many.startup_stall.own_seconds))
     yield Line(
         f"Event loop blocked while {few.count} jobs end at once",
         _milliseconds(few.ending_stall.own_seconds) if few.ending_stall else "",
@@ -129,7 +129,7 @@ def _memory_lines(findings: Findings) -> Iterator[Line]:
     many, idle = findings.many, findings.idle
     own_memory = many.memory_per_task - idle.airflow.memory_per_task
     yield Line(
-        "Memory per waiting task, minus that of an idle trigger",
+        "Memory per waiting task, minus the memory of an idle trigger",
         _kilobytes(own_memory),
         f"at most {_kilobytes(MAX_MEMORY)}",
         own_memory <= MAX_MEMORY,
@@ -138,7 +138,7 @@ def _memory_lines(findings: Findings) -> Iterator[Line]:
     yield Line("  of the idle trigger", _kilobytes(idle.airflow.memory_per_task))
     yield Line("Fixed memory, for any number of tasks", _megabytes(many.fixed_memory))
     requests_memory = idle.requests.fixed_memory - idle.airflow.fixed_memory
-    yield Line("  part of `requests` and its imports", _megabytes(requests_memory))
+    yield Line("  memory of `requests` and its imports", _megabytes(requests_memory))
     yield Line(f"All memory, divided by {many.count} tasks", _kilobytes(many.memory / many.count))
     yield Line(
         "  of idle triggers with `requests` imported",
