@@ -39,7 +39,7 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 def _encode(name: str, argument: str) -> str:
     if not isinstance(name, str) or not name:
-        raise ValueError(f"{argument} must be a name, a non-empty string; it was {name!r}.")
+        raise ValueError(f"{argument} must be a non-empty string; it was {name!r}.")
     return _quote(name)
 
 

@@ -63,7 +63,7 @@ class StitchLoadTrigger(BaseEventTrigger):
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in Airflow
         for name, value in (("source", source), ("stream", stream), ("stitch_conn_id", stitch_conn_id)):
             if (not isinstance(value, str) or not value) and not (name == "stream" and value is None):
-                raise ValueError(f"{name} must be a name, a non-empty string; it was {value!r}.")
+                raise ValueError(f"{name} must be a non-empty string; it was {value!r}.")
         if not isinstance(poll_interval, (int, float)) or not poll_interval >= MIN_POLL_INTERVAL:
             raise ValueError(
                 f"poll_interval must be at least {MIN_POLL_INTERVAL:g} s; it was {poll_interval!r}."

@@ -58,7 +58,7 @@ CASES = (
 
 
 def run(console: Console) -> Result:
-    """Measure, print a table, and return the figures and the missed targets."""
+    """Run the benchmark, print a table, and return the figures and the missed targets."""
     with console.status("Reading extraction logs"):
         readings = [_read(case) for case in CASES]
     console.print(_table(readings))

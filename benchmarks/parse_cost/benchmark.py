@@ -56,7 +56,7 @@ class Subject:
 
 
 def run(console: Console) -> Result:
-    """Measure, print a table, and return the figures and the missed targets."""
+    """Run the benchmark, print a table, and return the figures and the missed targets."""
     ours = Subject(
         "Stitch (operators and sensors)",
         (

@@ -70,7 +70,7 @@ CASES = (
 
 
 def run(console: Console) -> Result:
-    """Measure, print a table, and return the figures and the missed targets."""
+    """Run the benchmark, print a table, and return the figures and the missed targets."""
     measurements = []
     for case in CASES:
         with console.status(f"Waiting for {SENSORS} extractions: {case.name}"):

@@ -72,7 +72,7 @@ class Comparison:
 def run(
     console: Console, days: float | None = None, sources: Collection[int] = EVERY.keys(), seed: int = 1
 ) -> Result:
-    """Simulate, print a table, and return the figures and the missed targets."""
+    """Run the simulations, print a table, and return the figures and the missed targets."""
     cases = select_cases(days, sources, seed)
     with console.status("Simulating: 0 %") as status:
         rows = compare(cases, lambda done: status.update(f"Simulating: {done:.0%}"))

@@ -24,7 +24,7 @@ real_time, real_monotonic, real_sleep = time.time, time.monotonic, time.sleep
 
 SAMPLE_INTERVAL = 1.0  #: seconds
 TICK = 0.002  #: seconds between two checks of the event loop
-MIN_STALL = 0.003  #: seconds; shorter stalls are not recorded
+MIN_STALL = 0.003  #: minimum duration of a recorded stall, in seconds
 STACK_AFTER = 0.03  #: seconds after which the stack of a stalled event loop is recorded
 STACK_DEPTH = 8
 OLDEST_GENERATION = len(gc.get_threshold()) - 1  #: a collection of this generation visits all objects

@@ -51,8 +51,8 @@ RESPONSE_DELAY = 0.05  #: seconds that the servers wait before each response
 
 NOTE = (
     "Blocked: the longest time during which the triggerer's event loop could not run. It does not include "
-    "the time while other processes used all cores, or the time of Python's garbage collections, which visit all "
-    "objects that Airflow has loaded. Memory: the memory of the process minus its memory without waiting "
+    "the time while other processes used all cores, or the time of Python's garbage collections, which visit "
+    "all objects that Airflow has loaded. Memory: the memory of the process minus its memory without waiting "
     "tasks, after a garbage collection. The memory per task is measured with the last nine tenths of the "
     f"tasks, when modules, threads and connections already exist. While {MANY} tasks wait, the clocks run "
     f"{SPEED:g} times as fast as real time. One in {ONE_LOADING_IN} tasks waits for loading, and all other "
@@ -74,7 +74,7 @@ class Servers:
 
 
 def run(console: Console) -> Result:
-    """Measure, print tables, and return the figures and the missed targets."""
+    """Run the benchmark, print tables, and return the figures and the missed targets."""
     with (
         tempfile.TemporaryDirectory(prefix="stitch-", ignore_cleanup_errors=True) as name,
         console.status("Creating Airflow's database") as status,

@@ -1,4 +1,4 @@
-"""The triggers of this provider and of other providers to compare. All connect to local servers."""
+"""The triggers of this provider and of other providers to compare. All triggers connect to local servers."""
 
 from __future__ import annotations
 
