@@ -1,6 +1,6 @@
-"""Evaluate when a phase of a replication job is finished, and wait for it. Nothing here imports Airflow.
+"""Start replication jobs, and wait until their phases are finished. This package never imports Airflow.
 
-`rules` evaluates the phases in pure functions. `polling` polls Stitch for all waiters of an account, and
-`budget` limits its requests. `waiter` waits for one phase of one job through a `session` of its task, and
-`jobs` starts and stops jobs.
+`rules` contains the pure functions that evaluate a phase. `polling` polls Stitch on behalf of all waiters of
+an account, and `budget` limits the number of requests. `waiter` waits for one phase of one job, `session`
+gives a task access to its account, and `jobs` starts and stops jobs.
 """

@@ -1,7 +1,7 @@
 """Read all extractions and loads of an account within its request budget.
 
-The lists of a large account have more pages than the budget has requests in 10 minutes. Tasks that wait for
-jobs need requests during the check, so a part of the budget is left to them.
+The lists of a large account have more pages than the budget allows in 10 minutes. During the check, part of
+the budget is reserved for tasks that wait for jobs.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RESERVED_PART = 6
-"""One request in this many is left to tasks that wait for jobs: 5 of 30."""
+"""Reserve 1 / `RESERVED_PART` of the budget for tasks that wait for jobs: 5 of 30 requests."""
 
-MAX_PAGES = 1000  #: a longer list is treated as an error
+MAX_PAGES = 1000  #: maximum number of pages of a list; a longer list raises an error
 
 
 class AccountCheck:
-    """One check of an account.
+    """One check of all sources of an account.
 
     :param sources: all sources of the account.
-    :param log_info: receives lines on the progress, with an estimate of the remaining time.
-    :param log_warning: receives a line for each record that cannot be parsed.
+    :param log_info: called with progress messages, which include an estimate of the remaining time.
+    :param log_warning: called with a message for each outage and for each record that cannot be parsed.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class AccountCheck:
         self._sources = sources
         self._log_info = log_info
         self._log_warning = log_warning
-        self._responded_at: deque[float] = deque()  #: times of this check's responses in the last 10 minutes
+        self._responded_at: deque[float] = deque()  #: times of responses in the last 10 minutes
         self._pages_read = 0
         self._last_pages = {"extractions": 1, "loads": 1}
         self._pages_left = 2
@@ -61,8 +61,9 @@ class AccountCheck:
     async def run(self, *, max_age: float | None = None) -> list[SourceState]:
         """Read the lists and return the state of each source that is not deleted.
 
-        :param max_age: seconds since a source's last load after which the source is stale; None: never.
-        :raises PhaseTimedOut: if the session's deadline is too early to read all pages.
+        :param max_age: maximum age of a source's last load, in seconds. A source with an older load is stale.
+            If None, no source is stale.
+        :raises PhaseTimedOut: if the pages cannot all be read before the session's deadline.
         :raises StitchError: if a request fails permanently.
         """
         if not self._sources:
@@ -106,8 +107,8 @@ class AccountCheck:
     async def _read(self, kind: str) -> list[Page[Any]]:
         """Read all pages of a list.
 
-        If the list has become shorter, a record may have moved to the previous page after that page was read.
-        So the previous page is read again.
+        If the list becomes shorter between two requests, a record may move to the previous page, which has
+        already been read. In that case, the previous page is read again.
         """
         pages: list[Page[Any]] = []
         number, total = 1, 0
@@ -138,7 +139,7 @@ class AccountCheck:
     # --- The request budget ---------------------------------------------------------------------------------
 
     async def _limited(self, function: Callable[[], T]) -> T:
-        """Send one rate-limited request as soon as this check may, and return its result."""
+        """Send one rate-limited request as soon as the budget allows, and return its result."""
         caller = self._session.caller
         await self._wait_until_allowed()
 
@@ -183,19 +184,20 @@ class AccountCheck:
     # --- Messages -------------------------------------------------------------------------------------------
 
     def _seconds_left(self, wait: float) -> float:
-        """Return the seconds until all pages are read, if other tasks use no more requests than now."""
+        """Estimate the seconds until all pages are read if other tasks do not increase their requests."""
         allowed = self._allowed(float(self._session.budget.limit))
         return wait + (self._pages_left - 1) // allowed * WINDOW
 
     def _progress(self, wait: float) -> str:
         return (
-            f"{self._state(wait)} Tasks that wait for jobs share them. The next one is free in {wait:.0f} s."
+            f"{self._state(wait)} They are shared with tasks that wait for jobs. The next request is free in "
+            f"{wait:.0f} s."
         )
 
     def _timed_out(self, wait: float) -> PhaseTimedOut:
         limit, account = self._session.time_limit, self._session.client.known_client_id
         return PhaseTimedOut(
-            f"The check of Stitch account {account} has not ended before its {limit}. {self._state(wait)} "
+            f"The check of Stitch account {account} has not finished before its {limit}. {self._state(wait)} "
             f"Raise the {limit}, or run the check when fewer tasks wait for jobs."
         )
 
@@ -204,7 +206,7 @@ class AccountCheck:
         minutes, limit = _minutes(self._seconds_left(wait)), self._session.budget.limit
         return (
             f"Read {self._pages_read} pages of extractions and loads. The {left} will take about {minutes}, "
-            f"because Stitch permits {limit} requests for them in 10 minutes."
+            f"because Stitch allows {limit} such requests in 10 minutes."
         )
 
     async def _warn(self, line: str) -> None:

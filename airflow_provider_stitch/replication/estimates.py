@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.loading import LoadStatus
     from airflow_provider_stitch.replication.rules.observations import Observations
 
-# A job that started this long before the first poll may have ended by then.
+# If a job started at least this many seconds before the first poll, it may already have ended.
 LATE_START_SECONDS = 60.0
 
-# A missing log is requested again after 7.6 even intervals. At 30 requests in 10 minutes, three attempts take
-# 5 minutes, after which the log is given up.
+# A missing log is requested again after this number of even intervals. With 30 requests in 10 minutes, three
+# attempts take 5 minutes. After that, the wait continues without the log.
 LOG_RETRY_INTERVALS = 7.6
 
-# After the extraction, the log and then the loads are requested.
+# Number of requests that follow a poll: the log and the loads after an extraction, and the loads after a log.
 REQUESTS_AFTER_EXTRACTION = 2
 REQUESTS_AFTER_LOG = 1
 
-# A watcher expects the next load of a source within half an hour, much later than a waiting task expects the
-# end of its phase. So the scheduler prefers the requests that serve waiting tasks.
+# Watchers assume that the next load of a source follows within half an hour. A waiting task expects the end
+# of its phase much earlier, so the scheduler prefers the requests of waiting tasks.
 NEXT_LOAD = DurationHistory(scale=1800.0, shape=1.0, weight=9.0)
 
 
@@ -49,17 +49,17 @@ class EstimateContext:
 
     now: float
     last_checked_at: float | None  #: time of the previous poll of the same kind, if any
-    even_interval: float  #: seconds between two requests that are spread evenly
-    clock_offset: float = 0.0  #: Stitch's clock minus this machine's
+    even_interval: float  #: seconds between two requests if the budget is used evenly
+    clock_offset: float = 0.0  #: Stitch's clock minus this machine's clock, in seconds
 
     def to_local(self, instant: datetime) -> float:
         """Convert a time of Stitch's clock to seconds of this machine's clock."""
         return instant.timestamp() - self.clock_offset
 
     def to_local_past(self, instant: datetime) -> float:
-        """Return the local time of a past event, which is never later than now.
+        """Convert the time of a past event like `to_local`, but return at most the current time.
 
-        The clock offset may be wrong.
+        If the clock offset is inaccurate, the converted time of a past event may be in the future.
         """
         return min(self.now, self.to_local(instant))
 
@@ -70,10 +70,10 @@ def estimate_extraction_end(
     history: DurationHistory | None,
     scheduled_start: datetime | None = None,
 ) -> CompletionEstimate:
-    """Estimate when the list will show the goal's job.
+    """Estimate when the list of extractions will contain the goal's job.
 
     :param history: durations of the source's earlier jobs.
-    :param scheduled_start: when Stitch's schedule starts the job, if it does.
+    :param scheduled_start: when Stitch's schedule starts the job. None if the job is not scheduled.
     """
     started_at = goal.started_at or goal.running_at
     since = context.now if started_at is None else context.to_local_past(started_at)
@@ -92,7 +92,7 @@ def estimate_extraction_end(
         last_checked_at=last_checked_at,
         since=since,
         activity_start=activity_start,
-        # If the start time is unknown, earlier durations do not help.
+        # Without a start time, the durations of earlier jobs do not help.
         history=history if goal.running_at is None else None,
         done_by=context.now if is_late else float("inf"),
         follow_ups=REQUESTS_AFTER_EXTRACTION if goal.phase in ("preparation", "loading") else 0,
@@ -100,8 +100,11 @@ def estimate_extraction_end(
 
 
 def estimate_log_ready(observations: Observations, context: EstimateContext) -> CompletionEstimate:
-    """Estimate when the log of a finished job is available: now, or some minutes after a failed request."""
-    wait = LOG_RETRY_INTERVALS * context.even_interval if observations.log_missing_at else 0.0
+    """Estimate when the log of a finished job is available.
+
+    The log is assumed to be available now or, after a failed request, some minutes later.
+    """
+    wait = LOG_RETRY_INTERVALS * context.even_interval if observations.log_incomplete_at else 0.0
     since = context.now + wait
     return CompletionEstimate(
         last_checked_at=context.now, since=since, done_by=since, follow_ups=REQUESTS_AFTER_LOG
@@ -109,7 +112,7 @@ def estimate_log_ready(observations: Observations, context: EstimateContext) -> 
 
 
 def estimate_baseline(context: EstimateContext) -> CompletionEstimate:
-    """Return the estimate for the baseline poll of the loads, which reveals old load errors."""
+    """Return the estimate for the baseline poll of the loads, which shows old load errors."""
     return CompletionEstimate(last_checked_at=context.now, since=context.now)
 
 
@@ -122,7 +125,7 @@ def estimate_loads_done(
 ) -> CompletionEstimate:
     """Estimate when all expected loads are done.
 
-    :param history: times between the last flush and the last load of earlier jobs.
+    :param history: times between the last batch and the last load of earlier jobs.
     """
     waiting = [status for status in evaluation.streams if status.state == "waiting"]
     since = context.now
@@ -140,9 +143,9 @@ def estimate_loads_done(
 
 
 def estimate_next_load(context: EstimateContext, interval: float) -> CompletionEstimate:
-    """Estimate when the next poll of a source's loads finds a new load, for a watcher.
+    """Estimate for a watcher when a poll of a source's loads will return a new load.
 
-    :param interval: minimum seconds between two polls. A poll for a waiting task may be earlier.
+    :param interval: minimum seconds between two polls for watchers. Polls for waiting tasks can be earlier.
     """
     if context.last_checked_at is None:
         return CompletionEstimate(last_checked_at=context.now, since=context.now, done_by=context.now)
@@ -151,7 +154,7 @@ def estimate_next_load(context: EstimateContext, interval: float) -> CompletionE
 
 
 def _next_decisive_poll(status: LoadStatus, goal: Goal, observations: Observations) -> datetime | None:
-    """Return when the next poll of a stream's load will be conclusive, or None if that is unknown."""
+    """Return the time after which a poll of a stream's load is conclusive, or None if it is unknown."""
     rules = LoadRules(timedelta(seconds=goal.load_settle), timedelta(seconds=goal.quiet_period))
     if status.has_error:
         history = error_history_of(status.expected, observations)
@@ -161,9 +164,9 @@ def _next_decisive_poll(status: LoadStatus, goal: Goal, observations: Observatio
         return history.first_seen_at + PERSISTENT_ERROR_TIMEOUT * polls / PERSISTENT_ERROR_POLLS
     if status.loaded_at is not None:
         return status.loaded_at + settle_period(status.expected, rules)
-    is_exact = status.expected.rows_confirmed and status.expected.earliest_last_batch_at is None
+    is_exact = status.expected.rows_confirmed and status.expected.last_batch_not_before is None
     if not is_exact and observations.loads is not None:
-        # The load counts once the source has had no load for the quiet period.
+        # The status is conclusive once the source has had no load during the quiet period.
         loaded = [load.last_batch_loaded_at for loads in observations.loads.values() for load in loads]
         latest = max((at for at in loaded if at is not None), default=None)
         return latest + rules.quiet_period if latest is not None else None
@@ -171,21 +174,21 @@ def _next_decisive_poll(status: LoadStatus, goal: Goal, observations: Observatio
 
 
 def next_scheduled_start(goal: Goal, source: Source) -> datetime | None:
-    """Return when Stitch's schedule starts the job that a goal waits for; it may be in the past.
+    """Return when Stitch's schedule starts the goal's job. The time may be in the past.
 
-    Return None if the source has no usable schedule.
+    Return None if the goal has no `started_after` or the source has no usable schedule.
     """
     schedule = source.schedule or {}
     if goal.started_after is None or not isinstance(schedule.get("next_fire_time"), str):
         return None
     try:
         next_start = parse_time(schedule["next_fire_time"])
-    except InvalidArgument:  # the schedule only makes polling cheaper, so ignore it
+    except InvalidArgument:  # ignore the schedule, because it only reduces the number of polls
         return None
     interval = schedule.get("interval")
-    # Intervals range from a minute to a day.
+    # Stitch's intervals range from one minute to one day.
     if schedule.get("unit") == "minute" and isinstance(interval, (int, float)) and 1 <= interval <= 100_000:
-        # Find the first scheduled start at or after the time from which the goal accepts jobs.
+        # Find the first scheduled start at or after `started_after`.
         every = timedelta(minutes=interval)
         return next_start - every * ((next_start - goal.started_after) // every)
     return next_start

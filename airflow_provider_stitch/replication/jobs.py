@@ -1,4 +1,4 @@
-"""Start and stop a job safely: never start one twice, and never stop another task's job."""
+"""Start a job at most once, and never stop another task's job."""
 
 from __future__ import annotations
 
@@ -33,21 +33,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A job of this task: started by its request, or after that request was sent."""
+    """A job that counts as started by this task."""
 
     job_name: str
-    started_at: datetime  #: Stitch's time
-    is_found: bool = False  #: found in the list of extractions, because the response to the start was lost
+    started_at: datetime  #: by Stitch's clock
+    #: Whether the job was found in the list of extractions after the response to the start request was lost.
+    is_found: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SourceBusy:
-    """No job was started, because the source already has a running one. Stitch does not name it."""
+    """The source already has a running job, so no job was started.
 
-    running_at: datetime  #: Stitch's time of the refusal
+    Stitch does not return the name of the running job.
+    """
+
+    running_at: datetime  #: when Stitch refused the start, by Stitch's clock
+    #: When the first start request without a response was sent, by Stitch's clock. None if all requests had
+    #: a response. A job that started at or after this time counts as started by this task.
     first_attempt_at: datetime | None = None
-    """Stitch's time of the first start whose response was lost. A job that has started since then counts as
-    this task's job."""
 
 
 async def start_job(
@@ -58,23 +62,23 @@ async def start_job(
     on_started: Callable[[Started], None] = lambda _: None,
     log_warning: Callable[[str], None] = lambda _: None,
 ) -> Started | SourceBusy:
-    """Start a replication job, and retry until the session's deadline while Stitch is unavailable.
+    """Start a replication job. Retry until the session's deadline while Stitch is unavailable.
 
-    A start is not idempotent: if its response was lost, the job may have started. So before another attempt,
-    the list is polled, in case the job has already ended. If it is still running, Stitch refuses a second
-    one. An undocumented response counts as lost until it has been repeated several times in a row.
+    A start request is not idempotent: if its response is lost, the job may have started. So the list of
+    extractions is polled before another attempt, in case the job has ended. If it is still running, Stitch
+    refuses the second start. An undocumented response is treated as lost until it has been repeated.
 
-    :param first_attempt_at: Stitch's time of the start request of a worker that died before the response.
-    :param on_started: called with the started job, in the thread of the request. An interrupted caller thus
-        gets the job's name, because the thread still receives the response.
-    :raises StitchError: if the source is unknown or deleted, Stitch refused, or the deadline has passed.
+    :param first_attempt_at: time of an earlier try's start request without a response, by Stitch's clock.
+    :param on_started: called with the started job in the thread of the request. This thread receives the
+        response even if the caller is interrupted, so the job's name is not lost.
+    :raises StitchError: if the source is unknown or deleted, Stitch refuses, or the deadline passes.
     """
     attempts = Attempts()
     while True:
         started = await _find_job_since(session, source, first_attempt_at)
         if started is not None:
             return started
-        sent_at = session.stitch_time()  # at or before the start time of the job
+        sent_at = session.stitch_time()  # not later than the start time of the job
         try:
             return await asyncio.to_thread(_send_start, session, source, sent_at, on_started)
         except JobAlreadyRunning as refusal:
@@ -113,7 +117,7 @@ async def _find_job_since(
     listed = result.value if result is not None else None
     started_at = exact_start_time(listed) if listed is not None else None
     if listed is None or started_at is None or started_at < instant or is_terminated(listed):
-        return None  # a terminated job cannot be resumed, so the task needs a new one
+        return None  # a terminated job cannot be resumed, so the task needs a new job
     return Started(listed.job_name, started_at, is_found=True)
 
 
@@ -126,7 +130,7 @@ def _not_started(source: Source, error: StitchError, *, may_run: bool) -> JobNot
     )
 
 
-# Seconds that the poll before a stop may take, because Airflow 3 gives a killed task 5 s in total.
+# Maximum seconds for the poll before a stop request. Airflow 3 allows a killed task only 5 s in total.
 STOP_POLL_TIMEOUT = 2.0
 
 
@@ -138,17 +142,17 @@ async def stop_job(
     needs_poll: bool = False,
     log_warning: Callable[[str], None] = lambda _: None,
 ) -> bool:
-    """Stop the goal's job unless it has ended, and return whether a stop was sent.
+    """Stop the goal's job unless it has ended, and return whether a stop request was sent.
 
-    Stitch's stop takes no job name and ends whichever job of the source is running. So it is not sent if the
-    job is known to have ended or too old to run, or if a fresh poll lists it as completed, or a later one. A
-    stop that Stitch may have received is sent again only after a poll that shows the job still running.
-    If the goal has no job name, any running job is to be stopped, so the first stop needs no poll.
+    A stop request contains no job name, and stops any running job of the source. So no request is sent if the
+    job has ended, is too old to be running, or if a fresh poll lists this job or a later job as completed. A
+    request that Stitch may have received is repeated only after a poll has shown that the job is running.
+    If the goal has no job name, any running job is meant, so the first request needs no poll.
 
-    :param observations: the observations of a wait for this job.
-    :param needs_poll: wait for the poll until the session's deadline, and never stop without it. False: if no
-        request is free within two seconds, a job that is not known to have ended counts as running.
-    :raises StitchError: if Stitch stayed unavailable until the deadline, or refused.
+    :param observations: the observations of an earlier wait for this job.
+    :param needs_poll: whether to wait for the poll until the session's deadline, and to send no stop request
+        without its result. If False and the poll takes over two seconds, assume that the job is running.
+    :raises StitchError: if Stitch is unavailable until the deadline, or refuses the stop.
     """
     if observations is not None and evaluate_extraction(goal, observations).ended:
         return False
@@ -157,7 +161,7 @@ async def stop_job(
     attempts, maybe_sent = Attempts(), False
     while True:
         needs_check = goal.job_name is not None or maybe_sent
-        if needs_check and not await _is_running(session, goal, needs_poll=needs_poll or maybe_sent):
+        if needs_check and not await _may_be_running(session, goal, needs_poll=needs_poll or maybe_sent):
             return maybe_sent
         try:
             await asyncio.to_thread(session.client.stop_replication_job, goal.source_id)
@@ -172,17 +176,17 @@ async def stop_job(
             return True
 
 
-async def _is_running(session: AccountSession, goal: Goal, *, needs_poll: bool) -> bool:
-    """Return whether the goal's job is running, as far as a fresh poll of the list shows."""
+async def _may_be_running(session: AccountSession, goal: Goal, *, needs_poll: bool) -> bool:
+    """Poll the list of extractions, and return whether the goal's job may be running."""
     if needs_poll:
         result = await session.query_extraction(goal.source_id)
         if result is None:
             job = "the job" if goal.job_name is None else f"job {goal.job_name}"
             raise PhaseTimedOut(
                 f"Source {goal.source_name} ({goal.source_id}): Stitch did not list the source's extractions "
-                f"in time, so whether {job} is still running is unknown. No stop was sent, "
-                f"because it could end a later job. Raise the {session.time_limit}, or check the source's "
-                "page in Stitch.",
+                f"in time, so it is unknown whether {job} is still running. No stop was sent, because the "
+                f"stop could end a later job. Raise the {session.time_limit}, or check the source's page in "
+                "Stitch.",
                 source_id=goal.source_id,
                 job_name=goal.job_name,
             )
@@ -193,5 +197,5 @@ async def _is_running(session: AccountSession, goal: Goal, *, needs_poll: bool) 
             return True
     listed = result.value if result is not None else None
     if goal.job_name is not None and goal.started_at is None and listed is not None:
-        return False  # without a start time, the listed job may be a later or an earlier one
+        return False  # without a start time, it is unknown which of the two jobs is the later one
     return not evaluate_extraction(goal, Observations(extraction=listed)).ended

@@ -1,7 +1,7 @@
-"""Record which loads of a source have been announced. Pure functions of loads and times.
+"""Record which loads of a source have been announced. Pure functions.
 
-A cursor is stored, so that a restarted process announces the loads that it has missed. All times are Stitch's
-own.
+The cursor is stored, so that a process can announce the loads that it missed before a restart. All times are
+Stitch's.
 """
 
 from __future__ import annotations
@@ -22,18 +22,21 @@ if TYPE_CHECKING:
 class LoadCursor:
     """The last announced load of each stream.
 
-    Each stream has its own time, because a load may become visible later than a newer one of another stream.
+    The cursor contains a time for each stream, because an older load of one stream can be listed later than a
+    newer load of another stream.
     """
 
-    since: datetime  #: a stream without an announced load is announced if it was loaded at or after this time
-    loaded_at: Mapping[str, datetime] = field(default_factory=dict)  #: by stream name
+    since: datetime  #: start time, for streams without an announced load
+    #: Time of the last announced load, by stream name.
+    loaded_at: Mapping[str, datetime] = field(default_factory=dict)
 
     def new_loads(self, loads: Iterable[Load], stream: str | None = None) -> dict[str, datetime]:
-        """Return the time of the last load of each stream with a load that has not been announced.
+        """Return the time of the last load, by stream name, for each stream with an unannounced load.
 
-        If several records share a name, the newest counts. A stream in an error state has no load time.
+        If several records share a name, the newest record is used. A stream in an error state has no load
+        time and is ignored.
 
-        :param stream: consider this stream only; None considers all.
+        :param stream: the name of the only stream to consider. If None, all streams are considered.
         """
         newest: dict[str, datetime] = {}
         for load in loads:
@@ -47,25 +50,25 @@ class LoadCursor:
         return at >= self.since if announced is None else at > announced
 
     def after(self, new_loads: Mapping[str, datetime]) -> LoadCursor:
-        """Return the cursor after some loads were announced."""
+        """Return the cursor after the given loads have been announced."""
         return LoadCursor(self.since, {**self.loaded_at, **new_loads})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the cursor, JSON-serializable."""
+        """Return the cursor as a JSON-serializable dict."""
         times = {stream: at.isoformat() for stream, at in self.loaded_at.items()}
         return {"since": self.since.isoformat(), "loaded_at": times}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> LoadCursor:
-        """Return a cursor that `to_dict` has returned.
+        """Create a cursor from the result of `to_dict`.
 
         :raises InvalidArgument: if a time is not valid.
-        :raises KeyError: if a part is missing.
+        :raises KeyError: if a key is missing.
         """
         times = {str(stream): parse_time(at) for stream, at in stored["loaded_at"].items()}
         return cls(parse_time(stored["since"]), times)
 
 
 def whole_second(moment: datetime) -> datetime:
-    """Return the second that contains a moment, because Stitch truncates the times of loads to seconds."""
+    """Truncate a time to whole seconds in UTC, because Stitch truncates load times."""
     return moment.astimezone(timezone.utc).replace(microsecond=0)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.observations import Observations
     from airflow_provider_stitch.replication.session import AccountSession
 
-    # The possible names of one stream's load, and the number of loads that may be listed under them.
+    # The possible names of one stream's load, and the number of loads that may have one of these names.
     LoadNames = tuple[tuple[str, ...], int]
 
 
@@ -33,11 +33,11 @@ async def query_loads(
     expected_loads: list[LoadNames] | None,
     expires_at: float | None,
 ) -> QueryResult[list[Load] | None] | None:
-    """Return the result of a query for loads; see `LoadsQuery` and `AccountSession.query`."""
+    """Query the loads of a source, and return the result. See `LoadsQuery` and `AccountSession.query`."""
     latest_sequence = session.poller.latest_sequence
     query = LoadsQuery(session.client, estimate, after_sequence, source_name, expected_loads)
     result = await session.query(query, expires_at)
-    # A cached load is final, but a cached error may have cleared, so request it again.
+    # An error on a cached page may have cleared, so poll again if the result is cached and contains an error.
     if result is not None and result.sequence <= latest_sequence and _has_error(result.value):
         query = LoadsQuery(session.client, estimate, latest_sequence, source_name, expected_loads)
         result = await session.query(query, expires_at)
@@ -47,11 +47,11 @@ async def query_loads(
 def expected_load_names(
     evaluation: Evaluation, observations: Observations, seconds_to_read_all: float
 ) -> list[LoadNames]:
-    """Return the load names of each stream that is not loaded yet.
+    """Return the possible load names of each stream that is not loaded yet.
 
-    :param seconds_to_read_all: how long it takes to read all pages of loads within the budget.
+    :param seconds_to_read_all: seconds that are needed to read all pages of loads within the budget.
     """
-    # Deselected streams stay listed, and one may share the name of a selected stream.
+    # The loads of deselected streams remain listed, and may have the same names as loads of selected streams.
     streams = (stream for stream in observations.streams or () if stream.selected is not None)
     name_counts = Counter(stream.stream_name for stream in streams)
     waiting = (status for status in evaluation.streams if status.state == "waiting")
@@ -62,10 +62,10 @@ def expected_load_names(
 def _load_names(
     status: LoadStatus, name_counts: Counter[str], observations: Observations, overdue_after: timedelta
 ) -> LoadNames:
-    """Return the load names of one stream.
+    """Return the possible load names of one stream, and the number of loads to search for.
 
-    A deleted source of the same name may have a load on another page. So if the load that was found does not
-    change for as long as a search of all pages would take, search for one more.
+    A listed load may belong to a deleted source with the same name. So if the stream is not loaded within
+    `overdue_after`, the number includes one more load, which may be on another page.
     """
     names = status.expected.load_names
     number = max(1, *(name_counts[name] for name in names))

@@ -1,8 +1,8 @@
 """Watch the loads of an account's sources continuously, on behalf of all watchers in an event loop.
 
-For each source, one query is always pending at the account's poller (see `polling.poller`). So a page that
-is polled for a waiting task serves the watchers too. The watchers themselves poll at most once per poll
-interval, and the scheduler prefers the polls of tasks.
+For each watched source, one query is always pending in the account's poller (see `polling.poller`). So
+watchers also receive the pages that are polled for waiting tasks. Watchers themselves cause at most one poll
+per poll interval, and the scheduler prefers polls for waiting tasks.
 """
 
 from __future__ import annotations
@@ -30,34 +30,36 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.polling.queries import QueryResult
     from airflow_provider_stitch.replication.session import AccountSession
 
-# Seconds before the next attempt after a failure, and how often the connection is read in between.
+# Seconds between two attempts after a failure. The pause is doubled after each failure, up to the maximum.
 FIRST_PAUSE = 30.0
 MAX_PAUSE = 300.0
+
+# Seconds between two checks, during a pause, whether the connection has a new client.
 CONNECTION_INTERVAL = 30.0
 
-# Watchers alone use at most a third of the budget, even if they need many pages.
+# Polls for watchers use at most a third of the budget, even if watchers need many pages.
 BUDGET_PART = 3
 
-# Seconds after which the streams of a source are listed again. That request is not rate-limited.
+# Seconds between two requests for the streams of a source. These requests are not rate-limited.
 STREAMS_INTERVAL = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class LoadSnapshot:
-    """The loads of a source's streams at one time."""
+    """The loads of a source's streams at one point in time."""
 
     source: str
     loads: tuple[Load, ...]
     stitch_time: datetime
-    requested_at: float  #: by this machine's clock
+    requested_at: float  #: time of the request, by this machine's clock
 
 
 @dataclass(frozen=True, slots=True)
 class LoadBatch:
-    """The snapshots that one poll has produced. Each of up to a thousand watchers receives one batch."""
+    """The snapshots from one poll, as one object, because there can be a thousand watchers."""
 
-    snapshots: Mapping[str, LoadSnapshot]  #: by source
-    announced: list[Any] = field(default_factory=list, compare=False)  #: filled by the watchers
+    snapshots: Mapping[str, LoadSnapshot]  #: by source name
+    announced: list[Any] = field(default_factory=list, compare=False)  #: watchers append announcements
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,8 @@ class Interest:
     """The loads that one watcher needs.
 
     :param source: the source's `name`.
-    :param stream: the stream's name; None is all streams of the source.
-    :param poll_interval: minimum seconds between two polls that only watchers need.
+    :param stream: the stream's name. If None, the watcher needs all streams of the source.
+    :param poll_interval: minimum seconds between two polls that are sent only for watchers.
     """
 
     source: str
@@ -75,7 +77,7 @@ class Interest:
 
 
 class Interests:
-    """The interests of all watchers of a connection in an event loop, which changes at any time."""
+    """The interests of all watchers of a connection in an event loop, which can change at any time."""
 
     def __init__(self) -> None:
         self._by_watcher: dict[Hashable, Interest] = {}
@@ -93,7 +95,7 @@ class Interests:
         return [interest for interest in self._by_watcher.values() if interest.source == source]
 
     async def changes(self) -> AsyncIterator[set[str]]:
-        """Yield the sources of all interests: at first, and after each change."""
+        """Yield the names of all watched sources, first immediately and then after each change."""
         changed = asyncio.Event()
         self._listeners.add(changed)
         try:
@@ -110,14 +112,13 @@ class Interests:
 
 
 class LoadWatch:
-    """Watches the sources of an account.
+    """Watches the loads of an account's sources.
 
-    :param interests: determine what is watched. They may change at any time.
+    :param interests: the interests of all watchers, which can change at any time.
     :param read_client: returns the current client of the connection.
-    :param new_session: returns a session without a deadline. The function receives the client and a function
-        that logs a warning.
-    :param log_warning: receives a line when a failure begins, and one per unknown source.
-    :param log_info: receives a line when a failure has ended.
+    :param new_session: creates a session without a deadline from a client and a function that logs a warning.
+    :param log_warning: called with a message for each new failure and for each unknown source.
+    :param log_info: called with a message when the last failure has ended.
     """
 
     def __init__(
@@ -137,15 +138,16 @@ class LoadWatch:
         self._log_warning = log_warning
         self._log_info = log_info
         self._session: AccountSession | None = None
-        self._failures: dict[str, str] = {}  # by source, the message of its current failure
-        self._warnings: set[str] = set()  # since the last result
-        self._pages: dict[str, tuple[int, ...]] = {}  # by source, of its last result
+        self._failures: dict[str, str] = {}  # message of the current failure, by source
+        self._warnings: set[str] = set()  # warnings logged since the last result
+        self._pages: dict[str, tuple[int, ...]] = {}  # page numbers of the last result, by source
         self._snapshots: asyncio.Queue[LoadSnapshot] = asyncio.Queue()
 
     async def batches(self) -> AsyncGenerator[LoadBatch, None]:
-        """Yield the snapshots of some sources whenever their pages were polled, until it is closed.
+        """Yield a batch whenever pages of watched sources have been polled.
 
-        A failure does not end the iteration, because Airflow would restart the watchers every two seconds.
+        The generator runs until it is closed. A failure does not end it, because Airflow would then restart
+        the watchers every two seconds.
         """
         running = asyncio.ensure_future(self._watch_sources())
         try:
@@ -160,7 +162,7 @@ class LoadWatch:
                 await running
 
     async def _watch_sources(self) -> None:
-        """Run one task per source."""
+        """Run one asyncio task for each watched source."""
         tasks: dict[str, asyncio.Task[None]] = {}
         try:
             async for sources in self.interests.changes():
@@ -174,10 +176,10 @@ class LoadWatch:
             for task in tasks.values():
                 task.cancel()
 
-    # --- For the watch of a source ------------------------------------------------------------------------
+    # --- Used by _SourceWatch -----------------------------------------------------------------------------
 
     async def session(self) -> AccountSession:
-        """Return the session that the sources share, with the current client of the connection."""
+        """Return the session that all sources share, with the current client of the connection."""
         client = await self._read_client()
         if self._session is None:
             self._session = self._new_session(client, self.warn)
@@ -199,16 +201,16 @@ class LoadWatch:
     def publish(self, snapshot: LoadSnapshot, pages: tuple[int, ...]) -> None:
         """Pass a snapshot to the watchers.
 
-        :param pages: the pages of the list that it is from.
+        :param pages: numbers of the pages that contain the loads of the snapshot.
         """
         self._pages[snapshot.source] = pages
         self._warnings.clear()
         if self._failures.pop(snapshot.source, None) is not None and not self._failures:
-            self._log_info("The watchers of this account can read its loads again, and continue.")
+            self._log_info("The watchers can read the loads of this account again.")
         self._snapshots.put_nowait(snapshot)
 
     def warn(self, message: str) -> None:
-        """Log a warning once for all sources."""
+        """Log a warning unless it has been logged since the last result."""
         if message not in self._warnings:
             self._warnings.add(message)
             self._log_warning(message)
@@ -216,16 +218,16 @@ class LoadWatch:
     async def pause_after(
         self, source: str, error: Exception, *, attempt: int, client: StitchClient | None
     ) -> None:
-        """Wait until the next attempt, or until the connection has another client.
+        """Wait until the next attempt is due, or until the connection has another client.
 
         :param attempt: number of consecutive failures.
-        :param client: the client of the failed attempt; None if there was none.
+        :param client: the client of the failed attempt, or None if the attempt failed without a client.
         """
         message = str(error) if isinstance(error, StitchError) else repr(error)
         if message not in self._failures.values():
             self._log_warning(
-                f"Cannot read the loads of source {source!r}: {message} The watcher tries again, also with a "
-                "new token of the connection, and then announces the loads that it has missed."
+                f"Cannot read the loads of source {source!r}: {message} The watcher will retry, also if the "
+                "connection gets a new token, and then announce the loads that it has missed."
             )
         self._failures[source] = message
         left = min(FIRST_PAUSE * 2 ** min(attempt - 1, 10), MAX_PAUSE)
@@ -239,12 +241,12 @@ class LoadWatch:
     async def _has_client_other_than(self, client: StitchClient | None) -> bool:
         try:
             return await self._read_client() is not client
-        except Exception:  # noqa: BLE001 - the next attempt reports it
+        except Exception:  # noqa: BLE001 - the next attempt reports the error
             return False
 
 
 class _SourceWatch:
-    """Watches one source of an account."""
+    """Watches the loads of one source."""
 
     def __init__(self, watch: LoadWatch, source: str) -> None:
         self._watch = watch
@@ -269,7 +271,7 @@ class _SourceWatch:
                 await self._watch.pause_after(self._source, error, attempt=failures, client=client)
 
     async def _poll(self, session: AccountSession) -> None:
-        """Wait for the next poll of the source's loads, and publish it."""
+        """Wait for the next poll of the source's loads, and publish the result."""
         now = session.clock.time()
         is_current = 0 <= now - self._streams_listed_at < STREAMS_INTERVAL
         if not is_current or self._expected_loads() is None:
@@ -301,7 +303,7 @@ class _SourceWatch:
         return [((stream,), 1) for stream in sorted(filter(None, streams))]
 
     async def _list_streams(self, session: AccountSession) -> None:
-        """List the streams of the source, if a watcher needs all of them. Warn if no source has this name."""
+        """Request the source's streams if a watcher needs all of them. Warn if no source has this name."""
         client, sources = session.client, await session.list_sources()
         try:
             source = find_source(sources, self._source)
@@ -311,8 +313,8 @@ class _SourceWatch:
             return
         if source.name != self._source:
             self._warn_about_name(
-                f"The watcher of source {self._source!r} finds no loads, because this is not the source's "
-                f"name. Use its name: {source.name!r}."
+                f"The watcher of source {self._source!r} finds no loads, because it needs the source's name. "
+                f"Use the name {source.name!r}."
             )
         if any(interest.stream is None for interest in self._watch.interests.of_source(self._source)):
             streams = await session.call(lambda: client.list_streams(source.id))

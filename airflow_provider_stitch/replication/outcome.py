@@ -22,14 +22,16 @@ class Outcome:
     """The outcome of a wait. It is JSON-serializable, because the triggerer sends it to a worker."""
 
     goal: dict[str, Any]  #: see `Goal.to_dict`
-    result: dict[str, Any]  #: what is known about the job; see `job_result`
+    result: dict[str, Any]  #: the known facts about the job; see `job_result`
     error: dict[str, Any] | None = None  #: see `error_to_dict`; None if the goal was reached
-    extraction_ended: bool = False  #: the extraction is known to have ended, so the job need not be stopped
-    assumes_no_rows: bool = False  #: a stream without evidence was assumed to have had no rows
+    #: Whether the extraction is known to have ended, so that the job need not be stopped.
+    extraction_ended: bool = False
+    #: Whether a stream without evidence of rows was assumed to have had no rows.
+    assumes_no_rows: bool = False
 
     @classmethod
     def from_evaluation(cls, goal: Goal, evaluation: Evaluation, error: StitchError | None) -> Outcome:
-        """Return the outcome of a wait that ended with an evaluation and, if it failed, an error."""
+        """Create the outcome of a wait from its last evaluation and, if the wait failed, its error."""
         return cls(
             goal=goal.to_dict(),
             result=job_result(goal, evaluation),
@@ -40,7 +42,7 @@ class Outcome:
 
     @classmethod
     def from_failed_start(cls, goal: Goal, error: StitchError) -> Outcome:
-        """Return the outcome of a wait that could not start."""
+        """Create the outcome of a wait that could not start."""
         return cls.from_evaluation(goal, evaluate(goal, Observations()), error)
 
     @property
@@ -50,7 +52,7 @@ class Outcome:
 
     @property
     def had_no_rows(self) -> bool:
-        """Whether the job's extraction log proves that it had no new rows in the streams of the goal."""
+        """Whether the extraction log proves that the goal's streams had no new rows."""
         return not self.result["streams"] and not self.assumes_no_rows
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,7 +69,7 @@ class Outcome:
 
 
 def job_result(goal: Goal, evaluation: Evaluation) -> dict[str, Any]:
-    """Return a job's result, as far as it is known, as JSON values. Times are ISO 8601 in UTC."""
+    """Return the known facts about a job as JSON values. Times are ISO 8601 strings in UTC."""
     extraction = evaluation.extraction
     loaded_at = max((status.loaded_at for status in evaluation.streams if status.loaded_at), default=None)
     is_loaded = goal.phase == "loading" and evaluation.state == "finished"

@@ -1,4 +1,4 @@
-"""Describe the progress of a wait in the task's log and errors."""
+"""Describe the progress of a wait in the task's log and in error messages."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.goal import Goal
     from airflow_provider_stitch.replication.rules.observations import Observations
 
-# Seconds between two heartbeats of a task, unless too many tasks wait.
+# Seconds between two heartbeats of a task. The interval is longer if very many tasks are waiting.
 HEARTBEAT_INTERVAL = 600.0
 
-# A heartbeat that is this many seconds late reserves a new slot, because many others may be late as well.
+# If a heartbeat is late by more than this number of seconds, it reserves a new slot, because the heartbeats
+# of many other tasks may be late as well.
 HEARTBEAT_GRACE = 10.0
 
 
 class ProgressLog:
     """Writes the progress of one wait to the task's log.
 
-    None of its methods is a coroutine. Structlog inspects the frame that writes a line, and a coroutine keeps
-    the memory of that inspection while it waits.
+    None of the methods is a coroutine, to save memory: structlog inspects the frame of its caller, and a
+    waiting coroutine would keep the memory that this inspection allocates.
 
-    :param log_info: receives each line, once.
-    :param log_warning: receives each warning, once.
+    :param log_info: called once with each line.
+    :param log_warning: called once with each warning.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class ProgressLog:
         self._clock = clock
         self._log_info = log_info
         self._log_warning = log_warning
-        self._logged_lines: dict[str, None] = {}  # an empty set would take three times the memory
+        self._logged_lines: dict[str, None] = {}  # an empty set would use three times as much memory
         self._slot_reserved = False
 
     def log_wait_started(self, goal: Goal) -> None:
@@ -64,12 +65,12 @@ class ProgressLog:
         self._log_info(f"The job is {job_name}")
 
     def has_news(self, evaluation: Evaluation) -> bool:
-        """Return whether an evaluation has new lines for the log, or ends the wait."""
+        """Return whether an evaluation contains lines that have not been logged, or ends the wait."""
         lines = (*evaluation.log_lines, *evaluation.warnings)
         return evaluation.state != "running" or any(line not in self._logged_lines for line in lines)
 
     def log_evaluation(self, evaluation: Evaluation) -> None:
-        """Log the new lines of an evaluation."""
+        """Log the lines and warnings of an evaluation that have not been logged yet."""
         for line in evaluation.log_lines:
             self._log_once(line, self._log_info)
         for line in evaluation.warnings:
@@ -86,13 +87,13 @@ class ProgressLog:
 
 
 def describe(goal: Goal) -> str:
-    """Return what a goal waits for, such as `loading of source github (310442)`."""
+    """Return a description of a goal, such as `loading of source github (310442)`."""
     phase = "the end of the running job" if goal.phase == "extraction_end" else goal.phase.replace("_", " ")
     return f"{phase} of source {goal.source_name} ({goal.source_id})"
 
 
 def describe_job(goal: Goal) -> str:
-    """Return the name of a goal's job, or what is known of it."""
+    """Return the name of a goal's job, or a description if the name is unknown."""
     if goal.job_name is not None:
         return goal.job_name
     if goal.started_after is not None:
@@ -101,14 +102,14 @@ def describe_job(goal: Goal) -> str:
 
 
 def describe_progress(goal: Goal, evaluation: Evaluation, observations: Observations) -> str:
-    """Return the progress of a goal's job, as far as Stitch has reported it."""
+    """Return a description of the progress that Stitch has reported for a goal's job."""
     if goal.phase == "connection_check":
         since = f" that started at {format_time(goal.started_after)} or later" if goal.started_after else ""
         return f"no connection check{since} has finished"
     if not evaluation.extraction.ended:
         return _describe_extraction(goal, observations)
     if Need.LOG in evaluation.needs:
-        return "the extraction has finished, its log is not available yet"
+        return "the extraction has finished, but its log is not available yet"
     waiting = [status for status in evaluation.streams if status.state == "waiting"]
     if not waiting:
         return "the extraction has finished"
@@ -121,7 +122,8 @@ def _describe_extraction(goal: Goal, observations: Observations) -> str:
     listed_job = observations.extraction
     if listed_job is None and observations.previous_job_polled_at is None:
         return (
-            f"Stitch has not returned a list of extractions while this task waited for {describe_job(goal)}"
+            f"Stitch has not yet returned the list of extractions to this task, which waits for "
+            f"{describe_job(goal)}"
         )
     seen = "Stitch lists no finished job of the source"
     if listed_job is not None:
@@ -147,15 +149,15 @@ def timeout_message(
     """Return the error message of a wait that reached its time limit.
 
     :param time_limit: the name of the limit: `timeout`, or Airflow's `execution_timeout`.
-    :param requests_sent: how many status requests were sent for the wait.
-    :param next_request_in: seconds until the account's budget has a free request; 0 if it has one.
+    :param requests_sent: number of status requests that were sent for the wait.
+    :param next_request_in: seconds until the account's budget has a free request; 0 if a request is free.
     """
     job = f" (job {goal.job_name})" if goal.job_name is not None and evaluation.extraction.ended else ""
     budget = ""
     if next_request_in > 0:
         budget = (
-            f" The account has used up its requests, and the next one is free in {next_request_in:.0f} s: "
-            "let fewer tasks wait at the same time, or wait with deferrable=True."
+            f" The account's requests are used up, and the next request is free in {next_request_in:.0f} s. "
+            "Let fewer tasks wait at the same time, or set deferrable=True."
         )
     return (
         f"Waiting for {describe(goal)} took longer than the task's {time_limit}: "
@@ -166,5 +168,5 @@ def timeout_message(
 
 def _advice(goal: Goal, time_limit: str) -> str:
     if goal.phase == "connection_check":
-        return "Saving the source's settings in Stitch starts a check."
-    return f"Raise the {time_limit}, or check on the source's page in Stitch what delays it."
+        return "To start a check, save the source's settings in Stitch."
+    return f"Raise the {time_limit}, or check the source's page in Stitch for the cause of the delay."

@@ -27,10 +27,11 @@ T = TypeVar("T")
 class AccountSession:
     """Calls and polls one account on behalf of one task.
 
-    :param deadline: seconds since the epoch until which requests are retried during an outage; None retries
-        forever.
-    :param time_limit: name of the task's limit that sets the deadline, for error messages.
-    :param on_warning: called with one line per outage, and one when the task first waits for the budget.
+    :param deadline: when to stop retrying requests during an outage, in seconds since the epoch. If None,
+        requests are retried forever.
+    :param time_limit: name of the time limit that determines the deadline, for error messages.
+    :param on_warning: called with one line per outage, and with one line when the task first waits for the
+        budget.
     """
 
     def __init__(
@@ -45,13 +46,13 @@ class AccountSession:
         self.deadline = deadline
         self.time_limit = time_limit
         self._on_warning = on_warning
-        self.requests_sent = 0  #: status requests that served this session
+        self.requests_sent = 0  #: number of status requests sent for this session
         self._has_waited_for_budget = False
         self._has_result = False
 
     @property
     def client(self) -> StitchClient:
-        """The client of the connection; assign a new one after its token has changed."""
+        """The client of the connection. Assign a new client when the connection's token has changed."""
         return self.caller.client
 
     @client.setter
@@ -64,29 +65,29 @@ class AccountSession:
 
     @property
     def account(self) -> tuple[str, int]:
-        """The base URL and client ID of the account, after `resolve_account`."""
+        """The base URL and client ID of the account. Call `resolve_account` first."""
         return self.caller.account
 
     @property
     def budget(self) -> RequestBudget:
-        """The request budget that all sessions of the account share, after `resolve_account`."""
+        """The request budget that all sessions of the account share. Call `resolve_account` first."""
         return self.caller.budget
 
     @property
     def poller(self) -> AccountPoller:
-        """The poller that all sessions of the account share in this event loop, after `resolve_account`."""
+        """The poller for all sessions of the account in this event loop. Call `resolve_account` first."""
         return account_poller(self.caller)
 
     def seconds_left(self) -> float:
-        """Return the seconds until the deadline, or infinity without one."""
+        """Return the seconds until the deadline, or infinity if there is no deadline."""
         return self.caller.seconds_until(self.deadline)
 
     def stitch_time(self, result: QueryResult[Any] | None = None) -> datetime:
-        """Return Stitch's time of a result, or Stitch's time now.
+        """Return the time of a result or, without a result, the current time, by Stitch's clock.
 
-        A result without a time is dated by its age on this machine's clock. Stitch's time comes from its
-        responses (see `StitchClient.stitch_time`). This machine's clock is used only if no response
-        contained a time, either in its `Date` header or in a record.
+        If a result contains no time, its age by this machine's clock is subtracted from the current time. The
+        current time is derived from Stitch's responses (see `StitchClient.stitch_time`). This machine's clock
+        is used only if no response has contained a time, either in its `Date` header or in a record.
         """
         if result is not None and result.stitch_time is not None:
             return result.stitch_time
@@ -95,42 +96,42 @@ class AccountSession:
         return now - timedelta(seconds=age if 0 < age < float("inf") else 0.0)
 
     async def resolve_account(self, source_id: int) -> None:
-        """Determine the account's client ID through one of its sources, unless it is known.
+        """Determine the account's client ID from one of its sources, unless the client ID is known.
 
-        The budget and the poller require it.
+        The budget and the poller require the client ID.
         """
         if self.client.known_client_id is None:
             await self.call(lambda: self.client.client_id_from_source(source_id))
 
     def call(self, function: Callable[[], T]) -> Coroutine[Any, Any, T]:
-        """Run a function that sends requests in a thread, and return its result.
+        """Run a function in a thread and return its result. The function may send requests.
 
-        :raises StitchError: the error of the client. A transient one is retried until the deadline.
+        :raises StitchError: if a request fails. Transient errors are retried until the deadline.
         """
         return self.caller.call(
             function, deadline=self.deadline, time_limit=self.time_limit, on_outage=self._log_warning
         )
 
     async def list_sources(self) -> list[Source]:
-        """Return the account's sources; concurrent sessions in this event loop share one request.
+        """Return the account's sources. Concurrent sessions in this event loop share one request.
 
-        :raises StitchError: as `call` does.
+        :raises StitchError: see `call`.
         """
         return await self.caller.list_sources(
             deadline=self.deadline, time_limit=self.time_limit, on_outage=self._log_warning
         )
 
     async def query_extraction(self, source_id: int) -> QueryResult[Extraction | None] | None:
-        """Poll the source's last completed extraction immediately; see `query`."""
+        """Poll the source's last completed extraction immediately. See `query`."""
         await self.resolve_account(source_id)
         return await self.query(ExtractionQuery(self.client, None, FRESH_ONLY, source_id), None)
 
     async def query(self, query: Query[T], expires_at: float | None) -> QueryResult[T] | None:
         """Return the result of a query, or None if the query expires.
 
-        :param expires_at: seconds since the epoch until which the poller may schedule the query; None sends
-            it immediately.
-        :raises StitchError: if the request failed, or the deadline has passed without any result.
+        :param expires_at: the latest time for which the poller may schedule the request, in seconds since the
+            epoch. If None, the request is sent as soon as the budget allows.
+        :raises StitchError: if the request fails, or if the deadline passes without any result.
         """
         query.immediate = expires_at is None
         query.expects_budget_notice = not self._has_waited_for_budget
@@ -169,7 +170,7 @@ class AccountSession:
 def _out_of_requests(wait: float, time_limit: str, requests_sent: int) -> PhaseTimedOut:
     return PhaseTimedOut(
         f"The task's {time_limit} has passed, and Stitch answered none of its status requests. The account's "
-        "requests for the last 10 minutes are used up, or Stitch requested a pause. The next one is free in "
-        f"{wait:.0f} s. Status requests sent: {requests_sent}. Raise the {time_limit}, or let fewer tasks "
+        "requests for the last 10 minutes are used up, or Stitch requested a pause. The next request is free "
+        f"in {wait:.0f} s. Status requests sent: {requests_sent}. Raise the {time_limit}, or let fewer tasks "
         "wait at the same time."
     )

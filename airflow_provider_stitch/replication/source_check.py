@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 def find_blocker(
     client: StitchClient, goal: Goal, *, extraction_ended: bool
 ) -> tuple[StitchError | None, datetime | None]:
-    """Return why the goal can never be reached, or None; and when Stitch's schedule starts the job.
+    """Return the reason why the goal can never be reached, and the scheduled start of the job.
 
-    This sends requests, so it runs in a thread.
+    Either value may be None. This function sends requests, so call it in a thread.
     """
     source = client.get_source(goal.source_id)
     scheduled_start = next_scheduled_start(goal, source)
-    # A connection check and its structure sync are steps of the configuration, so it need not be complete.
+    # A connection check and its structure sync do not require that the source is fully configured.
     if goal.phase in ("connection_check", "structure_sync"):
         return check_blocker(source), scheduled_start
     if extraction_ended:

@@ -1,4 +1,4 @@
-"""Wait for one task's goal: poll until the goal is reached or can no longer be reached.
+"""Wait for the goal of one task. Poll until the goal is reached or can no longer be reached.
 
 A deferred task awaits `Waiter.wait` in the triggerer, and any other task runs the same coroutine in its
 worker. A sensor's poke calls `Waiter.poll_once`, or `Waiter.poke` if the sensor is rescheduled.
@@ -58,10 +58,11 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.goal import Goal
     from airflow_provider_stitch.replication.session import AccountSession
 
-# Requests for sources are not rate-limited, but a source rarely changes.
+# Seconds between two requests for the source, which are not rate-limited. A source rarely changes.
 SOURCE_INTERVAL = 300.0
 
-# Connection checks are not rate-limited either, and they end within about a minute.
+# Seconds between two requests for a connection check, which are not rate-limited. A check ends within about a
+# minute.
 CHECK_INTERVAL = 20.0
 
 # Maximum seconds to wait for the baseline poll of the loads (see `_fetch_baseline_loads`).
@@ -71,10 +72,10 @@ BASELINE_MAX_WAIT = 60.0
 class Waiter:
     """Waits for one goal on behalf of one task.
 
-    :param session: calls and polls the account.
-    :param poll_interval: minimum seconds between two polls. The interval is longer if the task's fair share
-        of the budget is smaller. If None, the waiter polls as often as that share allows.
-    :param stateless: the waiter is discarded before the job ends, as in a rescheduled sensor.
+    :param session: the task's access to its account.
+    :param poll_interval: minimum seconds between two polls. The actual interval is longer if the task's fair
+        share of the budget requires it. If None, the waiter polls as often as its fair share allows.
+    :param stateless: whether the waiter is discarded before the job ends, as in a rescheduled sensor.
     :param log_info: called with each line for the task's log.
     :param log_warning: called with each warning for the task's log.
     """
@@ -96,12 +97,12 @@ class Waiter:
         self._log = ProgressLog(session.clock, log_info, log_warning)
         self._scheduled_start: datetime | None = None  # when Stitch's schedule starts the job
         self._source_checked_at = float("-inf")
-        self._clock_offset = 0.0  # Stitch's clock minus this machine's, in seconds
+        self._clock_offset = 0.0  # Stitch's clock minus this machine's clock, in seconds
         self._last_extraction: QueryResult[Extraction | None] | None = None
         self._last_loads: QueryResult[Any] | None = None
 
     async def wait(self) -> Outcome:
-        """Return when the goal is reached or cannot be reached, or the session's deadline has passed."""
+        """Wait until the goal is reached or can no longer be reached, or until the session's deadline."""
         self._log.log_wait_started(self.goal)
         try:
             while True:
@@ -115,7 +116,7 @@ class Waiter:
             return Outcome(self.goal.to_dict(), result, error_fields, evaluation.extraction.ended)
 
     async def _outcome_or_sleep(self, evaluation: Evaluation) -> Outcome | None:
-        """Return the outcome if there is one. Otherwise sleep, unless the poller schedules the next poll."""
+        """Return the outcome if the wait has ended. Otherwise sleep, unless the next poll is scheduled."""
         if evaluation.state != "running":
             self._record_load_lag(evaluation)
             return self.outcome(evaluation)
@@ -128,17 +129,20 @@ class Waiter:
         return None
 
     async def _sleep(self, seconds: float, evaluation: Evaluation) -> None:
-        """Sleep, and log heartbeats in between."""
+        """Sleep for a number of seconds, and log the heartbeats that become due."""
         clock = self.session.clock
         while seconds > 0:
-            seconds_per_line = HEARTBEAT_LOG.interval  # of all tasks in this process
-            until_heartbeat = max(seconds_per_line, self._log.next_heartbeat_at - clock.time())
+            min_pause = HEARTBEAT_LOG.interval  # seconds between two heartbeats of different tasks
+            until_heartbeat = max(min_pause, self._log.next_heartbeat_at - clock.time())
             await clock.sleep(min(seconds, until_heartbeat))
             seconds -= min(seconds, until_heartbeat)
             self._log.log_heartbeat(self.goal, evaluation, self.observations)
 
     def _with_wait_context(self, error: StitchError) -> dict[str, Any]:
-        """Return an error as a JSON-serializable dict. Add the goal if the message lacks the source."""
+        """Return an error as a JSON-serializable dict.
+
+        If the message does not contain the source, a description of the goal is added.
+        """
         fields = error_to_dict(error)
         if f"{self.goal.source_name} ({self.goal.source_id})" not in fields["message"]:
             job = describe_job(self.goal)
@@ -146,7 +150,7 @@ class Waiter:
         return fields
 
     async def poke(self) -> Evaluation:
-        """Poll once, or repeatedly if one poll cannot decide."""
+        """Poll once, or several times if a single poll is not conclusive."""
         while True:
             evaluation = await self.poll_once()
             seconds_left = self.session.seconds_left()
@@ -158,8 +162,8 @@ class Waiter:
     async def poll_once(self, *, scheduled: bool = False) -> Evaluation:
         """Fetch each missing piece of information at most once, and return the evaluation.
 
-        :param scheduled: let the shared scheduler choose the time of each request. If that takes too long,
-            the request is left to the next poll.
+        :param scheduled: whether the shared scheduler chooses the time of each request. If the scheduler
+            does not send a request in time, the evaluation is returned without its result.
         :raises StitchError: if Stitch is unavailable, or the goal can never be reached.
         """
         await self.session.resolve_account(self.goal.source_id)
@@ -167,7 +171,7 @@ class Waiter:
         while True:
             evaluation = evaluate(self.goal, self.observations)
             if self._log.has_news(evaluation):
-                # Limits the rate of log lines, because all tasks write to one pipe.
+                # Limit the rate of log lines, because all deferred tasks write to the same pipe.
                 await self.session.clock.sleep(PROGRESS_LOG.reserve_slot())
             self._log.log_evaluation(evaluation)
             self._resolve_job(evaluation)
@@ -192,10 +196,10 @@ class Waiter:
         return min(self.session.clock.time() + interval, self._log.next_heartbeat_at)
 
     def fair_pause(self, requests: int) -> float:
-        """Return how long this process's fair share of the budget takes to allow `requests` requests.
+        """Return the seconds in which this process's share of the budget allows this number of requests.
 
-        If the account's processes share their responses, one request serves all of them. This may read the
-        budget's file.
+        If the account's processes share responses through Redis, a request serves all processes, so the share
+        is the whole budget. This method may read the budget's file.
         """
         if self.session.client.known_client_id is None:
             return 0.0
@@ -209,14 +213,17 @@ class Waiter:
     # --- The source -------------------------------------------------------------------------------------
 
     def _source_check_due(self, evaluation: Evaluation) -> bool:
-        """Return whether to check again that the goal can still be reached."""
+        """Return whether it is time to check again that the goal can be reached."""
         if evaluation.extraction.ended and self.goal.phase not in ("preparation", "loading"):
             return False
         # A time in the future means that the clock was set back.
         return not 0 <= self.session.clock.time() - self._source_checked_at < SOURCE_INTERVAL
 
     async def _check_source(self, evaluation: Evaluation) -> None:
-        """Raise if the goal can no longer be reached. Record the source's schedule and Stitch's time."""
+        """Raise an error if the goal can no longer be reached.
+
+        The scheduled start of the job and the offset of Stitch's clock are recorded.
+        """
         extraction_ended = evaluation.extraction.ended
         check = partial(find_blocker, self.session.client, self.goal, extraction_ended=extraction_ended)
         blocker, self._scheduled_start = await self.session.call(check)
@@ -233,9 +240,9 @@ class Waiter:
     ) -> Coroutine[Any, Any, None]:
         """Return the coroutine that fetches one piece of information.
 
-        This method is not a coroutine itself, because each nested coroutine takes 0.3 kB during the wait.
+        This method is not a coroutine, because each nested coroutine uses 0.3 kB of memory during the wait.
 
-        :param expires_at: when to give up a scheduled request; None sends the request immediately.
+        :param expires_at: see `AccountSession.query`.
         """
         if need is Need.EXTRACTION:
             return self._fetch_extraction(expires_at)
@@ -245,7 +252,8 @@ class Waiter:
             return self._fetch_streams()
         if need is Need.CHECK:
             return self._fetch_check()
-        if evaluation.streams:  # Need.LOADS, and the log has shown which loads to expect
+        # The remaining need is `Need.LOADS`.
+        if evaluation.streams:  # the log has been read, so the expected loads are known
             return self._fetch_expected_loads(evaluation, expires_at)
         return self._fetch_baseline_loads(expires_at)
 
@@ -265,16 +273,15 @@ class Waiter:
 
     async def _fetch_extraction(self, expires_at: float | None) -> None:
         last = self._last_extraction
+        context = self._estimate_context(last)
         durations = self.session.poller.durations.jobs(self.goal.source_id)
         query = ExtractionQuery(
             self.session.client,
-            estimate_extraction_end(
-                self.goal, self._estimate_context(last), durations, self._scheduled_start
-            ),
+            estimate_extraction_end(self.goal, context, durations, self._scheduled_start),
             last.sequence if last else FRESH_ONLY,
             self.goal.source_id,
-            # A completed extraction never changes, so tasks that start one after another can share a cached
-            # page.
+            # The first query also accepts a cached page if it lists the source, because a completed
+            # extraction never changes. Only a fresh page can show that the source is not listed.
             accept_cached=last is None and expires_at is not None,
         )
         result = await self.session.query(query, expires_at)
@@ -299,13 +306,13 @@ class Waiter:
             log = result.value
         self.observations = replace(self.observations, log=log or self.observations.log)
         if not is_log_final(log):
-            missing_at = (*self.observations.log_missing_at, self.session.stitch_time())
-            self.observations = replace(self.observations, log_missing_at=missing_at)
+            incomplete_at = (*self.observations.log_incomplete_at, self.session.stitch_time())
+            self.observations = replace(self.observations, log_incomplete_at=incomplete_at)
 
     async def _fetch_baseline_loads(self, expires_at: float | None) -> None:
         """Poll the loads before the job ends, to distinguish old load errors from new ones.
 
-        Skip this if the list is long or the budget has no free request soon.
+        The poll is skipped if the list is long, or if the scheduler does not send the request soon.
         """
         if expires_at is not None:
             expires_at = min(expires_at, self.session.clock.time() + BASELINE_MAX_WAIT)
@@ -356,11 +363,11 @@ class Waiter:
         """Record how long loading took, so that other waiters can estimate it."""
         loaded = [status.loaded_at for status in evaluation.streams if status.loaded_at is not None]
         if loaded:
-            flushed = max(status.expected.last_batch_at for status in evaluation.streams)
-            self.session.poller.durations.record_load_lag((max(loaded) - flushed).total_seconds())
+            last_batch_at = max(status.expected.last_batch_at for status in evaluation.streams)
+            self.session.poller.durations.record_load_lag((max(loaded) - last_batch_at).total_seconds())
 
     def outcome(self, evaluation: Evaluation) -> Outcome:
-        """Return the outcome of an evaluation, JSON-serializable."""
+        """Return the JSON-serializable outcome of an evaluation."""
         return Outcome.from_evaluation(self.goal, evaluation, evaluation.failure)
 
     async def _timed_out(self, evaluation: Evaluation) -> Outcome:
@@ -368,7 +375,7 @@ class Waiter:
         return Outcome.from_evaluation(self.goal, evaluation, error)
 
     def timeout_error(self, evaluation: Evaluation, time_limit: str) -> PhaseTimedOut:
-        """Return the error of a wait that reached a time limit. This may read the budget's file."""
+        """Return the error of a wait that reached a time limit. This method may read the budget's file."""
         next_request_in = 0.0
         if self.session.client.known_client_id is not None:
             next_request_in = self.session.budget.window().available_in[0]

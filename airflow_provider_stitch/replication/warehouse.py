@@ -1,10 +1,10 @@
-"""The names of tables in destinations and databases, by the naming specification of OpenLineage.
+"""Return the names of tables in destinations and source databases, as specified by OpenLineage.
 
 The functions are pure. They return None if the properties do not determine a name, because a wrong name would
-connect lineage graphs that are not connected.
+connect unrelated lineage graphs.
 
 Sources: OpenLineage, "Naming"; Stitch's documentation of each destination ("Object name limits", "Column
-naming"), whose rules are documented for columns and are assumed to hold for tables.
+naming"). Stitch documents some naming rules only for columns. The same rules are assumed to apply to tables.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table, as OpenLineage names it and as an asset's URI."""
+    """A table, with its OpenLineage name and its asset URI."""
 
-    namespace: str  #: the server: `snowflake://acme-prod`
-    name: str  #: the table in it: `DB.SCHEMA.TABLE`
-    uri: str  #: `snowflake://acme-prod/DB/SCHEMA/TABLE`
+    namespace: str  #: the server, such as `snowflake://acme-prod`
+    name: str  #: the table on the server, such as `DB.SCHEMA.TABLE`
+    uri: str  #: the asset's URI, such as `snowflake://acme-prod/DB/SCHEMA/TABLE`
 
 
 def destination_table(
@@ -32,17 +32,17 @@ def destination_table(
 ) -> Table | None:
     """Return the table that Stitch loads a stream into.
 
-    :param destination_type: Stitch's name of the type, such as `snowflake`.
-    :param properties: the destination's properties. No secret among them becomes part of a name.
-    :param schema: the name of the source, which is the name of its schema in the destination.
-    :param table: the stream's name, with the prefix of its schema if the source has that option.
+    :param destination_type: Stitch's name for the type of the destination, such as `snowflake`.
+    :param properties: the destination's properties. The result contains no secret from the properties.
+    :param schema: the source's name, which is also the name of its schema in the destination.
+    :param table: the table's name before the destination's naming rules are applied (see `table_name`).
     """
     name = _DESTINATIONS.get(destination_type or "")
     return None if name is None else name(_Properties(properties), schema, table)
 
 
 def table_name(stream_name: str, schema_name: str | None, source_properties: Mapping[str, Any]) -> str | None:
-    """Return the name under which Stitch loads a stream, before the destination's rules, or None if unknown.
+    """Return a stream's table name before the destination's naming rules apply, or None if unknown.
 
     Source: Stitch's documentation, "include_schemas_in_destination_stream_name".
     """
@@ -52,7 +52,7 @@ def table_name(stream_name: str, schema_name: str | None, source_properties: Map
 
 
 def has_schema_prefix(source_properties: Mapping[str, Any]) -> bool:
-    """Return whether the tables of a source in the destination begin with the name of their schema."""
+    """Return whether a source's table names in the destination are prefixed with the schema's name."""
     return str(source_properties.get("include_schemas_in_destination_stream_name")).lower() == "true"
 
 
@@ -65,10 +65,10 @@ def source_table(
 ) -> Table | None:
     """Return the table that a stream of a database source is extracted from.
 
-    :param source_type: Stitch's name of the type, such as `platform.hp-postgres`.
-    :param properties: the source's properties: `host`, `port`, `dbname` or `database` ...
-    :param database: `database-name` of the stream's metadata.
-    :param schema: `schema-name` of the stream's metadata.
+    :param source_type: Stitch's name for the type of the source, such as `platform.hp-postgres`.
+    :param properties: the source's properties, such as `host`, `port`, and `dbname` or `database`.
+    :param database: `database-name` from the stream's metadata.
+    :param schema: `schema-name` from the stream's metadata.
     """
     dialect = _DATABASES.get((source_type or "").removeprefix("platform.").removeprefix("hp-"))
     given = _Properties(properties)
@@ -79,7 +79,7 @@ def source_table(
     server = f"{scheme}://{host}:{_port(given, port)}"
     database = database or given.get("dbname") or given.get("database")
     parts: list[str | None]
-    if scheme in ("mysql", "mongodb"):  # their schemas are databases
+    if scheme in ("mysql", "mongodb"):  # these have databases instead of schemas
         parts = [database or schema, table]
     elif scheme == "oracle":
         parts = [given.get("sid") or database, schema, table]
@@ -99,7 +99,7 @@ def column_name(destination_type: str | None, field: str) -> str:
     return _letters_first(field) if destination_type == "postgres" else field
 
 
-# Type of source without `platform.` and `hp-`: scheme and default port.
+# The URI scheme and default port for each source type, without the prefixes `platform.` and `hp-`.
 _DATABASES = {
     **dict.fromkeys(("postgres", "heroku_pg", "cloudsql-pg", "cloudsql_pg", "aurora-pg"), ("postgres", 5432)),
     **dict.fromkeys(("mysql", "mariadb", "aurora", "cloudsql", "cloudsql-mysql"), ("mysql", 3306)),
@@ -132,7 +132,7 @@ def _snowflake(properties: _Properties, schema: str, table: str) -> Table | None
 
 
 def _snowflake_account(account: str) -> str:
-    """Return an account in the form of OpenLineage: `organization-name`, or `locator.region.cloud`.
+    """Return an account name as specified by OpenLineage: `organization-name` or `locator.region.cloud`.
 
     Source: `fix_account_name` of openlineage-integration-common.
     """
@@ -152,7 +152,7 @@ def _redshift(properties: _Properties, schema: str, table: str) -> Table | None:
     port = _port(properties, 5439)
     database = properties.get("database")
     parts = [database and database.lower(), schema.lower(), _letters_first(table).lower()]
-    # The asset converter of Airflow's provider for Amazon expects the whole host, unlike its SQL hook.
+    # The asset converter of Airflow's Amazon provider expects the full host name, unlike its SQL hook.
     return _table(
         f"redshift://{f'{labels[0]}.{labels[2]}' if is_cluster else host}:{port}",
         parts,
@@ -172,7 +172,7 @@ def _postgres(properties: _Properties, schema: str, table: str) -> Table | None:
 
 
 def _databricks(properties: _Properties, schema: str, table: str) -> Table | None:
-    # The URL may contain a token in its user part or in an option, so only two parts of it are used.
+    # The URL may contain a token in its user part or in an option, so only the host and the catalog are used.
     url = properties.get("jdbc_url") or properties.get("jdbc") or ""
     server, *options = url.split(";")
     host = re.fullmatch(r"(?:jdbc:)?\w+://(?:[^@]*@)?([A-Za-z0-9.-]+)(?:[:/][^@]*)?", server, re.IGNORECASE)
@@ -198,7 +198,7 @@ def _mysql(properties: _Properties, schema: str, table: str) -> Table | None:
 
 
 def _s3(properties: _Properties, schema: str, table: str) -> Table | None:
-    """Return the prefix of the keys of a stream's objects. The rest of a key differs between loads."""
+    """Return the key prefix that all objects of a stream share. The rest of a key differs between loads."""
     bucket, form = properties.get("s3_bucket"), properties.get("s3_key_format_string") or ""
     constant = re.match(r"(?:[^\[]|\[(?:integration|table)_name\])*", form)
     if bucket is None or constant is None or "[table_name]" not in constant[0]:
@@ -218,21 +218,21 @@ _DESTINATIONS: dict[str, Callable[[_Properties, str, str], Table | None]] = {
     "azure_sqldw": _azure_synapse,
     "mysql_destination": _mysql,
     "s3": _s3,
-    # data.world has no table that another tool could name.
+    # data.world is omitted, because its tables have no names that other tools could use.
 }
 
 
 # --- Names ----------------------------------------------------------------------------------------------
 
 
-# A host name or an IPv6 address in brackets, with or without a port; or an IPv6 address without brackets.
+# A host name or an IPv6 address in brackets, each with an optional port, or an IPv6 address without brackets.
 _HOST = re.compile(r"(?P<name>[\w.-]+|\[[\da-fA-F:.]+\])(?::\d+)?|(?P<address>[\da-fA-F]*:[\da-fA-F:.]+)")
 
 
 def _host(properties: _Properties) -> str | None:
-    """Return the host name in lower case, without anything else that a URL contains, such as a password.
+    """Return the host name in lower case, without other parts of a URL, such as a password.
 
-    It is None if something else remains, because that may be a secret.
+    If the remaining text is not a host name, return None, because the text may contain a secret.
     """
     # Everything up to the last `@` may belong to a password.
     address = (properties.get("host") or "").rpartition("://")[2].rpartition("@")[2].partition("/")[0]
@@ -262,10 +262,10 @@ def _table(server: str, parts: list[str | None], *, server_in_uri: str | None = 
 
 
 def _letters_first(name: str) -> str:
-    """Return a name without special characters and without leading characters that are no letters."""
+    """Remove special characters from a name, and leading characters that are not letters."""
     return re.sub(r"^[^A-Za-z]+|[^A-Za-z0-9_]", "", name)
 
 
 def _underscores(name: str) -> str:
-    """Return a name with underscores instead of special characters, and before a leading digit."""
+    """Replace special characters in a name with underscores, and insert one before a leading digit."""
     return re.sub(r"^(?=\d)", "_", re.sub(r"[^A-Za-z0-9_]", "_", name))

@@ -167,7 +167,8 @@ def test_check_that_cannot_end_in_time_says_how_long_it_takes(stitch, waiter):
 
     message = str(error.value)
     assert (
-        "account 104857 has not ended before its timeout. Read 25 pages of extractions and loads" in message
+        "account 104857 has not finished before its timeout. Read 25 pages of extractions and loads"
+        in message
     )
     assert "The 2 other pages will take about 10 minutes" in message
     assert "Raise the timeout" in message

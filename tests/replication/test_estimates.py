@@ -134,7 +134,7 @@ def test_log_of_a_finished_job_is_available_now():
 
 
 def test_three_requests_for_a_missing_log_take_at_least_5_minutes():
-    missing = Observations(log_missing_at=(at("06:05:00"),))
+    missing = Observations(log_incomplete_at=(at("06:05:00"),))
 
     estimate = estimate_log_ready(missing, context("06:05:00"))
 
@@ -256,7 +256,7 @@ def test_possible_stream_without_a_load_is_due_after_the_quiet_period():
     without_log = replace(
         OBSERVATIONS,
         log=None,
-        log_missing_at=(at("06:05:00"), at("06:07:30"), at("06:10:01")),
+        log_incomplete_at=(at("06:05:00"), at("06:07:30"), at("06:10:01")),
         streams=(stream("commits"),),
     )
 

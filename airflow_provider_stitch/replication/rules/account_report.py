@@ -1,4 +1,4 @@
-"""The state of every source of an account: its last extraction, its loads and its pauses. Pure functions."""
+"""Report the last extraction, the loads and the pause of each source of an account. Pure functions."""
 
 from __future__ import annotations
 
@@ -16,38 +16,40 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.connect.objects import Extraction, Load, Source
 
-MAX_MESSAGE_LENGTH = 500  #: characters of the message of a failed extraction
-MAX_SOURCES = 20  #: sources with problems in one message
-MAX_STREAMS = 5  #: streams in error of one source in a message
+MAX_MESSAGE_LENGTH = 500  #: maximum number of characters of an extraction's error message
+MAX_SOURCES = 20  #: maximum number of sources with problems in one message
+MAX_STREAMS = 5  #: maximum number of streams in error per source in one message
 
 
 @dataclass(frozen=True, slots=True)
 class ListedLoad:
-    """A load, and Stitch's time when the list contained it."""
+    """A listed load, and the time of the response that contained it."""
 
     load: Load
-    seen_at: datetime
+    seen_at: datetime  #: by Stitch's clock
 
 
 @dataclass(slots=True)
 class SourceState:
-    """The state of one source. Its fields are the columns of the table. Times are ISO 8601 in UTC."""
+    """The state of one source, and a row of the account report. Times are ISO 8601 strings in UTC."""
 
     source_id: int
     source_name: str
     display_name: str
-    paused_by: str | None  #: "user", "stitch" or None
-    last_extraction: str | None = None  #: "succeeded", "failed" or "terminated"; None: none in 60 days
-    last_extraction_at: str | None = None  #: when it ended
-    extraction_error: str | None = None  #: the message of the part that failed
-    job_name: str | None = None  #: of the last extraction
-    last_load_at: str | None = None  #: of any stream
-    hours_since_last_load: float | None = None  #: at the time of the response that listed the load
-    streams_in_error: dict[str, str] = field(default_factory=dict)  #: the destination's message, by stream
-    problems: list[str] = field(default_factory=list)  #: any of "extraction", "load", "stale"
+    paused_by: str | None  #: "user" or "stitch"; None if the source is not paused
+    #: "succeeded", "failed" or "terminated"; None if there was no extraction in the last 60 days.
+    last_extraction: str | None = None
+    last_extraction_at: str | None = None  #: when the last extraction ended
+    extraction_error: str | None = None  #: message of the failed part of the last extraction
+    job_name: str | None = None  #: name of the last extraction's job
+    last_load_at: str | None = None  #: time of the last load of any stream
+    hours_since_last_load: float | None = None  #: age of the last load when it was listed
+    #: The destination's message for each stream in error, by stream name.
+    streams_in_error: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)  #: any of "extraction", "load" and "stale"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a row of the table as JSON values."""
+        """Return the state as JSON values."""
         return asdict(self)
 
     @property
@@ -82,16 +84,17 @@ def account_report(
     now: datetime,
     max_age: float | None = None,
 ) -> list[SourceState]:
-    """Return the state of each source that is not deleted, by name.
+    """Return the state of each source that is not deleted, sorted by name.
 
-    :param now: Stitch's time.
-    :param max_age: seconds since a source's last load after which the source is stale; None: never.
+    :param now: the current time, by Stitch's clock.
+    :param max_age: maximum age of a source's last load, in seconds. A source with an older load is stale.
+        If None, no source is stale.
     """
     by_source = {extraction.source_id: extraction for extraction in extractions}
     by_name: dict[str, list[ListedLoad]] = defaultdict(list)
     for each in loads:
         by_name[each.load.source_name].append(each)
-    # An old load of a deleted source cannot be distinguished from a load of its successor with the same name.
+    # If a deleted source had the same name as a current source, Stitch does not distinguish their loads.
     deleted_names = {source.name for source in sources if source.is_deleted}
     return [
         _state(
@@ -110,10 +113,10 @@ def account_report(
 def remove_deselected(state: SourceState, selected: Collection[str], known: Collection[str]) -> None:
     """Remove the errors of streams that are no longer selected.
 
-    Stitch lists an old error for 60 days.
+    Stitch continues to list an old error for 60 days.
 
     :param selected: names of the source's selected streams.
-    :param known: names of all its streams. An error of a stream that is not among them stays.
+    :param known: names of all streams of the source. An error under any other name is kept.
     """
     for name in [each for each in state.streams_in_error if each in known and each not in selected]:
         del state.streams_in_error[name]
@@ -122,7 +125,7 @@ def remove_deselected(state: SourceState, selected: Collection[str], known: Coll
 
 
 def problem_message(client_id: int, states: Sequence[SourceState], total: int) -> str:
-    """Return the message of a check that found problems.
+    """Return the error message of a check that found problems.
 
     :param states: the sources with problems.
     :param total: number of sources that were checked.
@@ -175,7 +178,7 @@ def _add_extraction(state: SourceState, extraction: Extraction) -> None:
 
 
 def _add_loads(state: SourceState, loads: Sequence[ListedLoad], *, has_predecessor: bool) -> timedelta | None:
-    """Add a source's loads, and return the age of the last one."""
+    """Add a source's loads to its state, and return the age of the last load."""
     by_stream: dict[str, list[Load]] = defaultdict(list)
     for each in loads:
         by_stream[each.load.stream_name].append(each.load)

@@ -1,6 +1,7 @@
-"""Parse arguments that templates may have rendered. Pure functions; DAG files import this module.
+"""Parse arguments that may be rendered templates. Pure functions.
 
-Jinja renders to a string unless the DAG has `render_template_as_native_obj`, so a list arrives as text.
+Jinja renders every template as a string unless the DAG sets `render_template_as_native_obj`. So an argument
+that is a list may arrive as a string.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from collections.abc import Iterable
 from typing import Any
 
 ACCOUNT_PROBLEMS = ("extraction", "load", "stale")
-"""The problems of a source that a check of its account can find."""
+"""The problems of a source that an account check can find."""
 
-# Strings that are treated as None, because `{{ params.streams }}` renders None as a word.
+# Strings that are treated as None. A template such as `{{ params.streams }}` renders None as a string.
 NONE_TEXTS = ("", "None", "null")
 
 
 def is_template(value: object) -> bool:
-    """Return whether Airflow replaces a value before the task runs: a template or another task's output."""
+    """Return whether a value is a template or another task's output, which Airflow replaces at run time."""
     if isinstance(value, str):
         return "{{" in value or "{%" in value
     if isinstance(value, (list, tuple)):
@@ -27,26 +28,26 @@ def is_template(value: object) -> bool:
 
 
 def none_if_blank(value: Any) -> Any:
-    """Return None for a string that stands for no value, and any other value unchanged."""
+    """Return None for a string in `NONE_TEXTS`, and any other value unchanged."""
     return None if isinstance(value, str) and value.strip() in NONE_TEXTS else value
 
 
 def parse_streams(value: object) -> tuple[str, ...] | None:
-    """Return the names of streams, or None for all streams.
+    """Return stream names, or None if the value stands for all streams.
 
-    :param value: a list of names; or a string: names that are separated by commas, or a list in JSON or
-        Python notation. None, an empty string and the string "None" stand for all streams. Of a dict, such as
-        `streams` of the run operator's XCom, the keys are used.
-    :raises ValueError: if it is anything else.
+    :param value: a list of names, or a string that contains names separated by commas or a list in JSON or
+        Python notation. None, an empty string and the string "None" stand for all streams. If the value is a
+        dict, such as `streams` in the run operator's XCom, its keys are used.
+    :raises ValueError: if the value is anything else.
     """
     return parse_names(value, "streams")
 
 
 def parse_names(value: object, argument: str) -> tuple[str, ...] | None:
-    """Return names in the notations of `parse_streams`.
+    """Return names from a value in any form that `parse_streams` accepts.
 
-    :param argument: name of the argument, which the error message contains.
-    :raises ValueError: if it is anything else.
+    :param argument: name of the argument, for the error message.
+    :raises ValueError: if the value has any other form.
     """
     value = none_if_blank(value)
     names = _names_in(value.strip(), argument) if isinstance(value, str) else value
@@ -54,7 +55,7 @@ def parse_names(value: object, argument: str) -> tuple[str, ...] | None:
         return None
     if isinstance(names, (bool, float)) or not isinstance(names, (int, Iterable)):
         raise _invalid_names(value, argument)
-    # A native template renders the name "2024" as a number.
+    # With `render_template_as_native_obj`, the name "2024" is rendered as a number.
     elements: list[Any] = [names] if isinstance(names, int) else list(names)
     texts = [str(each).strip() if isinstance(each, int) else each for each in elements]
     if not all(isinstance(each, str) and each.strip() for each in texts):
@@ -83,11 +84,11 @@ def _invalid_names(value: object, argument: str) -> ValueError:
 
 
 def parse_choice(value: object, name: str, choices: Iterable[str], *, optional: bool = False) -> Any:
-    """Return a value that is one of several words.
+    """Return a value if it is one of the allowed words.
 
-    :param name: name of the argument, which the error message contains.
-    :param optional: None is valid, too, also as the string that a template renders for it.
-    :raises ValueError: if the value is another one.
+    :param name: name of the argument, for the error message.
+    :param optional: whether None, or a string that a template renders for None, is also allowed.
+    :raises ValueError: if the value is not allowed.
     """
     text = value.strip() if isinstance(value, str) else value
     if optional and none_if_blank(text) is None:

@@ -1,7 +1,7 @@
-"""Decide whether a goal is reached and, if it is not, which responses are needed next. Pure functions.
+"""Decide whether a goal is reached and, if not, which information is needed next. Pure functions.
 
-A goal is one phase of one job of a source (see `goal.Goal`). Stitch's messages call the structure sync
-"discovery".
+A goal is one phase of one job of a source (see `goal.Goal`). Stitch's messages use the word
+"discovery" for the structure sync.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class Need(Enum):
-    """A response that an evaluation needs to make progress. The first three count against the rate limit."""
+    """Information that an evaluation needs from Stitch. Requests for the first three are rate-limited."""
 
     EXTRACTION = "the source's last completed extraction"
     LOG = "the log of the job's extraction"
@@ -50,49 +50,52 @@ class Need(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The result of a goal or, while it is running, the responses that it needs next."""
+    """The state of a goal and, if the state is "running", the information that is needed next."""
 
     state: State
     needs: tuple[Need, ...] = ()
     failure: StitchError | None = None
     extraction: ExtractionStatus = field(default_factory=ExtractionStatus)
     streams: tuple[LoadStatus, ...] = ()
-    log_lines: tuple[str, ...] = ()  #: for the task's log, in the order of the events
-    warnings: tuple[str, ...] = ()
+    log_lines: tuple[str, ...] = ()  #: lines for the task's log, in chronological order
+    warnings: tuple[str, ...] = ()  #: warnings for the task's log
 
     def needs_several_polls(self, observations: Observations) -> bool:
-        """Return whether one poke must poll again, because an error may be old or a log may appear."""
-        has_doubtful_error = any(status.state == "waiting" and status.has_error for status in self.streams)
-        return has_doubtful_error or (Need.LOG in self.needs and bool(observations.log_missing_at))
+        """Return whether several polls are needed for a conclusive evaluation.
+
+        Only repeated polls can show that an old load error clears, or that a missing log becomes available.
+        """
+        may_have_old_error = any(status.state == "waiting" and status.has_error for status in self.streams)
+        return may_have_old_error or (Need.LOG in self.needs and bool(observations.log_incomplete_at))
 
 
 def evaluate(goal: Goal, observations: Observations) -> Evaluation:
-    """Return the state of a goal and, while it is running, the needs for the next evaluation."""
+    """Evaluate a goal from all observations of its source."""
     if goal.phase == "connection_check":
         return _evaluate_check(goal, observations.check)
-    return _evaluate_prerequisites(goal, observations) or _evaluate_job(goal, observations)
+    return _evaluate_preconditions(goal, observations) or _evaluate_job(goal, observations)
 
 
-def _evaluate_prerequisites(goal: Goal, observations: Observations) -> Evaluation | None:
-    """Return the evaluation of what the job's evaluation requires, or None if it is all known."""
-    if goal.streams is not None:  # a misspelled name must fail now and not after hours
+def _evaluate_preconditions(goal: Goal, observations: Observations) -> Evaluation | None:
+    """Return an evaluation if information is missing or a stream is unknown. Otherwise, return None."""
+    if goal.streams is not None:  # a misspelled name must fail at once, and not after hours
         if observations.streams is None:
-            return _needs(Need.STREAMS)
+            return _running(Need.STREAMS)
         try:
             select_streams(observations.streams, goal.streams)
         except UnknownStream as error:
             return Evaluation("failed", failure=error)
-    # The first poll of the loads separates old load errors from new ones, so it should come early.
-    is_about_loads = goal.phase in ("preparation", "loading")
-    if is_about_loads and observations.loads is None and observations.needs_baseline:
-        return _needs(Need.LOADS)
+    # Poll the loads early, because later polls cannot distinguish old load errors from new ones.
+    needs_loads = goal.phase in ("preparation", "loading")
+    if needs_loads and observations.loads is None and observations.needs_baseline:
+        return _running(Need.LOADS)
     return None
 
 
 def _evaluate_job(goal: Goal, observations: Observations) -> Evaluation:
     extraction = evaluate_extraction(goal, observations)
     if goal.phase == "extraction_end":
-        return _finished(extraction) if extraction.ended else _needs(Need.EXTRACTION, extraction=extraction)
+        return _finished(extraction) if extraction.ended else _running(Need.EXTRACTION, extraction=extraction)
     if goal.phase == "structure_sync":
         return _evaluate_structure_sync(goal, observations, extraction)
     if extraction.state != "finished":
@@ -102,7 +105,7 @@ def _evaluate_job(goal: Goal, observations: Observations) -> Evaluation:
     return _evaluate_streams(goal, observations, extraction)
 
 
-def _needs(*needs: Need, extraction: ExtractionStatus | None = None) -> Evaluation:
+def _running(*needs: Need, extraction: ExtractionStatus | None = None) -> Evaluation:
     return Evaluation("running", needs, extraction=extraction or ExtractionStatus())
 
 
@@ -113,62 +116,62 @@ def _finished(extraction: ExtractionStatus) -> Evaluation:
 def _running_or_failed(extraction: ExtractionStatus) -> Evaluation:
     if extraction.state == "failed":
         return Evaluation("failed", failure=extraction.failure, extraction=extraction)
-    return _needs(Need.LOG if extraction.needs_log else Need.EXTRACTION, extraction=extraction)
+    return _running(Need.LOG if extraction.needs_log else Need.EXTRACTION, extraction=extraction)
 
 
 # --- Connection check and structure sync ----------------------------------------------------------------
 
 
 def _evaluate_check(goal: Goal, check: ConnectionCheck | None) -> Evaluation:
-    if check is None or not _matches_goal(goal, check) or _is_running(check):
-        return _needs(Need.CHECK)
+    if check is None or not _is_check_recent(goal, check) or _is_check_running(check):
+        return _running(Need.CHECK)
     if check.status == "succeeded":
         return Evaluation("finished", log_lines=(messages.check_succeeded(check),))
     return Evaluation("failed", failure=messages.check_failure(goal, check))
 
 
-def _is_running(check: ConnectionCheck) -> bool:
+def _is_check_running(check: ConnectionCheck) -> bool:
     return check.status == "running" or (check.status is None and check.completion_time is None)
 
 
-def _matches_goal(goal: Goal, check: ConnectionCheck) -> bool:
-    """Return whether a connection check is not older than the goal asks for."""
+def _is_check_recent(goal: Goal, check: ConnectionCheck) -> bool:
+    """Return whether a connection check is recent enough for a goal."""
     if goal.job_name is not None and check.name == goal.job_name:
         return True
     if goal.started_after is None and not _is_check_name(goal.job_name):
-        return True  # the goal names no check and no start time, so any check will do
+        return True  # the goal requires neither a particular check nor a start time
     earliest_start = goal.started_after or goal.started_at
-    started_at = job_start_time(check.name) or check.start_time  # the name is more precise
+    started_at = job_start_time(check.name) or check.start_time  # the time in the name is more precise
     return earliest_start is not None and started_at is not None and started_at >= earliest_start
 
 
 def _is_check_name(job_name: str | None) -> bool:
     try:
         return job_name is not None and JobName.parse(job_name).mode == "check"
-    except InvalidArgument:  # a name that Stitch generated in an undocumented form
+    except InvalidArgument:  # a job name in an undocumented form
         return False
 
 
 def _evaluate_structure_sync(
     goal: Goal, observations: Observations, extraction: ExtractionStatus
 ) -> Evaluation:
-    """Evaluate discovery: the first part of an extraction, and of the connection check of a new source."""
+    """Evaluate the structure sync, which is the first part of an extraction or of a connection check."""
     if extraction.structure_synced:
         line = f"Structure sync of source {goal.source_name} ({goal.source_id}) finished"
         return Evaluation("finished", extraction=extraction, log_lines=(line,))
     check = observations.check
-    # A goal without a named job can also be reached by the discovery of a connection check.
+    # If the goal does not require a particular job, the structure sync of a connection check is sufficient.
     if (
         goal.started_after is not None
         and check is not None
-        and _matches_goal(goal, check)
+        and _is_check_recent(goal, check)
         and check.discovery_exit_status == 0
     ):
         line = f"Structure sync finished in the connection check {check.name}"
         return Evaluation("finished", log_lines=(line,))
     evaluation = _running_or_failed(extraction)
     if goal.started_after is not None and evaluation.needs == (Need.EXTRACTION,):
-        return _needs(Need.CHECK, Need.EXTRACTION, extraction=extraction)
+        return _running(Need.CHECK, Need.EXTRACTION, extraction=extraction)
     return evaluation
 
 
@@ -177,12 +180,12 @@ def _evaluate_structure_sync(
 
 def _evaluate_streams(goal: Goal, observations: Observations, extraction: ExtractionStatus) -> Evaluation:
     if observations.streams is None:
-        return _needs(Need.STREAMS, extraction=extraction)
+        return _running(Need.STREAMS, extraction=extraction)
     if not is_log_final(observations.log) and not is_log_unavailable(observations):
-        return _needs(Need.LOG, extraction=extraction)
+        return _running(Need.LOG, extraction=extraction)
     job = _job_times(extraction, observations)
     expected = expected_loads(observations.log, observations.streams, job)
-    # Loads of the previous job may still arrive, so each load must remain unchanged for `load_settle`.
+    # Rows of the previous job may still be loaded, so a load does not prove that this job's rows are loaded.
     if may_overlap_previous_job(observations, job.started_at):
         expected = tuple(replace(each, must_settle=True) for each in expected)
     rules = LoadRules(timedelta(seconds=goal.load_settle), timedelta(seconds=goal.quiet_period))
@@ -203,11 +206,14 @@ def _evaluate_streams(goal: Goal, observations: Observations, extraction: Extrac
 
 
 def _job_times(extraction: ExtractionStatus, observations: Observations) -> JobTimes:
-    """Return the job's start and end. A later time replaces an unknown one, so that no old load counts."""
+    """Return the job's start and end.
+
+    An unknown time is replaced with a later known time, so that no load of an earlier job is accepted.
+    """
     ended_at = extraction.completed_at
     candidates = (extraction.started_at, ended_at, observations.loads_at)
-    never = datetime.max.replace(tzinfo=timezone.utc)
-    started_at = next((time for time in candidates if time is not None), never)
+    end_of_time = datetime.max.replace(tzinfo=timezone.utc)
+    started_at = next((time for time in candidates if time is not None), end_of_time)
     return JobTimes(started_at, ended_at or started_at)
 
 
@@ -222,5 +228,5 @@ def _state_of_loads(goal: Goal, statuses: Sequence[LoadStatus]) -> State:
     states = {status.state for status in statuses}
     if "in_error" in states and goal.phase == "loading":
         return "failed"
-    # Preparation has ended also if a load is in error, because the load fails in the loading phase.
+    # A stream in error is prepared, because its load has been attempted.
     return "running" if "waiting" in states else "finished"

@@ -1,8 +1,8 @@
 """Determine the loads that a job requires, from the extraction's log. Pure functions.
 
-A complete log lists every stream that had rows. If a log is incomplete, the streams with evidence of rows
-are expected, and every other selected stream may have had rows. Source of the rules: Stitch's extraction
-logs; the source code of target-stitch.
+A complete log contains evidence of every stream that had rows. If a log is incomplete, a load is expected for
+each stream with evidence of rows, and every other selected stream may have had rows. Source of the rules:
+Stitch's extraction logs; the source code of target-stitch.
 """
 
 from __future__ import annotations
@@ -24,27 +24,29 @@ if TYPE_CHECKING:
 class ExpectedLoad:
     """A load that must finish before a job's rows of one stream are in the warehouse.
 
-    One expected load can cover several streams that Stitch does not distinguish.
+    One expected load covers several streams if the log does not distinguish them.
     """
 
-    label: str  #: the `stream_name`, or the `tap_stream_id` if two selected streams have that name
-    load_names: tuple[str, ...]  #: names under which the load may be listed, the most likely first
-    last_batch_at: datetime  #: a load at or after this time contains the last batch
-    rows: int | None = None
-    #: Whether the load must remain unchanged for some time, because just after `last_batch_at` it may contain
-    #: only earlier batches.
+    label: str  #: the `stream_name`, or the `tap_stream_id` if the name is ambiguous
+    load_names: tuple[str, ...]  #: names that the load may have in the list, the most likely first
+    #: The time of the last batch or, if it is not exactly known, the latest possible time. A load at or after
+    #: this time contains the last batch.
+    last_batch_at: datetime
+    rows: int | None = None  #: number of rows; None if they were not counted
+    #: Whether the load must remain unchanged for some time before it is accepted. Shortly after
+    #: `last_batch_at`, a load may contain only earlier batches.
     must_settle: bool = False
-    longest_gap: timedelta = timedelta(0)  #: between two batches of the stream
-    #: The earliest possible time of the last batch, if `last_batch_at` may be too late.
-    earliest_last_batch_at: datetime | None = None
-    rows_confirmed: bool = True  #: False: the stream may have had no rows
-    stream_ids: frozenset[str] = frozenset()  #: `tap_stream_id`s; empty if no stream has the logged name
-    #: The number of streams per name, for the `load_names` that other streams share.
+    longest_gap: timedelta = timedelta(0)  #: the longest time between two batches of the stream
+    #: The earliest possible time of the last batch; None if `last_batch_at` is exact.
+    last_batch_not_before: datetime | None = None
+    rows_confirmed: bool = True  #: whether the log contains evidence that the stream had rows
+    stream_ids: frozenset[str] = frozenset()  #: `tap_stream_id`s; empty if the logged name matches no stream
+    #: The number of streams with each load name, for names that other streams share.
     shared_names: Mapping[str, int] = field(default_factory=dict)
 
 
 class JobTimes(NamedTuple):
-    """The start and end of a job's extraction, in Stitch's time."""
+    """The start and end of a job's extraction, by Stitch's clock."""
 
     started_at: datetime
     ended_at: datetime
@@ -55,7 +57,7 @@ def expected_loads(
 ) -> tuple[ExpectedLoad, ...]:
     """Return the loads that a job requires, according to its log.
 
-    :param log: None if Stitch has no log; then every selected stream may have had rows.
+    :param log: the extraction's log. If None, Stitch has no log, and every selected stream may have had rows.
     """
     names = StreamNames(streams)
     expected = (
@@ -68,27 +70,29 @@ def expected_loads(
 
 
 def is_requested(expected: ExpectedLoad, requested: frozenset[str] | None) -> bool:
-    """Return whether a load belongs to a requested stream, or may belong to one because its name is unknown.
+    """Return whether an expected load may belong to a requested stream.
 
-    :param requested: the `tap_stream_id` of each requested stream; None requests all.
+    If the name of the load matches no stream of the source, the load may belong to any stream.
+
+    :param requested: the `tap_stream_id` of each requested stream. If None, all streams are requested.
     """
     return requested is None or not expected.stream_ids or not requested.isdisjoint(expected.stream_ids)
 
 
 def unknown_names(expected: Iterable[ExpectedLoad]) -> list[str]:
-    """Return the logged names that no stream of the source has."""
+    """Return the logged names that match no stream of the source."""
     return sorted(each.label for each in expected if not each.stream_ids)
 
 
 class _Evidence(NamedTuple):
-    """The evidence in a log for the streams that share a name."""
+    """A log's evidence of rows for one or more streams that share a name."""
 
     streams: tuple[Stream, ...]
     log: StreamLog
 
 
 def _evidence_in(log: ExtractionLog, names: StreamNames) -> list[_Evidence]:
-    """Match the names in a log to streams, and merge the evidence if a stream has several names."""
+    """Match the names in a log to streams, and merge the evidence of each stream with several names."""
     merged: dict[frozenset[str] | str, _Evidence] = {}
     covered: set[str] = set()
     # Names with batches come first, because a tap can count the same rows under a different name.
@@ -96,7 +100,7 @@ def _evidence_in(log: ExtractionLog, names: StreamNames) -> list[_Evidence]:
         streams = names.find_all(logged.name)
         ids = frozenset(stream.tap_stream_id for stream in streams)
         if not logged.batches and (covered & ids or not any(stream.selected for stream in streams)):
-            continue  # taps also count endpoints and parents that are never loaded
+            continue  # taps also count rows of endpoints and parents that are never loaded
         key = ids or logged.name
         previous = merged.get(key)
         merged[key] = _Evidence(streams, _merge(previous.log, logged) if previous else logged)
@@ -151,10 +155,10 @@ def _expected_load(
     evidence: _Evidence, names: StreamNames, log: ExtractionLog, job: JobTimes
 ) -> ExpectedLoad:
     streams, logged = evidence
-    last_batch_at, earliest_last_batch_at = _batch_times(logged, log, job)
-    # If several selected streams share the name, a load may belong to another of them.
+    last_batch_at, last_batch_not_before = _batch_times(logged, log, job)
+    # If several selected streams share the name, a load may belong to any of them.
     is_unique = len(streams) == 1 and not names.has_namesake(streams[0])
-    is_single_batch = log.complete and logged.one_request and is_unique and earliest_last_batch_at is None
+    is_single_batch = log.complete and logged.one_request and is_unique and last_batch_not_before is None
     load_names = _logged_load_names(streams, logged)
     return ExpectedLoad(
         label=_label(streams, logged.name, names),
@@ -163,7 +167,7 @@ def _expected_load(
         rows=logged.rows,
         must_settle=not is_single_batch,
         longest_gap=logged.longest_gap,
-        earliest_last_batch_at=earliest_last_batch_at,
+        last_batch_not_before=last_batch_not_before,
         rows_confirmed=logged.certain,
         stream_ids=frozenset(stream.tap_stream_id for stream in streams),
         shared_names=_shared_names(load_names, streams, names),
@@ -171,12 +175,12 @@ def _expected_load(
 
 
 def _batch_times(logged: StreamLog, log: ExtractionLog, job: JobTimes) -> tuple[datetime, datetime | None]:
-    """Return the latest time of the last batch and, unless that time is exact, its earliest time."""
+    """Return the latest possible time of the last batch, and the earliest unless the time is exact."""
     if logged.last_batch_at is None:
         return job.ended_at, job.started_at
-    if logged.has_marker:  # the Avro target may write it long after it sent the rows
+    if logged.has_marker:  # the Avro target may write a marker long after it has sent the rows
         return logged.last_batch_at, job.started_at
-    if not log.complete:  # there may be later batches, until the end of the extraction
+    if not log.complete:  # later batches may be missing from the log
         return max(logged.last_batch_at, job.ended_at), logged.last_batch_at
     if logged.retried:  # a retried request arrives some time after its log line
         return max(logged.last_batch_at, logged.persisted_by or job.ended_at), logged.last_batch_at
@@ -186,14 +190,17 @@ def _batch_times(logged: StreamLog, log: ExtractionLog, job: JobTimes) -> tuple[
 def _possible_loads(
     streams: Sequence[Stream], names: StreamNames, covered: set[str], job: JobTimes
 ) -> Iterator[ExpectedLoad]:
-    """Yield a load for each selected stream without evidence. Its rows may be from any time in the job."""
+    """Yield an expected load for each selected stream without evidence of rows.
+
+    If the stream had rows, they may have been sent at any time during the extraction.
+    """
     for stream in streams:
         if stream.selected and stream.tap_stream_id not in covered:
             yield ExpectedLoad(
                 label=names.label(stream),
                 load_names=load_names(stream),
                 last_batch_at=job.ended_at,
-                earliest_last_batch_at=job.started_at,
+                last_batch_not_before=job.started_at,
                 must_settle=True,
                 rows_confirmed=False,
                 stream_ids=frozenset((stream.tap_stream_id,)),
@@ -204,7 +211,7 @@ def _possible_loads(
 def _shared_names(
     load_names: tuple[str, ...], streams: tuple[Stream, ...], names: StreamNames
 ) -> dict[str, int]:
-    """Return the number of streams per load name, for the names that other streams share."""
+    """Return the number of streams with each load name, for names that other streams share."""
     counts = {name: names.count_by_load_name(name) for name in load_names}
     return {name: count for name, count in counts.items() if count > len(streams)}
 

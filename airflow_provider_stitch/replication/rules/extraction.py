@@ -1,7 +1,7 @@
-"""Evaluate the extraction of a job, and the structure sync in it. Pure functions.
+"""Evaluate the extraction of a job, including its structure sync. Pure functions.
 
-Stitch lists only the last *completed* job of each source, so a job that was started and is not listed is
-running, unless a later job has replaced it in the list.
+Stitch lists only the last *completed* job of each source. So if a started job is not listed, it is still
+running, or a later job has replaced it in the list.
 Source of the rules: Stitch Connect API, "Extraction object", "List last extraction jobs for an account".
 """
 
@@ -29,39 +29,39 @@ if TYPE_CHECKING:
 
 State = Literal["running", "finished", "failed"]
 
-# Stitch does not document how soon after the end of a job its log is available. So a missing log is requested
-# again, until both this number of attempts and this time have been reached.
+# Stitch does not document how soon the log of a finished job is available. So a missing log is requested
+# again until both the number of attempts and the time since the first attempt have reached these limits.
 LOG_ATTEMPTS = 3
 LOG_TIMEOUT = timedelta(minutes=5)
 
-# Stitch ends an extraction after 24 hours. One more hour allows for the time until it is listed.
+# Stitch ends an extraction after 24 hours. One more hour allows for the delay until the job is listed.
 MAX_JOB_DURATION = timedelta(hours=25)
 
-# Maximum length of a quoted message. Stitch's descriptions are exception texts of any length.
+# Maximum number of characters of a quoted message. Stitch's descriptions can be long exception texts.
 MAX_MESSAGE_LENGTH = 1_000
 
 _PHASES = ("Discovery", "Tap", "Target")
 
-# Some taps have no discovery, so its exit status may stay null.
+# Discovery is not required, because some taps have no discovery and leave its exit status null.
 _REQUIRED_PHASES = {"Tap", "Target"}
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractionStatus:
-    """The status of a goal's job, as far as it has been observed."""
+    """The observed status of a goal's job."""
 
     state: State = "running"
-    job_name: str | None = None  #: None until the goal's job is identified
+    job_name: str | None = None  #: None until the job is identified
     started_at: datetime | None = None
     completed_at: datetime | None = None
-    ended: bool = False  #: the extraction is no longer running, whatever its result
+    ended: bool = False  #: whether the extraction has ended, regardless of its result
     structure_synced: bool = False
     failure: StitchError | None = None
-    needs_log: bool = False  #: the result, or its error message, requires the extraction's log
+    needs_log: bool = False  #: whether the extraction's log is needed for the result or the error message
 
 
 def evaluate_extraction(goal: Goal, observations: Observations) -> ExtractionStatus:
-    """Return the status of a goal's job from the listed job of its source and, if necessary, its log."""
+    """Return the status of a goal's job from the source's listed job and, if necessary, the job's log."""
     listed = observations.extraction
     if listed is not None:
         if matches_goal(goal, listed):
@@ -83,23 +83,25 @@ def matches_goal(goal: Goal, listed: Extraction) -> bool:
     started_at, ended_at = exact_start_time(listed), listed.completion_time
     if goal.started_after is not None:
         return started_at is not None and started_at >= goal.started_after
-    # A listed job without an end does not identify the goal's job: the page may be older than `running_at`.
+    # Without a completion time, a listed job may be older than the goal's job, because its page may be older
+    # than `running_at`.
     if goal.running_at is None or ended_at is None:
         return False
-    # Compare whole seconds: Stitch truncates times, and a short job may end in the second it was seen.
+    # Compare whole seconds, because Stitch truncates times. A short job may end in the second in which it
+    # was seen running.
     seen_at = whole_seconds(goal.running_at)
     return ended_at >= seen_at and (started_at is None or whole_seconds(started_at) <= seen_at)
 
 
 def exact_start_time(listed: Extraction) -> datetime | None:
-    """Return a listed job's start time: from its name, which is more precise, or else its `start_time`."""
+    """Return a listed job's start time from its name or, less precisely, from its `start_time`."""
     return job_start_time(listed.job_name) or listed.start_time
 
 
 def is_too_old_to_run(goal: Goal, now: datetime) -> bool:
-    """Return whether the named job started so long ago that Stitch has ended it.
+    """Return whether the goal's job started so long ago that it cannot be running.
 
-    :param now: Stitch's time.
+    :param now: the current time, by Stitch's clock.
     """
     return goal.started_at is not None and now - goal.started_at > MAX_JOB_DURATION
 
@@ -111,24 +113,27 @@ def is_terminated(listed: Extraction) -> bool:
 
 
 def is_log_final(log: ExtractionLog | None) -> bool:
-    """Return whether a log needs no further request: it contains its exit line or all lines of the target."""
+    """Return whether a log is final, so that no further request is needed.
+
+    A log is final if it contains its exit line or all lines of the target.
+    """
     return log is not None and (log.complete or log.exit_line is not None)
 
 
 def is_log_unavailable(observations: Observations) -> bool:
-    """Return whether to continue without the log, because enough requests for it have failed."""
-    missing_at = observations.log_missing_at
-    return len(missing_at) >= LOG_ATTEMPTS and missing_at[-1] - missing_at[0] >= LOG_TIMEOUT
+    """Return whether so many requests for the log have failed that the wait continues without it."""
+    attempts = observations.log_incomplete_at
+    return len(attempts) >= LOG_ATTEMPTS and attempts[-1] - attempts[0] >= LOG_TIMEOUT
 
 
 def _is_later_job(listed: Extraction, goal: Goal) -> bool:
     """Return whether the listed job started after the goal's job. If so, the goal's job has ended."""
-    theirs, ours = exact_start_time(listed), goal.started_at
-    if theirs is None or ours is None:
+    listed_start, goal_start = exact_start_time(listed), goal.started_at
+    if listed_start is None or goal_start is None:
         return False
     if job_start_time(listed.job_name) and job_start_time(goal.job_name or ""):
-        return theirs > ours
-    return whole_seconds(theirs) > whole_seconds(ours)
+        return listed_start > goal_start
+    return whole_seconds(listed_start) > whole_seconds(goal_start)
 
 
 def _started_after(listed: Extraction, seen_running_at: datetime) -> bool:
@@ -137,7 +142,7 @@ def _started_after(listed: Extraction, seen_running_at: datetime) -> bool:
 
 
 def _evaluate_listed(goal: Goal, listed: Extraction, observations: Observations) -> ExtractionStatus:
-    """Evaluate a job that is listed, by the exit status of each phase."""
+    """Evaluate a listed job by the exit statuses of its phases."""
     status = ExtractionStatus(
         job_name=listed.job_name,
         started_at=exact_start_time(listed),
@@ -150,15 +155,16 @@ def _evaluate_listed(goal: Goal, listed: Extraction, observations: Observations)
     exits = _phase_exits(listed)
     if _is_complete(exits) and failure_cause(exits) is None:
         return replace(status, state="finished", structure_synced=True)
-    # Only the error message needs the log, so after one failed request it is reported without the log.
-    if observations.log is None and not observations.log_missing_at:
+    # The log is needed only for the error message. If one request for the log has failed, report the error
+    # without it.
+    if observations.log is None and not observations.log_incomplete_at:
         return replace(status, needs_log=True)
     failure = _failure(goal, listed.job_name, failure_cause(exits), observations.log)
     return replace(status, state="failed", failure=failure)
 
 
 def _phase_exits(listed: Extraction) -> tuple[PhaseExit, ...]:
-    """Return the phases that have ended, and therefore have an exit status."""
+    """Return the exit of each phase that has ended and therefore has an exit status."""
     statuses = (listed.discovery_exit_status, listed.tap_exit_status, listed.target_exit_status)
     descriptions = (listed.discovery_description, listed.tap_description, listed.target_description)
     return tuple(
@@ -177,7 +183,8 @@ def _evaluate_superseded(
 ) -> ExtractionStatus:
     """Evaluate a job that has ended and is no longer listed. Only its log contains its result.
 
-    :param later: the later job that is listed instead; None if there is none and our job is too old to run.
+    :param later: the later job that is listed instead. If None, no later job is listed, but the goal's job is
+        too old to be running.
     """
     log = observations.log
     status = ExtractionStatus(job_name=job_name, started_at=goal.started_at, ended=True)
@@ -196,7 +203,7 @@ def _evaluate_superseded(
 
 
 def _latest_end(goal: Goal, later: Extraction | None) -> datetime | None:
-    """Return the latest possible end of a job that has ended and whose log has no time."""
+    """Return the latest possible end of a job if its log does not contain the time of its end."""
     if later is not None:
         return exact_start_time(later)
     return None if goal.started_at is None else goal.started_at + MAX_JOB_DURATION
@@ -216,7 +223,10 @@ def _unknown_outcome(goal: Goal, job_name: str, later: Extraction | None) -> Job
 
 
 def _ended_unidentified(goal: Goal, running_at: datetime, later: Extraction) -> ExtractionStatus:
-    """Return the status of a job that ended before its name was known, so its log cannot be requested."""
+    """Return the status of a job that ended before its name was known.
+
+    Without the name, the job's log cannot be requested.
+    """
     failure = JobOutcomeUnknown(
         f"Extraction of source {goal.source_name} ({goal.source_id}): the outcome of the job that was "
         f"running at {running_at:%Y-%m-%d %H:%M:%S} UTC is unknown. It has ended, but Stitch lists only a "
@@ -237,7 +247,10 @@ _ADVICE = {
 
 
 def _failure(goal: Goal, job_name: str, cause: PhaseExit | None, log: ExtractionLog | None) -> StitchError:
-    """Return the error of a failed extraction. Without a cause, the job was terminated."""
+    """Return the error of a failed extraction.
+
+    :param cause: the phase that failed. If None, the job was terminated.
+    """
     kind: type[StitchError]
     phase = cause.phase.lower() if cause else "job"
     if cause is None:

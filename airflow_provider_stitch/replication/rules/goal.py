@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Phase = Literal[
     "connection_check", "structure_sync", "extraction", "extraction_end", "preparation", "loading"
 ]
-"""Stitch's phases, in order. `extraction_end` finishes when an extraction ends, even if it failed."""
+"""The phases of a job, in order. `extraction_end` is finished when the extraction has ended or failed."""
 
 PHASES: tuple[str, ...] = get_args(Phase)
 
@@ -26,25 +26,28 @@ _TIME_FIELDS = {"started_after", "running_at", "job_started_at"}
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """One phase of one job.
+    """One phase of one job of one source.
 
-    The job is identified in exactly one of three ways: by its name; as the first job that started at or after
-    `started_after` (a sensor for Stitch's own schedule); or as the job that was running at `running_at`
-    (Stitch rejects a second start without naming the first job). All times are UTC and Stitch's own, except
-    a user's `started_after`.
+    Exactly one of `job_name`, `started_after` and `running_at` identifies the job. All times are in UTC, by
+    Stitch's clock.
     """
 
     phase: Phase
     source_id: int
-    source_name: str  #: the source's `name`, which the list of loads shows
-    client_id: int  #: the Stitch account
+    source_name: str  #: the source's `name`, as in the list of loads
+    client_id: int  #: id of the Stitch account
     job_name: str | None = None
+    #: Wait for the first job that started at or after this time. Sensors of scheduled jobs set this field.
     started_after: datetime | None = None
+    #: Wait for the job that was running at this time. If Stitch refuses a start because a job is running, it
+    #: does not return that job's name.
     running_at: datetime | None = None
-    job_started_at: datetime | None = None  #: start time of the named job, if its name contains none
-    streams: tuple[str, ...] | None = None  #: `stream_name`s to wait for; None: every stream with rows
-    load_settle: float = DEFAULT_LOAD_SETTLE  #: seconds without a change of a stream's last load
-    #: Seconds after the source's last load until a stream without a load is assumed to have had no rows.
+    job_started_at: datetime | None = None  #: the job's start time, if `job_name` does not contain it
+    #: Names of the streams to wait for. If None, wait for all streams with rows.
+    streams: tuple[str, ...] | None = None
+    load_settle: float = DEFAULT_LOAD_SETTLE  #: seconds for which a stream's last load must not change
+    #: If the source has had no load for this number of seconds, a stream without a load is assumed to have
+    #: had no rows.
     quiet_period: float = DEFAULT_QUIET_PERIOD
 
     def __post_init__(self) -> None:
@@ -61,7 +64,7 @@ class Goal:
 
     @property
     def started_at(self) -> datetime | None:
-        """The named job's start time: from the UUID in its name, or else `job_started_at`."""
+        """The job's start time, from the UUID in `job_name` or from `job_started_at`; None if unknown."""
         if self.job_name is None:
             return None
         return job_start_time(self.job_name) or self.job_started_at
@@ -73,7 +76,7 @@ class Goal:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the goal as JSON values without None, to be stored with a trigger. It contains no secret."""
+        """Return all fields that are not None as JSON values. They contain no secret and can be stored."""
         fields = {name: value for name, value in asdict(self).items() if value is not None}
         for name in _TIME_FIELDS & fields.keys():
             fields[name] = fields[name].isoformat()
@@ -83,7 +86,7 @@ class Goal:
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Goal:
-        """Return the goal that `to_dict` stored."""
+        """Create a goal from the result of `to_dict`."""
         fields = {name: value for name, value in stored.items() if value is not None}
         for name in _TIME_FIELDS & fields.keys():
             fields[name] = parse_time(fields[name])
@@ -93,13 +96,13 @@ class Goal:
 
 
 def job_start_time(job_name: str) -> datetime | None:
-    """Return a job's start time from the version-1 UUID in its name, or None if the name has none."""
+    """Return a job's start time from the version-1 UUID in its name, or None without such a UUID."""
     try:
         return JobName.parse(job_name).start_time
-    except InvalidArgument:  # a name that Stitch generated in an undocumented form
+    except InvalidArgument:  # a job name in an undocumented form
         return None
 
 
 def whole_seconds(time: datetime) -> datetime:
-    """Return a time without its fraction of a second, which Stitch's lists do not show."""
+    """Truncate a time to whole seconds, like the times in Stitch's lists."""
     return time.replace(microsecond=0)

@@ -1,8 +1,8 @@
-"""Evaluate the loads that a job requires: is each stream loaded, or in error? Pure functions.
+"""Evaluate whether each load that a job requires is finished or in error. Pure functions.
 
-Stitch reports loads by stream and not by job. So a job's rows are in the warehouse once the stream's
-`last_batch_loaded_at` has passed the time of the job's last batch of that stream. Source of the rules: Stitch
-Connect API, "Load object", "List last loads for an account"; Stitch's extraction logs.
+Stitch reports loads for each stream, but not for each job. So a job's rows are in the warehouse once the
+stream's `last_batch_loaded_at` has passed the time of the job's last batch of that stream. Source of the
+rules: Stitch Connect API, "Load object", "List last loads for an account"; Stitch's extraction logs.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.expected_loads import ExpectedLoad, JobTimes
     from airflow_provider_stitch.replication.rules.observations import LoadErrorHistory, Observations
 
-# An error that may be older than the job counts only if this number of later polls show it, and it lasts at
-# least this long. The destination retries, so an old error often clears soon.
+# A load error that may be older than the job fails the wait only if this number of further polls show the
+# error, and if it persists for this time. Stitch retries loads, so an old error often clears soon.
 PERSISTENT_ERROR_POLLS = 2
 PERSISTENT_ERROR_TIMEOUT = timedelta(minutes=5)
 
-# If the previous job ended this long before a job started, its rows are assumed to be loaded by then.
+# Maximum time between the end of a job and the last load of its rows. If the next job starts later than that,
+# all rows of the previous job are assumed to be loaded.
 MAX_LOAD_LAG = timedelta(minutes=30)
 
-# Upper limit of the time to settle. Batches of a stream are about five minutes apart, or more if the source
-# is slow.
+# Maximum settle period. The time between two batches of a stream is about five minutes, or longer if the
+# source is slow.
 MAX_SETTLE = timedelta(minutes=15)
 
 
 class LoadRules(NamedTuple):
-    """The periods that a user can choose."""
+    """The periods of a goal that affect the evaluation of loads."""
 
-    load_settle: timedelta  #: how long a load that must settle must remain unchanged; zero disables settling
-    quiet_period: timedelta  #: time after the source's last load until a stream is assumed to have no rows
+    load_settle: timedelta  #: time for which a load must not change before it is accepted; 0 disables this
+    quiet_period: timedelta  #: time without loads after which a stream is assumed to have had no rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,13 @@ class LoadStatus:
 
     expected: ExpectedLoad
     state: Literal["waiting", "loaded", "in_error", "no_rows"]
-    loaded_at: datetime | None = None
-    has_error: bool = False  #: the load is in an error state, which may be older than the job
-    message: str | None = None  #: the destination's message
+    loaded_at: datetime | None = None  #: time of the stream's last load
+    has_error: bool = False  #: whether the load is in an error state, which may be older than the job
+    message: str | None = None  #: the destination's error message
 
     @property
     def is_before_last_batch(self) -> bool:
-        """Whether the stream counts as loaded although its load is older than its last logged batch."""
+        """Whether the stream is assumed to be loaded, although its load is older than its last batch."""
         return (
             self.state == "loaded"
             and self.loaded_at is not None
@@ -64,18 +65,18 @@ class LoadStatus:
 
 
 def may_overlap_previous_job(observations: Observations, started_at: datetime) -> bool:
-    """Return whether rows of the previous job may still be pending when this job sends its own."""
+    """Return whether the loads after this job's start may contain rows of the previous job."""
     polled_at, ended_at = observations.previous_job_polled_at, observations.previous_job_ended_at
     if polled_at is None or polled_at < whole_seconds(started_at):
-        return True  # no poll showed the end of the previous job, or another job may have run since
+        return True  # the previous job was not seen to end, or another job may have run since the poll
     return ended_at is not None and started_at - ended_at < MAX_LOAD_LAG
 
 
 def settle_period(expected: ExpectedLoad, rules: LoadRules) -> timedelta:
-    """Return how long a load must remain unchanged before it counts as the last one.
+    """Return how long a load must remain unchanged before it is accepted as the stream's last load.
 
-    If two batches were sent with a gap, they are loaded with a similar gap. Half of `load_settle` is added,
-    because the two loads may take different times.
+    The time between two loads is similar to the time between their batches. Half of `load_settle` is added to
+    the longest gap between two batches, because the duration of loads varies.
     """
     if not rules.load_settle:
         return rules.load_settle
@@ -83,13 +84,13 @@ def settle_period(expected: ExpectedLoad, rules: LoadRules) -> timedelta:
 
 
 def has_persistent_error(history: LoadErrorHistory) -> bool:
-    """Return whether an error that may be older than the job has lasted long enough to count."""
+    """Return whether an error has persisted long enough to fail the wait, even if the error is old."""
     duration = history.last_seen_at - history.first_seen_at
     return history.repeats >= PERSISTENT_ERROR_POLLS and duration >= PERSISTENT_ERROR_TIMEOUT
 
 
 def error_history_of(expected: ExpectedLoad, observations: Observations) -> LoadErrorHistory | None:
-    """Return the error history of an expected load under the first of its names that has one."""
+    """Return the error history of an expected load under the first of its names with a history, or None."""
     histories = (observations.load_errors.get(name) for name in expected.load_names)
     return next((history for history in histories if history is not None), None)
 
@@ -103,37 +104,38 @@ def evaluate_loads(
 ) -> tuple[LoadStatus, ...]:
     """Return the status of each requested load as of the last poll of the source's loads.
 
-    :param expected: all loads that the job requires, also of streams that the user did not select, because
-        they can share a name with a selected stream.
-    :param requested: the `tap_stream_id` of each requested stream; None requests all.
+    :param expected: all expected loads of the job. Loads of streams that were not requested are included,
+        because they can share a name with a requested stream.
+    :param requested: the `tap_stream_id` of each requested stream. If None, all streams are requested.
     """
     wanted = [each for each in expected if is_requested(each, requested)]
     if observations.loads is None or observations.loads_at is None:
         return tuple(LoadStatus(each, "waiting") for each in wanted)
-    poll = _Poll(
-        observations, observations.loads_at, rules, job, is_quiet=_is_quiet(observations, rules, job)
-    )
-    records = _Records(observations)
-    matches = {id(each): records.claim(each) for each in _latest_batch_first(expected)}
-    confirmed = [_evaluate(each, matches[id(each)], poll) for each in wanted if each.rows_confirmed]
-    # If a stream that had rows still waits for its load, the loads of other streams may still arrive, too.
-    is_lagging = any(status.state == "waiting" for status in confirmed)
-    poll = poll._replace(is_quiet=poll.is_quiet and not is_lagging)
-    possible = [_evaluate(each, matches[id(each)], poll) for each in wanted if not each.rows_confirmed]
+    is_quiet = _is_quiet(observations, rules, job)
+    context = _Context(observations, observations.loads_at, rules, job, is_quiet=is_quiet)
+    matcher = _RecordMatcher(observations)
+    # The keys are object ids, because expected loads are not hashable.
+    matches = {id(each): matcher.match(each) for each in _latest_batch_first(expected)}
+    confirmed = [_evaluate(each, matches[id(each)], context) for each in wanted if each.rows_confirmed]
+    # As long as the rows of one stream are not loaded, the rows of other streams may be loaded later as well.
+    is_waiting = any(status.state == "waiting" for status in confirmed)
+    context = context._replace(is_quiet=is_quiet and not is_waiting)
+    possible = [_evaluate(each, matches[id(each)], context) for each in wanted if not each.rows_confirmed]
     return (*confirmed, *possible)
 
 
-class _Poll(NamedTuple):
-    """The last poll of the loads, to compare each expected load with."""
+class _Context(NamedTuple):
+    """The inputs that are the same for all expected loads."""
 
     observations: Observations
-    at: datetime
+    polled_at: datetime  # time of the last poll of the loads
     rules: LoadRules
     job: JobTimes
-    is_quiet: bool  # no load of the source has finished during the quiet period
+    is_quiet: bool  # whether the quiet period has passed without a load of the source
 
 
 def _is_quiet(observations: Observations, rules: LoadRules, job: JobTimes) -> bool:
+    """Return whether the quiet period has passed since the source's last load and the end of the job."""
     records = (record for records in (observations.loads or {}).values() for record in records)
     loaded_at = [record.last_batch_loaded_at for record in records]
     latest = max([job.ended_at, *(time for time in loaded_at if time is not None)])
@@ -143,77 +145,83 @@ def _is_quiet(observations: Observations, rules: LoadRules, job: JobTimes) -> bo
 class _Match(NamedTuple):
     """The listed record that matches an expected load."""
 
-    record: Load | None  # None: no record of its name is listed
-    is_uncertain: bool = False  # another expected load has the same record, or only the names are similar
+    record: Load | None  # None if no record is listed under a name of the expected load
+    is_uncertain: bool = False  # whether the record may belong to another load
 
 
-def _evaluate(expected: ExpectedLoad, match: _Match, poll: _Poll) -> LoadStatus:
+def _evaluate(expected: ExpectedLoad, match: _Match, context: _Context) -> LoadStatus:
     record = match.record
     loaded_at = record.last_batch_loaded_at if record is not None else None
-    # Load times are whole seconds, so a load in the second of the last batch may be older than the batch.
+    # Load times are truncated to seconds, so compare whole seconds.
     if loaded_at is not None and loaded_at >= whole_seconds(expected.last_batch_at):
-        return _loaded_or_settling(expected, match, loaded_at, poll)
-    if record is not None and (history := poll.observations.load_errors.get(record.stream_name)) is not None:
-        status = _error_status(expected, record, history, poll)
+        return _loaded_or_settling(expected, match, loaded_at, context)
+    history = context.observations.load_errors.get(record.stream_name) if record is not None else None
+    if record is not None and history is not None:
+        status = _error_status(expected, record, history, context)
         if status is not None:
             return status
-    earliest = expected.earliest_last_batch_at
-    if (
-        poll.is_quiet
-        and loaded_at is not None
-        and earliest is not None
-        and loaded_at >= whole_seconds(earliest)
-    ):
+    # After the quiet period, a load that may contain the last batch is assumed to contain it.
+    earliest = expected.last_batch_not_before
+    may_contain_batch = (
+        loaded_at is not None and earliest is not None and loaded_at >= whole_seconds(earliest)
+    )
+    if context.is_quiet and may_contain_batch:
         return LoadStatus(expected, "loaded", loaded_at)
-    if poll.is_quiet and not expected.rows_confirmed:
+    if context.is_quiet and not expected.rows_confirmed:
         return LoadStatus(expected, "no_rows")
     return LoadStatus(expected, "waiting")
 
 
 def _loaded_or_settling(
-    expected: ExpectedLoad, match: _Match, loaded_at: datetime, poll: _Poll
+    expected: ExpectedLoad, match: _Match, loaded_at: datetime, context: _Context
 ) -> LoadStatus:
+    """Return the status of an expected load if the stream's last load is not older than its last batch."""
     # The first load after an error may contain only rows of earlier jobs.
-    has_recovered = not poll.observations.recovered.isdisjoint(expected.load_names)
+    has_recovered = not context.observations.recovered.isdisjoint(expected.load_names)
     must_settle = expected.must_settle or has_recovered or match.is_uncertain
+    # A load in the second of the last batch may be older than the batch, because its time is truncated.
     is_conclusive = loaded_at >= expected.last_batch_at and not must_settle
-    is_settled = poll.at - loaded_at >= settle_period(expected, poll.rules)
+    is_settled = context.polled_at - loaded_at >= settle_period(expected, context.rules)
     return LoadStatus(expected, "loaded" if is_conclusive or is_settled else "waiting", loaded_at)
 
 
 def _error_status(
-    expected: ExpectedLoad, record: Load, history: LoadErrorHistory, poll: _Poll
+    expected: ExpectedLoad, record: Load, history: LoadErrorHistory, context: _Context
 ) -> LoadStatus | None:
     """Return the status of a load in error, or None if the error may belong to another record.
 
     The record of a deleted source or of a deselected stream can have the same name. So an old error is
-    ignored while a record of the name without an error is listed.
+    ignored as long as another record with the same name has no error.
     """
     clear_at = history.last_clear_at
-    if clear_at is not None and clear_at >= whole_seconds(poll.job.started_at):  # a new error
+    if clear_at is not None and clear_at >= whole_seconds(context.job.started_at):  # a new error
         return LoadStatus(expected, "in_error", has_error=True, message=history.message)
-    if record.error_state is None or history.records < expected.shared_names.get(record.stream_name, 0):
+    namesakes = expected.shared_names.get(record.stream_name, 0)
+    if record.error_state is None or history.records < namesakes:
         return None
     state: Literal["in_error", "waiting"] = "in_error" if has_persistent_error(history) else "waiting"
     return LoadStatus(expected, state, has_error=True, message=history.message)
 
 
-class _Records:
-    """The listed loads, each matched to one expected load while there are enough of them.
+class _RecordMatcher:
+    """Matches each expected load to a different listed load, as long as enough loads are listed.
 
-    Stitch does not distinguish the loads of two streams that share a name in two schemas. Both are loaded
-    once the latest load has passed the latest batch, and the second-latest load the second-latest batch. So
-    the loads are matched in that order.
+    If two streams in different schemas share a name, Stitch does not distinguish their loads. Both streams
+    are loaded if the latest load is not older than the latest batch, and the second-latest load is not older
+    than the second-latest batch. So expected loads must be matched in descending order of `last_batch_at`.
     """
 
     def __init__(self, observations: Observations) -> None:
         self._loads = observations.loads or {}
         self._streams = observations.streams or ()
-        self._matched: set[int] = set()
-        self._foreign_names: dict[str, list[str]] | None = None
+        self._matched: set[int] = set()  # object ids of the matched loads
+        self._unknown_names: dict[str, list[str]] | None = None  # listed names that match no stream, by table
 
-    def claim(self, expected: ExpectedLoad) -> _Match:
-        """Return the latest unmatched record under one of an expected load's names, or else the oldest."""
+    def match(self, expected: ExpectedLoad) -> _Match:
+        """Return the latest unmatched load that has one of the names of an expected load.
+
+        If all such loads are matched already, return the oldest one as an uncertain match.
+        """
         listed_names = [name for name in expected.load_names if name in self._loads]
         names = listed_names or self._similar_names(expected)
         records = sorted((record for name in names for record in self._loads[name]), key=_latest_load_first)
@@ -224,21 +232,22 @@ class _Records:
         return _Match(records[-1] if records else None, is_uncertain=True)
 
     def _similar_names(self, expected: ExpectedLoad) -> list[str]:
-        """Return the listed names that differ from an expected load's names in case or punctuation only.
+        """Return the listed names that differ from an expected load's names only in case or punctuation.
 
-        Stitch does not document whether a load has the name that the target sends, or the name of the
-        destination's table. Names of other streams of the source are excluded.
+        Stitch does not document whether the name of a load is the name that the target sends or the name of
+        the destination's table. Names of other streams of the source are excluded.
         """
-        if self._foreign_names is None:
+        if self._unknown_names is None:
             stream_names = {name for stream in self._streams for name in load_names(stream)}
-            self._foreign_names = {}
+            self._unknown_names = {}
             for name in self._loads.keys() - stream_names:
-                self._foreign_names.setdefault(_table_name(name), []).append(name)
+                self._unknown_names.setdefault(_table_name(name), []).append(name)
         table_names = dict.fromkeys(_table_name(name) for name in expected.load_names)
-        return [name for table in table_names for name in self._foreign_names.get(table, ())]
+        return [name for table in table_names for name in self._unknown_names.get(table, ())]
 
 
 def _table_name(name: str) -> str:
+    """Return a name in lower case, with an underscore for each run of punctuation."""
     return re.sub(r"[^a-z0-9_]+", "_", name.casefold())
 
 

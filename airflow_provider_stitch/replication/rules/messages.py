@@ -1,4 +1,4 @@
-"""The texts of an evaluation: lines and warnings for the task's log, and the errors of failed phases."""
+"""Format the log lines, warnings and errors of an evaluation. Pure functions."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def check_succeeded(check: ConnectionCheck) -> str:
-    """Return the log line of a connection check that succeeded."""
+    """Return the log line of a successful connection check."""
     time = format_time(check.completion_time) if check.completion_time else "an unknown time"
     return f"Connection check succeeded at {time} ({check.name})"
 
 
 def check_failure(goal: Goal, check: ConnectionCheck) -> ConnectionCheckFailed:
-    """Return the error of a connection check that failed, with the message of the part that failed."""
+    """Return the error of a failed connection check, with the message of the failed part."""
     message = (
         check.discovery_error_message
         or check.tap_error_message
@@ -43,12 +43,12 @@ def check_failure(goal: Goal, check: ConnectionCheck) -> ConnectionCheckFailed:
 
 
 def extraction_log_lines(extraction: ExtractionStatus) -> tuple[str, ...]:
-    """Return the log line of an extraction that has ended, if its job is known."""
+    """Return the log line of a finished extraction, if the name of its job is known."""
     if extraction.job_name is None:
         return ()
     if extraction.started_at is None or extraction.completed_at is None:
         return (f"Extraction finished: {extraction.job_name}",)
-    # Stitch truncates `completed_at` to seconds, but the start time from the job's name has a fraction.
+    # Stitch truncates `completed_at` to whole seconds, so the more precise start time is truncated as well.
     duration = extraction.completed_at - whole_seconds(extraction.started_at)
     seconds = round(duration.total_seconds())
     time = format_time(extraction.completed_at)
@@ -56,7 +56,7 @@ def extraction_log_lines(extraction: ExtractionStatus) -> tuple[str, ...]:
 
 
 def loading_log_lines(goal: Goal, statuses: Sequence[LoadStatus]) -> tuple[str, ...]:
-    """Return the log lines of the expected loads: which they are, and when each was loaded."""
+    """Return a log line that lists the expected loads, and one line for each finished load."""
     if not statuses and goal.streams is not None:
         return (f"None of the requested streams had new rows: {join_names(goal.streams)}",)
     if not statuses:
@@ -77,7 +77,7 @@ def loading_log_lines(goal: Goal, statuses: Sequence[LoadStatus]) -> tuple[str, 
 def loading_failure(
     goal: Goal, extraction: ExtractionStatus, statuses: Sequence[LoadStatus]
 ) -> LoadingFailed:
-    """Return the error of loads that failed, with the destination's message for each stream."""
+    """Return the error of failed loads, with the destination's message for each stream."""
     failed = [status for status in statuses if status.state == "in_error"]
     reasons = join_names(
         (f"  {status.expected.label}: {status.message or 'no message given'}" for status in failed), "\n"
@@ -95,7 +95,7 @@ def loading_failure(
 def loading_warnings(
     goal: Goal, observations: Observations, statuses: Sequence[LoadStatus]
 ) -> tuple[str, ...]:
-    """Return warnings about missing evidence, the assumptions made instead, and load errors."""
+    """Return warnings about load errors, missing evidence, and assumptions that replace the evidence."""
     return (
         *_warnings_about_log(goal, observations, statuses),
         *_warnings_about_loads(observations, statuses),

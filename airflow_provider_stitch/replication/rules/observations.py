@@ -1,4 +1,4 @@
-"""Everything a waiter has observed of one source: immutable values that are replaced after each poll."""
+"""A waiter's observations of one source, as immutable values that are replaced after each poll."""
 
 from __future__ import annotations
 
@@ -15,42 +15,45 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadErrorHistory:
-    """The error state of one stream's load over several polls. Times are Stitch's."""
+    """The history of one load error over several polls. All times are Stitch's."""
 
-    first_seen_at: datetime  #: the first poll that showed the error
-    last_seen_at: datetime  #: the last poll that showed it
-    repeats: int  #: number of later polls that showed it again
-    #: The last poll that listed the stream with fewer records in error, or None. A stream that was not listed
-    #: was not seen without an error.
+    first_seen_at: datetime  #: time of the first poll that showed the error
+    last_seen_at: datetime  #: time of the last poll that showed the error
+    repeats: int  #: number of later polls that showed the error again
+    #: Time of the last poll that listed the stream with fewer records in error; None if there was none. If a
+    #: poll did not list the stream, it is unknown whether the stream was in error.
     last_clear_at: datetime | None
-    records: int = 1  #: number of records of this name in error; one may belong to a deleted source
+    records: int = 1  #: number of records in error with this name; one may be of a deleted source
     message: str | None = None  #: the destination's message
 
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """The parts of Stitch's responses about one source that the rules read. Times are Stitch's, in UTC."""
+    """The data from Stitch's responses about one source. All times are Stitch's, in UTC."""
 
-    extraction: Extraction | None = None  #: the listed job, which is the source's last completed one
+    extraction: Extraction | None = None  #: the listed job: the source's last completed job
     log: ExtractionLog | None = None
-    log_missing_at: tuple[datetime, ...] = ()  #: when Stitch returned no log, or a truncated one
+    log_incomplete_at: tuple[datetime, ...] = ()  #: times of requests that returned no log or a truncated log
     streams: tuple[Stream, ...] | None = None
     loads: Mapping[str, tuple[Load, ...]] | None = None  #: by stream name; several loads can share a name
-    loads_at: datetime | None = None  #: the last poll of the loads
-    load_errors: Mapping[str, LoadErrorHistory] = field(default_factory=dict)  #: by stream name
-    recovered: frozenset[str] = frozenset()  #: stream names with an error that has cleared since
+    loads_at: datetime | None = None  #: time of the last poll of the loads
+    #: The history of each current load error, by stream name.
+    load_errors: Mapping[str, LoadErrorHistory] = field(default_factory=dict)
+    recovered: frozenset[str] = frozenset()  #: names of streams with an error that has cleared
     check: ConnectionCheck | None = None
-    #: The last poll before the goal's job was listed. None before the first such poll, or if it listed
-    #: another job as running.
+    #: Time of the last poll that did not list the goal's job. None if there was no such poll, or if that poll
+    #: listed another job that was still running.
     previous_job_polled_at: datetime | None = None
-    previous_job_ended_at: datetime | None = None  #: when the job ended that this poll listed
-    needs_baseline: bool = True  #: poll the loads before the job ends, to recognize old errors later
+    #: When the job that was listed by that poll ended. None if no job was listed.
+    previous_job_ended_at: datetime | None = None
+    #: Whether to poll the loads before the job ends, so that old load errors can be recognized later.
+    needs_baseline: bool = True
 
     def with_extraction(self, listed: Extraction | None, at: datetime, *, is_ours: bool) -> Observations:
         """Return the observations after a poll of the list of extractions.
 
-        :param listed: the source's last completed job.
-        :param at: Stitch's time of the poll.
+        :param listed: the source's last completed job, or None if no job of the source is listed.
+        :param at: time of the poll, by Stitch's clock.
         :param is_ours: whether `listed` is the goal's job.
         """
         if is_ours:
@@ -69,9 +72,9 @@ class Observations:
     ) -> Observations:
         """Return the observations after a poll of the source's loads.
 
-        :param at: Stitch's time of the poll.
-        :param polled_names: the stream names that the poll covered; None: all of the source. Loads of other
-            names are kept, unless the poll returned them as well.
+        :param at: time of the poll, by Stitch's clock.
+        :param polled_names: the stream names that the poll searched for. If None, it searched for all streams
+            of the source. Known loads of other names are kept, unless the poll returned them as well.
         """
         polled: dict[str, tuple[Load, ...]] = {}
         for load in loads:
@@ -88,7 +91,7 @@ class Observations:
             for name, records in polled.items()
             if name not in kept and (failed := [load for load in records if load.error_state is not None])
         }
-        # A record that the poll did not return may have moved to another page.
+        # A record that the poll did not return may have moved to another page, so its error is kept.
         kept_errors = {
             name: history for name, history in self.load_errors.items() if name in kept or name not in polled
         }
@@ -102,7 +105,7 @@ class Observations:
         )
 
     def _updated_history(self, name: str, failed: Sequence[Load], at: datetime) -> LoadErrorHistory:
-        """Return the error history of a name after a poll that showed `failed` loads of it."""
+        """Return the error history of a stream name after a poll that returned these failed loads."""
         history = self.load_errors.get(name)
         message = next((load.error for load in failed if load.error is not None), None)
         if history is not None and len(failed) <= history.records:

@@ -1,4 +1,4 @@
-"""Find the reason why a wait for a source can never finish. Pure functions."""
+"""Find a reason why a wait for a source can never finish. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.connect.objects import Destination, Source
 
-_TYPES_WITHOUT_JOBS = ("import_api", "webhook.")  # prefixes
+_TYPES_WITHOUT_JOBS = ("import_api", "webhook.")  # prefixes of source types
 
 _STEP_ADVICE = {
     "form": "Fill in its connection settings in Stitch.",
@@ -24,12 +24,12 @@ _STEP_ADVICE = {
 
 
 def start_blocker(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
-    """Return why a job of this source cannot be started or cannot finish, or None."""
+    """Return the reason why a job of this source cannot start or finish, or None."""
     return source_blocker(source) or _setup_blocker(source) or _destination_blocker(source, destinations)
 
 
 def schedule_blocker(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
-    """Return why Stitch's schedule starts no job of this source that can finish, or None."""
+    """Return the reason why a scheduled job of this source cannot start or finish, or None."""
     if source.paused_at is not None:
         return _cannot_finish(
             source,
@@ -47,12 +47,12 @@ def schedule_blocker(source: Source, destinations: Sequence[Destination]) -> Sti
 
 
 def load_blocker(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
-    """Return why the rows of an extracted job can no longer be loaded, or None."""
+    """Return the reason why the rows of a finished extraction can no longer be loaded, or None."""
     return source_blocker(source) or _destination_blocker(source, destinations)
 
 
 def check_blocker(source: Source) -> StitchError | None:
-    """Return why no connection check of this source can start, or None.
+    """Return the reason why a connection check of this source cannot start, or None.
 
     Stitch starts the check as soon as the source reaches the step `discover_schema`.
     """
@@ -60,9 +60,9 @@ def check_blocker(source: Source) -> StitchError | None:
 
 
 def raise_if_deleted(sources: Iterable[Source]) -> None:
-    """Raise the error of the first source that has been deleted.
+    """Raise an error if a source has been deleted.
 
-    :raises DeletedSource: if one has been deleted.
+    :raises DeletedSource: for the first deleted source.
     """
     for source in sources:
         if (error := _deletion_error(source)) is not None:
@@ -70,7 +70,7 @@ def raise_if_deleted(sources: Iterable[Source]) -> None:
 
 
 def source_blocker(source: Source) -> StitchError | None:
-    """Return why no job or connection check of this source can finish, or None."""
+    """Return the reason why no job or connection check of this source can finish, or None."""
     if (error := _deletion_error(source)) is not None:
         return error
     if source.type is not None and source.type.startswith(_TYPES_WITHOUT_JOBS):

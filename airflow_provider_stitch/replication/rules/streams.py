@@ -1,8 +1,8 @@
-"""Names of streams: match a name in a log or an argument to streams, and name streams in messages.
+"""Match the names in logs and arguments to streams, and format stream names for messages.
 
-A target logs the name under which Stitch receives the rows. That is the stream's name or, depending on the
-tap and on the source's option `include_schemas_in_destination_stream_name`, a name that is prefixed with the
-schema or the database. Source of the forms: the source code of the open-source taps; Stitch's documentation
+A target logs the name under which it sends rows to Stitch. This is the stream's name or, depending on the tap
+and on the source's option `include_schemas_in_destination_stream_name`, the stream's name with the schema or
+the database as a prefix. Source of the rules: the source code of the open-source taps; Stitch's documentation
 on loading.
 """
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.connect.objects import Stream
 
-MAX_NAMES = 50  #: names in one message, because a source can have 10,000 streams
+MAX_NAMES = 50  #: maximum number of names in one message; a source can have 10,000 streams
 
 
 def join_names(names: Iterable[str], separator: str = ", ") -> str:
-    """Join names for a message: the first `MAX_NAMES` of them, and the number of the others."""
+    """Join at most `MAX_NAMES` names for a message, and append the number of omitted names."""
     all_names = list(names)
     others = len(all_names) - MAX_NAMES
     more = f"{separator}and {others} more" if others > 0 else ""
@@ -30,22 +30,22 @@ def join_names(names: Iterable[str], separator: str = ", ") -> str:
 
 
 def load_names(stream: Stream) -> tuple[str, ...]:
-    """Return the names under which a stream's load may be listed, the most likely first.
+    """Return the names that a stream's load may have in the list, the most likely first.
 
-    With the option `include_schemas_in_destination_stream_name` the destination's table is
-    `<schema>__<table>`. Stitch does not document which name its load has in that case.
+    With the option `include_schemas_in_destination_stream_name`, the name of the destination's table is
+    `<schema>__<table>`. Stitch does not document the name of the load in that case.
     """
     with_schema = (f"{stream.schema_name}__{stream.stream_name}",) if stream.schema_name else ()
     return (*with_schema, stream.stream_name)
 
 
 class StreamNames:
-    """An index of the names of all streams of a source, because there may be 10,000."""
+    """An index of the streams of a source by name. A source can have 10,000 streams."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         self._streams = streams
         self._selected = [stream for stream in streams if stream.selected]
-        # A deselected stream has no rows, so it cannot be mistaken for a selected one of the same name.
+        # A deselected stream has no rows, so only selected streams make a name ambiguous.
         self._selected_counts = Counter(stream.stream_name for stream in self._selected)
         self._indexes: dict[tuple[int, bool], dict[str, list[Stream]]] = {}
         self._load_name_counts: Counter[str] | None = None
@@ -55,14 +55,15 @@ class StreamNames:
         return self._selected_counts[stream.stream_name] > bool(stream.selected)
 
     def label(self, stream: Stream) -> str:
-        """Return the `stream_name`, or the `tap_stream_id` if another selected stream has it too."""
+        """Return the `stream_name`, or the `tap_stream_id` if another selected stream has that name."""
         return stream.tap_stream_id if self.has_namesake(stream) else stream.stream_name
 
     def find(self, name: str) -> tuple[Stream, ...]:
-        """Return the stream that a user's name refers to; several streams if the name is ambiguous.
+        """Return the streams that match a name from a user. If there are several, the name is ambiguous.
 
-        Selected streams are searched first, because only they have rows: by `stream_name`, then by
-        `tap_stream_id`, then by a name that is prefixed with the schema or database.
+        Selected streams are searched before all others, because only selected streams have rows. The name is
+        compared with `stream_name`, then with `tap_stream_id`, and then with the names that are prefixed with
+        the schema or database.
         """
         for selected in (True, False):
             for form in range(len(_NAME_FORMS)):
@@ -71,9 +72,9 @@ class StreamNames:
         return ()
 
     def find_all(self, name: str) -> tuple[Stream, ...]:
-        """Return every selected stream that a log may call by a name, in any form.
+        """Return all selected streams that may have this name in a log.
 
-        If no selected stream has the name, return the deselected ones.
+        If there is no such stream, return the deselected streams that may have the name.
         """
         for selected in (True, False):
             matches = (self._index(form, selected=selected).get(name, []) for form in range(len(_NAME_FORMS)))
@@ -82,7 +83,10 @@ class StreamNames:
         return ()
 
     def count_by_load_name(self, name: str) -> int:
-        """Return the number of streams, selected now or before, that may have loads of this name."""
+        """Return the number of streams that may have loads with this name.
+
+        Streams that are no longer selected are included.
+        """
         if self._load_name_counts is None:
             ever_selected = (stream for stream in self._streams if stream.selected is not None)
             self._load_name_counts = Counter(name for stream in ever_selected for name in load_names(stream))
@@ -99,7 +103,7 @@ class StreamNames:
 
 
 def _prefixed_names(stream: Stream) -> Iterator[str]:
-    """Yield the names that a tap, or Stitch, builds from a table and its schema or database."""
+    """Yield the names that a tap or Stitch may build from a table and its schema or database."""
     schema, database, table = stream.schema_name, stream.database_name, stream.stream_name
     if schema:
         yield f"{schema}_{table}"
@@ -118,9 +122,9 @@ _NAME_FORMS: tuple[Callable[[Stream], Iterable[str]], ...] = (
 
 
 def select_streams(streams: Sequence[Stream], names: Sequence[str]) -> tuple[Stream, ...]:
-    """Return the streams that a user named by `stream_name`, `tap_stream_id`, or a prefixed name.
+    """Return the stream for each name, which can be a `stream_name`, a `tap_stream_id` or a prefixed name.
 
-    :raises UnknownStream: if `names` is empty, or a name is unknown, ambiguous, or of a deselected stream.
+    :raises UnknownStream: if `names` is empty, or if a name is unknown, ambiguous or of a deselected stream.
     """
     if not names:
         raise UnknownStream(

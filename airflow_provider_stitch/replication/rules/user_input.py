@@ -31,8 +31,8 @@ def sensor_goal(
 ) -> Goal:
     """Return the goal of a sensor.
 
-    :param by_job_name: the user passed a `job_name`, even if its template rendered to nothing.
-    :param started_after: the user's argument; None stands for `run_started_at`.
+    :param by_job_name: whether the user passed a `job_name`, even if its template rendered to an empty value.
+    :param started_after: the user's argument. If None, `run_started_at` is used.
     :param streams: see `parse_streams`.
     :raises InvalidArgument: if the arguments do not identify a job.
     """
@@ -69,10 +69,10 @@ def _seconds(value: Any, name: str) -> float:
 
 
 def parse_instant(value: object, name: str = "started_after") -> datetime:
-    """Return a user's time, a datetime or an ISO 8601 string, as a plain datetime in UTC.
+    """Convert a datetime or an ISO 8601 string to a plain datetime in UTC.
 
-    :param name: name of the argument, which the error message contains.
-    :raises InvalidArgument: if it is neither, or has no time zone.
+    :param name: name of the argument, for the error message.
+    :raises InvalidArgument: if the value has another form, or has no time zone.
     """
     instant = value
     if isinstance(instant, str):
@@ -84,14 +84,14 @@ def parse_instant(value: object, name: str = "started_after") -> datetime:
         raise InvalidArgument(
             f"{name} must be a time with a time zone, such as 2026-08-17T06:00:00Z; it is {value!r}."
         )
-    # Airflow passes Pendulum objects, and their differences are not timedeltas but Pendulum's own class.
+    # Convert Airflow's Pendulum times, because subtracting them does not return a plain timedelta.
     return datetime.fromisoformat(instant.isoformat()).astimezone(timezone.utc)
 
 
 def validate_job_name(job_name: object, source: Source) -> str:
-    """Return a user's job name if it can belong to a job of this source.
+    """Return a job name if it can belong to a job of this source.
 
-    :raises InvalidArgument: if it is not a job name, or belongs to another source.
+    :raises InvalidArgument: if the value is not a job name, or the job belongs to another source.
     """
     if not isinstance(job_name, str) or not job_name:
         raise InvalidArgument(

@@ -117,7 +117,7 @@ def test_timeout_reports_that_the_budget_is_used_up(stitch, waiter, github):
         outcome = await phase_waiter._timed_out(evaluate(phase_waiter.goal, phase_waiter.observations))
         return outcome.error["message"]
 
-    assert re.search(r"used up its requests, and the next one is free in \d+ s", asyncio.run(time_out()))
+    assert re.search(r"requests are used up, and the next request is free in \d+ s", asyncio.run(time_out()))
 
 
 def test_wait_logs_once_that_it_waits_for_the_budget(stitch, waiter, github):
