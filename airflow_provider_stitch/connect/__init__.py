@@ -1,1 +1,1 @@
-"""The Stitch Connect API as a plain Python library. Nothing here imports Airflow."""
+"""The Stitch Connect API as a plain Python library. No module of this package imports Airflow."""

@@ -1,8 +1,9 @@
 """The exceptions of this package, one class per kind of failure.
 
-Every exception that `connect` raises is a subclass of StitchError. The class identifies the kind of failure
-and states whether a retry can help. The message states what happened, to which source or job, and what to do.
-The module imports only the standard library, so that DAG files can import the classes cheaply.
+Every exception that `connect` raises is a subclass of StitchError. The class identifies the kind of failure,
+and its attribute `retryable` indicates whether a retry can help. The message states what happened, to which
+source or job, and what to do. The module imports only the standard library, so that DAG files can import the
+classes cheaply.
 """
 # ruff: noqa: N818 - the classes are named after the failure, without an Error suffix.
 

@@ -28,7 +28,7 @@ MAX_ID_DIGITS = 18  #: longer than any id in Stitch
 
 
 def find_source(sources: Sequence[Source], reference: int | str) -> Source:
-    """Return the source with this id, `name` or display name, searched in this order.
+    """Return the source with this id, `name` or display name, in this order of precedence.
 
     A deleted source is returned only if no other source matches, because a new source may reuse its name.
 
@@ -54,7 +54,7 @@ def parse_id(reference: int | str) -> int | None:
 
 
 def find_destination(destinations: Sequence[Destination], reference: int | str) -> Destination:
-    """Return the destination with this id, `name` or display name, searched in this order.
+    """Return the destination with this id, `name` or display name, in this order of precedence.
 
     A deleted destination is returned only if no other destination matches.
 
@@ -96,9 +96,9 @@ def _matches(objects: Sequence[Named], reference: int | str) -> list[Named]:
 
 
 class SourceNames:
-    """The sources of an account by `name`.
+    """An index of the sources of an account by `name`.
 
-    This class finds the source of a load, because a load contains only the name of its source.
+    The index is needed to find the source of a load, because a load contains only the name of its source.
     """
 
     def __init__(self, sources: Iterable[Source]) -> None:
@@ -107,11 +107,11 @@ class SourceNames:
             self._by_name.setdefault(source.name, []).append(source)
 
     def source_id(self, load: Load) -> int | None:
-        """Return the id of a load's source, or None if no source has the name in the load.
+        """Return the id of a load's source, or None if the source cannot be found.
 
         A new source may reuse the name of a deleted source. If several sources have the name, the load is
         assigned to the last source that was created before the load, or to the newest source if the load has
-        no time.
+        no timestamp.
         """
         sources = self._by_name.get(load.source_name, [])
         loaded_at = load.last_batch_loaded_at

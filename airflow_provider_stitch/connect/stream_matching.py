@@ -23,7 +23,7 @@ MAX_ERRORS_WITH_CANDIDATES = 10
 
 @dataclass(frozen=True)
 class StreamSelection:
-    """A stream to select, or a pattern for streams, with options.
+    """A stream or a pattern to select, with options.
 
     An option that is None stays unchanged, except for `fields`.
     """
@@ -103,7 +103,7 @@ def views_without_keys(matched: Sequence[tuple[Stream, StreamSelection]]) -> lis
 
 
 def find_stream(streams: Sequence[Stream], name: str) -> Stream:
-    """Return the stream with this `tap_stream_id`, name or numeric id, searched in this order.
+    """Return the stream with this `tap_stream_id`, name or numeric id, in this order of precedence.
 
     :raises UnknownStream: if no stream or more than one stream has this name. The message lists candidates.
     """

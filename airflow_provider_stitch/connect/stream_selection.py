@@ -167,7 +167,7 @@ def _replication(
 ) -> tuple[str | None, str | None]:
     """Return the new replication method and the new replication key.
 
-    A value is None if it does not change.
+    Each value is None if the setting does not change.
     """
     forced = metadata.get("forced-replication-method")
     method_now = forced or metadata.get("replication-method")
@@ -252,7 +252,7 @@ def _field_changes(fields: Mapping[str, Field], names: frozenset[str]) -> dict[s
 
 
 def _is_always_replicated(each: Field) -> bool:
-    """Return whether a field that is not automatic is replicated even if it is deselected."""
+    """Return whether a field is replicated even if it is deselected. Automatic fields are excluded."""
     return each.inclusion not in ("unsupported", "automatic") and bool(each.selected_by_default)
 
 

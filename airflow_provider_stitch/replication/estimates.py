@@ -1,6 +1,6 @@
 """Estimate when each kind of poll will find a change. Pure functions.
 
-An `EstimateContext` converts Stitch's timestamps to seconds of this machine's clock.
+An `EstimateContext` converts Stitch's timestamps to seconds by this machine's clock.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.loading import LoadStatus
     from airflow_provider_stitch.replication.rules.observations import Observations
 
-# If a job started at least this many seconds before the first poll, it may already have ended.
+# A job that started at least this many seconds before the first poll may already have ended.
 LATE_START_SECONDS = 60.0
 
 # A missing log is requested again after this number of even intervals. With 30 requests in 10 minutes, three
@@ -45,7 +45,7 @@ NEXT_LOAD = DurationHistory(scale=1800.0, shape=1.0, weight=9.0)
 
 @dataclass(frozen=True, slots=True)
 class EstimateContext:
-    """The inputs of an estimate. All times are seconds of this machine's clock."""
+    """The inputs of an estimate. All times are in seconds, by this machine's clock."""
 
     now: float
     last_checked_at: float | None  #: time of the previous poll of the same kind, if any
@@ -53,7 +53,7 @@ class EstimateContext:
     clock_offset: float = 0.0  #: Stitch's clock minus this machine's clock, in seconds
 
     def to_local(self, instant: datetime) -> float:
-        """Convert a time of Stitch's clock to seconds of this machine's clock."""
+        """Convert a time by Stitch's clock to seconds by this machine's clock."""
         return instant.timestamp() - self.clock_offset
 
     def to_local_past(self, instant: datetime) -> float:
@@ -143,7 +143,7 @@ def estimate_loads_done(
 
 
 def estimate_next_load(context: EstimateContext, interval: float) -> CompletionEstimate:
-    """Estimate for a watcher when a poll of a source's loads will return a new load.
+    """Estimate when the next poll of a source's loads on behalf of a watcher will return a new load.
 
     :param interval: minimum seconds between two polls for watchers. Polls for waiting tasks can be earlier.
     """
@@ -154,7 +154,7 @@ def estimate_next_load(context: EstimateContext, interval: float) -> CompletionE
 
 
 def _next_decisive_poll(status: LoadStatus, goal: Goal, observations: Observations) -> datetime | None:
-    """Return the time after which a poll of a stream's load is conclusive, or None if it is unknown."""
+    """Return the time after which a poll of a stream's load is conclusive, or None if the time is unknown."""
     rules = LoadRules(timedelta(seconds=goal.load_settle), timedelta(seconds=goal.quiet_period))
     if status.has_error:
         history = error_history_of(status.expected, observations)

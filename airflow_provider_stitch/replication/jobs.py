@@ -36,7 +36,7 @@ class Started:
     """A job that counts as started by this task."""
 
     job_name: str
-    started_at: datetime  #: by Stitch's clock
+    started_at: datetime  #: start time, by Stitch's clock
     #: Whether the job was found in the list of extractions after the response to the start request was lost.
     is_found: bool = False
 
@@ -65,8 +65,8 @@ async def start_job(
     """Start a replication job. Retry until the session's deadline while Stitch is unavailable.
 
     A start request is not idempotent: if its response is lost, the job may have started. So the list of
-    extractions is polled before another attempt, in case the job has ended. If it is still running, Stitch
-    refuses the second start. An undocumented response is treated as lost until it has been repeated.
+    extractions is polled before another attempt, in case the job has ended. If the job is running, Stitch
+    refuses a second start. An undocumented response is treated as lost until it is repeated several times.
 
     :param first_attempt_at: time of an earlier try's start request without a response, by Stitch's clock.
     :param on_started: called with the started job in the thread of the request. This thread receives the
@@ -122,9 +122,9 @@ async def _find_job_since(
 
 
 def _not_started(source: Source, error: StitchError, *, may_run: bool) -> JobNotStarted:
-    state = "may or may not run: look at the source's page in Stitch" if may_run else "was not started"
+    state = "may be running: check the source's page in Stitch" if may_run else "was not started"
     return JobNotStarted(
-        f"Source {source.label}: no usable response to the start of a replication job, so the job {state}. "
+        f"Source {source.label}: no usable response to the start request. The job {state}. "
         f"The last error: {error}",
         source_id=source.id,
     )
@@ -145,7 +145,7 @@ async def stop_job(
     """Stop the goal's job unless it has ended, and return whether a stop request was sent.
 
     A stop request contains no job name, and stops any running job of the source. So no request is sent if the
-    job has ended, is too old to be running, or if a fresh poll lists this job or a later job as completed. A
+    job has ended or is too old to run, or if a fresh poll lists this job or a later job as completed. A
     request that Stitch may have received is repeated only after a poll has shown that the job is running.
     If the goal has no job name, any running job is meant, so the first request needs no poll.
 

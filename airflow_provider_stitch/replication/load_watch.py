@@ -58,8 +58,8 @@ class LoadSnapshot:
 class LoadBatch:
     """The snapshots from one poll, as one object, because there can be a thousand watchers."""
 
-    snapshots: Mapping[str, LoadSnapshot]  #: by source name
-    announced: list[Any] = field(default_factory=list, compare=False)  #: watchers append announcements
+    snapshots: Mapping[str, LoadSnapshot]  #: snapshots by source name
+    announced: list[Any] = field(default_factory=list, compare=False)  #: filled by the watchers
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +146,8 @@ class LoadWatch:
     async def batches(self) -> AsyncGenerator[LoadBatch, None]:
         """Yield a batch whenever pages of watched sources have been polled.
 
-        The generator runs until it is closed. A failure does not end it, because Airflow would then restart
-        the watchers every two seconds.
+        The generator runs until it is closed. A failure does not end the generator, because Airflow would
+        then restart the watchers every two seconds.
         """
         running = asyncio.ensure_future(self._watch_sources())
         try:
@@ -289,7 +289,7 @@ class _SourceWatch:
         )
         result = await session.query(query, expires_at=float("inf"))
         if result is None:
-            return  # this machine's clock was set back
+            return  # only possible if this machine's clock was set back
         self._last = result
         snapshot = LoadSnapshot(
             self._source, tuple(result.value or ()), session.stitch_time(result), result.requested_at

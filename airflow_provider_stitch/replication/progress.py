@@ -28,8 +28,8 @@ HEARTBEAT_GRACE = 10.0
 class ProgressLog:
     """Writes the progress of one wait to the task's log.
 
-    None of the methods is a coroutine, to save memory: structlog inspects the frame of its caller, and a
-    waiting coroutine would keep the memory that this inspection allocates.
+    To save memory, no method is a coroutine. Structlog inspects the frame of its caller, and a waiting
+    coroutine would keep the memory that this inspection allocates.
 
     :param log_info: called once with each line.
     :param log_warning: called once with each warning.

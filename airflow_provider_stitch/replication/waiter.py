@@ -163,7 +163,7 @@ class Waiter:
         """Fetch each missing piece of information at most once, and return the evaluation.
 
         :param scheduled: whether the shared scheduler chooses the time of each request. If the scheduler
-            does not send a request in time, the evaluation is returned without its result.
+            does not send a request in time, the evaluation is returned without the response.
         :raises StitchError: if Stitch is unavailable, or the goal can never be reached.
         """
         await self.session.resolve_account(self.goal.source_id)
@@ -174,7 +174,7 @@ class Waiter:
                 # Limit the rate of log lines, because all deferred tasks write to the same pipe.
                 await self.session.clock.sleep(PROGRESS_LOG.reserve_slot())
             self._log.log_evaluation(evaluation)
-            self._resolve_job(evaluation)
+            self._identify_job(evaluation)
             need = next((each for each in evaluation.needs if each not in fetched), None)
             if need is None:
                 return evaluation
@@ -184,7 +184,7 @@ class Waiter:
             fetched += (need,)
             await self._fetch(need, evaluation, self._poll_deadline(evaluation) if scheduled else None)
 
-    def _resolve_job(self, evaluation: Evaluation) -> None:
+    def _identify_job(self, evaluation: Evaluation) -> None:
         extraction = evaluation.extraction
         if self.goal.job_name is None and extraction.job_name is not None:
             self._log.log_job_name(extraction.job_name)

@@ -267,5 +267,5 @@ def _letters_first(name: str) -> str:
 
 
 def _underscores(name: str) -> str:
-    """Replace special characters in a name with underscores, and insert one before a leading digit."""
+    """Replace special characters with underscores, and prefix a leading digit with an underscore."""
     return re.sub(r"^(?=\d)", "_", re.sub(r"[^A-Za-z0-9_]", "_", name))

@@ -60,7 +60,7 @@ def test_error_of_an_unconfirmed_start_says_that_the_job_may_run(stitch, waiter,
     stitch.fail("POST", "/sync$", after_effect=True, cut=True, times=None)
     stitch.fail("GET", "/extractions", cut=True, times=None)
 
-    with pytest.raises(JobNotStarted, match="may or may not run"):
+    with pytest.raises(JobNotStarted, match="may be running"):
         waiter.start(github, timeout=60)
 
 

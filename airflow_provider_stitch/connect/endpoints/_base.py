@@ -99,7 +99,8 @@ class EndpointGroup:
     def _delete(self, endpoint: Endpoint, context: ErrorContext, **request: Any) -> Response:
         """Delete an object.
 
-        The request is never retried, because a second attempt would fail with 404 if the first one succeeded.
+        The request is never retried, because a second attempt would fail with 404 if the first attempt
+        succeeded.
         """
         return self._request(endpoint, context, expects_body=False, **request)
 

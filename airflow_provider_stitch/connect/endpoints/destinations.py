@@ -78,7 +78,7 @@ class DestinationEndpoints(AccountGroup):
         return self._parse(LIST_DESTINATIONS, response, lambda body: parse_array(body, Destination.from_json))
 
     def find_destination(self, destination: int | str) -> Destination:
-        """Return the destination with this id, `name` or display name, searched in this order.
+        """Return the destination with this id, `name` or display name, in this order of precedence.
 
         The method requests the list of all destinations, because Stitch has no endpoint that returns one
         destination.

@@ -310,7 +310,7 @@ def _log_errors(job_name: str) -> Iterator[None]:
         not_found.job_name = job_name
     except StitchError as error:
         error.job_name = job_name
-        # Stitch documents only 401 and 404 for this request, so any other error must be confirmed.
+        # Stitch documents only 401 and 404 for this request, so a StitchBadRequest must be confirmed.
         error.needs_confirmation = error.needs_confirmation or isinstance(error, StitchBadRequest)
         raise
     else:

@@ -99,7 +99,7 @@ class SourceEndpoints(AccountGroup):
         return self._get(GET_SOURCE, self._parse_source, source_context(source))
 
     def find_source(self, source: int | str) -> Source:
-        """Return the source with this id, `name` or display name, searched in this order.
+        """Return the source with this id, `name` or display name, in this order of precedence.
 
         To find a name, the method requests the list of all sources. A deleted source is returned only if no
         other source matches, because a new source may reuse its name.

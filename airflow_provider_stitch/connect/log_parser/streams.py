@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_STREAMS = 20_000  #: twice the maximum number of tables that Stitch discovers
-MAX_NAME_BYTES = 4096  #: maximum bytes of a stream's name; enough for a thousand characters in UTF-8
-MAX_TOTAL_NAME_BYTES = 16 * 1024 * 1024  #: maximum bytes of all names together
+MAX_NAME_BYTES = 4096  #: maximum size of a name in bytes, enough for a thousand characters
+MAX_TOTAL_NAME_BYTES = 16 * 1024 * 1024  #: maximum total size of all names in bytes
 
 # A full-table stream can send one version message before its rows and one after its rows, even if it has no
 # rows.
@@ -29,7 +29,7 @@ class StreamLog:
     #: Avro target, or if no batch is logged, it is the sum of the tap's counters. Otherwise, it is None.
     rows: int | None = None
     batches: int = 0  #: number of batches that contain rows; for the Avro target, number of markers
-    last_batch_at: datetime | None = None  #: None if no batch is logged, or if the last batch has no time
+    last_batch_at: datetime | None = None  #: None if no batch is logged or the last batch has no timestamp
     #: False if all messages may be version messages, so that the stream may have no rows
     certain: bool = True
     one_request: bool = False  #: whether the log proves that target-stitch sent all rows in a single request
@@ -61,7 +61,7 @@ class StreamCounts:
     last_counter_at: datetime | None = None
     # Longest interval between two lines that begin a batch, or between two markers.
     line_gap: timedelta = timedelta(0)
-    counter_gap: timedelta = timedelta(0)  # longest interval between two counters above 0
+    counter_gap: timedelta = timedelta(0)  # longest interval between two consecutive counters above 0
     retried: bool = False
     persisted_by: datetime | None = None
 

@@ -180,7 +180,7 @@ class Extraction:
 
     @property
     def failed(self) -> bool:
-        """Whether the job has finished without success. A terminated job is a failed job."""
+        """Whether the job has finished without success. This includes terminated jobs."""
         return self.completion_time is not None and not self.succeeded
 
     @property

@@ -104,7 +104,7 @@ def fetch_log(
 
 
 def _log_host(url: str, *, allow_loopback: bool) -> str:
-    """Return the host of a log's URL, or raise if a log must not be downloaded from this URL."""
+    """Return the host of a log's URL, or raise an error if a log must not be downloaded from this URL."""
     try:
         scheme, host, _ = origin(url)
     except ValueError:

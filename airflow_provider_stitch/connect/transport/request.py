@@ -207,8 +207,8 @@ class Transport:
     def run_with_retries(self, attempt: Callable[[], T], *, retry_unexpected: bool = True) -> T:
         """Call a function, and retry it for up to `retry_for` seconds until it succeeds.
 
-        :param retry_unexpected: whether to retry after an UnexpectedResponse, such as a truncated body. A
-            StitchUnavailable is always retried.
+        :param retry_unexpected: whether to retry after an UnexpectedResponse, such as a truncated body.
+            Requests that fail with StitchUnavailable are always retried.
         """
         if not self.retry_for:
             return self._call_redacted(attempt)

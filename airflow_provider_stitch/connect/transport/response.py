@@ -66,7 +66,7 @@ class Response:
 
     @property
     def is_markup(self) -> bool:
-        """Whether the body is HTML or XML. Such a body is from a proxy, not from Stitch."""
+        """Whether the body is HTML or XML. Such a body comes from a proxy, not from Stitch."""
         return isinstance(self.body, str) and self.body.lstrip().startswith("<")
 
     @property
@@ -100,7 +100,7 @@ def decode_body(request_line: str, status: int, body: bytes, *, confidential: bo
 
 
 def with_proxy_hint(text: str) -> str:
-    """Return the message of an UnexpectedResponse with the likely cause added."""
+    """Add the likely cause to the message of an UnexpectedResponse."""
     return (
         f"{text.removesuffix('.')}. A proxy may have responded instead of Stitch: check the connection's API "
         "base URL, and any proxy, then try again."
@@ -111,16 +111,17 @@ def error_from_response(response: Response) -> StitchError:
     """Return the error for an unsuccessful response.
 
     Source: Stitch Connect API, "Response codes", and the error bodies of each endpoint. Stitch does not
-    document 403 and 429, but proxies and rate limits cause these statuses. An HTML body is from a proxy or
+    document 403 and 429, but proxies and rate limits cause these statuses. An HTML body comes from a proxy or
     firewall.
     """
     status, prefix = response.status, f"{response.request_line} (HTTP {response.status})"
     if status == 429:
-        wait = "" if response.retry_after is None else f" Stitch asks to wait {response.retry_after:g} s."
+        seconds = response.retry_after
+        wait = "" if seconds is None else f" Stitch requires a pause of {seconds:g} s."
         return RateLimited(
-            f"{prefix}: too many requests. All programs of an account together may send 30 in 10 "
-            f"minutes.{wait} Divide them by requests_per_10_minutes in the connections, or let other "
-            "programs send fewer.",
+            f"{prefix}: too many requests. All programs of an account together may send 30 status requests "
+            f"in 10 minutes.{wait} Divide the requests with requests_per_10_minutes in the connections, or "
+            "let other programs send fewer requests.",
             retry_after=response.retry_after,
             maybe_received=False,
         )
@@ -167,7 +168,7 @@ def parse_date(value: str | None) -> datetime | None:
 def parse_retry_after(value: str | None, responded_at: datetime | None) -> float | None:
     """Return the delay of a `Retry-After` header in seconds.
 
-    The header contains a number of seconds or a date. Return None if it is missing or invalid.
+    The header contains a number of seconds or a date. Return None if the header is missing or invalid.
     """
     if value is None:
         return None
@@ -177,7 +178,8 @@ def parse_retry_after(value: str | None, responded_at: datetime | None) -> float
     moment = parse_date(value)
     if moment is None:
         return None
-    # The date is compared with the time of the response if known, because this machine's clock may be wrong.
+    # The date is compared with the time of the response if that time is known, because this machine's clock
+    # may be wrong.
     seconds = (moment - (responded_at or datetime.now(timezone.utc))).total_seconds()
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
@@ -187,14 +189,18 @@ def _error_message(body: Any) -> str:
     if not isinstance(body, Mapping):
         return replace_surrogates(_to_string("" if body is None else body))
     error, data, code = body.get("error"), body.get("data"), body.get("code")
-    if isinstance(error, Mapping):  # {"error": {"type", "message"}}, replication jobs and notifications
+    # The format of replication jobs and notifications: {"error": {"type", "message"}}
+    if isinstance(error, Mapping):
         return _joined(error.get("type"), error.get("message"))
-    if isinstance(error, str):  # {"error": "Code", "data": {"message", "bad_properties"}}, sources and hooks
+    # The format of sources and hooks: {"error": "Code", "data": {"message", "bad_properties"}}
+    if isinstance(error, str):
         details = data if isinstance(data, Mapping) else {}
         return _joined(error, details.get("message"), details.get("bad_properties"))
-    if isinstance(code, str):  # {"code", "message", "errors"}, accounts
+    # The format of accounts: {"code", "message", "errors"}
+    if isinstance(code, str):
         return _joined(code, body.get("message"), body.get("errors"))
-    for key in ("invalid_fields", "message", "status"):  # streams; gateways; notifications
+    # Streams, gateways and notifications each use one of these keys.
+    for key in ("invalid_fields", "message", "status"):
         if isinstance(body.get(key), str):
             return _joined(key if key == "invalid_fields" else None, body[key])
     return compact_json(body)

@@ -1,6 +1,6 @@
 """Validate the base URL, the token and the path of requests.
 
-These checks prevent the token from being sent to a wrong server or resource.
+These checks prevent the token from being sent to the wrong server or resource.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 def normalize_base_url(base_url: str) -> str:
     """Return the base URL with a scheme (by default HTTPS) and without a trailing slash.
 
-    Spellings of the same URL that differ in case, default port or a trailing dot are normalized to the same
-    string, because the base URL is part of the key of an account's request budget.
+    URLs that differ only in case, default port or a trailing dot are normalized to the same string, because
+    the base URL is part of the key that identifies an account and its request budget.
 
     :raises StitchConfigurationError: if the base URL is not a URL, or if the token must not be sent to this
         URL.
@@ -112,7 +112,7 @@ def validate_path(path: str) -> str:
 
 
 def quote_segment(value: int | str) -> str:
-    """Return an id or a name in percent-encoding, for use as one segment of a path."""
+    """Percent-encode an id or a name for use as one segment of a path."""
     return quote(str(value), safe="", errors="replace")
 
 

@@ -1,1 +1,1 @@
-"""The request budget: the count of status requests that an account's tasks share."""
+"""Count the status requests of an account, and limit them for all tasks that use the account."""

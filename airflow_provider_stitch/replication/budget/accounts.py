@@ -1,4 +1,4 @@
-"""The request budget of each account, which the whole process shares."""
+"""The request budget of each account, shared by the whole process."""
 
 from __future__ import annotations
 
@@ -26,16 +26,18 @@ def account_budget(
     connection_id: str = "",
     redis: Redis | None = None,
 ) -> RequestBudget:
-    """Return the budget of an account, which the whole process shares.
+    """Return the budget of an account, which is shared by the whole process.
 
-    If two connections to one account have different limits, the lower one applies to both. If the limit of a
-    connection changes, its latest value applies. With a `folder`, all processes of this host that use it
-    share one count, each up to its own limit. With `redis` too, all hosts share one.
+    If two connections to one account have different limits, the lower limit applies to both. If the limit of
+    a connection changes, its latest value applies. If `folder` is set, all processes of this host that use
+    the folder share one count, but each process applies its own limit. If `redis` is also set, all hosts
+    share one count.
 
-    :param account: base URL and client ID.
-    :param folder: the folder of the shared count's file; None counts in this process only.
-    :param redis: a client of the Redis server that the hosts share. If two connections to one account name
-        different servers, one of them applies to both.
+    :param account: base URL and client ID of the account.
+    :param folder: the folder of the file with the shared count. If None, only the requests of this process
+        are counted.
+    :param redis: a client of the Redis server that the hosts share. If two connections to one account use
+        different servers, one of these servers applies to both.
     """
     with _budgets_lock:
         if (budget := _budgets.get((account, folder))) is None:
@@ -50,8 +52,8 @@ def account_budget(
 def _reset_after_fork() -> None:
     """Discard the budgets that a forked process inherits.
 
-    The parent's requests in flight would never be released in the child, and neither would a lock that
-    another thread of the parent held during the fork.
+    In the child, the parent's requests in flight would never be released. If another thread of the parent
+    held a lock during the fork, this lock would never be released either.
     """
     global _budgets_lock  # noqa: PLW0603 - the inherited lock may be held, so it must be replaced
     _budgets_lock = threading.Lock()

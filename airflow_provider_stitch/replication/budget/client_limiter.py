@@ -1,7 +1,7 @@
 """Limit the status requests of a `StitchClient` in a user's own code.
 
 Tasks that wait for a job acquire their requests in an event loop (see `polling`). A client in a user's code
-has no event loop, so it waits for a free request in its own thread.
+has no event loop, so it waits in its own thread until a request is free.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_BUDGET_TIMEOUT = 600.0
-"""Seconds to wait for a free request: one window, after which a request is usually free."""
+"""Seconds to wait for a free request. After this time, which is one window, a request is usually free."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _is_acquired: ContextVar[bool] = ContextVar("_is_acquired", default=False)
 
 
 def run_with_acquired_request(call: Callable[[], T]) -> T:
-    """Run a call after its status request was acquired, so that no limiter acquires it again."""
+    """Run a call whose status request was already acquired, so that no limiter acquires it again."""
     token = _is_acquired.set(True)
     try:
         return call()
@@ -42,12 +42,14 @@ def run_with_acquired_request(call: Callable[[], T]) -> T:
 
 
 class ClientLimiter:
-    """Acquires each status request of a client from the account's budget, and waits until one is free.
+    """Acquires each status request of a client from the account's budget.
 
-    :param client: the client; its account and limit determine the budget.
+    If no request is free, the limiter waits until a request becomes free.
+
+    :param client: the client, whose account and limit determine the budget.
     :param folder: the folder of the budget file that the processes of this host share.
-    :param budget: the budget to use instead of the account's.
-    :param timeout: maximum wait of a call for a free request, in seconds; 0 never waits.
+    :param budget: the budget to use instead of the account's shared budget.
+    :param timeout: maximum seconds that a call waits for a free request. Pass 0 to never wait.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class ClientLimiter:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """Acquire a request for the body of a `with` statement, and release it afterwards.
+        """Acquire a request for the body of a `with` statement, and release the request afterwards.
 
         :raises RateLimited: if no request becomes free in time.
         """

@@ -1,7 +1,8 @@
-"""The state of one host's use of Redis. All its processes share it, so they behave alike without Redis.
+"""The state of one host's use of Redis.
 
-A host consists of the processes that share one budget file. Most processes of Airflow run one task, so they
-live too briefly to count the hosts or to time an outage of Redis. All functions are pure.
+A host consists of the processes that share one budget file. These processes also share the state, so that
+they all behave in the same way while Redis is unavailable. Most Airflow processes run only one task, so they
+end too early to count the hosts or to measure how long Redis is unavailable. All functions are pure.
 """
 
 from __future__ import annotations
@@ -10,41 +11,45 @@ import uuid
 from dataclasses import dataclass, replace
 
 HOSTS_RETENTION = 7 * 86_400.0
-"""Seconds for which the largest number of hosts is remembered, although some of them may be idle now."""
+"""Seconds for which the largest number of hosts is remembered, because some hosts may be idle now."""
 
 TRUSTED_AFTER = 86_400.0
-"""Seconds after which a host has seen all others, even if it is idle at times."""
+"""Seconds after which a host that uses Redis knows all other hosts, even if it is idle at times."""
 
 RECENT_FRACTION = 0.25
-"""Fraction of the silence. A host knows all others that joined longer ago than that, if it has reached Redis
-since. A task that waits does so every few seconds."""
+"""Fraction of `Allowance.silence` after which other hosts know a host that has joined.
+
+A host knows all other hosts that joined longer ago than this, if it has reached Redis since then. A waiting
+task reaches Redis every few seconds.
+"""
 
 REFRESH_FRACTION = 0.02
-"""Fraction of the silence after which `reached_at` is updated."""
+"""Fraction of `Allowance.silence` after which `reached_at` is updated."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """One host's use of the count in Redis. Times are in seconds of the host's monotonic clock."""
+    """One host's use of the count in Redis. All times are seconds of the host's monotonic clock."""
 
     id: str
-    hosts: int  #: the largest number of hosts that Redis has reported recently; 0: Redis was never reached
-    hosts_at: float  #: when Redis reported that number
+    hosts: int  #: largest number of hosts that Redis reported recently; 0 if Redis was never reached
+    hosts_at: float  #: when Redis reported this number of hosts
     joined_at: float  #: when this host first reached Redis
     reached_at: float  #: when this host last reached Redis
-    away_since: float | None = None  #: when a process of this host first noticed that Redis is away
-    sent_alone: bool = False  #: the count in Redis may lack requests of this host (0 or 1 in the file)
+    away_since: float | None = None  #: when this host first noticed that Redis was unavailable
+    #: Whether the count in Redis may lack requests of this host. The budget file stores this value as 0 or 1.
+    sent_alone: bool = False
 
     @classmethod
     def new(cls, now: float, *, sent_alone: bool = False) -> HostState:
-        """Return the state of a host that has not reached Redis."""
+        """Return the state of a host that has not yet reached Redis."""
         return cls(uuid.uuid4().hex, 0, now, now, now, sent_alone=sent_alone)
 
-    def reached(self, hosts: int, now: float, *, silence: float, doubt_reported: bool) -> HostState:
-        """Return the state after Redis has reported a number of hosts.
+    def after_reply(self, hosts: int, now: float, *, silence: float, doubt_reported: bool) -> HostState:
+        """Return the state after Redis has reported the number of hosts.
 
         :param silence: see `Allowance.silence`.
-        :param doubt_reported: Redis knows that this host has sent requests alone.
+        :param doubt_reported: whether this host has reported to Redis that it sent requests without Redis.
         """
         state = replace(self, away_since=None, sent_alone=self.sent_alone and not doubt_reported)
         if not self.hosts:
@@ -54,14 +59,14 @@ class HostState:
         is_refreshed = now - self.reached_at > REFRESH_FRACTION * silence
         return replace(state, reached_at=now) if is_refreshed else state
 
-    def away(self, now: float) -> HostState:
+    def after_failure(self, now: float) -> HostState:
         """Return the state after a process could not use Redis."""
         return self if self.away_since is not None else replace(self, away_since=now)
 
     def silent_for(self, silence: float, now: float) -> float:
         """Return the seconds until this host may send its part of the requests without Redis.
 
-        A host that cannot know the number of hosts waits until Redis is back.
+        If this host cannot know the number of hosts, it waits until Redis is available again.
         """
         if not self.hosts:
             return 0.0

@@ -1,8 +1,9 @@
-"""The rate limiter of one account for several hosts, which share one count through Redis.
+"""The rate limiter of one account for several hosts that share one count through Redis.
 
-While Redis cannot be reached, no task fails, and the hosts still keep the limit together: they send nothing
-for one window, and then each of them sends an equal part. The count in Redis does not contain these requests,
-so the first host that reaches Redis again makes all hosts wait for a window.
+While Redis cannot be reached, no task fails, and the hosts together still respect the limit. The hosts send
+no requests for one window, and then each host may send an equal part of the allowed requests. The count in
+Redis does not contain these requests. When a host reaches Redis again, all hosts must therefore wait for one
+window.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_stitch.replication.budget.host import HostState
-from airflow_provider_stitch.replication.budget.limiter import RequestBudget, SharedRequestBudget
+from airflow_provider_stitch.replication.budget.limiter import SharedRequestBudget
 from airflow_provider_stitch.replication.budget.store import process_id
 from airflow_provider_stitch.replication.budget.window import Allowance, Window
 
@@ -30,20 +31,22 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RETRY_FRACTION = 1 / 120
-"""Fraction of a window after which a process tries again to reach Redis: 5 seconds. All hosts must notice
-that Redis is back long before the wait of the first one has ended."""
+"""Fraction of a window after which a process tries to reach Redis again, which is 5 seconds.
 
-MAX_WAIT_ALONE = 60.0
-"""Seconds after which a process that waits for a request tries again, because Redis may be back."""
+All hosts must notice that Redis is available again long before the first of them may send requests.
+"""
+
+MAX_WAIT_WITHOUT_REDIS = 60.0
+"""Maximum seconds to wait for a request before trying again, because Redis may be available."""
 
 _log = logging.getLogger(__name__)
 
 
 class HostsRequestBudget(SharedRequestBudget):
-    """The status requests of one account, as counted in Redis for all hosts, or else in this host's file.
+    """The status requests of one account, as counted in Redis for all hosts.
 
-    Each request is counted in the file and in this process, too. So this host knows what it has sent if Redis
-    is away or loses its data.
+    Each request is also counted in this host's file and in this process. While Redis is unavailable, these
+    counts limit the requests. If Redis loses its data, they show what this host has sent.
     """
 
     def __init__(
@@ -61,13 +64,13 @@ class HostsRequestBudget(SharedRequestBudget):
         self._redis_errors: tuple[type[Exception], ...] = ()
         self._redis_retry_at = float("-inf")
         self._has_warned_of_redis = False
-        self._own_state = HostState.new(monotonic())  # while the file cannot be used
-        # The ids of the requests in flight; an empty string for one that Redis has not counted.
+        self._own_state = HostState.new(monotonic())  # fallback if the file cannot be used
+        # The ids of the requests in flight. If Redis has not counted a request, its id is an empty string.
         self._requests: deque[str] = deque()
-        self._unreported: list[tuple[str, float]] = []  # ids and times of responses that Redis does not know
+        self._unreported: list[tuple[str, float]] = []  # ids and response times to report to Redis
 
     def set_redis(self, connection_id: str, client: Redis | None) -> None:
-        """Set the Redis client of one connection. The first connection that has one determines the server."""
+        """Set the Redis client of one connection. The first client that is not None determines the server."""
         with self._lock:
             self._clients[connection_id] = client
             client = next((each for each in self._clients.values() if each is not None), None)
@@ -92,7 +95,7 @@ class HostsRequestBudget(SharedRequestBudget):
         reply = self._with_redis(lambda host, doubt: store.window(host, limit, doubt=doubt))
         if reply is None:
             return self._window_without_redis()
-        own = RequestBudget.window(self)
+        own = self._own_window()
         shared = reply.window(len(own.available_in), store.process)
         return Window(
             tuple(map(max, own.available_in, shared.available_in)), shared.share, reason=shared.reason
@@ -101,7 +104,7 @@ class HostsRequestBudget(SharedRequestBudget):
     def acquire(self) -> float:
         if (store := self._redis) is None:
             return super().acquire()
-        if wait := RequestBudget.window(self).available_in[0]:
+        if wait := self._own_window().available_in[0]:
             return wait
         request = store.new_request()
         reply = self._with_redis(lambda host, doubt: store.acquire(host, self.limit, request, doubt=doubt))
@@ -134,9 +137,10 @@ class HostsRequestBudget(SharedRequestBudget):
     def _with_redis(self, operation: Callable[[str, str], Reply] | None) -> Reply | None:
         """Return the reply of an operation, or None while Redis cannot be used.
 
-        Afterwards, report the responses that Redis does not know.
+        Afterwards, report the responses that were not yet reported to Redis.
 
-        :param operation: receives the id of this host, and why the count may be wrong.
+        :param operation: receives the id of this host, and the reason why the count may be wrong, or an empty
+            string.
         """
         if self._redis is None or self._monotonic() < self._redis_retry_at:
             return None
@@ -145,10 +149,10 @@ class HostsRequestBudget(SharedRequestBudget):
             reply = None if operation is None else operation(host.id, "alone" if host.sent_alone else "")
             self._report_responses(self._redis, host)
         except self._redis_errors as error:
-            self._redis_is_away(error)
+            self._record_failure(error)
             return None
         if reply is not None:
-            self._redis_is_back(host, reply)
+            self._record_reply(host, reply)
         return reply
 
     def _report_responses(self, store: RedisStore, host: HostState) -> None:
@@ -164,31 +168,34 @@ class HostsRequestBudget(SharedRequestBudget):
                     self._unreported.append((request, responded_at))
                 raise
 
-    def _redis_is_back(self, host: HostState, reply: Reply) -> None:
+    def _record_reply(self, host: HostState, reply: Reply) -> None:
         if self._has_warned_of_redis:
             self._has_warned_of_redis = False
             _log.info("Redis can be used again; the hosts share one request budget.")
         now = self._monotonic()
 
-        def reached(state: HostState) -> HostState:
+        def after_reply(state: HostState) -> HostState:
             silence = Allowance(self.limit).silence
-            return state.reached(reply.hosts, now, silence=silence, doubt_reported=bool(host.sent_alone))
+            return state.after_reply(reply.hosts, now, silence=silence, doubt_reported=bool(host.sent_alone))
 
-        if reached(host) != host:
-            self._change_host(reached)
+        if after_reply(host) != host:
+            self._change_host(after_reply)
         if reply.lost:
             self._warn_of_silence(reply)
 
-    def _redis_is_away(self, error: Exception) -> None:
+    def _record_failure(self, error: Exception) -> None:
         now = self._monotonic()
         self._redis_retry_at = now + RETRY_FRACTION * Allowance(self.limit).interval
-        self._change_host(lambda state: state.away(now))
+        self._change_host(lambda state: state.after_failure(now))
         if not self._has_warned_of_redis:
             self._has_warned_of_redis = True
             self._warn_of_outage(error)
 
     def _change_host(self, change: Callable[[HostState], HostState]) -> HostState:
-        """Change the state of this host, in its file and in this process. Return the file's, if usable."""
+        """Change the state of this host in its file and in this process.
+
+        Return the new state from the file. If the file cannot be used, return the new state in this process.
+        """
         self._own_state = change(self._own_state)
         return self._with_store(lambda: self._store.change_host(change)) or self._own_state
 
@@ -197,7 +204,7 @@ class HostsRequestBudget(SharedRequestBudget):
     def _window_without_redis(self) -> Window:
         host = self._with_store(self._store.host) or self._own_state
         hosts, silent_for = max(1, host.hosts), self._silent_for(host)
-        own = self._window_alone(hosts)
+        own = self._own_window(hosts)
         shared = self._with_store(lambda: self._store.window(self.limit, hosts)) or own
         times = map(max, own.available_in, shared.available_in)
         return Window(
@@ -209,14 +216,14 @@ class HostsRequestBudget(SharedRequestBudget):
         )
 
     def _acquire_without_redis(self) -> float:
-        """Acquire one request of this host's part, or return the seconds to wait."""
+        """Acquire one of this host's requests and return 0.0, or return the seconds to wait."""
         now = self._monotonic()
-        host = self._change_host(lambda state: state.away(now))
+        host = self._change_host(lambda state: state.after_failure(now))
         hosts = max(1, host.hosts)
-        wait = self._silent_for(host) or self._window_alone(hosts).available_in[0]
+        wait = self._silent_for(host) or self._own_window(hosts).available_in[0]
         wait = wait or self._with_store(lambda: self._store.acquire(self.limit, hosts)) or 0.0
         if wait:
-            return min(wait, MAX_WAIT_ALONE)
+            return min(wait, MAX_WAIT_WITHOUT_REDIS)
         self._change_host(lambda state: replace(state, sent_alone=True))
         with self._lock:
             self._in_flight += 1
@@ -234,17 +241,18 @@ class HostsRequestBudget(SharedRequestBudget):
         if host.hosts:
             part = Allowance(self.limit, host.hosts).limit
             consequence = (
-                f"No status request is sent for {self._silent_for(host):.0f} s, and then this host may send "
-                f"{part} of the {self.limit} requests in 10 minutes, because {host.hosts} hosts share them."
+                f"This host sends no status request for {self._silent_for(host):.0f} s. After that, it may "
+                f"send {part} of the {self.limit} requests in 10 minutes, because {host.hosts} hosts share "
+                "them."
             )
         else:
             consequence = (
-                "This host has never reached Redis, so it counts its own requests only. With other hosts, "
-                "Stitch may receive more requests than it allows."
+                "This host has never reached Redis, so it counts only its own requests. If other hosts use "
+                "the account, Stitch may receive more requests than it allows."
             )
         _log.warning(
             "Cannot use Redis to share the request budget of Stitch account %s (%s): %s: %s. The task "
-            "continues. %s Check the server and the connection that redis_conn_id names.",
+            "continues. %s Check the Redis server and the connection with the id in redis_conn_id.",
             client_id,
             base_url,
             type(error).__name__,

@@ -1,9 +1,9 @@
-"""The rate limiter of one account: 30 status requests in any 10 minutes.
+"""The rate limiter of one account, which allows 30 status requests in any 10 minutes.
 
-Status requests are those for extractions, their logs, and loads. Source: Stitch Connect API, "Rate limits".
-Stitch may block the status requests of an account that repeatedly exceeds the limit, even if it has answered
-the excess requests. So the requests are counted here: for one process, or in a file for all processes of a
-host.
+Status requests are the requests for extractions, logs and loads. Source: Stitch Connect API, "Rate limits".
+If an account repeatedly exceeds the limit, Stitch may block its status requests, even if it has responded to
+the excess requests. The requests are therefore counted here, either for one process, or in a file for all
+processes of a host.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STORE_RETRY_INTERVAL = 60.0
-"""Seconds until a store that could not be used is tried again."""
+"""Seconds before using the store again after a failure."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,8 +33,9 @@ _log = logging.getLogger(__name__)
 class RequestBudget:
     """The status requests of one account, as counted in this process.
 
-    A request counts from the time it is sent until one window after its response. Stitch counts it at some
-    time in between, so Stitch never counts more than `limit` requests in any window, whatever the latency.
+    A request counts from the time at which it is sent until one window after its response. Stitch counts the
+    request at some time in between. Regardless of the latency, Stitch therefore never counts more than
+    `limit` requests in any window.
     """
 
     def __init__(
@@ -50,27 +51,29 @@ class RequestBudget:
 
     @property
     def even_interval(self) -> float:
-        """Seconds between two requests that are spread evenly over a window."""
+        """Seconds between two requests if all requests are spread evenly over a window."""
         return WINDOW / self.limit
 
     def set_limit(self, connection_id: str, limit: int) -> None:
-        """Set the limit of one connection. The lowest limit of all connections applies."""
+        """Set the limit of one connection. The budget uses the lowest limit of all connections."""
         with self._lock:
             self._limits[connection_id] = limit
             self.limit = min(self._limits.values())
 
     def window(self) -> Window:
-        """Return the seconds until each request of the limit is available, and this process's share."""
-        with self._lock:
-            return Window(self._available_in(), float(self.limit))
+        """Return when each request of the limit becomes available, and the share of this process."""
+        return self._own_window()
 
-    def _window_alone(self, hosts: int) -> Window:
-        """Return the window of a process that may send a part of the requests; see `available_in`."""
+    def _own_window(self, hosts: int = 1) -> Window:
+        """Return the window of this process, without the requests of other processes.
+
+        :param hosts: divide the limit by this number of hosts; see `available_in`.
+        """
         with self._lock:
             return Window(self._available_in(hosts), float(max(1, self.limit // hosts)))
 
     def acquire(self) -> float:
-        """Acquire one request and return 0.0, or return the seconds until the next one is available."""
+        """Acquire one request and return 0.0, or return the seconds until the next request is available."""
         with self._lock:
             wait = self._available_in()[0]
             if not wait:
@@ -78,13 +81,13 @@ class RequestBudget:
             return wait
 
     def release(self) -> None:
-        """Record that an acquired request has its response, or will have none."""
+        """Record that an acquired request has received its response, or will not receive one."""
         with self._lock:
             self._in_flight -= 1
             self._response_times.append(self._monotonic())
 
     def block(self, seconds: float) -> None:
-        """Allow no request for this number of seconds, because Stitch has rejected one with a 429."""
+        """Allow no request for this number of seconds, because Stitch has rejected a request with a 429."""
         with self._lock:
             self._blocked_until = max(self._blocked_until, self._monotonic() + seconds)
 
@@ -93,7 +96,7 @@ class RequestBudget:
         while self._response_times and self._response_times[0] <= now - WINDOW:
             self._response_times.popleft()
         counted_until = [response_time + WINDOW for response_time in self._response_times]
-        # The response to a request in flight arrives now at the earliest.
+        # A request in flight receives its response now at the earliest.
         counted_until += [now + WINDOW] * self._in_flight
         return available_in(
             self.limit, counted_until, now=now, blocked_until=self._blocked_until, hosts=hosts
@@ -104,14 +107,13 @@ class SharedRequestBudget(RequestBudget):
     """The status requests of one account, as counted in a file for all processes of this host.
 
     The requests of this process are also counted in memory. If the file cannot be used, no task fails, and
-    the process still respects the limit. If the file has to be replaced, the count in memory
-    remains.
+    this process still respects the limit. If the file has to be replaced, the count in memory remains.
 
-    Each method may block for about two seconds while other processes lock the file. Otherwise it takes less
-    than a millisecond.
+    Each method usually takes less than a millisecond. It may block for about two seconds while other
+    processes lock the file.
 
-    :param folder: the folder of the file, which is created if necessary.
-    :param account: base URL and client ID.
+    :param folder: the folder of the file. It is created if necessary.
+    :param account: base URL and client ID of the account.
     """
 
     def __init__(
@@ -129,7 +131,8 @@ class SharedRequestBudget(RequestBudget):
         self._has_warned = False
 
     def window(self) -> Window:
-        own = super().window()
+        own = self._own_window()
+        # Both windows must have the same length, even if another thread changes the limit.
         limit = len(own.available_in)
         shared = self._with_store(lambda: self._store.window(limit))
         if shared is None:
@@ -137,7 +140,7 @@ class SharedRequestBudget(RequestBudget):
         return Window(tuple(map(max, own.available_in, shared.available_in)), shared.share)
 
     def acquire(self) -> float:
-        if wait := super().window().available_in[0]:
+        if wait := self._own_window().available_in[0]:
             return wait
         shared_wait = self._with_store(lambda: self._store.acquire(self.limit))
         if shared_wait is None:
@@ -146,7 +149,7 @@ class SharedRequestBudget(RequestBudget):
             return shared_wait
         with self._lock:
             self._in_flight += 1
-        self._has_warned = False  # the store works, so its next failure deserves a warning
+        self._has_warned = False  # the store works again, so log its next failure
         return 0.0
 
     def release(self) -> None:
@@ -175,9 +178,10 @@ class SharedRequestBudget(RequestBudget):
         _log.warning(
             "Cannot use the budget file that this host's processes share for Stitch account %s (%s): "
             "%s (%s). The task continues, but this process counts only its own requests until the "
-            "file can be used. With other processes, Stitch may receive more requests than it allows, and "
-            "may then block the account's status requests. Make the file and its folder readable and "
-            "writable for the user that runs Airflow, or divide requests_per_10_minutes among the processes.",
+            "file can be used. If other processes use the account, Stitch may receive more requests than it "
+            "allows, and may then block the account's status requests. Make the file and its folder readable "
+            "and writable for the user that runs Airflow, or divide requests_per_10_minutes among the "
+            "processes.",
             client_id,
             base_url,
             error,

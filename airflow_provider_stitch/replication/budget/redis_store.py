@@ -1,13 +1,13 @@
-"""The count in Redis: the requests of one account that all hosts have sent.
+"""Count the requests of one account in Redis, for all hosts.
 
-Each call is one run of one Lua script, so it is atomic. It uses the time of the Redis server, because the
-clocks of hosts differ. A call takes about 0.2 ms. The count of an account is one hash, so that Redis evicts
-all of it or nothing.
+Each call runs one Lua script, so it is atomic. The script uses the time of the Redis server, because the
+clocks of the hosts may differ. A call takes about 0.2 ms. The count of an account is stored in one hash, so
+that Redis cannot evict only a part of it.
 
-Redis may lose the count, or its latest part, if it restarts or a different server takes over. Then its run ID
-differs from the one in the hash, or there is no hash. The count is then uncertain, so the script allows no
-request for one window. The same applies if the server's clock was set back, or if a host has sent requests
-without Redis.
+If Redis restarts or a different server replaces it, the whole count or its latest part may be lost. In this
+case, the hash is missing, or contains a run ID that differs from the server's run ID. The count is then
+uncertain, so the script allows no request for one window. The count is also uncertain if the server's clock
+was set back, or if a host has sent requests without Redis.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from redis import Redis
 
 MAX_CLOCK_SKEW = 5.0
-"""Seconds by which the clock of the Redis server may go back before the count is uncertain."""
+"""Seconds by which the clock of the Redis server may be set back before the count becomes uncertain."""
 
 UNUSED_COUNT_RETENTION = 90 * 86_400
-"""Seconds until the hash of an unused account expires. The next request then waits for one window."""
+"""Seconds until the hash of an unused account expires. After that, the next request waits for one window."""
 
 UNAVAILABLE: tuple[type[Exception], ...] = (RedisError, OSError)
-"""The exceptions that the methods raise while Redis cannot be used."""
+"""The exceptions that the methods of `RedisStore` raise while Redis cannot be used."""
 
 SCRIPT = """
 local key, operation, host, request = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
@@ -53,12 +53,13 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 
 local function text(number) return string.format('%.6f', number) end
 
--- The hash: 'r <id>' = 'sent responded' of a request, 'h <host>' = last seen, and the fields of `state`.
+-- Fields of the hash: 'r <id>' = 'sent responded' of a request, 'h <host>' = when the host was last seen, and
+-- the other fields of `state`.
 local all, state = redis.call('HGETALL', key), {}
 for i = 1, #all, 2 do state[all[i]] = all[i + 1] end
 
--- Without the run ID of the server, this still notices that the whole hash is gone. Redis may deny INFO to
--- some of the hosts only, so the last known run ID stays.
+-- If the run ID of the server is unknown, the script notices only the loss of the whole hash. Redis may deny
+-- INFO to some of the hosts, so the last known run ID is kept.
 local info = redis.pcall('INFO', 'server')
 local known = state['server'] or 'unknown'
 local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or known
@@ -129,13 +130,13 @@ return reply
 class Reply:
     """The result of one run of the script."""
 
-    wait: float  #: seconds until the acquired request may be sent; 0.0 means that it was acquired
+    wait: float  #: seconds until the request may be acquired; 0.0 if it was acquired
     blocked_for: float  #: seconds until Stitch accepts requests again
     silent_for: float  #: seconds until the count is certain again
-    reason: str  #: why the count is, or was, uncertain: a key of `REASONS`
-    lost: str  #: this run has found the count to be uncertain: a key of `REASONS`, or an empty string
-    hosts: int  #: hosts that used the count within the last window, including this one
-    requests: Sequence[tuple[str, float]]  #: process, and seconds until it no longer counts
+    reason: str  #: the latest reason why the count was uncertain, as a key of `REASONS`
+    lost: str  #: the reason if this run found the count uncertain, as a key of `REASONS`; or empty
+    hosts: int  #: number of hosts that used the count in the last window, including this host
+    requests: Sequence[tuple[str, float]]  #: process of a request, and seconds for which it counts
 
     @classmethod
     def parse(cls, reply: Sequence[bytes]) -> Reply:
@@ -166,7 +167,7 @@ class Reply:
 
     @property
     def reason_text(self) -> str:
-        """Why the count is, or was, uncertain, as a clause."""
+        """The latest reason why the count was uncertain, as a clause."""
         return REASONS.get(self.reason, "the count in Redis is uncertain")
 
 
@@ -176,17 +177,17 @@ REASONS = {
     "clock": "the clock of the Redis server was set back",
     "alone": "a host has sent requests that Redis did not count",
 }
-"""The reasons why no request may be sent for a window. The keys are the values that the script returns."""
+"""The reasons why no request may be sent for one window, by the value that the script returns."""
 
 
 class RedisStore:
-    """The requests of one account that all hosts have sent. Each method is one call.
+    """The requests of one account that all hosts have sent.
 
-    While Redis cannot be used, they raise one of the exceptions in `UNAVAILABLE`.
+    While Redis cannot be used, methods raise one of the exceptions in `UNAVAILABLE`.
 
     :param redis: a client that does not retry, because a retry would block the worker.
-    :param account: base URL and client ID. Redis contains only their hash, and no secret.
-    :param process: unique id of this process, without spaces.
+    :param account: base URL and client ID of the account. Redis contains a hash of them, and no secret.
+    :param process: unique id of this process. It must not contain spaces.
     """
 
     def __init__(self, redis: Redis, account: tuple[str, int], process: str) -> None:
@@ -197,15 +198,16 @@ class RedisStore:
         self._ids = (f"{process} {uuid.uuid4().hex[:8]}-{number}" for number in itertools.count(1))
 
     def window(self, host: str, limit: int, *, doubt: str = "") -> Reply:
-        """Return all requests that count.
+        """Return all requests that still count.
 
-        :param host: id of this host's budget file.
-        :param doubt: a key of `REASONS` if the count may be wrong; then no request may be sent for a window.
+        :param host: id of this host, from its budget file.
+        :param doubt: a key of `REASONS` if the count may be wrong. No request may then be sent for one
+            window.
         """
         return self._run("window", host, Allowance(limit), doubt=doubt)
 
     def new_request(self) -> str:
-        """Return the id of a request, for `acquire` and `release`."""
+        """Return the id of a new request, for `acquire` and `release`."""
         return next(self._ids)
 
     def acquire(self, host: str, limit: int, request: str, *, doubt: str = "") -> Reply:
@@ -213,7 +215,7 @@ class RedisStore:
         return self._run("acquire", host, Allowance(limit), request=request, doubt=doubt)
 
     def release(self, host: str, limit: int, request: str, seconds: float) -> None:
-        """Record a response that arrived some seconds ago."""
+        """Record a response that arrived `seconds` ago."""
         self._run("release", host, Allowance(limit), request=request, seconds=seconds)
 
     def block(self, host: str, limit: int, seconds: float, *, doubt: str = "") -> Reply:
@@ -221,10 +223,11 @@ class RedisStore:
         return self._run("block", host, Allowance(limit), seconds=seconds, doubt=doubt)
 
     def test(self) -> None:
-        """Run the script with a temporary key, which leaves the count as it is.
+        """Run the script with a temporary key, without changing the count.
 
-        A server may respond to a ping although this fails: its version may be too old, its user may not run
-        scripts, or it may be a replica or a node of a cluster that does not store the key.
+        The script may fail on a server that responds to a ping. The version of the server may be too old, or
+        its user may not be allowed to run scripts. The server may also be a replica, or a cluster node that
+        does not store the key.
         """
         key = f"{self._key}:test:{uuid.uuid4().hex}"
         try:
@@ -252,6 +255,9 @@ class RedisStore:
 
 
 def key_prefix(account: tuple[str, int]) -> str:
-    """Return the prefix of an account's keys. In a cluster, the part in braces puts them on one server."""
+    """Return the prefix of an account's keys.
+
+    In a cluster, keys with the same part in braces are stored on the same server.
+    """
     digest = hashlib.sha256(" ".join(map(str, account)).encode()).hexdigest()[:16]
     return f"{{stitch-{digest}}}"

@@ -1,9 +1,9 @@
-"""The budget file: the common count of requests of all processes on one host.
+"""Count the requests of all processes of one host in the budget file.
 
-SQLite provides the locking: a transaction is atomic, and the lock of a killed process disappears with it.
-Each call opens and closes its own connection. So no connection is shared by threads or inherited by a fork,
-and a deleted file is simply created again. A call takes 0.3 to 0.4 ms with 30 requests in the file. A
-permanent connection would save half of that, but a request to Stitch takes hundreds of milliseconds.
+SQLite provides the locking. A transaction is atomic, and the lock of a killed process is released. Each call
+opens and closes its own connection. Threads and forked processes therefore never share a connection, and a
+deleted file is created again. A call takes 0.3 to 0.4 ms with 30 requests in the file. A permanent connection
+would save half of this time, but a request to Stitch takes hundreds of milliseconds.
 """
 
 from __future__ import annotations
@@ -40,11 +40,13 @@ LOCK_TIMEOUT = 2.0
 """Seconds to wait while other processes lock the file."""
 
 MAX_CLOCK_SKEW = 5.0
-"""Seconds by which a time in the file may be in the future, for example after a wait for the lock. A time
-further ahead was written by a different clock and is ignored."""
+"""Seconds by which a time in the file may be in the future, for example after waiting for the lock.
+
+A time that is further in the future was written by a different clock and is ignored.
+"""
 
 UNUSED_FILE_RETENTION = 86_400.0
-"""Seconds until the unused file of an earlier boot, or of another host, is deleted."""
+"""Seconds until an unused file of an earlier boot or of another host is deleted."""
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS requests (
@@ -53,7 +55,7 @@ _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS blocks (
         account TEXT PRIMARY KEY, blocked_at REAL NOT NULL, blocked_until REAL NOT NULL
     )""",
-    # One row per account that hosts share through Redis; the other columns are the fields of HostState.
+    # One row for each account that uses Redis. The other columns are the fields of HostState.
     """CREATE TABLE IF NOT EXISTS hosts (
         account TEXT PRIMARY KEY, id TEXT NOT NULL, hosts INTEGER NOT NULL, hosts_at REAL NOT NULL,
         joined_at REAL NOT NULL, reached_at REAL NOT NULL, away_since REAL, sent_alone INTEGER NOT NULL
@@ -64,11 +66,12 @@ _log = logging.getLogger(__name__)
 
 
 class BudgetStore:
-    """The requests of one account that this host's processes have sent. Each method is one transaction.
+    """The requests of one account that the processes of this host have sent.
 
-    A damaged file is replaced. If the file cannot be used, each method raises OSError or sqlite3.Error.
+    Each method is one transaction. A damaged file is replaced. If the file cannot be used, methods raise
+    OSError or sqlite3.Error.
 
-    :param account: base URL and client ID. The file contains both, but no secret.
+    :param account: base URL and client ID of the account. The file contains both, but no secret.
     """
 
     def __init__(
@@ -79,18 +82,18 @@ class BudgetStore:
         self._monotonic = monotonic
 
     def window(self, limit: int, hosts: int = 1) -> Window:
-        """Return when all processes together may send further requests, and this process's share of them.
+        """Return when the processes of this host may send further requests, and this process's share.
 
         :param hosts: divide the limit by this number of hosts; see `available_in`.
         """
         return self._run(lambda db: self._window(db, limit, hosts))
 
     def acquire(self, limit: int, hosts: int = 1) -> float:
-        """Record one request and return 0.0, or return the seconds until one of `limit` is available."""
+        """Record one request and return 0.0, or return the seconds until a request is available."""
 
         def acquire(db: sqlite3.Connection) -> float:
             db.execute("BEGIN IMMEDIATE")
-            # The clock is read under the lock, so that times have the same order as transactions.
+            # The clock is read while the file is locked, so that times and transactions have the same order.
             wait = self._window(db, limit, hosts).available_in[0]
             if not wait:
                 self._insert(db)
@@ -100,11 +103,14 @@ class BudgetStore:
         return self._run(acquire)
 
     def record(self) -> None:
-        """Record one request that was acquired elsewhere."""
+        """Record one request that was acquired from another store."""
         self._run(self._insert)
 
     def release(self) -> None:
-        """Record a response. The count is the same for any request, so the oldest one is updated."""
+        """Record a response to the oldest request in flight of this process.
+
+        The count does not depend on which request is updated.
+        """
         self._run(
             lambda db: db.execute(
                 "UPDATE requests SET responded_at = :now WHERE rowid = (SELECT rowid FROM requests WHERE "
@@ -115,7 +121,7 @@ class BudgetStore:
         )
 
     def block(self, seconds: float) -> None:
-        """Allow no process to send a request for this number of seconds."""
+        """Allow no process of this host to send a request for this number of seconds."""
 
         def block(db: sqlite3.Connection) -> None:
             db.execute("BEGIN IMMEDIATE")
@@ -130,11 +136,11 @@ class BudgetStore:
         self._run(block)
 
     def host(self) -> HostState:
-        """Return what this host knows of the count in Redis."""
+        """Return the state of this host's use of Redis."""
         return self._run(self._host)
 
     def change_host(self, change: Callable[[HostState], HostState]) -> HostState:
-        """Replace what this host knows of the count in Redis by a function of it, and return the latter."""
+        """Apply a function to the state of this host's use of Redis, and return the new state."""
 
         def change_host(db: sqlite3.Connection) -> HostState:
             db.execute("BEGIN IMMEDIATE")
@@ -154,7 +160,7 @@ class BudgetStore:
         ).fetchone()
         if row is not None:
             return HostState(*row)
-        # Until now, this host has counted for itself, so Redis does not contain these requests.
+        # This host has not used Redis until now, so the count in Redis does not contain these requests.
         (requests,) = db.execute(
             "SELECT COUNT(*) FROM requests WHERE account = ?", (self._account,)
         ).fetchone()
@@ -191,7 +197,7 @@ class BudgetStore:
         )
 
     def _delete_expired(self, db: sqlite3.Connection) -> None:
-        """Delete the rows of all accounts that no longer count, or that a different clock has written."""
+        """Delete all accounts' rows that no longer count or were written by a different clock."""
         parameters = self._parameters()
         db.execute(
             "DELETE FROM requests WHERE COALESCE(responded_at, sent_at + :max_in_flight) + :window <= :now "
@@ -213,7 +219,7 @@ class BudgetStore:
         }
 
     def _run(self, transaction: Callable[[sqlite3.Connection], T]) -> T:
-        """Return the result of a transaction. If the file is damaged, replace it and try once more."""
+        """Run a transaction and return its result. If the file is damaged, replace it and try once more."""
         version = self._file_version()
         if version is None:
             self._delete_unused()
@@ -221,7 +227,7 @@ class BudgetStore:
             with self._connection() as db:
                 return transaction(db)
         except sqlite3.DatabaseError as error:
-            # SQLite raises this class for a damaged file, and subclasses of it for everything else.
+            # For a damaged file, SQLite raises this class. For all other errors, it raises a subclass.
             if type(error) is not sqlite3.DatabaseError:
                 raise
             self._delete_damaged(version, error)
@@ -232,10 +238,11 @@ class BudgetStore:
     def _connection(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self.path, timeout=LOCK_TIMEOUT, isolation_level=None)) as db:
             if stat.S_IMODE(self.path.stat().st_mode) != 0o600:
-                # By path, because closing a file descriptor would release SQLite's locks in other threads.
+                # Use the path, because closing a file descriptor would release SQLite's locks in other
+                # threads.
                 self.path.chmod(0o600)
-            # If a process is killed, the next one rolls its journal back. Only a power failure can damage
-            # the file, and a reboot resets the count anyway. So waiting for the disk is unnecessary.
+            # If a process is killed, the next process rolls back its journal. Only a power failure can damage
+            # the file, and the count restarts after a boot. Waiting for the disk is therefore unnecessary.
             db.execute("PRAGMA synchronous = OFF")
             db.execute("PRAGMA journal_mode = PERSIST")  # the fastest mode if each call opens a connection
             for statement in _SCHEMA:
@@ -243,7 +250,7 @@ class BudgetStore:
             yield db
 
     def _file_version(self) -> tuple[int, int] | None:
-        """Return a value that changes if the file is replaced, or None if the file does not exist."""
+        """Return a value that changes when the file is replaced, or None if the file does not exist."""
         try:
             status = self.path.stat()
         except FileNotFoundError:
@@ -259,50 +266,53 @@ class BudgetStore:
             error,
             self.path,
         )
-        self.path.unlink(missing_ok=True)  # SQLite does not roll an old journal back into a new file
+        self.path.unlink(missing_ok=True)  # SQLite does not roll back an old journal into a new file
 
     def _delete_unused(self) -> None:
-        """Delete the files of earlier boots of this host, because each boot has its own file."""
+        """Delete unused files of earlier boots of this host, because each boot uses a new file."""
         for path in self.path.parent.glob(f"{_file_prefix()}*"):
-            # Only cleanup: a file that cannot be deleted, or was deleted by another process, does no harm.
+            # Errors are ignored, because an unused file does no harm. Another process may also have deleted
+            # it.
             with suppress(OSError):
                 if path.stat().st_mtime < time.time() - UNUSED_FILE_RETENTION:
                     path.unlink()
 
 
 def _file_prefix() -> str:
-    # Each user has a separate file, because a budget file is readable only by its owner.
+    # Each user has a separate file, because only the owner of a budget file can read it.
     return f"stitch-requests-{os.geteuid()}-"
 
 
 @cache
 def process_id(pid: int) -> str:
-    """Return a unique id of this process. A forked process has a different pid, and so a different id.
+    """Return a unique id of this process.
 
-    The pid alone is not enough, because containers that share a folder each count their pids from 1.
+    A forked process has a different pid, and therefore a different id. The pid alone is not unique, because
+    containers that share a folder may use the same pids.
     """
     return f"{pid}-{uuid.uuid4().hex}"
 
 
 def _clock_id() -> str:
-    """Return an id of the monotonic clock, which is the same for all processes that can share times.
+    """Return an id of the monotonic clock. Processes with the same id can compare their times.
 
-    All processes and containers on a running kernel have the same monotonic clock. It never jumps, and it
-    stops while the host sleeps, so a request may count longer but never shorter. It restarts at each boot, so
-    the id includes the boot. The wall clock is unsuitable, because it can be set: forward, and a full window
-    is forgotten; back, and all requests are blocked for hours.
+    All processes and containers on a running kernel have the same monotonic clock. The clock never jumps, but
+    it stops while the host sleeps. A request may therefore count for a longer time, but never for a shorter
+    time. The clock restarts at each boot, so the id includes the boot. The wall clock is unsuitable, because
+    it can be set. If it were set forward, the requests of a full window would be forgotten. If it were set
+    back, all requests would be blocked for hours.
 
-    Because of the boot id, hosts that share a folder over the network have one file each. This is intended,
-    since file locks are unreliable between hosts. Containers of one host share the file of a shared folder,
-    even if their host names differ.
+    If hosts share a folder over the network, each host has its own file, because the boot ids differ. This is
+    intended, because file locks are unreliable between hosts. If containers of one host share a folder, they
+    use the same file, even if their host names differ.
     """
     try:
         boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except OSError:
-        # Not Linux. Times of an earlier boot are in the future, or count for one window at most.
+        # This is not Linux. Times of an earlier boot are in the future, or count for at most one window.
         return socket.gethostname()
     try:
         # A container can have its own monotonic clock, although this is rare.
         return f"{boot_id} {Path('/proc/self/ns/time').readlink()}"
     except OSError:
-        return boot_id  # a kernel without time namespaces, which has one monotonic clock
+        return boot_id  # a kernel without time namespaces has one monotonic clock

@@ -1,4 +1,7 @@
-"""Call Stitch for one account: each call runs in a thread, and transient failures are retried."""
+"""Call Stitch on behalf of one account.
+
+Each call runs in a thread. All methods except `call_limited` retry a call after a transient failure.
+"""
 
 from __future__ import annotations
 
@@ -25,21 +28,21 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seconds to delay a plan, so that it includes tasks that start to wait at the same time.
+# Seconds by which a plan is delayed, so that it includes all tasks that start to wait at the same time.
 GATHERING_SECONDS = 0.05
 
 
 class Clock(Protocol):
-    """This machine's time, for pauses and deadlines only; responses carry Stitch's own time."""
+    """A clock of this machine for pauses and deadlines. Responses contain Stitch's own time."""
 
     def time(self) -> float: ...
 
     async def sleep(self, seconds: float) -> None: ...
 
     async def pause(self, seconds: float, wake_up: asyncio.Event, *, request_in_flight: bool) -> None:
-        """Sleep until `wake_up` is set, but at most `seconds`.
+        """Sleep until `wake_up` is set, but for at most `seconds`.
 
-        :param request_in_flight: whether there is one. It sets `wake_up` when it ends.
+        :param request_in_flight: whether a request is in flight. The request sets `wake_up` when it ends.
         """
 
 
@@ -64,9 +67,12 @@ SYSTEM_CLOCK = SystemClock()
 class StitchCaller:
     """Calls the client of one account from an event loop.
 
-    :param client: a client that does not retry, because a retry here does not block a thread while it pauses.
-    :param budget: counts the rate-limited requests; by default the shared budget of the account.
-    :param budget_folder: where the processes of this host share the account's budget; None does not share it.
+    :param client: a client that does not retry failed calls. The caller retries them without blocking a
+        thread.
+    :param budget: the budget of the rate-limited requests. By default, it is the shared budget of the
+        account.
+    :param budget_folder: the folder in which the processes of this host share the account's budget. If None,
+        the budget is not shared.
     """
 
     def __init__(
@@ -80,7 +86,7 @@ class StitchCaller:
         self.client = client
         self.clock = clock
         self._budget = budget
-        self._budget_client: StitchClient | None = None  # None: the budget was given
+        self._budget_client: StitchClient | None = None  # None if the budget was passed as an argument
         self._budget_folder = budget_folder
 
     @property
@@ -96,8 +102,8 @@ class StitchCaller:
 
     @property
     def budget(self) -> RequestBudget:
-        """The account's request budget; it requires that the client ID is resolved."""
-        # A client with a new token may also have a different number of requests.
+        """The account's request budget. The client ID must be resolved first."""
+        # A new client, for example with another token, may have a different limit.
         if self._budget is None or self._budget_client not in (None, self.client):
             self._budget = account_budget(
                 self.account,
@@ -110,7 +116,7 @@ class StitchCaller:
         return self._budget
 
     def seconds_until(self, deadline: float | None) -> float:
-        """Return the seconds until a deadline, or infinity without one."""
+        """Return the seconds until a deadline, or infinity if the deadline is None."""
         return float("inf") if deadline is None else deadline - self.clock.time()
 
     def call(
@@ -121,9 +127,9 @@ class StitchCaller:
         time_limit: str = "timeout",
         on_outage: Callable[[str], Awaitable[None]],
     ) -> Coroutine[Any, Any, T]:
-        """Run a function that sends requests in a thread, and return its result; see `retry`.
+        """Run a function in a thread, and retry it after transient failures. See `retry` for the parameters.
 
-        This method is not a coroutine itself, because a thousand tasks may wait for a slot at the same time.
+        This method is not a coroutine itself. This saves memory if a thousand tasks wait for a slot.
         """
 
         async def call_in_slot() -> T:
@@ -133,9 +139,9 @@ class StitchCaller:
         return self.retry(call_in_slot, deadline=deadline, time_limit=time_limit, on_outage=on_outage)
 
     async def call_limited(self, function: Callable[[], T]) -> T:
-        """Run a function that sends one rate-limited request in a thread, as soon as the budget has one.
+        """Run a function that sends one rate-limited request.
 
-        This does not retry.
+        The function runs in a thread as soon as the budget has a free request. Failures are not retried.
         """
         budget = self.budget
         while wait := await asyncio.to_thread(budget.acquire):
@@ -155,9 +161,10 @@ class StitchCaller:
         time_limit: str = "timeout",
         on_outage: Callable[[str], Awaitable[None]],
     ) -> list[Source]:
-        """Return the account's sources; concurrent callers in this event loop share one request.
+        """Return the account's sources.
 
-        A thousand tasks may start at once, and a list may contain thousands of sources.
+        Concurrent callers in this event loop share one request, because a thousand tasks may start at once
+        and a list may contain thousands of sources.
         """
         lists = _source_lists.setdefault(asyncio.get_running_loop(), {})
         if self.client not in lists:
@@ -175,10 +182,10 @@ class StitchCaller:
     ) -> T:
         """Return the result of the first attempt that does not fail with a transient error.
 
-        :param deadline: when to give up, in seconds since the epoch; None: no limit.
-        :param time_limit: the limit of the task that sets the deadline, as error messages name it.
-        :param on_outage: receives a message for the log at the first failure.
-        :raises StitchError: the error of the last attempt.
+        :param deadline: when to give up, in seconds since the epoch. If None, there is no deadline.
+        :param time_limit: name of the task's time limit that determines the deadline, for error messages.
+        :param on_outage: receives a message for the log after the first failure.
+        :raises StitchError: if the last attempt fails.
         """
         attempts = Attempts()
         while True:

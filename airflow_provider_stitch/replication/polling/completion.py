@@ -1,16 +1,16 @@
-"""Completion as a probability over time.
+"""Model when jobs and loads finish, as a probability over time.
 
-Stitch does not report the progress of a job. So its end is estimated from the durations of earlier jobs of
-the source, or of earlier loads of the account. Without any history, a long-running job is expected to run
-longer still. All times are seconds of one clock.
+Stitch does not report the progress of a job. The end of a job is therefore estimated from the durations of
+the source's earlier jobs, and the end of loading from earlier loads of the account. If there is no history, a
+job that has run for a long time is expected to run for even longer. All times are seconds of one clock.
 
-Both the prior and the fit of earlier durations are log-logistic. The probability that a duration exceeds an
+The prior and the fit of earlier durations are both log-logistic. The probability that a duration exceeds an
 age is the survival function
 
     S(age) = 1 / (1 + (age / scale) ** shape)
 
-where `scale` is the median. The prior has shape 1, so its hazard falls with age; the more regular the earlier
-durations, the greater the shape.
+where `scale` is the median. The prior has shape 1, so its hazard falls with age. The shape of the fit is
+greater if the earlier durations are more regular.
 """
 
 from __future__ import annotations
@@ -25,35 +25,36 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.connect.objects import Extraction
 
-# Median duration in seconds that is assumed without any history.
+# Median of the prior, in seconds. It is the only estimate if there is no history.
 PRIOR_SCALE = 60.0
 
-# With shape 8, half of the durations are within about 14 % of the median.
+# With a shape of 8, half of the durations are within about 14 % of the median.
 MAX_SHAPE = 8.0
 MIN_SHAPE = 1.0
 
-# Number of durations to keep: per source for jobs, and per account for loads.
+# Maximum number of durations to keep, per source for jobs and per account for loads.
 HISTORY_LENGTH = 5
 
 
 @dataclass(frozen=True, slots=True)
 class DurationHistory:
-    """The log-logistic fit of earlier durations."""
+    """A log-logistic distribution that was fitted to earlier durations."""
 
-    scale: float  #: the typical duration (median), in seconds
-    shape: float  #: higher if the durations are more regular
-    weight: float  #: relative to the prior, which has weight 1
+    scale: float  #: median of the durations, in seconds
+    shape: float  #: shape of the distribution, which is higher if the durations are more regular
+    weight: float  #: weight of the fit, relative to a weight of 1 for the prior
 
     @classmethod
     def from_durations(cls, durations: Sequence[float]) -> DurationHistory | None:
-        """Return the fit of durations in seconds, or None if there are none."""
+        """Fit a distribution to durations in seconds. Return None if there are no durations."""
         logs = [math.log(max(1.0, duration)) for duration in durations]
         if not logs:
             return None
         scale = math.exp(sum(logs) / len(logs))
         if len(logs) == 1:
             return cls(scale, MAX_SHAPE / 2, 1.0)
-        # The logarithms have a logistic distribution. The mean range of three of them is 3 / shape.
+        # The logarithms of the durations have a logistic distribution. The mean range of three logarithms is
+        # 3 / shape.
         spread = max(logs) - min(logs)
         shape = min(MAX_SHAPE, max(MIN_SHAPE, 3 / spread if spread else MAX_SHAPE))
         return cls(scale, shape, 3.0 * (len(logs) - 1))
@@ -65,14 +66,14 @@ class DurationHistory:
 
 @dataclass(frozen=True, slots=True)
 class CompletionEstimate:
-    """The probability, over time, that the event for which one waiter waits has occurred.
+    """The probability over time that the event for which a waiter waits has occurred.
 
-    :param last_checked_at: time of the last check, which found the event still pending.
+    :param last_checked_at: time of the last check. The event had not occurred at that time.
     :param since: earliest possible time of the event.
-    :param activity_start: likely start of the activity whose durations are in `history`; None means `since`.
+    :param activity_start: likely start time of the activity that ends with the event. If None, it is `since`.
     :param history: durations of the same activity in the past.
-    :param done_by: the event has occurred by then, and the result only has to be fetched.
-    :param follow_ups: requests that the waiter needs once the event has occurred.
+    :param done_by: time by which the event has certainly occurred. The result can then be fetched.
+    :param follow_ups: number of requests that the waiter needs after the event.
     """
 
     last_checked_at: float
@@ -83,7 +84,7 @@ class CompletionEstimate:
     follow_ups: int = 0
 
     def survival(self, at: float) -> float:
-        """Return the probability that the event is still pending at time `at`, ignoring the last check."""
+        """Return the probability that the event has not occurred by time `at`, ignoring the last check."""
         age = at - self.since
         prior = PRIOR_SCALE / (PRIOR_SCALE + age) if age > 0 else 1.0
         if self.history is None:
@@ -93,7 +94,7 @@ class CompletionEstimate:
         return (prior + weight * self.history.survival(at - activity_start)) / (1 + weight)
 
     def probability_done(self, at: float) -> float:
-        """Return the probability that the event has occurred since the last check."""
+        """Return the probability that the event has occurred between the last check and time `at`."""
         if at >= self.done_by:
             return 1.0
         return (
@@ -101,26 +102,27 @@ class CompletionEstimate:
         )
 
     def expected_delay(self, at: float) -> float:
-        """Return the expected seconds between the event and its detection, if the next poll is at `at`.
+        """Return the expected seconds between the event and its detection by a poll at time `at`.
 
-        If the event has occurred since the last check, it occurred halfway through that time on average.
+        If the event has occurred since the last check, it is assumed to have occurred halfway through that
+        period.
         """
         return max(0.0, at - self.last_checked_at) * self.probability_done(at) / 2
 
 
 class ObservedDurations:
-    """The durations of an account's jobs and loads that this process has observed."""
+    """The durations of an account's jobs and loads, as observed by this process."""
 
     def __init__(self) -> None:
         self._jobs: dict[int, dict[str, float]] = {}  # by source id and job name, in seconds
         self._load_lags: deque[float] = deque(maxlen=HISTORY_LENGTH)
 
     def jobs(self, source_id: int) -> DurationHistory | None:
-        """Return the durations of a source's jobs."""
+        """Return the fit of the durations of a source's jobs, or None if there are no durations."""
         return DurationHistory.from_durations(list(self._jobs.get(source_id, {}).values()))
 
     def load_lags(self) -> DurationHistory | None:
-        """Return the times between the last flush of a source and its last load."""
+        """Return the fit of the times between the last flush of a source and its last load, or None."""
         return DurationHistory.from_durations(self._load_lags)
 
     def record_jobs(self, extractions: Iterable[Extraction]) -> None:

@@ -1,4 +1,4 @@
-"""Limit concurrent requests in an event loop, and share the result of identical ones."""
+"""Limit concurrent requests in an event loop, and share the results of identical requests."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKe
 
 
 class SingleFlight(Generic[T]):
-    """Runs one call of an async function at a time, and shares its result between concurrent callers.
+    """Runs an async function once at a time, and shares its result between concurrent callers.
 
-    A caller never receives the result of a run that started before its call. All callers that arrive during
-    a run share the next run.
+    A caller never receives the result of a run that started before its call. Instead, all callers that arrive
+    during a run share the next run.
     """
 
     def __init__(self, function: Callable[[], Coroutine[None, None, T]]) -> None:
@@ -39,7 +39,7 @@ class SingleFlight(Generic[T]):
         """Return a future of the next run's result."""
         if self._next is None:
             self._next = asyncio.ensure_future(self._run_after(self._running))
-        # If this caller is cancelled, other callers still need the result.
+        # The run must continue if this caller is cancelled, because other callers need the result.
         return asyncio.shield(self._next)
 
     async def _run_after(self, running: asyncio.Task[T] | None) -> T:
@@ -49,4 +49,4 @@ class SingleFlight(Generic[T]):
         try:
             return await self._function()
         finally:
-            self._running = None  # a task keeps its result, which may be large
+            self._running = None  # a task stores its result, which may be large

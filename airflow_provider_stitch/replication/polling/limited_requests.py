@@ -29,15 +29,19 @@ class LimitedRequest(NamedTuple):
     """A request that counts against Stitch's rate limit."""
 
     kind: RequestKind
-    key: int | str  #: the number of a page, or the name of a job
+    key: int | str  #: page number, or the name of the job if the request is for a log
+
+
+class LeasedElsewhere:
+    """The value that is returned instead of a lease if another process is requesting the page."""
 
 
 class SharedPage(NamedTuple):
     """A page that another process has requested."""
 
     page: Page[Any]
-    sequence: int  #: time of the request, in microseconds of the Redis server's clock
-    age: float  #: seconds since the request, at most
+    sequence: int  #: time of the request in microseconds, by the Redis server's clock
+    age: float  #: maximum seconds since the request
 
 
 def send(
@@ -45,7 +49,7 @@ def send(
 ) -> Page[Extraction] | Page[Load] | ExtractionLog:
     """Send a request and return its page or log.
 
-    :param should_abort: returns whether to stop the download of a log.
+    :param should_abort: called during the download of a log. It returns whether to stop the download.
     """
     if request.kind is RequestKind.EXTRACTIONS:
         return client.list_extractions(int(request.key))
@@ -55,16 +59,16 @@ def send(
 
 
 def is_missing_page(request: LimitedRequest, error: Exception) -> bool:
-    """Return whether an error means that a cached page number no longer exists.
+    """Return whether an error means that the requested page no longer exists.
 
-    Stitch does not document the response to a page beyond the last.
+    Stitch does not document how it responds to a request for a page after the last page.
     """
     is_missing = isinstance(error, (StitchNotFound, StitchBadRequest))
     return is_missing and request.kind is not RequestKind.LOG and request.key != 1
 
 
 def empty_page(request: LimitedRequest, responded_at: datetime | None) -> Page[Any]:
-    """Return an empty page, which represents a page beyond the last."""
+    """Return an empty page that represents a page after the last page."""
     number = int(request.key)
     return Page(
         records=(), number=number, total=100 * (number - 1), responded_at=responded_at, next_page=None

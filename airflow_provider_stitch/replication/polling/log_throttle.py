@@ -1,7 +1,8 @@
 """Limit how often waiting tasks write to their logs.
 
-A log line of a deferred task is sent to the triggerer's supervisor through a pipe. A few lines fit into its
-buffer. If a thousand tasks write at once, the event loop is blocked until the supervisor has read them.
+Each log line of a deferred task is sent to the triggerer's supervisor through a pipe, whose buffer has space
+for a few lines. If a thousand tasks write at once, the event loop is blocked until the supervisor has read
+the lines.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from weakref import WeakKeyDictionary
 
 
 class LogThrottle:
-    """A token bucket per event loop.
+    """A token bucket for the log lines of each event loop.
 
-    :param interval: seconds between two lines.
-    :param burst: lines that may be written at once after a quiet time.
+    :param interval: seconds between two log lines.
+    :param burst: number of log lines that may be written at once after a pause.
     """
 
     def __init__(self, interval: float, *, burst: int = 1) -> None:
@@ -23,18 +24,17 @@ class LogThrottle:
         self._next_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
 
     def reserve_slot(self) -> float:
-        """Reserve the next slot, and return the seconds until it."""
-        # The event loop's clock is monotonic.
+        """Reserve the next slot for a log line, and return the seconds until that slot."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        # The slots are one interval apart. A burst uses some of them before their time.
+        # Slots are one interval apart. A burst uses the next slots early.
         next_slot = max(now, self._next_slots.get(loop, now))
         self._next_slots[loop] = next_slot + self.interval
         return max(0.0, next_slot - (self._burst - 1) * self.interval - now)
 
 
 HEARTBEAT_LOG = LogThrottle(1.0)
-"""For lines that report that a task is still waiting."""
+"""The throttle of log lines that report that a task is still waiting."""
 
 PROGRESS_LOG = LogThrottle(0.1, burst=20)
-"""For progress, completion and warnings."""
+"""The throttle of log lines about progress and completion, and of warnings."""

@@ -1,7 +1,7 @@
 """Cache the pages of a list, and detect how the list is sorted.
 
-An order is verified on the pages before it is used, because Stitch documents the order of loads in two
-different ways. Source: Stitch Connect API, "Pagination", "List last loads for an account".
+An order is checked against the cached pages before it is used, because Stitch documents two different orders
+for the list of loads. Source: Stitch Connect API, "Pagination", "List last loads for an account".
 """
 
 from __future__ import annotations
@@ -23,39 +23,40 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Records that may shift from one page to another between two requests. If more records are on the wrong page,
-# the page violates the order.
+# Maximum number of records that may shift from one page to another between two requests. If more records are
+# on the wrong page, the page violates the order.
 MAX_SHIFTED = 50
 
-# An order is not used if more than 2 of the last 10 pages violated it. Two are allowed, because hundreds of
-# records may be added to a list at once.
+# An order is not used if more than 2 of the last 10 pages violated it. Two violations are allowed, because
+# hundreds of records may be added to a list at once.
 RECENT_PAGES = 10
 MAX_VIOLATIONS = 2
 
-# Adjacent records in the expected order that prove an order which Stitch does not guarantee. A single pair of
-# records is in order by chance with probability 1/2.
+# Number of pairs of adjacent records that prove an order if Stitch does not guarantee it. A single pair of
+# records is in order by chance with a probability of 1/2.
 MIN_EVIDENCE = 16
 
-# Records at each end of a page that are kept after the page is dropped. One is not enough, because the sort
-# key of a record may be unknown.
+# Number of records at each end of a page that are kept after the page is dropped. A single record is not
+# enough, because its sort key may be unknown.
 ENDS_KEPT = 3
 
-# Requests after which a cached page is dropped. Its ends are enough to find it again.
+# Number of requests after which a cached page is dropped. The records at its ends are enough to find the page
+# again.
 PAGES_KEPT = 30
 
-# Requests per page of the list after which a search of all pages for more records of a key is repeated.
-# Such searches then take at most a tenth of all requests.
+# The result of a full search for the records of a key is used for this number of requests per page of the
+# list. Full searches therefore need at most a tenth of all requests.
 COUNT_KEPT = 10
 
 
 class SourceKey(NamedTuple):
-    """The key of an extraction."""
+    """The key of an extraction in the list of extractions."""
 
     source_id: int
 
 
 class StreamKey(NamedTuple):
-    """The key of a load."""
+    """The key of a load in the list of loads."""
 
     source_name: str
     stream_name: str
@@ -66,23 +67,25 @@ class CachedPage(Generic[T]):
     """One page of a list as Stitch returned it."""
 
     page: Page[T]
-    sequence: int  #: number of the request
-    requested_at: float  #: seconds of this machine's clock
-    records: Mapping[Hashable, tuple[T, ...]]  #: by source id, or by source name
+    sequence: int  #: sequence number of the request
+    requested_at: float  #: time of the request in seconds, by this machine's clock
+    records: Mapping[Hashable, tuple[T, ...]]  #: by id or name of the source
 
 
 class PageCache(Generic[T]):
     """The latest cached pages of one list.
 
-    A sort order determines which page to fetch next. It also excludes that other pages contain a record, but
-    only if it is proven; otherwise a search ends after it has fetched each page once.
+    The sort order of a list determines which page to fetch next. If the order is proven, a search can end
+    before all pages were fetched. Otherwise, a search ends only after each page was fetched once.
 
-    :param sort_keys: the possible orders, as functions that return the sort key of a record, a `SourceKey` or
-        a `StreamKey`. A page that is not sorted refutes an order permanently. Two pages that contradict each
-        other only count as a violation, because the list may have changed between the two requests. The first
-        of the orders with the fewest violations is used.
-    :param small: a list of up to this many pages is read in full and not searched.
-    :param is_documented: the list has the first of the orders unless a page refutes it.
+    :param sort_keys: one function for each possible order. The function returns the sort key of a record, a
+        `SourceKey` or a `StreamKey`. A page that is not sorted refutes an order permanently. A contradiction
+        between two pages is only a violation, because the list may have changed between the two requests. The
+        cache uses the order with the fewest violations. If there are several such orders, it uses the first
+        of them.
+    :param small: a list with at most this number of pages is read in full instead of searched.
+    :param is_documented: whether Stitch documents the first order, so that it is used until a page refutes
+        it.
     """
 
     def __init__(
@@ -93,15 +96,18 @@ class PageCache(Generic[T]):
         self._orders = [SortOrder(key_of) for key_of in sort_keys]
         self._small = small
         self._is_documented = is_documented
-        self._ends: dict[int, Sequence[T]] = {}  # both ends of each page that was ever fetched, by number
+        self._ends: dict[int, Sequence[T]] = {}  # records at both ends of all fetched pages, by page
         self._older_bounds: tuple[Callable[[Any], Any], dict[int, PageBounds]] | None = None
         self._known_pages: dict[Hashable, tuple[int, ...]] = {}
-        self._counts: dict[Hashable, tuple[int, int]] = {}  # records, and `_added` at that time
-        self._added = 0  # pages
+        self._counts: dict[Hashable, tuple[int, int]] = {}  # number of records, and value of `_added`
+        self._added = 0  # number of pages added so far
 
     @property
     def stream_id_index(self) -> StreamIdIndex | None:
-        """The index of stream ids if the list is most likely sorted by them; it does not contain them."""
+        """The index of stream ids, or None if the list is probably not sorted by stream id.
+
+        The list itself does not contain stream ids.
+        """
         first = next(iter(self._usable_orders()), None)
         return first.key_of if first is not None and isinstance(first.key_of, StreamIdIndex) else None
 
@@ -110,13 +116,14 @@ class PageCache(Generic[T]):
         return self.last_page is not None and self.last_page <= self._small
 
     def add(self, cached: CachedPage[T], oldest_needed: float) -> None:
-        """Add a page, and drop outdated ones.
+        """Add a page, and drop outdated pages.
 
-        :param oldest_needed: keep pages with a higher sequence number, because a query still uses them.
+        :param oldest_needed: a sequence number. Pages with a higher number are kept, because a query needs
+            them.
         """
         page = cached.page
         self._added += 1
-        # The number of pages follows from `total`, but Stitch does not document that it is exact.
+        # The number of pages is computed from `total`, but Stitch does not document that `total` is exact.
         self.last_page = max(page.last_page, page.next_page or 1, page.number if page.records else 1)
         kept_after = min(oldest_needed, cached.sequence - PAGES_KEPT)
         self.pages[page.number] = cached
@@ -129,50 +136,53 @@ class PageCache(Generic[T]):
         self._ends = {number: ends for number, ends in self._ends.items() if number <= self.last_page}
         self._older_bounds = None
         for order in list(self._orders):
-            if not isinstance(order.key_of, StreamIdIndex):  # its stream ids must be loaded first
+            if not isinstance(order.key_of, StreamIdIndex):  # its stream ids are loaded later
                 self._check_order(order, cached)
 
     def check_stream_id_order(self) -> None:
-        """Check the latest page against the order by stream id, after stream ids were loaded."""
+        """Check the latest page against the order by stream id. Call this after loading stream ids."""
         latest = max(self.pages.values(), key=lambda cached: cached.sequence, default=None)
         if latest is None:
-            return  # the list has become shorter, and the page no longer exists
+            return  # the page no longer exists, because the list has become shorter
         for order in list(self._orders):
             if isinstance(order.key_of, StreamIdIndex):
                 self._check_order(order, latest)
                 self._older_bounds = None
 
     def remember_pages(self, key: Hashable, *pages: int) -> None:
-        """Remember the pages that contained the records of a key."""
+        """Remember which pages contained the records of a key."""
         self._known_pages[key] = pages
 
     def known_pages(self, key: Hashable) -> tuple[int, ...]:
-        """Return the pages that contained the records of a key when they were last found."""
+        """Return the pages on which the records of a key were last found."""
         return self._known_pages.get(key, ())
 
     def has_known_page(self, key: Hashable) -> bool:
-        """Return whether a record of this key was ever found."""
+        """Return whether a record of a key was found before."""
         return key in self._known_pages
 
     def remember_count(self, key: Hashable, records: int) -> None:
-        """Remember how many records of a key a search of all relevant pages has found."""
+        """Remember how many records of a key were found by a search of all relevant pages."""
         self._counts[key] = records, self._added
 
     def known_count(self, key: Hashable) -> float:
-        """Return how many records of a key a recent full search has found, or infinity without one."""
+        """Return how many records of a key were found by a recent full search.
+
+        If there was no such search, return infinity.
+        """
         records, added = self._counts.get(key, (0, -math.inf))
         return records if self._added - added < COUNT_KEPT * (self.last_page or 1) else math.inf
 
     def pages_after(self, sequence: int) -> list[CachedPage[T]]:
-        """Return the pages of the requests after one with this sequence number, the latest last."""
+        """Return the pages that were requested after a sequence number, oldest first."""
         recent = (each for each in self.pages.values() if each.sequence > sequence)
         return sorted(recent, key=lambda cached: cached.sequence)
 
     def next_page(self, key: SourceKey | StreamKey, after_sequence: int) -> int | None:
-        """Return the page to fetch next in search of a key's records.
+        """Return the page to fetch next in a search for all records of a key.
 
-        Return None if the pages that were requested after `after_sequence` contain all of them. These pages
-        are never returned.
+        Pages that were requested after `after_sequence` are not fetched again. Return None if these pages
+        contain all records of the key.
         """
         recent = self._recent(after_sequence)
         known = self._listed_known_pages(key)
@@ -185,14 +195,16 @@ class PageCache(Generic[T]):
             if page is not None or self._is_proven(order):
                 return page
         last_page = self.last_page or 1
-        # The middle page reveals most about the order. Without any order, the list is read in full.
+        # The middle page provides the most information about the order. If no order is known, read the list
+        # in full.
         pages = [*(known or [1]), (last_page + 1) // 2, *range(1, last_page + 1)]
         return next((page for page in pages if page not in recent and page <= last_page), None)
 
     def next_page_in_order(self, key: SourceKey | StreamKey, after_sequence: int) -> int | None:
-        """Return the page to fetch next to reach the page on which the likeliest order places a key.
+        """Return the page to fetch next in a search for the page that should contain a key.
 
-        Return None if that page was requested after `after_sequence`, or no order is known.
+        The most likely order determines which page should contain the key. Return None if this page was
+        requested after `after_sequence`, or if no order is known.
         """
         order = next((each for each in self._usable_orders() if each.key_of(key) is not None), None)
         if order is None:
@@ -223,9 +235,10 @@ class PageCache(Generic[T]):
         )
 
     def _usable_orders(self) -> list[SortOrder]:
-        """Return the orders that are not refuted, those with the fewest violations first.
+        """Return the orders that are not refuted, sorted by their number of violations.
 
-        Return none while a single page or a short list may be sorted by chance.
+        If the list is short or only one page is known, it may be sorted by chance. Return no order in this
+        case.
         """
         is_learned = self._is_documented or len(self._ends) > 1
         if self.is_small or not is_learned:
@@ -270,14 +283,15 @@ class PageCache(Generic[T]):
 class SortOrder:
     """A possible order of a list."""
 
-    key_of: Callable[[Any], Any]  #: returns None if the sort key of a record is unknown
-    evidence: int = 0  #: pairs of adjacent records in this order, in all pages together
-    violations: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT_PAGES))  #: one per page
+    key_of: Callable[[Any], Any]  #: returns the sort key of a record, or None if it is unknown
+    evidence: int = 0  #: number of pairs of adjacent records that confirm this order, on all pages
+    #: Whether each of the latest pages violated this order.
+    violations: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT_PAGES))
     comparable_since: int = -1  #: sequence number of the latest page that violated the order
 
 
 def _all_bounds(pages: Mapping[int, Sequence[Any]], key_of: Callable[[Any], Any]) -> dict[int, PageBounds]:
-    """Return the bounds of all pages that have a record with a known sort key."""
+    """Return the bounds of all pages that are empty or contain a record with a known sort key."""
     bounds = {}
     for number, records in pages.items():
         first, last = _first_key(records, key_of), _first_key(records[::-1], key_of)
@@ -291,9 +305,9 @@ def _first_key(records: Sequence[Any], key_of: Callable[[Any], Any]) -> Any:
 
 
 def _ascending_pairs(records: Sequence[Any], key_of: Callable[[Any], Any]) -> int:
-    """Return how many adjacent records of different sources are in ascending order.
+    """Return how many pairs of adjacent records of different sources are in ascending order.
 
-    Records of the same source do not count, because they may be sorted within a source only.
+    Pairs of records of the same source are ignored, because records may be sorted only within each source.
     """
     known = [(record.source_name, key) for record in records if (key := key_of(record)) is not None]
     return sum(one[0] != other[0] and one[1] < other[1] for one, other in pairwise(known))
@@ -302,7 +316,7 @@ def _ascending_pairs(records: Sequence[Any], key_of: Callable[[Any], Any]) -> in
 def _misplaced(keys: Sequence[Any], other: PageBounds, *, is_later: bool) -> int:
     """Return how many keys of a page should be on the other side of another page.
 
-    :param is_later: the keys' page comes after the other page.
+    :param is_later: whether the page with the keys comes after the other page.
     """
     return bisect_left(keys, other.last) if is_later else len(keys) - bisect_right(keys, other.first)
 
@@ -336,8 +350,8 @@ def extractions_cache() -> PageCache[Any]:
 def loads_cache() -> PageCache[Any]:
     """Return an empty cache for the list of loads.
 
-    Stitch documents that loads are sorted by stream name, A-Z, and in another place that they are sorted by
-    stream id, which the list does not contain.
+    Stitch documents in one place that loads are sorted by stream name, A-Z, and in another place that they
+    are sorted by stream id. The list does not contain stream ids.
     """
     by_name = [
         by_stream_and_source,

@@ -1,8 +1,8 @@
-"""Find the page of a list that contains a record. Pure functions.
+"""Find the page of a list that contains a record. All functions are pure.
 
-A page has 100 records and costs one of 30 requests in 10 minutes. So a record of a sorted list is found by
-bisection, and its page is remembered. Records shift between pages as others are added and removed. So if a
-record is missing from its page, the adjacent pages are searched first.
+A page contains 100 records, and Stitch allows only 30 requests in 10 minutes. A record of a sorted list is
+therefore found by bisection, and its page is remembered. Records shift between pages when other records are
+added or removed. If a record is missing from the remembered page, the adjacent pages are searched first.
 
 Source: Stitch Connect API, "Pagination".
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PageBounds:
-    """The sort keys of a page's first and last record; both are None if the page was empty."""
+    """The sort keys of a page's first and last record. Both keys are None if the page was empty."""
 
     first: Any
     last: Any
@@ -33,20 +33,20 @@ def next_page_to_fetch(
     older_bounds: Mapping[int, PageBounds] | None = None,
     fetched: Collection[int] = (),
 ) -> int | None:
-    """Return the next page to fetch in a search, or None if all records of the key were found.
+    """Return the next page to fetch in a search, or None if the search is complete.
 
-    :param key: the sort key of the records; several records may share it.
-    :param bounds: the bounds of the pages fetched in this search.
-    :param last_page: the number of pages, or None if no response has contained it.
-    :param last_known_page: where a record of the key was found before.
-    :param older_bounds: the bounds of pages fetched before this search.
-    :param fetched: further pages fetched in this search; their bounds are unknown.
+    :param key: the sort key of the records. Several records may have this key.
+    :param bounds: bounds of the pages that were fetched in this search.
+    :param last_page: the number of pages, or None if it is unknown.
+    :param last_known_page: number of the page on which a record of the key was found before.
+    :param older_bounds: bounds of the pages that were fetched before this search.
+    :param fetched: numbers of the pages that were fetched in this search, even if their bounds are unknown.
     """
     if last_page is None:
         last_page = max([last_known_page or 1, *bounds])
     low, high = _possible_pages(key, bounds, last_page)
     if last_known_page is not None:
-        # The record is more likely to be there or on an adjacent page than in the middle of the rest.
+        # The record is probably still on this page or on an adjacent page.
         for page in (min(last_known_page, last_page), last_known_page - 1, last_known_page + 1):
             if low <= page <= high and page not in bounds and page not in fetched:
                 return page
@@ -57,7 +57,7 @@ def next_page_to_fetch(
 
 
 def _possible_pages(key: Any, bounds: Mapping[int, PageBounds], last_page: int) -> tuple[int, int]:
-    """Return the first and the last page that may contain records of a key."""
+    """Return the first and last page that may contain records of a key."""
     low, high = 1, last_page
     for number, page in bounds.items():
         if page.first is None:

@@ -1,8 +1,8 @@
-"""The poller that all tasks waiting on one account share in an event loop.
+"""The poller of one account, shared by all waiters of an event loop.
 
 All queries are scheduled together. One request for a page serves all waiters that need the page, so the
-poller first sends the request that saves the most delay in total (see `scheduler`). It runs while there are
-pending queries.
+poller first sends the request that saves the most delay in total (see `scheduler`). The poller runs while
+queries are pending.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from airflow_provider_stitch.connect.errors import (
     ExtractionLogUnavailable,
     StitchBadRequest,
     StitchError,
-    StitchUnavailable,
 )
 from airflow_provider_stitch.connect.objects import Page
 from airflow_provider_stitch.replication.budget.window import WINDOW
-from airflow_provider_stitch.replication.polling.backoff import Backoff, is_transient
+from airflow_provider_stitch.replication.polling.backoff import Backoff, may_be_outage
 from airflow_provider_stitch.replication.polling.caller import StitchCaller
 from airflow_provider_stitch.replication.polling.completion import ObservedDurations
 from airflow_provider_stitch.replication.polling.limited_requests import (
+    LeasedElsewhere,
     LimitedRequest,
     RequestKind,
     SharedPage,
@@ -57,10 +57,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Maximum concurrent requests of each kind. A log may take minutes to download and must not delay the pages.
+# Maximum number of concurrent requests of each kind. The download of a log may take minutes, and must not
+# delay the requests for pages.
 MAX_IN_FLIGHT = {RequestKind.EXTRACTIONS: 2, RequestKind.LOADS: 2, RequestKind.LOG: 2}
 
-# Number of queries to resolve before other tasks of the event loop run. Thousands at once would block it.
+# Number of queries to resolve before other tasks of the event loop may run. Resolving thousands of queries at
+# once would block the event loop.
 BATCH_SIZE = 20
 
 
@@ -71,7 +73,7 @@ class AccountPoller:
     """
 
     def __init__(self, caller: StitchCaller) -> None:
-        self.outage_error: StitchError | None = None  #: why Stitch is currently unavailable
+        self.outage_error: StitchError | None = None  #: error of the current outage, if any
         self.sharing = PageSharing()
         self.durations = ObservedDurations()
         self._caller = caller
@@ -79,7 +81,7 @@ class AccountPoller:
         self._loads: PageCache[Any] = loads_cache()
         self._pending: dict[Query[Any], None] = {}  # in order of submission
         self._in_flight: dict[LimitedRequest, asyncio.Task[None]] = {}
-        self._latest_sequence = next_sequence()  # at least as high as those of all requests
+        self._latest_sequence = next_sequence()  # at least as high as the numbers of all requests
         self._requested_at: dict[LimitedRequest, float] = {}
         self._backoff = Backoff()
         self._wake_up = asyncio.Event()
@@ -87,9 +89,9 @@ class AccountPoller:
 
     @property
     def latest_sequence(self) -> int:
-        """A sequence number that is higher than those of all requests until now."""
+        """A sequence number that no request has exceeded so far."""
         if redis_time := self.sharing.latest_time():
-            self._latest_sequence = next_sequence(redis_time)  # another process may have sent a request since
+            self._latest_sequence = next_sequence(redis_time)  # includes requests of other processes
         return self._latest_sequence
 
     @property
@@ -98,10 +100,10 @@ class AccountPoller:
         return self._loads.last_page or 1
 
     def submit(self, query: Query[T]) -> asyncio.Future[QueryResult[T] | Notice | None]:
-        """Return a future of a query's result, or of a `Notice` to log before submitting the query again.
+        """Submit a query, and return a future of its result.
 
-        The result is None if the query expires. The future raises a StitchError if the request fails.
-        Always call `cancel` afterwards.
+        The result is None if the query expires. If the result is a `Notice`, log it and submit the query
+        again. The future raises a StitchError if the request fails. Always call `cancel` afterwards.
         """
         query.future = asyncio.get_running_loop().create_future()
         if query.after_sequence == FRESH_ONLY:
@@ -115,7 +117,7 @@ class AccountPoller:
         return query.future
 
     def cancel(self, query: Query[Any]) -> None:
-        """Drop a query after its waiter has received the result or was cancelled."""
+        """Remove a query after its waiter has received the result or was cancelled."""
         if query in self._pending:
             del self._pending[query]
             self._wake_up.set()
@@ -141,7 +143,7 @@ class AccountPoller:
 
     async def _resolve_expired(self, now: float, *, clock_was_set_back: bool) -> bool:
         """Resolve expired queries. If any query is resolved, let its waiter run and return True."""
-        # If the clock was set back, all estimates are outdated. The waiters submit new queries.
+        # If the clock was set back, all estimates are outdated, so the waiters must submit new queries.
         expired = [
             query
             for query in self._pending
@@ -155,13 +157,13 @@ class AccountPoller:
         return False
 
     async def _send_or_pause(self, now: float) -> None:
-        if await self._take_shared_pages(now):
+        if await self._use_shared_pages(now):
             return
         step = await self._next_step(now)
         if isinstance(step, LimitedRequest):
             # The queries may have been cancelled while the request was planned.
             if (first_query := next(self._queries_for(step), None)) is not None:
-                self._send(step, first_query.client, now)
+                self._start_request(step, first_query.client, now)
             return
         pause = min([step, *(query.expires_at - now for query in self._pending)])
         await self._caller.clock.pause(pause, self._wake_up, request_in_flight=bool(self._in_flight))
@@ -169,12 +171,14 @@ class AccountPoller:
     async def _next_step(self, now: float) -> LimitedRequest | float:
         """Return the request to send now, or the seconds to pause."""
         queries_by_request = self._queries_by_request()
-        # During an outage, a single request tests whether it has ended.
+        # During an outage, only one request at a time tests whether Stitch is available again.
         if not queries_by_request or (self.outage_error is not None and self._in_flight):
             return float("inf")
         waits = {
-            request: max(self._backoff.seconds_until_retry(request, now), self.sharing.busy_for(request, now))
-            for request in queries_by_request
+            each: max(
+                self._backoff.seconds_until_retry(each, now), self.sharing.seconds_until_free(each, now)
+            )
+            for each in queries_by_request
         }
         if min(waits.values()) > 0:
             return min(waits.values())
@@ -194,14 +198,14 @@ class AccountPoller:
             window = budget.window()
             return next_request(candidates, window, now), window
 
-        # In a thread, because the budget may be in a file, and a plan for thousands of queries takes a while.
+        # Plan in a thread, because the budget may be in a file and planning thousands of queries takes time.
         step, window = await asyncio.to_thread(plan)
         if isinstance(step, BudgetWait):
             await self._report_budget_wait(window)
         return step
 
     def _queries_by_request(self) -> dict[LimitedRequest, list[Query[Any]]]:
-        """Return the requests that may be sent now, with the queries that each serves."""
+        """Return the requests that may be sent now, each with the queries that need it."""
         kinds_in_flight = [request.kind for request in self._in_flight]
         queries_by_request: dict[LimitedRequest, list[Query[Any]]] = {}
         for query in self._pending:
@@ -212,32 +216,32 @@ class AccountPoller:
         return queries_by_request
 
     async def _report_budget_wait(self, window: Window) -> None:
-        """Let each waiter log, once, that it waits for the budget."""
+        """Notify each waiter that has not yet logged that it is waiting for a free request."""
         notice = budget_notice(window)
         async for query in _in_batches(query for query in self._pending if query.expects_budget_notice):
             query.resolve(notice)
 
-    def _send(self, request: LimitedRequest, client: StitchClient, now: float) -> None:
+    def _start_request(self, request: LimitedRequest, client: StitchClient, now: float) -> None:
         self._requested_at = {each: at for each, at in self._requested_at.items() if at > now - WINDOW}
         self._requested_at[request] = now
-        self._in_flight[request] = asyncio.ensure_future(self._lease_and_exchange(request, client, now))
+        self._in_flight[request] = asyncio.ensure_future(self._lease_and_send(request, client, now))
 
-    async def _lease_and_exchange(self, request: LimitedRequest, client: StitchClient, now: float) -> None:
-        """Send a request, unless another process has requested the page just now, or is requesting it."""
+    async def _lease_and_send(self, request: LimitedRequest, client: StitchClient, now: float) -> None:
+        """Send a request, unless another process has just requested or is requesting the page."""
         try:
             lease = await self.sharing.lease(request, self._needed_after(request), now)
             if isinstance(lease, SharedPage):
                 await self._handle_shared_page(request, client, lease, now)
-            elif lease is not True:  # True: another process is requesting the page, so the poller plans again
-                await self._exchange(request, client, lease, now)
+            elif not isinstance(lease, LeasedElsewhere):  # otherwise the poller plans again
+                await self._send(request, client, lease, now)
         finally:
             del self._in_flight[request]
             self._wake_up.set()
 
-    async def _exchange(
+    async def _send(
         self, request: LimitedRequest, client: StitchClient, lease: Lease | None, requested_at: float
     ) -> None:
-        """Send a request and resolve its queries, or schedule a retry."""
+        """Send a request. Then resolve the request's queries, or schedule a retry."""
         sequence = self._latest_sequence = next_sequence(self.sharing.latest_time())
         for query in self._queries_for(request):
             query.requests_sent += 1
@@ -253,30 +257,30 @@ class AccountPoller:
             else:
                 async for query in _in_batches(self._queries_for(request)):
                     query.resolve(QueryResult(response, client.stitch_time, requested_at, sequence))
-        except Exception as error:  # noqa: BLE001 - it is delivered to the waiters
-            final_error = await self._handle_transient_failure(request, error)
+        except Exception as error:  # noqa: BLE001 - the waiters receive the error
+            final_error = await self._handle_failure(request, error)
             if final_error is not None:
                 await self._handle_error(request, client, final_error, sequence, requested_at)
         finally:
-            abort.set()  # otherwise a long download would keep its thread, and the event loop, alive
+            abort.set()  # otherwise a long download would keep its thread and the event loop alive
 
     def _queries_for(self, request: LimitedRequest) -> Iterator[Query[Any]]:
         return (query for query in self._pending if request in query.requests)
 
     # --- Pages of other processes -----------------------------------------------------------------------
 
-    async def _take_shared_pages(self, now: float) -> bool:
-        """Resolve queries from pages that other processes have requested. Return whether there were any."""
+    async def _use_shared_pages(self, now: float) -> bool:
+        """Resolve queries from pages of other processes. Return whether there were such pages."""
         needed = {request: self._needed_after(request) for request in self._queries_by_request()}
-        taken = await self.sharing.take(needed, now)
-        for request, shared in taken.items():
+        pages = await self.sharing.read_pages(needed, now)
+        for request, shared in pages.items():
             if (query := next(self._queries_for(request), None)) is not None:
                 self._requested_at[request] = now - shared.age
                 await self._handle_shared_page(request, query.client, shared, now)
-        return bool(taken)
+        return bool(pages)
 
     def _needed_after(self, request: LimitedRequest) -> int:
-        """Return the sequence number that a page must exceed to be useful to any of the request's queries."""
+        """Return the sequence number that a page must exceed to be useful for any query of the request."""
         after = min((query.after_sequence for query in self._queries_for(request)), default=0)
         if request.kind is RequestKind.LOG:
             return after
@@ -301,15 +305,15 @@ class AccountPoller:
         if request.kind is RequestKind.EXTRACTIONS:
             wanted = {query.source_id for query in self._pending if isinstance(query, ExtractionQuery)}
             self.durations.record_jobs(each for each in page.records if each.source_id in wanted)
-        # Stitch's clock has passed all times in the records.
+        # Stitch's clock has already passed all times in the records.
         client.record_past_time(newest_time(page))
         if page.responded_at is None:
             page = replace(page, responded_at=client.stitch_time)
-        if page.number != request.key:  # Stitch returned another page, because this one no longer exists
+        if page.number != request.key:  # the requested page no longer exists
             self._cache_page(request, empty_page(request, page.responded_at), sequence, requested_at)
         self._cache_page(request, page, sequence, requested_at)
         if request.kind is RequestKind.LOADS and self._loads.stream_id_index is not None:
-            # Stream ids only make a search cheaper, so a failure to load them does not fail a wait.
+            # Stream ids only reduce the number of requests, so a failure to load them is not an error.
             names = {query.source_name for query in self._pending if isinstance(query, LoadsQuery)}
             await self._loads.stream_id_index.load(client, page.records, names)
             self._loads.check_stream_id_order()
@@ -326,7 +330,7 @@ class AccountPoller:
 
     async def _try_resolve(self, request: LimitedRequest, page: Page[Any] | None = None) -> None:
         async for query in _in_batches(self._queries_for(request)):
-            # A malformed record may be the one that the query needs, so the page is requested again.
+            # If the query may need a malformed record, the page is requested again.
             if page is None or malformed_record_error(query, page) is None:
                 query.try_resolve(self._extractions, self._loads)
 
@@ -343,37 +347,35 @@ class AccountPoller:
             await self._try_resolve(request)
             return
         async for query in _in_batches(self._queries_for(request)):
-            if query.client is client:  # another connection to the account may have a valid token
+            if query.client is client:  # the token of another connection may be valid
                 query.fail(error)
 
-    async def _handle_transient_failure(self, request: LimitedRequest, error: Exception) -> Exception | None:
-        """Schedule a retry, or return the error to deliver instead.
-
-        The first failure of an outage notifies all waiters.
-        """
-        # `is_transient` excludes an unavailable log, but a retry requests a new URL of the log from Stitch.
-        is_retryable = isinstance(error, StitchUnavailable) or (
-            isinstance(error, StitchError) and is_transient(error)
-        )
-        if not isinstance(error, StitchError) or not is_retryable or is_missing_page(request, error):
+    async def _handle_failure(self, request: LimitedRequest, error: Exception) -> Exception | None:
+        """Schedule a retry and return None, or return the error that the waiters receive."""
+        if not isinstance(error, StitchError) or not may_be_outage(error) or is_missing_page(request, error):
             self.outage_error = None
             self._backoff.record_success(request)
             return error
         attempts, may_retry = self._backoff.record_failure(request, error, self._caller.clock.time())
         is_log = request.kind is RequestKind.LOG
-        is_isolated_failure = is_log and self._backoff.is_isolated_failure(request)
-        if is_isolated_failure or not may_retry:
-            self.outage_error = None
-            self._backoff.reset(request)
-            is_unavailable_log = is_isolated_failure or (is_log and isinstance(error, StitchBadRequest))
-            return ExtractionLogUnavailable(str(error)) if is_unavailable_log else error
-        is_new_outage = self.outage_error is None and attempts == 1
-        self.outage_error = error
-        if is_new_outage:
+        is_isolated_log_failure = is_log and self._backoff.is_isolated_failure(request)
+        if may_retry and not is_isolated_log_failure:
+            await self._record_outage(error, is_first_attempt=attempts == 1)
+            return None
+        self.outage_error = None
+        self._backoff.reset(request)
+        # Stitch has rejected the log repeatedly, or only this log fails. Waiters can continue without a log.
+        if is_isolated_log_failure or (is_log and isinstance(error, StitchBadRequest)):
+            return ExtractionLogUnavailable(str(error))
+        return error
+
+    async def _record_outage(self, error: StitchError, *, is_first_attempt: bool) -> None:
+        """Store the error of an outage. The first failure of an outage notifies all waiters."""
+        previous_error, self.outage_error = self.outage_error, error
+        if previous_error is None and is_first_attempt:
             notice = Notice(f"{error} Retrying until Stitch responds.")
             async for query in _in_batches(self._pending):
                 query.resolve(notice)
-        return None
 
 
 async def _in_batches(queries: Iterable[Query[T]]) -> AsyncIterator[Query[T]]:

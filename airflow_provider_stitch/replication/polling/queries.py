@@ -1,4 +1,4 @@
-"""A waiter's query, and the requests that can answer it."""
+"""Queries of waiters, and the requests that can resolve the queries."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ANY_CACHED = -1
-"""A value of `after_sequence` that accepts any cached page."""
+"""Pass this value as `after_sequence` to accept any cached page."""
 
 FRESH_ONLY = -2
-"""A value of `after_sequence` that accepts only responses to requests sent from now on."""
+"""Pass this value as `after_sequence` to accept only responses to requests that are sent from now on."""
 
 LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True, slots=True)
 class QueryResult(Generic[T]):
-    """The result of a query."""
+    """The result of a query, from one or more responses."""
 
     value: T
-    stitch_time: datetime | None  #: Stitch's time of the (oldest) response
-    requested_at: float  #: time of the (oldest) request, by this machine's clock
-    sequence: int  #: number of the (oldest) request; pass it as `after_sequence` to get a newer result
-    pages: tuple[int, ...] = ()  #: numbers of the pages that the result is from; empty for a log
+    stitch_time: datetime | None  #: Stitch's time of the oldest response
+    requested_at: float  #: time of the oldest request, by this machine's clock
+    sequence: int  #: number of the oldest request; pass it as `after_sequence` to get a newer result
+    pages: tuple[int, ...] = ()  #: numbers of the pages that contain the result; empty for a log
 
 
 class Notice(NamedTuple):
     """A message that a waiter logs before it continues to wait for its result."""
 
     message: str
-    is_budget_wait: bool = False  #: whether the budget has no free request; otherwise an outage has started
+    is_budget_wait: bool = False  #: True if no request is free, False if an outage has started
 
 
 def budget_notice(window: Window) -> Notice:
-    """Return the notice of a waiter that waits for a free request."""
+    """Return the notice for a waiter that waits for a free request."""
     used_up = "the account's requests for the last 10 minutes are used up, or Stitch requested a pause"
     seconds = window.available_in[0]
     return Notice(
@@ -65,35 +65,35 @@ def budget_notice(window: Window) -> Notice:
 
 @dataclass(eq=False, slots=True)
 class Query(ABC, Generic[T]):
-    """One piece of information that one waiter needs.
+    """A piece of information that a waiter needs.
 
-    :param client: sends the requests.
-    :param estimate: when the result is likely to change.
+    :param client: the client that sends the requests.
+    :param estimate: when the result is likely to change. If None, the request is sent as soon as possible.
     :param after_sequence: accept only responses to requests with a higher sequence number.
     """
 
     client: StitchClient
     estimate: CompletionEstimate | None
     after_sequence: int
-    #: Requests that can resolve the query or narrow the search.
+    #: Requests that can resolve the query, or narrow the search for the page that can resolve it.
     requests: tuple[LimitedRequest, ...] = field(default=(), init=False)
-    #: Send the request as soon as the rate limit allows.
+    #: Whether to send the request as soon as the rate limit allows.
     immediate: bool = field(default=False, init=False)
-    #: The waiter has not yet logged that it waits for the budget.
+    #: Whether the waiter has not yet logged that it is waiting for a free request.
     expects_budget_notice: bool = field(default=False, init=False)
-    #: Number of requests sent for this query.
+    #: Number of requests that were sent for this query.
     requests_sent: int = field(default=0, init=False)
-    #: When the waiter gives up, by the poller's clock.
+    #: When the query expires, by the poller's clock.
     expires_at: float = field(default=math.inf, init=False)
-    #: Set by `AccountPoller.submit`.
+    #: Future of the result, which is set by `AccountPoller.submit`.
     future: asyncio.Future[QueryResult[T] | Notice | None] = field(init=False)
 
     @abstractmethod
     def try_resolve(self, extractions: PageCache[Extraction], loads: PageCache[Load]) -> None:
-        """Resolve the query from the cache, or set `requests`."""
+        """Resolve the query from cached pages. If this is impossible, set `requests`."""
 
     def concerns(self, source: object) -> bool:  # noqa: ARG002
-        """Return whether the query may need the listed records of a source, given by id or name."""
+        """Return whether the query may need records of a source, which is given by id or name."""
         return False
 
     def resolve(self, result: QueryResult[T] | Notice | None) -> None:
@@ -107,9 +107,11 @@ class Query(ABC, Generic[T]):
 
 @dataclass(eq=False, slots=True)
 class ExtractionQuery(Query["Extraction | None"]):
-    """The listed extraction of a source, or None if the list contains none of that source.
+    """A query for the last extraction of a source.
 
-    :param accept_cached: also accept any cached page that lists the source.
+    The result is None if the list does not contain the source.
+
+    :param accept_cached: whether to accept an older cached page if it contains the source.
     """
 
     source_id: int
@@ -148,10 +150,10 @@ class ExtractionQuery(Query["Extraction | None"]):
         self.resolve(_result(list(pages.values()), _newest(records)))
 
     def _adjacent_pages(self, matching: Sequence[CachedPage[Extraction]], last_page: int) -> set[int]:
-        """Return the pages that may contain more records of the source.
+        """Return the adjacent pages that may contain more records of the source.
 
-        The list is sorted by source id. So if a page begins or ends with the source, the page before or after
-        it may contain a newer record.
+        The list is sorted by source id. If a page starts or ends with a record of the source, the adjacent
+        page may contain a newer record.
         """
         pages = set()
         for cached in matching:
@@ -168,11 +170,13 @@ class ExtractionQuery(Query["Extraction | None"]):
 
 @dataclass(eq=False, slots=True)
 class LoadsQuery(Query["list[Load] | None"]):
-    """The loads of a source's streams; None if all are needed and the list is too long to read in full.
+    """A query for the loads of a source's streams.
 
-    :param expected_loads: the possible load names of each stream, and the number of loads that may be listed
-        under them. If the last search of all pages found fewer loads, that many are sufficient now. None
-        requests all loads of the source.
+    The result is None if all loads are requested and the list is too long to read in full.
+
+    :param expected_loads: for each stream, its possible load names, and the number of loads that may be
+        listed under these names. If the last search of all pages found fewer loads, that smaller number is
+        sufficient. If None, all loads of the source are requested.
     """
 
     source_name: str
@@ -208,14 +212,16 @@ class LoadsQuery(Query["list[Load] | None"]):
             found_count = sum(counts[key.stream_name] for key in keys)
             known_count = sum(loads.known_count(key) for key in keys)
             known_pages = {page for key in keys for page in loads.known_pages(key)}
-            # As many as the last full search found, and at least one on each page that lists the stream.
+            # Require as many loads as the last full search found, and at least one for each page that
+            # contained the stream.
             sufficient_count = max(min(expected_count, known_count), len(known_pages), 1)
             if found_count < sufficient_count:
-                # Search for the names that were found before or, once that search has ended, for all names.
+                # Search for the names that were found before. After that search is complete, search for all
+                # names.
                 likely = self._next_pages(filter(loads.has_known_page, keys), loads)
                 pages |= likely or self._next_pages(keys, loads)
             elif found_count < expected_count:
-                # The last full search found no other load, but one may have been added since.
+                # The last full search found no other load, but another load may have been added since.
                 likely_pages = {loads.next_page_in_order(key, self.after_sequence) for key in keys}
                 pages |= {page for page in likely_pages if page is not None}
         return pages
@@ -243,7 +249,7 @@ class LoadsQuery(Query["list[Load] | None"]):
 
 @dataclass(eq=False, slots=True)
 class LogQuery(Query[Any]):
-    """The log of a job, which is never cached."""
+    """A query for the log of a job. Logs are never cached."""
 
     job_name: str
 
@@ -252,19 +258,25 @@ class LogQuery(Query[Any]):
 
 
 def malformed_record_error(query: Query[Any], page: Page[Any]) -> UnexpectedResponse | None:
-    """Return the error of a malformed record that concerns a query, or None."""
+    """Return the error of a malformed record that a query may need, or None."""
     return next((each.error for each in page.malformed if query.concerns(each.source)), None)
 
 
 def raise_if_all_malformed(page: Page[Any], queries: Sequence[Query[Any]]) -> None:
-    """Raise if all queries need malformed records. Ignore malformed records of other sources."""
+    """Raise an error if each of the queries may need a malformed record.
+
+    Malformed records of other sources are ignored.
+    """
     errors = [malformed_record_error(query, page) for query in queries] if page.malformed else []
     if errors and errors[0] is not None and None not in errors:
         raise errors[0]
 
 
 def _newest(records: Sequence[Extraction]) -> Extraction:
-    """Return the job that started last. Stitch lists one job per source, so the others are outdated."""
+    """Return the extraction that started last.
+
+    The other extractions are outdated, because Stitch lists one extraction per source.
+    """
     return max(records, key=lambda record: exact_start_time(record) or LONG_AGO)
 
 
@@ -272,7 +284,7 @@ def _result(pages: Sequence[CachedPage[Any]], value: T) -> QueryResult[T]:
     times = [cached.page.responded_at for cached in pages]
     return QueryResult(
         value,
-        # A page without a time may be older than all others.
+        # A page without a time may be older than all other pages.
         stitch_time=None if None in times else min(filter(None, times), default=None),
         requested_at=min((cached.requested_at for cached in pages), default=float("-inf")),
         sequence=min((cached.sequence for cached in pages), default=ANY_CACHED),
@@ -284,8 +296,8 @@ def _loads_in(pages: Sequence[CachedPage[Load]], source_name: str) -> list[Load]
     found: list[Load] = []
     found_by_stream: dict[str, list[Load]] = {}  # for speed, because there may be 10,000 loads
     for cached in pages:
-        # A record that moved between two requests may be on two pages. It is counted once, unlike equal
-        # records on the same page.
+        # A record that moved between two requests may be on two pages. Such a record is included once. Equal
+        # records on the same page are different loads.
         records = cached.records.get(source_name, ())
         new = [load for load in records if load not in found_by_stream.get(load.stream_name, ())]
         for load in new:

@@ -22,9 +22,9 @@ NO_RAW: Mapping[str, Any] = MappingProxyType({})
 def cached_page(
     request: LimitedRequest, page: Page[Any], sequence: int, requested_at: float
 ) -> CachedPage[Any]:
-    """Return a page with its records by source, and without their raw objects.
+    """Return a page for the cache, with its records grouped by source and without raw objects.
 
-    A thousand records may be cached, and their raw objects would take most of the memory.
+    A thousand records may be cached, and their raw objects would need most of the memory.
     """
     page = replace(page, records=tuple(replace(record, raw=NO_RAW) for record in page.records))
     is_extractions = request.kind is RequestKind.EXTRACTIONS
@@ -36,7 +36,7 @@ def cached_page(
 
 
 def newest_time(page: Page[Any]) -> datetime:
-    """Return the newest time in a page's records; each of them is in Stitch's past."""
+    """Return the newest time in the records of a page. Stitch's clock has already passed this time."""
     names = ("start_time", "completion_time", "last_batch_loaded_at")
     times = (getattr(record, name, None) for record in page.records for name in names)
     return max(filter(None, times), default=LONG_AGO)

@@ -1,26 +1,28 @@
-"""Decide which request to send next, and when: a pure function of estimates, budget and time.
+"""Decide which request to send next, and when to send it.
 
-A finished phase goes unnoticed until a page that shows it is polled. For each page, the scheduler adds up the
-expected detection delays of all waiters that the page serves (see `completion`). It polls the page with the
-largest sum once that sum exceeds a threshold, the *shadow price* of a request in seconds of delay. The
-threshold is chosen so that the expected demand just uses up the requests of the next 10 minutes: it is low if
-one task waits, and high if a thousand do.
+The decision is a pure function of estimates, budget and time. A finished phase remains unnoticed until a page
+that contains its result is polled. For each page, the scheduler adds up the expected detection delays of all
+waiters that need the page (see `completion`). It polls the page with the largest sum as soon as this sum
+exceeds a threshold. The threshold is the *shadow price* of a request, in seconds of delay. It is chosen so
+that the expected polls use up exactly the requests of the next 10 minutes. The threshold is low if one task
+waits, and high if a thousand tasks wait.
 
-Demand and threshold follow from a square-root rule. Let events occur on a page at a rate of r per second, and
-let it be polled every T seconds. An event is noticed T/2 seconds late on average, so the delays of one
-interval sum to r T^2 / 2. Polling when that sum reaches the price p means
+The number of polls and the threshold follow from a square-root rule. Suppose that events occur on a page at a
+rate of r per second, and that the page is polled every T seconds. On average, an event is noticed T/2 seconds
+late, so the delays of one interval add up to r T^2 / 2. If the page is polled when this sum reaches the price
+p, then
 
     T = sqrt(2 p / r),  or  1 / T = sqrt(r / (2 p)) polls per second.
 
-So pages are polled in proportion to the square root of their rates, which minimizes the mean delay for a
-given number of requests. The next 10 minutes are divided into steps. If n events are expected in a step of d
-seconds (r = n / d), the step requires sqrt(n d / (2 p)) polls. If m requests are free until the end of a
-step, and the polls of all pages until then must not exceed m, the price is
+Pages are therefore polled in proportion to the square root of their rates, which minimizes the mean delay for
+a given number of requests. The next 10 minutes are divided into steps. If n events are expected in a step of
+d seconds (r = n / d), the step requires sqrt(n d / (2 p)) polls of the page. If m requests become free before
+a step ends, at most m polls of all pages are possible until then. The price is therefore
 
-    p = max over all steps of (sum of sqrt(n d) until the step's end / m)^2 / 2.
+    p = max over all steps of (sum of sqrt(n d) until the end of the step / m)^2 / 2.
 
-For each step, n is the number of waiters times the relative decrease of their survival function. Results that
-are certain to be available are fetched first, because waiting would save no request.
+For each step, n is the number of waiters times the relative decrease of their survival function. A result
+that is certainly available is fetched first, because waiting would not save a request.
 """
 
 from __future__ import annotations
@@ -39,34 +41,34 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.budget.window import Window
     from airflow_provider_stitch.replication.polling.completion import CompletionEstimate
 
-# The ends of the forecast's steps, in seconds from now.
+# The end of each step of the forecast, in seconds from now.
 HORIZON_STEPS = (10.0, 30.0, 70.0, 150.0, 300.0, 450.0, WINDOW)
 
-# One request in 15 is reserved for what follows an extraction: its log and its loads. If there are
-# more pages than a third of the budget, no request is reserved, because the pages need all of them.
+# One request in 15 is reserved for the polls of a log and of loads that follow an extraction. If the number
+# of pages exceeds a third of the budget, no request is reserved, because the pages need all requests.
 RESERVE_ONE_IN = 15
 
-# Fractions of the even interval between two requests, which is 20 s at 30 requests per 10 minutes. A page is
-# not polled twice within 3 s. The plan is renewed after 5 s at the latest, because probabilities change.
+# Fractions of the interval between evenly spread requests, which is 20 s for 30 requests in 10 minutes. A
+# page is polled at most once every 3 s. A new plan is made after at most 5 s, because probabilities change.
 MIN_POLL_FRACTION = 0.15
 REPLAN_FRACTION = 0.25
 
-# If there are more estimates than this, the threshold is computed from a sample.
+# Maximum number of estimates for computing the threshold. If there are more estimates, a sample is used.
 MAX_SAMPLE = 1000
 
 
 class BudgetWait(float):
-    """Seconds to wait although a request is due, because the budget has no free one."""
+    """Seconds to wait because a request is due, but the budget does not allow it yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A request that would serve at least one waiter."""
+    """A request that at least one waiter needs."""
 
     request: LimitedRequest
-    estimates: Sequence[CompletionEstimate]  #: of the waiters that it would serve
-    immediate: bool = False  #: a waiter needs it as soon as the rate limit allows
-    requested_at: float = -math.inf  #: when it was sent last
+    estimates: Sequence[CompletionEstimate]  #: estimates of the waiters that need the request
+    immediate: bool = False  #: whether a waiter needs it as soon as the rate limit allows
+    requested_at: float = -math.inf  #: when the request was last sent
 
     def is_due(self, now: float) -> bool:
         return self.immediate or any(now >= estimate.done_by for estimate in self.estimates)
@@ -78,14 +80,14 @@ class Candidate:
 
 
 def next_request(candidates: Sequence[Candidate], window: Window, now: float) -> LimitedRequest | float:
-    """Return the request to send now, or the seconds to wait before the next plan.
+    """Return the request to send now, or the seconds to wait before planning again.
 
-    :param candidates: the requests that would serve a waiter and are not in flight.
+    :param candidates: the requests that a waiter needs and that are not in flight.
     :param now: the current time, by the clock of the estimates.
     """
     even_interval = WINDOW / len(window.available_in)
     min_gap, max_sleep = even_interval * MIN_POLL_FRACTION, even_interval * REPLAN_FRACTION
-    # A time in the future means that the clock was set back.
+    # If `requested_at` is in the future, the clock was set back.
     ready = [each for each in candidates if not now - min_gap < each.requested_at <= now or each.immediate]
     due = [each for each in ready if each.is_due(now)]
     if due:
@@ -96,7 +98,7 @@ def next_request(candidates: Sequence[Candidate], window: Window, now: float) ->
         return min_gap
     best = max(ready, key=lambda each: each.expected_delay(now))
     threshold = delay_threshold(candidates, window, now)
-    if best.expected_delay(now) <= threshold:  # both are 0 if nothing can have changed
+    if best.expected_delay(now) <= threshold:  # both are 0 if no result can have changed
         return min(max_sleep, max(min_gap / 6, _seconds_until_threshold(threshold, best, now)))
     reserved = _reserved_requests(candidates, window) if best.request.kind is RequestKind.EXTRACTIONS else 0
     available_in = window.available_in[reserved]
@@ -107,9 +109,9 @@ def next_request(candidates: Sequence[Candidate], window: Window, now: float) ->
 
 
 def delay_threshold(candidates: Sequence[Candidate], window: Window, now: float) -> float:
-    """Return the shadow price of a request: the total delay in seconds that a poll must save.
+    """Return the shadow price of a request, which is the total delay in seconds that a poll must save.
 
-    See the formula at the top of this module.
+    The docstring of this module explains the formula.
     """
     stride = 1 + sum(len(each.estimates) for each in candidates) // MAX_SAMPLE
     reserved = _reserved_requests(candidates, window) + sum(each.is_due(now) for each in candidates)
@@ -123,16 +125,16 @@ def delay_threshold(candidates: Sequence[Candidate], window: Window, now: float)
     for polls, step_end in zip(demand, HORIZON_STEPS, strict=True):
         needed += polls
         free = _free_requests(step_end, window) - reserved
-        # Assume at least a third of the fair share, because the price must stay finite if no request is free.
+        # Assume that at least a third of the fair share is free. Otherwise the price could be infinite.
         available = max(free, step_end / WINDOW * window.share / 3, 0.5)
         highest_ratio = max(highest_ratio, needed / available)
     return highest_ratio**2 / 2
 
 
 def _polls_per_step(candidate: Candidate, stride: int, now: float) -> Iterator[float]:
-    """Yield sqrt(n d) of each step: the polls that a page needs in it at a price of 1/2.
+    """Yield sqrt(n d) for each step, which is the number of polls of a page at a price of 1/2.
 
-    :param stride: a stride of 3 uses every third estimate.
+    :param stride: use only every `stride`-th estimate.
     """
     estimates = candidate.estimates[::stride]
     survival_at_check = [estimate.survival(estimate.last_checked_at) for estimate in estimates]
@@ -142,17 +144,17 @@ def _polls_per_step(candidate: Candidate, stride: int, now: float) -> Iterator[f
             estimate.survival(now + step_end) / at_check
             for estimate, at_check in zip(estimates, survival_at_check, strict=True)
         )
-        # Assume conservatively that no waiter has finished before the step. If the estimates are wrong, the
-        # requests must not be used up before the jobs end.
+        # Assume conservatively that no waiter has finished before the step. If the estimates are wrong, some
+        # requests must still be free when the jobs end.
         completions = len(candidate.estimates) * max(0.0, 1 - survivors / pending) if pending else 0.0
         yield math.sqrt(completions * (step_end - step_start))
         pending, step_start = survivors, step_end
 
 
 def _free_requests(seconds: float, window: Window) -> float:
-    """Return how many requests become free within a time, including a fraction of the next one.
+    """Return how many requests become free within `seconds`, including a fraction of the next request.
 
-    The fraction avoids a jump in the threshold just before a request becomes free.
+    The fraction prevents a jump of the threshold just before a request becomes free.
     """
     number = bisect_left(window.available_in, seconds)
     if number == len(window.available_in):
@@ -162,7 +164,10 @@ def _free_requests(seconds: float, window: Window) -> float:
 
 
 def _seconds_until_threshold(threshold: float, candidate: Candidate, now: float) -> float:
-    """Estimate when the delay, which grows with the square of the time, reaches the threshold."""
+    """Estimate the seconds until the expected delay reaches the threshold.
+
+    The expected delay grows with the square of the time.
+    """
     delay = candidate.expected_delay(now)
     if delay <= 0:
         return math.inf
@@ -171,7 +176,7 @@ def _seconds_until_threshold(threshold: float, candidate: Candidate, now: float)
 
 
 def _reserved_requests(candidates: Sequence[Candidate], window: Window) -> int:
-    """Return how many requests are reserved for logs and loads."""
+    """Return how many requests to reserve for logs and loads."""
     if len(candidates) > window.share / 3:
         return 0
     follow_ups = sum(estimate.follow_ups for each in candidates for estimate in each.estimates)

@@ -1,7 +1,7 @@
-"""Number the requests of this process, so that a later request has a higher number.
+"""Number the requests of this process in ascending order.
 
-The numbers are process-wide, because a sensor that pokes uses a new poller for each poke. If pages are shared
-with other processes, they are times (see `shared_pages`).
+All pollers of the process share the numbers, because a sensor that pokes uses a new poller for each poke. If
+pages are shared with other processes, the numbers are times (see `shared_pages`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _lock = threading.Lock()
 
 
 def next_sequence(at_least: int = 0) -> int:
-    """Return a number that is higher than all previous ones, and at least `at_least`."""
+    """Return a number that is higher than all previous numbers, and at least `at_least`."""
     global _latest  # noqa: PLW0603 - one counter per process
     with _lock:
         _latest = max(_latest + 1, at_least)
@@ -22,7 +22,7 @@ def next_sequence(at_least: int = 0) -> int:
 
 
 def _reset_lock_after_fork() -> None:
-    global _lock  # noqa: PLW0603 - another thread of the parent may have held the inherited lock
+    global _lock  # noqa: PLW0603 - another thread may have held the lock during the fork
     _lock = threading.Lock()
 
 

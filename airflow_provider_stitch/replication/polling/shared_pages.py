@@ -1,15 +1,16 @@
-"""Share the pages of an account's lists with other processes, through Redis.
+"""Share the pages of an account's lists with other processes through Redis.
 
-A process that has requested a page publishes it with the time of its request. A waiter of another process
-uses that page instead of sending a request, if the page was requested after the waiter began to need it. A
-lease makes sure that only one process at a time requests a page.
+A process that has requested a page publishes the page together with the time of the request. A waiter of
+another process uses this page instead of sending a request, if the page was requested after the waiter began
+to need it. A lease ensures that only one process at a time requests a page.
 
-All times are microseconds of the Redis server's clock. They are also the sequence numbers of requests (see
-`sequence`), so that requests of different processes can be compared. A process estimates the server's time
-from its last call. It uses the latest possible time for a need and the earliest for a request, so that an
-error of the estimate never makes a page seem newer than it is.
+All times are in microseconds, by the clock of the Redis server. These times also serve as the sequence
+numbers of requests (see `sequence`), so that requests of different processes can be compared. A process
+estimates the server's time from its last call. It uses the latest possible time as the start of a waiter's
+need, and the earliest possible time as the time of a request. An error of the estimate therefore never makes
+a page seem newer than it is.
 
-Redis contains the fields of the records that a wait uses, and neither logs nor secrets. Pages expire.
+Redis contains only the fields of records that waiters use. It contains no logs and no secrets. Pages expire.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import time
 import uuid
 import zlib
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import RedisError
 
@@ -29,6 +30,7 @@ from airflow_provider_stitch.connect.errors import UnexpectedResponse
 from airflow_provider_stitch.connect.objects import Extraction, Load, Page
 from airflow_provider_stitch.replication.budget.redis_store import key_prefix
 from airflow_provider_stitch.replication.polling.limited_requests import (
+    LeasedElsewhere,
     LimitedRequest,
     RequestKind,
     SharedPage,
@@ -43,14 +45,17 @@ PAGE_RETENTION_MS = 600_000
 """Milliseconds until a page expires."""
 
 LEASE_MS = 35_000
-"""Milliseconds until the lease of a killed process expires. A response usually takes less than a second. If
-it takes longer than this, another process requests the page too."""
+"""Milliseconds until the lease of a killed process expires.
+
+A response usually takes less than a second. If a response takes longer than the lease, another process
+requests the page too.
+"""
 
 MAX_TIME = 2**53
-"""A time that is later than all others; Lua's numbers are exact up to it."""
+"""A time that is later than all other times. Lua represents integers exactly up to this value."""
 
 RETRY_INTERVAL = 5.0
-"""Seconds until a Redis server that could not be used is tried again."""
+"""Seconds before using the Redis server again after a failure."""
 
 FIELDS = {
     RequestKind.EXTRACTIONS: (
@@ -72,7 +77,7 @@ FIELDS = {
         "error_state",
     ),
 }
-"""The fields of records that are published; a wait uses no others."""
+"""The published fields of a record. Waiters use no other fields."""
 
 PARSERS: dict[RequestKind, Callable[[object], Any]] = {
     RequestKind.EXTRACTIONS: Extraction.from_json,
@@ -83,7 +88,7 @@ _TIME = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1e6 + tonumber(time[2])
 local function newer(page, after)
-  -- A time in the future means that the server's clock was set back.
+  -- If the page's time is in the future, the server's clock was set back.
   return page[1] and tonumber(page[1]) > tonumber(after) and tonumber(page[1]) <= now
 end
 """
@@ -128,17 +133,18 @@ return {}
 
 
 class Lease(NamedTuple):
-    """The right to request a page. Pass it to `publish` or `release`."""
+    """The right to request a page. Pass the lease to `publish` or `release` afterwards."""
 
     request: LimitedRequest
     token: str
 
 
 class SharedPages:
-    """The latest pages of one account's lists, which processes share. Thread-safe.
+    """The latest pages of one account's lists, shared by several processes.
 
-    While Redis cannot be used, methods return None and nothing is shared. They log nothing, because the
-    request budget uses the same server and warns.
+    Instances are thread-safe. While Redis cannot be used, no page is shared, and methods that read a page
+    return None or an empty dict. Failures are not logged, because the request budget uses the same server and
+    logs a warning.
     """
 
     def __init__(
@@ -150,28 +156,29 @@ class SharedPages:
         self._newer_script = redis.register_script(NEWER_SCRIPT)
         self._release_script = redis.register_script(RELEASE_SCRIPT)
         self._retry_at = float("-inf")
-        # The server's time at the latest call, and this process's times before and after it.
+        # The server's time at the latest call, and this process's monotonic times before and after the call.
         self._sample: tuple[int, float, float] | None = None
-        # The first known time of the server. Earlier pages are not used, because it is unknown when earlier
-        # waiters began to need a page, by the server's clock.
+        # The first known time of the server. Pages with an earlier time are not used, because the process
+        # cannot compare them with the times at which its waiters began to need a page.
         self._first_time = MAX_TIME
 
     def latest_time(self) -> int | None:
-        """Return the latest possible time of the server now, or None if it was never reached."""
+        """Return the latest possible time of the server now, or None if the server was never reached."""
         if self._sample is None:
             return None
         at, before, _ = self._sample
         return at + _microseconds(self._monotonic() - before)
 
     def earliest_time(self) -> int:
-        """Return the earliest possible time of the server now. Call this only with a lease."""
+        """Return the earliest possible time of the server now. Call this only while holding a lease."""
         at, _, after = self._sample or (0, 0.0, 0.0)
         return at + _microseconds(self._monotonic() - after)
 
-    def lease(self, request: LimitedRequest, after: int) -> SharedPage | Lease | Literal[True] | None:
-        """Return a page that was requested later than `after`, or the lease to request it.
+    def lease(self, request: LimitedRequest, after: int) -> SharedPage | Lease | LeasedElsewhere | None:
+        """Return a page that was requested later than `after`, or a lease to request the page.
 
-        Return True if another process is requesting it, and None if pages cannot be shared.
+        Return `LeasedElsewhere()` if another process is requesting the page. Return None if pages cannot be
+        shared.
         """
         lease = Lease(request, uuid.uuid4().hex)
         keys = [self._key(request), self._lease_key(request)]
@@ -180,10 +187,10 @@ class SharedPages:
             return None
         if reply[0] == b"page":
             return self._parse(request, reply[1], reply[2])
-        return lease if reply[0] == b"lease" else True
+        return lease if reply[0] == b"lease" else LeasedElsewhere()
 
     def newer(self, requests: Mapping[LimitedRequest, int]) -> dict[LimitedRequest, SharedPage]:
-        """Return the published pages that were requested later than the given times."""
+        """Return the published pages that were requested after the given times."""
         numbered = list(requests)
         keys = [self._key(request) for request in numbered]
         times = [max(after, self._first_time) for after in requests.values()]
@@ -198,13 +205,13 @@ class SharedPages:
     def publish(self, lease: Lease, page: Page[Any], requested_at: int) -> None:
         """Publish a page, and end the lease.
 
-        :param requested_at: `earliest_time` right before the request was sent.
+        :param requested_at: the value of `earliest_time` just before the request was sent.
         """
         content = _content_of(lease.request.kind, page)
         self._end(lease, [requested_at, content, PAGE_RETENTION_MS] if content else ["", "", 0])
 
     def release(self, lease: Lease) -> None:
-        """End a lease without a page, because the request failed."""
+        """End a lease without publishing a page, because the request failed."""
         self._end(lease, ["", "", 0])
 
     def _end(self, lease: Lease, arguments: list[Any]) -> None:
@@ -212,7 +219,7 @@ class SharedPages:
         self._call(lambda: self._release_script(keys=keys, args=[lease.token, *arguments]))
 
     def _run(self, script: Any, keys: Sequence[str], arguments: Sequence[Any]) -> list[bytes] | None:
-        """Return the reply of a script without its time, which is recorded."""
+        """Run a script, record the server's time, and return the rest of the reply."""
         before = self._monotonic()
         reply: list[bytes] | None = self._call(lambda: script(keys=keys, args=arguments))
         if reply is None:
@@ -234,7 +241,7 @@ class SharedPages:
             return None
 
     def _parse(self, request: LimitedRequest, at: bytes, content: bytes) -> SharedPage | None:
-        """Return a published page; None if another version of this package has published another format."""
+        """Return a published page, or None if another version of this package used a different format."""
         try:
             page = _page_of(request.kind, content)
         except (ValueError, LookupError, TypeError, zlib.error, UnexpectedResponse):
@@ -250,7 +257,7 @@ class SharedPages:
 
 
 def _content_of(kind: RequestKind, page: Page[Any]) -> bytes | None:
-    """Return the content to publish, or None for a page that cannot be parsed in full."""
+    """Return the content to publish, or None if the page contains malformed records."""
     if page.malformed:
         return None
     records = [{name: each.raw[name] for name in FIELDS[kind] if name in each.raw} for each in page.records]
@@ -285,7 +292,7 @@ _shared_lock = threading.Lock()
 
 
 def _reset_lock_after_fork() -> None:
-    global _shared_lock  # noqa: PLW0603 - another thread of the parent may have held the inherited lock
+    global _shared_lock  # noqa: PLW0603 - another thread may have held the lock during the fork
     _shared_lock = threading.Lock()
 
 
@@ -293,7 +300,7 @@ os.register_at_fork(after_in_child=_reset_lock_after_fork)
 
 
 def account_pages(redis: Redis, account: tuple[str, int]) -> SharedPages:
-    """Return the shared pages of an account, which all event loops of this process use."""
+    """Return the shared pages of an account. All event loops of this process use the same object."""
     with _shared_lock:
         if account not in _shared or _shared[account][0] is not redis:
             _shared[account] = redis, SharedPages(redis, account)

@@ -1,11 +1,14 @@
-"""A poller's use of the pages that processes share through Redis; without Redis, it does nothing."""
+"""Let a poller use the pages that processes share through Redis.
+
+If the account's connection has no Redis server, no pages are shared.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.replication.polling.limited_requests import RequestKind, send
+from airflow_provider_stitch.replication.polling.limited_requests import LeasedElsewhere, RequestKind, send
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,23 +22,23 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.polling.limited_requests import LimitedRequest, SharedPage
     from airflow_provider_stitch.replication.polling.shared_pages import Lease, SharedPages
 
-BUSY_INTERVAL = 0.5
-"""Seconds to wait for a page that another process is requesting, before it is read again."""
+RECHECK_INTERVAL = 0.5
+"""Seconds until the poller checks again for a page that another process is requesting."""
 
-TAKE_INTERVAL = 0.25
-"""Minimum seconds between two reads of the published pages."""
+READ_INTERVAL = 0.25
+"""Minimum seconds between two reads of published pages."""
 
 
 class PageSharing:
-    """The shared pages of one poller."""
+    """The pages that one poller shares with other processes."""
 
     def __init__(self) -> None:
         self._pages: SharedPages | None = None
-        self._busy_until: dict[LimitedRequest, float] = {}
-        self._take_at = float("-inf")
+        self._leased_until: dict[LimitedRequest, float] = {}
+        self._next_read_at = float("-inf")
 
     def set_redis(self, redis: Redis | None, account: tuple[str, int]) -> None:
-        """Set the Redis client of the account's connection, or None to share nothing."""
+        """Set the Redis client of the account's connection. If it is None, no pages are shared."""
         if redis is None:
             self._pages = None
             return
@@ -45,40 +48,41 @@ class PageSharing:
         self._pages = shared_pages.account_pages(redis, account)
 
     def latest_time(self) -> int:
-        """Return the latest possible time of the Redis server in microseconds, or 0 if it is not known."""
+        """Return the latest possible time of the Redis server in microseconds, or 0 if it is unknown."""
         return (self._pages.latest_time() or 0) if self._pages is not None else 0
 
-    def busy_for(self, request: LimitedRequest, now: float) -> float:
+    def seconds_until_free(self, request: LimitedRequest, now: float) -> float:
         """Return the seconds to wait before requesting a page that another process is requesting."""
-        return max(0.0, min(BUSY_INTERVAL, self._busy_until.get(request, now) - now))
+        return max(0.0, min(RECHECK_INTERVAL, self._leased_until.get(request, now) - now))
 
-    async def take(
+    async def read_pages(
         self, needed: Mapping[LimitedRequest, int], now: float
     ) -> dict[LimitedRequest, SharedPage]:
-        """Return the published pages that were requested later than needed.
+        """Return the published pages that are recent enough for the waiters.
 
-        :param needed: for each request, the time after which its page is useful.
+        :param needed: for each request, the time after which its page must have been requested.
         """
         pages = {each: after for each, after in needed.items() if each.kind is not RequestKind.LOG}
-        is_early = now < self._take_at <= now + TAKE_INTERVAL  # later if the clock was set back
+        # If `_next_read_at` is further in the future, the clock was set back.
+        is_early = now < self._next_read_at <= now + READ_INTERVAL
         if self._pages is None or not pages or is_early:
             return {}
-        self._take_at = now + TAKE_INTERVAL
+        self._next_read_at = now + READ_INTERVAL
         return await asyncio.to_thread(self._pages.newer, pages)
 
     async def lease(
         self, request: LimitedRequest, after: int, now: float
-    ) -> SharedPage | Lease | Literal[True] | None:
-        """Return a page that was published just now, or the lease to request it.
+    ) -> SharedPage | Lease | LeasedElsewhere | None:
+        """Return a page that has just been published, or a lease to request the page.
 
-        Return True if another process is requesting the page; `busy_for` then delays the next attempt. Return
-        None if the request is not shared.
+        Return `LeasedElsewhere()` if another process is requesting the page. In this case,
+        `seconds_until_free` delays the next attempt. Return None if the response is not shared.
         """
         if self._pages is None or request.kind is RequestKind.LOG:
             return None
         result = await asyncio.to_thread(self._pages.lease, request, after)
-        if result is True:
-            self._busy_until[request] = now + BUSY_INTERVAL
+        if isinstance(result, LeasedElsewhere):
+            self._leased_until[request] = now + RECHECK_INTERVAL
         return result
 
     async def send(
@@ -89,7 +93,7 @@ class PageSharing:
         lease: Lease | None,
         should_abort: Callable[[], bool],
     ) -> Page[Any] | ExtractionLog:
-        """Send a request when the budget has one, and publish its page if there is a lease."""
+        """Send a request as soon as the budget allows it. If there is a lease, publish the page."""
         pages = self._pages
         if pages is None or lease is None:
             return await caller.call_limited(lambda: send(client, request, should_abort=should_abort))

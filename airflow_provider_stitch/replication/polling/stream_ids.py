@@ -1,4 +1,6 @@
-"""Index the ids of streams. The list of loads may be sorted by them, but does not contain them.
+"""Find the stream ids of loads.
+
+The list of loads may be sorted by stream id, but does not contain stream ids.
 
 Source: Stitch Connect API, "List last loads for an account".
 """
@@ -24,12 +26,15 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.objects import Stream
 
-# Maximum number of sources to add in order to find the stream id at one position of a page.
+# Maximum number of sources to add while searching for the stream id at one position of a page.
 MAX_ATTEMPTS_PER_POSITION = 3
 
 
 class StreamIdIndex:
-    """A sort key of loads: the id of their stream, which the list of loads does not contain."""
+    """A sort key for loads, which returns the id of a load's stream.
+
+    The ids are requested separately, because the list of loads does not contain them.
+    """
 
     def __init__(self) -> None:
         self._ids: dict[tuple[str, str], int | None] = {}
@@ -38,23 +43,25 @@ class StreamIdIndex:
         self._shared_names: frozenset[str] = frozenset()
 
     def __call__(self, record: Any) -> int | None:
-        # A load may be of a deleted source with the same name, whose stream has a different id.
+        # The load may belong to a deleted source with the same name, and the stream of that source has
+        # another id.
         if isinstance(record, Load) and record.source_name in self._shared_names:
             return None
         return self._ids.get((record.source_name, record.stream_name))
 
     async def load(self, client: StitchClient, page: Sequence[Load], wanted: Collection[str]) -> None:
-        """Request the stream ids that order a page of loads; these requests are not rate-limited.
+        """Request the stream ids that are needed to check the order of a page of loads.
 
-        A failed request is ignored, because the next page repeats it.
+        These requests are not rate-limited. A failed request is ignored, because it is repeated for the next
+        page.
 
-        :param wanted: names of the sources whose loads a search needs.
+        :param wanted: names of the sources whose loads are searched for.
         """
         while (source_name := self._next_source(page, wanted)) is not None:
             try:
                 streams = await self._streams_of(source_name, client)
             except (StitchNotFound, StitchBadRequest, UnknownSource):
-                streams = []  # the source is deleted, or its rows are pushed to Stitch
+                streams = []  # the source was deleted, or its rows are pushed to Stitch
             except StitchError:
                 return
             self._add_source(source_name, streams)
@@ -71,7 +78,7 @@ class StreamIdIndex:
         return [] if source_id is None else await asyncio.to_thread(client.list_streams, source_id)
 
     def _add_source(self, source_name: str, streams: Iterable[Stream]) -> None:
-        """Add the streams of a source; a deleted source has none."""
+        """Add the streams of a source. A deleted source has no streams."""
         self._sources.add(source_name)
         for stream in streams:
             for name in load_names(stream):
@@ -80,7 +87,7 @@ class StreamIdIndex:
                 self._ids[key] = stream.stream_id if key not in self._ids else None
 
     def _next_source(self, page: Sequence[Load], wanted: Collection[str]) -> str | None:
-        """Return a source to add next, in order to find the loads of the wanted sources."""
+        """Return the source to add next, in order to find loads of the wanted sources."""
         for source_name in wanted:
             if source_name not in self._sources:
                 return source_name

@@ -26,7 +26,7 @@ class ListedLoad:
     """A listed load, and the time of the response that contained it."""
 
     load: Load
-    seen_at: datetime  #: by Stitch's clock
+    seen_at: datetime  #: time of the response, by Stitch's clock
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Parse arguments that may be rendered templates. Pure functions.
+"""Parse arguments after their templates have been rendered. Pure functions.
 
 Jinja renders every template as a string unless the DAG sets `render_template_as_native_obj`. So an argument
 that is a list may arrive as a string.

@@ -28,11 +28,10 @@ class ExpectedLoad:
     """
 
     label: str  #: the `stream_name`, or the `tap_stream_id` if the name is ambiguous
-    load_names: tuple[str, ...]  #: names that the load may have in the list, the most likely first
-    #: The time of the last batch or, if it is not exactly known, the latest possible time. A load at or after
-    #: this time contains the last batch.
+    load_names: tuple[str, ...]  #: possible names of the load, the most likely first
+    #: The exact or latest possible time of the last batch. A load at or after this time contains the batch.
     last_batch_at: datetime
-    rows: int | None = None  #: number of rows; None if they were not counted
+    rows: int | None = None  #: number of rows; None if the rows were not counted
     #: Whether the load must remain unchanged for some time before it is accepted. Shortly after
     #: `last_batch_at`, a load may contain only earlier batches.
     must_settle: bool = False
@@ -41,7 +40,7 @@ class ExpectedLoad:
     last_batch_not_before: datetime | None = None
     rows_confirmed: bool = True  #: whether the log contains evidence that the stream had rows
     stream_ids: frozenset[str] = frozenset()  #: `tap_stream_id`s; empty if the logged name matches no stream
-    #: The number of streams with each load name, for names that other streams share.
+    #: The number of streams per load name. Only names that other streams share are included.
     shared_names: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -131,7 +130,7 @@ def _with_tap_rows(evidence: _Evidence, tap_rows: dict[str, int]) -> StreamLog:
 
 
 def _merge(one: StreamLog, other: StreamLog) -> StreamLog:
-    """Combine the evidence for one stream under two names."""
+    """Combine the evidence for one stream that is logged under two names."""
     last_batch_at, gap = None, timedelta(0)
     if one.last_batch_at is not None and other.last_batch_at is not None:
         last_batch_at = max(one.last_batch_at, other.last_batch_at)
@@ -211,7 +210,7 @@ def _possible_loads(
 def _shared_names(
     load_names: tuple[str, ...], streams: tuple[Stream, ...], names: StreamNames
 ) -> dict[str, int]:
-    """Return the number of streams with each load name, for names that other streams share."""
+    """Return the number of streams per load name, for names that other streams share."""
     counts = {name: names.count_by_load_name(name) for name in load_names}
     return {name: count for name, count in counts.items() if count > len(streams)}
 

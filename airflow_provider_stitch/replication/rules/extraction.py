@@ -83,8 +83,8 @@ def matches_goal(goal: Goal, listed: Extraction) -> bool:
     started_at, ended_at = exact_start_time(listed), listed.completion_time
     if goal.started_after is not None:
         return started_at is not None and started_at >= goal.started_after
-    # Without a completion time, a listed job may be older than the goal's job, because its page may be older
-    # than `running_at`.
+    # Without a completion time, a listed job may be older than the goal's job, because the page may be
+    # older than `running_at`.
     if goal.running_at is None or ended_at is None:
         return False
     # Compare whole seconds, because Stitch truncates times. A short job may end in the second in which it
@@ -121,13 +121,13 @@ def is_log_final(log: ExtractionLog | None) -> bool:
 
 
 def is_log_unavailable(observations: Observations) -> bool:
-    """Return whether so many requests for the log have failed that the wait continues without it."""
+    """Return whether enough requests for the log have failed to continue the wait without it."""
     attempts = observations.log_incomplete_at
     return len(attempts) >= LOG_ATTEMPTS and attempts[-1] - attempts[0] >= LOG_TIMEOUT
 
 
 def _is_later_job(listed: Extraction, goal: Goal) -> bool:
-    """Return whether the listed job started after the goal's job. If so, the goal's job has ended."""
+    """Return whether the listed job started after the goal's job. In this case, the goal's job has ended."""
     listed_start, goal_start = exact_start_time(listed), goal.started_at
     if listed_start is None or goal_start is None:
         return False
@@ -181,7 +181,7 @@ def _is_complete(exits: tuple[PhaseExit, ...]) -> bool:
 def _evaluate_superseded(
     goal: Goal, job_name: str, later: Extraction | None, observations: Observations
 ) -> ExtractionStatus:
-    """Evaluate a job that has ended and is no longer listed. Only its log contains its result.
+    """Evaluate a job that has ended and is no longer listed. Only the job's log contains the result.
 
     :param later: the later job that is listed instead. If None, no later job is listed, but the goal's job is
         too old to be running.
@@ -203,7 +203,7 @@ def _evaluate_superseded(
 
 
 def _latest_end(goal: Goal, later: Extraction | None) -> datetime | None:
-    """Return the latest possible end of a job if its log does not contain the time of its end."""
+    """Return the latest possible end of a job, for a log that does not contain the job's end."""
     if later is not None:
         return exact_start_time(later)
     return None if goal.started_at is None else goal.started_at + MAX_JOB_DURATION

@@ -29,7 +29,7 @@ class Goal:
     """One phase of one job of one source.
 
     Exactly one of `job_name`, `started_after` and `running_at` identifies the job. All times are in UTC, by
-    Stitch's clock.
+    Stitch's clock, except a user's `started_after`.
     """
 
     phase: Phase
@@ -76,7 +76,7 @@ class Goal:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields that are not None as JSON values. They contain no secret and can be stored."""
+        """Return all fields that are not None as JSON values. The values contain no secret."""
         fields = {name: value for name, value in asdict(self).items() if value is not None}
         for name in _TIME_FIELDS & fields.keys():
             fields[name] = fields[name].isoformat()

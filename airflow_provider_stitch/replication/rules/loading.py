@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.observations import LoadErrorHistory, Observations
 
 # A load error that may be older than the job fails the wait only if this number of further polls show the
-# error, and if it persists for this time. Stitch retries loads, so an old error often clears soon.
+# error, and the error persists for at least this time. Stitch retries loads, so old errors often clear soon.
 PERSISTENT_ERROR_POLLS = 2
 PERSISTENT_ERROR_TIMEOUT = timedelta(minutes=5)
 
-# Maximum time between the end of a job and the last load of its rows. If the next job starts later than that,
+# Maximum time between the end of a job and the last load of its rows. If the next job starts after this time,
 # all rows of the previous job are assumed to be loaded.
 MAX_LOAD_LAG = timedelta(minutes=30)
 
@@ -40,7 +40,7 @@ MAX_SETTLE = timedelta(minutes=15)
 class LoadRules(NamedTuple):
     """The periods of a goal that affect the evaluation of loads."""
 
-    load_settle: timedelta  #: time for which a load must not change before it is accepted; 0 disables this
+    load_settle: timedelta  #: time without a change before a load is accepted; 0 disables settling
     quiet_period: timedelta  #: time without loads after which a stream is assumed to have had no rows
 
 
@@ -90,7 +90,7 @@ def has_persistent_error(history: LoadErrorHistory) -> bool:
 
 
 def error_history_of(expected: ExpectedLoad, observations: Observations) -> LoadErrorHistory | None:
-    """Return the error history of an expected load under the first of its names with a history, or None."""
+    """Return the first error history that matches a name of an expected load, or None."""
     histories = (observations.load_errors.get(name) for name in expected.load_names)
     return next((history for history in histories if history is not None), None)
 

@@ -104,18 +104,19 @@ def loading_warnings(
 
 _NO_LOG = (
     "Stitch has no log of the extraction, so the streams that had rows are unknown. Waiting for every "
-    "selected stream to be loaded. A stream without a load until {} after the source's last load is assumed "
-    "to have had no rows."
+    "selected stream to be loaded. If a stream still has no load {} after the source's last load, the stream "
+    "is assumed to have had no rows."
 )
 
 _INCOMPLETE_LOG = (
-    "The extraction's log does not show whether these streams had rows: {}. Waiting for them to be loaded. A "
-    "stream without a load until {} after the source's last load is assumed to have had no rows."
+    "The extraction's log does not show whether these streams had rows: {}. Waiting for the streams to be "
+    "loaded. If a stream still has no load {} after the source's last load, the stream is assumed to have "
+    "had no rows."
 )
 
 _UNKNOWN_NAMES = (
-    "The extraction's log shows rows of {}, but the source has no streams of these names. Waiting for loads "
-    "of these names."
+    "The extraction's log contains rows of {}, but the source has no streams with these names. Waiting for "
+    "loads with these names."
 )
 
 
@@ -135,17 +136,19 @@ def _warnings_about_log(
     return tuple(warnings)
 
 
-_NO_LOAD = "Found no load of {}; assuming no new rows."
+_NO_LOAD = "Found no load of {}. Assuming that there were no new rows."
 
 _BEFORE_LAST_BATCH = (
-    "The extraction's log does not show exactly when the last rows of {} were sent. The last load is "
-    "older than the log line about them. Assuming that it contained all rows, because no load followed."
+    "The extraction's log does not show exactly when the last rows of {} were sent. The last load is older "
+    "than the log line about these rows. Assuming that the load contained all rows, because no other load "
+    "followed."
 )
 
-_DOUBTFUL_ERROR = "These streams are in a load error that may be older than this job; polling again: {}"
+_DOUBTFUL_ERROR = "Polling again, because these streams have a load error that may be older than this job: {}"
 
 _OTHER_ERROR = (
-    "These streams are in a load error, so rows of earlier jobs are missing; not waiting for them: {}"
+    "These streams have a load error, so rows of earlier jobs are missing. The task does not wait for these "
+    "streams: {}"
 )
 
 

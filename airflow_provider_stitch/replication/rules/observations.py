@@ -23,7 +23,7 @@ class LoadErrorHistory:
     #: Time of the last poll that listed the stream with fewer records in error; None if there was none. If a
     #: poll did not list the stream, it is unknown whether the stream was in error.
     last_clear_at: datetime | None
-    records: int = 1  #: number of records in error with this name; one may be of a deleted source
+    records: int = 1  #: number of records with this name in error, possibly of a deleted source
     message: str | None = None  #: the destination's message
 
 
@@ -44,7 +44,7 @@ class Observations:
     #: Time of the last poll that did not list the goal's job. None if there was no such poll, or if that poll
     #: listed another job that was still running.
     previous_job_polled_at: datetime | None = None
-    #: When the job that was listed by that poll ended. None if no job was listed.
+    #: Completion time of the job that this poll listed. None if the poll listed no completed job.
     previous_job_ended_at: datetime | None = None
     #: Whether to poll the loads before the job ends, so that old load errors can be recognized later.
     needs_baseline: bool = True
@@ -73,8 +73,8 @@ class Observations:
         """Return the observations after a poll of the source's loads.
 
         :param at: time of the poll, by Stitch's clock.
-        :param polled_names: the stream names that the poll searched for. If None, it searched for all streams
-            of the source. Known loads of other names are kept, unless the poll returned them as well.
+        :param polled_names: the stream names that the poll searched for. If None, the poll searched for all
+            streams. Known loads with other names are kept, unless the poll returned these loads as well.
         """
         polled: dict[str, tuple[Load, ...]] = {}
         for load in loads:

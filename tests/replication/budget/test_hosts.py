@@ -259,7 +259,7 @@ def test_hosts_are_silent_for_a_window_and_then_send_an_equal_part(hosts, pair, 
     assert hosts.budget(0).acquire() > 0
     warnings = [message for message in caplog.messages if "Cannot use Redis" in message]
     assert len(warnings) == 3  # one per process
-    assert "this host may send 15 of the 30 requests" in warnings[0]
+    assert "it may send 15 of the 30 requests in 10 minutes" in warnings[0]
 
 
 def test_first_host_that_is_back_silences_all(hosts, pair):

@@ -11,7 +11,11 @@ import pytest
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.emulator import StitchEmulator
 from airflow_provider_stitch.replication.polling.caller import StitchCaller
-from airflow_provider_stitch.replication.polling.limited_requests import LimitedRequest, RequestKind
+from airflow_provider_stitch.replication.polling.limited_requests import (
+    LeasedElsewhere,
+    LimitedRequest,
+    RequestKind,
+)
 from airflow_provider_stitch.replication.polling.queries import FRESH_ONLY, ExtractionQuery
 from airflow_provider_stitch.replication.polling.shared_pages import (
     LEASE_MS,
@@ -119,7 +123,7 @@ def test_only_one_process_requests_a_page(pages, client):
     lease = one.lease(EXTRACTIONS, 0)
 
     assert isinstance(lease, Lease)
-    assert two.lease(EXTRACTIONS, 0) is True
+    assert isinstance(two.lease(EXTRACTIONS, 0), LeasedElsewhere)
     assert isinstance(two.lease(LOADS, 0), Lease)
     one.publish(lease, client.list_extractions(), one.earliest_time())
     assert two.lease(EXTRACTIONS, 0).page.records
@@ -142,7 +146,7 @@ def test_process_whose_lease_expired_does_not_end_the_next_one(pages, server, cl
 
     one.publish(expired, client.list_extractions(), one.earliest_time())
 
-    assert three.lease(EXTRACTIONS, three.latest_time()) is True
+    assert isinstance(three.lease(EXTRACTIONS, three.latest_time()), LeasedElsewhere)
 
 
 def test_older_page_does_not_replace_a_newer_one(pages, client):
