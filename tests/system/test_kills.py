@@ -106,7 +106,7 @@ def test_resumed_worker_leaves_the_job_to_the_next_try(airflow, source, dag_id, 
 
 @pytest.mark.skipif(not IS_AIRFLOW_2, reason="Airflow 3 ends a worker that it has given up")
 def test_resumed_worker_finishes_the_task_on_airflow_2(airflow, stitch, source):
-    """Airflow 2.11 lets both tries run. The end of the first one also ends the second, which stops its job."""
+    """Airflow 2.11 lets both tries run. The end of the first also ends the second, which stops its job."""
     run = source.run_until_waiting("plain_in_worker")
     (task,) = airflow.task_processes()
     supervisor = airflow.supervisor_of(task)
