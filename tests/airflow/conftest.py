@@ -52,13 +52,15 @@ def airflow(airflow_database: None, pytestconfig: pytest.Config) -> DagRunner:
 
 
 @pytest.fixture
-def stitch(monkeypatch: pytest.MonkeyPatch) -> Iterator[StitchEmulator]:
+def stitch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[StitchEmulator]:
     """Start an emulator at 600 times the speed of real time, and connect Airflow to it.
+
+    An indirect parameter sets another speed.
 
     A waiting task plans its requests again after a quarter of the time between two of them, and computes when
     each of the limit is free. With the limit of `connection_json`, 18,000, that keeps a CPU busy.
     """
-    with StitchEmulator(speed=600) as stitch:
+    with StitchEmulator(speed=getattr(request, "param", 600)) as stitch:
         connection = json.loads(stitch.connection_json())
         connection["extra"] = {"requests_per_10_minutes": 3000}
         monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps(connection))
