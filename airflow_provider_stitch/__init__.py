@@ -116,5 +116,5 @@ def get_provider_info() -> dict[str, Any]:
         "extra-links": ["airflow_provider_stitch.common.link.StitchSourceLink"],
         "connection-types": [deepcopy(_CONNECTION_TYPE)],
         "asset-uris": uris,
-        "dataset-uris": uris,  # Airflow 2 calls assets datasets
+        "dataset-uris": uris,  # in Airflow 2, assets are called datasets
     }

@@ -1,6 +1,6 @@
-"""Airflow assets for the sources and streams of Stitch. Airflow 2 calls assets datasets.
+"""Airflow assets for the sources and streams of Stitch. In Airflow 2, assets are called datasets.
 
-A task with `emit_assets` updates these assets after a job is loaded, and a DAG can be scheduled by them:
+A task with `emit_assets` updates these assets after a job is loaded, and the assets can schedule a DAG:
 `schedule=stitch_stream("github", "commits")`. An asset is identified by its URI, `stitch://<connection
 id>/<source>/<stream>`. The parts are percent-encoded, so that they can contain any name.
 """
@@ -26,8 +26,8 @@ def stitch_source(
     :param source: the source's `name`, as XComs and the destination's schemas contain it. A display name or
         an id identifies a different asset, which no task updates.
     :param stitch_conn_id: id of the Airflow connection that the updating task, or the watcher, uses.
-    :param watch: also update the asset whenever Stitch has loaded rows of any stream of the source. No task
-        is needed. Requires Airflow 3.3 or later.
+    :param watch: also update the asset whenever Stitch has loaded rows of any stream of the source. The
+        watcher works without a task, and requires Airflow 3.3 or later.
     :param poll_interval: with `watch`, the minimum number of seconds between two polls.
     :raises ValueError: if a name is empty or not a string.
     :raises ImportError: if `watch` is set and the version of Airflow is before 3.3.
@@ -50,8 +50,8 @@ def stitch_stream(
         an id identifies a different asset, which no task updates.
     :param stream: the `stream_name`, as in the XCom of StitchRunReplicationJobOperator.
     :param stitch_conn_id: id of the Airflow connection that the updating task, or the watcher, uses.
-    :param watch: also update the asset whenever Stitch has loaded rows of the stream. No task is needed.
-        Requires Airflow 3.3 or later.
+    :param watch: also update the asset whenever Stitch has loaded rows of the stream. The watcher works
+        without a task, and requires Airflow 3.3 or later.
     :param poll_interval: with `watch`, the minimum number of seconds between two polls.
     :raises ValueError: if a name is empty or not a string.
     :raises ImportError: if `watch` is set and the version of Airflow is before 3.3.

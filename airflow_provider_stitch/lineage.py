@@ -121,7 +121,7 @@ def gather(
     :param with_inputs: whether to read the streams and their schemas. If False, only the names of the outputs
         are determined.
     :param seconds: time limit for all requests together.
-    :param log_warning: called with one line if something could not be read.
+    :param log_warning: called with a one-line message if something could not be read.
     """
     lineage = Lineage(result["job_name"], result["client_id"], ())
     if not result["streams"]:
@@ -204,7 +204,7 @@ class _Reader:
     def _read(self, calls: Mapping[Any, Callable[[], Any]], *, as_one: str | None = None) -> dict[Any, Any]:
         """Return the results of the calls that succeed before the deadline.
 
-        :param as_one: a common name for all calls that fail, for the log.
+        :param as_one: a common name in the log for all calls that fail.
         """
         results: dict[Any, Any] = {}
         errors: dict[Any, Exception] = {}
@@ -250,7 +250,8 @@ def _tables(name: str, result: Mapping[str, Any], read: _Connections) -> list[Lo
     return [
         LoadedTable(
             stream=name,
-            # The log contains the total of all tables, so the rows of each of several tables are unknown.
+            # The log contains only the total of a stream's rows. If the stream has several tables, the rows
+            # of each table are unknown.
             rows=result["streams"][name]["rows"] if len(outputs) == 1 else None,
             inputs=tuple(table for table, written in inputs if written == output),
             output=output,

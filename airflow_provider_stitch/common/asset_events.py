@@ -1,8 +1,8 @@
 """Emit asset events for the sources and streams that a job has loaded.
 
 The events are emitted through an asset alias, because a task can choose at run time which assets of an alias
-it updates. Airflow always updates outlets that are assets. A DAG file that sets `emit_assets` imports this
-module.
+it updates. If a task has an asset as an outlet, Airflow always updates the asset. A DAG file that sets
+`emit_assets` imports this module.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAX_STREAM_EVENTS = 50
 
 
-def validate_emit_assets(emit_assets: bool | Sequence[str]) -> None:  # noqa: FBT001 - as in the operators
+def validate_emit_assets(emit_assets: bool | Sequence[str]) -> None:  # noqa: FBT001 - like the operators' argument
     """Validate the argument `emit_assets`.
 
     :raises ValueError: if `emit_assets` is neither a boolean nor a list of names.
@@ -82,7 +82,7 @@ def add_asset_events(
 def _emitted(
     task: Any, result: Mapping[str, Any], extras: Mapping[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """Return the extras of the source's and streams' assets that `emit_assets` updates, by URI."""
+    """Return the extras of the assets that `emit_assets` updates, by URI."""
     source, stitch_conn_id = result["source_name"], task.stitch_conn_id
     names = [name for name in result["streams"] if task.emit_assets is True or name in task.emit_assets]
     if len(names) > MAX_STREAM_EVENTS:
@@ -152,7 +152,7 @@ def _register_alias(declared: AssetAlias) -> None:
     """Store an alias in the database of Airflow 2.
 
     The outlets of a mapped task are created when the task runs, so Airflow does not find them in the DAG
-    file. Airflow 2 fails a task if an alias is not in the database. Airflow 3 adds the alias.
+    file. Airflow 2 fails a task if an alias is not in the database. Airflow 3 adds the alias itself.
     """
     from airflow_provider_stitch.triggers.versions import RELEASE
 

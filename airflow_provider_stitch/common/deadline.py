@@ -17,7 +17,7 @@ STOP_SECONDS = 10.0
 class Deadline(NamedTuple):
     """The time when a task gives up, and whether this time follows from its `execution_timeout`."""
 
-    at: float | None  #: seconds since the epoch, or None if the task may wait without limit
+    at: float | None  #: seconds since the epoch, or None if the task can wait without limit
     is_execution_timeout: bool = False
 
     @property
@@ -27,11 +27,11 @@ class Deadline(NamedTuple):
 
     @classmethod
     def of(cls, context: Context, timeout: float | None, execution_timeout: timedelta | None) -> Deadline:
-        """Return the end of `timeout` or a time shortly before the end of `execution_timeout`.
+        """Return the end of `timeout` or, if it is earlier, a time shortly before `execution_timeout` ends.
 
-        The earlier of the two times is returned. Airflow 3 does not apply `execution_timeout` to a deferred
-        task, and Airflow 2 ends a deferred task without calling the operator. A task that stops waiting
-        before the end of `execution_timeout` can still stop its job.
+        Airflow 3 does not apply `execution_timeout` to a deferred task, and Airflow 2 ends a deferred task
+        without calling the operator. A task that stops waiting before the end of `execution_timeout` can
+        still stop its job.
         """
         now = time.time()
         timeout_at = None if timeout is None else now + timeout

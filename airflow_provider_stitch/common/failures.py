@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def fail_without_retry() -> Iterator[None]:
-    """Replace a StitchError that a retry cannot fix with an error that Airflow does not retry."""
+    """If a retry cannot fix a StitchError, replace it with an error that Airflow does not retry."""
     try:
         yield
     except StitchError as error:
         if error.retryable:
             raise
-        # The message contains everything that a user needs, and the traceback would only hide it.
+        # The message contains everything that a user needs, and the traceback would only hide the message.
         raise permanent_error(error) from None
 
 

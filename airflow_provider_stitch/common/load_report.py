@@ -1,4 +1,4 @@
-"""Report a loaded job to OpenLineage and to the DAGs that are scheduled by its assets."""
+"""Report a loaded job to OpenLineage and to the DAGs that are scheduled by the job's assets."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-# Maximum part of `execution_timeout` that reading the lineage may take. When the task stops waiting, up to a
-# tenth of `execution_timeout` remains, and this part is half of that tenth.
+# Maximum time for reading the lineage, as a fraction of `execution_timeout`. Up to 10 % of
+# `execution_timeout` remains when the task stops waiting, and reading the lineage uses at most half of this
+# time.
 EXECUTION_TIMEOUT_SHARE = 0.05
 
 

@@ -1,7 +1,7 @@
 """The mixin of all operators and sensors: access to the hook, waiting for jobs, and the link to the source.
 
-DAG files that use an operator import this module at every parse. To keep parsing fast, this module imports
-modules that call Stitch only when a task runs.
+DAG files that use an operator import this module at every parse. To keep parsing fast, modules that call
+Stitch are imported only when a task runs.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class StitchTask:
         return outcome
 
     def refresh_token(self, waiter: Waiter) -> bool:
-        """Replace a waiter's client if the connection has changed. Return whether it has changed."""
+        """Replace a waiter's client and return True, if the connection has changed."""
         from airflow_provider_stitch.hooks.stitch import token_changed
 
         if not self.hook.has_changed():
@@ -222,7 +222,7 @@ def outcome_of(event: dict[str, Any]) -> Outcome:
             goal=event["goal"],
             result=event["result"],
             error=event["error"],
-            extraction_ended=event.get("extraction_ended", False),  # absent in events of earlier versions
+            extraction_ended=event.get("extraction_ended", False),  # missing in events of earlier versions
             assumes_no_rows=event.get("assumes_no_rows", False),
         )
     except (KeyError, TypeError) as error:

@@ -31,11 +31,12 @@ class StitchHook(BaseHook):
     """Interact with a Stitch account, using the access token of an Airflow connection.
 
     The connection's password is the API access token. Its login is the Stitch client ID, and its host is the
-    base URL of the API. Both are optional: by default, the hook requests the client ID from Stitch and uses
-    Stitch's public address. The extras are `request_timeout` (seconds, 30), `requests_per_10_minutes` (30),
-    `redis_conn_id` (the id of a Redis connection through which several hosts share the request budget) and,
-    for partners, `partner_id` and `partner_secret`. A connection with partner credentials needs no access
-    token to create accounts (see `partner`). It needs an access token for everything else.
+    base URL of the API. Login and host are optional: by default, the hook requests the client ID from Stitch
+    and uses Stitch's public address. The extras are `request_timeout` (seconds, 30),
+    `requests_per_10_minutes` (30), `redis_conn_id` (the id of a Redis connection through which several hosts
+    share the request budget) and, for partners, `partner_id` and `partner_secret`. A connection with partner
+    credentials needs no access token to create accounts (see `partner`). All other requests need an access
+    token.
 
     :param stitch_conn_id: id of the Airflow connection.
     :param budget_timeout: maximum number of seconds that a call for extractions, loads or a log waits if the
@@ -311,13 +312,13 @@ _clients_lock = threading.Lock()
 def shared_client_from(connection: Connection) -> StitchClient:
     """Return the client of a connection, which all tasks of this process share.
 
-    A new client is created after a change of the connection, for example of its token.
+    If the connection has changed, for example its token, a new client is created.
 
     :raises StitchConfigurationError: if a field of the connection is invalid; the message contains its name.
     """
     from airflow_provider_stitch.hooks.redis_connection import redis_client_of
 
-    # After a change of the Redis connection, its Redis client is different.
+    # If the Redis connection has changed, `redis_client_of` returns a different client.
     fields = (*_fields(connection), redis_client_of(connection))
     with _clients_lock:
         if fields not in _clients:

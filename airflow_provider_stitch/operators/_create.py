@@ -67,7 +67,7 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
 
     @abstractmethod
     def _type(self) -> str:
-        """Return the requested type."""
+        """Return the requested type of the source or destination."""
 
     @abstractmethod
     def _get_type(self) -> ReportCard:
@@ -94,13 +94,13 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
         return False
 
     def _other_changes(self, existing: Item) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
-        """Return changes that do not concern properties, by the name of the operator's argument."""
+        """Return the changes to values other than properties, by the name of the operator's argument."""
         return {}
 
     # --- The steps --------------------------------------------------------------------------------------
 
     def create_or_update(self, context: Context) -> SetupResult[Item]:
-        """Create the object, or send the properties that differ if the object already exists."""
+        """Create the object or, if it already exists, send the properties that differ."""
         public, secret = self._arguments(context)
         existing = self._find()
         card = self._card(existing)
@@ -191,7 +191,7 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
             )
 
     def _create_once(self, values: Mapping[str, Any]) -> tuple[Item, bool]:
-        """Create the object. Return it, and whether this task has created it.
+        """Create the object. Return the object, and whether this task has created it.
 
         If another task has created the same object first, return that object.
         """
@@ -283,7 +283,7 @@ def _missing(item: Source | Destination) -> dict[str, tuple[str, ...]]:
 
 
 def _waits_for_check(item: Source | Destination, missing: set[str]) -> bool:
-    """Return whether the configuration lacks only a connection check."""
+    """Return whether a connection check is the only missing part of the configuration."""
     return not missing and item.current_step in ("form", "discover_schema")
 
 

@@ -19,7 +19,8 @@ HELD = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 def hold_signals() -> Iterator[None]:
     """Delay signals that end the task until the block has finished.
 
-    This has no effect outside of the main thread, because Python handles signals only in the main thread.
+    The delay has no effect outside of the main thread, because Python handles signals only in the main
+    thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -24,7 +24,7 @@ async def find_again(
 ) -> Source:
     """Return the source that an earlier try or wait has used, even if it has been renamed since then.
 
-    :param client_id: the account that contained the source at that time; None if unknown.
+    :param client_id: the account that contained the source in the earlier try or wait; None if unknown.
     :raises StitchConfigurationError: if the connection now belongs to another account.
     """
     from airflow_provider_stitch.connect.errors import StitchConfigurationError

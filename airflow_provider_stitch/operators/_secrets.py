@@ -1,7 +1,7 @@
 """Keep the secrets of a task out of the logs and out of Airflow's database.
 
 Airflow stores the arguments of a mapped task (`.partial()` and `.expand()`) in the serialized DAG, and the
-results of tasks in XCom. A template is safe there, because it contains only a reference to the secret.
+results of tasks in XCom. A template can be stored safely, because it contains only a reference to the secret.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def _string_environment(operator: BaseOperator) -> jinja2.Environment:
 
 def _to_string(template: jinja2.Template, context: Context) -> str:
     """Render a template as a string, even if the DAG sets `render_template_as_native_obj`."""
-    # Template.render would copy the context into a dict, which evaluates the lazy values of the context.
+    # Template.render would copy the context into a dict, and would therefore evaluate the lazy values of the
+    # context.
     values: Any = copy(context)
     values.update((key, value) for key, value in template.globals.items() if key not in values)
     environment = template.environment
@@ -129,9 +130,9 @@ def reject_xcom(name: str, value: object) -> None:
 def reject_group_argument(name: str, value: T) -> T:
     """Return a secret, but reject arguments of a mapped task group.
 
-    :raises ValueError: if the secret is such an argument or contains one.
+    :raises ValueError: if the secret is an argument of a mapped task group, or contains such an argument.
     """
-    # An XComArg also has this method, but is rejected later, when the task runs.
+    # An XComArg has the method `iter_references` as well, but is rejected later, when the task runs.
     references = [each for each in (value, *_leaves(value)) if hasattr(each, "iter_references")]
     if any(not isinstance(each, XComArg) for each in references):
         raise ValueError(

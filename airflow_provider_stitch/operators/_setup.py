@@ -134,7 +134,7 @@ class StitchSetupOperator(StitchTask, BaseOperator):
         """Call the hook's client, retry the call if necessary, and return its result.
 
         While Stitch does not respond, the call is retried until the timeout. After an undocumented response,
-        it is retried a few times, because a proxy or firewall may have sent the response.
+        the call is retried a few times, because a proxy or firewall may have sent the response.
         """
         return run(self.session(self._deadline.at, self._deadline.time_limit).call(call))
 

@@ -1,8 +1,8 @@
 """Store the access token of an account as an Airflow connection, and never lose a token.
 
 Stitch shows a token only once. Therefore the task reserves the connection before it requests the token. If
-the token cannot be stored, the task retries for several minutes. It never overwrites a connection that is in
-use for something else.
+the token cannot be stored, the task retries for several minutes. The task never overwrites a connection that
+is in use for something else.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class TokenStorage:
     def _reserve(self) -> None:
         self._store.reserve(self._conn_id, self._fields)
         self._is_reserved = True
-        if self._store.find(self._conn_id) is None:  # a store function of the user writes a probe instead
+        if self._store.find(self._conn_id) is None:  # a user's store function has written a probe instead
             return
         found = find_connection(self._conn_id)
         if found is None or found.conn_type != CONN_TYPE or found.password:
@@ -130,8 +130,8 @@ class TokenStorage:
 
         :param how_to_replace: a sentence for the error message that explains how to obtain another token.
         :raises StitchConfigurationError: if the token cannot be stored, or another connection hides it.
-        :raises StitchUnavailable: if the token is stored, but Airflow does not find it yet. The next try of
-            the task finds it.
+        :raises StitchUnavailable: if the token is stored, but Airflow does not find its connection yet. The
+            next try of the task can find the connection.
         """
         login = {} if account_id is None else {"login": str(account_id)}
         fields = {**self._fields, **login, "password": token}
@@ -141,7 +141,8 @@ class TokenStorage:
         except StitchError as error:
             reason = str(error)
         if reason is not None:
-            # Raised outside of the except clause, because the original error may contain the token.
+            # This error is raised outside of the except clause, because the original error may contain the
+            # token.
             raise StitchConfigurationError(
                 f"{_account(account_id)} has a token that could not be stored as connection {self._conn_id}, "
                 f"and Stitch shows it only once. {reason} {how_to_replace}"
@@ -152,7 +153,7 @@ class TokenStorage:
         """Write the connection once.
 
         :raises ConnectionTaken: if the connection is in use for something else.
-        :raises StitchUnavailable: after any other failure, so that it is retried.
+        :raises StitchUnavailable: after any other failure, so that the write is retried.
         """
         try:
             self._store.fill(self._conn_id, fields)

@@ -30,12 +30,14 @@ class StitchAttachAccountOperator(StitchTokenOperator):
     The XCom is a dict: `stitch_account_id` (None if unknown), `connection_id` and `attached` (bool).
 
     :param connection_id: id of the Airflow connection for the account. (templated)
-    :param access_token: an API access token of the account, such as `"{{ conn.acme_token.password }}"`. It is
-        rendered when the task runs. Airflow does not show the token, and stores it only in the connection.
-    :param code: the code of an authorization, such as `"{{ dag_run.conf['code'] }}"`. It is rendered when the
-        task runs, and Airflow neither shows nor stores it.
+    :param access_token: an API access token of the account, such as `"{{ conn.acme_token.password }}"`. The
+        template is rendered when the task runs. Airflow does not show the token, and stores it only in the
+        connection.
+    :param code: the code of an authorization, such as `"{{ dag_run.conf['code'] }}"`. The template is
+        rendered when the task runs, and Airflow neither shows nor stores the code.
     :param stitch_account_id: the account's number. Set it with `access_token` if the account has no sources
-        and no destinations. Otherwise the task reads the number from them. (templated)
+        and no destinations. If the account has sources or destinations, the task reads the number from them.
+        (templated)
     :param base_url: base URL of Stitch's API. If None, the task uses Stitch's public address, or the host of
         `stitch_conn_id` if `code` is set.
     :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The connection
@@ -44,8 +46,8 @@ class StitchAttachAccountOperator(StitchTokenOperator):
     :param store: a function that writes a connection to a place that Airflow reads. The task calls the
         function with the id of a connection and the connection as JSON: first for a probe with an id that
         ends with `__probe`, and then for the connection with the token.
-    :param stitch_conn_id: id of the Airflow connection that contains `partner_id` and `partner_secret`. It is
-        needed only with `code`. (templated)
+    :param stitch_conn_id: id of the Airflow connection that contains `partner_id` and `partner_secret`. The
+        connection is needed only with `code`. (templated)
     """
 
     template_fields: Sequence[str] = ("connection_id", "stitch_account_id", "stitch_conn_id")
@@ -140,7 +142,7 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         return account_id
 
     def _account_of(self, token: str, base_url: str) -> int | None:
-        """Return the id of the token's account, or the expected id if it is unknown.
+        """Return the id of the token's account, or the expected id if the account is unknown.
 
         :raises StitchUnauthorized: if Stitch refuses the token.
         """

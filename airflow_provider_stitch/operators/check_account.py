@@ -26,10 +26,10 @@ FAIL_ON = ("extraction", "load")
 class StitchCheckAccountOperator(StitchSetupOperator):
     """Check the last extraction and the loads of all sources of an account, and fail if there are problems.
 
-    The task reads the lists of extractions and loads once. It does not use all of the account's 30 requests
-    in 10 minutes, because tasks that wait for jobs need the same requests. It takes seconds for an account
-    with up to 2,000 streams, and about 50 minutes for an account with 1,000 sources and 12,000 streams. The
-    log contains an estimate of the remaining time.
+    The task reads the lists of extractions and loads once. The task does not use all of the account's 30
+    requests in 10 minutes, because tasks that wait for jobs need the same requests. The task takes a few
+    seconds for an account with up to 2,000 streams, and about 50 minutes for an account with 1,000 sources
+    and 12,000 streams. The log contains an estimate of the remaining time.
 
     The XCom is a dict: `client_id`, `checked_at`, `problem_sources` (names of the sources with a problem in
     `fail_on`) and `sources`. `sources` contains one dict for each source, with the keys `source_id`,

@@ -22,7 +22,7 @@ class StitchTokenOperator(StitchSetupOperator):
     :param connection_id: id of the connection. (templated)
     :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The connection
         contains the address of the server as its host, and the login and password of a user who may create
-        connections. It is used on Airflow 3.
+        connections. The argument is used on Airflow 3.
     :param store: a function that writes a connection to a place that Airflow reads. The task calls the
         function with the id of a connection and the connection as JSON: first for a probe with an id that
         ends with `__probe`, and then for the connection with the token.
@@ -79,7 +79,7 @@ class StitchCreateAccountOperator(StitchTokenOperator):
     """Create a Stitch account with partner credentials, and store its access token as an Airflow connection.
 
     Stitch shows the token only once. The task does not write the token to XCom or to the log. To use the new
-    account in other tasks, set their `stitch_conn_id` to the id of the new connection. If this connection
+    account in other tasks, set their `stitch_conn_id` to the id of the new connection. If the connection
     already exists and has a token, the task does not create an account. Before the task creates the account,
     it makes sure that it can store the token:
 
@@ -99,8 +99,8 @@ class StitchCreateAccountOperator(StitchTokenOperator):
     :param user_email: e-mail address of the account's first user, which must be new to Stitch. (templated)
     :param first_name: first name of the account's first user. (templated)
     :param last_name: last name of the account's first user. (templated)
-    :param region: the region where Stitch processes the data: `us-east-1` or `eu-central-1`. It cannot be
-        changed later. (templated)
+    :param region: the region where Stitch processes the data: `us-east-1` or `eu-central-1`. The region
+        cannot be changed later. (templated)
     :param connection_id: id of the Airflow connection for the new account. (templated)
     :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The connection
         contains the address of the server as its host, and the login and password of a user who may create
@@ -135,7 +135,8 @@ class StitchCreateAccountOperator(StitchTokenOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.company = company
-        # Not named `email`, because Airflow sends failure notifications to an argument of that name.
+        # This argument is not named `email`, because Airflow sends failure notifications to an argument of
+        # that name.
         self.user_email = user_email
         self.first_name = first_name
         self.last_name = last_name
@@ -172,7 +173,10 @@ class StitchCreateAccountOperator(StitchTokenOperator):
         return self._xcom(account.stitch_account_id, created=True)
 
     def _create(self, storage: TokenStorage) -> AccountAccess:
-        """Create the account. If Stitch has certainly not created it, delete the reserved connection."""
+        """Create the account.
+
+        If Stitch has certainly not created the account, delete the reserved connection.
+        """
         from airflow_provider_stitch.connect.errors import EmailInUse, StitchError
 
         in_use: str | None = None

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
     """Create or update the destination with this name, and wait for its connection check.
 
-    The task does not change a destination that already has the requested properties, unless its last
-    connection check failed. In this case, the task sends all properties and credentials again. If a check is
-    already running, the task waits for it.
+    The task does not change a destination that already has the requested properties. However, if its last
+    connection check failed, the task sends all properties and credentials again. If a check is already
+    running, the task waits for it.
 
     The XCom is a dict: `destination_id`, `destination_name`, `client_id`, `created` (bool), `changed` (names
     of the properties that were sent), `current_step` (after the check, if the task waits for it) and
@@ -39,9 +39,9 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
         value is a string or an object (a dict, or a string that contains JSON). The values are rendered when
         the task runs, and Airflow neither shows nor stores them.
     :param send_credentials: send the credentials in every run, which starts a connection check. If False, the
-        task does not detect that only credentials have changed, because Stitch does not return them.
-    :param description: description of a new destination. By default, it contains the DAG, task and run, so
-        that the next try recognizes a destination that a killed try has created. (templated)
+        task does not detect that only credentials have changed, because Stitch does not return credentials.
+    :param description: description of a new destination. The default description contains the DAG, task and
+        run, so that the next try recognizes a destination that a killed try has created. (templated)
     :param ignore_unmapped_sources: do not map sources without a destination to a new destination.
     :param wait_for_check: wait for the connection check, which takes some seconds, and fail if the check
         fails.
@@ -176,7 +176,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
     def _connect(self, result: SetupResult[Destination], *, is_own: bool) -> tuple[Destination, list[str]]:
         """Wait for the connection check.
 
-        If it fails, but this task did not start it, send all properties and wait for the next check.
+        If the check fails, but this task did not start it, send all properties and wait for the next check.
 
         :param is_own: whether this task started the check.
         """
@@ -211,7 +211,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
     def _wait_for_check(self, destination: Destination, *, is_own: bool) -> ConnectionCheck:
         """Wait until the connection check has ended, and return it.
 
-        :param is_own: whether this task started the check. If so, older checks are ignored.
+        :param is_own: whether this task started the check. If True, older checks are ignored.
         """
         from airflow_provider_stitch.connect.errors import PhaseTimedOut
 

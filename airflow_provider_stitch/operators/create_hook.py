@@ -26,9 +26,9 @@ class StitchCreateHookOperator(StitchSetupOperator):
 
     The XCom is a dict: `hook_id`, `destination_id`, `client_id`, `created` (bool) and `enabled` (bool).
 
-    :param url: an https:// address, such as `"{{ conn.stitch_webhook.password }}"`. It is rendered when the
-        task runs.
-    :param destination: id or name of the destination. May be None if the account has only one destination.
+    :param url: an https:// address, such as `"{{ conn.stitch_webhook.password }}"`. The template is
+        rendered when the task runs.
+    :param destination: id or name of the destination. If None, the account must have only one destination.
         (templated)
     :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
@@ -88,7 +88,7 @@ class StitchCreateHookOperator(StitchSetupOperator):
         return min(found, key=lambda hook: hook.id, default=None)
 
     def _create(self, url: str, destination: Destination) -> tuple[PostLoadHook, bool]:
-        """Create the hook. Return it, and whether this task has created it.
+        """Create the hook. Return the hook, and whether this task has created it.
 
         If another task has created the same hook first, return that hook.
         """
@@ -121,7 +121,7 @@ class StitchCreateHookOperator(StitchSetupOperator):
         if hook.destination_id is None:
             self.log.warning(
                 "Stitch does not report the destination of hook %s. If several destinations need a hook, "
-                "give each a different URL.",
+                "give each hook a different URL.",
                 hook.id,
             )
         if hook.disabled_at is not None:

@@ -52,7 +52,7 @@ class JobCheckpoint:
         self._store: Any = context.get("task_state_store")
         self._ti: Any = context["ti"]
         # A user who clears a task wants a new job. Clearing a task increases its `max_tries`. For a running
-        # task, Airflow increases this number only when the worker reports the end of the try. If the worker
+        # task, Airflow increases `max_tries` only when the worker reports the end of the try. If the worker
         # is lost, Airflow increases only the `clear_number` of the DAG run.
         self._max_tries = getattr(context["ti"], "max_tries", None)
         self._clear_number = getattr(context.get("dag_run"), "clear_number", None)
@@ -81,8 +81,8 @@ class JobCheckpoint:
     def end_try(self) -> None:
         """Record that this try has ended without being killed.
 
-        From then on, Airflow increases `max_tries` whenever the task is cleared, so `load` does not compare
-        the clear number.
+        After the end of a try, Airflow increases `max_tries` whenever the task is cleared, so `load` does not
+        compare the clear number.
         """
         try:
             entry = self._store.get(JOB_KEY) if self._store is not None else None
@@ -120,7 +120,7 @@ class JobCheckpoint:
         )
 
     def is_superseded(self) -> bool | None:
-        """Return whether a later try continues with the job, because Airflow has replaced this try.
+        """Return whether Airflow has replaced this try with a later try that continues with the job.
 
         Return None if Airflow does not respond in time. In that case, a task that is being killed does not
         stop its job, because the next try may need the job.
@@ -133,8 +133,8 @@ class JobCheckpoint:
             except Exception:  # anything between this process and Airflow's database may fail
                 logger.exception("Could not determine whether a later try of this task continues.")
 
-        # The thread is abandoned if it takes too long, because it may wait for a lock of the code that a
-        # signal has interrupted.
+        # The thread is abandoned if it takes too long, because it may wait for a lock that belongs to the
+        # code interrupted by a signal.
         thread = threading.Thread(target=check, daemon=True)
         thread.start()
         thread.join(RESPONSE_TIMEOUT)

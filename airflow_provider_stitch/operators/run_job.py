@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 from airflow_provider_stitch.common.deadline import Deadline, parse_duration
 from airflow_provider_stitch.common.link import StitchSourceLink
 from airflow_provider_stitch.common.operator import default_deferrable, outcome_of, run
-from airflow_provider_stitch.operators._job_start import (  # the generated reference needs `WaitFor`
+from airflow_provider_stitch.operators._job_start import (  # the generated API reference needs `WaitFor`
     IfRunning,
     JobStart,
     ResumeState,
@@ -73,8 +73,9 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     :param load_settle: number of seconds to wait after a stream's last load, if this load may contain only an
         earlier batch. The wait restarts after a later load, and is longer if the gaps between the stream's
         batches are long. If 0, the first load is accepted. (templated)
-    :param quiet_period: number of seconds to wait after the source's last load. A stream is assumed to have
-        had no rows if it has no load by then and the extraction log contains no evidence of rows. (templated)
+    :param quiet_period: number of seconds to wait after the source's last load. If a stream has no load after
+        this wait and the extraction log contains no evidence of rows, the stream is assumed to have had no
+        rows. (templated)
     :param skip_if_no_rows: skip the task, and therefore its downstream tasks, if the extraction log proves
         that the job had no new rows (in `streams`, if set). The task writes its XCom before it is skipped.
         Requires `wait_for="loading"`.
@@ -328,7 +329,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         found = Goal.from_dict(outcome.goal)
         kind = outcome.error["kind"] if outcome.error else None
         if kind == "JobOutcomeUnknown":
-            self._checkpoint.clear()  # otherwise the next try might resume a job that is not its own
+            self._checkpoint.clear()  # prevent the next try from resuming another task's job
         if found.job_name is None or kind not in (None, *NEEDS_NEW_JOB):
             outcome.raise_for_error()
         is_own_job = found.started_at is not None and found.started_at >= parse_time(first_attempt_at)
@@ -381,7 +382,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
             return
         try:
             self.on_kill()
-        except StitchError as error:  # the task must fail with the timeout instead
+        except StitchError as error:  # the task must fail with the timeout, not this error
             job_name = None if self._own_job is None else self._own_job.job_name
             self.log.warning("Could not stop job %s: %s", job_name, error)
         else:

@@ -32,7 +32,7 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
     :param job_name: stop only the job with this name. If None, stop the job that is running. (templated)
     :param timeout: maximum time to retry while Stitch is unavailable, and to wait until the rate limit
         permits a request, in seconds or as a timedelta. With `job_name`, the task needs the current list of
-        extractions. If it cannot read the list in time, it fails without stopping the job.
+        extractions. If the task cannot read the list in time, it fails without stopping the job.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 

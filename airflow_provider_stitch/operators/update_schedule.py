@@ -31,13 +31,13 @@ class StitchUpdateScheduleOperator(StitchSetupOperator):
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param frequency_in_minutes: number of minutes between two jobs. Stitch accepts 30, 60, 360, 720 and 1440.
-        It also accepts 1 for databases. Set either this argument or `cron_expression`. (templated)
+        For databases, Stitch also accepts 1. Set either this argument or `cron_expression`. (templated)
     :param anchor_time: start time of one job (ISO 8601 string with a time zone, or datetime). Stitch
         calculates the start times of the other jobs from this time, if the interval is at least an hour. If
         None, the anchor time is not changed. (templated)
     :param cron_expression: a Quartz cron expression in UTC, such as `0 0 12 ? * MON-FRI *`. Unlike Airflow's
-        expressions, it has six or seven fields and starts with the seconds. Some of Stitch's plans do not
-        include cron expressions. (templated)
+        cron expressions, a Quartz expression has six or seven fields and starts with the seconds. Some of
+        Stitch's plans do not include cron expressions. (templated)
     :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """

@@ -37,7 +37,7 @@ def end_options(sensor: Any) -> TaskEndOptions | None:
 
 
 def _has_listeners() -> bool:
-    # When Airflow imports a DAG file, it checks the same manager, and rejects a task with
+    # When Airflow imports a DAG file, it checks the same listener manager, and rejects a task with
     # end_from_trigger=True if there are listeners.
     from airflow.listeners.listener import get_listener_manager
 

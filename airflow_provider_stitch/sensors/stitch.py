@@ -46,7 +46,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 
     phase: ClassVar[Phase]
     _is_poking: bool = False
-    _worker_end_reason: str | None = None  #: reason to end in a worker, if necessary
+    _worker_end_reason: str | None = None  #: the reason why only a worker can end the task
     streams: Sequence[str] | str | None = None
     load_settle: float | str = 120.0
     quiet_period: float | str = 900.0
@@ -69,7 +69,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         stitch_conn_id: str = "stitch_default",
         **kwargs: Any,
     ) -> None:
-        # Airflow's class accepts only a number as `timeout`, so a template is assigned after its constructor.
+        # Airflow's constructor accepts only a number as `timeout`, so a template is assigned after this call.
         timeout = parse_templated_duration(kwargs.pop("timeout", None), "timeout")
         super().__init__(**kwargs)
         self.timeout = self.timeout if timeout is None else timeout
@@ -84,7 +84,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         self.stitch_conn_id = stitch_conn_id
         self.declare_assets()
         self.end_from_trigger = self._can_end_from_trigger() if end_from_trigger else False
-        self._worker_reason: str | None = None  #: reason to start in a worker, if necessary
+        self._worker_reason: str | None = None  #: the reason why only a worker can start the task
         self._waiter: Waiter | None = None
         self._evaluation: Evaluation | None = None  #: the evaluation of the last poke
         self._requests_of_last_poke = 0
@@ -230,7 +230,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 
     @contextmanager
     def _handle_failures(self) -> Iterator[None]:
-        """Skip the task after a failure if `soft_fail` is set. Otherwise, do not retry permanent errors."""
+        """Skip the task after a failure if `soft_fail` is set. Otherwise, do not retry a permanent error."""
         from airflow_provider_stitch.common.failures import fail_without_retry
 
         try:
@@ -252,12 +252,13 @@ class StitchConnectionCheckSensor(_StitchPhaseSensor):
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a check that started at or after this time (ISO 8601 string or datetime).
-        Default: the end of the run's data interval or, if it has none, the time it was queued. (templated)
+        The default is the end of the run's data interval or else the time when the run was queued.
+        (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
         sensor polls as often as the account's rate limit permits. In a worker, `poke_interval` applies.
     :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
-        cannot start the task there, the task starts in a worker and logs the reason.
+        cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
         needed after some failures, and if there are `outlets`, `multiple_outputs` or listeners.
     :param stitch_conn_id: id of the Airflow connection. (templated)
@@ -273,13 +274,13 @@ class StitchStructureSyncSensor(_StitchPhaseSensor):
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
-    :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
-        Default: the end of the run's data interval or, if it has none, the time it was queued. (templated)
+    :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime). The
+        default is the end of the run's data interval or else the time when the run was queued. (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
         sensor polls as often as the account's rate limit permits. In a worker, `poke_interval` applies.
     :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
-        cannot start the task there, the task starts in a worker and logs the reason.
+        cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
         needed after some failures, and if there are `outlets`, `multiple_outputs` or listeners.
     :param stitch_conn_id: id of the Airflow connection. (templated)
@@ -295,13 +296,13 @@ class StitchExtractionSensor(_StitchPhaseSensor):
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
-    :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
-        Default: the end of the run's data interval or, if it has none, the time it was queued. (templated)
+    :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime). The
+        default is the end of the run's data interval or else the time when the run was queued. (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
         sensor polls as often as the account's rate limit permits. In a worker, `poke_interval` applies.
     :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
-        cannot start the task there, the task starts in a worker and logs the reason.
+        cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
         needed after some failures, and if there are `outlets`, `multiple_outputs` or listeners.
     :param stitch_conn_id: id of the Airflow connection. (templated)
@@ -318,15 +319,15 @@ class StitchPreparationSensor(_StitchPhaseSensor):
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
-    :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
-        Default: the end of the run's data interval or, if it has none, the time it was queued. (templated)
+    :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime). The
+        default is the end of the run's data interval or else the time when the run was queued. (templated)
     :param streams: wait only for these streams, by `stream_name`: a list, or a string that contains a JSON
         list or names separated by commas. If None, the task waits for all streams that had rows. (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
         sensor polls as often as the account's rate limit permits. In a worker, `poke_interval` applies.
     :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
-        cannot start the task there, the task starts in a worker and logs the reason.
+        cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
         needed after some failures, and if there are `outlets`, `multiple_outputs` or listeners.
     :param stitch_conn_id: id of the Airflow connection. (templated)
@@ -350,27 +351,28 @@ class StitchLoadingSensor(LineageTask, StitchPreparationSensor):
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
-    :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
-        Default: the end of the run's data interval or, if it has none, the time it was queued. (templated)
+    :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime). The
+        default is the end of the run's data interval or else the time when the run was queued. (templated)
     :param streams: wait only for these streams, by `stream_name`: a list, or a string that contains a JSON
         list or names separated by commas. If None, the task waits for all streams that had rows. (templated)
     :param load_settle: number of seconds to wait after a stream's last load, if this load may contain only an
         earlier batch. The wait restarts after a later load, and is longer if the gaps between the stream's
         batches are long. If 0, the first load is accepted. (templated)
-    :param quiet_period: number of seconds to wait after the source's last load. A stream is assumed to have
-        had no rows if it has no load by then and the extraction log contains no evidence of rows. (templated)
+    :param quiet_period: number of seconds to wait after the source's last load. If a stream has no load after
+        this wait and the extraction log contains no evidence of rows, the stream is assumed to have had no
+        rows. (templated)
     :param skip_if_no_rows: skip the task, and therefore its downstream tasks, if the extraction log proves
         that the job had no new rows (in `streams`, if set). The task writes its XCom before it is skipped.
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
         sensor polls as often as the account's rate limit permits. In a worker, `poke_interval` applies.
     :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
-        cannot start the task there, the task starts in a worker and logs the reason.
+        cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
         needed after some failures, and if there are `outlets`, `multiple_outputs` or listeners.
     :param emit_assets: after loading, update the assets `stitch_source` of the source and `stitch_stream` of
-        each stream that had new rows (at most 50). Pass a list of streams to update only their assets. A
-        worker then ends the task, even with `end_from_trigger`.
+        each stream that had new rows (at most 50). Pass a list of streams to update only their assets. If
+        `emit_assets` is set, a worker ends the task even with `end_from_trigger`.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 

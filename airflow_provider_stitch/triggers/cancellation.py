@@ -1,4 +1,4 @@
-"""Determine whether a cancelled trigger's task no longer waits, or only this triggerer is stopping."""
+"""Determine whether a trigger is cancelled because its task has ended or its triggerer is stopping."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ MAX_CHECKS = 20
 # machine.
 RESPONSE_TIMEOUT = 60.0
 
-# Airflow 3.3 and later call a trigger's `on_kill` when a user has ended its task. Earlier versions only
-# cancel the trigger, and they also cancel it when the triggerer stops.
+# Airflow 3.3 and later call a trigger's `on_kill` when a user has ended its task. Earlier versions of Airflow
+# only cancel the trigger, and they also cancel it when the triggerer stops.
 AIRFLOW_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")
 
 
 async def is_still_deferred(trigger: BaseTrigger, job_name: str) -> bool:
     """Return whether the trigger's task still needs this job, according to Airflow's database.
 
-    A task no longer needs its job if a user has marked, cleared or deleted the task. It needs the job if
+    A task no longer needs its job if a user has marked, cleared or deleted the task. The task still needs its
+    job if
 
     - the triggerer is stopping,
     - another triggerer has taken over the trigger, in which case Airflow 3.3 calls `on_kill` as well, or
@@ -45,7 +46,7 @@ async def is_still_deferred(trigger: BaseTrigger, job_name: str) -> bool:
     is_first_check = True
     for _ in range(MAX_CHECKS):
         check = asyncio.ensure_future(_check(trigger, job_name))
-        # If the check is late, do not cancel it, because the next request would receive its response.
+        # Do not cancel a late check, because the next request would receive the response to the check.
         await asyncio.wait({check}, timeout=RESPONSE_TIMEOUT)
         if not check.done():
             raise asyncio.TimeoutError
@@ -55,7 +56,8 @@ async def is_still_deferred(trigger: BaseTrigger, job_name: str) -> bool:
         if state == DEFERRED:
             return True
         if state not in UNDECIDED_STATES:
-            # A task that had an undecided state before has ended on its own. Otherwise a user has marked it.
+            # If the task had an undecided state in an earlier check, the task has ended on its own. Otherwise
+            # a user has marked the task.
             return not is_first_check
         is_first_check = False
         await asyncio.sleep(CHECK_INTERVAL)
@@ -80,7 +82,7 @@ async def _check(trigger: BaseTrigger, job_name: str) -> tuple[bool, str | None]
     )
     if not isinstance(response, comms.TaskStatesResult):
         raise TypeError(f"Airflow responded with {response!r} instead of the state of the task.")
-    # Airflow returns states by task id and map index, and the request contains one of each.
+    # Airflow returns states by task id and map index, and the request contains one id and one index.
     states = list(response.task_states.get(task.run_id, {}).values())
     if not states:
         return False, None  # a user has deleted the task
@@ -92,7 +94,7 @@ async def _check(trigger: BaseTrigger, job_name: str) -> tuple[bool, str | None]
 
 
 def _check_in_database(trigger: BaseTrigger) -> tuple[bool, str | None]:
-    """Return the same as `_check` on Airflow 2, where a triggerer may query the database."""
+    """Return the same values as `_check`, but on Airflow 2, where a triggerer may query the database."""
     from airflow.models.taskinstance import TaskInstance  # noqa: PLC0415 - Airflow 2
     from airflow.utils.session import create_session  # noqa: PLC0415 - Airflow 2
 
@@ -110,7 +112,7 @@ def _check_in_database(trigger: BaseTrigger) -> tuple[bool, str | None]:
 async def wait_ignoring_cancellation(task: asyncio.Task[None]) -> None:
     """Wait until an asyncio task has ended, although Airflow cancels the trigger again each second.
 
-    When the triggerer shuts down, Airflow also cancels the asyncio task. This ends the wait.
+    The wait also ends when the triggerer shuts down, because Airflow then cancels the asyncio task.
     """
     while not task.done():
         with suppress(asyncio.CancelledError):

@@ -116,7 +116,8 @@ async def announce(trigger: Watcher, batches: AsyncIterator[LoadBatch]) -> Async
             new_loads = await announcer.new_loads(batch)
             if new_loads:
                 yield payload(trigger, new_loads)
-                # Not reached if this watcher is cancelled before Airflow has received the event.
+                # The next line is not reached if this watcher is cancelled before Airflow has received the
+                # event.
                 announcer.record(new_loads, batch)
     finally:
         interests.remove(watcher)
@@ -169,7 +170,7 @@ class Announcer:
             batch.announced.append(Announcement(self._watcher, self._store, self._cursor))
 
     async def _read_cursor(self, snapshot: LoadSnapshot) -> LoadCursor | None:
-        """Return the stored cursor. If none is stored, store one with the start time of the watcher.
+        """Return the stored cursor. If no cursor is stored, store the start time of the watcher as a cursor.
 
         Return None if Airflow's state store fails. With the next snapshot, the store is read again. No load
         is missed, because the list of loads still contains the last load of each stream.
@@ -238,7 +239,10 @@ class LoadStreamProducer(SharedStreamProducer):
         await self._save()
 
     async def _save(self) -> None:
-        """Store all unsaved cursors. If this fails, the producer tries again with the next snapshot."""
+        """Store all unsaved cursors.
+
+        If Airflow cannot store a cursor, the producer tries again with the next snapshot.
+        """
         async with self._saving:
             for watcher, announcement in list(self._unsaved.items()):
                 try:
@@ -247,7 +251,7 @@ class LoadStreamProducer(SharedStreamProducer):
                     if not self._has_failed:
                         log.warning(
                             "Airflow could not store the position of a watcher in its asset state store: %r. "
-                            "Trying again. If this triggerer stops first, some loads are announced twice.",
+                            "Trying again. If the triggerer stops now, some loads are announced twice.",
                             error,
                         )
                     self._has_failed = True

@@ -1,6 +1,9 @@
-"""StitchLoadTrigger: announce each load of a stream as an event of its asset. Needs Airflow 3.3 or later.
+"""StitchLoadTrigger: announce each load of a stream as an event of its asset.
 
-DAG files import this module. To keep parsing fast, it imports modules that call Stitch only in the triggerer.
+This trigger needs Airflow 3.3 or later.
+
+DAG files import this module. To keep parsing fast, modules that call Stitch are imported only in the
+triggerer.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ class StitchLoadTrigger(BaseEventTrigger):
     twice, both events contain the same `loaded_at`. With `stream=None` the dict contains `source`, `streams`
     (the times of the new loads, by stream) and `loaded_at`, the latest of these times.
 
-    In a triggerer, all watchers of a connection and the deferred tasks share their polls. If requests to the
+    In a triggerer, all watchers and deferred tasks of a connection share their polls. If requests to the
     account fail, the trigger does not end, but waits and reads the connection again.
 
     :param source: the source's `name`.
@@ -48,7 +51,7 @@ class StitchLoadTrigger(BaseEventTrigger):
     :param poll_interval: minimum seconds between two polls that only watchers need. With the default of 60,
         watchers use at most 10 of the account's 30 status requests in 10 minutes.
     :param asset_uri: URI of the watched asset. If two assets have equal triggers, Airflow runs one trigger
-        for both. To prevent this, pass the URI of each asset.
+        for both. To run a separate trigger for each asset, pass the URI of the asset.
     :raises ValueError: if an argument is invalid.
     """
 

@@ -74,7 +74,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         self.phase = phase
         self.source = source
         self.job_name = job_name
-        # Determined before rendering, because a template may be rendered to an empty string.
+        # This value is determined before rendering, because a template may be rendered to an empty string.
         self.is_for_job = job_name is not None
         self.started_after = started_after
         self.streams = streams
@@ -106,8 +106,8 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         )
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
-        """Render the arguments. Airflow 3.3 and later call this before `run`."""
-        from jinja2 import StrictUndefined  # noqa: PLC0415 - only this method needs it
+        """Render the arguments. Airflow 3.3 and later call this method before `run`."""
+        from jinja2 import StrictUndefined  # noqa: PLC0415 - only this method needs Jinja
 
         self._context = context
         variables = {name: context[name] for name in TEMPLATE_VARIABLES if name in context}

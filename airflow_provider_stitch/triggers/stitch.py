@@ -199,7 +199,7 @@ class StitchPhaseTrigger(BaseTrigger):
         return TriggerEvent(event)  # type: ignore[no-untyped-call]  # untyped in Airflow
 
     async def _refresh_token(self, waiter: Waiter) -> bool:
-        """Replace a waiter's client if the connection has changed. Return whether it has changed."""
+        """Replace a waiter's client and return True, if the connection has changed."""
         try:
             client = await shared_client(self.stitch_conn_id)
         except (AirflowNotFoundException, StitchConfigurationError):
@@ -222,7 +222,7 @@ class StitchPhaseTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Stop the job if this task started it and a user has cleared or marked the deferred task.
 
-        Airflow 3.3 and later call this method. In earlier versions `run` calls it if the trigger is
+        Airflow 3.3 and later call this method. In earlier versions, `run` calls this method if the trigger is
         cancelled.
         """
         if self.stop_on_kill and self.goal.job_name is not None:
@@ -243,7 +243,7 @@ class StitchPhaseTrigger(BaseTrigger):
         try:
             if await is_still_deferred(self, job_name):
                 self.log.info(
-                    "Leaving job %s running: its task is still deferred, only this triggerer is stopping",
+                    "Leaving job %s running: its task is still deferred, and only this triggerer is stopping",
                     job_name,
                 )
                 return

@@ -1,7 +1,7 @@
 """XCom keys, times and options that workers and the triggerer share.
 
-Operators, sensors and triggers import this module. It is part of the `triggers` package, because triggers
-must not import operators or sensors, and it imports nothing from this project.
+Operators, sensors and triggers import this module. This module is part of the `triggers` package, because
+triggers must not import operators or sensors, and it imports nothing from this project.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KILL_TIME_LIMIT = "time to stop its job"
 
 @dataclass(frozen=True)
 class TaskEndOptions:
-    """Options for ending a task in the triggerer. A trigger stores them as a dict."""
+    """Options for ending a task in the triggerer. A trigger stores the options as a dict."""
 
     soft_fail: bool  #: skip the task instead of failing it
     has_retries: bool
@@ -49,7 +49,7 @@ def no_rows_message(result: Mapping[str, Any]) -> str:
 
 
 def run_started_at(context: Mapping[str, Any]) -> datetime | None:
-    """Return the end of the run's data interval, or the time when a run without interval was queued."""
+    """Return the end of the run's data interval, or the time when a run without an interval was queued."""
     dag_run: Any = context["dag_run"]
     started_at: datetime | None = (
         context.get("data_interval_end") or getattr(dag_run, "queued_at", None) or dag_run.start_date

@@ -23,8 +23,8 @@ def end_event(
 ) -> BaseTaskEndEvent | None:
     """Return the event that ends the task as a worker would, or None if only a worker can end it.
 
-    If a task fails in the triggerer and has retries left, Airflow always applies its own rule for retries.
-    Only a worker can fail such a task without a retry.
+    If a task fails in the triggerer and has retries left, Airflow always applies its own rule for retries. If
+    a task has retries left, only a worker can fail it without a retry.
 
     :param retries: whether this version of Airflow retries a task that failed in the triggerer.
     """

@@ -1,8 +1,8 @@
 """Capabilities of the triggerer in the installed version of Airflow.
 
 Airflow has no setting that reports these capabilities, so this module derives them from the version. Sensors
-and triggers import this module. It is part of the `triggers` package, because triggers must not import
-sensors.
+and triggers import this module. This module is part of the `triggers` package, because triggers must not
+import sensors.
 
 - Airflow 2.11 can start a task in the triggerer, but does not render templates there.
 - Airflow 3.0 to 3.2 cannot start a task in the triggerer.

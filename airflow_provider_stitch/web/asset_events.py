@@ -65,10 +65,10 @@ def read_secret(connection_id: str) -> str:
 
 
 def store_event(connection_id: str, load: PostLoad) -> str:
-    """Store a load as an event of its stream's assets, unless it is already stored.
+    """Store a load as an event of its stream's assets, unless the load is already stored.
 
     :return: a message for the response.
-    :raises DatabaseUnavailableError: if Airflow's database fails. In this case nothing is stored.
+    :raises DatabaseUnavailableError: if Airflow's database fails. No event is stored in this case.
     """
     with _translating_errors():
         for attempt in run_with_db_retries():
@@ -102,7 +102,7 @@ def _find_assets(connection_id: str, load: PostLoad, session: Session) -> Sequen
 
 
 def _normalized_parts(uri: str) -> tuple[str, str] | None:
-    """Return the normalized source and the stream of a URI, or None if it is not the URI of a stream."""
+    """Return the normalized source and the stream of a URI, or None if the URI does not identify a stream."""
     parts = urlsplit(uri).path.split("/")[1:]
     if len(parts) != 2:
         return None

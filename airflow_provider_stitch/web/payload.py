@@ -71,7 +71,7 @@ def parse_payload(body: bytes) -> PostLoad:
 
 
 def _root_table(data: dict[str, Any], stream: str) -> dict[str, Any]:
-    """Return the stream's root table. Arrays in its rows may be loaded into further tables."""
+    """Return the stream's root table. Stitch may load arrays in the stream's rows into further tables."""
     tables = data.get("tables")
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         raise InvalidPayloadError("`tables` is not an array of objects.")

@@ -56,10 +56,10 @@ async def respond(scope: Message, receive: Receive, send: Send) -> None:
     try:
         status, text = await _receive(scope, receive)
     except DatabaseUnavailableError as error:
-        log.warning("Could not store a webhook of Stitch, which will send it again: %s", error)
+        log.warning("Could not store a webhook; Stitch will send it again: %s", error)
         status, text = 503, "Airflow's database is unavailable. Send the webhook again later."
     except Exception as error:  # noqa: BLE001 - Airflow would log local variables, such as the secret
-        log.warning("Could not store a webhook of Stitch, which will send it again: %s", type(error).__name__)
+        log.warning("Could not store a webhook; Stitch will send it again: %s", type(error).__name__)
         status, text = 500, "Airflow could not process the webhook. Send it again later."
     await _send(send, status, text)
 
@@ -103,7 +103,7 @@ def _digest(text: str) -> bytes:
 
 
 def _connection_id(scope: Message) -> str:
-    """Return the part of the path after the prefix, or an empty string if it cannot be a connection id."""
+    """Return the part of the path after the prefix, or an empty string if the part cannot be an id."""
     path: str = scope["path"]
     path = path.removeprefix(scope.get("root_path", ""))
     name = unquote(path).strip("/")
@@ -111,11 +111,11 @@ def _connection_id(scope: Message) -> str:
 
 
 def _token(scope: Message) -> str:
-    """Return the query parameter `token`, or an empty string if the URL does not contain exactly one."""
+    """Return the query parameter `token`, or an empty string if the URL contains no or several tokens."""
     try:
         query = scope["query_string"].decode("ascii")
         tokens = parse_qs(query, max_num_fields=10).get("token", [])
-    except ValueError:  # not ASCII, or too many fields
+    except ValueError:  # the query is not ASCII or has too many fields
         return ""
     return tokens[0] if len(tokens) == 1 and len(tokens[0]) <= MAX_TOKEN_LENGTH else ""
 

@@ -1,8 +1,8 @@
 """Look up a connection in the same way as Airflow, and raise an error if the lookup fails.
 
-If a secrets backend cannot be read, Airflow reports that the connection was not found. The difference matters
-before a token is stored: a connection that does not exist can be created, but a connection that could not be
-read must not be changed.
+If a secrets backend cannot be read, Airflow reports that the connection was not found. Before a token is
+stored, a missing connection must be distinguished from an unreadable connection: a missing connection can be
+created, but an unreadable connection must not be changed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ def find_connection(conn_id: str) -> Connection | None:
         failure: str | None = None
         try:
             found: Connection | None = backend.get_connection(conn_id=conn_id)
-        except Exception as error:  # noqa: BLE001 - a backend may raise any error, and Airflow ignores it
+        except Exception as error:  # noqa: BLE001 - a backend may raise any error, and Airflow ignores the error
             failure = type(error).__name__
         if failure is not None:
-            # Raised outside of the except clause, because the original error may contain a secret.
+            # This error is raised outside of the except clause, because the original error may contain a
+            # secret.
             raise StitchUnavailable(
                 f"Connection {conn_id} could not be looked up: the secrets backend {type(backend).__name__} "
                 f"failed ({failure}). The connection may exist, so nothing was created or changed. "

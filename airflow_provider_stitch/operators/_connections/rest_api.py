@@ -25,8 +25,8 @@ class RestStore:
     """A store that uses the public REST API of Airflow 3.
 
     :param api: an Airflow connection with the address of the API server as its host. Its login and password
-        are those of a user. Without a login, its password is a token of Airflow's API. The extra `allow_http`
-        permits plain HTTP.
+        belong to a user of Airflow. If it has no login, its password is a token of Airflow's API. The extra
+        `allow_http` permits plain HTTP.
     :raises StitchConfigurationError: if the host is not a safe address for secrets, or if the login fails.
     """
 
@@ -36,7 +36,7 @@ class RestStore:
         self._session = requests.Session()
         local = is_loopback(urlsplit(self._url).hostname or "")
         self._session.trust_env = not local
-        self._session.auth = NoAuth()  # otherwise requests would use a login from .netrc instead of the token
+        self._session.auth = NoAuth()  # prevent requests from using a login from .netrc instead of the token
         self._log_in()
 
     def find(self, conn_id: str) -> StoredConnection | None:
@@ -106,7 +106,8 @@ class RestStore:
             if response.status_code in expected:
                 return response
             raise self._refused(request, response)
-        # Raised outside of the except clause, because the error contains the request with the secret.
+        # This error is raised outside of the except clause, because the error contains the request with the
+        # secret.
         raise StitchUnavailable(f"{request} cannot be reached ({kind}).")
 
     def _refused(self, request: str, response: requests.Response) -> StitchError:
@@ -135,7 +136,7 @@ class RestStore:
         return StitchConfigurationError(f"{request} refuses (HTTP {status}). {advice}")
 
 
-class _NotLoggedIn(StitchConfigurationError):  # noqa: N818 - named like the kinds of StitchError
+class _NotLoggedIn(StitchConfigurationError):  # noqa: N818 - named like subclasses of StitchError
     """Airflow's API server refuses the token or the password."""
 
 
@@ -198,5 +199,8 @@ def _api_url(api: Connection) -> str:
 
 
 def _allows_http(api: Connection) -> bool:
-    """Return whether the user permits plain HTTP. The extra is a string if a URI defines the connection."""
+    """Return whether the user permits plain HTTP.
+
+    The extra `allow_http` is a string if a URI defines the connection.
+    """
     return str(api.extra_dejson.get("allow_http", "")).lower() == "true"

@@ -89,16 +89,16 @@ def _tasks_can_access_database() -> bool:
 class CallableStore:
     """A store that calls a user's function with a connection's id and the connection as JSON.
 
-    The function can only write connections. It therefore first writes a probe, which is a connection with a
-    different id. If Airflow finds the probe, the function works and writes to a place that Airflow reads. The
-    function writes the requested connection only once, with the token.
+    The function can only write connections. The store therefore first writes a probe, which is a connection
+    with a different id. If Airflow finds the probe, the function works and writes to a place that Airflow
+    reads. The function writes the requested connection only once, with the token.
     """
 
     def __init__(self, store: Callable[[str, str], None]) -> None:
         self._store = store
 
     def find(self, conn_id: str) -> StoredConnection | None:
-        """Return the connection that Airflow finds, because the function cannot read connections."""
+        """Return the connection that Airflow finds. The user's function can only write connections."""
         found = find_connection(conn_id)
         return None if found is None else StoredConnection.of(found)
 

@@ -1,6 +1,6 @@
 """Describe a stored connection, and decide whether a token may be written to it."""
 
-# ruff: noqa: N818 - the errors are named like the kinds of StitchError.
+# ruff: noqa: N818 - the errors are named without `Error`, like subclasses of StitchError.
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class StoredConnection:
     conn_type: str
     login: str | None
     description: str | None
-    password: str | None = field(repr=False)  #: asterisks if it was read through Airflow's REST API
+    password: str | None = field(repr=False)  #: asterisks if Airflow's REST API returned the connection
     is_partner: bool  #: whether the extras contain partner credentials
 
     @classmethod
     def of(cls, connection: Connection) -> StoredConnection:
-        """Return the relevant fields of an Airflow connection."""
+        """Return the fields of an Airflow connection that must be known before a token is stored."""
         extras = connection.extra_dejson
         return cls(
             conn_type=connection.conn_type or "",
@@ -48,7 +48,7 @@ class StoredConnection:
         )
 
     def is_reservation(self, fields: Mapping[str, str]) -> bool:
-        """Return whether `reserve` created this connection with these fields and it still has no token."""
+        """Return whether `reserve` created this connection with these fields, and it has no token."""
         return self.password is None and self.login is None and self.description == fields["description"]
 
     def reject_other_use(self, conn_id: str) -> None:
@@ -67,7 +67,8 @@ class StoredConnection:
     def reject_foreign_token(self, conn_id: str, fields: Mapping[str, str]) -> None:
         """Reject fields that would replace the token of another account.
 
-        :param fields: the fields to write. Their description identifies the run that writes the connection.
+        :param fields: the fields to write. The description in the fields identifies the run that writes the
+            connection.
         :raises ConnectionTaken: if the connection is in use for something else.
         """
         self.reject_other_use(conn_id)

@@ -286,7 +286,7 @@ def test_unavailable_database_is_a_server_error(api, connection, connection_id, 
 
     assert response.status_code == 503
     assert SECRET not in caplog.text
-    assert "Could not store a webhook of Stitch" in caplog.text
+    assert "Could not store a webhook" in caplog.text
 
 
 @HAS_WATCHERS
