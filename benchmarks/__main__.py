@@ -1,4 +1,7 @@
-"""Run all benchmarks, or the named ones. The exit code is 1 if a target is missed."""
+"""Run all benchmarks, or the benchmarks that are named as arguments.
+
+The exit code is 1 if a target is missed.
+"""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def _case_name(case: Mapping[str, Any]) -> str:
 
 
 def waiting(axes: Axes, figures: Mapping[str, Any]) -> None:
-    """Draw how long each provider's waiting tasks block the event loop, and the memory per task."""
+    """Draw the time that each provider's waiting tasks block the event loop, and the memory per task."""
     providers = figures["providers"][::-1]
     milliseconds = [max(1.0, each["blocked"] * 1000) for each in providers]
     colours = [OURS if each["name"] == "Stitch" else OTHERS for each in providers]

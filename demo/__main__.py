@@ -72,7 +72,10 @@ def _run(console: Console, deadline: Deadline, *, keep: bool) -> None:
 
 
 def add_sources(stitch: StitchEmulator) -> None:
-    """Add two sources. The DAG replicates the first source. Its stream `teams` has no new rows."""
+    """Add two sources.
+
+    The DAG replicates the first source. The stream `teams` of the first source has no new rows.
+    """
     stitch.add_source(
         "github",
         display_name="GitHub",

@@ -1,4 +1,4 @@
-"""Run dbt when Stitch has loaded new rows of one of two tables. Any DAG may have run the job."""
+"""Run dbt when Stitch has loaded new rows of one of two tables, whichever DAG has run the job."""
 
 from datetime import datetime, timezone
 

@@ -53,7 +53,9 @@ STOP_TIMEOUT = 6.0
 
 
 class LocalAirflow:
-    """The processes of one Airflow. Leaving the context stops the processes and removes their folder.
+    """The processes of one Airflow installation.
+
+    Leaving the context stops the processes and removes their folder.
 
     :param connection: the connection `stitch_default`, as JSON.
     :param deadline: the time limit of all waits. Inside the context, each wait also checks that the processes

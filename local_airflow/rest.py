@@ -43,7 +43,7 @@ class AirflowApi:
         """
         errors = self._call("GET", "importErrors")["import_errors"]
         if errors:
-            raise LocalAirflowFailed("Airflow can't import the DAG:", errors[0]["stack_trace"].splitlines())
+            raise LocalAirflowFailed("Airflow cannot import the DAG:", errors[0]["stack_trace"].splitlines())
         dags = self._call("GET", "dags", params={"dag_id_pattern": dag_id})["dags"]
         return any(dag["dag_id"] == dag_id for dag in dags)
 

@@ -1,7 +1,7 @@
 """A Stitch account in memory and in virtual time. The caller chooses the durations of the jobs.
 
-The account has the methods of `StitchClient` that a waiter calls. It does not use HTTP, because a week with a
-thousand sources requires tens of thousands of requests.
+The account has the methods of `StitchClient` that a waiter calls. The account does not use HTTP, because a
+week with a thousand sources requires tens of thousands of requests.
 """
 
 from __future__ import annotations

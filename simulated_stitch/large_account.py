@@ -1,4 +1,4 @@
-"""An account of any size in memory. Its lists have pages like the lists of Stitch."""
+"""An account of any size in memory. The lists of the account have pages like Stitch's lists."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def by_stream_name(load: Load) -> tuple[str, str]:
 
 @dataclass(eq=False)
 class LargeAccount:
-    """An account with the methods of `StitchClient` that a waiter calls. It records the requests."""
+    """An account with the methods of `StitchClient` that a waiter calls. The account records the requests."""
 
     extractions: Sequence[Extraction] = ()
     loads: Sequence[Load] = ()

@@ -29,14 +29,15 @@ class NeverFinishesError(AssertionError):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop with virtual time, in a single thread.
 
-    A function that asyncio would call in a thread is called immediately. Its result is set after `latency`.
+    A function that asyncio would call in a thread is called immediately. The result of the function is set
+    after `latency`.
 
     :param max_seconds: virtual seconds after which the loop raises `NeverFinishesError`.
     """
 
     def __init__(self, max_seconds: float = WEEK) -> None:
         self._time_selector = _TimeSelector(max_seconds)
-        #: Duration of the current call in virtual seconds. The called function sets it.
+        #: Duration of the current call in virtual seconds. The called function sets this duration.
         self.latency = 0.0
         super().__init__(self._time_selector)
 
@@ -88,7 +89,7 @@ class _TimeSelector(selectors.DefaultSelector):
 
 
 class VirtualClock(SystemClock):
-    """The wall clock of a machine. It may be wrong, and a test can change it during a run."""
+    """The wall clock of a machine. The clock can be wrong, and a test can change it during a run."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
 
-import tests.conftest  # noqa: F401 - sets a temporary AIRFLOW_HOME before Airflow is imported
+import tests.conftest  # noqa: F401 - this import sets a temporary AIRFLOW_HOME before Airflow is imported
 from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.connect.errors import StitchError
 from airflow_provider_stitch.connect.transport import request as transport_request
@@ -40,7 +40,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "reference" / "failure-modes.md"
 COMMAND = "make fault-table"
 
 TIMEOUT = 600  #: timeout of the task, in seconds
-MAX_ATTEMPTS = 300  #: more attempts than the timeout permits with pauses of a minute between them
+MAX_ATTEMPTS = 300  #: more attempts than the timeout permits if each pause lasts a minute
 
 QUICK = JobPlan(discovery_seconds=2, tap_seconds=4, target_seconds=2, prepare_seconds=2, load_seconds=2)
 ROWS = {"commits": 120, "issues": 0, "pulls": 7}
@@ -94,7 +94,7 @@ class Cell:
 
 
 class Trial:
-    """An emulator, a socket that can respond instead of it, and a host that must not receive any secret."""
+    """An emulator, a socket that can respond in its place, and a host that must not receive any secret."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
@@ -126,7 +126,7 @@ class Trial:
     def try_out(self, step: Step, *, lasts: bool) -> Cell:
         """Run a task, and make one of its requests fail.
 
-        :param lasts: whether the request always fails. If False, it fails once.
+        :param lasts: whether the request always fails. If False, the request fails once.
         """
         account = self.stitch.add_account()
         source = account.add_source("github", streams=ROWS)
@@ -168,7 +168,7 @@ class Trial:
 
 @dataclass
 class FaultyTransport:
-    """The transport of requests to Stitch. It makes one kind of request fail."""
+    """The transport of requests to Stitch. The transport makes one kind of request fail."""
 
     trial: Trial
     step: Step

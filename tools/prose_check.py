@@ -1,6 +1,6 @@
 """Count habits of English that make text hard to read, and fail if an area has too many of them.
 
-`make lint` runs this module as `python -m tools.prose_check`. It reads the areas and their limits from
+`make lint` runs this module as `python -m tools.prose_check`. The check reads the areas and their limits from
 `[tool.prose]` in pyproject.toml, and counts habits per 1,000 words of docstrings, comments, messages, test
 names and Markdown pages. Code blocks and code in backquotes are ignored.
 
@@ -105,7 +105,7 @@ HABITS = (
         r"of (?:its|their) own)\b",
         "again, separate, automatically; or leave it out",
     ),
-    # A reader takes the conjunction `for` for a preposition until the verb follows.
+    # Readers mistake the conjunction `for` for a preposition until they reach the verb.
     _habit(
         "`for` as because",
         r"[,;] for (?:it|they|he|she|we|there|this|these|nobody|nothing|otherwise|then|only|such|no \w+)\b"
@@ -121,11 +121,11 @@ HABITS = (
         r"\b[Ll]ook(?:s|ed|ing)?\b(?! (?:like|up)\b)",
         "poll, check, read, see",
     ),
-    # Clothes are mended, but defects are fixed.
+    # The usual verb for a defect is `fix`.
     _habit("`mend`", r"\b[Mm]end(?:s|ed|ing)?\b", "fix, resolve"),
     # Instead of `the time is that of the job`, repeat the noun or use the possessive.
     _habit("`that of`", r"\b(?:[Tt]hat|[Tt]hose) of\b", "the job's, or repeat the noun"),
-    # Instead of `a response that is none` or `it is no job`, state the defect.
+    # Phrases such as `a response that is none` or `it is no job` do not say what is wrong.
     _habit(
         "`is none`, `is no`",
         r"\b(?:am|are|be|been|is|was|were) (?:no|none)\b(?! (?:longer|more)\b)",
@@ -174,7 +174,7 @@ class Count:
 
 
 def areas_in(pyproject: Path) -> list[Area]:
-    """Return the areas that a pyproject.toml defines. Their paths are relative to the folder of the file."""
+    """Return the areas that a pyproject.toml defines, with paths relative to the folder of the file."""
     table: dict[str, dict[str, Any]] = tomllib.loads(pyproject.read_text(encoding="utf-8"))["tool"]["prose"]
     return [
         Area(name, tuple(pyproject.parent / path for path in entry["paths"]), float(entry["limit"]))
@@ -194,7 +194,7 @@ def count(paths: Iterable[Path]) -> Count:
 def passages(paths: Iterable[Path]) -> Iterator[Passage]:
     """Yield the passages of all Python modules and Markdown pages in the given files and folders.
 
-    :raises FileNotFoundError: if a path does not exist. Otherwise a renamed folder would be ignored.
+    :raises FileNotFoundError: if a path does not exist, so that a renamed folder is not ignored.
     """
     for path in paths:
         if not path.exists():

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
 
 def find(version: str) -> str | None:
     """Return the path of an interpreter that uv or pyenv has installed, or None."""
-    found = subprocess.run(  # noqa: S603 - the path is in the checkout
+    found = subprocess.run(  # noqa: S603 - the path of uv is in the checkout
         [UV, "python", "find", "--no-python-downloads", "--system", "--no-project", version],
         capture_output=True,
         text=True,

@@ -6,8 +6,8 @@ import re
 
 from tools.doc_blocks import blocks
 
-# Values that differ between runs. Job names are replaced before numbers, and times are replaced before
-# numbers, because both contain digits.
+# Values that differ between runs. Job names and times are replaced before numbers, because job names and
+# times contain digits.
 _VARIABLE = (
     (re.compile(r"\d+\.\d+\.sync\.[0-9a-f-]+"), "JOB"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?([+-]\d\d:?\d\d)?"), "TIME"),

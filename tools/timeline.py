@@ -1,7 +1,7 @@
 """Draw docs/images/timeline.svg: a replication job, and what Stitch's API returns while it runs.
 
-The responses are from the emulator. They are requested every few seconds while the emulator's default job
-runs. To draw the picture again, run
+The responses are from the emulator, and are requested every few seconds while its default job runs. To draw
+the picture again, run
 
     python -m tools.timeline
 """
@@ -26,7 +26,8 @@ START = datetime(2026, 8, 17, 6, 0, tzinfo=timezone.utc)
 STREAMS = {"commits": 120, "issues": 30, "teams": 0}
 STEP, LENGTH = 5, 260  # seconds
 
-# Pixels: the width of the names, the space above the rows, the height of a row, and the width of a second.
+# Sizes in pixels: the width of the names, the space above the rows, the height of a row, and the width of a
+# second.
 LEFT, TOP, ROW, SCALE = 130, 12, 34, 2.4
 STYLE = """
 text { font: 12px sans-serif; fill: #1b2430; }

@@ -1,4 +1,4 @@
-"""Measure what importing a provider's operators adds to each parse of a DAG file.
+"""Measure the time that importing a provider's operators adds to each parse of a DAG file.
 
 Airflow parses every DAG file thousands of times a day, each time in a new process. An unnecessary import
 takes time at every parse. The benchmark measures CPU time, because other processes do not affect CPU time.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 IMPORT_MODULES = Path(__file__).parent / "workers" / "import_modules.py"
 RUNS = 5
-MAX_RATIO_TO_AIRBYTE = 1 / 5  #: maximum CPU time of this provider, divided by the CPU time of Airbyte
+MAX_RATIO_TO_AIRBYTE = 1 / 5  #: maximum CPU time of this provider, divided by Airbyte's CPU time
 MAX_MODULES = 15
 UNWANTED = (
     "requests",
@@ -33,7 +33,7 @@ UNWANTED = (
 
 @dataclass
 class Subject:
-    """A provider's modules, and the measurements so far."""
+    """A provider's modules, and the measurements of importing them."""
 
     name: str
     modules: tuple[str, ...]
@@ -87,7 +87,7 @@ def run(console: Console) -> Result:
 
 def _measure(subjects: list[Subject], folder: Path) -> None:
     for subject in subjects:
-        subject.measure(folder, cached=True)  # not recorded, because this run fills the cache
+        subject.measure(folder, cached=True)  # this run is not recorded, because it fills the cache
     for _ in range(RUNS):
         for subject in subjects:
             subject.cached.append(subject.measure(folder, cached=True))

@@ -38,7 +38,8 @@ class MeasuredLoop(VirtualLoop):
     def _run_once(self) -> None:
         started_at = time.thread_time()
         super()._run_once()  # type: ignore[misc]  # a private method of asyncio, which type stubs do not contain
-        # Ignore the first iteration, because it starts all tasks. This never happens in a triggerer.
+        # Ignore the first iteration, because it starts all tasks. A triggerer never starts all tasks in one
+        # iteration.
         if self.time() > 0:
             self.longest_iteration = max(self.longest_iteration, time.thread_time() - started_at)
 

@@ -1,8 +1,8 @@
 """Fixed schedules, which replace the provider's scheduler and choose the next request by a simple rule.
 
 A fixed schedule receives the same arguments as the scheduler: the possible requests with their waiters'
-estimates, and the state of the request budget. Like the scheduler, it first sends requests that are due. A
-fixed schedule uses the whole budget while any task is waiting.
+estimates, and the state of the request budget. Like the scheduler, a fixed schedule first sends the requests
+that are due. A fixed schedule uses the whole budget while any task is waiting.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class FixedSchedule:
 def fixed_schedules() -> dict[str, FixedSchedule]:
     """Return the fixed schedules by name.
 
-    The last schedule polls twice as fast at first. Then it has to pause, because the budget is used up.
+    The last schedule polls twice as fast at first, and then pauses, because the budget is used up.
     """
     even_interval = WINDOW / DEFAULT_LIMIT
     even = {

@@ -82,7 +82,7 @@ def run(
 
 
 def select_cases(days: float | None, sources: Collection[int], seed: int) -> list[Case]:
-    """Return a case per phase and number of sources. If `days` is None, use the durations in DAYS."""
+    """Return one case for each phase and number of sources. If `days` is None, use the durations in DAYS."""
     return [
         Case(number, phase, DAYS[number] if days is None else days, EVERY[number], seed)
         for phase in get_args(Phase)

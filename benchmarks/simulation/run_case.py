@@ -78,7 +78,7 @@ def simulate(case: Case, scheduler: str) -> CaseResult:
 
 
 def busiest_window(times: Sequence[float]) -> int:
-    """Return the maximum number of times within any 10 minutes.
+    """Return the maximum number of these times that are within any 10 minutes.
 
     :param times: the times in seconds, in ascending order.
     """

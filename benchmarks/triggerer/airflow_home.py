@@ -28,7 +28,7 @@ MAX_OPEN_FILES = 4096  #: limit of open files, because Airflow opens a log file 
 class AirflowHome:
     """A temporary Airflow home.
 
-    :param folder: the folder of the Airflow home. It is created if it does not exist.
+    :param folder: the folder of the Airflow home. The folder is created if it does not exist.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -107,7 +107,7 @@ def _environment(folder: Path) -> dict[str, str]:
         **inherited,
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
         "AIRFLOW_HOME": str(folder),
-        "PYTHONPATH": str(ROOT),  # makes the probe importable
+        "PYTHONPATH": str(ROOT),  # this path makes the probe importable
         # Give the triggerer a separate folder, because its clocks may run faster than in other processes.
         "TMPDIR": str(folder / "tmp"),
         "PATH": os.pathsep.join([str(_airflow().parent), os.environ.get("PATH", os.defpath)]),

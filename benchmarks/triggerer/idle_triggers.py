@@ -1,4 +1,4 @@
-"""Triggers that do nothing. Their cost is the baseline for other triggers."""
+"""Triggers that do nothing. The cost of these triggers is the baseline for other triggers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class IdleWithRequests(Idle):
     """An idle trigger that has imported the `requests` library."""
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        import requests  # noqa: F401, PLC0415 - imported in the triggerer, as in other triggers
+        import requests  # noqa: F401, PLC0415 - the library is imported in the triggerer, as in other triggers
 
         async for event in super().run():
             yield event

@@ -28,16 +28,16 @@ MIN_STALL = 0.003  #: minimum duration of a recorded stall, in seconds
 STACK_AFTER = 0.03  #: seconds after which the stack of a stalled event loop is recorded
 STACK_DEPTH = 8
 OLDEST_GENERATION = len(gc.get_threshold()) - 1  #: a collection of this generation visits all objects
-TASK_NAME_PREFIX = "benchmark/"  #: start of the names of the asyncio tasks that run this DAG's triggers
+TASK_NAME_PREFIX = "benchmark/"  #: prefix of the names of the asyncio tasks that run this DAG's triggers
 
 
 class Probe(BaseTrigger):
     """Records a sample of the event loop and the process each second.
 
-    The probe writes each sample to a line of `samples.jsonl`. Two other files are commands. The probe
-    executes a command and deletes the file. The file `collect` makes the probe run a full garbage collection,
-    and record the duration of the collection and the memory after it. The file `speed` sets the speed of the
-    clocks.
+    The probe writes each sample to a line of `samples.jsonl`. The two other files are commands to the probe,
+    which executes a command and then deletes its file. The file `collect` makes the probe run a full garbage
+    collection, and record the duration of the collection and the memory after it. The file `speed` sets the
+    speed of the clocks.
 
     :param folder: the folder of these files.
     """
@@ -77,7 +77,7 @@ class Probe(BaseTrigger):
                 if (speed := _take_command(folder / "speed")) is not None:
                     clocks.accelerate(float(speed))
                 samples.write(json.dumps(sample) + "\n")
-                stalls.restart()  # do not record the time for this sample as a stall
+                stalls.restart()  # do not record the duration of this measurement as a stall
         yield TriggerEvent({})
 
 
@@ -98,8 +98,8 @@ class CollectionRecorder:
     """Records Python's garbage collections. A collection in any thread blocks the event loop."""
 
     def __init__(self) -> None:
-        #: CPU seconds of all collections. CPU time does not include time while other processes used all
-        #: cores.
+        #: CPU seconds of all collections. CPU time does not include time during which other processes used
+        #: all cores.
         self.total_seconds = 0.0
         self._started_at = 0.0
         self._recorded = _no_collections()
@@ -209,7 +209,7 @@ class AdjustableClocks:
     def __init__(self) -> None:
         if "airflow_provider_stitch.replication" in sys.modules:
             raise RuntimeError(
-                "The clocks can't be replaced, because the provider has already been imported."
+                "The clocks cannot be replaced, because the provider has already been imported."
             )
         self.speed = 1.0
         self._changed_at = real_monotonic()

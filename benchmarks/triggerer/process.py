@@ -65,7 +65,7 @@ class Triggerer:
         return [json.loads(line) for line in lines]
 
     def memory(self) -> int:
-        """Return the memory of the process that runs the triggers after a garbage collection, in bytes."""
+        """Run a garbage collection, and return the memory of the process that runs the triggers, in bytes."""
         self._send_command("collect", "")
         key = "memory_after_collection"
         memory: int = next(each[key] for each in reversed(self.samples()) if key in each)

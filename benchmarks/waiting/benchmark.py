@@ -33,7 +33,7 @@ WORKERS = Path(__file__).parent / "workers"
 
 MANY = 1000  #: number of triggers of this provider
 
-# One trigger in this number waits for loading, and all others wait for extraction. The number is high,
+# One in this number of triggers waits for loading, and all others wait for extraction. The number is high,
 # because each wait for loading needs a rate-limited request for a log.
 ONE_LOADING_IN = 50
 
@@ -44,7 +44,7 @@ STEADY_SECONDS_OF_MANY = 30.0
 STEADY_SECONDS_OF_IDLE = 10.0
 
 FEW = 200  #: number of triggers when each provider is measured, one provider after the other
-STEADY_SECONDS_OF_FEW = POLL_INTERVAL  #: in this time, each trigger of the other providers polls exactly once
+STEADY_SECONDS_OF_FEW = POLL_INTERVAL  #: each trigger of the other providers polls exactly once in this time
 MIN_JOB_SECONDS = 30.0
 ENDING_TIMEOUT = 300.0  #: maximum seconds from the end of all jobs until all tasks have finished
 RESPONSE_DELAY = 0.05  #: seconds that the servers wait before each response

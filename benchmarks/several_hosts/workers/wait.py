@@ -1,4 +1,4 @@
-"""Read tasks as JSON, wait for their extractions in this process, and write when each wait has ended."""
+"""Read tasks as JSON, wait for their extractions in this process, and write the end time of each wait."""
 
 from __future__ import annotations
 

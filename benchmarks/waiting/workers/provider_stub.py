@@ -1,4 +1,6 @@
-"""Serve stub APIs of Airbyte, dbt Cloud and Fivetran in a separate process. Their jobs never finish.
+"""Serve stub APIs of Airbyte, dbt Cloud and Fivetran in a separate process.
+
+The jobs of these APIs never finish.
 
 The stub serves HTTP and HTTPS, waits for the same time before each response, and counts all requests.
 """
