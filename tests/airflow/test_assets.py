@@ -39,7 +39,7 @@ def test_name_of_an_asset_is_its_uri():
     asset = stitch_stream("github", "Pull Requests")
 
     assert asset.uri == "stitch://stitch_default/github/Pull%20Requests"
-    assert getattr(asset, "name", asset.uri) == asset.uri  # Airflow 2 has URIs only
+    assert getattr(asset, "name", asset.uri) == asset.uri  # In Airflow 2, an asset has only a URI
 
 
 @given(source=NAMES, stream=NAMES)

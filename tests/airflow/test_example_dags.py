@@ -51,7 +51,7 @@ def test_alert_matches_the_text_on_its_documentation_page(airflow, stitch):
 
     dag_run = airflow.run(dag)
 
-    # The page has other messages too, further down.
+    # Further down, the page contains other messages.
     page = next(block.code for block in blocks("text") if block.page == "docs/how-to/alerts.md")
     (job,) = stitch.jobs(github)
     assert dag_run.states == {"replicate_github": "failed"}
@@ -59,5 +59,5 @@ def test_alert_matches_the_text_on_its_documentation_page(airflow, stitch):
 
 
 def _on_one_line(text: str, placeholder: str, job_name: str = r"[\w.-]+\.sync\.[\w-]+") -> str:
-    """Return a text on one line, with job names replaced by a placeholder."""
+    """Return a text as a single line, with a placeholder instead of each job name."""
     return " ".join(re.sub(job_name, placeholder, text).split())

@@ -1,4 +1,4 @@
-"""Tests of finding the source or destination that a user refers to, and the source of a load."""
+"""Tests that find the source or destination that a user refers to, and the source of a load."""
 
 from __future__ import annotations
 

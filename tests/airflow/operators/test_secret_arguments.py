@@ -1,4 +1,4 @@
-"""Credentials of setup operators are rendered as strings, and Airflow never stores them in clear."""
+"""Credentials of setup operators are rendered as strings, and Airflow never stores them in plain text."""
 
 from __future__ import annotations
 
