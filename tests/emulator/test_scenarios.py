@@ -1,4 +1,4 @@
-"""Scenario files: what they describe, and the messages for invalid ones."""
+"""The content of scenario files, and the error messages for invalid files."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def test_cleared_task_starts_new_job(stitch, github, context, mocker):
 
 
 def test_task_cleared_while_running_starts_new_job(stitch, github, context, mocker):
-    """Airflow does not raise `max_tries` here, so only the run's number of clears shows that it was cleared."""
+    """Airflow does not raise `max_tries` in this case, so only the run's number of clears shows the clear."""
     context["dag_run"] = SimpleNamespace(clear_number=0)
     interrupt_before_wait(mocker, context)
     context["dag_run"].clear_number = 1
