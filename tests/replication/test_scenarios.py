@@ -28,7 +28,7 @@ from tests.support.scenarios import (
 )
 
 MAX_DELAY = 2700.0
-"""Maximum seconds until a waiter detects the end of its phase, including after outages and with old errors."""
+"""Maximum seconds until a waiter detects the end of its phase, even after outages and with old errors."""
 
 
 # --- Random scenarios -----------------------------------------------------------------------------------

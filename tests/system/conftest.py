@@ -34,7 +34,7 @@ _numbers = itertools.count(1)
 
 
 class Source:
-    """A source of one test. Its jobs run until the test finishes them."""
+    """A source for one test. The jobs of the source run until the test finishes them."""
 
     def __init__(self, stitch: StitchEmulator, airflow: Airflow) -> None:
         self._stitch = stitch
@@ -71,7 +71,7 @@ class Source:
         self._airflow.wait_until(is_stopped, f"job {job.job_name} to be stopped")
 
     def set_new_rows(self, number: int) -> None:
-        """Set the number of rows that only the next job finds, which is short."""
+        """Set the number of rows of the next job only. The job is short."""
         self._stitch.plan_next_job(self.id, JobPlan(rows={"commits": number}))
 
     def finish_jobs(self) -> None:

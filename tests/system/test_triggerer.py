@@ -65,7 +65,7 @@ def test_resumed_triggerer_leaves_the_job_to_the_other_triggerer(airflow, source
 
 
 def test_first_job_is_stopped_if_task_is_cleared_during_a_suspension(airflow, source):
-    """The cleared task is deferred again before the triggerer resumes, so its state is the same."""
+    """The cleared task is deferred again before the triggerer resumes, so its state has not changed."""
     run = source.run_until_waiting("plain_deferred")
     suspended = psutil.Process(airflow.processes.pid("triggerer"))
     airflow.suspend(suspended)

@@ -11,7 +11,7 @@ from airflow_provider_stitch.operators.stitch import StitchCreateAccountOperator
 
 
 class FaultyCreateAccountOperator(StitchCreateAccountOperator):
-    """The operator, with a fault in one step of the current try."""
+    """The operator with a fault in one step of the current try."""
 
     def set_up(self, context):
         """Install the fault of this try, then continue as the operator does."""
@@ -23,7 +23,7 @@ class FaultyCreateAccountOperator(StitchCreateAccountOperator):
 
 
 def install(fault):
-    """Replace the function of a step by a faulty one.
+    """Replace the function of a step with a faulty function.
 
     :param fault: `step`, `when` (before or after it) and `what`: `kill` this process, `terminate` it as
         Airflow does, `fail` two calls, or `blind`: find no connection, as Airflow does if a lookup fails.
