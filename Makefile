@@ -1,9 +1,9 @@
-# All targets need only Python (3.10 or later) and make. Environments are created in ignored folders of the checkout.
+# All targets require only Python 3.10 or later and make. They create environments in folders that Git ignores.
 
 PYTHON ?= python3
 UV := .tools/bin/uv
 
-# The newest Airflow and the oldest supported version. Their packages are pinned in requirements/.
+# Environments for the newest Airflow and for the oldest supported version. requirements/ pins their packages.
 AIRFLOW3 := .venv
 AIRFLOW2 := .venv-airflow2
 UI := .venv-ui
@@ -11,12 +11,12 @@ CELERY := .venv-celery
 # Airflow 2.11 runs on Python 3.10 to 3.12.
 PYTHON_OF_AIRFLOW2 ?= >=3.10,<3.13
 BENCH := .venv-benchmarks
-# Needs Linux, and a Python for which atheris has wheels.
+# `make fuzz` requires Linux, and a version of Python for which atheris has wheels.
 FUZZ := .venv-fuzz
 PYTHON_OF_FUZZ ?= >=3.11,<3.14
 SECONDS ?= 60
 
-# Python caches the compiled modules of the environments, because each test process imports all of Airflow.
+# Let Python cache compiled modules, because each test process imports all of Airflow.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-airflow2 test-system test-system-airflow2 test-system-celery test-system-postgres \
@@ -39,11 +39,11 @@ help:
 	@echo "make load-events    load streams while triggerers are killed and a token is rejected (SEED=0, REJECTED=600)"
 	@echo "make token-kills RUNS=200  kill tasks at each step of creating an account, and check that no token is lost"
 	@echo "make token-kills-airflow2  do the same on Airflow 2.11"
-	@echo "make lint           run ruff, mypy --strict, import-linter and the prose check"
+	@echo "make lint           run ruff, mypy --strict, import-linter and the check of the prose"
 	@echo "make docs           build the documentation in docs/_build/html; a warning is an error"
 	@echo "make docs-links     check the external links of the documentation (needs the internet)"
 	@echo "make fault-table    try each fault of each request, and write docs/reference/failure-modes.md"
-	@echo "make diagrams       draw the pictures of the documentation that show the code and the emulator"
+	@echo "make diagrams       draw the documentation's pictures of the code and of a job"
 	@echo "make fuzz           search for responses that crash the client, for a minute (or SECONDS=600)"
 	@echo "make format         format the code with ruff"
 	@echo "make bench          compare this provider with others, and draw the plots of the documentation"

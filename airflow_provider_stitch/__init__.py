@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 _DOCUMENTATION = "https://www.stitchdata.com/docs/developers/stitch-connect/api"
 
-# Paths in the repository, as Airflow's own providers list them.
+# Paths of the guides in the repository, in the form that Airflow's own providers use.
 _HOW_TO_GUIDES = [
     f"/docs/how-to/{name}.md"
     for name in (
@@ -90,8 +90,9 @@ _CONNECTION_TYPE = {
 def get_provider_info() -> dict[str, Any]:
     """Return the description of this provider for Airflow's entry point `apache_airflow_provider`.
 
-    It defines the connection form: Airflow 3 reads it from here, and the hook creates the form of Airflow 2
-    from the same values. Airflow's `provider_info.schema.json` defines the structure.
+    The description also defines the connection form. Airflow 3 reads the form from this description, and the
+    hook creates the form of Airflow 2 from the same values. Airflow's `provider_info.schema.json` defines the
+    structure of the description.
     """
     stitch = {"integration-name": "Stitch"}
     uris = [{"schemes": ["stitch"], "handler": "airflow_provider_stitch.common.asset_uris.sanitize_uri"}]

@@ -1,8 +1,8 @@
 """Airflow assets for the sources and streams of Stitch. Airflow 2 calls assets datasets.
 
 A task with `emit_assets` updates these assets after a job is loaded, and a DAG can be scheduled by them:
-`schedule=stitch_stream("github", "commits")`. An asset is identified by its URI,
-`stitch://<connection id>/<source>/<stream>`, whose parts are percent-encoded, so that every name is valid.
+`schedule=stitch_stream("github", "commits")`. An asset is identified by its URI, `stitch://<connection
+id>/<source>/<stream>`. The parts are percent-encoded, so that they can contain any name.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ __all__ = ["stitch_source", "stitch_stream"]
 def stitch_source(
     source: str, *, stitch_conn_id: str = "stitch_default", watch: bool = False, poll_interval: float = 60
 ) -> Asset:
-    """Return the asset of a source. It is updated when a job of the source is loaded, also without new rows.
+    """Return the asset of a source, which is updated when a job of the source is loaded.
+
+    A job without new rows updates the asset as well.
 
     :param source: the source's `name`, as XComs and the destination's schemas contain it. A display name or
         an id identifies a different asset, which no task updates.
     :param stitch_conn_id: id of the Airflow connection that the updating task, or the watcher, uses.
-    :param watch: also update the asset whenever Stitch has loaded rows of any stream of the source, without a
-        task. Needs Airflow 3.3 or later.
+    :param watch: also update the asset whenever Stitch has loaded rows of any stream of the source. No task
+        is needed. Requires Airflow 3.3 or later.
     :param poll_interval: with `watch`, the minimum number of seconds between two polls.
     :raises ValueError: if a name is empty or not a string.
-    :raises ImportError: if `watch` is set on Airflow before 3.3.
+    :raises ImportError: if `watch` is set and the version of Airflow is before 3.3.
     """
     uri = source_uri(stitch_conn_id, source)
     return Asset(uri=uri, **_watchers(uri, source, None, stitch_conn_id, poll_interval) if watch else {})
@@ -42,17 +44,17 @@ def stitch_stream(
     watch: bool = False,
     poll_interval: float = 60,
 ) -> Asset:
-    """Return the asset of a stream. It is updated when a job has loaded new rows of the stream.
+    """Return the asset of a stream, which is updated when a job has loaded new rows of the stream.
 
     :param source: the source's `name`, as XComs and the destination's schemas contain it. A display name or
         an id identifies a different asset, which no task updates.
     :param stream: the `stream_name`, as in the XCom of StitchRunReplicationJobOperator.
     :param stitch_conn_id: id of the Airflow connection that the updating task, or the watcher, uses.
-    :param watch: also update the asset whenever Stitch has loaded rows of the stream, without a task. Needs
-        Airflow 3.3 or later.
+    :param watch: also update the asset whenever Stitch has loaded rows of the stream. No task is needed.
+        Requires Airflow 3.3 or later.
     :param poll_interval: with `watch`, the minimum number of seconds between two polls.
     :raises ValueError: if a name is empty or not a string.
-    :raises ImportError: if `watch` is set on Airflow before 3.3.
+    :raises ImportError: if `watch` is set and the version of Airflow is before 3.3.
     """
     uri = stream_uri(stitch_conn_id, source, stream)
     return Asset(uri=uri, **_watchers(uri, source, stream, stitch_conn_id, poll_interval) if watch else {})
@@ -63,10 +65,10 @@ def _watchers(
 ) -> dict[str, Any]:
     """Return the argument that adds a watcher to an asset.
 
-    :raises ImportError: on Airflow before 3.3.
+    :raises ImportError: if the version of Airflow is before 3.3.
     """
-    # A DAG file without a watcher must not import Airflow's triggers. Before Airflow 3.3 this import fails
-    # with a message that names the alternatives, so it comes first.
+    # These imports are local, because a DAG file without a watcher must not import Airflow's triggers. Before
+    # Airflow 3.3 the first import fails with a message that describes the alternatives.
     from airflow_provider_stitch.triggers.loads import StitchLoadTrigger  # isort: skip
     from airflow.sdk import AssetWatcher
 

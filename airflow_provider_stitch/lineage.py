@@ -1,8 +1,8 @@
-"""The lineage of a loaded job: the tables it read and wrote, for OpenLineage and for asset events.
+"""The lineage of a loaded job: the tables that it read and wrote, for OpenLineage and for asset events.
 
-`gather` reads them from Stitch while the task runs, because OpenLineage's listener reports in another process
-that has ten seconds. Its requests do not count against the rate limit. `facets` sends no requests, and is the
-only code that imports OpenLineage.
+`gather` reads the tables from Stitch while the task runs, because OpenLineage's listener reports the lineage
+in another process, which must end within ten seconds. These requests do not count against the rate limit.
+`facets` sends no requests, and is the only function that uses OpenLineage's client.
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ if TYPE_CHECKING:
 # Seconds for all requests of one task. Lineage must not delay the tasks that use the rows.
 GATHER_SECONDS = 5.0
 
-MAX_SCHEMAS = 50  #: streams whose schemas are requested, one request each
+MAX_SCHEMAS = 50  #: maximum number of stream schemas to read, with one request per schema
 MAX_THREADS = 8
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column in the destination, and the field of the stream that it contains."""
+    """A column in the destination, and the stream's field that is loaded into it."""
 
     name: str
     field: str
-    type: str | None  #: as the stream's JSON schema names it
+    type: str | None  #: the type in the stream's JSON schema
 
 
 @dataclass(frozen=True)
 class LoadedTable:
     """One table that the job has loaded, and the streams whose rows it received."""
 
-    stream: str  #: the name in the task's XCom
+    stream: str  #: the stream's name in the task's XCom
     rows: int | None
     inputs: tuple[tuple[str, str], ...]  #: namespace and name of each dataset that was read
-    output: Table | None  #: None if the destination has no table that OpenLineage can name
-    columns: tuple[Column, ...] = ()  #: empty if unknown
+    output: Table | None  #: None if the table's name in OpenLineage cannot be determined
+    columns: tuple[Column, ...] = ()  #: empty if the columns are unknown
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """The tables that a job has loaded. It contains no secret and can be pickled."""
+    """The tables that a job has loaded. This object contains no secrets and can be pickled."""
 
     job_name: str
     client_id: int
@@ -64,7 +64,7 @@ class Lineage:
 
     @property
     def table_uris(self) -> dict[str, str]:
-        """The URI of each stream's table, if it is loaded into exactly one."""
+        """The URI of a stream's table, for each stream that is loaded into exactly one table."""
         uris: dict[str, set[str]] = {}
         for table in self.tables:
             if table.output is not None:
@@ -75,7 +75,7 @@ class Lineage:
 def is_enabled(task: Any) -> bool:
     """Return whether OpenLineage is installed and reports the tables of this task.
 
-    It does not raise an error if the configuration of OpenLineage is invalid, because lineage is optional.
+    If the configuration of OpenLineage is invalid, return False, because lineage is optional.
     """
     try:
         from airflow.providers.openlineage import conf
@@ -89,12 +89,12 @@ def is_enabled(task: Any) -> bool:
 
 
 def _is_reported(task: Any) -> bool:
-    """Return whether the listener of OpenLineage asks this task for its lineage."""
+    """Return whether OpenLineage's listener requests the lineage of this task."""
     from airflow.providers.openlineage import conf
 
     try:
         from airflow.providers.openlineage.utils.emission_policy import resolve_task_emission_policy
-    except ImportError:  # a release of the provider with only these two options
+    except ImportError:  # a release of the OpenLineage provider that has only the following two options
         from airflow.providers.openlineage.utils.selective_enable import is_task_lineage_enabled
 
         if f"{type(task).__module__}.{type(task).__qualname__}" in conf.disabled_operators():
@@ -115,12 +115,13 @@ def gather(
     seconds: float = GATHER_SECONDS,
     log_warning: Callable[[str], None],
 ) -> Lineage:
-    """Return the lineage of a job, as far as Stitch responds in time. Never raises a StitchError.
+    """Return the lineage of a job, as far as Stitch responds in time, and never raise a StitchError.
 
     :param result: the XCom of the task.
-    :param with_inputs: also read the streams and their schemas; False only reads the names of the outputs.
-    :param seconds: the time for all requests together.
-    :param log_warning: receives one line if anything could not be read.
+    :param with_inputs: whether to read the streams and their schemas. If False, only the names of the outputs
+        are determined.
+    :param seconds: time limit for all requests together.
+    :param log_warning: called with one line if something could not be read.
     """
     lineage = Lineage(result["job_name"], result["client_id"], ())
     if not result["streams"]:
@@ -142,14 +143,14 @@ def gather(
 
 @dataclass(frozen=True)
 class _Connections:
-    """A source, its destination and its streams; None for each that is unknown."""
+    """A source, its destination and its streams. Unknown values are None."""
 
     source: Source | None
     destination: Destination | None
     streams: Sequence[Stream] | None
 
     def named(self, name: str) -> list[Stream]:
-        """Return the selected streams with a name from the XCom: `stream_name`, or else `tap_stream_id`."""
+        """Return the selected streams that have this `stream_name` or, if there are none, `tap_stream_id`."""
         selected = [stream for stream in self.streams or [] if stream.selected]
         return [stream for stream in selected if stream.stream_name == name] or [
             stream for stream in selected if stream.tap_stream_id == name
@@ -157,7 +158,7 @@ class _Connections:
 
 
 class _Reader:
-    """Reads from Stitch in daemon threads, so that a slow response delays neither the task nor its end."""
+    """Reads from Stitch in daemon threads, so that the task can end without waiting for a slow response."""
 
     def __init__(self, client: StitchClient, source_id: int, deadline: float) -> None:
         self.client = client
@@ -175,12 +176,12 @@ class _Reader:
             calls["its streams"] = lambda: client.list_streams(source_id)
         read = self._read(calls)
         destinations = [each for each in read.get("its destination", []) if each.deleted_at is None]
-        # The filter by source is documented only in an error message, so Stitch might ignore it.
+        # Stitch documents the filter by source only in an error message, and might ignore the filter.
         destination = destinations[0] if len(destinations) == 1 else None
         return _Connections(read.get("the source"), destination, read.get("its streams"))
 
     def with_columns(self, tables: list[LoadedTable], read: _Connections) -> list[LoadedTable]:
-        """Return the tables with their columns, if there are not too many of them."""
+        """Return the tables with their columns, unless more than MAX_SCHEMAS schemas must be read."""
         named = {table.stream: read.named(table.stream) for table in tables}
         unique = {name: found[0] for name, found in named.items() if len(found) == 1}
         if len(unique) > MAX_SCHEMAS:
@@ -201,9 +202,9 @@ class _Reader:
         return lambda: self.client.get_stream_schema(self.source_id, stream_id)
 
     def _read(self, calls: Mapping[Any, Callable[[], Any]], *, as_one: str | None = None) -> dict[Any, Any]:
-        """Return the results of these calls that succeed before the deadline.
+        """Return the results of the calls that succeed before the deadline.
 
-        :param as_one: a common name for the failed calls, for the log.
+        :param as_one: a common name for all calls that fail, for the log.
         """
         results: dict[Any, Any] = {}
         errors: dict[Any, Exception] = {}
@@ -214,7 +215,7 @@ class _Reader:
             while waiting:
                 try:
                     name, call = waiting.pop()
-                except IndexError:  # another thread was faster
+                except IndexError:  # another thread has removed the last call
                     return
                 try:
                     results[name] = call()
@@ -239,7 +240,7 @@ class _Reader:
 
 
 def _tables(name: str, result: Mapping[str, Any], read: _Connections) -> list[LoadedTable]:
-    """Return the tables of a stream in the XCom: several if its name occurs in several schemas."""
+    """Return the tables of a stream in the XCom. A stream that is in several schemas has several tables."""
     inputs = [
         (_input(stream, result, read.source), _output(name, stream, read)) for stream in read.named(name)
     ]
@@ -249,7 +250,7 @@ def _tables(name: str, result: Mapping[str, Any], read: _Connections) -> list[Lo
     return [
         LoadedTable(
             stream=name,
-            # The count of the log is the sum of all tables, so the count of one of several is unknown.
+            # The log contains the total of all tables, so the rows of each of several tables are unknown.
             rows=result["streams"][name]["rows"] if len(outputs) == 1 else None,
             inputs=tuple(table for table, written in inputs if written == output),
             output=output,
@@ -308,7 +309,7 @@ def _type(schema: Any) -> str | None:
 def facets(lineage: Lineage | None) -> Any:
     """Return the inputs, outputs and facets of a job, as OpenLineage's `OperatorLineage`.
 
-    :param lineage: None if nothing was loaded.
+    :param lineage: the tables that the job has loaded, or None if it has loaded nothing.
     """
     from airflow.providers.openlineage.extractors import OperatorLineage
     from openlineage.client.event_v2 import InputDataset
@@ -332,7 +333,10 @@ def facets(lineage: Lineage | None) -> Any:
 
 
 def _merged(tables: Sequence[LoadedTable]) -> LoadedTable:
-    """Merge streams that are loaded into one table, such as `a b` and `a/b`. Its columns are then unknown."""
+    """Merge streams that are loaded into one table, such as `a b` and `a/b`.
+
+    The columns of a merged table are unknown.
+    """
     if len(tables) == 1:
         return tables[0]
     rows = [table.rows for table in tables if table.rows is not None]

@@ -1,1 +1,1 @@
-"""Benchmarks for the costs that the documentation states: `python -m benchmarks [NAME ...]`."""
+"""Benchmarks that measure the costs stated in the documentation: `python -m benchmarks [NAME ...]`."""

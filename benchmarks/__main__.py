@@ -36,7 +36,7 @@ BENCHMARKS: dict[str, Callable[[Console], Result]] = {
 
 def main() -> int:
     options = _parse_arguments()
-    # As an exception, SIGTERM makes each benchmark stop the processes that it has started.
+    # The handler of SIGTERM raises an exception, so that a benchmark stops the processes that it has started.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     console = Console(width=None if sys.stdout.isatty() else 120)
     simulate = partial(simulation.run, days=options.days, sources=options.sources, seed=options.seed)
@@ -73,7 +73,7 @@ def _parse_arguments() -> argparse.Namespace:
         default=simulation.EVERY.keys(),
         help="simulate only accounts with these numbers of sources",
     )
-    simulation_options.add_argument("--seed", type=int, default=1, help="draw other jobs at random")
+    simulation_options.add_argument("--seed", type=int, default=1, help="seed of the random jobs")
     options = parser.parse_args()
     for name in options.names:
         if name not in BENCHMARKS:
@@ -85,7 +85,7 @@ def _write(console: Console, figures: Mapping[str, Any], options: argparse.Names
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
     if options.plots is not None:
-        from benchmarks import plots  # noqa: PLC0415 - only drawing needs matplotlib
+        from benchmarks import plots  # noqa: PLC0415 - matplotlib is only needed to draw plots
 
         for drawing in plots.draw(figures, options.plots):
             console.print(f"Drew {drawing}", style="dim", highlight=False)

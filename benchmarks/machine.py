@@ -28,7 +28,7 @@ def describe() -> str:
 
 
 def versions() -> str:
-    """Return the versions of all installed distributions that are measured, on one line."""
+    """Return the versions of the installed distributions that the benchmarks measure, on one line."""
     installed = {}
     for name in DISTRIBUTIONS:
         with suppress(PackageNotFoundError):

@@ -1,6 +1,6 @@
 """Draw the figures of the benchmarks for the documentation, as SVG files.
 
-Each function in PLOTS draws the figures of one benchmark. The machine and the versions are printed below.
+Each function in PLOTS draws the figures of one benchmark. The caption contains the machine and the versions.
 """
 
 from __future__ import annotations
@@ -36,14 +36,15 @@ def parse_cost(axes: Axes, figures: Mapping[str, Any]) -> None:
 
 
 def simulation(axes: Axes, figures: Mapping[str, Any]) -> None:
-    """Draw the delay of a waiting task, with the provider's scheduler and with the best fixed schedule."""
+    """Draw the delay of a waiting task under the provider's scheduler and under the best fixed schedule."""
     rows = figures["rows"][::-1]
     for mean, p95, name, colour, offset in (
         ("mean", "p95", "this provider", OURS, 0.16),
         ("best_mean", "best_p95", "the best fixed schedule", OTHERS, -0.16),
     ):
         positions = [number + offset for number in range(len(rows))]
-        # Points and lines instead of bars, because a logarithmic scale has no zero to start a bar from.
+        # Draw points and lines instead of bars, because bars start at zero, and a logarithmic scale has no
+        # zero.
         means, percentiles = [row[mean] for row in rows], [row[p95] for row in rows]
         axes.hlines(positions, means, percentiles, colors=colour, linewidth=2)
         axes.plot(means, positions, "o", color=colour, label=name)
@@ -70,7 +71,7 @@ def _case_name(case: Mapping[str, Any]) -> str:
 
 
 def waiting(axes: Axes, figures: Mapping[str, Any]) -> None:
-    """Draw how long each provider's waiting tasks block the event loop, and their memory."""
+    """Draw how long each provider's waiting tasks block the event loop, and the memory per task."""
     providers = figures["providers"][::-1]
     milliseconds = [max(1.0, each["blocked"] * 1000) for each in providers]
     colours = [OURS if each["name"] == "Stitch" else OTHERS for each in providers]
@@ -110,6 +111,6 @@ def draw(results: Mapping[str, Any], folder: Path) -> list[Path]:
             caption = "\n".join(textwrap.wrap(f"{results['machine']}. {results['versions']}.", 130))
             figure.supxlabel(caption, fontsize=6.5, color="#55606c", x=0.01, ha="left")
             written.append(folder / f"{name}.svg")
-            # Without the date, equal figures produce equal files.
+            # Omit the date, so that equal figures produce equal files.
             figure.savefig(written[-1], metadata={"Date": None})
     return written

@@ -1,4 +1,4 @@
-"""Run worker scripts in separate processes: once for one result, or as a server for many calls."""
+"""Run worker scripts in separate processes, either once for one result or as a server for many calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def run_worker(script: Path, argument: dict[str, Any], *options: str, **environm
     :param argument: passed to the script as JSON on standard input.
     :param options: options of the Python interpreter.
     :param environment: additional environment variables.
-    :raises subprocess.CalledProcessError: if the script fails; its error message is on standard error.
+    :raises subprocess.CalledProcessError: if the script fails. The script writes its error message to
+        standard error.
     """
     completed = subprocess.run(
         _command(script, *options),
@@ -38,8 +39,9 @@ class WorkerProcess:
 
     Leaving the context stops the process.
 
-    :param log: the file for its standard error.
-    :param environment: its complete environment. None passes on the environment of this process.
+    :param log: the file that receives the script's standard error.
+    :param environment: the complete environment of the script. If None, the script inherits the environment
+        of this process.
     """
 
     def __init__(self, script: Path, log: Path, environment: dict[str, str] | None = None) -> None:
@@ -47,7 +49,7 @@ class WorkerProcess:
         self._log = log
         self._environment = environment
 
-    def __enter__(self) -> WorkerProcess:  # noqa: PYI034 - typing.Self is younger than Python 3.10
+    def __enter__(self) -> WorkerProcess:  # noqa: PYI034 - Python 3.10 has no typing.Self
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 _command(self._script),
@@ -61,16 +63,16 @@ class WorkerProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._process:  # closes standard input, which ends the script's loop, and waits for the exit
+        with self._process:  # closes standard input to end the script's loop, and waits for the script's exit
             pass
 
     def call(self, function: str, **arguments: Any) -> Any:
         """Call a function of the script and return its result.
 
-        :raises RuntimeError: if the script has failed; the message contains the end of its log.
+        :raises RuntimeError: if the script has failed. The message contains the end of the script's log.
         """
         stdin, stdout = self._process.stdin, self._process.stdout
-        if stdin is None or stdout is None:  # never the case, because both are pipes
+        if stdin is None or stdout is None:  # never true, because both are pipes
             raise RuntimeError(f"{self._script.name} is not running.")
         with suppress(BrokenPipeError):
             stdin.write(json.dumps({"function": function, **arguments}) + "\n")
@@ -83,5 +85,5 @@ class WorkerProcess:
 
 
 def _command(script: Path, *options: str) -> list[str]:
-    # Isolated mode: neither this folder nor the user's settings of Python affect what is imported.
+    # In isolated mode, this folder and the user's settings of Python do not affect imports.
     return [sys.executable, "-I", *options, str(script)]

@@ -1,1 +1,4 @@
-"""`python -m demo` runs a local Stitch, a real Airflow, and a DAG that waits until rows are loaded."""
+"""A demo with a local Stitch, a real Airflow, and a DAG that waits until rows are loaded.
+
+Usage: `python -m demo`
+"""

@@ -1,4 +1,4 @@
-"""Run the demo from start to end. However it ends, it leaves no process and no file behind."""
+"""Run the demo. At the end of the demo, all its processes are stopped and all its files are deleted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DAGS_FOLDER = Path(__file__).parent / "dags"
 DAG_ID = "stitch_demo"
 TIMEOUT = 180.0  #: seconds for the whole demo
 SPEED = 20  #: seconds of the emulator's time per second of real time
-MAX_REQUESTS = 30  #: in 10 minutes. Source: Stitch Connect API, "Rate limits"
+MAX_REQUESTS = 30  #: maximum requests in any 10 minutes. Source: Stitch Connect API, "Rate limits"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,7 +72,7 @@ def _run(console: Console, deadline: Deadline, *, keep: bool) -> None:
 
 
 def add_sources(stitch: StitchEmulator) -> None:
-    """Add two sources. The DAG replicates the first; its stream `teams` has no new rows."""
+    """Add two sources. The DAG replicates the first source. Its stream `teams` has no new rows."""
     stitch.add_source(
         "github",
         display_name="GitHub",

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from local_airflow.rest import AirflowApi
 
 RUN_ID = "demo"
-MAX_LOG_LINES = 25  #: of a failed task's log
+MAX_LOG_LINES = 25  #: maximum number of lines to print from the end of a failed task's log
 
 
 class DagRun:
     """A DAG run, controlled through Airflow's REST API.
 
-    :param logs_folder: the folder of the task logs.
+    :param logs_folder: the folder that contains the task logs.
     """
 
     def __init__(self, api: AirflowApi, deadline: Deadline, dag_id: str, logs_folder: Path) -> None:
@@ -37,7 +37,7 @@ class DagRun:
         )
 
     def logs_of(self, task_id: str) -> Path:
-        """Return the log folder of a task."""
+        """Return the folder that contains the logs of a task."""
         return self._logs_folder / f"dag_id={self._dag_id}" / f"run_id={RUN_ID}" / f"task_id={task_id}"
 
     def wait(self, on_poll: Callable[[], object]) -> None:
@@ -56,7 +56,7 @@ class DagRun:
         on_poll()
 
     def raise_if_failed(self) -> None:
-        """Raise an error with the end of the first failed task's log, unless the run succeeded."""
+        """Raise an error if the run failed. The error contains the end of the first failed task's log."""
         if self._state == "success":
             return
         states = self._api.states_of_tasks(self._dag_id, RUN_ID)

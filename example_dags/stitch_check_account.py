@@ -1,4 +1,4 @@
-"""Check every hour that no source of the account fails or is late, and send an alert with all problems."""
+"""Check every hour whether a source of the account fails or is late, and send an alert with all problems."""
 
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -9,7 +9,7 @@ from airflow_provider_stitch.operators.stitch import StitchCheckAccountOperator
 
 
 def alert(context: dict[str, Any]) -> None:
-    """Print the problems. Replace this with a message to your team."""
+    """Print the problems. In your own DAG, send a message to your team instead."""
     print(context["exception"])
 
 

@@ -1,4 +1,4 @@
-"""Run dbt when Stitch has loaded new rows of one of two tables, whichever DAG ran the job."""
+"""Run dbt when Stitch has loaded new rows of one of two tables. Any DAG may have run the job."""
 
 from datetime import datetime, timezone
 
@@ -16,7 +16,7 @@ with DAG(
 
     @task.bash
     def dbt_build() -> str:
-        """Return the command to run. Remove the echo in your own DAG."""
+        """Return the command to run. In your own DAG, remove `echo`."""
         return "echo dbt build --select source:github+"
 
     dbt_build()

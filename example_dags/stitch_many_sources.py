@@ -1,4 +1,4 @@
-"""Replicate many sources in parallel with dynamic task mapping: one mapped task per source."""
+"""Replicate many sources in parallel, with one mapped task per source."""
 
 from datetime import datetime, timezone
 

@@ -1,7 +1,8 @@
-"""Onboard a tenant: create destination and source, select streams, and load the first rows.
+"""Onboard a tenant: create a destination and a source, select streams, and load the first rows.
 
-Each task finds the objects of an earlier run and changes only what differs, so the DAG can run again. Secrets
-come from Airflow connections (`tenant_warehouse`, `tenant_github`) and are neither displayed nor stored.
+Each task finds the objects of an earlier run and changes only what is different, so the DAG can run again.
+The tasks read secrets from Airflow connections (`tenant_warehouse`, `tenant_github`), and do not display or
+store the secrets.
 """
 
 from datetime import datetime, timezone

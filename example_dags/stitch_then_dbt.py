@@ -16,7 +16,7 @@ with DAG(
 
     @task.bash
     def dbt_build() -> str:
-        """Return the command to run. Remove the echo in your own DAG."""
+        """Return the command to run. In your own DAG, remove `echo`."""
         return "echo dbt build --select source:github+ source:shop_pg+"
 
     build = dbt_build()

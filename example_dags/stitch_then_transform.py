@@ -1,4 +1,4 @@
-"""Replicate a source, then transform the streams with new rows, which the XCom lists."""
+"""Replicate a source, then transform the streams that have new rows according to the XCom."""
 
 from datetime import datetime, timezone
 from typing import Any

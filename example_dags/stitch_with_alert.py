@@ -1,4 +1,4 @@
-"""Send an alert with the cause when a replication fails."""
+"""Send an alert with the cause when a replication job fails."""
 
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -9,7 +9,7 @@ from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOper
 
 
 def alert(context: dict[str, Any]) -> None:
-    """Print the error. Replace this with a message to your team."""
+    """Print the error. In your own DAG, send a message to your team instead."""
     print(f"{context['ti'].task_id}: {context['exception']}")
 
 

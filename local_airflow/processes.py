@@ -1,4 +1,4 @@
-"""Start and stop the processes of an Airflow in a temporary folder, on free local ports."""
+"""Start and stop the processes of an Airflow installation in a temporary folder, on free local ports."""
 
 from __future__ import annotations
 
@@ -27,40 +27,43 @@ if TYPE_CHECKING:
 
 IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
 
-# Started before the migration ends, because it is slow to start and sends no query before its first request.
-# Airflow 2 needs no API server.
+# The API server is started before the migration ends, because it starts slowly and does not query the
+# database before its first request. Airflow 2 needs no API server.
 API_SERVER = {} if IS_AIRFLOW_2 else {"api-server": ["api-server"]}
 
-# Without log servers, because they would listen on all addresses. The API server reads the log files itself.
+# The components run without log servers, because log servers would listen on all addresses. The API server
+# reads the log files directly.
 COMPONENTS = {
     "scheduler": ["scheduler", "--skip-serve-logs"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
     **({} if IS_AIRFLOW_2 else {"dag-processor": ["dag-processor"]}),  # part of the scheduler in Airflow 2
 }
 
-# Only the CeleryExecutor has workers. They are started by name.
+# Only the CeleryExecutor has workers. `start_component` starts them.
 WORKER = "worker"
 WORKERS = {WORKER: ["celery", "worker", "--skip-serve-logs", "--concurrency", "8"]}
 
 SQL_CONNECTION = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 
 MIGRATION = "db migrate"
-"""The only process that is expected to exit."""
+"""Name of the only process that is expected to exit."""
 
 # Seconds between SIGTERM and SIGKILL.
 STOP_TIMEOUT = 6.0
 
 
 class LocalAirflow:
-    """The processes of one Airflow. Leaving the context stops them and removes the folder.
+    """The processes of one Airflow. Leaving the context stops the processes and removes their folder.
 
     :param connection: the connection `stitch_default`, as JSON.
-    :param deadline: limits all waits. From now on it also checks that the processes are alive.
-    :param dags_folder: the folder of the DAG files.
+    :param deadline: the time limit of all waits. Inside the context, each wait also checks that the processes
+        are running.
+    :param dags_folder: the folder that contains the DAG files.
     :param settings: additional Airflow settings, such as `{"CORE__PARALLELISM": "4"}`.
-    :param home: Airflow's home, an existing folder that is kept. None creates a temporary one.
-    :param connections: further connections as JSON, by id.
-    :param hosts: give each worker and triggerer its own home, as if it ran on a host of its own.
+    :param home: an existing folder for Airflow's home, which is not removed. If None, the temporary folder is
+        Airflow's home.
+    :param connections: additional connections as JSON, by id.
+    :param hosts: whether each worker and triggerer has a separate home, as on a separate host.
     """
 
     def __init__(
@@ -80,10 +83,10 @@ class LocalAirflow:
         self._settings = {"CORE__DAGS_FOLDER": str(dags_folder), **(settings or {})}
         self._given_home = home
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._orphaned_sessions: set[int] = set()  # their leader was killed, their other members were not
+        self._orphaned_sessions: set[int] = set()  # only the leaders were killed
         self.url = ""
 
-    def __enter__(self) -> LocalAirflow:  # noqa: PYI034 - typing.Self is younger than Python 3.10
+    def __enter__(self) -> LocalAirflow:  # noqa: PYI034 - Python 3.10 has no typing.Self
         if not _airflow_command().exists():
             raise LocalAirflowFailed(
                 f"Airflow is not installed beside {sys.executable}. Start this command with make."
@@ -91,7 +94,7 @@ class LocalAirflow:
         self._folder = tempfile.TemporaryDirectory(prefix="stitch-", ignore_cleanup_errors=True)
         self.home = self._given_home or Path(self._folder.name)
         (self.home / "tmp").mkdir(exist_ok=True)
-        # The environment holds all settings. Without this file each process would write a default one.
+        # The environment contains all settings. If this file is missing, each process writes a default file.
         (self.home / "airflow.cfg").touch()
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -110,23 +113,23 @@ class LocalAirflow:
 
     @property
     def logs_folder(self) -> Path:
-        """The folder of the task logs."""
+        """The folder that contains the task logs."""
         return self.home / "logs"
 
     def start(self) -> None:
-        """Create the database and launch all components, without waiting until they are ready."""
+        """Create the database, and start all components without waiting until they are ready."""
         migration = self._launch(MIGRATION, ["db", "migrate"])
         for name, arguments in API_SERVER.items():
             self._launch(name, arguments)
         self._deadline.wait_until(lambda: migration.poll() is not None, "Airflow's database migration")
         self._raise_if_exited()
-        del self._processes[MIGRATION]  # the system may reuse its id
+        del self._processes[MIGRATION]  # the operating system may reuse the id of this process
         self._enable_write_ahead_log()
         for name in COMPONENTS:
             self.start_component(name)
 
     def _enable_write_ahead_log(self) -> None:
-        """Keep writers of a SQLite database from blocking readers. Airflow 3 does this itself."""
+        """Prevent writers of a SQLite database from blocking readers, as Airflow 3 does."""
         database = self.home / "airflow.db"
         if database.exists():
             with closing(sqlite3.connect(database)) as connection:
@@ -139,7 +142,7 @@ class LocalAirflow:
         return self._processes[name].pid
 
     def is_running(self, name: str) -> bool:
-        """Return whether a component was started and not stopped since."""
+        """Return whether a component was started and has not been stopped."""
         return name in self._processes
 
     def members(self) -> list[psutil.Process]:
@@ -147,11 +150,15 @@ class LocalAirflow:
         return _members({process.pid for process in self._processes.values()} | self._orphaned_sessions)
 
     def start_component(self, component: str, name: str | None = None) -> None:
-        """Start a component that was stopped, or another instance of it under another name."""
+        """Start a component that is not running, or another instance of a component.
+
+        :param name: the name of the other instance.
+        """
         name = name or component
         arguments = {**API_SERVER, **COMPONENTS, **WORKERS}[component]
         if component == WORKER:  # by default all workers have the same name and the same PID file
-            hostname = f"{name.replace(' ', '-')}-{self.home.name}"  # unique among the Airflows of one broker
+            # The name is unique even if several Airflow installations share a broker.
+            hostname = f"{name.replace(' ', '-')}-{self.home.name}"
             arguments = [*arguments, "--celery-hostname", hostname, "--pid", f"{hostname}.pid"]
         self._launch(name, arguments, has_own_home=self._hosts and component in (WORKER, "triggerer"))
 
@@ -160,9 +167,9 @@ class LocalAirflow:
         stop([self._processes.pop(name)])
 
     def kill(self, name: str, *, leave_children: bool = False) -> None:
-        """Kill a component, as the end of its container does.
+        """Kill a component, as if its container ended.
 
-        :param leave_children: kill only the main process, not its descendants.
+        :param leave_children: whether to kill only the main process and not its descendants.
         """
         process = self._processes.pop(name)
         if leave_children:
@@ -181,8 +188,9 @@ class LocalAirflow:
         self, name: str, arguments: Sequence[str], *, has_own_home: bool = False
     ) -> subprocess.Popen[bytes]:
         environment = self._environment
-        # Most processes exit if they wait longer for SQLite than this. The default of 5 s is too short for a
-        # busy machine. The API server keeps it, because two of its sessions can block each other until then.
+        # Most processes exit if SQLite blocks them for longer than this timeout. The default of 5 s is too
+        # short on a busy machine. The API server uses the default, because two of its sessions can block each
+        # other until the timeout.
         if name not in API_SERVER:
             environment = {SQL_CONNECTION: f"sqlite:///{self.home}/airflow.db?timeout=60", **environment}
         if has_own_home:
@@ -202,7 +210,7 @@ class LocalAirflow:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # not interrupted by Ctrl-C, and identifies all descendants
+                start_new_session=True,  # Ctrl-C does not reach the session, which contains all descendants
             )
         self._processes[name] = process
         return process
@@ -228,7 +236,7 @@ def _airflow_command() -> Path:
 
 
 def free_port() -> int:
-    """Return a local port that is free at the moment."""
+    """Return a local port that is currently free."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -238,7 +246,7 @@ def free_port() -> int:
 def _environment(
     home: Path, port: int, connections: Mapping[str, str], additional: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the environment of Airflow, without variables of the caller's own Airflow."""
+    """Return the environment of Airflow, without the variables that configure the caller's Airflow."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))
     }
@@ -266,7 +274,7 @@ def _environment(
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
         "AIRFLOW_HOME": str(home),
         **{f"AIRFLOW_CONN_{name.upper()}": connection for name, connection in connections.items()},
-        # Airflow 2 refuses SQLite with several processes. With a write-ahead log it works.
+        # Airflow 2 refuses to use SQLite with several processes, although this works with a write-ahead log.
         "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",
         "PATH": os.pathsep.join([str(_airflow_command().parent), os.environ.get("PATH", os.defpath)]),
         "TMPDIR": str(home / "tmp"),
@@ -286,9 +294,9 @@ def last_lines(log: Path, count: int) -> list[str]:
 
 
 def stop(processes: Iterable[subprocess.Popen[bytes]], orphaned_sessions: Iterable[int] = ()) -> None:
-    """Stop session leaders and all processes of their sessions.
+    """Stop session leaders and all other processes in their sessions.
 
-    :param orphaned_sessions: additional sessions. Their leaders have already exited.
+    :param orphaned_sessions: ids of additional sessions with leaders that have already exited.
     """
     leaders = list(processes)
     for process in leaders:
@@ -312,7 +320,7 @@ def _kill(processes: Iterable[psutil.Process]) -> None:
 
 
 def _members(sessions: set[int]) -> list[psutil.Process]:
-    """Return all processes of some sessions. A process keeps its session when its parent exits."""
+    """Return all processes in some sessions. A process stays in its session when its parent exits."""
     found = []
     for process in psutil.process_iter():
         with suppress(ProcessLookupError, PermissionError):

@@ -1,4 +1,4 @@
-"""A client for the few calls of Airflow's REST API that the demo and the tests need."""
+"""A client for the calls of Airflow's REST API that the demo and the tests need."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ TIMEOUT = 20.0  # seconds
 
 
 class AirflowApi:
-    """Airflow's REST API, with an admin token from its simple auth manager."""
+    """A client of Airflow's REST API that uses an admin token of Airflow's simple auth manager."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._session = requests.Session()
-        self._session.trust_env = False  # no proxy, no .netrc
-        # An open connection would delay the shutdown of the server.
+        self._session.trust_env = False  # ignore proxy settings and .netrc
+        # Close each connection after its response, because an open connection delays the server's shutdown.
         self._session.headers["Connection"] = "close"
 
     def is_up(self) -> bool:
-        """Return whether the API server responds. Its response contains the token for all other calls."""
+        """Return whether the API server responds. The response contains the token for all other calls."""
         try:
             response = self._session.get(f"{self._url}/auth/token", timeout=TIMEOUT)
         except (requests.ConnectionError, requests.Timeout):
@@ -39,7 +39,7 @@ class AirflowApi:
     def has_dag(self, dag_id: str) -> bool:
         """Return whether Airflow has parsed the DAG.
 
-        :raises LocalAirflowFailed: if the DAG file has an import error. `log_end` holds its traceback.
+        :raises LocalAirflowFailed: if the DAG file has an import error. `log_end` contains the traceback.
         """
         errors = self._call("GET", "importErrors")["import_errors"]
         if errors:
@@ -48,7 +48,7 @@ class AirflowApi:
         return any(dag["dag_id"] == dag_id for dag in dags)
 
     def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None) -> bool:
-        """Start a run, unless a run with this id exists already. Return True."""
+        """Start a run, unless a run with this id already exists. Return True."""
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
         self._call("POST", f"dags/{dag_id}/dagRuns", json=body, accept=(requests.codes.conflict,))
         return True
@@ -84,7 +84,7 @@ class AirflowApi:
         return [instance["state"] for instance in instances]
 
     def updated_assets(self, dag_id: str) -> list[str]:
-        """Return the URI of the asset of each event that a DAG's tasks emitted, at most 100."""
+        """Return the URI of the asset of each event that a DAG's tasks emitted, up to 100 events."""
         events = self._call("GET", "assets/events", params={"source_dag_id": dag_id, "limit": 100})
         return sorted(event["uri"] for event in events["asset_events"])
 
@@ -104,7 +104,7 @@ class AirflowApi:
         return {task["id"]: task["dag_run_id"] for task in tasks}
 
     def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
-        """Mark a task `failed` or `success`, as a user does."""
+        """Mark a task as `failed` or `success`, as a user does."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
         self._call("PATCH", path, json={"new_state": state})
 
@@ -119,7 +119,7 @@ class AirflowApi:
         return self._call("GET", path)["value"]
 
     def asset_events(self, uri: str) -> list[dict[str, Any]]:
-        """Return the `extra` of the 1000 newest events of an asset, the oldest first."""
+        """Return the `extra` of the 1000 newest events of an asset, in ascending order of time."""
         assets = self._call("GET", "assets", params={"uri_pattern": uri})["assets"]
         ids = [asset["id"] for asset in assets if asset["uri"] == uri]
         events: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Read the log of a task while the worker and the triggerer write it."""
+"""Read the log of a task while the worker and the triggerer are writing it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 PACKAGE = "airflow_provider_stitch"
 
-# The Airflow UI collapses the lines between these two.
+# The Airflow UI collapses the lines between these two markers.
 FOLD_MARKS = ("::group::", "::endgroup::")
 
 
 class TaskLog:
     """Follows the log files of a task's first try.
 
-    :param folder: the log folder of the task. It may not exist yet.
+    :param folder: the folder of the task's logs, which may not exist yet.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -25,7 +25,7 @@ class TaskLog:
         self._offsets: dict[Path, int] = {}
 
     def new_lines(self) -> list[str]:
-        """Return the lines of this provider since the previous call, ordered by timestamp."""
+        """Return the lines that this provider has logged since the previous call, ordered by timestamp."""
         records = [record for path in log_files(self._folder) for record in self._new_records(path)]
         records.sort(key=lambda record: str(record.get("timestamp", "")))
         return [_line(record) for record in records if _is_ours(record)]
@@ -40,7 +40,7 @@ class TaskLog:
 
 
 def log_files(folder: Path) -> list[Path]:
-    """Return the log files of a task's first try: the worker's, then the triggerer's."""
+    """Return the log files of a task's first try: the worker's file and then the triggerer's file."""
     return sorted(folder.glob("attempt=1.log*"))
 
 

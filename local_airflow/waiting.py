@@ -15,8 +15,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL_INTERVAL = 0.5  #: default number of seconds between two checks of a condition
 
 
-class LocalAirflowFailed(Exception):  # noqa: N818 - the name states what happened
-    """The local Airflow cannot continue. `log_end` holds the last lines of the log that shows the cause."""
+class LocalAirflowFailed(Exception):  # noqa: N818 - the name describes what happened
+    """The local Airflow cannot continue. `log_end` contains the end of the log that shows the cause."""
 
     def __init__(self, message: str, log_end: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -24,11 +24,11 @@ class LocalAirflowFailed(Exception):  # noqa: N818 - the name states what happen
 
 
 class NotAvailableYet(LocalAirflowFailed):
-    """Airflow could not respond to a request. `Deadline.wait_until` tries again."""
+    """Airflow did not respond to a request. `Deadline.wait_until` repeats the request."""
 
 
 class Interrupted(Exception):  # noqa: N818 - an interruption is not an error
-    """The process received a signal that asks it to exit."""
+    """This process received a signal that requests its exit."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -38,28 +38,28 @@ class Interrupted(Exception):  # noqa: N818 - an interruption is not an error
 class Deadline:
     """A time limit shared by several waits.
 
-    Signals are recorded and raised only between two checks. A signal can therefore neither arrive between the
-    start of a process and the moment its id is recorded, nor interrupt a cleanup.
+    Signals are recorded, and raised as exceptions only between two checks. A signal can therefore not
+    interrupt a cleanup, or the code that starts a process and records its id.
 
-    :param seconds: the limit for all waits together, from now on.
+    :param seconds: the limit for all waits together, from the creation of this object.
     :param poll_interval: seconds between two checks of a condition.
     """
 
     def __init__(self, seconds: float, poll_interval: float = POLL_INTERVAL) -> None:
         self.seconds = seconds
         self._poll_interval = poll_interval
-        self.check_health: Callable[[], None] = lambda: None  #: raises an error if waiting has become useless
-        self.collect_log_ends: Callable[[], Sequence[str]] = tuple  #: the lines to show after a timeout
+        self.check_health: Callable[[], None] = lambda: None  #: raises an error if waiting is useless
+        self.collect_log_ends: Callable[[], Sequence[str]] = tuple  #: returns lines to show after a timeout
         self._ends_at = time.monotonic() + seconds
         self._signals: list[int] = []
 
     def restart(self) -> None:
-        """Restart the time limit from now."""
+        """Restart the time limit."""
         self._ends_at = time.monotonic() + self.seconds
 
     @contextmanager
     def deferring_signals(self) -> Iterator[None]:
-        """Record signals instead of being terminated by them."""
+        """Return a context that records signals, so that they do not terminate the process."""
 
         def record(number: int, _: FrameType | None) -> None:
             self._signals.append(number)
@@ -74,7 +74,7 @@ class Deadline:
     def wait_until(self, is_met: Callable[[], bool], what: str) -> None:
         """Wait until a condition is met.
 
-        :param what: describes the condition in the error message.
+        :param what: a description of the condition for the error message.
         :raises LocalAirflowFailed: if the deadline has passed or a required process has exited.
         :raises Interrupted: if a signal has arrived.
         """
@@ -96,7 +96,7 @@ class Deadline:
             time.sleep(self._poll_interval)
 
     def check(self) -> None:
-        """Raise an error if it is useless to wait any longer.
+        """Raise an error if waiting any longer is useless.
 
         :raises LocalAirflowFailed: if a required process has exited.
         :raises Interrupted: if a signal has arrived.

@@ -1,7 +1,7 @@
-"""A Stitch account in memory and in virtual time. Its jobs have the durations that the caller chooses.
+"""A Stitch account in memory and in virtual time. The caller chooses the durations of the jobs.
 
-It offers the methods of `StitchClient` that a waiter calls, without HTTP, because a week with a thousand
-sources takes tens of thousands of requests.
+The account has the methods of `StitchClient` that a waiter calls. It does not use HTTP, because a week with a
+thousand sources requires tens of thousands of requests.
 """
 
 from __future__ import annotations
@@ -31,27 +31,24 @@ if TYPE_CHECKING:
 RECORDS_PER_PAGE = 100
 FIRST_SOURCE_ID = 310_000
 LATENCY = 0.3  #: virtual seconds from a request to its response
-STREAMS = (
-    "commits",
-    "issues",
-    "pull_requests",
-)  #: of every source, because sources of one type share their stream names
+#: The streams of every source. Sources of one type have the same stream names.
+STREAMS = ("commits", "issues", "pull_requests")
 _UUID_EPOCH = datetime(1582, 10, 15, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A replication job and its loads, one batch per stream. Times are virtual seconds."""
+    """A replication job and its loads. Each stream has one batch. Times are in virtual seconds."""
 
     name: str
     started_at: float
     ended_at: float
-    flushed_at: tuple[float, ...]  #: by stream, when the target sent the batch
-    loaded_at: tuple[float, ...]  #: by stream, when the batch was loaded into the destination
+    flushed_at: tuple[float, ...]  #: when the target sent the batch of each stream
+    loaded_at: tuple[float, ...]  #: when the batch of each stream was loaded into the destination
 
 
 class SimulatedAccount:
-    """An account with lists and logs that follow from its jobs. It records rate-limited requests."""
+    """An account that derives its lists and logs from its jobs, and records rate-limited requests."""
 
     base_url = "https://stitch.example"
     client_id = known_client_id = 104857
@@ -65,24 +62,26 @@ class SimulatedAccount:
             for number in range(sources)
         ]
         self._jobs: dict[str, Job] = {}
-        self._running: dict[int, Job] = {}  # by source number
-        self._loading: dict[int, float] = {}  # when a pending load finishes, by index in the list of loads
+        self._running: dict[int, Job] = {}  # running jobs by source number
+        self._loading: dict[int, float] = {}  # when each pending load finishes, by index in the list of loads
         self._extractions = [
             self._extraction(number, self._previous_job(number)) for number in range(sources)
         ]
-        # Sorted by stream name, then by source, which is the first sort order that Stitch documents.
+        # Loads are sorted by stream name and then by source. This is the first sort order that Stitch
+        # documents.
         self._loads = [_load(source.name, stream, -86_400.0) for stream in STREAMS for source in self.sources]
-        self.limited_request_times: list[float] = []  #: of each request that counts against the rate limit
+        #: Times of the requests that count against the rate limit.
+        self.limited_request_times: list[float] = []
 
     def start_job(
         self, number: int, *, duration: float, flush_offsets: Sequence[float], load_lags: Sequence[float]
     ) -> Job:
         """Start a job of a source.
 
-        :param number: the source's number, from 0.
-        :param duration: seconds until the extraction ends.
+        :param number: the number of the source. The first source has number 0.
+        :param duration: seconds from now until the extraction ends.
         :param flush_offsets: seconds from now until the batch of each stream is sent.
-        :param load_lags: seconds from then until the batch of each stream is loaded.
+        :param load_lags: seconds from sending the batch of each stream until the batch is loaded.
         """
         now = self._loop.time()
         job = Job(
@@ -105,7 +104,7 @@ class SimulatedAccount:
         return _instant(self._loop.time())
 
     def record_past_time(self, moment: datetime) -> None:
-        """Ignore it, because each response of this account has a time."""
+        """Do nothing, because each response of this account has a time."""
 
     def list_extractions(self, page: int = 1) -> Page[Extraction]:
         self._finish_jobs(_indexes_of_page(page))
@@ -190,7 +189,7 @@ class SimulatedAccount:
         return Job(self._job_name(number, -90_000.0), -90_000.0, -86_400.0, (), ())
 
     def _job_name(self, number: int, started_at: float) -> str:
-        """Return a job name with a version-1 UUID, which contains the start time as in Stitch."""
+        """Return a job name with a version-1 UUID, which contains the start time as Stitch's job names do."""
         ticks = (_instant(started_at) - _UUID_EPOCH) // timedelta(microseconds=1) * 10
         version_1 = uuid.UUID(
             fields=(ticks & 0xFFFFFFFF, (ticks >> 32) & 0xFFFF, (ticks >> 48) & 0xFFF | 0x1000, 0x92, 0xA9, 1)

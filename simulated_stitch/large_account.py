@@ -1,4 +1,4 @@
-"""An account of any size in memory. It returns pages of its lists as Stitch does."""
+"""An account of any size in memory. Its lists have pages like the lists of Stitch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AT = datetime(2026, 8, 17, 6, tzinfo=timezone.utc)
 
 
 def page_of(records: Sequence[Any], number: int, at: datetime = AT) -> Page[Any]:
-    """Return one page of a list, or an empty page beyond the end."""
+    """Return one page of a list, or an empty page beyond the end of the list."""
     first = (number - 1) * RECORDS_PER_PAGE
     is_last = first + RECORDS_PER_PAGE >= len(records)
     return Page(
@@ -59,11 +59,12 @@ def by_stream_name(load: Load) -> tuple[str, str]:
 
 @dataclass(eq=False)
 class LargeAccount:
-    """Has the methods of `StitchClient` that a waiter calls, and records the requests."""
+    """An account with the methods of `StitchClient` that a waiter calls. It records the requests."""
 
     extractions: Sequence[Extraction] = ()
     loads: Sequence[Load] = ()
-    #: The streams of each source, by name, in the order of the ids. An exception is raised instead.
+    #: The streams of each source, by source name and in the order of source ids. If a value is an exception,
+    #: listing the streams of this source raises it.
     sources: Mapping[str, Sequence[Stream] | Exception] = field(default_factory=dict)
     requests_per_10_minutes: int = 30
     before_each: Callable[[], None] = lambda: None  #: called before each response
@@ -74,12 +75,12 @@ class LargeAccount:
     stitch_time = AT
 
     def __post_init__(self) -> None:
-        self.requests: list[tuple[str, int | str]] = []  #: kind, and page or job name
+        self.requests: list[tuple[str, int | str]] = []  #: the kind of each request, and its page or job name
         self.stream_requests = 0
         self._lock = threading.Lock()
 
     def record_past_time(self, moment: datetime) -> None:
-        """Ignore it, because each response of this account has a time."""
+        """Do nothing, because each response of this account has a time."""
 
     def list_extractions(self, page: int = 1) -> Page[Extraction]:
         return self._respond("extractions", page, self.extractions)

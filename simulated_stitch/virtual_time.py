@@ -23,20 +23,21 @@ WEEK = 7 * 86_400.0  #: virtual seconds
 
 
 class NeverFinishesError(AssertionError):
-    """The code in the loop waits for an event that cannot happen, or runs longer than allowed."""
+    """The code in the event loop waits for an event that cannot happen, or runs longer than permitted."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop with virtual time, in a single thread.
 
-    A call that asyncio would run in a thread is made immediately; its result arrives after `latency`.
+    A function that asyncio would call in a thread is called immediately. Its result is set after `latency`.
 
     :param max_seconds: virtual seconds after which the loop raises `NeverFinishesError`.
     """
 
     def __init__(self, max_seconds: float = WEEK) -> None:
         self._time_selector = _TimeSelector(max_seconds)
-        self.latency = 0.0  #: duration of the current call in virtual seconds; set by the called function
+        #: Duration of the current call in virtual seconds. The called function sets it.
+        self.latency = 0.0
         super().__init__(self._time_selector)
 
     def time(self) -> float:
@@ -44,7 +45,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def run_in_executor(
         self,
-        executor: Any,  # noqa: ARG002 - asyncio passes it
+        executor: Any,  # noqa: ARG002 - asyncio passes this argument
         func: Callable[..., T],
         *args: Any,
     ) -> asyncio.Future[T]:
@@ -52,7 +53,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.latency = 0.0
         try:
             result = func(*args)
-        except Exception as error:  # noqa: BLE001 - the future passes it to the caller
+        except Exception as error:  # noqa: BLE001 - the future raises the exception in the caller
             self.call_later(self.latency, _set_exception, future, error)
         else:
             self.call_later(self.latency, _set_result, future, result)
@@ -70,7 +71,7 @@ def _set_exception(future: asyncio.Future[Any], error: Exception) -> None:
 
 
 class _TimeSelector(selectors.DefaultSelector):
-    """A selector that advances the virtual time where an event loop would sleep."""
+    """A selector that advances the virtual time when an event loop would sleep."""
 
     def __init__(self, max_seconds: float) -> None:
         super().__init__()
@@ -87,11 +88,11 @@ class _TimeSelector(selectors.DefaultSelector):
 
 
 class VirtualClock(SystemClock):
-    """The wall clock of a machine, which may be wrong or be changed during a run."""
+    """The wall clock of a machine. It may be wrong, and a test can change it during a run."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
-        self.offset = 0.0  #: seconds that the clock is ahead of the true time
+        self.offset = 0.0  #: seconds that this clock is ahead of the true time
 
     def time(self) -> float:
         return START.timestamp() + self._loop.time() + self.offset

@@ -1,1 +1,1 @@
-"""Commands for maintainers: they check prose, and draw and write parts of the documentation."""
+"""Commands for maintainers, which check prose, and write pages and pictures of the documentation."""

@@ -1,4 +1,4 @@
-"""The code blocks of the documentation: README.md, CONTRIBUTING.md and docs/. Tests run them."""
+"""The code blocks in README.md, CONTRIBUTING.md and docs/. Tests run these blocks."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of a page."""
+    """A fenced code block of a page."""
 
-    page: str  #: relative to the root of the checkout: `docs/tutorial/getting-started.md`
-    number: int  #: position in the page, counted from 1
+    page: str  #: path relative to the root of the checkout, such as `docs/tutorial/getting-started.md`
+    number: int  #: position of the block in the page; the first block is number 1
     language: str
     code: str
 
@@ -34,7 +34,7 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """The path at which a reader saves the block, if its first line is a comment with a path."""
+        """The path under which a reader saves the block, if the first line is a comment with a path."""
         match = re.match(r"# (\S+\.py)\n", self.code)
         return match[1] if match else None
 
@@ -60,7 +60,7 @@ class Block:
 
 
 def blocks(language: str | None = None) -> list[Block]:
-    """Return the blocks of all pages, or those in one language. Directives of Sphinx are left out."""
+    """Return the blocks of all pages, or only the blocks in one language, without Sphinx directives."""
     found = [
         Block(str(page.relative_to(ROOT)), number, match["language"].strip(), match["code"])
         for page in PAGES
@@ -70,15 +70,15 @@ def blocks(language: str | None = None) -> list[Block]:
 
 
 def pages_with_commands() -> list[str]:
-    """Return the pages that print commands."""
+    """Return the pages that contain commands."""
     return sorted({block.page for block in blocks("sh")})
 
 
 def script(page: str) -> str:
-    """Return a Bash script that follows a page: its commands and files, in the printed order.
+    """Return a Bash script that runs a page's commands and writes its files, in the order of the page.
 
-    A page's `stitch-emulator` is a server, and the last command of its block. It runs in the background until
-    the script ends, as in another terminal. The script ends at the first command that fails.
+    The command `stitch-emulator` starts a server, and must be the last command of a block. The script runs
+    the server in the background until the script ends. The script ends at the first command that fails.
     """
     steps = [_step(block) for block in blocks() if block.page == page]
     return "\n".join([_START, *filter(None, steps)])

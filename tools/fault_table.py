@@ -1,7 +1,7 @@
 """Try each fault with each request of a task, and write docs/reference/failure-modes.md.
 
-`make fault-table` writes the page again. A real operator replicates a source of the emulator over real HTTP,
-and time passes only while the task waits.
+`make fault-table` runs this module. A real operator replicates a source of the emulator over real HTTP. Time
+passes only while the task waits.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "failure-modes.md"
 COMMAND = "make fault-table"
 
-TIMEOUT = 600  #: seconds that the task may wait
-MAX_ATTEMPTS = 300  #: more attempts than fit into the timeout with pauses of a minute
+TIMEOUT = 600  #: timeout of the task, in seconds
+MAX_ATTEMPTS = 300  #: more attempts than the timeout permits with pauses of a minute between them
 
 QUICK = JobPlan(discovery_seconds=2, tap_seconds=4, target_seconds=2, prepare_seconds=2, load_seconds=2)
 ROWS = {"commits": 120, "issues": 0, "pulls": 7}
@@ -51,9 +51,9 @@ class Step:
     """A request that the task sends."""
 
     name: str
-    request: str  #: a regular expression of method, path and query
-    first: int = 1  #: number of the first such request that fails
-    is_done: bool = False  #: the request takes effect, and only its response is lost
+    request: str  #: regular expression that matches the method, path and query of the request
+    first: int = 1  #: number of the first matching request that fails
+    is_done: bool = False  #: whether the request takes effect and only its response is lost
     host: Any = "api"
 
 
@@ -76,17 +76,17 @@ STEPS = (
 class Cell:
     """The outcome of a task."""
 
-    kind: str | None  #: the error's class, or None if the task succeeded
+    kind: str | None  #: class name of the error, or None if the task succeeded
     message: str
-    tries: int  #: attempts of the request that failed
-    seconds: float  #: from the start of the task to its end
-    jobs: int  #: started by Stitch for this task
+    tries: int  #: number of attempts to send the request that failed
+    seconds: float  #: duration of the task
+    jobs: int  #: number of jobs that Stitch started for this task
 
     @property
     def outcome(self) -> str:
         if self.kind is None:
             return "succeeds"
-        if self.seconds > TIMEOUT * 3 / 4:  # another pause would not have fitted in
+        if self.seconds > TIMEOUT * 3 / 4:  # no time was left for another pause
             when = "at the timeout"
         else:
             when = "at once" if self.tries == 1 else "after 5 tries"
@@ -94,7 +94,7 @@ class Cell:
 
 
 class Trial:
-    """An emulator, a socket that responds instead of it, and a host that must not receive any secret."""
+    """An emulator, a socket that can respond instead of it, and a host that must not receive any secret."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
@@ -124,7 +124,10 @@ class Trial:
         connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
     def try_out(self, step: Step, *, lasts: bool) -> Cell:
-        """Run a task with a request that fails once, or always."""
+        """Run a task, and make one of its requests fail.
+
+        :param lasts: whether the request always fails. If False, it fails once.
+        """
         account = self.stitch.add_account()
         source = account.add_source("github", streams=ROWS)
         account.plan_jobs(source, QUICK)
@@ -145,7 +148,10 @@ class Trial:
         return read_chunk(response)
 
     def strikes(self, url: str, step: Step, method: str) -> int | None:
-        """Arrange the fault for the next request; return its port if it is not the emulator's."""
+        """Prepare the fault for the next request.
+
+        Return the port that must receive the request, or None if the emulator receives the request.
+        """
         if self.fault.answer is None:
             return self._ports["raw" if self.fault.strike else "refused"]
         options = self.fault.answer(url)
@@ -162,7 +168,7 @@ class Trial:
 
 @dataclass
 class FaultyTransport:
-    """The connection to Stitch, where one request fails."""
+    """The transport of requests to Stitch. It makes one kind of request fail."""
 
     trial: Trial
     step: Step
@@ -173,7 +179,7 @@ class FaultyTransport:
 
     @property
     def send(self) -> Callable[..., Any]:
-        """The replacement of `HTTPAdapter.send`."""
+        """The function that replaces `HTTPAdapter.send`."""
 
         def send(adapter: HTTPAdapter, request: Any, **options: Any) -> Any:
             if not self._strikes(request):
@@ -213,7 +219,7 @@ class _TaskInstance:
 
 
 def _run(client: StitchClient, clock: EmulatedClock) -> tuple[str | None, str]:
-    """Run the task; return the class name and the message of its error."""
+    """Run the task, and return the class name and the message of its error."""
     budget = RequestBudget(30, monotonic=clock.time)
 
     class InVirtualTime(StitchRunReplicationJobOperator):
@@ -272,7 +278,8 @@ def _in_general_terms(message: str, stitch: StitchEmulator, client_id: int, sour
         stitch.url: "https://api.stitchdata.com",
         "log at 127.0.0.1": "log at HOST",
         "'127.0.0.1'": "'HOST'",
-        "(IncompleteRead)": "(Connection reset by peer)",  # the same failure, if the client reads slowly
+        # A client that reads slowly reports the same failure in another way.
+        "(IncompleteRead)": "(Connection reset by peer)",
         str(client_id): "104857",
         str(source): "310442",
     }.items():
@@ -286,7 +293,7 @@ Row = tuple[Step, Cell, Cell]
 
 
 def rows_of(fault: Fault) -> list[Row]:
-    """Try a fault with each request, once and permanently."""
+    """Try a fault with each request. The fault first occurs once, and then permanently."""
     with Trial(fault).set_up() as trial:
         return [
             (step, trial.try_out(step, lasts=False), trial.try_out(step, lasts=True))
@@ -296,7 +303,10 @@ def rows_of(fault: Fault) -> list[Row]:
 
 
 def section_of(fault: Fault, rows: list[Row]) -> str:
-    """Return the page's section on a fault: a row per outcome with its requests, and then the messages."""
+    """Return the page's section on a fault.
+
+    A table has one row per outcome with the requests that have this outcome. The messages follow the table.
+    """
     messages: dict[str, int] = {}
     groups: dict[tuple[str, str], list[str]] = {}
     for step, passing, lasting in rows:
@@ -321,7 +331,7 @@ def _as_code(message: str) -> str:
 
 
 def sections_in(page: str) -> dict[str, str]:
-    """Return the sections of the page, by the names of their faults."""
+    """Return the sections of the page, by the name of the fault."""
     return {part.partition("\n")[0]: f"## {part}" for part in re.split(r"(?m)^## ", page)[1:]}
 
 

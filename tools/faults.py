@@ -1,4 +1,4 @@
-"""The ways in which a request to Stitch can fail, for the table of failure modes."""
+"""The faults of requests to Stitch that the table of failure modes contains."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fault:
-    """A way in which a request fails.
+    """A way for a request to fail. If neither parameter is given, the connection is refused.
 
-    :param answer: returns the emulator's `fail` options for the URL of a request; or else
-    :param strike: responds instead of Stitch on a plain socket.
+    :param answer: returns the options of the emulator's `fail` method for the URL of a request.
+    :param strike: responds to the request on a plain socket, instead of the emulator.
     """
 
     name: str
     answer: Callable[[str], dict[str, Any]] | None = None
     strike: Callable[[socket.socket, StitchEmulator], None] | None = None
-    is_silent: bool = False  #: no response follows, so the client need not wait for it in real time
-    drips: bool = False  #: a second passes while the client reads a chunk of the body
-    precludes_work: bool = False  #: it shows that the request had no effect
+    is_silent: bool = False  #: whether there is no response, so that the client need not wait in real time
+    drips: bool = False  #: whether a second passes while the client reads a chunk of the body
+    precludes_work: bool = False  #: whether the fault shows that the request had no effect
 
 
 def _status(status: int, **options: Any) -> Callable[[str], dict[str, Any]]:
@@ -44,18 +44,18 @@ def _reset(connection: socket.socket, _: StitchEmulator) -> None:
 
 def _hang(connection: socket.socket, stitch: StitchEmulator) -> None:
     stitch.advance(30)
-    while connection.recv(4096):  # until the client disconnects
+    while connection.recv(4096):  # the loop ends when the client disconnects
         continue
 
 
 def _drip(connection: socket.socket, _: StitchEmulator) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    while True:  # until the client disconnects
+    while True:  # the loop ends with an error when the client disconnects
         connection.sendall(b" ")
-        time.sleep(0.0003)  # so that the client receives about one at a time
+        time.sleep(0.0003)  # pause, so that the client receives about one byte at a time
 
 
-ELSEWHERE = "http://127.0.0.1:{port}/elsewhere"  #: a host that must never see the token
+ELSEWHERE = "http://127.0.0.1:{port}/elsewhere"  #: URL of a host that must never receive the token
 
 FAULTS = (
     Fault("Connection refused", precludes_work=True),
@@ -82,7 +82,7 @@ FAULTS = (
     Fault("Truncated JSON", _status(200, body=b'[{"id": 310442, "name": "gi')),
     Fault("JSON of another type", _status(200, body=json.dumps("github").encode())),
     Fault("200 with an empty body", _status(200, body=b"")),
-    Fault("Body that is not gzip, as its header claims", _status(
+    Fault("Body that is not gzip despite its header", _status(
         200, body=b"this is none", headers={"Content-Encoding": "gzip"}
     )),
     Fault("Redirect to itself", lambda url: {"status": 302, "headers": {"Location": url}}),

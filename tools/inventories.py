@@ -1,8 +1,8 @@
-"""Write docs/inventories/: the names of Python's and Airflow's documentation that our pages link to.
+"""Write docs/inventories/: the names in Python's and Airflow's documentation that our pages link to.
 
-Sphinx reads an inventory to turn a name into a link. The published inventories are long, and a build sends no
-requests, so this module lists the names that are needed. Add one if the build
-reports a missing reference, then run
+Sphinx reads an inventory to turn a name into a link. The published inventories are long, and a build of the
+documentation sends no requests. This module therefore contains the names that are needed. If the build
+reports a missing reference, add its name and run
 
     python -m tools.inventories
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "docs" / "inventories"
 
-# name -> (role, page and anchor; "$" stands for the name)
+# Role, page and anchor of each name. "$" stands for the name.
 PYTHON = {
     "None": ("py:data", "library/constants.html#None"),
     "Exception": ("py:exception", "library/exceptions.html#$"),
@@ -57,10 +57,11 @@ INVENTORIES = {"python": PYTHON, "task-sdk": TASK_SDK, "airflow": AIRFLOW}
 
 
 def inventory(project: str, names: dict[str, tuple[str, str]]) -> bytes:
-    """Return an inventory in Sphinx's format, version 2: four lines of text, then compressed lines."""
+    """Return an inventory in version 2 of Sphinx's format: four lines of text and then compressed lines."""
     head = f"# Sphinx inventory version 2\n# Project: {project}\n# Version: \n"
     head += "# The remainder of this file is compressed using zlib.\n"
-    # name, role, priority (1: as usual, -1: not in the search), place, text of the link ("-": the name)
+    # A line contains the name, role, priority (1 is the default, -1 excludes the name from the search),
+    # place, and text of the link ("-" stands for the name).
     lines = [
         f"{name} {role} {-1 if role == 'std:doc' else 1} {place} -\n"
         for name, (role, place) in sorted(names.items())

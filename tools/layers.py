@@ -1,6 +1,7 @@
 """Draw docs/images/layers.svg: the folders of the package in the order of their imports.
 
-Each folder is above those that it imports. Folders side by side do not import each other. Draw it again with
+Each folder is above the folders that it imports. Folders side by side do not import each other. To draw the
+picture again, run
 
     python -m tools.layers
 """
@@ -21,10 +22,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "airflow_provider_stitch"
 DRAWING = ROOT / "docs" / "images" / "layers.svg"
 
-# Folders with their contents; all others are drawn as one box.
+# Folders that are drawn with their contents. Each of the other folders is drawn as one box.
 EXPANDED = ("replication", "connect", "emulator")
 
-# Folders beside the others, because import-linter keeps them from importing each other.
+# Folders that are drawn beside all others. import-linter forbids imports between these folders and the
+# others.
 APART = ("emulator",)
 
 WIDTH, MARGIN, GAP, ROW = 800, 12, 6, 26  # pixels
@@ -41,12 +43,12 @@ text { font: 12px sans-serif; fill: #1b2430; text-anchor: middle; }
 
 
 class ImportCycleError(Exception):
-    """Some modules import each other, so they have no order."""
+    """Some modules import each other, so they cannot be put in order."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A folder or module, with the rows of its contents from the top."""
+    """A folder or module, and the rows of its contents from top to bottom."""
 
     name: str
     is_folder: bool
@@ -54,7 +56,7 @@ class Layer:
 
 
 def layers(package: Path = PACKAGE, expanded: Iterable[str] = EXPANDED) -> tuple[tuple[Layer, ...], ...]:
-    """Return the rows of a package from the top.
+    """Return the rows of a package from top to bottom.
 
     :param expanded: names of the folders to return with their contents.
     :raises ImportCycleError: if folders or modules import each other.
@@ -74,7 +76,7 @@ def layers(package: Path = PACKAGE, expanded: Iterable[str] = EXPANDED) -> tuple
 
 
 def levels(package: Path = PACKAGE) -> dict[str, int]:
-    """Return the number of rows in each folder of a package, by its dotted name.
+    """Return the number of rows in each folder of a package, by the folder's dotted name.
 
     :raises ImportCycleError: if modules or subfolders of a folder import each other.
     """
@@ -91,9 +93,9 @@ def _rows(folder: Path, imports: Mapping[str, set[str]], package: Path) -> tuple
 
 
 def _imports_by_module(package: Path) -> dict[str, set[str]]:
-    """Return the dotted names that each module imports, by its dotted name.
+    """Return the dotted names that each module imports, by the module's dotted name.
 
-    Imports for type checking count, because a reader follows them, too.
+    Imports for type checking are included, because a reader follows these imports as well.
     """
     return {
         _dotted_name(path, package): set(_imported_names(ast.parse(path.read_text(encoding="utf-8"))))
@@ -118,7 +120,7 @@ def _imported_names(tree: ast.Module) -> Iterator[str]:
 def _imports_between_children(
     folder: Path, imports: Mapping[str, set[str]], package: Path
 ) -> dict[str, set[str]]:
-    """Return which of a folder's modules and subfolders each of them imports."""
+    """Return the imports between the modules and subfolders of a folder, by the importing name."""
     prefix = f"{_dotted_name(folder, package)}."
     names = {
         path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
@@ -129,19 +131,19 @@ def _imports_between_children(
     for module, imported in imports.items():
         if (child := _child(module, prefix)) in children:
             for name in (_child(each, prefix) for each in imported if each.startswith(prefix)):
-                # Any other name is imported from `__init__`.
+                # A name that is not a module is imported from `__init__`.
                 found[child] |= {name} if name in children else of_init
             found[child].discard(child)
     return found
 
 
 def _child(dotted_name: str, prefix: str) -> str:
-    """Return the first part after the prefix, or an empty string."""
+    """Return the first part of a dotted name after the prefix, or an empty string."""
     return dotted_name.removeprefix(prefix).split(".")[0] if dotted_name.startswith(prefix) else ""
 
 
 def _ordered(imports: Mapping[str, set[str]]) -> list[list[str]]:
-    """Return the rows of names from the top: each name is directly above the highest one that it imports."""
+    """Return rows of names from top to bottom. A name is one row above the highest name that it imports."""
     in_progress: set[str] = set()
 
     @cache
@@ -194,7 +196,7 @@ def drawn(rows: tuple[tuple[Layer, ...], ...]) -> str:
 
 
 def _stack(rows: Iterable[tuple[Layer, ...]], box: Box) -> Iterator[str]:
-    """Draw rows from the top of a box."""
+    """Draw rows in a box, from top to bottom."""
     y = box.y
     for row in rows:
         height = max(map(_layer_height, row))

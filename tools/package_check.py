@@ -1,6 +1,6 @@
 """Check the built wheel and source archive in dist/ (`make package`).
 
-`python -m tools.package_check --release` also checks what only a release needs: the addresses of the project.
+`python -m tools.package_check --release` also checks the URLs of the project, which only a release needs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def problems(folder: Path, *, release: bool) -> Iterator[str]:
-    """Yield what is wrong with the wheel and the source archive in a folder."""
+    """Yield a message for each problem of the wheel and the source archive in a folder."""
     wheels, archives = sorted(folder.glob("*.whl")), sorted(folder.glob("*.tar.gz"))
     if len(wheels) != 1 or len(archives) != 1:
         yield f"{folder} must contain one wheel and one source archive. Build them with make package."
@@ -57,14 +57,14 @@ def problems(folder: Path, *, release: bool) -> Iterator[str]:
 
 
 def expected_in_wheel() -> set[str]:
-    """Return the files that a wheel must contain: the package's own, and the example DAGs."""
+    """Return the files that a wheel must contain: the files of the package, and the example DAGs."""
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / PACKAGE).rglob("*.py")}
     examples = {f"{PACKAGE}/example_dags/{path.name}" for path in (ROOT / "example_dags").glob("*.py")}
     return modules | examples | {f"{PACKAGE}/py.typed"}
 
 
 def expected_in_archive() -> set[str]:
-    """Return the files without which the source archive cannot be built and tested."""
+    """Return the files that are required to build and test the source archive."""
     examples = {f"example_dags/{path.name}" for path in (ROOT / "example_dags").glob("*.py")}
     return examples | {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", f"{PACKAGE}/__init__.py"}
 

@@ -2,9 +2,9 @@
 
 `make lint` runs this module as `python -m tools.prose_check`. It reads the areas and their limits from
 `[tool.prose]` in pyproject.toml, and counts habits per 1,000 words of docstrings, comments, messages, test
-names and Markdown pages. Code in backquotes and code blocks do not count.
+names and Markdown pages. Code blocks and code in backquotes are ignored.
 
-`python -m tools.prose_check --list PATH ...` prints each occurrence instead.
+To print each occurrence, run `python -m tools.prose_check --list PATH ...`.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ ROOT = Path(__file__).parents[1]
 #: Folders with files that are generated or installed.
 SKIPPED_FOLDERS = frozenset({"_build", "__pycache__", ".venv"})
 
-#: A string with fewer words is a name or a key, not a message.
+#: A string with fewer words is regarded as a name or a key, not as a message.
 MIN_MESSAGE_WORDS = 4
-#: A string with more lines is a script or a sample document.
+#: A string with more lines is regarded as a script or a sample document.
 MAX_MESSAGE_LINES = 3
 
 
 @dataclass(frozen=True)
 class Habit:
-    """A habit of writing, and how to write instead."""
+    """A habit of writing, and what to write instead."""
 
     name: str
     pattern: re.Pattern[str]
@@ -49,62 +49,63 @@ class Habit:
 
 
 def _habit(name: str, pattern: str, instead: str) -> Habit:
-    # A line may break at any space of a phrase.
+    # A phrase may contain a line break in place of any space.
     return Habit(name, re.compile(pattern.replace(" ", r"\s"), re.MULTILINE), instead)
 
 
-# The start of a sentence: of a passage or line, or after a sentence, colon or semicolon.
+# The start of a sentence: the start of a passage or line, or the place after a period, colon or semicolon.
 _START = r"(?:^|(?<=[.:;!?] ))"
 
-# Things that act in this project. None of them is a person.
+# Things that are the subjects of sentences in this project. None of these things is a person.
 _THING = (
     r"(?:account|client|emulator|hook|job|list|log|operator|page|poller|process|request|sensor|source|stream|"
     r"task|trigger|triggerer|waiter|worker)s?"
 )
 
 HABITS = (
-    # Objects act in this project. A pronoun for a person hides which one: the task, the poller, the worker?
-    # "Users who ..." is fine, and so is the question "Who ...?".
+    # A pronoun for a person does not show whether the task, the poller or the worker acts. "Users who ..."
+    # and the question "Who ...?" are fine.
     _habit(
         "a person for a thing",
         r"\b(?:[Ww]hoever|[Nn]obody|[Ss]omebody|[Aa]nybody|[Ee]verybody)\b"
         rf"|\b(?:all|many|others|those|{_THING}) who\b|{_START}Who\b(?![^.?]*\?)",
         "name the object that acts: the task, the poller, Stitch",
     ),
-    # A log contains a line and a response has a status; neither speaks. "Tell Airflow ..." is an instruction.
+    # A log contains a line, and a response has a status, but they do not speak. "Tell Airflow ..." is an
+    # instruction.
     _habit(
         "things that `tell`",
         r"\b(?:[Tt]old|[Tt]ells?|[Tt]elling)\b(?! (?:Airflow|Stitch)\b)",
         "contains, returns, reports, records, logs",
     ),
-    # Long relative clauses make a reader go back to the noun. Two sentences are easier.
+    # Long relative clauses force a reader to go back to the noun. Two sentences are easier to read.
     _habit(
         "`of which`, `whose`",
         r"\b(?:about|at|by|for|from|in|of|on|to|with) (?:which|whom)\b|\b[Ww]hose\b",
         "two sentences, or `that`, or `its`",
     ),
-    # `Of two streams of one name ...` puts the topic before the subject.
+    # A sentence like `Of two streams of one name ...` has its topic before its subject.
     _habit("fronted `Of`", rf"{_START}Of (?!course\b)", "if two streams share a name ..."),
-    # `What fails alone must not ...` has a clause as its subject. Questions are fine.
+    # A sentence like `What fails alone must not ...` has a clause as its subject. Questions are fine.
     _habit(
         "a clause as subject",
         rf"{_START}(?:What|Whatever|Whichever) (?![^.?]*\?)",
         "start with a noun: a request that fails",
     ),
-    # A number is a number. "So long that ..." and "so long as" are ordinary English.
+    # Instead of `so many`, state the number. "So long that ..." and "so long as" are ordinary English.
     _habit(
         "`so many`",
         r"\b[Ss]o (?:few|large|long|many|much|often)\b(?! (?:as|that)\b)",
         "this number of, up to n, n seconds",
     ),
-    # Adverbs that today's technical English does not use, or that add nothing.
+    # These adverbs are not used in today's technical English, or they add nothing to a sentence.
     _habit(
         "`anew`, `meanwhile`",
         r"\b(?:[Aa]new|[Mm]eanwhile|[Tt]hereby|[Ii]n vain|[Aa]ll the same|[Bb]y (?:itself|themselves)|"
         r"of (?:its|their) own)\b",
         "again, separate, automatically; or leave it out",
     ),
-    # `For` as a conjunction reads as a preposition until the verb follows.
+    # A reader takes the conjunction `for` for a preposition until the verb follows.
     _habit(
         "`for` as because",
         r"[,;] for (?:it|they|he|she|we|there|this|these|nobody|nothing|otherwise|then|only|such|no \w+)\b"
@@ -112,7 +113,7 @@ HABITS = (
         r"(?:are|can|cannot|do|does|has|have|is|may|must|was|were|will)\b",
         "because",
     ),
-    # `A log that can't be had` is a log that is not available.
+    # Instead of `a log that can't be had`, write: a log that is not available.
     _habit("`can be had`", r"\b(?:be|is|are) had\b", "is available, can be read"),
     # A status request is called a poll. "Looks like" and "look up" are ordinary English.
     _habit(
@@ -120,11 +121,11 @@ HABITS = (
         r"\b[Ll]ook(?:s|ed|ing)?\b(?! (?:like|up)\b)",
         "poll, check, read, see",
     ),
-    # People `mend` clothes, and fix defects.
+    # Clothes are mended, but defects are fixed.
     _habit("`mend`", r"\b[Mm]end(?:s|ed|ing)?\b", "fix, resolve"),
-    # `The time is that of the job`: repeat the noun, or use the possessive.
+    # Instead of `the time is that of the job`, repeat the noun or use the possessive.
     _habit("`that of`", r"\b(?:[Tt]hat|[Tt]hose) of\b", "the job's, or repeat the noun"),
-    # `A response that is none`, `it is no job`: state the defect.
+    # Instead of `a response that is none` or `it is no job`, state the defect.
     _habit(
         "`is none`, `is no`",
         r"\b(?:am|are|be|been|is|was|were) (?:no|none)\b(?! (?:longer|more)\b)",
@@ -135,7 +136,7 @@ HABITS = (
 
 @dataclass(frozen=True)
 class Passage:
-    """A text that people read, and its place."""
+    """A text for human readers, and its place."""
 
     path: Path
     line: int
@@ -145,7 +146,7 @@ class Passage:
         return len(self.text.split())
 
     def hits(self) -> Iterator[tuple[Habit, re.Match[str]]]:
-        """Yield each occurrence of a habit."""
+        """Yield each habit that occurs in the passage, with its match."""
         for habit in HABITS:
             for match in habit.pattern.finditer(self.text):
                 yield habit, match
@@ -153,7 +154,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class Area:
-    """A part of the project with a common limit, from `[tool.prose]`."""
+    """A part of the project with a common limit, as defined in `[tool.prose]`."""
 
     name: str
     paths: tuple[Path, ...]
@@ -162,7 +163,7 @@ class Area:
 
 @dataclass(frozen=True)
 class Count:
-    """The number of words of an area, and how often each habit occurs in them."""
+    """The number of words in an area, and the number of occurrences of each habit."""
 
     words: int
     habits: Counter[str]
@@ -173,7 +174,7 @@ class Count:
 
 
 def areas_in(pyproject: Path) -> list[Area]:
-    """Return the areas that a pyproject.toml lists, with paths relative to its folder."""
+    """Return the areas that a pyproject.toml defines. Their paths are relative to the folder of the file."""
     table: dict[str, dict[str, Any]] = tomllib.loads(pyproject.read_text(encoding="utf-8"))["tool"]["prose"]
     return [
         Area(name, tuple(pyproject.parent / path for path in entry["paths"]), float(entry["limit"]))
@@ -191,9 +192,9 @@ def count(paths: Iterable[Path]) -> Count:
 
 
 def passages(paths: Iterable[Path]) -> Iterator[Passage]:
-    """Yield the passages of all Python modules and Markdown pages in files and folders.
+    """Yield the passages of all Python modules and Markdown pages in the given files and folders.
 
-    :raises FileNotFoundError: if a path does not exist, so that a renamed folder is not left out by accident.
+    :raises FileNotFoundError: if a path does not exist. Otherwise a renamed folder would be ignored.
     """
     for path in paths:
         if not path.exists():
@@ -209,8 +210,8 @@ def _page(path: Path) -> Iterator[Passage]:
 
 
 def _lines_outside_blocks(text: str) -> Iterator[tuple[int, str]]:
-    """Yield number and text of the lines with prose: not blank, and outside of code blocks and directives."""
-    fence = ""  # of the block around the current line
+    """Yield the number and text of each line that is not blank and not in a code block or directive."""
+    fence = ""  # the fence of the block that contains the current line
     for number, line in enumerate(text.splitlines(), 1):
         mark = re.match(r"\s*(`{3,}|:{3,})", line)
         if mark and (not fence or mark[1] == fence):
@@ -220,7 +221,7 @@ def _lines_outside_blocks(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _paragraphs(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[Passage]:
-    """Yield lines with consecutive numbers as one passage, so that a sentence stays whole."""
+    """Yield lines with consecutive numbers as one passage, so that sentences are complete."""
     first, texts = 0, list[str]()
     for number, text in lines:
         if texts and number != first + len(texts):
@@ -256,7 +257,7 @@ def _comments(source: str) -> Iterator[tuple[int, str]]:
 
 
 def _messages(path: Path, tree: ast.Module) -> Iterator[Passage]:
-    """Yield the strings that may be messages, with `{}` for each value that an f-string inserts."""
+    """Yield the strings that may be messages. `{}` replaces each value that an f-string inserts."""
     skipped = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
@@ -286,7 +287,7 @@ def _placeholder(code: re.Match[str]) -> str:
 
 
 def check(areas: Iterable[Area]) -> list[str]:
-    """Print the figure of each area, and return a message for each area above its limit."""
+    """Print the figure of each area, and return a message for each area that exceeds its limit."""
     messages = []
     for area in areas:
         found = count(area.paths)
@@ -303,7 +304,7 @@ def check(areas: Iterable[Area]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None, pyproject: Path = ROOT / "pyproject.toml") -> int:
-    """Check all areas, or list the habits in some files; return the exit status."""
+    """Check all areas or list the habits in some files, and return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--list", nargs="+", type=Path, metavar="PATH", help="print each habit in PATH")
     options = parser.parse_args(arguments)

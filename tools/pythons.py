@@ -1,8 +1,8 @@
 """Run the tests on other versions of Python (`make test-pythons`).
 
-Each version gets an environment of its own, `.venv-python<version>`. Only interpreters that are installed are
-used; nothing is downloaded. `python -m tools.pythons 3.10 3.13 -- tests/connect` runs one folder on two
-versions.
+Each version has a separate environment, `.venv-python<version>`. The tests run only on versions that are
+installed, because this module does not download interpreters. For example, `python -m tools.pythons 3.10 3.13
+-- tests/connect` runs the tests of one folder on two versions.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ UV = ROOT / ".tools" / "bin" / "uv"
 
 
 def main(arguments: list[str]) -> int:
-    """Run the tests on each version. Return 0 if they passed, or if no other Python is installed."""
+    """Run the tests on each version. Return 0 if the tests passed, or if no other Python is installed."""
     separator = arguments.index("--")
     versions, tests = arguments[:separator], arguments[separator + 1 :]
     failed = []
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
 
 
 def find(version: str) -> str | None:
-    """Return the path of an installed interpreter that uv or pyenv has, or None."""
+    """Return the path of an interpreter that uv or pyenv has installed, or None."""
     found = subprocess.run(  # noqa: S603 - the path is in the checkout
         [UV, "python", "find", "--no-python-downloads", "--system", "--no-project", version],
         capture_output=True,
@@ -44,18 +44,18 @@ def find(version: str) -> str | None:
     )
     if found.returncode == 0:
         return found.stdout.strip()
-    # uv only finds the versions of pyenv that are activated.
+    # uv finds only the pyenv versions that are activated.
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     paths = sorted(pyenv.glob(f"versions/{version}.*/bin/python"))
     return str(paths[-1]) if paths else None
 
 
 def run(version: str, interpreter: str, tests: list[str]) -> bool:
-    """Create the environment of a version, and run tests in it. Return whether they passed."""
+    """Create the environment of a version, run tests in it, and return whether the tests passed."""
     folder = ROOT / f".venv-python{version}"
     python = folder / "bin" / "python"
     install = ["pip", "install", "--quiet", "--python", python, "-c", "requirements/airflow3.txt"]
-    # As in the environment of `make test`.
+    # Install the same packages as `make test`.
     groups = ["--group", "test", "--group", "lint", "--group", "docs"]
     commands: list[list[str | Path]] = [
         [UV, "venv", "--quiet", "--clear", "--python", interpreter, folder],

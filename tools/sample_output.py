@@ -1,4 +1,4 @@
-"""Compare the sample output of a page with what its commands print."""
+"""Compare the sample output in a page with the output of the page's commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 
 from tools.doc_blocks import blocks
 
-# What differs from run to run. The order matters: a job's name contains digits, and a time contains numbers.
+# Values that differ between runs. Job names are replaced before numbers, and times are replaced before
+# numbers, because both contain digits.
 _VARIABLE = (
     (re.compile(r"\d+\.\d+\.sync\.[0-9a-f-]+"), "JOB"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?([+-]\d\d:?\d\d)?"), "TIME"),
@@ -14,22 +15,23 @@ _VARIABLE = (
     (re.compile(r"(\.py):\d+"), r"\1:LINE"),
     (re.compile(r" +"), " "),
 )
-#: What Airflow 3 prints before and after a message.
+#: The text that Airflow 3 prints before and after a message.
 _PREFIX = re.compile(r"^\S+ \[\w+ *\] ")
 _SUFFIX = re.compile(r" \[[\w.]+\] loc=.*$")
 
 
 def sample_output(page: str) -> list[str]:
-    """Return the lines of a page's blocks of text."""
+    """Return the lines in the `text` blocks of a page."""
     return [line for block in blocks("text") if block.page == page for line in block.code.splitlines()]
 
 
 def missing_lines(sample: list[str], output: str, *, with_prefix: bool) -> list[str]:
-    """Return the lines of a sample that the output does not contain, in this order.
+    """Return the lines of a sample that are missing in the output. The order of the lines must be the same.
 
-    Job names, times and line numbers may differ. A line that ends with `...` is the start of a line.
+    Job names, times and line numbers may differ. A sample line that ends with `...` matches any line that
+    starts with the same text.
 
-    :param with_prefix: whether Airflow's prefix must be equal as well. If not, only messages are compared.
+    :param with_prefix: whether to compare Airflow's prefix. If False, only the messages are compared.
     """
     printed = [_comparable(line, with_prefix=with_prefix) for line in output.splitlines()]
     missing = []

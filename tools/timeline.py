@@ -1,6 +1,7 @@
 """Draw docs/images/timeline.svg: a replication job, and what Stitch's API returns while it runs.
 
-The responses are the emulator's, requested every few seconds while its default job runs. Draw it again with
+The responses are from the emulator. They are requested every few seconds while the emulator's default job
+runs. To draw the picture again, run
 
     python -m tools.timeline
 """
@@ -25,7 +26,8 @@ START = datetime(2026, 8, 17, 6, 0, tzinfo=timezone.utc)
 STREAMS = {"commits": 120, "issues": 30, "teams": 0}
 STEP, LENGTH = 5, 260  # seconds
 
-LEFT, TOP, ROW, SCALE = 130, 12, 34, 2.4  # pixels: the names, above, a row, a second
+# Pixels: the width of the names, the space above the rows, the height of a row, and the width of a second.
+LEFT, TOP, ROW, SCALE = 130, 12, 34, 2.4
 STYLE = """
 text { font: 12px sans-serif; fill: #1b2430; }
 .name { font-weight: 600; text-anchor: end; }
@@ -41,25 +43,25 @@ line { stroke: #7b8794; } circle { fill: #7b8794; }
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The responses of the API at one second of the job."""
+    """The responses of the API at a given second of the job."""
 
     second: int
-    listed: bool  #: the list of extractions shows the job
+    listed: bool  #: whether the list of extractions contains the job
     has_log: bool
-    loaded: dict[str, float]  #: by stream, the second of its last load
+    loaded: dict[str, float]  #: the second of the last load, by stream
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the drawing, with spans of time and marks at single instants."""
+    """A row of the drawing, with time spans and with marks at points in time."""
 
     name: str
-    spans: tuple[tuple[float, float, str, str], ...] = ()  #: from, to, text, kind
+    spans: tuple[tuple[float, float, str, str], ...] = ()  #: start, end, text and kind of each span
     marks: tuple[tuple[float, str], ...] = ()
 
 
 def watch_a_job() -> tuple[list[Snapshot], dict[str, float]]:
-    """Run the emulator's default job; return all snapshots, and the second of each stream's last batch."""
+    """Run the emulator's default job. Return all snapshots, and the second of each stream's last batch."""
     with StitchEmulator(speed=1e-9, start=START) as stitch:
         github = stitch.add_source("github", streams=STREAMS)
         stitch.complete_job(github, seconds_ago=3600)
@@ -92,12 +94,12 @@ def _second(instant: datetime) -> float:
 
 
 def rows(snapshots: list[Snapshot], flushed: dict[str, float]) -> Iterator[Row]:
-    """Yield the lines, from the top."""
+    """Yield the rows of the drawing, from top to bottom."""
     plan = JobPlan()
     tap = plan.discovery_seconds + plan.tap_seconds
     listed = next(snapshot.second for snapshot in snapshots if snapshot.listed)
     logged = next(snapshot.second for snapshot in snapshots if snapshot.has_log)
-    # The API shows a load once it was attempted.
+    # The API lists a load after Stitch has attempted it.
     loaded = {name: snapshots[-1].loaded[name] for name in flushed}
     yield Row(
         "the job",

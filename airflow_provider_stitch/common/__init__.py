@@ -1,1 +1,1 @@
-"""Shared by operators and sensors."""
+"""Code that operators and sensors share."""

@@ -1,7 +1,8 @@
-"""The asset events of a task, for the sources and streams that a job has loaded.
+"""Emit asset events for the sources and streams that a job has loaded.
 
-The events are emitted through an alias, because Airflow always updates every other outlet: only an alias lets
-a task decide which assets it updates. A DAG file that sets `emit_assets` imports this module.
+The events are emitted through an asset alias, because a task can choose at run time which assets of an alias
+it updates. Airflow always updates outlets that are assets. A DAG file that sets `emit_assets` imports this
+module.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-# Airflow registers the events in the request that ends a task. A thousand events took 18 s there, and failed
-# a task that had done its work.
+# Airflow registers the events during the request that ends a task. With a thousand events, this request took
+# 18 s, and the task failed although its work was done.
 MAX_STREAM_EVENTS = 50
 
 
-def validate_emit_assets(emit_assets: bool | Sequence[str]) -> None:  # noqa: FBT001 - the operators' argument
+def validate_emit_assets(emit_assets: bool | Sequence[str]) -> None:  # noqa: FBT001 - as in the operators
     """Validate the argument `emit_assets`.
 
-    :raises ValueError: if it is neither a boolean nor a list of names.
+    :raises ValueError: if `emit_assets` is neither a boolean nor a list of names.
     """
     if isinstance(emit_assets, bool):
         return
@@ -40,7 +41,7 @@ def validate_emit_assets(emit_assets: bool | Sequence[str]) -> None:  # noqa: FB
 def alias(stitch_conn_id: Any) -> AssetAlias:
     """Return the alias of a connection's assets.
 
-    If the connection id is known only when the task runs, it is the alias `stitch`.
+    If `stitch_conn_id` is a template, or an output of another task, return the alias `stitch`.
     """
     is_known = isinstance(stitch_conn_id, str) and "{{" not in stitch_conn_id and "{%" not in stitch_conn_id
     return AssetAlias(f"{SCHEME}://{quote(stitch_conn_id, safe='')}" if is_known else SCHEME)
@@ -49,11 +50,11 @@ def alias(stitch_conn_id: Any) -> AssetAlias:
 def add_asset_events(
     task: Any, context: Context, result: Mapping[str, Any], table_uris: Mapping[str, str]
 ) -> None:
-    """Emit the events of a loaded job, and describe the job in the events of the author's own outlets.
+    """Emit the events of a loaded job, and describe the job in the events of the DAG author's own outlets.
 
     :param task: an operator or sensor with `emit_assets`, `outlets`, `stitch_conn_id` and `log`.
     :param result: the task's XCom.
-    :param table_uris: the URI of each stream's table in the destination, as far as they are known.
+    :param table_uris: the URI of each stream's table in the destination, if the table is known.
     """
     events: Any = context["outlet_events"]
     source, stitch_conn_id = result["source_name"], task.stitch_conn_id
@@ -66,7 +67,8 @@ def add_asset_events(
     for asset in declared:
         extra = extras.get(asset.uri, _source_extra(result))
         if _is_stream_of(asset.uri, stitch_conn_id, source) and asset.uri not in extras:
-            extra = {"job_name": result["job_name"], "rows": 0}  # Airflow updates it although it had no rows
+            # Airflow updates the asset of this stream although the job had no rows for it.
+            extra = {"job_name": result["job_name"], "rows": 0}
         event = events[asset]
         event.extra = {**extra, **event.extra}
     if task.emit_assets is not False:
@@ -80,13 +82,14 @@ def add_asset_events(
 def _emitted(
     task: Any, result: Mapping[str, Any], extras: Mapping[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """Return the extras of the assets that `emit_assets` updates, by URI: the source's, and its streams'."""
+    """Return the extras of the source's and streams' assets that `emit_assets` updates, by URI."""
     source, stitch_conn_id = result["source_name"], task.stitch_conn_id
     names = [name for name in result["streams"] if task.emit_assets is True or name in task.emit_assets]
     if len(names) > MAX_STREAM_EVENTS:
         task.log.warning(
             "Updating only the asset of source %s, because %d of its streams had rows and Airflow is slow "
-            "to register more than %d events. Name up to %d streams in emit_assets to update theirs.",
+            "to register more than %d events. To update assets of streams, set emit_assets to a list of up "
+            "to %d stream names.",
             source,
             len(names),
             MAX_STREAM_EVENTS,
@@ -99,7 +102,7 @@ def _emitted(
 
 def _emit(task: Any, events: Any, extras: Mapping[str, dict[str, Any]]) -> None:
     aliases = [outlet for outlet in task.outlets if isinstance(outlet, AssetAlias) and _is_ours(outlet)]
-    if not aliases:  # the author has replaced the outlets
+    if not aliases:  # the DAG author has replaced the outlets
         aliases = [alias(task.stitch_conn_id)]
         task.outlets = [*task.outlets, *aliases]
     _register_alias(aliases[0])
@@ -141,15 +144,15 @@ def _stream_extra(result: Mapping[str, Any], name: str, table_uris: Mapping[str,
 
 
 def _flat(**extra: Any) -> dict[str, Any]:
-    # Airflow 2 hashes the values, and fails the task if one of them is a list or dict.
+    # Airflow 2 computes a hash of each value, and fails the task if a value is a list or dict.
     return {key: value for key, value in extra.items() if value is not None}
 
 
 def _register_alias(declared: AssetAlias) -> None:
     """Store an alias in the database of Airflow 2.
 
-    The outlets of a mapped task are created when it runs, so Airflow does not know them from the DAG file.
-    Airflow 2 fails the task if it does not know an alias; Airflow 3 stores it.
+    The outlets of a mapped task are created when the task runs, so Airflow does not find them in the DAG
+    file. Airflow 2 fails a task if an alias is not in the database. Airflow 3 adds the alias.
     """
     from airflow_provider_stitch.triggers.versions import RELEASE
 
@@ -161,12 +164,12 @@ def _register_alias(declared: AssetAlias) -> None:
     from sqlalchemy.exc import IntegrityError
     from sqlalchemy.orm import Session
 
-    # In a new session, because closing the session of this thread would end the task's transaction.
+    # Use a new session, because closing this thread's session would end the task's transaction.
     with Session(bind=settings.engine) as session:
         if session.scalar(select(DatasetAliasModel.id).where(DatasetAliasModel.name == declared.name)):
             return
         session.add(DatasetAliasModel(name=declared.name))
         try:
             session.commit()
-        except IntegrityError:  # another task has stored it
+        except IntegrityError:  # another task has stored the alias
             session.rollback()

@@ -1,4 +1,4 @@
-"""The URIs of Stitch's assets: `stitch://<connection id>/<source>/<stream>`, with percent-encoded parts."""
+"""The URIs of Stitch's assets: `stitch://<connection id>/<source>/<stream>`. Each part is percent-encoded."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ SCHEME = "stitch"
 
 
 def source_uri(stitch_conn_id: str, source: str) -> str:
-    """Return the URI of a source's asset. The errors are those of `stitch_source`."""
+    """Return the URI of a source's asset. Raise the same errors as `stitch_source`."""
     return f"{SCHEME}://{_encode(stitch_conn_id, 'stitch_conn_id')}/{_encode(source, 'source')}"
 
 
 def stream_uri(stitch_conn_id: str, source: str, stream: str) -> str:
-    """Return the URI of a stream's asset. The errors are those of `stitch_stream`."""
+    """Return the URI of a stream's asset. Raise the same errors as `stitch_stream`."""
     return f"{source_uri(stitch_conn_id, source)}/{_encode(stream, 'stream')}"
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Return the normal form of an asset's URI. Airflow calls this for each URI with the scheme `stitch`.
+    """Return the normal form of a URI. Airflow calls this function for each URI with the scheme `stitch`.
 
     :raises ValueError: if the URI does not consist of a connection id, a source and optionally a stream.
     """
@@ -39,11 +39,11 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 def _encode(name: str, argument: str) -> str:
     if not isinstance(name, str) or not name:
-        raise ValueError(f"{argument} must be a name, a non-empty string; it was {name!r}.")
+        raise ValueError(f"{argument} must be a non-empty string; it was {name!r}.")
     return _quote(name)
 
 
 def _quote(name: str) -> str:
-    # Airflow splits URIs at these characters, and Airflow 2 and MySQL accept only ASCII. A lone surrogate is
-    # invalid Unicode, but JSON can contain one.
+    # Airflow splits URIs at reserved characters, and Airflow 2 and MySQL accept only ASCII. JSON can contain
+    # a lone surrogate, although it is invalid Unicode.
     return quote(name, safe="", errors="surrogatepass")

@@ -1,4 +1,4 @@
-"""Durations that DAG authors set, and the deadline of a task."""
+"""Parse the durations that DAG authors set, and determine the deadline of a task."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ STOP_SECONDS = 10.0
 
 
 class Deadline(NamedTuple):
-    """The time when a task gives up, and whether its `execution_timeout` sets it."""
+    """The time when a task gives up, and whether this time follows from its `execution_timeout`."""
 
-    at: float | None  #: seconds since the epoch; None: no limit
+    at: float | None  #: seconds since the epoch, or None if the task may wait without limit
     is_execution_timeout: bool = False
 
     @property
     def time_limit(self) -> str:
-        """The name of the limit, for error messages."""
+        """The argument that sets the deadline, for error messages."""
         return "execution_timeout" if self.is_execution_timeout else "timeout"
 
     @classmethod
     def of(cls, context: Context, timeout: float | None, execution_timeout: timedelta | None) -> Deadline:
-        """Return the end of `timeout`, or a time shortly before the end of `execution_timeout` if earlier.
+        """Return the end of `timeout` or a time shortly before the end of `execution_timeout`.
 
-        Airflow 3 does not apply `execution_timeout` to a deferred task, and Airflow 2 ends such a task
-        without calling the operator. Ending the wait a little earlier leaves time to stop the job.
+        The earlier of the two times is returned. Airflow 3 does not apply `execution_timeout` to a deferred
+        task, and Airflow 2 ends a deferred task without calling the operator. A task that stops waiting
+        before the end of `execution_timeout` can still stop its job.
         """
         now = time.time()
         timeout_at = None if timeout is None else now + timeout
@@ -45,7 +46,7 @@ class Deadline(NamedTuple):
 
 
 def time_before_execution_timeout(execution_timeout: timedelta) -> float:
-    """Return the seconds of `execution_timeout` that a task may wait and still have time to stop its job."""
+    """Return the maximum wait in seconds that leaves time to stop the job within `execution_timeout`."""
     allowed = execution_timeout.total_seconds()
     return allowed - min(STOP_SECONDS, allowed / 10)
 
@@ -53,10 +54,10 @@ def time_before_execution_timeout(execution_timeout: timedelta) -> float:
 def parse_duration(
     duration: float | timedelta | str | None, name: str, *, allow_zero: bool = False
 ) -> float | None:
-    """Return a duration in seconds, or None if it is None.
+    """Return a duration in seconds, or None if `duration` is None.
 
-    :param name: name of the argument, which the error message contains.
-    :raises ValueError: if it is not a number, is negative, or is zero without `allow_zero`.
+    :param name: the argument's name, for the error message.
+    :raises ValueError: if the duration is not a number, is negative, or is zero without `allow_zero`.
     """
     if duration is None:
         return None
@@ -76,9 +77,9 @@ def parse_duration(
 
 
 def parse_templated_duration(duration: Any, name: str, *, allow_zero: bool = False) -> Any:
-    """Return a duration in seconds, or a template or another task's output unchanged.
+    """Return a duration in seconds. Return a template or another task's output unchanged.
 
-    :raises ValueError: as `parse_duration` does.
+    :raises ValueError: if the duration is invalid; see `parse_duration`.
     """
     from airflow_provider_stitch.replication.rules.arguments import is_template
 
@@ -88,7 +89,7 @@ def parse_templated_duration(duration: Any, name: str, *, allow_zero: bool = Fal
 def rendered_duration(duration: Any, name: str) -> float | None:
     """Return a duration in seconds, after Airflow has rendered its template.
 
-    :raises InvalidArgument: if it is not a positive number of seconds.
+    :raises InvalidArgument: if the rendered value is not a positive number of seconds.
     """
     from airflow_provider_stitch.connect.errors import InvalidArgument
 

@@ -1,4 +1,4 @@
-"""Make errors that a retry cannot fix fail the task without a retry."""
+"""Fail a task without a retry if a retry cannot fix its error."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ def fail_without_retry() -> Iterator[None]:
 
 
 def permanent_error(error: StitchError) -> AirflowFailException:
-    """Return an error of the same class with the same attributes that Airflow does not retry.
+    """Return an exception that fails the task without a retry and contains the same error.
 
-    Callbacks can therefore use its class, `source_id` and `job_name`.
+    The exception has the error's class and attributes, so callbacks can use the class, `source_id` and
+    `job_name`.
     """
     return cast("AirflowFailException", _permanent_error(type(error), str(error), error.__dict__))
 
@@ -37,7 +38,7 @@ _permanent_classes: dict[type[StitchError], Any] = {}
 
 
 def _permanent_class(error_class: type[StitchError]) -> Any:
-    """Return a subclass of an error class and of AirflowFailException."""
+    """Return a class that inherits from both an error class and AirflowFailException."""
     if error_class not in _permanent_classes:
         members = {
             "__reduce__": _reduce_permanent_error,
@@ -50,7 +51,7 @@ def _permanent_class(error_class: type[StitchError]) -> Any:
 
 
 def _reduce_permanent_error(error: StitchError) -> tuple[Any, ...]:
-    """Describe an error for pickle, which cannot import a class that was created at run time."""
+    """Describe an error for pickle, because pickle cannot import a class that was created at run time."""
     error_class = type(error).__bases__[0]
     return _permanent_error, (error_class, str(error), error.__dict__)
 

@@ -16,7 +16,7 @@ class StitchSourceLink(BaseOperatorLink):
     name = "Source in Stitch"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
-        """Return the address that the task wrote to XCom, or an empty string before that."""
+        """Return the URL that the task wrote to XCom, or an empty string if XCom does not contain it."""
         from airflow.providers.common.compat.sdk import XCom
 
         from airflow_provider_stitch.triggers.task_context import LINK_KEY

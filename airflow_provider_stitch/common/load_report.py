@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-# The wait ends a tenth of `execution_timeout` early, and this is half of that tenth.
+# Maximum part of `execution_timeout` that reading the lineage may take. When the task stops waiting, up to a
+# tenth of `execution_timeout` remains, and this part is half of that tenth.
 EXECUTION_TIMEOUT_SHARE = 0.05
 
 
 def report_load(task: Any, context: Context, result: Mapping[str, Any]) -> None:
-    """Read the lineage of a job if anything uses it, and add the job's asset events to the task.
+    """Read the lineage of a job if OpenLineage or an asset needs it, and add the asset events to the task.
 
     :param task: an operator or sensor of this package.
     :param result: the task's XCom.

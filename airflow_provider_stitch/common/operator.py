@@ -1,7 +1,7 @@
 """The mixin of all operators and sensors: access to the hook, waiting for jobs, and the link to the source.
 
-A DAG file that imports an operator imports this module at every parse, so modules that talk to Stitch are
-imported when a task runs.
+DAG files that use an operator import this module at every parse. To keep parsing fast, this module imports
+modules that call Stitch only when a task runs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class StitchTask:
-    """Gives an Airflow operator a hook for Stitch, and methods that wait for a job."""
+    """A mixin that adds a Stitch hook and methods for waiting to an Airflow operator."""
 
     if TYPE_CHECKING:
         stitch_conn_id: str
@@ -41,8 +41,8 @@ class StitchTask:
         outlets: list[Any]
 
     emit_assets: bool | Sequence[str] = False
-    lineage: Lineage | None = None  #: what the job has loaded; set when the wait ends
-    current_waiter: Waiter | None = None  #: the latest waiter of this worker
+    lineage: Lineage | None = None  #: the tables that the job has loaded; set after the wait
+    current_waiter: Waiter | None = None  #: the waiter that this worker created last
 
     @cached_property
     def hook(self) -> StitchHook:
@@ -52,7 +52,7 @@ class StitchTask:
         return StitchHook(self.stitch_conn_id)
 
     def session(self, deadline: float | None, time_limit: str = "timeout") -> AccountSession:
-        """Return a session of the account that retries requests until `deadline`.
+        """Return a session of the account. The session retries requests until `deadline`.
 
         :param time_limit: name of the task's argument that sets the deadline, for error messages.
         """
@@ -70,7 +70,7 @@ class StitchTask:
     def waiter(
         self, goal: Goal, deadline: float | None, *, time_limit: str = "timeout", stateless: bool = False
     ) -> Waiter:
-        """Return a waiter for a goal that writes to this task's log."""
+        """Return a waiter for a goal. The waiter writes to this task's log."""
         from airflow_provider_stitch.replication.waiter import Waiter
 
         return Waiter(
@@ -83,7 +83,10 @@ class StitchTask:
         )
 
     def wait(self, goal: Goal, deadline: float | None, *, time_limit: str = "timeout") -> Outcome:
-        """Wait in this worker. If Stitch rejects the access token, continue with the connection's new one."""
+        """Wait in this worker, and return the outcome.
+
+        If Stitch rejects the access token, the wait continues with the connection's current token.
+        """
         waiter = self.current_waiter = self.waiter(goal, deadline, time_limit=time_limit)
         outcome = run(waiter.wait())
         while outcome.is_token_rejected and self.refresh_token(waiter):
@@ -91,7 +94,7 @@ class StitchTask:
         return outcome
 
     def refresh_token(self, waiter: Waiter) -> bool:
-        """Give a waiter the connection's current token. Return whether the connection has changed."""
+        """Replace a waiter's client if the connection has changed. Return whether it has changed."""
         from airflow_provider_stitch.hooks.stitch import token_changed
 
         if not self.hook.has_changed():
@@ -112,7 +115,7 @@ class StitchTask:
         stop_at_deadline: bool = False,
         end_options: TaskEndOptions | None = None,
     ) -> None:
-        """Wait in the triggerer, then continue in `execute_complete` unless the trigger ends the task."""
+        """Defer the task. Afterwards `execute_complete` is called, unless the trigger ends the task."""
         from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
 
         self.defer(
@@ -131,7 +134,7 @@ class StitchTask:
         )
 
     def push_source_link(self, context: Context, client_id: int, source_id: int) -> str:
-        """Write the address of the source's page to XCom, so that the link works while the task runs."""
+        """Write the URL of the source's page to XCom, so that the link works while the task runs."""
         from airflow_provider_stitch.hooks.stitch import source_url
         from airflow_provider_stitch.triggers.task_context import LINK_KEY
 
@@ -140,7 +143,7 @@ class StitchTask:
         return url
 
     def declare_assets(self) -> None:
-        """If `emit_assets` is set, add to the task's outlets the alias of the assets that it updates.
+        """Add the alias of the updated assets to the task's outlets, if `emit_assets` is set.
 
         :raises ValueError: if `emit_assets` is neither a boolean nor a list of names.
         """
@@ -166,7 +169,10 @@ class StitchTask:
         return result
 
     def push_result(self, context: Context, result: dict[str, Any]) -> None:
-        """Write the XCom of a task that is about to raise. Airflow writes it only for tasks that succeed."""
+        """Write the XCom of a task that will raise an exception.
+
+        Airflow writes the return value to XCom only if the task succeeds.
+        """
         if not self.do_xcom_push:
             return
         outputs = result if self.multiple_outputs else {}
@@ -176,9 +182,9 @@ class StitchTask:
     def skip_without_rows(self, context: Context, outcome: Outcome, result: dict[str, Any]) -> None:
         """Skip the task if its job had no new rows.
 
-        It writes the XCom first, because a skipped task returns no value.
+        The XCom is written first, because a skipped task returns no value.
 
-        :raises AirflowSkipException: if the job's log proves that it had no new rows.
+        :raises AirflowSkipException: if the job's log proves that the job had no new rows.
         """
         from airflow.providers.common.compat.sdk import AirflowSkipException
 
@@ -194,9 +200,10 @@ class LineageTask(StitchTask):
     """Reports the lineage of loaded jobs to OpenLineage."""
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002
-        """Return what the task has loaded. OpenLineage's listener calls this after the task, and only then.
+        """Return the lineage of the tables that the task has loaded.
 
-        It sends no requests, because the task has read everything while it ran.
+        OpenLineage's listener calls this method only after the task has ended. The method sends no requests,
+        because the task has already read the lineage.
         """
         from airflow_provider_stitch.lineage import facets
 
@@ -204,7 +211,7 @@ class LineageTask(StitchTask):
 
 
 def outcome_of(event: dict[str, Any]) -> Outcome:
-    """Return the outcome that an event of a trigger contains.
+    """Return the outcome that a trigger's event contains.
 
     :raises ValueError: if the event is not from `StitchPhaseTrigger`.
     """

@@ -1,7 +1,7 @@
-"""A local Stitch: the same API over real HTTP, for tests without a Stitch account.
+"""A local Stitch that serves the Stitch Connect API over HTTP, for tests without a Stitch account.
 
-It is an independent implementation of Stitch's documentation, so it imports nothing from the rest of this
-package. Its dependencies (``pip install '.[emulator]'``) are imported when
+The emulator is an independent implementation of Stitch's documentation and imports nothing from the rest of
+this package. Its dependencies (``pip install '.[emulator]'``) are imported when
 ``StitchEmulator`` is first accessed, so that importing this package is fast.
 """
 
@@ -47,7 +47,7 @@ __all__ = [
     "load_scenario",
 ]
 
-#: The modules that the extra installs.
+#: The modules that the ``emulator`` extra installs.
 _EXTRA = frozenset({"anyio", "h11", "starlette", "tomli", "uvicorn", "yaml"})
 _MODULES = {
     "EmulatedAccount": "control.account",
@@ -71,6 +71,8 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
             raise
-        hint = "The Stitch emulator needs its extra. In a checkout, run: pip install '.[emulator]'"
+        hint = (
+            "The Stitch emulator requires the 'emulator' extra. In a checkout, run: pip install '.[emulator]'"
+        )
         raise ModuleNotFoundError(f"{hint} ({error})", name=error.name) from error
     return getattr(module, name)

@@ -1,4 +1,4 @@
-"""``stitch-emulator``: a local Stitch on the command line, with sample sources or those of a scenario."""
+"""The ``stitch-emulator`` command, which runs a local Stitch with sample sources or with a scenario file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.emulator import StitchEmulator
 
 
-DEFAULT_SPEED = 60.0  #: virtual seconds per real second
+DEFAULT_SPEED = 60.0  #: default number of virtual seconds per real second
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the emulator until SIGINT or SIGTERM. Print one JSON line once it listens."""
+    """Run the emulator until SIGINT or SIGTERM. Print one line of JSON when the emulator has started."""
     options = _parser().parse_args(arguments)
     try:
         if options.scenario_schema:
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.exit(str(error))
     if options.scenario is None:
         add_sample_sources(stitch)
-    # Installed before the emulator listens, so that an early signal stops it cleanly, too.
+    # The handlers are installed before the emulator starts, so that an early signal stops it cleanly.
     signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _frame: signals.append(received))
@@ -61,11 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _emulator(options: argparse.Namespace) -> StitchEmulator:
-    """Return an emulator that does not listen yet. Options take precedence over the scenario.
+    """Return an emulator that has not been started. Options take precedence over the scenario.
 
     :raises ValueError: if the scenario is invalid.
     """
-    from airflow_provider_stitch.emulator import StitchEmulator, load_scenario  # noqa: PLC0415 - the extra
+    # Imported here, because these modules require the ``emulator`` extra.
+    from airflow_provider_stitch.emulator import StitchEmulator, load_scenario  # noqa: PLC0415
 
     given = {"access_token": options.access_token, "client_id": options.client_id, "speed": options.speed}
     given = {name: value for name, value in given.items() if value is not None}
@@ -76,7 +77,8 @@ def _emulator(options: argparse.Namespace) -> StitchEmulator:
 
 
 def _print_scenario_schema() -> None:
-    from airflow_provider_stitch.emulator import Scenario  # noqa: PLC0415 - the extra
+    # Imported here, because these modules require the ``emulator`` extra.
+    from airflow_provider_stitch.emulator import Scenario  # noqa: PLC0415
     from airflow_provider_stitch.emulator.scenario_schema import scenario_schema  # noqa: PLC0415
 
     sys.stdout.write(json.dumps(scenario_schema(Scenario), indent=2) + "\n")
@@ -89,11 +91,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
     )
-    parser.add_argument("--port", type=_port, default=0, help="port of the API (default: a free one)")
+    parser.add_argument("--port", type=_port, default=0, help="port of the API (default: a free port)")
     parser.add_argument(
         "--speed", type=_speed, help=f"virtual seconds per real second (default: {DEFAULT_SPEED:g})"
     )
-    parser.add_argument("--access-token", help="access token of the account (default: a random one)")
+    parser.add_argument("--access-token", help="access token of the account (default: a random token)")
     parser.add_argument("--client-id", type=int, help="client ID of the account (default: 104857)")
     parser.add_argument(
         "--scenario",

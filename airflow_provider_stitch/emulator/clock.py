@@ -1,7 +1,7 @@
-"""The emulator's clock: Stitch's time, which may run faster than real time and can be moved forward.
+"""The emulator's clock, which can run faster than real time and can be moved forward.
 
-The state of Stitch never changes in a background task. Each request computes it from the timelines and this
-clock, so two clients that send a request at the same time receive the same response.
+No background task changes the emulated state. Each request computes the state from the timelines of the jobs
+and from this clock, so two clients that send the same request at the same time receive the same response.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """A virtual UTC clock: ``start`` plus ``speed`` times the real time that has passed since then.
+    """A virtual UTC clock that starts at ``start`` and runs ``speed`` times as fast as real time.
 
-    :param start: the initial virtual time. None: the real time.
-    :param speed: virtual seconds per real second; with 60, a virtual hour takes a real minute.
+    :param start: the initial virtual time. The default is the current real time.
+    :param speed: virtual seconds per real second. At a speed of 60, a virtual hour takes a real minute.
     """
 
     def __init__(
@@ -50,8 +50,11 @@ class Clock:
         return format_datetime(self.now(), usegmt=True)
 
     def advance(self, seconds: float) -> None:
-        """Move the virtual time forward. It never goes back."""
+        """Move the virtual time forward by a number of virtual seconds.
+
+        :raises ValueError: if the number is negative or not finite.
+        """
         if not (math.isfinite(seconds) and seconds >= 0):
-            raise ValueError(f"The clock can only go forward, not by {seconds!r} seconds.")
+            raise ValueError(f"The clock can only go forward, so it cannot be moved by {seconds!r} seconds.")
         with self._lock:
             self._start += timedelta(seconds=seconds)

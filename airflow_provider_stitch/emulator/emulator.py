@@ -1,4 +1,4 @@
-"""The emulator: a server, a clock, and an initial account."""
+"""The emulator, which consists of a server, a clock and an initial account."""
 
 from __future__ import annotations
 
@@ -33,23 +33,22 @@ _TOKEN_PREFIX = "ac_"  # noqa: S105 - a prefix is not a token
 
 
 class StitchEmulator(EmulatedAccount):
-    """A local Stitch that serves the API over real HTTP, and starts with one account.
+    """A local Stitch that serves the Stitch Connect API over HTTP. It starts with one account.
 
-    Use it as a context manager, or call :meth:`start` and :meth:`stop`. All times and durations are in
-    Stitch's virtual time, which runs ``speed`` times as fast as real time. Only the delays of faults are in
-    real time.
+    Use the emulator as a context manager, or call :meth:`start` and :meth:`stop`. Times and durations are
+    virtual unless stated otherwise. Virtual time runs ``speed`` times as fast as real time.
 
     :param speed: virtual seconds per real second.
-    :param access_token: the token of the account. None: a random token.
-    :param port: the API's port; 0 is a free port. Logs are served on another free port.
-    :param start: the initial virtual time. None: the real time.
-    :param quirks: behaviour that Stitch's documentation leaves open. It can be changed later.
-    :param state_file: a file for the complete state, except faults and recorded requests. If an emulator is
-        killed, a new one with the same file continues, and the time in between counts. If the file exists,
-        only ``speed``, ``host`` and ``port`` of the other arguments are used. The file is written for every
-        request, so accounts should be small.
-    :param partner_id: id of the partner that can create accounts. None: a random id. ``partner_secret`` is
-        the partner's secret.
+    :param access_token: the access token of the account. The default is a random token.
+    :param port: the port of the API, or 0 for a free port. Logs are served on a second free port.
+    :param start: the initial virtual time. The default is the current real time.
+    :param quirks: undocumented behavior of Stitch. The quirks can be changed later.
+    :param partner_id: the id of the partner that can create accounts. The default is a random id.
+    :param partner_secret: the partner's secret. The default is a random secret.
+    :param state_file: a file that stores the complete state, except faults and recorded requests. If an
+        emulator is killed, a new emulator with the same file continues from the stored state, and the virtual
+        clock includes the time in between. If the file already exists, all other arguments except ``speed``,
+        ``host`` and ``port`` are ignored. The file is written for every request, so accounts should be small.
     """
 
     def __init__(
@@ -91,7 +90,7 @@ class StitchEmulator(EmulatedAccount):
     # Start and stop
 
     def start(self) -> StitchEmulator:
-        """Start to listen.
+        """Start the server.
 
         :raises OSError: if the port is in use.
         """
@@ -130,7 +129,7 @@ class StitchEmulator(EmulatedAccount):
     # Accounts and connections
 
     def add_account(self, client_id: int | None = None, access_token: str | None = None) -> EmulatedAccount:
-        """Add another account with a destination. Its token gives no access to other accounts."""
+        """Add another account with a destination. Its token cannot access other accounts."""
         with self._state.locked() as now:
             token = access_token or self._state.new_token(_TOKEN_PREFIX)
             account = self._state.add_account(client_id, token)
@@ -139,12 +138,12 @@ class StitchEmulator(EmulatedAccount):
 
     @property
     def client_ids(self) -> list[int]:
-        """The client IDs of all accounts, including those created through the API."""
+        """The client IDs of all accounts, including accounts that were created through the API."""
         with self._state.locked():
             return list(self._state.accounts)
 
     def account(self, client_id: int) -> EmulatedAccount:
-        """Return an account by its client ID, for example one that was created through the API.
+        """Return the account with this client ID, even if the account was created through the API.
 
         :raises ValueError: if the account does not exist.
         """
@@ -165,9 +164,11 @@ class StitchEmulator(EmulatedAccount):
         return self._state.partner.secret
 
     def add_oauth_code(self, account: EmulatedAccount | None = None) -> str:
-        """Give the partner access to an account (None: the first one) as a user would, and return the code.
+        """Give the partner access to an account as a user would, and return an OAuth code.
 
         The code can be exchanged once, within 5 minutes.
+
+        :param account: the account. The default is the first account.
         """
         with self._state.locked() as now:
             return self._state.partner.add_code((account or self).client_id, now)
@@ -175,7 +176,8 @@ class StitchEmulator(EmulatedAccount):
     def connection_json(self, account: EmulatedAccount | None = None) -> str:
         """Return the Airflow connection to an account as JSON, for an ``AIRFLOW_CONN_...`` variable.
 
-        Its request limit is ``speed`` times Stitch's, because the client counts requests per 10 real minutes.
+        The connection allows ``speed`` times as many requests as Stitch, because the client limits
+        the requests in 10 real minutes.
         """
         shown = account or self
         limit = max(REQUESTS_PER_WINDOW, round(REQUESTS_PER_WINDOW * self.speed))
@@ -192,11 +194,11 @@ class StitchEmulator(EmulatedAccount):
     # Time
 
     def now(self) -> datetime:
-        """Return the virtual time in UTC. Each response contains it in its ``Date`` header."""
+        """Return the virtual time in UTC, which each response contains in its ``Date`` header."""
         return self._state.clock.now()
 
     def advance(self, seconds: float) -> None:
-        """Move the virtual time forward, and run all events in between."""
+        """Move the virtual time forward by a number of virtual seconds, and run all events in between."""
         self._state.clock.advance(seconds)
         with self._state.locked():
             return
@@ -205,7 +207,7 @@ class StitchEmulator(EmulatedAccount):
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """All requests to the API host, with and without a valid token."""
+        """All requests to the API, including requests without a valid token."""
         with self._state.locked():
             return list(self._state.requests)
 
@@ -231,22 +233,23 @@ class StitchEmulator(EmulatedAccount):
         drip: float | None = None,
         host: Host = "api",
     ) -> Fault:
-        """Let the next matching requests fail. Without further arguments the response is a 500.
+        """Make the next matching requests fail. By default, the response is a 500 error.
 
-        :param path_regex: searched anywhere in path and query, as with ``re.search``. None: every path.
-        :param times: number of requests that fail. None: all until the fault is cancelled.
-        :param after_effect: whether Stitch processes the request before its response is lost or replaced.
-        :param status: the response's status, with ``body`` (bytes, a string, or a JSON-serializable value)
-            and ``headers``.
-        :param delay: real seconds until the response, which is Stitch's own if no other argument changes it.
-            If the client disconnects before it, Stitch has not processed the request, unless ``after_effect``
-            is set.
-        :param cut: close the connection without a response; ``"mid-body"``: after half of the body.
-        :param garbage: a body that is not JSON, with status 200 or ``status``; True: the HTML page of a
-            gateway.
+        :param method: the HTTP method of the requests. If None, every method matches.
+        :param path_regex: a regular expression that is searched in the path and query, as with ``re.search``.
+            If None, every path matches.
+        :param times: the number of requests that fail. If None, requests fail until the fault is cancelled.
+        :param after_effect: whether Stitch processes the request before the response is lost or replaced.
+        :param status: the status of the response.
+        :param body: the body of the response, as bytes, a string or a JSON-serializable value.
+        :param headers: the headers of the response.
+        :param delay: real seconds until the response. By default, it is Stitch's own response. If the client
+            disconnects earlier, Stitch does not process the request unless ``after_effect`` is set.
+        :param cut: True to close the connection, or ``"mid-body"`` to close it after half of the body.
+        :param garbage: a body that is not JSON, or True for a gateway's HTML page. The default status is 200.
         :param drip: real seconds between two bytes of the body.
-        :param host: ``"log"``: fail requests to the host that serves logs.
-        :return: the fault, with ``hits``, the number of failed requests so far, and ``cancel()``.
+        :param host: ``"api"`` for requests to the API, or ``"log"`` for requests to the host of the logs.
+        :return: the fault. ``hits`` is the number of failed requests, and ``cancel()`` ends the fault.
         """
         fault = Fault(
             method, path_regex, times, host, after_effect, status, body, headers, delay, cut, garbage, drip

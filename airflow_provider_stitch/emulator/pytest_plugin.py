@@ -1,7 +1,7 @@
-"""The pytest fixture ``stitch_emulator``: a fresh local Stitch for each test.
+"""The pytest fixture ``stitch_emulator``, which provides a new local Stitch for each test.
 
-pytest loads this module for every project in the environment, so it imports only pytest. The first test that
-uses the fixture imports the emulator.
+pytest loads this module for every project in the environment, so the module imports only pytest. The emulator
+is imported when a test uses the fixture for the first time.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.emulator import StitchEmulator
 
-#: Virtual seconds per real second. An extraction of 150 s and its loads take half a second.
+#: Virtual seconds per real second. An extraction of 150 s and its loads take half a real second.
 SPEED = 600.0
 
 
 @pytest.fixture
 def stitch_emulator() -> Iterator[StitchEmulator]:
-    """Return a local Stitch with one empty account. Its time runs 600 times as fast as real time."""
-    from airflow_provider_stitch.emulator import StitchEmulator  # noqa: PLC0415 - see above
+    """Return a local Stitch with one empty account. Virtual time runs 600 times as fast as real time."""
+    from airflow_provider_stitch.emulator import StitchEmulator  # noqa: PLC0415 - see the module docstring
 
     with StitchEmulator(speed=SPEED) as stitch:
         yield stitch

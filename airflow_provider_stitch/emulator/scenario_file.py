@@ -1,4 +1,4 @@
-"""Read a scenario file in YAML or TOML as plain values."""
+"""Parsing of scenario files in YAML or TOML."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _SUFFIXES = ".yaml, .yml or .toml"
 class ScenarioError(ValueError):
     """A scenario file cannot be read or is invalid.
 
-    :param path: the file's path.
-    :param problems: texts that begin with the key of the wrong value.
+    :param path: the path of the file.
+    :param problems: one message for each problem. A message begins with the key of the invalid value.
     """
 
     def __init__(self, path: str | Path, problems: Sequence[str]) -> None:
@@ -36,9 +36,9 @@ class ScenarioError(ValueError):
 
 
 def read_file(path: str | Path) -> Any:
-    """Return the content of a file. Its suffix decides the format.
+    """Return the parsed content of a file. The suffix of the file name determines the format.
 
-    :raises ScenarioError: if it cannot be read, or is not valid YAML or TOML.
+    :raises ScenarioError: if the file cannot be read, or is not valid YAML or TOML.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in (".yaml", ".yml", ".toml"):
@@ -60,7 +60,7 @@ def read_file(path: str | Path) -> Any:
 
 
 def _parse_yaml(text: str) -> Any:
-    """Parse YAML, and refuse duplicate keys, because PyYAML silently keeps only the last one."""
+    """Parse YAML and reject duplicate keys, because PyYAML silently uses only the last value of a key."""
     nodes, seen = [yaml.compose(text, yaml.SafeLoader)], set()
     while nodes:
         node = nodes.pop()
@@ -73,6 +73,6 @@ def _parse_yaml(text: str) -> Any:
         keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for number, key in enumerate(keys):
             if key.value in [earlier.value for earlier in keys[:number]]:
-                raise ValueError(f"line {key.start_mark.line + 1} contains the key {key.value!r} again")
+                raise ValueError(f"line {key.start_mark.line + 1} contains the duplicate key {key.value!r}")
         nodes += [value for _, value in node.value]
     return yaml.safe_load(text)

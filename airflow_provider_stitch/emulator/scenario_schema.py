@@ -30,13 +30,14 @@ class Key:
     """A key of a scenario file."""
 
     name: str
-    allowed: str  #: what its value must be, in words
-    default: Any  #: `dataclasses.MISSING` if the key is required
-    meaning: str
+    allowed: str  #: description of the allowed values
+    #: Default value, or `dataclasses.MISSING` if the key is required.
+    default: Any
+    meaning: str  #: description of the key
 
     @property
     def shown_default(self) -> str:
-        """The default in words, for a table."""
+        """The default value as text, for a table in the documentation."""
         if self.default is dataclasses.MISSING:
             return "required"
         if dataclasses.is_dataclass(self.default) or self.default in ((), {}):
@@ -47,7 +48,10 @@ class Key:
 
 
 def scenario_schema(scenario: type) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a scenario file, for the class of the whole file."""
+    """Return the JSON Schema (2020-12) of scenario files.
+
+    :param scenario: the class that defines the top-level keys of the file.
+    """
     definitions: dict[str, Any] = {}
     root = _schema(scenario, "", definitions)
     return {
@@ -59,7 +63,10 @@ def scenario_schema(scenario: type) -> dict[str, Any]:
 
 
 def scenario_classes(scenario: type) -> dict[str, type]:
-    """Return all classes that define keys of scenario files, by name, for the class of the whole file."""
+    """Return all classes that define keys of scenario files, by class name.
+
+    :param scenario: the class that defines the top-level keys of the file.
+    """
     found: dict[str, type] = {}
     pending: list[Any] = [scenario]
     while pending:
@@ -85,7 +92,7 @@ def _schema(annotation: Any, key: str, definitions: dict[str, Any]) -> dict[str,
     origin, arguments = get_origin(annotation), get_args(annotation)
     if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
         if annotation.__name__ not in definitions:
-            definitions[annotation.__name__] = {}  # for a class that contains itself
+            definitions[annotation.__name__] = {}  # stops the recursion if a class contains itself
             definitions[annotation.__name__] = _object(annotation, definitions)
         return {"$ref": f"#/$defs/{annotation.__name__}"}
     if annotation is int and key.endswith("_exit_status"):
@@ -127,7 +134,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 @cache
 def _meanings(kind: type) -> dict[str, str]:
-    """Return the comments of a class's fields, which begin with `#:`, by name."""
+    """Return the `#:` comments of the fields of a class, by field name."""
     found: dict[str, str] = {}
     for each in reversed(kind.__mro__[:-1]):
         above: list[str] = []

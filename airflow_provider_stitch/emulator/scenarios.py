@@ -1,7 +1,7 @@
-"""Scenarios: files that describe an emulated account, with its sources, streams, jobs and failures.
+"""Scenario files, which describe an emulated account with its sources, streams, jobs and failures.
 
-The classes define the format of a file. Their fields are its keys, and the annotations of the fields define
-which values are allowed.
+The classes in this module define the format of a scenario file. Each field is a key of the file, and the
+annotation of the field defines the allowed values.
 """
 
 from __future__ import annotations
@@ -25,86 +25,89 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PastJob(JobPlan):
-    """A job that has already ended, with its loads. It has the keys of a job, and one more."""
+    """A job that has already ended, with its loads. All keys of a job are allowed."""
 
-    seconds_ago: float = 300.0  #: time since the job ended
+    seconds_ago: float = 300.0  #: seconds since the job ended
 
 
 @dataclass(frozen=True)
 class LoadOutage:
-    """The destination refuses the rows of a stream until a test clears the error."""
+    """A period in which all loads of a stream fail. It lasts until a test clears the error."""
 
     stream: str  #: the stream's `tap_stream_id`
     message: str = "establish a connection to your data warehouse"  #: error message of the destination
-    seconds_ago: float = 0.0  #: time since the first refused load
+    seconds_ago: float = 0.0  #: seconds since the loads started to fail
 
 
 @dataclass(frozen=True)
 class PastLoad:
-    """A load without a job, such as that of an Import API source."""
+    """A load without a job, such as a load of an Import API source."""
 
     stream: str  #: the stream's `tap_stream_id`
-    seconds_ago: float = 0.0  #: time since the load
+    seconds_ago: float = 0.0  #: seconds since the load
 
 
 @dataclass(frozen=True)
 class ScenarioSource:
     """A source, with its streams and jobs."""
 
-    name: str  #: unique name, which is the schema in the destination
-    #: The streams by `tap_stream_id`: a number of rows that each job extracts, or a mapping.
+    name: str  #: unique name of the source, which is also the name of the schema in the destination
+    #: The streams by `tap_stream_id`. A value is the number of rows that each job extracts, or a mapping.
     streams: Mapping[str, int | EmulatedStream]
-    type: str = "platform.github"  #: a documented type, a webhook, or a key of `new_sources`
-    display_name: str | None = None  #: label in Stitch; null: the name
-    id: int | None = None  #: id of the source; null: the next free one
-    #: Minutes between scheduled jobs, and until the first one; null: only `cron_expression` in the
-    #: `properties` starts jobs.
+    type: str = "platform.github"  #: a documented type, a webhook type, or a key of `new_sources`
+    display_name: str | None = None  #: name that Stitch displays; if null, the same as `name`
+    id: int | None = None  #: id of the source; if null, the next free id
+    #: Minutes between scheduled jobs, and until the first job. `cron_expression` and `anchor_time` in the
+    #: `properties` take precedence. If null, no jobs are scheduled.
     schedule_minutes: float | None = None
-    #: Properties in Stitch, such as `cron_expression` and `anchor_time`. Numbers, booleans and times become
-    #: strings, as in Stitch.
+    #: Properties of the source, such as `cron_expression` and `anchor_time`. Numbers, booleans and times are
+    #: stored as strings, as in Stitch.
     properties: Mapping[str, Any] = field(default_factory=dict)
-    paused: bool | Literal["by_stitch"] = False  #: whether a user, or Stitch itself, has paused the source
+    #: Whether the source is paused, by a user or by Stitch itself.
+    paused: bool | Literal["by_stitch"] = False
     deleted: bool = False  #: whether the source is deleted
-    current_step: str = "fully_configured"  #: step of its configuration, such as `form` or `field_selection`
-    check: CheckPlan | None = None  #: a connection check that starts now; null: one succeeded a day ago
-    job: JobPlan = field(default_factory=JobPlan)  #: the course of every job, such as a failure
-    next_jobs: Sequence[JobPlan] = ()  #: the course of the next jobs, before `job` applies
+    current_step: str = "fully_configured"  #: configuration step, such as `form` or `field_selection`
+    check: CheckPlan | None = None  #: connection check that starts now; if null, a check succeeded a day ago
+    job: JobPlan = field(default_factory=JobPlan)  #: plan of every job, such as a job that fails
+    #: Plans of the next jobs. Later jobs follow the plan in `job`.
+    next_jobs: Sequence[JobPlan] = ()
     past_jobs: Sequence[PastJob] = ()  #: jobs that have ended; they must not overlap
     past_loads: Sequence[PastLoad] = ()  #: loads without a job
-    load_errors: Sequence[LoadOutage] = ()  #: streams that the destination refuses
-    running: bool = False  #: whether a job starts now
+    load_errors: Sequence[LoadOutage] = ()  #: streams whose loads fail
+    running: bool = False  #: whether a job starts immediately
 
 
 @dataclass(frozen=True)
 class ScenarioDestination:
     """A destination."""
 
-    type: str = "postgres"  #: type in Stitch, such as `snowflake`
-    name: str | None = None  #: name of the destination; null: derived from the type
-    properties: Mapping[str, Any] = field(default_factory=dict)  #: properties in Stitch
-    check: CheckPlan | None = None  #: a connection check that starts now; null: already connected
+    type: str = "postgres"  #: type of the destination, such as `snowflake`
+    name: str | None = None  #: name of the destination; if null, the name is derived from the type
+    properties: Mapping[str, Any] = field(default_factory=dict)  #: properties of the destination
+    #: Connection check that starts now; if null, the destination is already connected.
+    check: CheckPlan | None = None
 
 
 @dataclass(frozen=True)
 class NewSources:
-    """Sources of one type that a client creates through the API."""
+    """Sources of one type that are created through the API."""
 
-    #: The streams that discovery finds, as in a source. null: the default streams of the type.
+    #: The streams that discovery finds, as in a source. If null, the default streams of the type are used.
     streams: Mapping[str, int | EmulatedStream] | None = None
-    job: JobPlan | None = None  #: the course of every job of these sources
-    check: CheckPlan | None = None  #: the first connection check of the first of these sources
+    job: JobPlan | None = None  #: plan of every job of these sources
+    check: CheckPlan | None = None  #: first connection check of the first source of this type
 
 
 @dataclass(frozen=True)
 class Features:
-    """The features of the account's plan."""
+    """The features of the account's pricing plan."""
 
     cron: bool = True  #: whether sources may have cron schedules
     hooks: bool = True  #: whether the account may have post-load hooks
     custom_emails: bool = True  #: whether the account may have custom e-mail addresses
     max_destinations: int = 3  #: maximum number of destinations
-    excluded_source_types: Sequence[str] = ()  #: source types that the plan does not include
-    excluded_destination_types: Sequence[str] = ()  #: destination types that the plan does not include
+    excluded_source_types: Sequence[str] = ()  #: source types that the pricing plan excludes
+    excluded_destination_types: Sequence[str] = ()  #: destination types that the pricing plan excludes
 
 
 #: The HTTP methods of Stitch's API.
@@ -113,21 +116,22 @@ _METHODS = ("GET", "POST", "PUT", "DELETE")
 
 @dataclass(frozen=True)
 class Failure:
-    """Requests that fail. Without further keys the response is a 500."""
+    """Requests that fail. By default, the response is a 500 error."""
 
-    method: str | None = None  #: HTTP method, such as `GET`; null: every method
-    path: str | None = None  #: regular expression to search in path and query; null: every path
-    times: int | Literal["all"] = 1  #: number of requests that fail
+    method: str | None = None  #: HTTP method of the requests, such as `GET`; if null, every method matches
+    #: Regular expression to search in the path and query. If null, every path matches.
+    path: str | None = None
+    times: int | Literal["all"] = 1  #: number of requests that fail, or `all`
     status: int | None = None  #: HTTP status of the response
-    body: Any = None  #: body of the response: a string, or a value to send as JSON
+    body: Any = None  #: body of the response; a value other than a string is sent as JSON
     headers: Mapping[str, str] | None = None  #: headers of the response
-    after_effect: bool = False  #: whether the request takes effect before its response is lost
+    after_effect: bool = False  #: whether Stitch processes the request before the response is lost
     delay: float = 0.0  #: real seconds until the response
-    #: Whether to close the connection, before or in the middle of the body.
+    #: Whether to close the connection without a response; `mid-body` closes it in the middle of the body.
     cut: bool | Literal["mid-body"] = False
-    garbage: bool | str = False  #: whether to send a gateway's HTML page, or the text to send
-    drip: float | None = None  #: real seconds between two parts of the body
-    host: Literal["api", "log"] = "api"  #: the API, or the host of extraction logs
+    garbage: bool | str = False  #: a body that is not JSON; true sends the HTML page of a gateway
+    drip: float | None = None  #: real seconds between two bytes of the body
+    host: Literal["api", "log"] = "api"  #: host of the requests: the API, or the host that serves logs
 
     def __post_init__(self) -> None:
         if self.method is not None and self.method.upper() not in _METHODS:
@@ -145,28 +149,31 @@ class Scenario:
     """A scenario file. Every key is optional."""
 
     sources: Sequence[ScenarioSource] = ()  #: the sources of the account
-    destinations: Sequence[ScenarioDestination] | None = None  #: null: one of type `postgres`
+    #: The destinations of the account. The default is one destination of type `postgres`.
+    destinations: Sequence[ScenarioDestination] | None = None
     failures: Sequence[Failure] = ()  #: requests that fail
-    #: By type: the sources that a client creates through the API. Types that Stitch does not document are
-    #: allowed here.
+    #: Sources that are created through the API, by type. Types that Stitch does not document are allowed.
     new_sources: Mapping[str, NewSources] = field(default_factory=dict)
-    features: Features = field(default_factory=Features)  #: features of the account's plan
-    quirks: Quirks = field(default_factory=Quirks)  #: behaviour that Stitch does not document
-    enforce_limit: bool = False  #: whether more than 30 limited requests in 10 minutes return 429
-    #: Seconds of Stitch's time per real second. null: 60 on the command line, 1 in Python.
+    features: Features = field(default_factory=Features)  #: features of the account's pricing plan
+    quirks: Quirks = field(default_factory=Quirks)  #: behavior that Stitch does not document
+    enforce_limit: bool = False  #: whether requests that exceed the limit of 30 in 10 minutes return 429
+    #: Virtual seconds per real second. The default is 60 on the command line and 1 in Python.
     speed: float | None = None
-    start: datetime | None = None  #: initial time of Stitch's clock; null: the real time
-    access_token: str | None = None  #: access token of the account; null: a random one
-    client_id: int | None = None  #: client ID of the account; null: 104857
+    start: datetime | None = None  #: initial virtual time; if null, the current real time
+    access_token: str | None = None  #: access token of the account; if null, a random token
+    client_id: int | None = None  #: client ID of the account; if null, 104857
 
 
 def load_scenario(path: str | Path, *, default_speed: float = 1.0, **options: Any) -> StitchEmulator:
-    """Return an emulator with the account that a file describes. It does not listen yet.
+    """Return an emulator with the account that a scenario file describes.
+
+    The emulator has not been started.
 
     :param path: a file in YAML (`.yaml`, `.yml`) or TOML (`.toml`).
-    :param default_speed: seconds of Stitch's time per real second, unless the file or an option sets it.
+    :param default_speed: virtual seconds per real second, unless the file or an option sets `speed`.
     :param options: arguments of `StitchEmulator`, which take precedence over the file.
-    :raises ScenarioError: if the file is invalid. The message lists its problems: key, and what is allowed.
+    :raises ScenarioError: if the file is invalid. For each problem, the message contains the key and the
+        allowed values.
     """
     scenario = read_scenario(path)
     own = {name: getattr(scenario, name) for name in ("speed", "start", "access_token", "client_id")}
@@ -193,9 +200,9 @@ def load_scenario(path: str | Path, *, default_speed: float = 1.0, **options: An
 
 
 def read_scenario(path: str | Path) -> Scenario:
-    """Return the content of a file.
+    """Return the validated content of a scenario file.
 
-    :raises ScenarioError: as `load_scenario` does.
+    :raises ScenarioError: if the file is invalid, as in `load_scenario`.
     """
     reader = ValueReader()
     scenario: Scenario = reader.read(read_file(path), Scenario, "")
@@ -206,7 +213,7 @@ def read_scenario(path: str | Path) -> Scenario:
 
 @contextmanager
 def _problems_of(path: str | Path, key: str) -> Iterator[None]:
-    """Raise a ScenarioError for a value that the emulator refuses."""
+    """Raise ScenarioError if the emulator rejects a value of the file."""
     try:
         yield
     except ValueError as error:
@@ -258,7 +265,7 @@ def _add_source(emulator: StitchEmulator, source: ScenarioSource, path: str | Pa
 def _add_history(
     emulator: StitchEmulator, source: ScenarioSource, source_id: int, path: str | Path, key: str
 ) -> None:
-    """Add the jobs, loads and load errors of a source that lie in the past."""
+    """Add the past jobs, past loads and load errors of a source."""
     for number, past in sorted(enumerate(source.past_jobs), key=lambda each: -each[1].seconds_ago):
         with _problems_of(path, f"{key}.past_jobs[{number}]"):
             emulator.complete_job(source_id, past, seconds_ago=past.seconds_ago)

@@ -1,4 +1,4 @@
-"""A file that contains an emulator's state, so that a new process can continue after a kill."""
+"""A file that stores the state of an emulator, so that a new process can continue after a kill."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from airflow_provider_stitch.emulator.model.state import EmulatorState
 
 class _Snapshot(NamedTuple):
     virtual_time: datetime
-    real_time: float  #: the same moment in seconds since the epoch
+    real_time: float  #: the real time at ``virtual_time``, in seconds since the epoch
     exported: dict[str, Any]
 
 
 class StateFile:
-    """A pickle of the state. It is rewritten after every possible change, before the change is reported.
+    """The pickled state of an emulator, saved after every possible change and before the response is sent.
 
-    Only the version that wrote the file can read it. As with any pickle, a user who can write the file can
-    run code in the process that reads it.
+    A file can only be read by the version of the package that wrote it. As with any pickle, a user who can
+    write the file can run code in the process that reads the file.
 
-    :param path: the file's path. The first :meth:`save` creates the file.
+    :param path: the path of the file. The first :meth:`save` creates the file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -33,16 +33,16 @@ class StateFile:
     def load(self, speed: float) -> EmulatorState | None:
         """Return the saved state, or None if the file does not exist.
 
-        Its clock also counts the time since it was saved.
+        The clock of the returned state includes the time since the state was saved.
         """
         if not self._path.exists():
             return None
-        saved: _Snapshot = pickle.loads(self._path.read_bytes())  # noqa: S301 - the user's own file
+        saved: _Snapshot = pickle.loads(self._path.read_bytes())  # noqa: S301 - the file belongs to the user
         elapsed = timedelta(seconds=(time.time() - saved.real_time) * speed)
         return EmulatorState.restore(Clock(saved.virtual_time + elapsed, speed), saved.exported)
 
     def save(self, state: EmulatorState) -> None:
-        """Replace the file atomically."""
+        """Save the state by replacing the file atomically."""
         snapshot = _Snapshot(state.clock.now(), time.time(), state.export())
         temporary = self._path.with_name(self._path.name + ".new")
         temporary.write_bytes(pickle.dumps(snapshot))

@@ -1,6 +1,6 @@
-"""Values from outside, such as a quirk or the content of a scenario file: check them against annotations.
+"""Validation of values from outside, such as quirks and scenario files, against type annotations.
 
-Each problem names the key of the value and what is allowed there.
+Each error message contains the key of the value and the allowed values.
 """
 
 from __future__ import annotations
@@ -15,21 +15,20 @@ from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 _NAMES = {bool: "true or false", str: "a string", datetime: "a time such as 2026-08-17T06:00:00Z"}
-_MAX_SHOWN = 60  #: characters of a wrong value in a message
+_MAX_SHOWN = 60  #: maximum number of characters of an invalid value in a message
 
 
 class ValueReader:
-    """Reads values as the types of annotations, and collects all problems instead of raising the first one.
+    """Converts values to annotated types, and collects all problems instead of raising an error.
 
-    A float is a number of seconds, so it must not be negative. Neither must an integer, except for exit
-    statuses.
+    A number must not be negative unless it is an exit status. Floats are numbers of seconds.
     """
 
     def __init__(self) -> None:
-        self.problems: list[str] = []  #: `sources[0].type: must be a string, not 5`
+        self.problems: list[str] = []  #: messages such as `sources[0].type: must be a string, not 5.`
 
     def read(self, value: Any, annotation: Any, key: str) -> Any:
-        """Return a value as the type of an annotation; None if there is a problem."""
+        """Return a value converted to an annotated type, or None if the value is invalid."""
         origin = get_origin(annotation)
         if origin in (Union, types.UnionType):
             return self._read_union(value, annotation, key)
@@ -130,12 +129,12 @@ class ValueReader:
 
 @cache
 def hints_of(kind: type) -> dict[str, Any]:
-    """Return the types of a dataclass's fields, also those that it imports for type checkers only."""
+    """Return the types of a dataclass's fields, including types that are imported only for type checkers."""
     return get_type_hints(kind, localns={"Mapping": Mapping, "Sequence": Sequence, "datetime": datetime})
 
 
 def describe(annotation: Any) -> str:
-    """Return what an annotation allows, in words."""
+    """Return a description of the values that an annotation allows."""
     origin = get_origin(annotation)
     if origin in (Union, types.UnionType):
         options = [option for option in get_args(annotation) if option is not type(None)]
@@ -168,7 +167,7 @@ def _join(key: str, name: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON, with times in Stitch's form. YAML and TOML have a type for times."""
+    """Return a JSON-serializable value. YAML and TOML have a type for times, which become strings here."""
     if isinstance(value, datetime):
         moment = value.astimezone(timezone.utc) if value.tzinfo else value
         return f"{moment.replace(tzinfo=None).isoformat(timespec='seconds')}Z"

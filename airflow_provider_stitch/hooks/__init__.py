@@ -1,1 +1,1 @@
-"""Hooks, which create a Stitch client from an Airflow connection."""
+"""Airflow hooks that create a Stitch client from an Airflow connection."""

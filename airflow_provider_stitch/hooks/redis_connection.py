@@ -1,4 +1,4 @@
-"""Create the Redis client of a Stitch connection whose extra `redis_conn_id` names a Redis connection."""
+"""The Redis client of a Stitch connection, through which several hosts share the request budget."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
 TIMEOUT = 2.0
-"""Seconds to wait for a connection to Redis, and for a response. It usually responds within a millisecond."""
+"""Seconds to wait for a connection to Redis or a response. A response usually takes less than 1 ms."""
 
-# The names of Airflow's Redis connection.
+# The TLS extras of an Airflow connection to Redis.
 SSL_EXTRAS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_keyfile", "ssl_certfile", "ssl_check_hostname")
 
 _clients: dict[tuple[Any, ...], Redis] = {}
@@ -24,12 +24,13 @@ _clients_lock = threading.Lock()
 
 
 def redis_client_of(connection: Connection) -> Redis | None:
-    """Return the Redis client that a Stitch connection names, or None without `redis_conn_id`.
+    """Return the Redis client of a Stitch connection, or None if `redis_conn_id` is not set.
 
-    All tasks of this process share one client for the same server. This does not connect to it.
+    All tasks of this process share one client for each Redis server. Creating a client does not connect to
+    the server.
 
-    :raises StitchConfigurationError: if there is no such connection, or it is invalid, or redis is not
-        installed; the message contains the reason.
+    :raises StitchConfigurationError: if the Redis connection does not exist or is invalid, or if the Python
+        package redis is not installed; the message contains the reason.
     """
     redis_conn_id = connection.extra_dejson.get("redis_conn_id")
     if redis_conn_id is None or redis_conn_id == "":
@@ -37,7 +38,7 @@ def redis_client_of(connection: Connection) -> Redis | None:
     if not isinstance(redis_conn_id, str):
         raise StitchConfigurationError(
             "The connection's extra 'redis_conn_id' must be the id of an Airflow connection to Redis, as a "
-            "string. Correct it, or remove it to count the requests of each host separately."
+            "string. Correct the extra, or remove it to count the requests of each host separately."
         )
     settings = _settings(_redis_connection(redis_conn_id))
     key = tuple(sorted((name, str(value)) for name, value in settings.items()))
@@ -48,9 +49,9 @@ def redis_client_of(connection: Connection) -> Redis | None:
 
 
 def redis_problem(connection: Connection, account: tuple[str, int]) -> str | None:
-    """Return why the Redis server that a Stitch connection names cannot be used, or None if it can.
+    """Return why the Redis server of a Stitch connection cannot be used, or None if it can be used.
 
-    :param account: base URL and client ID.
+    :param account: base URL and client ID of the Stitch account.
     """
     client = redis_client_of(connection)
     if client is None:
@@ -79,7 +80,7 @@ def _redis_connection(redis_conn_id: str) -> Connection:
 
 
 def _settings(connection: Connection) -> dict[str, Any]:
-    """Return the arguments of `redis.Redis`, from the fields of Airflow's Redis connection."""
+    """Return the arguments of `redis.Redis` for an Airflow connection to Redis."""
     extras = connection.extra_dejson
     database = extras.get("db") or 0
     if isinstance(database, str) and database.isascii() and database.isdecimal():

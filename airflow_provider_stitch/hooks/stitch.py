@@ -1,4 +1,4 @@
-"""StitchHook: create a client of the Stitch Connect API from an Airflow connection."""
+"""The hook that creates a client of the Stitch Connect API from an Airflow connection."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ if TYPE_CHECKING:
 
 APP_URL = "https://app.stitchdata.com"
 
-# Seconds for the Test button of the connection form, which a user waits for.
+# Seconds to retry when a user tests a connection. The time is short, because the user waits for the result.
 TEST_TIMEOUT = 5.0
 
 
 class StitchHook(BaseHook):
-    """Talks to one Stitch account with the access token of an Airflow connection.
+    """Interact with a Stitch account, using the access token of an Airflow connection.
 
-    The connection's password is the API access token, its login the Stitch client ID (optional, found from
-    the account), and its host the base URL (optional). The extras are `request_timeout` (seconds, 30),
-    `requests_per_10_minutes` (30), `redis_conn_id` (the id of a Redis connection through which several hosts
-    share the request budget) and, for partners, `partner_id` and `partner_secret`. Partner credentials need
-    no access token, but can only create accounts (see `partner`).
+    The connection's password is the API access token. Its login is the Stitch client ID, and its host is the
+    base URL of the API. Both are optional: by default, the hook requests the client ID from Stitch and uses
+    Stitch's public address. The extras are `request_timeout` (seconds, 30), `requests_per_10_minutes` (30),
+    `redis_conn_id` (the id of a Redis connection through which several hosts share the request budget) and,
+    for partners, `partner_id` and `partner_secret`. A connection with partner credentials needs no access
+    token to create accounts (see `partner`). It needs an access token for everything else.
 
     :param stitch_conn_id: id of the Airflow connection.
-    :param budget_timeout: how many seconds a call for extractions, loads or a log waits if the account's
-        request budget is used up. The call then raises RateLimited, with the number of seconds until the next
-        free request as `retry_after`; 0 never waits.
+    :param budget_timeout: maximum number of seconds that a call for extractions, loads or a log waits if the
+        account's request budget is used up. After this time, the call raises RateLimited with `retry_after`,
+        the number of seconds until the budget permits a request. If 0, the call does not wait.
     """
 
     conn_name_attr = "stitch_conn_id"
@@ -56,10 +57,10 @@ class StitchHook(BaseHook):
 
     @cached_property
     def client(self) -> StitchClient:
-        """The client of this account. The connection is read when the client is first used.
+        """The client of this account. The hook reads the connection when the client is first used.
 
         Requests for extractions, loads and logs count against the request budget that the account's tasks
-        share. Each of them waits until the budget has a free request, at most `budget_timeout` seconds.
+        share. Each of these requests waits for up to `budget_timeout` seconds until the budget permits it.
 
         :raises StitchConfigurationError: if the connection is invalid; the message contains the reason.
         """
@@ -74,9 +75,9 @@ class StitchHook(BaseHook):
         return self.get_connection(self.stitch_conn_id)
 
     def has_changed(self) -> bool:
-        """Return whether the connection has changed since the client was created, such as by a new token.
+        """Return whether the connection, for example its token, has changed since the client was created.
 
-        A connection that was deleted has not changed.
+        A deleted connection is reported as unchanged.
         """
         try:
             return _fields(self.get_connection(self.stitch_conn_id)) != _fields(self._connection)
@@ -85,7 +86,7 @@ class StitchHook(BaseHook):
 
     @cached_property
     def partner(self) -> StitchPartner:
-        """The client for partners, which can create accounts with `partner_id` and `partner_secret`.
+        """The client for Stitch partners, which creates accounts with `partner_id` and `partner_secret`.
 
         :raises StitchConfigurationError: if the connection is invalid; the message contains the reason.
         """
@@ -104,19 +105,20 @@ class StitchHook(BaseHook):
     ) -> Source:
         """Return the source with this id, `name` or display name.
 
-        :param client: replaces this hook's client, such as with one that has a different timeout.
-        :param sources: all sources of the account, if known; None requests the source with this id or, if
-            it does not exist, all sources.
+        :param client: the client to use instead of this hook's client, for example with a different timeout.
+        :param sources: all sources of the account, if they are known. If None, the hook requests the source
+            with this id. If no source has this id, the hook requests all sources.
 
         :raises UnknownSource: if no source matches; the message lists candidates.
         :raises AmbiguousSource: if several sources match; the message lists them.
-        :raises StitchConfigurationError: if the connection's client ID is not the account of its token.
+        :raises StitchConfigurationError: if the connection's client ID and its token belong to different
+            accounts.
         """
         from airflow_provider_stitch.connect.references import find_source
 
         client = client or self.client
         if sources is None:
-            # Listing all sources takes a while, because an account may have thousands.
+            # The id is tried first, because listing thousands of sources takes a while.
             found = client.find_source_by_id(source)
             sources = client.list_sources() if found is None else [found]
         _check_account(client, sources)
@@ -127,10 +129,11 @@ class StitchHook(BaseHook):
         return source_url(self.client.client_id, source_id)
 
     def test_connection(self) -> tuple[bool, str]:
-        """List the account's sources. Return whether that succeeded, and a message for the user.
+        """Test the connection, and return whether the test succeeded and a message for the user.
 
-        Redis is tested too, if the connection names one. Partner credentials are checked for their form only,
-        because Stitch has no request that tests them.
+        The test requests the account's sources. If `redis_conn_id` is set, the test also connects to the
+        Redis server. Only the format of partner credentials is tested, because Stitch has no request that
+        tests them.
         """
         from airflow_provider_stitch.connect.errors import StitchError
         from airflow_provider_stitch.hooks.redis_connection import redis_problem
@@ -163,13 +166,19 @@ class StitchHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return the form's fields for Airflow 2, from the provider info that Airflow 3 reads."""
+        """Return the fields of the connection form for Airflow 2.
+
+        Airflow 3 reads these fields from the provider info.
+        """
         behaviour = _connection_type()["ui-field-behaviour"]
         return {key.replace("-", "_"): value for key, value in behaviour.items()}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form's extra fields for Airflow 2, from the provider info that Airflow 3 reads."""
+        """Return the extra fields of the connection form for Airflow 2.
+
+        Airflow 3 reads these fields from the provider info.
+        """
         from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
         from wtforms import IntegerField, PasswordField, StringField
         from wtforms.validators import Optional
@@ -196,7 +205,7 @@ PARTNER_UNTESTED = (
 
 
 def _check_account(client: StitchClient, sources: Sequence[Source]) -> None:
-    """Reject a connection if its client ID is not the account of its token."""
+    """Reject a connection if its client ID and its token belong to different accounts."""
     from airflow_provider_stitch.connect.errors import StitchConfigurationError
 
     accounts = {source.stitch_client_id for source in sources if source.stitch_client_id is not None}
@@ -213,7 +222,7 @@ def source_url(client_id: int, source_id: int) -> str:
 
 
 def token_changed(stitch_conn_id: str) -> str:
-    """Return the log line of a task that continues with the connection's new token."""
+    """Return the log message of a task that continues with the connection's new token."""
     return (
         f"Stitch no longer accepts the access token, and the connection {stitch_conn_id!r} has changed; "
         "continuing with its new token"
@@ -221,7 +230,7 @@ def token_changed(stitch_conn_id: str) -> str:
 
 
 def with_url(result: dict[str, Any]) -> dict[str, Any]:
-    """Return the XCom of a task: the result of its wait, and the address of the source's page."""
+    """Return the result of a wait, with the address of the source's page added."""
     return {**result, "url": source_url(result["client_id"], result["source_id"])}
 
 
@@ -233,7 +242,7 @@ def _connection_type() -> dict[str, Any]:
 def client_from(connection: Connection) -> StitchClient:
     """Return a client with the token and settings of an Airflow connection.
 
-    :raises StitchConfigurationError: if one of them is invalid; the message names it.
+    :raises StitchConfigurationError: if the token or a setting is invalid; the message contains its name.
     """
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.errors import StitchConfigurationError
@@ -259,9 +268,9 @@ def client_from(connection: Connection) -> StitchClient:
 
 
 def partner_from(connection: Connection) -> StitchPartner:
-    """Return the client for partners of an Airflow connection.
+    """Return a client with the partner credentials of an Airflow connection.
 
-    :raises StitchConfigurationError: if its partner credentials are invalid; the message contains the reason.
+    :raises StitchConfigurationError: if the credentials are invalid; the message contains the reason.
     """
     from airflow_provider_stitch.connect.errors import StitchConfigurationError
     from airflow_provider_stitch.connect.partner import StitchPartner
@@ -289,7 +298,7 @@ def has_only_partner_credentials(connection: Connection) -> bool:
 
 @cache
 def airflow_home() -> Path:
-    """Return Airflow's home, where the processes of this host share the request budget."""
+    """Return Airflow's home folder, where the processes of this host store the shared request budget."""
     from airflow.configuration import AIRFLOW_HOME
 
     return Path(AIRFLOW_HOME)
@@ -300,15 +309,15 @@ _clients_lock = threading.Lock()
 
 
 def shared_client_from(connection: Connection) -> StitchClient:
-    """Return the client that all tasks of this process share for a connection.
+    """Return the client of a connection, which all tasks of this process share.
 
-    A connection that has changed, such as by a new token, gets a new client.
+    A new client is created after a change of the connection, for example of its token.
 
-    :raises StitchConfigurationError: if a field of the connection is invalid; the message names it.
+    :raises StitchConfigurationError: if a field of the connection is invalid; the message contains its name.
     """
     from airflow_provider_stitch.hooks.redis_connection import redis_client_of
 
-    # The Redis connection may have changed, too. Then it has another Redis client.
+    # After a change of the Redis connection, its Redis client is different.
     fields = (*_fields(connection), redis_client_of(connection))
     with _clients_lock:
         if fields not in _clients:
@@ -317,7 +326,7 @@ def shared_client_from(connection: Connection) -> StitchClient:
 
 
 def _fields(connection: Connection) -> tuple[Any, ...]:
-    """Return the fields that determine a connection's client."""
+    """Return the connection's fields that its client depends on."""
     address = (connection.host, connection.port, connection.schema)
     return (*address, connection.login, connection.password, connection.extra)
 
@@ -330,7 +339,7 @@ def _base_url(connection: Connection) -> str:
         return DEFAULT_BASE_URL
     if "://" in host:
         return host
-    # In a connection from a URI, scheme and port are separate fields.
+    # If a connection is defined by a URI, its scheme and port are separate fields.
     port = f":{connection.port}" if connection.port else ""
     scheme = connection.schema if connection.schema in ("http", "https") else "https"
     return f"{scheme}://{host}{port}"
@@ -344,8 +353,8 @@ def _client_id(login: str | None) -> int | None:
         return None
     if not (text.isascii() and text.isdecimal()):
         raise StitchConfigurationError(
-            "The connection's client ID (login) must be the number of a Stitch account. Correct it, or leave "
-            "it empty to have it found from the account."
+            "The connection's client ID (login) must be the number of a Stitch account. Correct the "
+            "client ID, or leave it empty to use the account of the access token."
         )
     return int(text)
 
@@ -374,6 +383,6 @@ def _bad_extra(name: str, expected: str, default: float) -> StitchError:
     from airflow_provider_stitch.connect.errors import StitchConfigurationError
 
     return StitchConfigurationError(
-        # The message does not contain the value, because it may be a secret in the wrong field.
+        # The message does not contain the value, because a secret may be in the wrong field.
         f"The connection's extra {name!r} must be {expected} of at least 1. Remove it to use {default:g}."
     )

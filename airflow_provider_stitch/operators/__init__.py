@@ -1,1 +1,1 @@
-"""Operators: start and stop replication jobs."""
+"""Airflow operators that start and stop replication jobs, and set up accounts."""

@@ -34,26 +34,26 @@ class WantedValues(NamedTuple):
 
     @property
     def all(self) -> dict[str, Any]:
-        """Properties and credentials."""
+        """The properties and the credentials."""
         return {**self.properties, **self.credentials}
 
 
 @dataclass(frozen=True)
 class SetupResult(Generic[Item]):
-    """The source or destination, and what the task has changed."""
+    """A source or destination, and the changes that the task has made to it."""
 
     item: Item
     wanted: dict[str, Any]  #: all values that the task may send
     created: bool
     sent: list[str]  #: names of the properties that were sent
-    check: ConnectionCheck | None  #: the last check before anything was sent; None if it was just created
+    check: ConnectionCheck | None  #: the last check before the task sent an update; None if there was none
 
 
 class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
     """Base class of tasks that create one source or destination, or update its properties.
 
-    If two tasks create the same object at the same time, the object with the lower id remains, and the other
-    task deletes its own.
+    If two tasks create the same object at the same time, the object with the lower id remains. The other task
+    deletes the object that it has created.
     """
 
     kind: str  #: "source" or "destination"
@@ -79,11 +79,11 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
 
     @abstractmethod
     def _update(self, existing: Item, values: Mapping[str, Any], others: Mapping[str, Any]) -> Item:
-        """Update properties, and the other changes that `_other_changes` has returned."""
+        """Update the properties, and apply the changes that `_other_changes` has returned."""
 
     @abstractmethod
     def _delete(self, item: Item) -> None:
-        """Delete an object that this task has just created, because another task was faster."""
+        """Delete an object that this task has just created, because another task created it first."""
 
     @abstractmethod
     def _last_check(self, existing: Item) -> ConnectionCheck | None:
@@ -94,13 +94,13 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
         return False
 
     def _other_changes(self, existing: Item) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
-        """Return differences other than properties, by the name of the operator's argument."""
+        """Return changes that do not concern properties, by the name of the operator's argument."""
         return {}
 
     # --- The steps --------------------------------------------------------------------------------------
 
     def create_or_update(self, context: Context) -> SetupResult[Item]:
-        """Create the object if it does not exist, otherwise send the differences."""
+        """Create the object, or send the properties that differ if the object already exists."""
         public, secret = self._arguments(context)
         existing = self._find()
         card = self._card(existing)
@@ -123,7 +123,7 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
         return SetupResult(item, sendable, created=False, sent=sent, check=check)
 
     def send(self, existing: Item, values: Mapping[str, Any]) -> tuple[Item, list[str]]:
-        """Send an update. Return the updated object and the names of the values that were sent."""
+        """Send an update, and return the updated object and the names of the sent values."""
         others = self._other_changes(existing)
         item = self._update(existing, values, others)
         sent = sorted(values) + sorted(others)
@@ -134,17 +134,18 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
         public = {} if self.properties is None else self.properties
         if not isinstance(public, Mapping):
             raise self._invalid_argument(
-                f"properties must be a dict from names to values; they are of type {type(public).__name__}. "
+                f"properties must be a dict that maps names to values, not a {type(public).__name__}. "
                 "A template that renders a dict needs render_template_as_native_obj=True in its DAG."
             )
         return dict(public), render_credentials(self, self.credentials, context)
 
     def _find(self, own: int | None = None) -> Item | None:
-        """Return the object with the requested name, or the one with the lowest id if there are several.
+        """Return the object with the requested name, or None if it does not exist.
 
-        The others are deleted if this task has created them.
+        If several objects have the name, return the object with the lowest id. Delete the other objects that
+        this task has created.
 
-        :param own: the id of the object that this try has created.
+        :param own: id of the object that this try has created.
         """
         existing = sorted(self._list(), key=lambda each: each.id)
         if not existing:
@@ -163,8 +164,8 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
                 others.append(each.label)
         if others:
             self.log.warning(
-                "Stitch has %s %s and others of that name: %s. Using the one with the lowest id. Delete the "
-                "others in Stitch unless you need them.",
+                "Stitch has %s %s and others with the same name: %s. Using the first, with the lowest id. "
+                "Delete the others in Stitch unless you need them.",
                 self.kind,
                 oldest.label,
                 ", ".join(others),
@@ -190,7 +191,10 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
             )
 
     def _create_once(self, values: Mapping[str, Any]) -> tuple[Item, bool]:
-        """Create the object. Return it, or another task's older one, and whether it is this task's."""
+        """Create the object. Return it, and whether this task has created it.
+
+        If another task has created the same object first, return that object.
+        """
         from airflow_provider_stitch.connect.errors import LimitReached, NameInUse
 
         try:
@@ -212,7 +216,10 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
     def _to_send(
         self, existing: Item, card: ReportCard, wanted: WantedValues, check: ConnectionCheck | None
     ) -> dict[str, Any]:
-        """Return the properties to send for an existing object; empty if it is up to date."""
+        """Return the properties to send for an existing object.
+
+        If the object is up to date, return an empty dict.
+        """
         from airflow_provider_stitch.connect.property_values import (
             changed_properties,
             reject_immutable_changes,
@@ -234,7 +241,7 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
         return _sendable(card, wanted.credentials) if self.send_credentials else {}
 
     def log_missing(self, item: Item) -> dict[str, list[str]]:
-        """Return the required properties that Stitch does not have, by step, and log them."""
+        """Log and return the required properties that are missing in Stitch, grouped by step."""
         missing = _missing(item)
         if missing:
             self.log.warning("%s", self.incomplete(item, missing))
@@ -263,27 +270,27 @@ def _typed(card: ReportCard, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sendable(card: ReportCard, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove the values that Stitch does not allow to change."""
+    """Return the values of the properties that can be changed in Stitch."""
     from airflow_provider_stitch.connect.property_values import is_immutable
 
     return {name: value for name, value in values.items() if not is_immutable(card, name)}
 
 
 def _missing(item: Source | Destination) -> dict[str, tuple[str, ...]]:
-    """Return the required properties that Stitch does not have, by step."""
+    """Return the required properties that are missing in Stitch, grouped by step."""
     card = item.report_card
     return {} if card is None else card.missing_by_step
 
 
 def _waits_for_check(item: Source | Destination, missing: set[str]) -> bool:
-    """Return whether only a connection check is missing."""
+    """Return whether the configuration lacks only a connection check."""
     return not missing and item.current_step in ("form", "discover_schema")
 
 
 def render_credentials(
     operator: StitchSetupOperator, credentials: Mapping[str, Any] | None, context: Context
 ) -> dict[str, Any]:
-    """Render credentials. Each is a string or an object, which may be nested."""
+    """Render credentials. Each credential is a string or an object, and objects may be nested."""
     rendered: dict[str, Any] = {}
     for name, value in (credentials or {}).items():
         if isinstance(value, Mapping):
@@ -296,7 +303,7 @@ def render_credentials(
 def _render_object(
     operator: StitchSetupOperator, value: Mapping[str, Any], context: Context
 ) -> dict[str, Any]:
-    """Render the templates in an object. Other values, such as its `type`, are not secret."""
+    """Render the secrets in an object. Other values, such as the object's `type`, are not changed."""
     rendered: dict[str, Any] = {}
     for key, each in value.items():
         if isinstance(each, Mapping):

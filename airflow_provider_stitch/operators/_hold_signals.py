@@ -1,4 +1,4 @@
-"""Keep signals from interrupting a task while it holds a token that exists nowhere else."""
+"""Prevent signals from interrupting a task while it has a token that is stored nowhere else."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-#: Airflow ends a task with the first two, and raises its `execution_timeout` with the last.
+#: Airflow ends a task with SIGTERM or SIGINT. SIGALRM signals the end of the `execution_timeout`.
 HELD = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 
 
 @contextmanager
 def hold_signals() -> Iterator[None]:
-    """Deliver the signals that end a task after the block instead of within it.
+    """Delay signals that end the task until the block has finished.
 
-    Outside of the main thread this does nothing, because Python handles signals in the main thread only.
+    This has no effect outside of the main thread, because Python handles signals only in the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -29,7 +29,7 @@ def hold_signals() -> Iterator[None]:
     def hold(number: int, _: FrameType | None) -> None:
         received.append(number)
 
-    # A handler that was not installed from Python is None, and could not be restored.
+    # `getsignal` returns None for a handler that was not installed from Python and cannot be restored.
     before = {number: signal.getsignal(number) for number in HELD if signal.getsignal(number) is not None}
     for number in before:
         signal.signal(number, hold)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def start_result(goal: Goal, started_at: datetime | None) -> dict[str, Any]:
-    """Return the XCom of a task that does not wait."""
+    """Return the XCom of a task that does not wait for its job."""
     return {
         "job_name": goal.job_name,
         "source_id": goal.source_id,
@@ -26,7 +26,7 @@ def start_result(goal: Goal, started_at: datetime | None) -> dict[str, Any]:
 
 
 def summary(result: dict[str, Any], wait_for: str | None) -> str:
-    """Return the last line in the log of a task that has succeeded."""
+    """Return the last log message of a task that has succeeded."""
     source = f"source {result['source_name']} ({result['source_id']})"
     if wait_for != "loading":
         return f"Done: {wait_for} of {source} has succeeded (job {result['job_name']})"

@@ -1,4 +1,4 @@
-"""Start a replication job, and decide what the task waits for next if its source is busy."""
+"""Start a replication job, or decide what to wait for if the source already has a running job."""
 
 from __future__ import annotations
 
@@ -27,42 +27,42 @@ IfRunning = Literal["queue", "join", "restart", "fail"]
 
 
 class WaitReason(Enum):
-    """Why a task waits."""
+    """The reason why a task waits."""
 
-    OWN = "own"  #: for the job that this try has started
-    RESUMED = "resumed"  #: for the job that an earlier try has started
-    JOINED = "joined"  #: for a job that was already running and counts as this task's
-    JOINING = "joining"  #: for the extraction of a joined job, because Stitch lists its name only then
-    QUEUED = "queued"  #: for the end of a running job, before this task starts its own
-    START_UNCONFIRMED = (
-        "start_unconfirmed"  #: for a running job that may be this task's: no response confirms
-    )
+    OWN = "own"  #: The task waits for a job that this try has started.
+    RESUMED = "resumed"  #: The task waits for a job that an earlier try has started.
+    JOINED = "joined"  #: The task waits for a job that was already running, as if it had started the job.
+    #: The task waits for the end of an extraction, because Stitch does not list the job's name earlier.
+    JOINING = "joining"
+    QUEUED = "queued"  #: The task waits for the end of a running job before it starts its own job.
+    #: The response to this task's start request was lost, so a running job may be the task's own job.
+    START_UNCONFIRMED = "start_unconfirmed"
 
     @property
     def is_own_job(self) -> bool:
-        """Whether the task waits for a job that it has started itself."""
+        """Whether this task, in this try or an earlier try, has started the job that it waits for."""
         return self in (WaitReason.OWN, WaitReason.RESUMED)
 
 
 @dataclass(frozen=True)
 class WaitStep:
-    """One wait of a task."""
+    """A goal that a task waits for, and the reason for the wait."""
 
     goal: Goal
     reason: WaitReason
-    first_attempt_at: str | None = None  #: Stitch's time before the start request that was not confirmed
+    first_attempt_at: str | None = None  #: for START_UNCONFIRMED: the time before the start request
 
 
 @dataclass(frozen=True)
 class ResumeState:
-    """The state that a deferred task needs to continue, apart from the outcome of its wait."""
+    """The state that a task stores when it is deferred, so that it can continue after the wait."""
 
     reason: WaitReason
     deadline: Deadline
     first_attempt_at: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serializable dict, which a trigger stores."""
+        """Return the state as a JSON-serializable dict, which the trigger stores."""
         return {
             "reason": self.reason.value,
             "deadline": list(self.deadline),
@@ -71,7 +71,7 @@ class ResumeState:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> ResumeState:
-        """Return the state that a trigger has stored."""
+        """Return the state from the dict that the trigger has stored."""
         return cls(WaitReason(fields["reason"]), Deadline(*fields["deadline"]), fields["first_attempt_at"])
 
 
@@ -95,9 +95,9 @@ class JobStart(LineageTask):
         def on_kill(self) -> None: ...
 
     def _parse_arguments(self) -> None:
-        """Validate the arguments, apart from those that are still templates.
+        """Validate the arguments that are not templates.
 
-        :raises ValueError: if one is invalid.
+        :raises ValueError: if an argument is invalid.
         """
         from airflow_provider_stitch.replication.rules.arguments import (
             is_template,
@@ -127,14 +127,14 @@ class JobStart(LineageTask):
         for name, is_set in needs_loading.items():
             if is_set:
                 raise ValueError(
-                    f'{name} needs wait_for="loading"; wait_for was {self.wait_for!r}. It is not known which '
-                    "streams had rows until they are loaded."
+                    f'{name} needs wait_for="loading"; wait_for was {self.wait_for!r}. The streams that had '
+                    "rows are known only after loading."
                 )
 
     def _parse_rendered_arguments(self) -> None:
         """Validate the arguments after Airflow has rendered their templates.
 
-        :raises InvalidArgument: if one is invalid.
+        :raises InvalidArgument: if an argument is invalid.
         """
         from airflow_provider_stitch.connect.errors import InvalidArgument
 
@@ -152,14 +152,15 @@ class JobStart(LineageTask):
         self,
         context: Context,
         deadline: Deadline,
-        found_before: SavedJob | Goal | None = None,
+        *,
+        same_source_as: SavedJob | Goal | None = None,
         first_attempt_at: datetime | None = None,
     ) -> WaitStep | dict[str, Any]:
-        """Start a job.
+        """Start a job. Return the next step of the task or, if the task does not wait, its result.
 
-        :param found_before: has the ids of the source and the account from an earlier try or wait, because a
-            source may be renamed in between. None finds the source by the task's `source`.
-        :param first_attempt_at: Stitch's time before the first start request, if an earlier try sent one.
+        :param same_source_as: an object with the source's ids, which remain valid if the source is renamed.
+            If None, the task's argument `source` determines the source.
+        :param first_attempt_at: the time before the first start request, if an earlier try has sent one.
         """
         from airflow_provider_stitch.operators._job_result import start_result
         from airflow_provider_stitch.replication.jobs import SourceBusy
@@ -167,18 +168,18 @@ class JobStart(LineageTask):
         self._own_job, self._nothing_to_stop = None, False
         session = self.session(deadline.at, deadline.time_limit)
         try:
-            source, started = run(self._try_to_start(session, found_before, first_attempt_at))
+            source, started = run(self._try_to_start(session, same_source_as, first_attempt_at))
         except BaseException:
-            # Airflow 2 interrupts a killed task that waits for the response to its start request. The
+            # Airflow 2 interrupts a killed task while it waits for the response to its start request. The
             # response has arrived by now, because the event loop waits for its threads.
             if self._killed:
                 self.on_kill()
             raise
         if isinstance(started, SourceBusy):
             return self._handle_running_job(context, source, started, deadline)
-        goal = self._job_goal(source, started)
+        goal = self._job_goal(source, started.job_name, started.started_at)
         self._own_job = goal
-        if self._killed:  # while the start request was in flight and the job's name was not known yet
+        if self._killed:  # the task was killed before it knew the job's name
             self.on_kill()
         self._save_job(context, goal)
         url = self.push_source_link(context, goal.client_id, goal.source_id)
@@ -191,21 +192,23 @@ class JobStart(LineageTask):
     async def _try_to_start(
         self,
         session: AccountSession,
-        found_before: SavedJob | Goal | None,
+        same_source_as: SavedJob | Goal | None,
         first_attempt_at: datetime | None,
     ) -> tuple[Source, Started | SourceBusy]:
-        """Validate everything that can be checked before starting a job, then start it."""
+        """Check that the source can run a job and has the requested streams, then start the job."""
         from airflow_provider_stitch.connect.errors import JobNotStarted
         from airflow_provider_stitch.operators._same_source import find_again, find_source
         from airflow_provider_stitch.replication.jobs import start_job
 
         with _with_source_in_message(self.source):
-            if found_before is None:
+            if same_source_as is None:
                 source = await find_source(self.hook, session, self.source)
             else:
-                source = await find_again(self.hook, session, found_before.source_id, found_before.client_id)
+                source = await find_again(
+                    self.hook, session, same_source_as.source_id, same_source_as.client_id
+                )
             await self._check_preconditions(source, session)
-            if self._killed:  # Airflow gives a killed task 5 s before it ends the process
+            if self._killed:  # Airflow ends the process of a killed task after 5 s
                 raise JobNotStarted(f"Source {source.label}: this task was killed, so it started no job.")
             starting_at, client_id = first_attempt_at or session.stitch_time(), self.hook.client.client_id
             if not self._checkpoint.save_intent(source, str(self.source), client_id, starting_at):
@@ -215,7 +218,7 @@ class JobStart(LineageTask):
                 )
 
             def record_job(started: Started) -> None:
-                self._own_job = self._job_goal(source, started)
+                self._own_job = self._job_goal(source, started.job_name, started.started_at)
 
             return source, await start_job(
                 session,
@@ -228,7 +231,7 @@ class JobStart(LineageTask):
     async def _check_preconditions(self, source: Source, session: AccountSession) -> None:
         """Check that Stitch can run a job of the source, and that the source has the requested streams.
 
-        :raises StitchError: if not.
+        :raises StitchError: if the source cannot run a job, or a requested stream does not exist.
         """
         from airflow_provider_stitch.replication.rules.preconditions import start_blocker
         from airflow_provider_stitch.replication.rules.streams import select_streams
@@ -241,25 +244,25 @@ class JobStart(LineageTask):
             select_streams(await session.call(lambda: client.list_streams(source.id)), self.streams)
         if source.paused_at is not None or source.system_paused_at is not None:
             self.log.info(
-                "Source %s is paused. That affects Stitch's schedule only; starting a job anyway",
+                "Source %s is paused. The pause affects only Stitch's schedule; starting a job",
                 source.label,
             )
 
     def _save_job(self, context: Context, goal: Goal, *, is_joined: bool = False) -> None:
-        """Save the job before the wait, so that a later try resumes it instead of starting another one."""
+        """Save the job before the wait, so that a later try resumes it instead of starting another job."""
         from airflow_provider_stitch.triggers.task_context import JOB_NAME_KEY
 
         self._own_job = None if is_joined else goal
         if not self._checkpoint.save(goal, str(self.source), is_joined=is_joined):
             self._end_outdated_try(goal)
-        if self._killed:  # during the save, `on_kill` could not check whether a later try exists
+        if self._killed:  # `on_kill` could not check for a later try during the save
             self.on_kill()
         context["ti"].xcom_push(key=JOB_NAME_KEY, value=goal.job_name)
 
     def _end_outdated_try(self, goal: Goal) -> None:
-        """Stop the job and end this try, because a user cleared the task while it started the job.
+        """Stop the job and end this try, because a user cleared the task while it was starting the job.
 
-        :raises StitchError: always. Airflow has given the next try a new id, and is about to kill this one.
+        :raises StitchError: always. Airflow has given the next try a new id, and is about to kill this try.
         """
         from airflow_provider_stitch.connect.errors import StitchError
 
@@ -276,7 +279,9 @@ class JobStart(LineageTask):
     def _handle_running_job(
         self, context: Context, source: Source, busy: SourceBusy, deadline: Deadline
     ) -> WaitStep | dict[str, Any]:
-        """Return what to wait for while the source has a running job. Stitch does not report its name.
+        """Return what to wait for if the source already has a running job.
+
+        Stitch does not report the name of the running job.
 
         :raises JobAlreadyRunning: if `if_running` is "fail".
         """
@@ -287,11 +292,11 @@ class JobStart(LineageTask):
         self.push_source_link(context, goal.client_id, goal.source_id)
         if busy.first_attempt_at is not None:
             return self._confirm_start(goal, source, busy.first_attempt_at)
-        self._checkpoint.clear()  # nothing was started
+        self._checkpoint.clear()  # this task has not started a job
         if self.if_running == "fail":
             raise JobAlreadyRunning(
-                f"Source {source.label} already has a replication job in progress, so none was started. "
-                'Wait until it has ended, or set if_running to "queue", "join" or "restart".',
+                f"Source {source.label} already has a replication job in progress, so no job was started. "
+                'Wait until the job has ended, or set if_running to "queue", "join" or "restart".',
                 source_id=source.id,
             )
         if self.if_running == "join":
@@ -302,7 +307,7 @@ class JobStart(LineageTask):
             run(stop_job(session, goal, log_warning=self.log.warning))
         else:
             self.log.info(
-                "Source %s already has a running job; waiting for it to finish before starting ours",
+                "Source %s already has a running job; waiting for it to finish before starting a new job",
                 source.label,
             )
         return WaitStep(goal, WaitReason.QUEUED)
@@ -310,7 +315,7 @@ class JobStart(LineageTask):
     def _confirm_start(self, goal: Goal, source: Source, first_attempt_at: datetime) -> WaitStep:
         self.log.warning(
             "Received no response to the start of a job of source %s, and a job is running now. Waiting "
-            "until Stitch lists that job: it is this task's if it started after the request.",
+            "until Stitch lists the job: it belongs to this task if it started after the request.",
             source.label,
         )
         goal = replace(goal, phase="extraction")
@@ -326,19 +331,16 @@ class JobStart(LineageTask):
             return start_result(goal, None)
         if self.wait_for in ("structure_sync", "extraction"):
             return WaitStep(replace(goal, phase=self.wait_for), WaitReason.JOINED)
-        # Stitch lists the job's name only after its extraction. A second wait is for the loads, because a
-        # restarted triggerer and a later try of the task must know the name.
+        # Stitch does not list the job's name until its extraction has ended. The task waits for the loads in
+        # a second step, because a restarted triggerer and a later try of the task need the name.
         return WaitStep(replace(goal, phase="extraction"), WaitReason.JOINING)
 
     # --- Goals ------------------------------------------------------------------------------------------
 
-    def _job_goal(self, source: Source, started: Started) -> Goal:
-        return self._goal(
-            self.wait_for or "extraction_end",
-            source,
-            job_name=started.job_name,
-            job_started_at=started.started_at,
-        )
+    def _job_goal(self, source: Source, job_name: str | None, started_at: datetime | None) -> Goal:
+        """Return the goal for a job. If the task does not wait, the goal only identifies the job."""
+        phase = self.wait_for or "extraction_end"
+        return self._goal(phase, source, job_name=job_name, job_started_at=started_at)
 
     def _goal(self, phase: Any, source: Source, **job: Any) -> Goal:
         from airflow_provider_stitch.replication.rules.goal import Goal
@@ -362,7 +364,7 @@ class JobStart(LineageTask):
 
 @contextmanager
 def _with_source_in_message(source: int | str) -> Iterator[None]:
-    """Add the source to the message of an error, unless the message contains it already."""
+    """Add the source to the message of an error if the message does not contain the source."""
     from airflow_provider_stitch.connect.errors import StitchError
 
     try:

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 
 async def find_source(hook: StitchHook, session: AccountSession, source: int | str) -> Source:
-    """Return the source that a user gave by id, name or display name."""
+    """Return the source with this id, name or display name."""
     found = await session.call(lambda: hook.resolve_source(source))
-    # Resolve the client ID once, here: the client requests it if the connection does not contain it.
+    # Resolve the client ID here, with retries, because the client requests it from Stitch if the connection
+    # does not contain it.
     await session.call(lambda: session.client.client_id)
     return found
 
@@ -21,9 +22,9 @@ async def find_source(hook: StitchHook, session: AccountSession, source: int | s
 async def find_again(
     hook: StitchHook, session: AccountSession, source_id: int, client_id: int | None
 ) -> Source:
-    """Return a source that this task has found before, by its id, because it may have been renamed.
+    """Return the source that an earlier try or wait has used, even if it has been renamed since then.
 
-    :param client_id: the account of the source at that time; None if unknown.
+    :param client_id: the account that contained the source at that time; None if unknown.
     :raises StitchConfigurationError: if the connection now belongs to another account.
     """
     from airflow_provider_stitch.connect.errors import StitchConfigurationError
@@ -32,7 +33,7 @@ async def find_again(
     if client_id is not None and current_client_id != client_id:
         raise StitchConfigurationError(
             f"The connection {hook.stitch_conn_id!r} now belongs to Stitch account {current_client_id}, but "
-            f"source {source_id}, with which this task started, is in account {client_id}. No job was "
+            f"source {source_id}, which this task used before, is in account {client_id}. No job was "
             "started. Restore the connection, or clear the task if it should run in the other account.",
             source_id=source_id,
         )

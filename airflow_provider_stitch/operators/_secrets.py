@@ -1,7 +1,7 @@
-"""Keep the secrets that a task handles out of logs and of Airflow's database.
+"""Keep the secrets of a task out of the logs and out of Airflow's database.
 
 Airflow stores the arguments of a mapped task (`.partial()` and `.expand()`) in the serialized DAG, and the
-results of tasks in XCom. A template is harmless there, because it contains only the place of the secret.
+results of tasks in XCom. A template is safe there, because it contains only a reference to the secret.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The modules that mask secrets: in Airflow 3.1 and later, 3.0, and 2.
+# The modules that mask secrets in Airflow 3.1 and later, in Airflow 3.0, and in Airflow 2.
 MASKERS = ("airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker", "airflow.utils.log.secrets_masker")
 
 
@@ -28,11 +28,11 @@ def render_secrets(
 ) -> dict[str, str]:
     """Render the templates of secrets as strings, and make Airflow mask the results.
 
-    Secrets are not template fields, because Airflow stores the rendered values of those. They are rendered as
-    strings even if the DAG renders native objects, which would change a secret such as `'quoted'` or
-    `12345678`.
+    Secrets are not template fields, because Airflow stores the rendered values of template fields. Secrets
+    are rendered as strings even if the DAG renders native objects, because native rendering would change a
+    secret such as `'quoted'` or `12345678`.
 
-    :raises InvalidArgument: if a secret is empty or not a string, or is a literal in a mapped task.
+    :raises InvalidArgument: if a secret is empty, is not a string, or is a literal in a mapped task.
     """
     from airflow_provider_stitch.connect.errors import InvalidArgument
 
@@ -47,7 +47,7 @@ def render_secrets(
         if _is_stored(operator, context) and not has_template(value):
             raise InvalidArgument(
                 f"The secret {name!r} of this mapped task is not a template, so Airflow has stored it in "
-                f"clear. Replace the secret, because it is exposed. {secret_advice(name)}"
+                f"plain text. Replace the secret, because it is exposed. {secret_advice(name)}"
             )
         text = _to_string(environment.from_string(value), context)
         if not text:
@@ -60,24 +60,24 @@ def render_secrets(
 
 
 def _is_stored(operator: BaseOperator, context: Context) -> bool:
-    """Return whether Airflow has stored the arguments of this task, because it was mapped.
+    """Return whether Airflow has stored the arguments of this task because the task is mapped.
 
-    A task in a mapped task group is not mapped itself.
+    A task in a mapped task group is not itself mapped.
     """
     is_expanded = getattr(context.get("ti"), "map_index", -1) >= 0
     return is_expanded and operator.get_closest_mapped_task_group() is None
 
 
 def _string_environment(operator: BaseOperator) -> jinja2.Environment:
-    """Return the Jinja environment of the DAG, which renders strings, and None as an empty string."""
+    """Return a Jinja environment of the DAG that renders strings, and renders None as an empty string."""
     dag = operator.get_dag()
     environment = operator.get_template_env() if dag is None else dag.get_template_env(force_sandboxed=True)
     return environment.overlay(finalize=_without_none)
 
 
 def _to_string(template: jinja2.Template, context: Context) -> str:
-    """Render a template as a string, whatever the DAG's `render_template_as_native_obj` is."""
-    # Template.render would copy the context into a dict and so evaluate its lazy values.
+    """Render a template as a string, even if the DAG sets `render_template_as_native_obj`."""
+    # Template.render would copy the context into a dict, which evaluates the lazy values of the context.
     values: Any = copy(context)
     values.update((key, value) for key, value in template.globals.items() if key not in values)
     environment = template.environment
@@ -90,7 +90,7 @@ def _without_none(value: Any) -> Any:
 
 
 def mask(secret: str) -> None:
-    """Make Airflow show asterisks instead of a secret, in logs and rendered templates."""
+    """Make Airflow replace a secret with asterisks in logs and rendered templates."""
     masker: Any = None
     for module in MASKERS:
         try:
@@ -104,7 +104,7 @@ def mask(secret: str) -> None:
 def secret_advice(name: str) -> str:
     """Return advice on how to pass a secret, for error messages."""
     return (
-        "Store it in an Airflow connection or secrets backend, and give a template: "
+        "Store it in an Airflow connection or secrets backend, and pass a template: "
         f'"{{{{ conn.<connection id>.password }}}}" for {name!r}.'
     )
 
@@ -115,28 +115,28 @@ def has_template(value: str) -> bool:
 
 
 def reject_xcom(name: str, value: object) -> None:
-    """Reject the result of a task as a secret.
+    """Reject a secret that is the result of a task.
 
-    :raises ValueError: if the value is, or contains, such a result.
+    :raises ValueError: if the value is the result of a task or contains one.
     """
     if any(isinstance(each, XComArg) for each in (value, *_leaves(value))):
         raise ValueError(
-            f"{name} must not be the result of a task, because Airflow stores results in clear as XCom. "
+            f"{name} must not be the result of a task, because Airflow stores results in plain text as XCom. "
             f"{secret_advice(name)}"
         )
 
 
 def reject_group_argument(name: str, value: T) -> T:
-    """Return a secret, unless it is or contains an argument of a mapped task group.
+    """Return a secret, but reject arguments of a mapped task group.
 
-    :raises ValueError: if it does.
+    :raises ValueError: if the secret is such an argument or contains one.
     """
-    # XComArg has this method too, and is rejected when the task runs.
+    # An XComArg also has this method, but is rejected later, when the task runs.
     references = [each for each in (value, *_leaves(value)) if hasattr(each, "iter_references")]
     if any(not isinstance(each, XComArg) for each in references):
         raise ValueError(
             f"{name} must not be an argument of a mapped task group, because Airflow stores the arguments of "
-            f".expand() and .expand_kwargs() in clear in the serialized DAG. {secret_advice(name)}"
+            f".expand() and .expand_kwargs() in plain text in the serialized DAG. {secret_advice(name)}"
         )
     return value
 
@@ -144,29 +144,29 @@ def reject_group_argument(name: str, value: T) -> T:
 def reject_literals(names: Iterable[str], arguments: Mapping[str, Any]) -> None:
     """Reject literal secrets in the arguments of a mapped task.
 
-    :param names: the names of the secret arguments.
-    :raises ValueError: if one of them contains a literal.
+    :param names: names of the secret arguments.
+    :raises ValueError: if a secret argument contains a literal.
     """
     for name in names:
         reject_xcom(name, arguments.get(name))
         for leaf in _leaves(arguments.get(name)):
             if leaf is not None and not (isinstance(leaf, str) and has_template(leaf)):
-                # The value is not shown, because it may be a secret.
+                # The message does not contain the value, because it may be a secret.
                 raise ValueError(
                     f"{name} of a mapped task must be templates, because Airflow stores the arguments of "
-                    f".partial() and .expand() in clear in the serialized DAG. {secret_advice(name)}"
+                    f".partial() and .expand() in plain text in the serialized DAG. {secret_advice(name)}"
                 )
 
 
 class SafePartial:
-    """The result of `.partial()` of an operator with secret arguments."""
+    """The result of `.partial()` for an operator with secret arguments."""
 
     def __init__(self, partial: Any, names: Iterable[str]) -> None:
         self._partial = partial
         self._names = names
 
     def expand(self, **mapped_kwargs: Any) -> Any:
-        """Map over these arguments.
+        """Return a task that is mapped over these arguments.
 
         :raises ValueError: if a secret is a literal.
         """
@@ -174,7 +174,9 @@ class SafePartial:
         return self._partial.expand(**mapped_kwargs)
 
     def expand_kwargs(self, kwargs: Any, *, strict: bool = True) -> Any:
-        """Map over these sets of arguments. Sets that a task returns are checked when the mapped task runs.
+        """Return a task that is mapped over these sets of arguments.
+
+        If another task returns the sets, they are checked when the mapped task runs.
 
         :raises ValueError: if a secret is a literal.
         """
@@ -185,7 +187,7 @@ class SafePartial:
 
 
 def _leaves(value: object) -> list[object]:
-    """Return the values in nested dicts and lists."""
+    """Return all values in nested dicts and lists."""
     if isinstance(value, Mapping):
         return [leaf for each in value.values() for leaf in _leaves(each)]
     if isinstance(value, list | tuple):

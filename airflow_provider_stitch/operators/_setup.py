@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seconds to keep retrying while Stitch is unavailable if the task has no timeout.
+# Seconds to keep retrying while Stitch is unavailable, if the task has no timeout.
 MAX_RETRY_SECONDS = 86_400.0
 
-# Stitch truncates times to seconds, so two times within one second have no known order.
+# Stitch truncates times to seconds, so the order of two times within one second is unknown.
 TIME_PRECISION = timedelta(seconds=1)
 
 
 class StitchSetupOperator(StitchTask, BaseOperator):
-    """Base class of tasks that read the state of an account and change only what differs.
+    """Base class of tasks that read the state of an account and send only the differences.
 
     :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
@@ -40,9 +40,9 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
     ui_color = "#e4f0e1"
 
-    #: Secret arguments. They are rendered when the task runs, but are not template fields.
+    #: Names of secret arguments, which are rendered when the task runs but are not template fields.
     secret_arguments: Sequence[str] = ("credentials",)
-    #: Arguments that are strings, which `render_template_as_native_obj` may render as numbers.
+    #: Names of string arguments that `render_template_as_native_obj` may render as numbers.
     string_arguments: Sequence[str] = ()
 
     def __init__(
@@ -81,7 +81,7 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
     @contextmanager
     def _name_time_limit(self) -> Iterator[None]:
-        """Add the task's time limit to the message of an error that was retried until that limit."""
+        """Add the name of the exceeded time limit to the error of a request that was retried."""
         from airflow_provider_stitch.connect.errors import StitchError
         from airflow_provider_stitch.replication.polling.backoff import is_transient, with_time_limit
 
@@ -114,13 +114,13 @@ class StitchSetupOperator(StitchTask, BaseOperator):
                 raise InvalidArgument(str(error)) from None
             if name == "credentials" and not (value is None or isinstance(value, Mapping)):
                 raise InvalidArgument(
-                    f"credentials must be a dict from names to templates; they are of type "
+                    f"credentials must be a dict that maps names to templates, not a "
                     f"{type(value).__name__}. {secret_advice('password')}"
                 )
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until the timeout."""
+        """The number of seconds until the timeout."""
         if self._deadline.at is None:
             return MAX_RETRY_SECONDS
         return min(max(0.0, self._deadline.at - time.time()), MAX_RETRY_SECONDS)
@@ -131,15 +131,15 @@ class StitchSetupOperator(StitchTask, BaseOperator):
         return self.hook.client.with_retries(self.seconds_left)
 
     def call_with_retries(self, call: Callable[[], T]) -> T:
-        """Return the result of a call of the hook's client that may be retried.
+        """Call the hook's client, retry the call if necessary, and return its result.
 
-        It is retried until the timeout while Stitch does not respond, and a few times after a response that
-        Stitch does not document, because a proxy or firewall may have sent it.
+        While Stitch does not respond, the call is retried until the timeout. After an undocumented response,
+        it is retried a few times, because a proxy or firewall may have sent the response.
         """
         return run(self.session(self._deadline.at, self._deadline.time_limit).call(call))
 
     def find_source(self, context: Context, source: int | str) -> Source:
-        """Return the source that a user gave by id, name or display name, and write its link to XCom.
+        """Return the source with this id, name or display name, and write the source's link to XCom.
 
         :raises UnknownSource: if no source matches; the message lists candidates.
         :raises DeletedSource: if the source is deleted.
@@ -154,7 +154,7 @@ class StitchSetupOperator(StitchTask, BaseOperator):
         return found
 
     def source_xcom(self, source: Source) -> dict[str, Any]:
-        """Return the keys that all XComs about a source share."""
+        """Return the values that every XCom about a source contains."""
         from airflow_provider_stitch.hooks.stitch import source_url
 
         client_id = self.client.client_id
@@ -167,6 +167,6 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
 
 def check_error(check: ConnectionCheck) -> str:
-    """Return the message of a failed connection check."""
+    """Return the error message of a failed connection check."""
     messages = (check.discovery_error_message, check.tap_error_message, check.target_error_message)
     return next((message for message in messages if message), "Stitch reports no reason.")

@@ -1,8 +1,8 @@
-"""Store the access token of an account as an Airflow connection, without ever losing a token.
+"""Store the access token of an account as an Airflow connection, and never lose a token.
 
-Stitch shows a token only once. Therefore the connection is reserved before the token is requested, a
-connection in use for something else is never overwritten, and storing is retried as long as the task has the
-token.
+Stitch shows a token only once. Therefore the task reserves the connection before it requests the token. If
+the token cannot be stored, the task retries for several minutes. It never overwrites a connection that is in
+use for something else.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.operators._connections.store import ConnectionStore
 
-#: Seconds to retry storing the token. It exists nowhere else, so this is long.
+#: Seconds to retry storing the token. The time is long, because the token exists nowhere else.
 STORING_TIMEOUT = 600.0
-#: Seconds to wait until Airflow finds what was stored.
+#: Seconds to wait until Airflow finds the stored connection.
 LOOKUP_TIMEOUT = 60.0
 
 
 class TokenStorage:
     """Stores the token of an account in one connection.
 
-    :param store: where connections are written.
-    :param conn_id: id of the connection.
-    :param base_url: its host.
-    :param operator: name of the operator, which the description of the connection contains.
-    :param email: address of the first user of a new account; None if the account exists.
+    :param store: the place where connections are stored.
+    :param conn_id: id of the Airflow connection.
+    :param base_url: base URL of Stitch's API, which is stored as the connection's host.
+    :param operator: name of the operator, which is included in the connection's description.
+    :param email: e-mail address of a new account's first user; None if the account already exists.
     """
 
     def __init__(
@@ -50,17 +50,19 @@ class TokenStorage:
         self._store = store
         self._conn_id = conn_id
         self._log = log
-        self._is_reserved = False  # by this run
+        self._is_reserved = False  # whether this run has reserved the connection
         self._is_new_account = email is not None
-        # The description is how a run recognizes its own connection, and one for the same account.
+        # The description identifies the run that has reserved the connection, and its account.
         self._owner = f"Stitch account, stored by {operator} ({_digest(email or secrets.token_hex(8))}"
         description = f"{self._owner}-{secrets.token_hex(4)})"
         self._fields = {"conn_type": CONN_TYPE, "description": description, "host": base_url}
 
     def prepare(self) -> None:
-        """Make sure that a token can be stored. Existing connections are neither changed nor deleted.
+        """Make sure that a token can be stored, and reserve the connection if it does not exist.
 
-        :raises StitchError: if storing is impossible, or if it is unknown whether the connection exists.
+        Existing connections are neither changed nor deleted.
+
+        :raises StitchError: if the token cannot be stored, or if it is unknown whether the connection exists.
         """
         found, stored = find_connection(self._conn_id), self._store.find(self._conn_id)
         if (found is None) != (stored is None):
@@ -74,7 +76,7 @@ class TokenStorage:
     def _reserve(self) -> None:
         self._store.reserve(self._conn_id, self._fields)
         self._is_reserved = True
-        if self._store.find(self._conn_id) is None:  # a store of the user's writes a probe instead
+        if self._store.find(self._conn_id) is None:  # a store function of the user writes a probe instead
             return
         found = find_connection(self._conn_id)
         if found is None or found.conn_type != CONN_TYPE or found.password:
@@ -111,12 +113,12 @@ class TokenStorage:
         return description.startswith(operator) and not description.startswith(self._owner)
 
     def release(self) -> None:
-        """Delete the connection if this run has created it and nothing has changed it since."""
+        """Delete the connection if this run has created it and it has not been changed since."""
         if not self._is_reserved:
             return
         try:
             self._store.release(self._conn_id, self._fields)
-        except Exception as error:  # noqa: BLE001 - the task fails with what Stitch reported
+        except Exception as error:  # noqa: BLE001 - the task fails with Stitch's error
             self._log.warning(
                 "Could not delete the reserved connection %s, which has no token (%s)",
                 self._conn_id,
@@ -124,11 +126,12 @@ class TokenStorage:
             )
 
     def store(self, token: str, account_id: int | None, *, how_to_replace: str) -> None:
-        """Store the token, and verify that Airflow finds it. Retried until it is stored.
+        """Store the token, with retries, and verify that Airflow finds it.
 
-        :param how_to_replace: what a person can do if it cannot be stored; a full sentence.
-        :raises StitchConfigurationError: if it cannot be stored, or another connection hides it.
-        :raises StitchUnavailable: if it is stored, but not found yet. A retry finds it.
+        :param how_to_replace: a sentence for the error message that explains how to obtain another token.
+        :raises StitchConfigurationError: if the token cannot be stored, or another connection hides it.
+        :raises StitchUnavailable: if the token is stored, but Airflow does not find it yet. The next try of
+            the task finds it.
         """
         login = {} if account_id is None else {"login": str(account_id)}
         fields = {**self._fields, **login, "password": token}
@@ -138,22 +141,26 @@ class TokenStorage:
         except StitchError as error:
             reason = str(error)
         if reason is not None:
-            # Outside of the except clause, because the original error may contain the token.
+            # Raised outside of the except clause, because the original error may contain the token.
             raise StitchConfigurationError(
                 f"{_account(account_id)} has a token that could not be stored as connection {self._conn_id}, "
-                f"and it is shown only once. {reason} {how_to_replace}"
+                f"and Stitch shows it only once. {reason} {how_to_replace}"
             )
         retry_policy(LOOKUP_TIMEOUT)(self._verify, token, account_id)
 
     def _write(self, fields: dict[str, str]) -> None:
-        """Write the connection once. Every failure but a connection in use is worth a retry."""
+        """Write the connection once.
+
+        :raises ConnectionTaken: if the connection is in use for something else.
+        :raises StitchUnavailable: after any other failure, so that it is retried.
+        """
         try:
             self._store.fill(self._conn_id, fields)
         except ConnectionTaken:
             raise
         except StitchError as error:
             reason = str(error)
-        except Exception as error:  # noqa: BLE001 - a function of the user's may raise anything
+        except Exception as error:  # noqa: BLE001 - a user's function may raise any error
             reason = f"The store raised {type(error).__name__}."
         else:
             return
@@ -170,8 +177,8 @@ class TokenStorage:
             raise StitchConfigurationError(
                 f"The token of {_account(account_id)} is stored as connection {self._conn_id}, but Airflow "
                 f"finds another connection of this id: the environment variable "
-                f"AIRFLOW_CONN_{self._conn_id.upper()} or a secrets backend hides it. Remove or rename that "
-                "one; the stored token is not lost."
+                f"AIRFLOW_CONN_{self._conn_id.upper()} or a secrets backend hides it. Remove or rename "
+                "that connection; the stored token is not lost."
             )
 
 
@@ -180,7 +187,7 @@ def _account(account_id: int | None) -> str:
 
 
 def existing_token(conn_id: str) -> Connection | None:
-    """Return the connection that tasks find under this id if it has a token, None if it does not.
+    """Return the connection with this id if it exists and has a token, otherwise None.
 
     :raises StitchError: if the connection is in use for something else, or cannot be looked up.
     """
@@ -192,7 +199,7 @@ def existing_token(conn_id: str) -> Connection | None:
 
 
 def _digest(value: str) -> str:
-    """Return a short hash that identifies a string without showing it."""
+    """Return a short hash that identifies a string without revealing it."""
     return hashlib.sha256(value.lower().encode()).hexdigest()[:8]
 
 

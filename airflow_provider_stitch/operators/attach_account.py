@@ -1,4 +1,4 @@
-"""The operator that attaches an existing Stitch account: its token becomes an Airflow connection."""
+"""The operator that stores the token of an existing Stitch account as an Airflow connection."""
 
 from __future__ import annotations
 
@@ -18,32 +18,34 @@ if TYPE_CHECKING:
 class StitchAttachAccountOperator(StitchTokenOperator):
     """Store the token of an existing Stitch account as an Airflow connection.
 
-    Give the token (`access_token`), or the code that Stitch sends when the account's user has authorized a
-    partner (`code`), which is exchanged for a token. The user authorizes at the address that
-    `StitchHook("stitch_partner").partner.authorization_url()` returns. A code works once, for 5 minutes.
+    Pass either a token (`access_token`) or a code (`code`). Stitch sends the code after the account's user
+    has authorized a partner, and the task exchanges the code for a token. The user authorizes the partner at
+    the address that `StitchHook("stitch_partner").partner.authorization_url()` returns. A code can be used
+    once, within 5 minutes.
 
-    If the connection exists and has a token, nothing is done, and the code is not used. The token is stored
-    as by `StitchCreateAccountOperator`: a connection of a different type, or with a different token, is never
-    overwritten.
+    If the connection exists and has a token, the task does nothing and does not use the code. The token is
+    stored in the same way as by `StitchCreateAccountOperator`, which never overwrites a connection with a
+    different type or a different token.
 
-    The XCom is a dict: `stitch_account_id` (None if it cannot be found), `connection_id` and `attached`
-    (bool).
+    The XCom is a dict: `stitch_account_id` (None if unknown), `connection_id` and `attached` (bool).
 
     :param connection_id: id of the Airflow connection for the account. (templated)
-    :param access_token: an API access token of the account, such as `"{{ conn.acme_token.password }}"`.
-        Rendered when the task runs, and neither shown nor stored but in the connection.
-    :param code: the code of an authorization, such as `"{{ dag_run.conf['code'] }}"`. Rendered likewise.
-    :param stitch_account_id: the account's number. With `access_token` it is found from the account's sources
-        and destinations; an account that has none needs it here. (templated)
-    :param base_url: base URL of Stitch's API. None uses the host of `stitch_conn_id` if `code` is set, and
-        otherwise Stitch's public address.
-    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server: its address as host,
-        a user who may create connections as login and password. Plain HTTP needs the extra `allow_http`.
-    :param store: a function that writes a connection where Airflow finds it. It is called with the id of the
-        connection and the connection as JSON: first with a probe (its id ends with `__probe`), then with
-        the connection and its token.
-    :param stitch_conn_id: id of the Airflow connection that has `partner_id` and `partner_secret`; only
-        `code` needs it. (templated)
+    :param access_token: an API access token of the account, such as `"{{ conn.acme_token.password }}"`. It is
+        rendered when the task runs. Airflow does not show the token, and stores it only in the connection.
+    :param code: the code of an authorization, such as `"{{ dag_run.conf['code'] }}"`. It is rendered when the
+        task runs, and Airflow neither shows nor stores it.
+    :param stitch_account_id: the account's number. Set it with `access_token` if the account has no sources
+        and no destinations. Otherwise the task reads the number from them. (templated)
+    :param base_url: base URL of Stitch's API. If None, the task uses Stitch's public address, or the host of
+        `stitch_conn_id` if `code` is set.
+    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The connection
+        contains the address of the server as its host, and the login and password of a user who may create
+        connections. Plain HTTP requires the extra `allow_http`.
+    :param store: a function that writes a connection to a place that Airflow reads. The task calls the
+        function with the id of a connection and the connection as JSON: first for a probe with an id that
+        ends with `__probe`, and then for the connection with the token.
+    :param stitch_conn_id: id of the Airflow connection that contains `partner_id` and `partner_secret`. It is
+        needed only with `code`. (templated)
     """
 
     template_fields: Sequence[str] = ("connection_id", "stitch_account_id", "stitch_conn_id")
@@ -65,7 +67,7 @@ class StitchAttachAccountOperator(StitchTokenOperator):
             connection_id=connection_id, airflow_api_conn_id=airflow_api_conn_id, store=store, **kwargs
         )
         if access_token is not None and code is not None:
-            raise ValueError("Give access_token or code, not both: each leads to the token of an account.")
+            raise ValueError("Pass access_token or code, not both: each of them provides the token.")
         self.access_token = reject_group_argument("access_token", access_token)
         self.code = reject_group_argument("code", code)
         self.stitch_account_id = stitch_account_id
@@ -75,7 +77,7 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         """Prepare a place for the token, obtain the token, and store it."""
         existing = self.existing_connection()
         if existing is not None:
-            self.log.info("Connection %s has a token, so nothing is attached", self.connection_id)
+            self.log.info("Connection %s already has a token; no token was stored", self.connection_id)
             return self._xcom(account_id_of(existing), attached=False)
         if self.code is not None:
             account_id: int | None = self._attach_by_code(context)
@@ -109,7 +111,7 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         return account.stitch_account_id
 
     def _exchange(self, code: str) -> AccountAccess:
-        """Exchange the code. Reject an account other than the expected one."""
+        """Exchange the code for a token, and reject the token of an unexpected account."""
         from airflow_provider_stitch.connect.errors import InvalidArgument, StitchError
 
         try:
@@ -121,8 +123,8 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         expected = self._expected_account_id()
         if expected not in (None, account.stitch_account_id):
             raise InvalidArgument(
-                f"The code is of Stitch account {account.stitch_account_id}, not {expected}. No token was "
-                f"stored. Correct stitch_account_id. {_NEW_CODE}"
+                f"The code belongs to Stitch account {account.stitch_account_id}, not {expected}. No token "
+                f"was stored. Correct stitch_account_id. {_NEW_CODE}"
             )
         return account
 
@@ -138,7 +140,7 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         return account_id
 
     def _account_of(self, token: str, base_url: str) -> int | None:
-        """Return the id of the token's account, or the expected id if it has no source or destination.
+        """Return the id of the token's account, or the expected id if it is unknown.
 
         :raises StitchUnauthorized: if Stitch refuses the token.
         """
@@ -152,8 +154,8 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         accounts = {account for account in found if account is not None}
         if accounts and expected is not None and expected not in accounts:
             raise InvalidArgument(
-                f"The token is of Stitch account {min(accounts)}, not {expected}. Nothing was stored. "
-                "Correct stitch_account_id, or give the token of that account."
+                f"The token belongs to Stitch account {min(accounts)}, not {expected}. Nothing was stored. "
+                "Correct stitch_account_id, or pass the token of that account."
             )
         return min(accounts) if accounts else expected
 

@@ -17,39 +17,41 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.objects import Source
     from airflow_provider_stitch.replication.rules.account_report import SourceState
 
-# 130 pages, such as those of 1,000 sources with 12,000 streams, take about 50 minutes.
+# An account with 1,000 sources and 12,000 streams has 130 pages, which take about 50 minutes to read.
 DEFAULT_TIMEOUT = timedelta(hours=3)
 
 FAIL_ON = ("extraction", "load")
 
 
 class StitchCheckAccountOperator(StitchSetupOperator):
-    """Check the last extraction and the loads of all sources of an account, and fail if one has problems.
+    """Check the last extraction and the loads of all sources of an account, and fail if there are problems.
 
-    The task reads the lists of extractions and loads once, within the account's limit of 30 requests in 10
-    minutes, and leaves a part of them to tasks that wait for jobs. With up to 2,000 streams it takes seconds;
-    1,000 sources with 12,000 streams take about 50 minutes. The log shows how long the rest will take.
+    The task reads the lists of extractions and loads once. It does not use all of the account's 30 requests
+    in 10 minutes, because tasks that wait for jobs need the same requests. It takes seconds for an account
+    with up to 2,000 streams, and about 50 minutes for an account with 1,000 sources and 12,000 streams. The
+    log contains an estimate of the remaining time.
 
     The XCom is a dict: `client_id`, `checked_at`, `problem_sources` (names of the sources with a problem in
-    `fail_on`) and `sources`, a table with one row per source: `source_id`, `source_name`, `display_name`,
-    `paused_by` (`"user"`, `"stitch"` or None), `last_extraction` (`"succeeded"`, `"failed"`, `"terminated"`,
-    or None if there was none in 60 days), `last_extraction_at`, `extraction_error`, `job_name`,
-    `last_load_at`, `hours_since_last_load`, `streams_in_error` (`{stream_name: message of the destination}`),
-    `problems` and `url`. It is written before the task fails. Times are ISO 8601 in UTC, by Stitch's clock.
-    Load errors of streams that are no longer selected are left out.
+    `fail_on`) and `sources`. `sources` contains one dict for each source, with the keys `source_id`,
+    `source_name`, `display_name`, `paused_by` (`"user"`, `"stitch"` or None), `last_extraction`
+    (`"succeeded"`, `"failed"`, `"terminated"`, or None if the source had no extraction in 60 days),
+    `last_extraction_at`, `extraction_error`, `job_name`, `last_load_at`, `hours_since_last_load`,
+    `streams_in_error` (`{stream_name: message of the destination}`), `problems` and `url`. The task writes
+    the XCom before it fails. Times are ISO 8601 in UTC, by Stitch's clock. Load errors of streams that are no
+    longer selected are not included.
 
-    :param fail_on: the problems that fail the task, a list of: `"extraction"` (the last extraction failed or
-        was terminated), `"load"` (loading of a stream fails), `"stale"` (the last load of any stream is older
-        than `max_age`). An empty list only reports; a template must not render to nothing. The task fails
-        without a retry. (templated)
-    :param max_age: seconds (or a timedelta) since a source's last load after which it is stale. A source
-        without new rows has no loads. (templated)
+    :param fail_on: a list of the problems that make the task fail without a retry: `"extraction"` (the last
+        extraction failed or was terminated), `"load"` (a stream cannot be loaded), `"stale"` (the last load
+        of the source is older than `max_age`). If the list is empty, the task only reports problems. A
+        template must not render to an empty value. (templated)
+    :param max_age: maximum age of a source's last load, in seconds or as a timedelta. A source without new
+        rows has no loads, so its last load may be old. (templated)
     :param sources: check only these sources, by id, `name` or display name: a list, or a string that contains
-        a JSON list or separates the names by commas. The task fails if one is unknown or deleted. None checks
-        all sources that are not deleted. (templated)
+        a JSON list or names separated by commas. The task fails if a source is unknown or deleted. If None,
+        the task checks all sources that are not deleted. (templated)
     :param ignore_paused: do not check sources that a user has paused.
     :param soft_fail: skip the task instead of failing it.
-    :param timeout: maximum number of seconds (or a timedelta) to read the lists.
+    :param timeout: maximum time to read the lists, in seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -79,9 +81,9 @@ class StitchCheckAccountOperator(StitchSetupOperator):
             self._parse_arguments()
 
     def _parse_arguments(self) -> None:
-        """Validate the arguments, whose templates are rendered.
+        """Validate the arguments after their templates are rendered.
 
-        :raises ValueError: if one is invalid.
+        :raises ValueError: if an argument is invalid.
         """
         from airflow_provider_stitch.common.deadline import parse_duration
         from airflow_provider_stitch.replication.rules.arguments import (
@@ -95,13 +97,13 @@ class StitchCheckAccountOperator(StitchSetupOperator):
         if names is None:
             raise ValueError(
                 f"fail_on has no value ({self.fail_on!r}), so no problem would fail the task. Use a list of: "
-                f"{', '.join(ACCOUNT_PROBLEMS)}. To only report, set fail_on=[]."
+                f"{', '.join(ACCOUNT_PROBLEMS)}. To report problems without failing, set fail_on=[]."
             )
         self.fail_on = [parse_choice(each, "fail_on", ACCOUNT_PROBLEMS) for each in names]
         self.max_age = parse_duration(none_if_blank(self.max_age), "max_age")
         self.sources = parse_names(self.sources, "sources")
         if self.sources == ():
-            raise ValueError("sources is empty, so there is nothing to check. None checks all sources.")
+            raise ValueError("sources is empty, so there is nothing to check. Use None to check all sources.")
         if "stale" in self.fail_on and self.max_age is None:
             raise ValueError(
                 'fail_on="stale" needs max_age, the number of seconds after which a load is old.'
@@ -143,8 +145,8 @@ class StitchCheckAccountOperator(StitchSetupOperator):
     def _wanted(self, sources: Sequence[Source]) -> set[int]:
         """Return the ids of the sources to check.
 
-        :raises UnknownSource: if the account has no source with one of the names in `sources`.
-        :raises DeletedSource: if one of them has been deleted.
+        :raises UnknownSource: if a source in `sources` does not exist.
+        :raises DeletedSource: if a source in `sources` has been deleted.
         """
         from airflow_provider_stitch.connect.references import find_source
         from airflow_provider_stitch.replication.rules.preconditions import raise_if_deleted

@@ -1,4 +1,4 @@
-"""The operator that creates Stitch accounts, for partners."""
+"""The operator that creates Stitch accounts with partner credentials."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ class StitchTokenOperator(StitchSetupOperator):
     """Base class of tasks that store the token of an account as an Airflow connection.
 
     :param connection_id: id of the connection. (templated)
-    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server: its address as host,
-        a user who may create connections as login and password. (On Airflow 3.)
-    :param store: a function that writes a connection where Airflow finds it. It is called with the id of the
-        connection and the connection as JSON: first with a probe (its id ends with `__probe`), then with
-        the connection and its token.
+    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The connection
+        contains the address of the server as its host, and the login and password of a user who may create
+        connections. It is used on Airflow 3.
+    :param store: a function that writes a connection to a place that Airflow reads. The task calls the
+        function with the id of a connection and the connection as JSON: first for a probe with an id that
+        ends with `__probe`, and then for the connection with the token.
     """
 
     def __init__(
@@ -38,22 +39,22 @@ class StitchTokenOperator(StitchSetupOperator):
         super().__init__(**kwargs)
         if airflow_api_conn_id is not None and store is not None:
             raise ValueError(
-                "Pass airflow_api_conn_id or store, not both: each determines where the token goes."
+                "Pass airflow_api_conn_id or store, not both: each determines where the token is stored."
             )
         self.connection_id = connection_id
         self.airflow_api_conn_id = airflow_api_conn_id
         self.store = store
 
     def existing_connection(self) -> Connection | None:
-        """Return the connection if it has a token."""
+        """Return the task's connection if it exists and has a token, otherwise None."""
         from airflow_provider_stitch.operators._token_storage import existing_token
 
         return existing_token(self.connection_id)
 
     def token_storage(self, base_url: str, *, email: str | None = None) -> TokenStorage:
-        """Return the storage of the token.
+        """Return an object that stores the token in the task's connection.
 
-        :param email: address of the first user of a new account.
+        :param email: e-mail address of a new account's first user; None if the account already exists.
         """
         from airflow_provider_stitch.operators._connections.store import connection_store
         from airflow_provider_stitch.operators._token_storage import TokenStorage
@@ -69,7 +70,7 @@ class StitchTokenOperator(StitchSetupOperator):
 
 
 def account_id_of(connection: Connection) -> int | None:
-    """Return the account's id, which is the login of a connection, or None without one."""
+    """Return the account's id from the login of a connection, or None if the login is not a number."""
     login = (connection.login or "").strip()
     return int(login) if login.isdecimal() else None
 
@@ -77,34 +78,37 @@ def account_id_of(connection: Connection) -> int | None:
 class StitchCreateAccountOperator(StitchTokenOperator):
     """Create a Stitch account with partner credentials, and store its access token as an Airflow connection.
 
-    Stitch shows the token once. It is in no XCom and no log: tasks that work in the new account name the new
-    connection as their `stitch_conn_id`. If that connection exists and has a token, nothing is created.
-    Before the account is created, the task makes sure that the token can be stored:
+    Stitch shows the token only once. The task does not write the token to XCom or to the log. To use the new
+    account in other tasks, set their `stitch_conn_id` to the id of the new connection. If this connection
+    already exists and has a token, the task does not create an account. Before the task creates the account,
+    it makes sure that it can store the token:
 
-    - On Airflow 2 the task writes it to Airflow's database.
-    - On Airflow 3 tasks can't. Give `airflow_api_conn_id`, and the task writes it by Airflow's REST API.
-    - With `store`, a function of yours writes it, such as to a secrets backend.
+    - On Airflow 2, the task writes the connection to Airflow's database.
+    - On Airflow 3, tasks cannot access the database. If `airflow_api_conn_id` is set, the task writes the
+      connection through Airflow's REST API.
+    - If `store` is set, your function writes the connection, for example to a secrets backend.
 
-    The task never deletes a connection, and does not overwrite one that has a token or another type.
-    While the task holds the token, it retries storing it and finishes that before it reacts to a signal or to
-    its `execution_timeout`.
+    The task never deletes an existing connection, and does not overwrite a connection that has a token or a
+    different type. Once the account is created, the task first stores the token, with retries. Until the
+    token is stored, the task does not react to a signal or to its `execution_timeout`.
 
     The XCom is a dict: `stitch_account_id` (None if an existing connection has no login), `connection_id` and
     `created` (bool).
 
-    :param company: (templated)
+    :param company: name of the new account's company. (templated)
     :param user_email: e-mail address of the account's first user, which must be new to Stitch. (templated)
-    :param first_name: (templated)
-    :param last_name: (templated)
-    :param region: where Stitch processes the data: `us-east-1` or `eu-central-1`. It cannot be changed.
-        (templated)
+    :param first_name: first name of the account's first user. (templated)
+    :param last_name: last name of the account's first user. (templated)
+    :param region: the region where Stitch processes the data: `us-east-1` or `eu-central-1`. It cannot be
+        changed later. (templated)
     :param connection_id: id of the Airflow connection for the new account. (templated)
-    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server: its address as host,
-        a user who may create connections as login and password. Plain HTTP needs the extra `allow_http`.
-    :param store: a function that writes a connection where Airflow finds it. It is called with the id of the
-        connection and the connection as JSON: first with a probe (its id ends with `__probe`), then with
-        the connection and its token.
-    :param stitch_conn_id: id of the Airflow connection that has `partner_id` and `partner_secret`.
+    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The connection
+        contains the address of the server as its host, and the login and password of a user who may create
+        connections. Plain HTTP requires the extra `allow_http`.
+    :param store: a function that writes a connection to a place that Airflow reads. The task calls the
+        function with the id of a connection and the connection as JSON: first for a probe with an id that
+        ends with `__probe`, and then for the connection with the token.
+    :param stitch_conn_id: id of the Airflow connection that contains `partner_id` and `partner_secret`.
         (templated)
     """
 
@@ -168,7 +172,7 @@ class StitchCreateAccountOperator(StitchTokenOperator):
         return self._xcom(account.stitch_account_id, created=True)
 
     def _create(self, storage: TokenStorage) -> AccountAccess:
-        """Create the account. If Stitch certainly has not, delete the connection that this run reserved."""
+        """Create the account. If Stitch has certainly not created it, delete the reserved connection."""
         from airflow_provider_stitch.connect.errors import EmailInUse, StitchError
 
         in_use: str | None = None
@@ -181,7 +185,7 @@ class StitchCreateAccountOperator(StitchTokenOperator):
                 region=self.region,
             )
         except EmailInUse as error:
-            # An earlier try or another run may have created the account, and may need the connection.
+            # The connection is kept, because an earlier try or another run may have created the account.
             in_use = str(error)
         except StitchError as error:
             if not getattr(error, "maybe_received", error.retryable):

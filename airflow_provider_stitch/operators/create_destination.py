@@ -20,30 +20,34 @@ if TYPE_CHECKING:
 
 
 class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
-    """Create a destination, or update the destination that has this name; then wait for its connection check.
+    """Create or update the destination with this name, and wait for its connection check.
 
-    A destination with the right properties is not changed, unless its last connection check failed: then the
-    task sends all properties and credentials again. The task also waits for a check that is already running.
+    The task does not change a destination that already has the requested properties, unless its last
+    connection check failed. In this case, the task sends all properties and credentials again. If a check is
+    already running, the task waits for it.
 
     The XCom is a dict: `destination_id`, `destination_name`, `client_id`, `created` (bool), `changed` (names
     of the properties that were sent), `current_step` (after the check, if the task waits for it) and
-    `missing_properties` (which Stitch still needs, by step). It contains no values of properties.
+    `missing_properties` (the properties that Stitch still needs, grouped by step). The XCom does not contain
+    values of properties.
 
-    :param destination_type: `snowflake`, `bigquery_v2`, `redshift`, `postgres`, `s3` ... (templated)
-    :param name: the name, which later runs use to find the destination. (templated)
-    :param properties: the properties of this type, except for credentials. (templated)
+    :param destination_type: the type in Stitch's API, such as `snowflake`, `bigquery_v2`, `redshift`,
+        `postgres` or `s3`. (templated)
+    :param name: name of the destination. Later runs find the destination by this name. (templated)
+    :param properties: the properties of the destination, except for credentials. (templated)
     :param credentials: the secret properties, such as `{"password": "{{ conn.warehouse.password }}"}`; each
-        is a string or an object (a dict, or a string of JSON). Rendered when the task runs, and neither shown
-        nor stored by Airflow.
-    :param send_credentials: send the credentials in every run, which starts a connection check. Otherwise a
-        change of credentials alone is not detected, because Stitch does not return them.
-    :param description: description of a new destination. By default it contains the DAG, task and run, so
-        that the next try after a kill recognizes the destination. (templated)
+        value is a string or an object (a dict, or a string that contains JSON). The values are rendered when
+        the task runs, and Airflow neither shows nor stores them.
+    :param send_credentials: send the credentials in every run, which starts a connection check. If False, the
+        task does not detect that only credentials have changed, because Stitch does not return them.
+    :param description: description of a new destination. By default, it contains the DAG, task and run, so
+        that the next try recognizes a destination that a killed try has created. (templated)
     :param ignore_unmapped_sources: do not map sources without a destination to a new destination.
-    :param wait_for_check: wait for the connection check, which takes some seconds, and fail if it fails.
+    :param wait_for_check: wait for the connection check, which takes some seconds, and fail if the check
+        fails.
     :param poll_interval: seconds between two requests for the state of the check.
-    :param timeout: how long to keep retrying while Stitch is unavailable, and to wait for a check, in seconds
-        or as a timedelta.
+    :param timeout: maximum time to retry while Stitch is unavailable, and to wait for a check, in seconds or
+        as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -85,7 +89,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
         self.poll_interval: float = parse_duration(poll_interval, "poll_interval") or 0.0
 
     def set_up(self, context: Context) -> dict[str, Any]:
-        """Create the destination, or send the differences."""
+        """Create the destination, or send the properties that differ, and wait for the check."""
         self._origin = origin_of(context)
         result = self.create_or_update(context)
         destination, sent = result.item, result.sent
@@ -130,7 +134,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
         self,
         existing: Destination,
         values: Mapping[str, Any],
-        others: Mapping[str, Any],  # noqa: ARG002 - nothing but properties can be changed
+        others: Mapping[str, Any],  # noqa: ARG002 - only properties can be changed
     ) -> Destination:
         return self.client.update_destination(existing.id, values)
 
@@ -164,13 +168,15 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
 
         try:
             return self.client.get_last_destination_check(existing.id)
-        except UnknownDestination:  # It has not been checked yet.
+        except UnknownDestination:  # the destination has not been checked yet
             return None
 
     # --- The connection check ---------------------------------------------------------------------------
 
     def _connect(self, result: SetupResult[Destination], *, is_own: bool) -> tuple[Destination, list[str]]:
-        """Wait for the check. If it fails and this task did not start it, send everything and wait again.
+        """Wait for the connection check.
+
+        If it fails, but this task did not start it, send all properties and wait for the next check.
 
         :param is_own: whether this task started the check.
         """
@@ -203,9 +209,9 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
         return next((each for each in self._list() if each.id == destination.id), destination)
 
     def _wait_for_check(self, destination: Destination, *, is_own: bool) -> ConnectionCheck:
-        """Return the check once it has ended.
+        """Wait until the connection check has ended, and return it.
 
-        :param is_own: whether this task started the check. Then an older check does not count.
+        :param is_own: whether this task started the check. If so, older checks are ignored.
         """
         from airflow_provider_stitch.connect.errors import PhaseTimedOut
 
@@ -226,14 +232,14 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
 
 
 def origin_of(context: Context) -> str:
-    """Return the description of a destination that this task instance creates."""
+    """Return the default description of a destination that this task instance creates."""
     ti = context["ti"]
     mapped = "" if ti.map_index in (None, -1) else f" [{ti.map_index}]"
     return f"Created by Airflow: DAG {ti.dag_id}, task {ti.task_id}{mapped}, run {ti.run_id}"
 
 
 def _is_new(check: ConnectionCheck, destination: Destination) -> bool:
-    """Return whether a check started when the destination was created or updated, or later."""
+    """Return whether a check started at or after the last change of the destination."""
     started = destination.updated_at
     is_later = started is None or check.start_time is None or check.start_time >= started - TIME_PRECISION
     return check.name == destination.check_job_name or is_later

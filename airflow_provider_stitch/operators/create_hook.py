@@ -1,4 +1,4 @@
-"""The operator that creates a post-load hook, once."""
+"""The operator that creates a post-load hook of a destination."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ if TYPE_CHECKING:
 
 
 class StitchCreateHookOperator(StitchSetupOperator):
-    """Create a post-load hook of a destination, unless it already has one with this URL.
+    """Create a post-load hook of a destination, unless the destination already has a hook with this URL.
 
-    Stitch requests the URL each time it has loaded rows of a table. It sends no custom headers, so a secret
-    can only be part of the URL. Airflow therefore neither shows nor stores the URL.
+    Stitch sends a request to the URL each time it has loaded rows of a table. The request has no custom
+    headers, so only the URL can contain a secret. For this reason, Airflow neither shows nor stores the URL.
 
-    Two tasks that create the same hook at the same time end with one. A disabled hook stays disabled, with a
-    warning.
+    If two tasks create the same hook at the same time, one of the hooks is deleted. If the hook exists but is
+    disabled, the task does not enable it and logs a warning.
 
     The XCom is a dict: `hook_id`, `destination_id`, `client_id`, `created` (bool) and `enabled` (bool).
 
-    :param url: an https:// address, such as `"{{ conn.stitch_webhook.password }}"`. Rendered when the task
-        runs.
-    :param destination: the destination's id or name; None if the account has only one. (templated)
+    :param url: an https:// address, such as `"{{ conn.stitch_webhook.password }}"`. It is rendered when the
+        task runs.
+    :param destination: id or name of the destination. May be None if the account has only one destination.
+        (templated)
     :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
@@ -42,7 +43,7 @@ class StitchCreateHookOperator(StitchSetupOperator):
         self.destination = destination
 
     def set_up(self, context: Context) -> dict[str, Any]:
-        """Read the hooks, and create the one that is missing."""
+        """Create the hook if it does not exist."""
         url = render_secrets(self, {"url": self.url}, context)["url"]
         destination = self._find_destination()
         hook = self._find_hook(url, destination)
@@ -67,8 +68,8 @@ class StitchCreateHookOperator(StitchSetupOperator):
             if len(living) == 1:
                 return living[0]
             raise UnknownDestination(
-                f"A post-load hook belongs to one destination, and this Stitch account has {listed}. Name "
-                "the destination."
+                f"A post-load hook belongs to one destination, and this Stitch account has {listed}. Set "
+                "the argument destination."
             )
         wanted = str(self.destination).strip()
         named = [each for each in living if wanted in (str(each.id), each.name)]
@@ -77,23 +78,26 @@ class StitchCreateHookOperator(StitchSetupOperator):
         return min(named, key=lambda each: each.id)
 
     def _find_hook(self, url: str, destination: Destination) -> PostLoadHook | None:
-        """Return the oldest hook with this URL that is, or may be, of this destination."""
+        """Return the oldest hook with this URL that may belong to this destination."""
         found = [
             hook
             for hook in self.client.list_post_load_hooks()
-            # Stitch's list of hooks does not always name their destinations.
+            # Stitch's list of hooks does not always contain the destination of a hook.
             if hook.url == url and hook.destination_id in (None, destination.id)
         ]
         return min(found, key=lambda hook: hook.id, default=None)
 
     def _create(self, url: str, destination: Destination) -> tuple[PostLoadHook, bool]:
-        """Create the hook. Return it, or an older one of another task, and whether it is this task's."""
+        """Create the hook. Return it, and whether this task has created it.
+
+        If another task has created the same hook first, return that hook.
+        """
         from airflow_provider_stitch.connect.errors import LimitReached, StitchUnavailable, UnexpectedResponse
 
         try:
             made = self.client.create_post_load_hook(url, destination.id)
         except (LimitReached, StitchUnavailable, UnexpectedResponse) as error:
-            # The hook may exist: created by this request, or by another task that reached the limit.
+            # The hook may exist, because this request or another task has created it.
             found = self._find_hook(url, destination)
             if found is None:
                 raise
@@ -113,7 +117,7 @@ class StitchCreateHookOperator(StitchSetupOperator):
         if created:
             self.log.info("Created post-load hook %s of destination %s", hook.id, destination.label)
             return
-        self.log.info("Post-load hook %s of destination %s exists", hook.id, destination.label)
+        self.log.info("Post-load hook %s of destination %s already exists", hook.id, destination.label)
         if hook.destination_id is None:
             self.log.warning(
                 "Stitch does not report the destination of hook %s. If several destinations need a hook, "
@@ -121,4 +125,4 @@ class StitchCreateHookOperator(StitchSetupOperator):
                 hook.id,
             )
         if hook.disabled_at is not None:
-            self.log.warning("Post-load hook %s is disabled, so Stitch does not send it", hook.id)
+            self.log.warning("Post-load hook %s is disabled, so Stitch sends no requests to its URL", hook.id)

@@ -18,33 +18,36 @@ if TYPE_CHECKING:
 
 
 class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
-    """Create a source, or update the source that has this display name.
+    """Create or update the source with this display name.
 
-    Stitch checks the connection of a new or changed source and discovers its structure. To wait for that, use
-    StitchConnectionCheckSensor(source=display_name, started_after=...) with this task's `checked_after`. A
-    source with the right properties is not changed, unless its last connection check failed: then the task
-    sends all properties and credentials again.
+    Stitch checks the connection of a new or changed source and discovers its structure. To wait for the
+    connection check, use StitchConnectionCheckSensor(source=display_name, started_after=...) with
+    `checked_after` from the XCom of this task. The task does not change a source that already has the
+    requested properties, unless its last connection check failed. In this case, the task sends all properties
+    and credentials again.
 
-    The properties may be incomplete: Stitch keeps the source at the step with missing properties, and the
-    task succeeds with a warning. Later runs send properties that were added to the DAG, or a user completes
-    the source in Stitch.
+    If required properties are missing, Stitch does not complete the source, and the task succeeds with a
+    warning. To complete the source, add the properties to the DAG and run the task again, or enter them in
+    Stitch.
 
     The XCom is a dict: `source_id`, `source_name`, `client_id`, `url`, `created` (bool), `changed` (names of
-    the properties that were sent), `current_step` (of the configuration), `missing_properties` (which Stitch
-    still needs, by step) and `checked_after` (ISO 8601; a connection check that started at or after this time
-    counts). It contains no values of properties.
+    the properties that were sent), `current_step` (of the configuration), `missing_properties` (the
+    properties that Stitch still needs, grouped by step) and `checked_after` (ISO 8601; a connection check
+    that started at or after this time counts). The XCom does not contain values of properties.
 
-    :param source_type: `platform.github`, `platform.hp-postgres`, `import_api` ... (templated)
-    :param display_name: the label of the source. Stitch derives the source's name from it, which is the
-        schema in the destination and cannot be changed. (templated)
-    :param properties: the properties of this type, except for credentials. Numbers and booleans are converted
-        to the type that Stitch expects, mostly to strings. (templated)
+    :param source_type: the type in Stitch's API, such as `platform.github`, `platform.hp-postgres` or
+        `import_api`. (templated)
+    :param display_name: display name of the source. Stitch derives the source's name from it. The name is
+        used as the schema in the destination and cannot be changed. (templated)
+    :param properties: the properties of the source, except for credentials. Numbers and booleans are
+        converted to the type that Stitch expects, mostly to strings. (templated)
     :param credentials: the secret properties, such as `{"access_token": "{{ conn.github.password }}"}`; each
-        is a string or an object (a dict, or a string of JSON). Rendered when the task runs, and neither shown
-        nor stored by Airflow.
-    :param send_credentials: send the credentials in every run, which starts a connection check. Otherwise a
-        change of credentials alone is not detected, because Stitch does not return them.
-    :param destination: id or name of the destination; required if the account has several. (templated)
+        value is a string or an object (a dict, or a string that contains JSON). The values are rendered when
+        the task runs, and Airflow neither shows nor stores them.
+    :param send_credentials: send the credentials in every run, which starts a connection check. If False, the
+        task does not detect that only credentials have changed, because Stitch does not return them.
+    :param destination: id or name of the destination. Required if the account has several destinations.
+        (templated)
     :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
@@ -82,7 +85,7 @@ class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
         self._destination_id: int | None = None
 
     def set_up(self, context: Context) -> dict[str, Any]:
-        """Create the source, or send the differences."""
+        """Create the source, or send the properties that differ."""
         self._destination_id = None if self.destination is None else self._find_destination()
         result = self.create_or_update(context)
         source = result.item
@@ -133,7 +136,7 @@ class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
 
         try:
             return self.client.get_last_connection_check(existing.id)
-        except (StitchNotFound, UnknownSource):  # It has not been checked yet.
+        except (StitchNotFound, UnknownSource):  # the source has not been checked yet
             return None
 
     def _other_changes(self, existing: Source) -> dict[str, Any]:
@@ -156,7 +159,10 @@ class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
         raise UnknownDestination(f"This Stitch account has no destination {wanted!r}. It has: {listed}.")
 
     def _checked_after(self, source: Source, check: ConnectionCheck | None, *, is_new: bool) -> str | None:
-        """Return the earliest start time of a check that counts: this task's, or else the last one."""
+        """Return the earliest start time of the connection check to wait for.
+
+        This is the check that this task has started, or otherwise the last check.
+        """
         from airflow_provider_stitch.connect.objects import format_time
 
         moment = source.updated_at or self.client.stitch_time

@@ -1,4 +1,4 @@
-"""JobCheckpoint: save a task's job, so that the task's next try resumes it."""
+"""Save the job of a task, so that the next try of the task can resume the job."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 JOB_KEY = "stitch_job"
 
-# States of a task that has, or will have, a later try. The state is None if the task's scheduler has died.
+# States of a task that has a later try or will have one. A task has the state None if its scheduler has died.
 LATER_TRY_STATES = (None, "up_for_retry", "scheduled", "queued", "running", "deferred")
 
-# Seconds to wait for Airflow's response while the task is being killed. Airflow gives the task 5 s.
+# Seconds to wait for Airflow's response while the task is being killed. Airflow ends the task after 5 s.
 RESPONSE_TIMEOUT = 1.5
 
 NOT_FOUND = 404
@@ -30,63 +30,68 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SavedJob:
-    """The job that an earlier try has saved, or its intent to start one."""
+    """The job that an earlier try has saved, or the intent of that try to start a job."""
 
-    source: str | None  #: the source as the user gave it; None if unknown
+    source: str | None  #: the task's argument `source`; None if unknown
     source_id: int
-    client_id: int | None  #: the account; None if unknown
-    job: Goal | None  #: None if the try was killed before Stitch's response to the start arrived
+    client_id: int | None  #: the Stitch account; None if unknown
+    job: Goal | None  #: None if the try was killed before Stitch responded to its start request
     starting_at: datetime | None  #: Stitch's time just before the start request
-    is_joined: bool = False  #: this task did not start the job and must not stop it
+    is_joined: bool = False  #: whether the task joined a running job, which it must not stop
 
 
 class JobCheckpoint:
-    """One task's entry in Airflow's `task_state_store` (3.3 and later). Without the store, nothing is saved.
+    """The entry of a task in Airflow's `task_state_store`, which exists in Airflow 3.3 and later.
 
-    XCom cannot replace the store, because Airflow deletes a task's XComs before each try. The entry remains
-    when the task succeeds, because Airflow may fail to record the success.
+    Without the store, nothing is saved. XCom cannot replace the store, because Airflow deletes the XComs of a
+    task before each try. The entry is kept after the task has succeeded, because Airflow may fail to record
+    the success.
     """
 
     def __init__(self, context: Context) -> None:
         self._store: Any = context.get("task_state_store")
         self._ti: Any = context["ti"]
-        # A user who clears a task wants a new job. Clearing a task increases its `max_tries`. If the task is
-        # running, Airflow does so when its worker reports the end of the try. If the worker is lost, only the
-        # run's number of clears changes.
+        # A user who clears a task wants a new job. Clearing a task increases its `max_tries`. For a running
+        # task, Airflow increases this number only when the worker reports the end of the try. If the worker
+        # is lost, Airflow increases only the `clear_number` of the DAG run.
         self._max_tries = getattr(context["ti"], "max_tries", None)
         self._clear_number = getattr(context.get("dag_run"), "clear_number", None)
 
     def save_intent(
         self, source: Source, source_argument: str, client_id: int, starting_at: datetime
     ) -> bool:
-        """Save that a job is about to start, because a worker can be killed before the response arrives.
+        """Save the intent to start a job, because the worker may be killed before the response arrives.
 
-        Return False if Airflow has replaced this try by a later one.
+        Return False if Airflow has replaced this try with a later try.
 
-        :param source_argument: the source as the user gave it.
-        :param starting_at: Stitch's time just before the start request.
+        :param source_argument: the task's argument `source`.
+        :param starting_at: the time, by Stitch's clock, just before the start request.
         """
         return self._save(source.id, source_argument, client_id, starting_at=starting_at.isoformat())
 
     def save(self, goal: Goal, source_argument: str, *, is_joined: bool = False) -> bool:
-        """Save a job by its name. Return False if Airflow has replaced this try by a later one.
+        """Save a job by its name. Return False if Airflow has replaced this try with a later try.
 
-        :param source_argument: the source as the user gave it.
-        :param is_joined: whether the job was started by something other than this task.
+        :param source_argument: the task's argument `source`.
+        :param is_joined: whether the task joined the job instead of starting it.
         """
         job = goal.to_dict()
         return self._save(goal.source_id, source_argument, goal.client_id, job=job, is_joined=is_joined)
 
     def end_try(self) -> None:
-        """Save that this try has ended without being killed, so that clearing increases `max_tries` again."""
+        """Record that this try has ended without being killed.
+
+        From then on, Airflow increases `max_tries` whenever the task is cleared, so `load` does not compare
+        the clear number.
+        """
         try:
             entry = self._store.get(JOB_KEY) if self._store is not None else None
             if entry is not None:
                 self._write({**entry, "clear_number": None})
-        except Exception:  # the error that ended the try must reach Airflow
+        except Exception:  # Airflow must receive the error that ended the try
             logger.exception(
                 "Could not save that this try has ended. If the task is cleared, it may resume this job "
-                "instead of starting a new one."
+                "instead of starting a new job."
             )
 
     def clear(self) -> None:
@@ -95,7 +100,7 @@ class JobCheckpoint:
             self._store.delete(JOB_KEY)
 
     def load(self) -> SavedJob | None:
-        """Return what an earlier try has saved, or None if there is nothing or the task was cleared since."""
+        """Return the job of an earlier try, or None if none was saved or the task was cleared since then."""
         from airflow_provider_stitch.connect.objects import parse_time
         from airflow_provider_stitch.replication.rules.goal import Goal
 
@@ -115,10 +120,10 @@ class JobCheckpoint:
         )
 
     def is_superseded(self) -> bool | None:
-        """Return whether a later try continues with the job, because Airflow has given up this one.
+        """Return whether a later try continues with the job, because Airflow has replaced this try.
 
-        Return None if Airflow does not respond in time. A task that is being killed then leaves the job to
-        the next try, because an unneeded job costs less than a lost one.
+        Return None if Airflow does not respond in time. In that case, a task that is being killed does not
+        stop its job, because the next try may need the job.
         """
         results: list[bool] = []
 
@@ -128,16 +133,16 @@ class JobCheckpoint:
             except Exception:  # anything between this process and Airflow's database may fail
                 logger.exception("Could not determine whether a later try of this task continues.")
 
-        # The thread is abandoned if it takes too long, because it may wait for a lock that the interrupted
-        # code of this process holds.
+        # The thread is abandoned if it takes too long, because it may wait for a lock of the code that a
+        # signal has interrupted.
         thread = threading.Thread(target=check, daemon=True)
         thread.start()
         thread.join(RESPONSE_TIMEOUT)
         return results[0] if results else None
 
     def _has_later_try(self) -> bool:
-        # Airflow refuses to read the entry for a try that it has given up. It also refuses for a task that a
-        # user has cleared, but that has no later try yet.
+        # Airflow does not return the entry to a try that it has replaced, or to a task that a user has
+        # cleared. The state of the task shows whether there is a later try.
         if self._store.get(JOB_KEY) is not None:
             return False
         ti = self._ti
@@ -170,7 +175,7 @@ class JobCheckpoint:
         )
 
     def _write(self, entry: dict[str, Any]) -> bool:
-        """Write the entry. Return False if Airflow has replaced this try by a later one."""
+        """Write the entry. Return False if Airflow has replaced this try with a later try."""
         if self._store is None:
             return True
         try:
@@ -183,6 +188,9 @@ class JobCheckpoint:
 
 
 def _is_not_found(error: Exception) -> bool:
-    """Return whether Airflow's API server responded with 404. Only Airflow 3.3 and later have the class."""
+    """Return whether Airflow's API server responded with 404.
+
+    The class of the error is not imported, because it exists only in Airflow 3.3 and later.
+    """
     detail = getattr(getattr(error, "error", None), "detail", None)
     return isinstance(detail, dict) and detail.get("status_code") == NOT_FOUND

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class StitchPauseSourceOperator(StitchSetupOperator):
-    """Pause a source, so that Stitch's schedule starts no jobs.
+    """Pause a source, so that Stitch's schedule does not start jobs of the source.
 
-    A running job continues, and tasks can still start jobs.
+    A running job continues, and tasks can still start jobs of the source.
 
-    A source that is already paused is not changed. The XCom is a dict: `source_id`, `source_name`,
+    If the source is already paused, the task changes nothing. The XCom is a dict: `source_id`, `source_name`,
     `client_id`, `url`, `paused_at` (ISO 8601 in UTC) and `changed` (whether this task has paused the source).
 
     :param source: the source's id, its `name`, or its display name. (templated)
@@ -46,11 +46,12 @@ class StitchPauseSourceOperator(StitchSetupOperator):
 
 
 class StitchUnpauseSourceOperator(StitchSetupOperator):
-    """Unpause a source that a user has paused, so that Stitch's schedule starts jobs again.
+    """Unpause a source that a user has paused, so that Stitch's schedule starts its jobs again.
 
-    A source that is not paused is not changed. If Stitch itself has paused the source, the API cannot unpause
-    it, and the task fails without a retry. The XCom is a dict: `source_id`, `source_name`, `client_id`,
-    `url`, `paused_at` (None) and `changed` (whether this task has unpaused the source).
+    If the source is not paused, the task changes nothing. If Stitch itself has paused the source, the API
+    cannot unpause the source, and the task fails without a retry. The XCom is a dict: `source_id`,
+    `source_name`, `client_id`, `url`, `paused_at` (None) and `changed` (whether this task has unpaused the
+    source).
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.

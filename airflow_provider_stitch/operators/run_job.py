@@ -1,4 +1,4 @@
-"""The operator that starts a replication job and waits for one of its phases."""
+"""The operator that starts a replication job and waits until a phase of the job has finished."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 from airflow_provider_stitch.common.deadline import Deadline, parse_duration
 from airflow_provider_stitch.common.link import StitchSourceLink
 from airflow_provider_stitch.common.operator import default_deferrable, outcome_of, run
-from airflow_provider_stitch.operators._job_start import (  # the reference documents `WaitFor` here
+from airflow_provider_stitch.operators._job_start import (  # the generated reference needs `WaitFor`
     IfRunning,
     JobStart,
     ResumeState,
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.outcome import Outcome
     from airflow_provider_stitch.replication.rules.goal import Goal
 
-# Stitch ends an extraction after 24 hours. The other two hours are for the loads.
+# Stitch ends an extraction after 24 hours. The other two hours are reserved for the loads.
 DEFAULT_TIMEOUT = timedelta(hours=26)
 
 # Seconds after which a task with `if_running="queue"` tries again to start its job, even if Stitch does not
 # list the running job as completed.
 QUEUE_RETRY_SECONDS = 900.0
 
-# Errors after which the next try of the task must start a new job.
+# Names of the errors after which the next try of the task must start a new job.
 NEEDS_NEW_JOB = (
     "ExtractionFailed",
     "JobTerminated",
@@ -49,49 +49,57 @@ NEEDS_NEW_JOB = (
 
 
 class StitchRunReplicationJobOperator(JobStart, BaseOperator):
-    """Start a replication job of a source and wait until it has reached a phase, by default "loading".
+    """Start a replication job of a source, and wait until a phase of the job has finished.
 
-    If the task succeeds with `wait_for="loading"`, the rows that were new in the source when the task started
-    are in the destination. If it fails, the exception states which phase failed, why, and what to do.
+    By default, the task waits for the phase "loading". If the task then succeeds, the destination contains
+    all rows that were new in the source when the task started. If the task fails, the error message contains
+    the failed phase, the cause, and advice.
 
     The XCom is a dict: `job_name`, `source_id`, `source_name`, `client_id`, `started_at`,
     `extraction_completed_at`, `loaded_at`, `streams` and `url`. `streams` contains the streams that had new
-    rows: `{stream_name: {"rows": int or None, "loaded_at": iso}}`, where None means that the tap logs no
-    count. With `wait_for=None` the XCom has the first five keys and `url`. Times are ISO 8601 in UTC, by
-    Stitch's clock.
+    rows: `{stream_name: {"rows": int or None, "loaded_at": iso}}`, where None means that the tap does not log
+    the number of rows. With `wait_for=None`, the XCom contains only the first five keys and `url`. Times are
+    ISO 8601 in UTC, by Stitch's clock.
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param wait_for: the phase to wait for: `"structure_sync"`, `"extraction"`, `"preparation"`, `"loading"`,
-        or None to start the job and return. (templated)
+        or None to start the job without waiting for it. (templated)
     :param streams: wait only for these streams, by `stream_name`: a list, or a string that contains a JSON
-        list or separates the names by commas; None waits for all streams that had rows. (templated)
-    :param if_running: what to do if the source already has a running job, because Stitch runs one at a time:
-        `"queue"` waits until it has ended and then starts a new one, `"join"` waits for it as if this task
-        had started it, `"restart"` stops it and starts a new one, `"fail"` raises JobAlreadyRunning.
+        list or names separated by commas. If None, the task waits for all streams that had rows. (templated)
+    :param if_running: what to do if the source already has a running job. Stitch runs only one job of a
+        source at a time. `"queue"` waits until the running job has ended, and then starts a new job. `"join"`
+        waits for the running job as if this task had started it. `"restart"` stops the running job, and
+        starts a new job. `"fail"` raises JobAlreadyRunning. (templated)
+    :param load_settle: number of seconds to wait after a stream's last load, if this load may contain only an
+        earlier batch. The wait restarts after a later load, and is longer if the gaps between the stream's
+        batches are long. If 0, the first load is accepted. (templated)
+    :param quiet_period: number of seconds to wait after the source's last load. A stream is assumed to have
+        had no rows if it has no load by then and the extraction log contains no evidence of rows. (templated)
+    :param skip_if_no_rows: skip the task, and therefore its downstream tasks, if the extraction log proves
+        that the job had no new rows (in `streams`, if set). The task writes its XCom before it is skipped.
+        Requires `wait_for="loading"`.
+    :param timeout: maximum time to wait, in seconds or as a timedelta. A timeout does not stop the job.
         (templated)
-    :param load_settle: seconds for which a stream's last load must remain unchanged if it may contain only an
-        earlier batch; longer if the gaps between the stream's batches are long. 0 accepts the first load.
-        (templated)
-    :param quiet_period: seconds to wait after the source's last load. If a stream has no evidence of rows in
-        the extraction log and no load by then, it is assumed to have had no rows. (templated)
-    :param skip_if_no_rows: skip the task, and so its downstream tasks, if the extraction log proves that the
-        job had no new rows (in `streams`, if given). The XCom is still written. Needs
-        `wait_for="loading"`.
-    :param timeout: maximum number of seconds (or a timedelta) to wait. The job is then left running.
-        (templated)
-    :param poll_interval: minimum number of seconds between two polls. Polls are less frequent if other tasks
-        share the account's 30 status requests in 10 minutes. If None, it polls as often as they permit.
-    :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
+    :param poll_interval: minimum number of seconds between two polls. If None, the task polls as often as the
+        account's limit of 30 status requests in 10 minutes permits. Polls are less frequent if other tasks
+        share this limit.
+    :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
     :param stop_on_kill: stop the job in Stitch if the task is killed or cleared, or exceeds its
         `execution_timeout`.
     :param emit_assets: after loading, update the assets `stitch_source` of the source and `stitch_stream` of
-        each stream that had new rows (at most 50); a list updates the assets of these streams only.
+        each stream that had new rows (at most 50). Pass a list of streams to update only their assets.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
     template_fields: Sequence[str] = (
-        *("source", "stitch_conn_id", "streams", "wait_for", "if_running"),
-        *("load_settle", "quiet_period", "timeout"),
+        "source",
+        "stitch_conn_id",
+        "streams",
+        "wait_for",
+        "if_running",
+        "load_settle",
+        "quiet_period",
+        "timeout",
     )
     operator_extra_links = (StitchSourceLink(),)
     ui_color = "#f9e3b4"
@@ -130,15 +138,15 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         self.stop_on_kill = stop_on_kill
         self.stitch_conn_id = stitch_conn_id
         self.declare_assets()
-        self._checkpoint: JobCheckpoint  #: set when the task runs
+        self._checkpoint: JobCheckpoint  #: assigned when the task runs
         self._own_job: Goal | None = None  #: the job that this task has started
         self._killed = False
         self._timed_out = False
         self._stop_failed = False
-        self._nothing_to_stop = False  #: the job has ended, or this try has sent its only stop request
+        self._nothing_to_stop = False  #: whether the job has ended or this try has already tried to stop it
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Start a job, or resume the one that an earlier try has started, and wait."""
+        """Start a job, or resume the job of an earlier try, and wait for it."""
         from airflow_provider_stitch.common.failures import fail_without_retry
 
         with fail_without_retry():
@@ -153,11 +161,11 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                     self._checkpoint.clear()
                 raise
             except Exception:
-                self._record_end_without_kill()
+                self._record_end_unless_killed()
                 raise
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Continue after the wait in the triggerer."""
+        """Continue the task after its wait in the triggerer."""
         from airflow_provider_stitch.common.failures import fail_without_retry
         from airflow_provider_stitch.replication.rules.goal import Goal
 
@@ -167,7 +175,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
             outcome = outcome_of(event)
             state = ResumeState.from_dict(event["resume_state"])
             step = WaitStep(Goal.from_dict(outcome.goal), state.reason, state.first_attempt_at)
-            # No stop is needed if the extraction has ended or the trigger has already sent a stop request.
+            # The event contains `stop_succeeded` if the trigger has already sent a stop request.
             self._nothing_to_stop = state.reason.is_own_job and (
                 outcome.extraction_ended or "stop_succeeded" in event
             )
@@ -177,11 +185,11 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                     context, self._continue(context, step, outcome, state.deadline), state.deadline
                 )
             except Exception:
-                self._record_end_without_kill()
+                self._record_end_unless_killed()
                 raise
 
     def on_kill(self) -> None:
-        """Stop the job if this task has started it, it is still running, and no later try waits for it."""
+        """Stop this task's own job if the job is still running and no later try waits for it."""
         self._killed = True
         if not self.stop_on_kill or self._own_job is None or self._nothing_to_stop:
             return
@@ -193,7 +201,8 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         self._nothing_to_stop = True
         observations = self.current_waiter.observations if self.current_waiter is not None else None
         session = self.session(time.time() + KILL_TIMEOUT, KILL_TIME_LIMIT)
-        # In a thread, because Airflow may call this in a signal handler that interrupts a running event loop.
+        # The request runs in a thread, because Airflow may call this method in a signal handler that
+        # interrupts a running event loop.
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             stopped = pool.submit(run, stop_job(session, self._own_job, observations=observations)).result()
         self.log.info(
@@ -207,13 +216,13 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         elif is_superseded is None:
             self.log.warning(
                 "Leaving job %s running: Airflow did not respond in time, so it is unknown whether a later "
-                "try of this task waits for the job. If none does, stop the job in Stitch.",
+                "try of this task waits for the job. If there is no later try, stop the job in Stitch.",
                 job_name,
             )
         return is_superseded is not False
 
     def _run(self, context: Context, step: WaitStep | dict[str, Any], deadline: Deadline) -> dict[str, Any]:
-        """Wait step by step until there is a result."""
+        """Run one step after another until the task has a result."""
         while isinstance(step, WaitStep):
             outcome = self._wait(step, deadline)
             step = self._continue(context, step, outcome, deadline)
@@ -225,24 +234,22 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
             return self._start(context, deadline)
         if saved.job is None:
             self.log.info("An earlier try of this task was killed while starting a job; looking for the job")
-            return self._start(context, deadline, saved, saved.starting_at)
+            return self._start(context, deadline, same_source_as=saved, first_attempt_at=saved.starting_at)
         return self._resume(context, saved, saved.job, deadline)
 
     def _resume(
         self, context: Context, saved: SavedJob, job: Goal, deadline: Deadline
     ) -> WaitStep | dict[str, Any]:
-        """Continue with the job of an earlier try."""
+        """Resume the job of an earlier try.
+
+        :param job: the value of `saved.job`, which is not None here.
+        """
         from airflow_provider_stitch.operators._job_result import start_result
         from airflow_provider_stitch.operators._same_source import find_again
 
         session = self.session(deadline.at, deadline.time_limit)
         source = run(find_again(self.hook, session, saved.source_id, saved.client_id))
-        goal = self._goal(
-            self.wait_for or "extraction_end",
-            source,
-            job_name=job.job_name,
-            job_started_at=job.job_started_at,
-        )
+        goal = self._job_goal(source, job.job_name, job.job_started_at)
         self._save_job(context, goal, is_joined=saved.is_joined)
         self.push_source_link(context, goal.client_id, goal.source_id)
         verb = "joined" if saved.is_joined else "started"
@@ -254,7 +261,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     # --- Waiting ----------------------------------------------------------------------------------------
 
     def _wait(self, step: WaitStep, deadline: Deadline) -> Outcome:
-        """Wait in this worker, or in the triggerer and then continue in `execute_complete`."""
+        """Wait in this worker, or defer the task, which then continues in `execute_complete`."""
         until = deadline.at
         if step.reason is WaitReason.QUEUED:
             next_retry_at = time.time() + QUEUE_RETRY_SECONDS
@@ -276,27 +283,28 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     def _continue(
         self, context: Context, step: WaitStep, outcome: Outcome, deadline: Deadline
     ) -> WaitStep | dict[str, Any]:
-        """Continue after a wait, according to its reason."""
+        """Return the next step or the task's result, depending on the reason for the wait."""
         if step.reason is WaitReason.START_UNCONFIRMED:
             return self._continue_unconfirmed(context, outcome, deadline, step.first_attempt_at or "")
         if step.reason is WaitReason.JOINING:
             return self._continue_joining(context, outcome)
         if step.reason is WaitReason.QUEUED:
             return self._continue_queued(context, step, outcome, deadline)
-        return self._finish(context, step, outcome, deadline)
+        return self._finish_or_restart(context, step, outcome, deadline)
 
     def _continue_queued(
         self, context: Context, step: WaitStep, outcome: Outcome, deadline: Deadline
     ) -> WaitStep | dict[str, Any]:
-        # A timeout before the deadline only means that `QUEUE_RETRY_SECONDS` have passed. The list may lag
-        # behind, but Stitch's response to the next start request shows whether a job is still running.
+        # A timeout before the task's deadline only means that `QUEUE_RETRY_SECONDS` have passed. The list of
+        # extractions may lag behind, but Stitch's response to the next start request shows whether a job is
+        # still running.
         has_time_left = deadline.at is None or time.time() < deadline.at
         if outcome.error is not None and not (outcome.error["kind"] == "PhaseTimedOut" and has_time_left):
             outcome.raise_for_error()
-        return self._start(context, deadline, step.goal)
+        return self._start(context, deadline, same_source_as=step.goal)
 
     def _continue_joining(self, context: Context, outcome: Outcome) -> WaitStep:
-        """Save the name of the joined job, which is known now, and wait for its phase."""
+        """Save the name of the joined job, which is now known, and return the next step."""
         from airflow_provider_stitch.replication.rules.goal import Goal
 
         outcome.raise_for_error()
@@ -311,7 +319,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     def _continue_unconfirmed(
         self, context: Context, outcome: Outcome, deadline: Deadline, first_attempt_at: str
     ) -> WaitStep | dict[str, Any]:
-        """Continue with the job that was found running, if it is this task's or may be joined."""
+        """Resume the job that was running, if this task has started it or may join it."""
         from airflow_provider_stitch.connect.errors import JobAlreadyRunning
         from airflow_provider_stitch.connect.objects import parse_time
         from airflow_provider_stitch.operators._job_result import start_result
@@ -320,23 +328,21 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         found = Goal.from_dict(outcome.goal)
         kind = outcome.error["kind"] if outcome.error else None
         if kind == "JobOutcomeUnknown":
-            self._checkpoint.clear()  # otherwise the next try would take a later job for its own
+            self._checkpoint.clear()  # otherwise the next try might resume a job that is not its own
         if found.job_name is None or kind not in (None, *NEEDS_NEW_JOB):
             outcome.raise_for_error()
         is_own_job = found.started_at is not None and found.started_at >= parse_time(first_attempt_at)
         if not is_own_job and self.if_running == "fail":
             raise JobAlreadyRunning(
                 f"Source {found.source_name} ({found.source_id}) already had job {found.job_name} in "
-                "progress, so none was started.",
+                "progress, so no job was started.",
                 source_id=found.source_id,
                 job_name=found.job_name,
             )
         # A terminated job cannot be resumed, and the user who stopped it may not have known of this task.
         if kind == "JobTerminated" or (not is_own_job and self.if_running in ("queue", "restart")):
-            return self._start(context, deadline, found)
-        self.log.info(
-            "Job %s is the one that this task started" if is_own_job else "Joining job %s", found.job_name
-        )
+            return self._start(context, deadline, same_source_as=found)
+        self.log.info("Job %s was started by this task" if is_own_job else "Joining job %s", found.job_name)
         if self.wait_for is None:
             self._save_job(context, found, is_joined=not is_own_job)
             return start_result(found, found.started_at)
@@ -344,10 +350,10 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
 
     # --- Ending -----------------------------------------------------------------------------------------
 
-    def _finish(
+    def _finish_or_restart(
         self, context: Context, step: WaitStep, outcome: Outcome, deadline: Deadline
     ) -> WaitStep | dict[str, Any]:
-        """Return the result of the phase, or start a new job if an earlier try's job was stopped."""
+        """Return the task's result, or start a new job if the job of an earlier try was stopped."""
         from airflow_provider_stitch.operators._job_result import summary
         from airflow_provider_stitch.replication.rules.goal import Goal
 
@@ -355,9 +361,9 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         self._own_job = goal if step.reason.is_own_job else None
         kind = outcome.error["kind"] if outcome.error else None
         if kind == "JobTerminated" and step.reason is WaitReason.RESUMED and not self._killed:
-            self.log.warning("Job %s of an earlier try was stopped; starting a new one", goal.job_name)
+            self.log.warning("Job %s of an earlier try was stopped; starting a new job", goal.job_name)
             self._checkpoint.clear()
-            return self._start(context, deadline, goal)
+            return self._start(context, deadline, same_source_as=goal)
         if kind == "PhaseTimedOut" and deadline.is_execution_timeout and self.stop_on_kill:
             self._stop_at_execution_timeout()
         elif kind in NEEDS_NEW_JOB:
@@ -375,12 +381,12 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
             return
         try:
             self.on_kill()
-        except StitchError as error:  # the task should fail with the timeout
+        except StitchError as error:  # the task must fail with the timeout instead
             job_name = None if self._own_job is None else self._own_job.job_name
             self.log.warning("Could not stop job %s: %s", job_name, error)
         else:
             self._checkpoint.clear()
 
-    def _record_end_without_kill(self) -> None:
+    def _record_end_unless_killed(self) -> None:
         if not self._killed:
             self._checkpoint.end_try()

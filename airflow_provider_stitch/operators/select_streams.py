@@ -23,24 +23,26 @@ MAX_PARALLEL_READS = 16
 
 
 class StitchSelectStreamsOperator(StitchSetupOperator):
-    """Select streams and fields of a source. The task reads the selection and writes only the differences.
+    """Select streams and fields of a source.
 
-    If the source does not have a stream or field, or Stitch cannot replicate a field, the task fails before
-    it writes anything. Fields that Stitch always replicates may be omitted. If the source was just created,
-    the task waits for its connection check and structure sync.
+    The task reads the current selection and changes only the streams and fields that differ from the
+    requested selection. If the source does not have a requested stream or field, or if Stitch cannot
+    replicate a field, the task fails before it changes anything. Fields that Stitch always replicates may be
+    omitted. If the source was just created, the task waits for its connection check and structure sync.
 
     The XCom is a dict: `source_id`, `source_name`, `client_id`, `url`, `changed` (bool) and `changes`:
     `{stream_name: {"selected": bool, "fields_selected": [...], "fields_deselected": [...],
     "replication_method": ..., "replication_key": ..., "view_key_properties": [...]}}`, which contains only
-    changes.
+    the values that have changed.
 
     :param source: the source's id, its `name`, or its display name. (templated)
-    :param streams: `"all"`; a list of stream names (or of their ids, where the source has a name twice) and
-        patterns such as `public.*`, which selects all their fields; or a dict from names or patterns to None
-        (all fields), to a list of fields, or to a dict with any of `fields` (a list, None for all, or
-        `"keep"` for the current selection), `replication_method` (`FULL_TABLE`, `INCREMENTAL`, `LOG_BASED`),
-        `replication_key` and `view_key_properties`. A view that only a pattern (or `"all"`) matches is left
-        as it is, with a warning, if it has no `view_key_properties` yet. (templated)
+    :param streams: the streams to select, as `"all"`, a list, or a dict. A list contains names of streams and
+        patterns such as `public.*`, and selects all fields of these streams. If several streams have the same
+        name, use their ids instead. A dict maps names or patterns to None (all fields), to a list of fields,
+        or to a dict with the optional keys `fields` (a list, None for all fields, or `"keep"` for the current
+        selection), `replication_method` (`FULL_TABLE`, `INCREMENTAL`, `LOG_BASED`), `replication_key` and
+        `view_key_properties`. If a view is matched only by a pattern or `"all"` and has no
+        `view_key_properties` yet, the task does not change the view and logs a warning. (templated)
     :param deselect_others: deselect all other streams.
     :param poll_interval: seconds between two requests while the task waits for the structure sync.
     :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
@@ -66,7 +68,7 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
         self.poll_interval: float = parse_duration(poll_interval, "poll_interval") or 0.0
 
     def set_up(self, context: Context) -> dict[str, Any]:
-        """Read the selection, and write all differences in one request."""
+        """Read the current selection, and send all changes in one request."""
         from airflow_provider_stitch.connect.stream_selection import parse_stream_selections
 
         wanted = parse_stream_selections(self.streams)
@@ -82,7 +84,7 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
         }
 
     def _wait_for_structure(self, source: Source) -> Source:
-        """Return the source once Stitch has discovered its structure.
+        """Wait until Stitch has discovered the source's structure, and return the source.
 
         :raises SourceNotReady: if properties are missing or the connection check failed.
         """
@@ -121,7 +123,7 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
             )
         try:
             check = self.client.get_last_connection_check(source.id)
-        except StitchNotFound:  # It has not started yet.
+        except StitchNotFound:  # the check has not started yet
             return
         if check.status == "failed":
             raise SourceNotReady(
@@ -159,14 +161,14 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
     def _warn_of_views(self, source: Source, views: Sequence[str]) -> None:
         if views:
             self.log.warning(
-                "These views of source %s match a pattern and were left as they are, because a view needs "
-                "view_key_properties: %s. Name each view with its view_key_properties to select it.",
+                "These views of source %s match a pattern but were not changed, because a view needs "
+                "view_key_properties: %s. To select a view, add its name and view_key_properties to streams.",
                 source.label,
                 ", ".join(views),
             )
 
     def _schemas(self, source: Source, streams: Sequence[Stream]) -> dict[str, StreamSchema]:
-        """Read the schemas of streams, several at a time, because there may be thousands."""
+        """Read the schemas of streams in parallel, because there may be thousands of streams."""
         client = self.client
         with ThreadPoolExecutor(MAX_PARALLEL_READS) as executor:
             read = executor.map(lambda each: client.get_stream_schema(source.id, each.stream_id), streams)

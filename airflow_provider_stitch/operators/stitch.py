@@ -1,6 +1,6 @@
-"""All operators: `from airflow_provider_stitch.operators.stitch import ...`.
+"""All operators, for import in DAG files.
 
-Each operator is imported when it is first used, so a DAG file pays only for the operators that it imports.
+An operator is loaded when a DAG file imports it, so that unused operators do not make parsing slower.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    """Import an operator when it is first used."""
+    """Load an operator when it is first used."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"airflow_provider_stitch.operators.{_MODULES[name]}"), name)

@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 
 
 class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
-    """Stop a source's replication job, if one is running. Rows that it has extracted are still loaded.
+    """Stop the running replication job of a source, if there is one.
+
+    Stitch still loads the rows that the job has extracted.
 
     The XCom is a dict: `source_id`, `source_name`, `job_name` (as given) and `stopped` (whether a stop
     request was sent). Stitch confirms a stop request without reporting whether a job was running.
 
     :param source: the source's id, its `name`, or its display name. (templated)
-    :param job_name: stop this job only, even if another one runs; None stops any running job. (templated)
-    :param timeout: seconds (or a timedelta) to keep retrying while Stitch is unavailable, and to wait until
-        the rate limit permits a request. With `job_name`, the task needs the current list of extractions. If
-        it cannot read the list in time, it stops nothing and fails.
+    :param job_name: stop only the job with this name. If None, stop the job that is running. (templated)
+    :param timeout: maximum time to retry while Stitch is unavailable, and to wait until the rate limit
+        permits a request, in seconds or as a timedelta. With `job_name`, the task needs the current list of
+        extractions. If it cannot read the list in time, it fails without stopping the job.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -55,7 +57,7 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
         self.stitch_conn_id = stitch_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Stop the job."""
+        """Stop the source's job."""
         from airflow_provider_stitch.common.failures import fail_without_retry
 
         with fail_without_retry():
@@ -91,7 +93,8 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
         source = await session.call(lambda: self.hook.resolve_source(self.source))
         client_id = await session.call(lambda: session.client.client_id)
         if not self.stops_any_job:
-            # Validated, because a template that renders to an empty string must not stop another job.
+            # The name is validated, because a template that renders to an empty string must not stop another
+            # job.
             name = validate_job_name(self.job_name, source)
             goal = Goal("extraction_end", source.id, source.name, client_id, job_name=name)
             self.push_source_link(context, goal.client_id, goal.source_id)

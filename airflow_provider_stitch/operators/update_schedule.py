@@ -17,25 +17,27 @@ SCHEDULE_PROPERTIES = ("frequency_in_minutes", "anchor_time", "cron_expression")
 
 
 class StitchUpdateScheduleOperator(StitchSetupOperator):
-    """Change when Stitch starts the jobs of a source: at an interval, or by a cron expression.
+    """Change the schedule of a source to an interval or a cron expression.
 
-    The task reads the source's schedule and writes only the properties that differ. A source that already has
-    the schedule is not changed, because Stitch starts a connection check after each change. With
-    `frequency_in_minutes` the task removes a cron expression, which Stitch would prefer to it. A pause does
-    not change: use `StitchUnpauseSourceOperator` to let Stitch start jobs of a paused source.
+    The task reads the source's schedule and sends only the properties that differ. If the source already has
+    the schedule, the task changes nothing, because Stitch starts a connection check after each change. With
+    `frequency_in_minutes`, the task removes the source's cron expression, because Stitch would otherwise
+    ignore the interval. A paused source remains paused. Use `StitchUnpauseSourceOperator` to let Stitch start
+    its jobs again.
 
     The XCom is a dict: `source_id`, `source_name`, `client_id`, `url`, `changed` (bool), `changes`
-    (`{property: {"before": ..., "after": ...}}`), `schedule` (as Stitch returns it; None for a paused source,
-    and for some others) and `paused` (bool).
+    (`{property: {"before": ..., "after": ...}}`), `schedule` (as Stitch returns it; None for a paused source
+    and for some other sources) and `paused` (bool).
 
     :param source: the source's id, its `name`, or its display name. (templated)
-    :param frequency_in_minutes: minutes between two jobs. Stitch accepts 30, 60, 360, 720 and 1440, and 1 for
-        databases. Set this or `cron_expression`. (templated)
-    :param anchor_time: a time at which a job starts, from which the others are counted (ISO 8601 string with
-        a time zone, or datetime). It has an effect for intervals of at least an hour. None keeps the current
-        one. (templated)
-    :param cron_expression: a Quartz expression in UTC, with seconds first: `0 0 12 ? * MON-FRI *`. It has six
-        or seven fields, unlike Airflow's expressions. Not all of Stitch's plans include it. (templated)
+    :param frequency_in_minutes: number of minutes between two jobs. Stitch accepts 30, 60, 360, 720 and 1440.
+        It also accepts 1 for databases. Set either this argument or `cron_expression`. (templated)
+    :param anchor_time: start time of one job (ISO 8601 string with a time zone, or datetime). Stitch
+        calculates the start times of the other jobs from this time, if the interval is at least an hour. If
+        None, the anchor time is not changed. (templated)
+    :param cron_expression: a Quartz cron expression in UTC, such as `0 0 12 ? * MON-FRI *`. Unlike Airflow's
+        expressions, it has six or seven fields and starts with the seconds. Some of Stitch's plans do not
+        include cron expressions. (templated)
     :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
@@ -64,7 +66,7 @@ class StitchUpdateScheduleOperator(StitchSetupOperator):
             raise ValueError("anchor_time needs frequency_in_minutes; it has no effect on a cron_expression.")
 
     def set_up(self, context: Context) -> dict[str, Any]:
-        """Read the schedule, and write the differences."""
+        """Read the source's schedule, and send the properties that differ."""
         wanted = self._wanted()
         source = self.find_source(context, self.source)
         before = source.properties
@@ -80,7 +82,9 @@ class StitchUpdateScheduleOperator(StitchSetupOperator):
         else:
             self.log.info("Source %s already has this schedule; changed nothing", source.label)
         if source.is_paused:
-            self.log.warning("Source %s is paused, so Stitch's schedule starts no jobs of it", source.label)
+            self.log.warning(
+                "Source %s is paused, so Stitch's schedule does not start its jobs", source.label
+            )
         return {
             **self.source_xcom(source),
             "changed": bool(changes),
@@ -111,8 +115,8 @@ class StitchUpdateScheduleOperator(StitchSetupOperator):
             if len(cron.split()) not in (6, 7):
                 raise InvalidArgument(
                     f"Schedule of source {self.source!r}: cron_expression must have six or seven fields, "
-                    f"with seconds first, such as '0 0 5 ? * MON-FRI *'; it is {cron!r}. Airflow's own "
-                    "expressions have five fields, and Stitch does not use them."
+                    f"with seconds first, such as '0 0 5 ? * MON-FRI *'; it is {cron!r}. Stitch does "
+                    "not accept Airflow's expressions, which have five fields."
                 )
             return {"cron_expression": " ".join(cron.split())}
         is_whole = isinstance(minutes, float) and minutes.is_integer()
@@ -137,6 +141,6 @@ def _is_same(name: str, wanted: str | None, current: Any) -> bool:
     if name == "anchor_time":
         try:
             return parse_time(str(current)) == parse_time(wanted)
-        except StitchError:  # a value that Stitch has stored in another notation is replaced
+        except StitchError:  # a stored value that is not a valid time is replaced
             return False
     return " ".join(str(current).split()) == wanted

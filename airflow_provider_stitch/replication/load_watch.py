@@ -59,7 +59,7 @@ class LoadBatch:
     """The snapshots from one poll, as one object, because there can be a thousand watchers."""
 
     snapshots: Mapping[str, LoadSnapshot]  #: snapshots by source name
-    announced: list[Any] = field(default_factory=list, compare=False)  #: filled by the watchers
+    announced: list[Any] = field(default_factory=list, compare=False)  #: announcements by watchers
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Sensors: wait for a phase of a replication job."""
+"""Airflow sensors that wait for a phase of a replication job."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def worker_end_reason(sensor: BaseSensorOperator) -> str | None:
-    """Return why a worker must end a sensor, or None if the triggerer can end it."""
+    """Return why a sensor must end in a worker, or None if it can end in the triggerer."""
     if sensor.outlets:
         return "the task has outlets, and Airflow updates no assets for a task that ends in the triggerer"
     if sensor.multiple_outputs:
@@ -22,10 +22,10 @@ def worker_end_reason(sensor: BaseSensorOperator) -> str | None:
 
 
 def end_options(sensor: Any) -> TaskEndOptions | None:
-    """Return how the trigger ends the task, or None if a worker ends it."""
+    """Return the options that the trigger needs to end the task, or None if a worker ends the task."""
     from airflow_provider_stitch.triggers.task_context import TaskEndOptions
 
-    # The author may have set outlets after creating the sensor.
+    # The DAG's author may have set the outlets after creating the sensor.
     if not sensor.end_from_trigger or sensor.outlets or sensor.multiple_outputs:
         return None
     return TaskEndOptions(
@@ -37,8 +37,8 @@ def end_options(sensor: Any) -> TaskEndOptions | None:
 
 
 def _has_listeners() -> bool:
-    # The manager that Airflow asks when it imports a DAG file. It rejects a task with end_from_trigger=True
-    # if there are listeners.
+    # When Airflow imports a DAG file, it checks the same manager, and rejects a task with
+    # end_from_trigger=True if there are listeners.
     from airflow.listeners.listener import get_listener_manager
 
     return bool(get_listener_manager().has_listeners)

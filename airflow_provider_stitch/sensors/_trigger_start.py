@@ -1,6 +1,6 @@
-"""The goal of a sensor, and how it starts and ends in the triggerer.
+"""Determine the goal of a sensor, and whether and how it starts in the triggerer.
 
-Sensors import this module when they run or start in the triggerer, so that a DAG file need not.
+Sensors import this module only if they run or start in the triggerer, so that DAG files load faster.
 """
 
 from __future__ import annotations
@@ -24,17 +24,20 @@ if TYPE_CHECKING:
 
 TRIGGER = "airflow_provider_stitch.triggers.sensor.StitchSensorTrigger"
 
-# Seconds that Airflow waits longer than the sensor, so that the trigger can report the timeout itself.
+# Airflow's timeout is this number of seconds longer than the sensor's timeout, so that the trigger can report
+# the timeout first.
 GRACE_SECONDS = 60.0
 
 
 def worker_reason(
     templated: Mapping[str, Any], *, starts: bool = STARTS_IN_TRIGGERER, renders: bool = RENDERS_IN_TRIGGERER
 ) -> str | None:
-    """Return why a sensor with these templated arguments must start in a worker, or None if it need not.
+    """Return why a sensor must start in a worker, or None if it can start in the triggerer.
+
+    :param templated: the sensor's templated arguments, by name.
 
     :param starts: whether this version of Airflow starts tasks in the triggerer.
-    :param renders: whether it renders templates there.
+    :param renders: whether this version of Airflow renders templates in the triggerer.
     """
     if not starts:
         return "Airflow 3 before 3.3 starts no task in the triggerer"
@@ -72,7 +75,7 @@ def start_args(sensor: Any) -> StartTriggerArgs:
 
 
 async def find_goal(sensor: Any, context: Context, session: AccountSession) -> Goal:
-    """Find the sensor's source in its account, and return the goal of the sensor's arguments.
+    """Find the sensor's source in Stitch, and return the goal that the sensor waits for.
 
     :raises StitchError: if the arguments do not identify a job.
     """
@@ -106,7 +109,7 @@ def _ends_by_execution_timeout(sensor: Any) -> bool:
 
 
 def _grace_seconds(timeout: float, execution_timeout: timedelta | None) -> float:
-    """Return the seconds between the end of the sensor's own timeout and the end of Airflow's."""
+    """Return the number of seconds between the sensor's own timeout and Airflow's timeout."""
     if execution_timeout is None:
         return GRACE_SECONDS
     sensor_timeout = min(timeout, time_before_execution_timeout(execution_timeout))
@@ -120,7 +123,7 @@ def _is_reference(value: Any) -> bool:
 
 
 def _serializable(value: Any) -> Any:
-    """Return a JSON-serializable value. A reference to an XCom becomes the template that reads it."""
+    """Return a JSON-serializable value, with references to XComs replaced by templates that read them."""
     if isinstance(value, (list, tuple)):
         return [_serializable(element) for element in value]
     if isinstance(value, datetime):

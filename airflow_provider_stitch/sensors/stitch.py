@@ -1,4 +1,4 @@
-"""Sensors: one for each phase of a replication job."""
+"""Sensors that wait for a phase of a replication job. There is one sensor for each phase."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ if TYPE_CHECKING:
 
 
 class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
-    """Base class of the sensors. Each of them waits for one phase of a job."""
+    """Base class of the sensors, which wait for one phase of a job."""
 
     phase: ClassVar[Phase]
     _is_poking: bool = False
-    _worker_end_reason: str | None = None  #: why the sensor cannot end in the triggerer
+    _worker_end_reason: str | None = None  #: reason to end in a worker, if necessary
     streams: Sequence[str] | str | None = None
     load_settle: float | str = 120.0
     quiet_period: float | str = 900.0
@@ -69,7 +69,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         stitch_conn_id: str = "stitch_default",
         **kwargs: Any,
     ) -> None:
-        # Airflow's class accepts only a number as `timeout`, so a template is set afterwards.
+        # Airflow's class accepts only a number as `timeout`, so a template is assigned after its constructor.
         timeout = parse_templated_duration(kwargs.pop("timeout", None), "timeout")
         super().__init__(**kwargs)
         self.timeout = self.timeout if timeout is None else timeout
@@ -77,16 +77,16 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             raise ValueError("Set job_name or started_after, not both: each of them determines the job.")
         self.source = source
         self.job_name = job_name
-        self.is_for_job = job_name is not None  # a template may be rendered to an empty string
+        self.is_for_job = job_name is not None  # a template may render to an empty string later
         self.started_after = started_after
         self.poll_interval = parse_duration(poll_interval, "poll_interval")
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.stitch_conn_id = stitch_conn_id
         self.declare_assets()
         self.end_from_trigger = self._can_end_from_trigger() if end_from_trigger else False
-        self._worker_reason: str | None = None  #: why the sensor cannot start in the triggerer
+        self._worker_reason: str | None = None  #: reason to start in a worker, if necessary
         self._waiter: Waiter | None = None
-        self._evaluation: Evaluation | None = None  #: result of the last poke
+        self._evaluation: Evaluation | None = None  #: the evaluation of the last poke
         self._requests_of_last_poke = 0
         self._started_at: float | None = None
         if (start_from_trigger or end_from_trigger) and not self.deferrable:
@@ -98,7 +98,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             self._set_up_start_from_trigger()
 
     def execute(self, context: Context) -> Any:
-        """Wait in the triggerer if the sensor is deferrable, otherwise by pokes."""
+        """Wait in the triggerer if the sensor is deferrable, otherwise poke in this worker."""
         with self._handle_failures():
             self.timeout: Any = rendered_duration(self.timeout, "timeout")
         if not self.deferrable:
@@ -125,7 +125,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             )
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the result of the wait, or start the wait that the triggerer could not start."""
+        """Return the result of the wait, or defer the task again if the triggerer could not start it."""
         if "start_by" in event:
             self._defer(context, Deadline(event["start_by"], **event["resume_state"]))
             return None
@@ -134,13 +134,13 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         with self._handle_failures():
             outcome = outcome_of(event)
             if event["resume_state"]["is_execution_timeout"]:
-                outcome.raise_for_error()  # Airflow retries it, as it retries its own execution_timeout
+                outcome.raise_for_error()  # Airflow retries this error, like its own execution_timeout
             return self._result(context, outcome)
 
     # --- Poking in a worker -----------------------------------------------------------------------------
 
     def _execute_by_pokes(self, context: Context) -> Any:
-        """Poke until Airflow ends the wait, and then log the progress of the job."""
+        """Poke until the wait ends. After a timeout, log the progress of the job."""
         self._started_at = time.time()
         try:
             return super().execute(context)
@@ -157,7 +157,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             self.log.warning(str(self._waiter.timeout_error(self._evaluation, time_limit)))
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
-        """Return Airflow's interval, or a longer one if this task's share of the rate limit requires it."""
+        """Return Airflow's poke interval, or a longer interval if the account's rate limit requires it."""
         interval: float = super()._get_next_poke_interval(*args, **kwargs)
         if self._waiter is None:
             return interval
@@ -176,7 +176,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         from airflow_provider_stitch.sensors._trigger_start import find_goal
 
         if self._waiter is None:
-            # Airflow starts to count slightly later, so this deadline passes before its own.
+            # Airflow measures its timeout from a slightly later time, so this deadline passes first.
             deadline = (self._started_at or time.time()) + self.timeout
             goal = run(find_goal(self, context, self.session(deadline)))
             self.push_source_link(context, goal.client_id, goal.source_id)
@@ -230,7 +230,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 
     @contextmanager
     def _handle_failures(self) -> Iterator[None]:
-        """Skip the task on any failure if `soft_fail` is set; else do not retry what a retry cannot fix."""
+        """Skip the task after a failure if `soft_fail` is set. Otherwise, do not retry permanent errors."""
         from airflow_provider_stitch.common.failures import fail_without_retry
 
         try:
@@ -247,19 +247,19 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 class StitchConnectionCheckSensor(_StitchPhaseSensor):
     """Waits until the connection check of a source has succeeded.
 
-    The XCom is the dict of StitchRunReplicationJobOperator, with the values that are known by then.
+    The sensor returns the same dict as StitchRunReplicationJobOperator, with None for unknown values.
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a check that started at or after this time (ISO 8601 string or datetime).
-        Default: the end of the run's data interval, otherwise the time when the run was queued. (templated)
-    :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, it
-        polls as often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
-    :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
-    :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
-        do that, the task starts in a worker and its log contains the reason.
-    :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
-        `outlets`, `multiple_outputs` and listeners still need a worker.
+        Default: the end of the run's data interval or, if it has none, the time it was queued. (templated)
+    :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
+        sensor polls as often as the account's rate limit permits. In a worker, `poke_interval` applies.
+    :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
+    :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
+        cannot start the task there, the task starts in a worker and logs the reason.
+    :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
+        needed after some failures, and if there are `outlets`, `multiple_outputs` or listeners.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -267,21 +267,21 @@ class StitchConnectionCheckSensor(_StitchPhaseSensor):
 
 
 class StitchStructureSyncSensor(_StitchPhaseSensor):
-    """Waits until the structure sync of a job has succeeded, which is the discovery part of its extraction.
+    """Waits until the structure sync of a job, the discovery part of its extraction, has succeeded.
 
-    The XCom is the dict of StitchRunReplicationJobOperator, with the values that are known by then.
+    The sensor returns the same dict as StitchRunReplicationJobOperator, with None for unknown values.
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
-        Default: the end of the run's data interval, otherwise the time when the run was queued. (templated)
-    :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, it
-        polls as often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
-    :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
-    :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
-        do that, the task starts in a worker and its log contains the reason.
-    :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
-        `outlets`, `multiple_outputs` and listeners still need a worker.
+        Default: the end of the run's data interval or, if it has none, the time it was queued. (templated)
+    :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
+        sensor polls as often as the account's rate limit permits. In a worker, `poke_interval` applies.
+    :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
+    :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
+        cannot start the task there, the task starts in a worker and logs the reason.
+    :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
+        needed after some failures, and if there are `outlets`, `multiple_outputs` or listeners.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -289,21 +289,21 @@ class StitchStructureSyncSensor(_StitchPhaseSensor):
 
 
 class StitchExtractionSensor(_StitchPhaseSensor):
-    """Waits until the extraction of a job has succeeded: its discovery, tap and target.
+    """Waits until the extraction of a job (discovery, tap and target) has succeeded.
 
-    The XCom is the dict of StitchRunReplicationJobOperator, with the values that are known by then.
+    The sensor returns the same dict as StitchRunReplicationJobOperator, with None for unknown values.
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
-        Default: the end of the run's data interval, otherwise the time when the run was queued. (templated)
-    :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, it
-        polls as often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
-    :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
-    :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
-        do that, the task starts in a worker and its log contains the reason.
-    :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
-        `outlets`, `multiple_outputs` and listeners still need a worker.
+        Default: the end of the run's data interval or, if it has none, the time it was queued. (templated)
+    :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
+        sensor polls as often as the account's rate limit permits. In a worker, `poke_interval` applies.
+    :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
+    :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
+        cannot start the task there, the task starts in a worker and logs the reason.
+    :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
+        needed after some failures, and if there are `outlets`, `multiple_outputs` or listeners.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -311,24 +311,24 @@ class StitchExtractionSensor(_StitchPhaseSensor):
 
 
 class StitchPreparationSensor(_StitchPhaseSensor):
-    """Waits until the streams of a job are prepared, which means that their load has been attempted.
+    """Waits until the streams of a job are prepared for loading.
 
-    Stitch does not report the preparation. So a stream counts as prepared once it is loaded or has a load
-    error. The XCom is the dict of StitchRunReplicationJobOperator, with the values that are known by then.
+    Stitch does not report the preparation. A stream counts as prepared when it is loaded or has a load error.
+    The sensor returns the same dict as StitchRunReplicationJobOperator, with None for unknown values.
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
-        Default: the end of the run's data interval, otherwise the time when the run was queued. (templated)
+        Default: the end of the run's data interval or, if it has none, the time it was queued. (templated)
     :param streams: wait only for these streams, by `stream_name`: a list, or a string that contains a JSON
-        list or separates the names by commas; None waits for all streams that had rows. (templated)
-    :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, it
-        polls as often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
-    :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
-    :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
-        do that, the task starts in a worker and its log contains the reason.
-    :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
-        `outlets`, `multiple_outputs` and listeners still need a worker.
+        list or names separated by commas. If None, the task waits for all streams that had rows. (templated)
+    :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
+        sensor polls as often as the account's rate limit permits. In a worker, `poke_interval` applies.
+    :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
+    :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
+        cannot start the task there, the task starts in a worker and logs the reason.
+    :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
+        needed after some failures, and if there are `outlets`, `multiple_outputs` or listeners.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -338,7 +338,7 @@ class StitchPreparationSensor(_StitchPhaseSensor):
     def __init__(self, *, streams: Sequence[str] | str | None = None, **kwargs: Any) -> None:
         from airflow_provider_stitch.replication.rules.arguments import is_template, parse_streams
 
-        # First, because the base class may store it for a start in the triggerer.
+        # Set `streams` first, because the base class may store it for a start in the triggerer.
         self.streams = streams if is_template(streams) else parse_streams(streams)
         super().__init__(**kwargs)
 
@@ -346,31 +346,31 @@ class StitchPreparationSensor(_StitchPhaseSensor):
 class StitchLoadingSensor(LineageTask, StitchPreparationSensor):
     """Waits until the rows of a job are loaded into the destination.
 
-    The XCom is the dict of StitchRunReplicationJobOperator, with the values that are known by then.
+    The sensor returns the same dict as StitchRunReplicationJobOperator, with None for unknown values.
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime).
-        Default: the end of the run's data interval, otherwise the time when the run was queued. (templated)
+        Default: the end of the run's data interval or, if it has none, the time it was queued. (templated)
     :param streams: wait only for these streams, by `stream_name`: a list, or a string that contains a JSON
-        list or separates the names by commas; None waits for all streams that had rows. (templated)
-    :param load_settle: seconds for which a stream's last load must remain unchanged if it may contain only an
-        earlier batch, plus the gap between the stream's batches if that is long; 0 accepts the first load.
-        (templated)
-    :param quiet_period: seconds after the source's last load. A stream without evidence of rows in the
-        extraction log, and without a load by then, is assumed to have had no rows. (templated)
-    :param skip_if_no_rows: skip the task, and so its downstream tasks, if the extraction log proves that the
-        job had no new rows (in `streams`, if given). The XCom is still written.
-    :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, it
-        polls as often as the account's rate limit permits. In a worker, `poke_interval` is the minimum.
-    :param deferrable: wait in the triggerer. Default: Airflow's `[operators] default_deferrable`.
-    :param start_from_trigger: start in the triggerer, without a worker. Needs `deferrable`. If Airflow cannot
-        do that, the task starts in a worker and its log contains the reason.
-    :param end_from_trigger: end in the triggerer, without a worker. Needs `deferrable`. Some failures,
-        `outlets`, `multiple_outputs` and listeners still need a worker.
+        list or names separated by commas. If None, the task waits for all streams that had rows. (templated)
+    :param load_settle: number of seconds to wait after a stream's last load, if this load may contain only an
+        earlier batch. The wait restarts after a later load, and is longer if the gaps between the stream's
+        batches are long. If 0, the first load is accepted. (templated)
+    :param quiet_period: number of seconds to wait after the source's last load. A stream is assumed to have
+        had no rows if it has no load by then and the extraction log contains no evidence of rows. (templated)
+    :param skip_if_no_rows: skip the task, and therefore its downstream tasks, if the extraction log proves
+        that the job had no new rows (in `streams`, if set). The task writes its XCom before it is skipped.
+    :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
+        sensor polls as often as the account's rate limit permits. In a worker, `poke_interval` applies.
+    :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
+    :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
+        cannot start the task there, the task starts in a worker and logs the reason.
+    :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
+        needed after some failures, and if there are `outlets`, `multiple_outputs` or listeners.
     :param emit_assets: after loading, update the assets `stitch_source` of the source and `stitch_stream` of
-        each stream that had new rows (at most 50); a list updates the assets of these streams only. A worker
-        then ends the task.
+        each stream that had new rows (at most 50). Pass a list of streams to update only their assets. A
+        worker then ends the task, even with `end_from_trigger`.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 

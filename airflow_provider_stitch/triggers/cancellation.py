@@ -1,4 +1,4 @@
-"""Find out why a trigger was cancelled: its task no longer waits, or only this triggerer is stopping."""
+"""Determine whether a cancelled trigger's task no longer waits, or only this triggerer is stopping."""
 
 from __future__ import annotations
 
@@ -13,35 +13,39 @@ from airflow_provider_stitch.triggers.task_context import JOB_NAME_KEY
 
 DEFERRED = "deferred"
 
-# States that a user does not set, but that a cleared task passes through on the way to its next try. None is
-# the state of a task that is about to be scheduled.
+# States of a cleared task before and during its next try. A user does not set these states. None is the state
+# of a task that is about to be scheduled.
 UNDECIDED_STATES = (None, "scheduled", "queued", "running", "restarting", "up_for_retry", "up_for_reschedule")
 
-# A cleared task usually starts its next try within a few seconds. Airflow gives `on_kill` 30 s.
+# Seconds between two checks. A cleared task usually starts its next try within a few seconds. Airflow cancels
+# `on_kill` after 30 s.
 CHECK_INTERVAL = 1.0
 MAX_CHECKS = 20
 
-# Seconds to wait for a response from Airflow. A triggerer's first one can take 20 s on a busy machine.
+# Seconds to wait for a response from Airflow. The first response of a triggerer can take 20 s on a busy
+# machine.
 RESPONSE_TIMEOUT = 60.0
 
 # Airflow 3.3 and later call a trigger's `on_kill` when a user has ended its task. Earlier versions only
-# cancel the trigger, as they do when the triggerer stops.
+# cancel the trigger, and they also cancel it when the triggerer stops.
 AIRFLOW_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")
 
 
 async def is_still_deferred(trigger: BaseTrigger, job_name: str) -> bool:
     """Return whether the trigger's task still needs this job, according to Airflow's database.
 
-    The job is not needed if a user has marked, cleared or deleted the task. It is still needed if the
-    triggerer stops, if another triggerer has taken over the trigger (Airflow 3.3 calls `on_kill` then, too),
-    and in `dag.test()`, which sets a deferred task to `queued` and runs its trigger itself.
+    A task no longer needs its job if a user has marked, cleared or deleted the task. It needs the job if
 
-    :raises asyncio.TimeoutError: if the database did not respond in time.
+    - the triggerer is stopping,
+    - another triggerer has taken over the trigger, in which case Airflow 3.3 calls `on_kill` as well, or
+    - `dag.test()` runs the trigger itself, after setting the deferred task to `queued`.
+
+    :raises asyncio.TimeoutError: if the database does not respond in time.
     """
     is_first_check = True
     for _ in range(MAX_CHECKS):
         check = asyncio.ensure_future(_check(trigger, job_name))
-        # It is not cancelled, because the next request would receive its late response.
+        # If the check is late, do not cancel it, because the next request would receive its response.
         await asyncio.wait({check}, timeout=RESPONSE_TIMEOUT)
         if not check.done():
             raise asyncio.TimeoutError
@@ -51,7 +55,7 @@ async def is_still_deferred(trigger: BaseTrigger, job_name: str) -> bool:
         if state == DEFERRED:
             return True
         if state not in UNDECIDED_STATES:
-            # If an earlier check saw the task in progress, it has ended on its own since then.
+            # A task that had an undecided state before has ended on its own. Otherwise a user has marked it.
             return not is_first_check
         is_first_check = False
         await asyncio.sleep(CHECK_INTERVAL)
@@ -76,18 +80,19 @@ async def _check(trigger: BaseTrigger, job_name: str) -> tuple[bool, str | None]
     )
     if not isinstance(response, comms.TaskStatesResult):
         raise TypeError(f"Airflow responded with {response!r} instead of the state of the task.")
-    # The key of a state is the task's id, with the map index if it has one. So there is at most one state.
+    # Airflow returns states by task id and map index, and the request contains one of each.
     states = list(response.task_states.get(task.run_id, {}).values())
     if not states:
         return False, None  # a user has deleted the task
-    # A cleared task may be deferred again already. But Airflow deletes a task's XComs when a try starts.
+    # A cleared task may already be deferred again, in its next try. Airflow deletes a task's XComs when a try
+    # starts, so the job name shows whether this is the same try.
     key = {"dag_id": task.dag_id, "run_id": task.run_id, "task_id": task.task_id, "map_index": task.map_index}
     saved_job_name = await sync_to_async(xcom.XCom.get_one)(key=JOB_NAME_KEY, **key)
     return saved_job_name == job_name, None if states[0] is None else str(states[0])
 
 
 def _check_in_database(trigger: BaseTrigger) -> tuple[bool, str | None]:
-    """Do the same on Airflow 2, where a triggerer may query the database itself."""
+    """Return the same as `_check` on Airflow 2, where a triggerer may query the database."""
     from airflow.models.taskinstance import TaskInstance  # noqa: PLC0415 - Airflow 2
     from airflow.utils.session import create_session  # noqa: PLC0415 - Airflow 2
 
@@ -103,9 +108,9 @@ def _check_in_database(trigger: BaseTrigger) -> tuple[bool, str | None]:
 
 
 async def wait_ignoring_cancellation(task: asyncio.Task[None]) -> None:
-    """Wait until a task has ended, although Airflow cancels a trigger again each second.
+    """Wait until an asyncio task has ended, although Airflow cancels the trigger again each second.
 
-    A triggerer that shuts down cancels the task as well, which ends the wait.
+    When the triggerer shuts down, Airflow also cancels the asyncio task. This ends the wait.
     """
     while not task.done():
         with suppress(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""The client of a connection, for all triggers of an event loop."""
+"""One client per connection, shared by all triggers of an event loop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 async def shared_client(stitch_conn_id: str) -> StitchClient:
     """Return the client of a connection. Concurrent callers share one read of the connection.
 
-    Otherwise a triggerer would need minutes to read it for a thousand triggers that start at once.
+    If a thousand triggers start at once, reading the connection for each trigger takes minutes.
     """
     shared = _shared_clients.setdefault(asyncio.get_running_loop(), {})
     if stitch_conn_id not in shared:

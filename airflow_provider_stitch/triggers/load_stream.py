@@ -1,7 +1,8 @@
-"""The triggerer's side of StitchLoadTrigger: one stream of polls per connection, one cursor per asset.
+"""The part of StitchLoadTrigger that runs in the triggerer.
 
-Airflow calls `LoadStreamProducer.advance` once the events of a batch are in its database. Only then is the
-cursor stored, so a load is announced again, but never lost, if the triggerer is killed in between.
+There is one stream of polls per connection and one cursor per asset. Airflow calls
+`LoadStreamProducer.advance` when the events of a batch are in its database, and `advance` stores the cursors.
+If the triggerer is killed between these two steps, the loads are announced twice, but no load is lost.
 """
 
 from __future__ import annotations
@@ -36,24 +37,24 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CURSOR_KEY = "stitch_loads"
-"""The key of the cursor in the state store of an asset."""
+"""Key of the cursor in an asset's state store."""
 
 
 class Watcher(Protocol):
-    """The fields of StitchLoadTrigger."""
+    """The attributes of StitchLoadTrigger that this module reads."""
 
     source: str
     stream: str | None
     stitch_conn_id: str
     poll_interval: float
     asset_uri: str | None
-    asset_state_store: Any  #: passed by Airflow
+    asset_state_store: Any  #: set by Airflow
 
 
 class CursorStore:
     """The cursor of one watched asset, in Airflow's asset state store.
 
-    :param trigger: its watcher.
+    :param trigger: the watcher of the asset.
     """
 
     def __init__(self, trigger: Watcher) -> None:
@@ -62,17 +63,17 @@ class CursorStore:
     async def read(self) -> LoadCursor | None:
         """Return the stored cursor, or None if the asset has none.
 
-        :raises Exception: if Airflow cannot read it.
+        :raises Exception: if Airflow cannot read the store.
         """
         stored = await self._call("get", CURSOR_KEY)
         return LoadCursor.from_dict(stored) if isinstance(stored, dict) and "since" in stored else None
 
     async def first_start(self, now: float) -> float:
-        """Return when this watcher first started, by the triggerer's clock. Store it in place of a cursor.
+        """Return the time when this watcher first started, by the triggerer's clock.
 
-        If the asset has a cursor already, return `now`.
+        The first call stores `now` in place of the cursor. If the asset already has a cursor, return `now`.
 
-        :raises Exception: if Airflow cannot read or store it.
+        :raises Exception: if Airflow cannot read or write the store.
         """
         stored = await self._call("get", CURSOR_KEY)
         if not isinstance(stored, dict):
@@ -90,14 +91,14 @@ class CursorStore:
     async def _call(self, method: str, *arguments: Any) -> Any:
         state = self._trigger.asset_state_store
         if state is None:
-            raise RuntimeError("Airflow has passed no asset state store, because no asset has this watcher.")
+            raise RuntimeError("Airflow set no asset state store, because the watcher belongs to no asset.")
         if hasattr(state, f"a{method}"):
             return await getattr(state, f"a{method}")(*arguments)
-        return await sync_to_async(getattr(state, method))(*arguments)  # Airflow 3.3.0 and 3.3.1
+        return await sync_to_async(getattr(state, method))(*arguments)  # for Airflow 3.3.0 and 3.3.1
 
 
 class Announcement(NamedTuple):
-    """The cursor to store once the events of a batch are in Airflow's database."""
+    """A cursor to store when the events of a batch are in Airflow's database."""
 
     watcher: Hashable
     store: CursorStore
@@ -105,7 +106,7 @@ class Announcement(NamedTuple):
 
 
 async def announce(trigger: Watcher, batches: AsyncIterator[LoadBatch]) -> AsyncIterator[dict[str, Any]]:
-    """Yield the payload of an event for each batch with new loads of a trigger's streams."""
+    """Yield an event's payload for each batch that contains new loads of a trigger's streams."""
     watcher, interests = object(), interests_of(trigger.stitch_conn_id)
     interests.add(watcher, Interest(trigger.source, trigger.stream, trigger.poll_interval))
     announcer = Announcer(trigger, watcher)
@@ -122,7 +123,7 @@ async def announce(trigger: Watcher, batches: AsyncIterator[LoadBatch]) -> Async
 
 
 def payload(trigger: Watcher, new_loads: Mapping[str, datetime]) -> dict[str, Any]:
-    """Return the payload of the event for some loads; see `StitchLoadTrigger`."""
+    """Return the payload of an event that announces new loads; see `StitchLoadTrigger`."""
     times = {stream: at.isoformat() for stream, at in sorted(new_loads.items())}
     streams = {"streams": times} if trigger.stream is None else {"stream": trigger.stream}
     return {"source": trigger.source, **streams, "loaded_at": max(new_loads.values()).isoformat()}
@@ -140,9 +141,10 @@ class Announcer:
         self._has_failed = False
 
     async def start(self) -> None:
-        """Store when this watcher first started.
+        """Store the time when this watcher first started.
 
-        The triggerer may be restarted before Stitch's first response, for example while the token is wrong.
+        The cursor is created after Stitch's first response, and the triggerer may be restarted before that,
+        for example while the token is wrong.
         """
         try:
             self._started_at = min(self._started_at, await self._store.first_start(self._started_at))
@@ -150,7 +152,7 @@ class Announcer:
             self._warn(error)
 
     async def new_loads(self, batch: LoadBatch) -> dict[str, datetime]:
-        """Return the time of the last load of each stream with a new load."""
+        """Return the time of the last load of each stream that has a new load."""
         snapshot = batch.snapshots.get(self._trigger.source)
         if snapshot is None:
             return {}
@@ -158,16 +160,19 @@ class Announcer:
         return {} if self._cursor is None else self._cursor.new_loads(snapshot.loads, self._trigger.stream)
 
     def record(self, new_loads: Mapping[str, datetime], batch: LoadBatch) -> None:
-        """Record that Airflow has received the event of some loads. It may not be in the database yet."""
+        """Record that Airflow has received the event that announces `new_loads`.
+
+        Airflow may not have stored the event in its database yet.
+        """
         if self._cursor is not None:
             self._cursor = self._cursor.after(new_loads)
             batch.announced.append(Announcement(self._watcher, self._store, self._cursor))
 
     async def _read_cursor(self, snapshot: LoadSnapshot) -> LoadCursor | None:
-        """Return the stored cursor. If there is none, store one with the time at which the watcher started.
+        """Return the stored cursor. If none is stored, store one with the start time of the watcher.
 
-        Return None if Airflow's store fails. The next snapshot tries again, and misses nothing, because the
-        list still contains the last load of each stream.
+        Return None if Airflow's state store fails. With the next snapshot, the store is read again. No load
+        is missed, because the list of loads still contains the last load of each stream.
         """
         try:
             cursor = await self._store.read()
@@ -196,7 +201,7 @@ class Announcer:
 
 
 class LoadStreamProducer(SharedStreamProducer):
-    """Polls the account of a connection for all its watchers in this triggerer.
+    """Polls the account of a connection for all watchers of the connection in this triggerer.
 
     :param stitch_conn_id: id of the Airflow connection.
     """
@@ -208,7 +213,7 @@ class LoadStreamProducer(SharedStreamProducer):
         self._has_failed = False
 
     async def open_stream(self) -> AsyncIterator[tuple[LoadBatch, LoadBatch]]:
-        """Yield each batch of snapshots, without end."""
+        """Yield batches of snapshots until the stream is closed."""
         watch = LoadWatch(
             interests_of(self._stitch_conn_id),
             lambda: shared_client(self._stitch_conn_id),
@@ -224,8 +229,8 @@ class LoadStreamProducer(SharedStreamProducer):
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
         """Store the cursors of the assets whose events are in Airflow's database.
 
-        If Airflow could not store an event of a batch, none of the batch's cursors are stored: the watcher
-        that failed starts again with its old cursor.
+        If Airflow could not store one event of a batch, no cursor of the batch is stored. The watcher that
+        failed starts again with its old cursor.
         """
         for item in batch:
             if item.outcome.failed == 0:
@@ -233,16 +238,16 @@ class LoadStreamProducer(SharedStreamProducer):
         await self._save()
 
     async def _save(self) -> None:
-        """Store all cursors. One that cannot be stored is tried again with the next snapshot."""
+        """Store all unsaved cursors. If this fails, the producer tries again with the next snapshot."""
         async with self._saving:
             for watcher, announcement in list(self._unsaved.items()):
                 try:
                     await announcement.store.write(announcement.cursor)
-                except Exception as error:  # noqa: BLE001 - it would end all watchers of the connection
+                except Exception as error:  # noqa: BLE001 - an error would end all watchers of the connection
                     if not self._has_failed:
                         log.warning(
                             "Airflow could not store the position of a watcher in its asset state store: %r. "
-                            "It tries again. If this triggerer stops first, some loads are announced twice.",
+                            "Trying again. If this triggerer stops first, some loads are announced twice.",
                             error,
                         )
                     self._has_failed = True

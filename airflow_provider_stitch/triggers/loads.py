@@ -1,6 +1,6 @@
 """StitchLoadTrigger: announce each load of a stream as an event of its asset. Needs Airflow 3.3 or later.
 
-A DAG file imports this module, so everything that talks to Stitch is imported in the triggerer.
+DAG files import this module. To keep parsing fast, it imports modules that call Stitch only in the triggerer.
 """
 
 from __future__ import annotations
@@ -29,25 +29,26 @@ MIN_POLL_INTERVAL = 1.0  #: seconds
 
 
 class StitchLoadTrigger(BaseEventTrigger):
-    """Announces each load of a stream, or of all streams of a source, as an event of the asset it watches.
+    """Announces each load of a stream, or of all streams of a source, as an event of the watched asset.
 
-    Use it through `stitch_stream(..., watch=True)` or `stitch_source(..., watch=True)`.
+    Use this trigger through `stitch_stream(..., watch=True)` or `stitch_source(..., watch=True)`.
 
-    A load is announced at least once, even if no triggerer is running at the time. Several loads of a stream
-    between two polls are one event. The payload is a dict: `source`, `stream` and `loaded_at` (ISO 8601, UTC,
-    by Stitch's clock), which is the same if a load is announced twice. With `stream=None` it is `source`,
-    `streams` (the new time of each stream) and `loaded_at`, the newest of them.
+    Each load is announced at least once, even if no triggerer is running when the rows are loaded. If a
+    stream is loaded several times between two polls, these loads cause one event. The payload of an event is
+    a dict with `source`, `stream` and `loaded_at` (ISO 8601, UTC, by Stitch's clock). If a load is announced
+    twice, both events contain the same `loaded_at`. With `stream=None` the dict contains `source`, `streams`
+    (the times of the new loads, by stream) and `loaded_at`, the latest of these times.
 
-    All watchers of a connection in a triggerer share one stream of polls, and share these polls with deferred
-    tasks. A failing account does not end the trigger: it waits and reads the connection again.
+    In a triggerer, all watchers of a connection and the deferred tasks share their polls. If requests to the
+    account fail, the trigger does not end, but waits and reads the connection again.
 
     :param source: the source's `name`.
-    :param stream: the stream's name; None is any stream of the source.
+    :param stream: the stream's name. If None, loads of all streams of the source are announced.
     :param stitch_conn_id: id of the Airflow connection.
     :param poll_interval: minimum seconds between two polls that only watchers need. With the default of 60,
-        they use at most 10 of the account's 30 status requests in 10 minutes.
-    :param asset_uri: URI of the watched asset. Pass it if several assets have otherwise equal triggers,
-        because Airflow would run one trigger for all of them.
+        watchers use at most 10 of the account's 30 status requests in 10 minutes.
+    :param asset_uri: URI of the watched asset. If two assets have equal triggers, Airflow runs one trigger
+        for both. To prevent this, pass the URI of each asset.
     :raises ValueError: if an argument is invalid.
     """
 
@@ -59,10 +60,10 @@ class StitchLoadTrigger(BaseEventTrigger):
         poll_interval: float = 60,
         asset_uri: str | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in Airflow
         for name, value in (("source", source), ("stream", stream), ("stitch_conn_id", stitch_conn_id)):
             if (not isinstance(value, str) or not value) and not (name == "stream" and value is None):
-                raise ValueError(f"{name} must be a name, a non-empty string; it was {value!r}.")
+                raise ValueError(f"{name} must be a non-empty string; it was {value!r}.")
         if not isinstance(poll_interval, (int, float)) or not poll_interval >= MIN_POLL_INTERVAL:
             raise ValueError(
                 f"poll_interval must be at least {MIN_POLL_INTERVAL:g} s; it was {poll_interval!r}."
@@ -74,7 +75,7 @@ class StitchLoadTrigger(BaseEventTrigger):
         self.asset_uri = asset_uri
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments that create this trigger again."""
+        """Return the class path and the arguments that Airflow needs to recreate this trigger."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
@@ -92,7 +93,7 @@ class StitchLoadTrigger(BaseEventTrigger):
 
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
-        """Return the producer of a connection's stream, which polls the account for all its watchers."""
+        """Return the producer that polls the account for all watchers of a connection."""
         from airflow_provider_stitch.triggers.load_stream import LoadStreamProducer
 
         return LoadStreamProducer(kwargs["stitch_conn_id"])
@@ -104,9 +105,9 @@ class StitchLoadTrigger(BaseEventTrigger):
         from airflow_provider_stitch.triggers.load_stream import announce
 
         async for payload in announce(self, shared_stream):
-            yield TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
+            yield TriggerEvent(payload)  # type: ignore[no-untyped-call]  # untyped in Airflow
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Raise an error, because Airflow 3.3 and later run this trigger in a shared stream."""
         raise NotImplementedError("StitchLoadTrigger runs only as the watcher of an asset.")
-        yield  # type: ignore[unreachable]  # it makes this an async generator
+        yield  # type: ignore[unreachable]  # makes this method an async generator

@@ -1,8 +1,8 @@
 """StitchSensorTrigger: a sensor that starts in the triggerer.
 
-It does what the sensor does in a worker. If something fails before the wait has begun (a template that cannot
-be rendered in the triggerer, an unknown source), the trigger hands the task over to a worker, which starts
-again and reports the failure as usual.
+The trigger does what the sensor does in a worker. An error may occur before the wait starts: for example, the
+triggerer cannot render a template, or the source is unknown. The trigger then hands the task over to a
+worker, which starts the sensor again and reports the error as usual.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.replication.rules.goal import Phase
 
-# The variables that templates may use. Airflow's triggerer (3.3) never responds to requests for some of the
-# others, so a template that used them would wait forever.
+# The variables that templates may use. Some other variables need a request to which the triggerer of Airflow
+# 3.3 never responds, so a template that uses them would wait forever.
 TEMPLATE_VARIABLES = frozenset(
     {"dag", "dag_run", "run_id", "task", "params", "macros", "conn", "var", "task_instance_key_str"}
     | {"logical_date", "data_interval_start", "data_interval_end"}
@@ -38,10 +38,10 @@ TEMPLATE_VARIABLES = frozenset(
 class StitchSensorTrigger(StitchPhaseTrigger):
     """Determines the goal of a sensor and waits for it.
 
-    The arguments have the same names as the sensor's, because Airflow 3.3 and later render their templates
-    before `run`. `time_limit`, `resume_state` and `end_options` are the same as in StitchPhaseTrigger.
+    The arguments have the same names as the sensor's arguments, because Airflow 3.3 and later render their
+    templates before `run`. StitchPhaseTrigger documents `time_limit`, `resume_state` and `end_options`.
 
-    :param grace_seconds: seconds between the end of the sensor's own timeout and the end of Airflow's.
+    :param grace_seconds: seconds from the sensor's own timeout to the later timeout of Airflow.
     """
 
     is_deferred_by_worker = False
@@ -74,7 +74,8 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         self.phase = phase
         self.source = source
         self.job_name = job_name
-        self.is_for_job = job_name is not None  # before a template may be rendered to an empty string
+        # Determined before rendering, because a template may be rendered to an empty string.
+        self.is_for_job = job_name is not None
         self.started_after = started_after
         self.streams = streams
         self.load_settle = load_settle
@@ -84,7 +85,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         self._render_error: Exception | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments that create this trigger again."""
+        """Return the class path and the arguments that Airflow needs to recreate this trigger."""
         return (
             self._class_path(),
             {
@@ -116,15 +117,15 @@ class StitchSensorTrigger(StitchPhaseTrigger):
             jinja_env.undefined = StrictUndefined
         try:
             super().render_template_fields(variables, jinja_env)  # type: ignore[arg-type]
-        except Exception as error:  # noqa: BLE001 - a template may raise anything
+        except Exception as error:  # noqa: BLE001 - a template may raise any exception
             self._render_error = error
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait and yield the outcome, or an event that lets a worker start with the same deadline."""
+        """Wait and yield the outcome, or an event after which a worker starts with the same deadline."""
         self.deadline = self._deadline()
         try:
             await self._prepare()
-        except Exception as error:  # noqa: BLE001 - a worker meets the same error and reports it as usual
+        except Exception as error:  # noqa: BLE001 - a worker raises the same error and reports it as usual
             self.log.warning(
                 "Starting the task in a worker, because the triggerer cannot: %s: %s",
                 type(error).__name__,
@@ -167,7 +168,10 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         self.goal = goal
 
     def _deadline(self) -> float | None:
-        """Return `grace_seconds` before the end of Airflow's timeout, which a restart does not change."""
+        """Return the time that is `grace_seconds` before Airflow's timeout.
+
+        Airflow's timeout stays the same when the trigger is restarted.
+        """
         timeout_at: datetime | None = getattr(self, "timeout_after", None)  # Airflow 3
         timeout_at = timeout_at or getattr(self.task_instance, "trigger_timeout", None)
         if timeout_at is None:
@@ -176,7 +180,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
 
 
 def _airflow2_context(task_instance: Any) -> Mapping[str, Any]:
-    """Return the part of a worker's context that describes the run, from Airflow 2's task instance."""
+    """Return the variables of a task's context that describe the run, from Airflow 2's task instance."""
     dag_run = task_instance.dag_run
     return {"dag_run": dag_run, "data_interval_end": dag_run.data_interval_end}
 
@@ -184,8 +188,8 @@ def _airflow2_context(task_instance: Any) -> Mapping[str, Any]:
 class _TemplateTaskInstance:
     """The part of a task instance that templates may use.
 
-    By default, `xcom_pull` requests the XComs of all instances that a mapped task may have, and Airflow's
-    triggerer never responds to that. So here it assumes that the other task is not mapped.
+    By default, Airflow's `xcom_pull` requests the XComs of all instances that a mapped task may have, and the
+    triggerer never responds to this request. This `xcom_pull` assumes by default that the task is not mapped.
     """
 
     def __init__(self, task_instance: Any) -> None:

@@ -46,37 +46,40 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.replication.polling.caller import Clock
 
-# Seconds from the start of a trigger to its first event. If the task is queued again before the scheduler has
-# processed the end of the worker that deferred it, the scheduler fails the task: "the task instance's state
-# attribute is queued". The measurement is in docs/explanation/idempotency.md.
+# Minimum seconds from the start of a trigger to its event. An earlier event could queue the task again before
+# the scheduler has processed the exit of the worker that deferred the task. The scheduler would then fail the
+# task: "the task instance's state attribute is queued". docs/explanation/idempotency.md shows the
+# measurement.
 EVENT_DELAY = 20.0
 
 
 class StitchPhaseTrigger(BaseTrigger):
     """Waits until a phase of a replication job has ended, and yields one event.
 
-    The event is the outcome as a dict, together with `resume_state`. Airflow stores the following arguments
-    in its database. They do not include the access token, because the triggerer reads the connection.
+    The event is a dict that contains the outcome and `resume_state`. Airflow stores the arguments of the
+    trigger in its database. The access token is not an argument, because the trigger reads the connection.
 
     :param stitch_conn_id: id of the Airflow connection.
-    :param goal: the phase to wait for, as `Goal.to_dict` returns it; None if a subclass sets it in `run`.
-    :param poll_interval: minimum number of seconds between two polls; if None, as often as
+    :param goal: the goal to wait for, as a dict from `Goal.to_dict`. Pass None if a subclass sets the goal
+        in `run`.
+    :param poll_interval: minimum number of seconds between two polls. If None, the trigger polls as often as
         Stitch's rate limit permits.
-    :param deadline: time to give up, in seconds since the epoch. If None, the trigger waits without limit.
+    :param deadline: time at which the trigger gives up, in seconds since the epoch. If None, the trigger
+        waits without limit.
     :param time_limit: name of the task's argument that sets the deadline, for error messages.
     :param resume_state: JSON-serializable state that the event returns unchanged.
-    :param stop_on_kill: stop the job in Stitch if a user clears the task or marks it.
-    :param stop_at_deadline: stop the job at the deadline, without waiting for a worker to continue the task.
-    :param end_options: `TaskEndOptions` as a dict, to end the task in the triggerer; None leaves that to a
-        worker.
+    :param stop_on_kill: stop the job in Stitch if a user clears or marks the task.
+    :param stop_at_deadline: stop the job in Stitch at the deadline, before a worker continues the task.
+    :param end_options: `TaskEndOptions` as a dict, to end the task in the triggerer. If None, a worker
+        continues the task after the event.
     """
 
     clock: ClassVar[Clock] = SYSTEM_CLOCK
-    #: Whether a worker, which may not have exited yet, deferred the task.
+    #: Whether a worker deferred the task. This worker may still be running when the trigger starts.
     is_deferred_by_worker: ClassVar[bool] = True
 
     _waiter: Waiter | None = None
-    _stopping: asyncio.Task[None] | None = None  #: stops the job after `on_kill`
+    _stop_task: asyncio.Task[None] | None = None  #: the asyncio task in which `on_kill` stops the job
 
     def __init__(
         self,
@@ -91,7 +94,7 @@ class StitchPhaseTrigger(BaseTrigger):
         stop_at_deadline: bool = False,
         end_options: dict[str, bool] | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in Airflow
         self.stitch_conn_id = stitch_conn_id
         if goal is not None:
             self.goal = _parse_goal(goal)
@@ -104,7 +107,7 @@ class StitchPhaseTrigger(BaseTrigger):
         self.end_options = end_options
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments that create this trigger again."""
+        """Return the class path and the arguments that Airflow needs to recreate this trigger."""
         return (
             self._class_path(),
             {
@@ -124,26 +127,32 @@ class StitchPhaseTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}"
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and yield the outcome."""
+        """Wait for the phase, and yield the event with the outcome."""
         earliest_event_at = self.clock.time() + EVENT_DELAY
         stop_succeeded = None
         try:
             outcome = await self._wait()
             if self.stop_at_deadline and outcome.error and outcome.error["kind"] == PhaseTimedOut.__name__:
                 stop_succeeded = await self._stop(self.goal)
-            await self._hold_event(earliest_event_at)
+            await self._delay_event(earliest_event_at)
         except asyncio.CancelledError:
+            # Before Airflow 3.3, a trigger is also cancelled when a user has ended its task.
             if not AIRFLOW_CALLS_ON_KILL:
                 await self.on_kill()
             raise
         payload = outcome.to_dict()
         if stop_succeeded is not None:
-            # The worker must not send a second stop, because it could stop the job of the source's next task.
+            # The worker must not stop the job again, because that could stop the job of the source's next
+            # task.
             payload["stop_succeeded"] = stop_succeeded
-        yield await self._end_task(outcome) or self._event(payload)
+        task_end = await self._end_task(outcome)
+        yield self._event(payload) if task_end is None else task_end
 
     async def _wait(self) -> Outcome:
-        """Wait. If Stitch rejects the access token, continue with the connection's new one."""
+        """Wait for the phase, and return the outcome.
+
+        If Stitch rejects the access token, the wait continues with the connection's current token.
+        """
         try:
             session = await self._session(self.deadline, self.time_limit)
         except StitchError as error:
@@ -156,17 +165,18 @@ class StitchPhaseTrigger(BaseTrigger):
             outcome = await waiter.wait()
         return outcome
 
-    async def _hold_event(self, until: float) -> None:
-        # Without an id the trigger runs in `dag.test()`, which has no executor.
+    async def _delay_event(self, earliest_event_at: float) -> None:
+        """Sleep until the scheduler can process an event; see `EVENT_DELAY`."""
+        # A trigger without an id runs in `dag.test()`, which has no executor.
         if self.is_deferred_by_worker and self.trigger_id is not None:
-            await self.clock.sleep(max(0.0, until - self.clock.time()))
+            await self.clock.sleep(max(0.0, earliest_event_at - self.clock.time()))
 
     async def _end_task(self, outcome: Outcome) -> TriggerEvent | None:
-        """Write the log and XCom as a worker would, then return the event that ends the task.
+        """Write the log and XCom as a worker would, and return the event that ends the task.
 
         Return None if a worker must end the task.
         """
-        # Without an id the trigger runs in `dag.test()`, which continues in a worker after any event.
+        # A trigger without an id runs in `dag.test()`, which continues the task after any event.
         if self.end_options is None or self.trigger_id is None:
             return None
         options = TaskEndOptions(**self.end_options)
@@ -186,10 +196,10 @@ class StitchPhaseTrigger(BaseTrigger):
 
     def _event(self, payload: dict[str, Any]) -> TriggerEvent:
         event = {**payload, "resume_state": self.resume_state}
-        return TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
+        return TriggerEvent(event)  # type: ignore[no-untyped-call]  # untyped in Airflow
 
     async def _refresh_token(self, waiter: Waiter) -> bool:
-        """Give a waiter the connection's current token. Return whether the connection has changed."""
+        """Replace a waiter's client if the connection has changed. Return whether it has changed."""
         try:
             client = await shared_client(self.stitch_conn_id)
         except (AirflowNotFoundException, StitchConfigurationError):
@@ -210,22 +220,24 @@ class StitchPhaseTrigger(BaseTrigger):
     # --- Stopping the job -------------------------------------------------------------------------------
 
     async def on_kill(self) -> None:
-        """Stop the job if this task started it and a user has cleared the deferred task, or marked it.
+        """Stop the job if this task started it and a user has cleared or marked the deferred task.
 
-        Airflow 3.3 and later call this method. In earlier versions the trigger calls it when cancelled.
+        Airflow 3.3 and later call this method. In earlier versions `run` calls it if the trigger is
+        cancelled.
         """
         if self.stop_on_kill and self.goal.job_name is not None:
-            self._stopping = asyncio.ensure_future(self._stop_if_abandoned(self.goal, self.goal.job_name))
-            await wait_ignoring_cancellation(self._stopping)
+            self._stop_task = asyncio.ensure_future(self._stop_if_abandoned(self.goal, self.goal.job_name))
+            await wait_ignoring_cancellation(self._stop_task)
 
     async def cleanup(self) -> None:
-        """Wait until `on_kill` is done, because Airflow may have stopped waiting for it.
+        """Wait until `on_kill` has finished, because Airflow may have stopped waiting for it.
 
-        Airflow calls `on_kill` in `asyncio.wait_for`. Before Python 3.12, that returns at the second
-        cancellation. Airflow then closes the task's log when this trigger ends.
+        Airflow calls `on_kill` in `asyncio.wait_for`. Before Python 3.12, `wait_for` returns at the second
+        cancellation. Airflow closes the task's log when this trigger ends, so the trigger must not end before
+        the job is stopped.
         """
-        if self._stopping is not None:
-            await wait_ignoring_cancellation(self._stopping)
+        if self._stop_task is not None:
+            await wait_ignoring_cancellation(self._stop_task)
 
     async def _stop_if_abandoned(self, goal: Goal, job_name: str) -> None:
         try:
@@ -235,7 +247,7 @@ class StitchPhaseTrigger(BaseTrigger):
                     job_name,
                 )
                 return
-        except Exception as error:  # noqa: BLE001 - Airflow's database or supervisor may raise anything
+        except Exception as error:  # noqa: BLE001 - Airflow's database or supervisor may raise any exception
             self.log.warning(
                 "Leaving job %s running: Airflow did not report whether its task is still deferred (%r). If "
                 "a user ended the task, stop the job in Stitch.",
@@ -246,12 +258,13 @@ class StitchPhaseTrigger(BaseTrigger):
         await self._stop(goal)
 
     async def _stop(self, goal: Goal) -> bool:
-        """Stop the job unless it has ended. Return whether the job no longer runs."""
+        """Stop the job if it has not ended yet. Return whether the job is no longer running."""
         waiter = self._waiter
         deadline = time.time() + KILL_TIMEOUT
         try:
             if waiter is None:
-                session, observations = await self._session(deadline, KILL_TIME_LIMIT), None
+                session = await self._session(deadline, KILL_TIME_LIMIT)
+                observations = None
             else:
                 # The connection may have been deleted, but the waiter's client still works.
                 session = _session_for(waiter.session.client, deadline, KILL_TIME_LIMIT)
@@ -267,8 +280,8 @@ class StitchPhaseTrigger(BaseTrigger):
 def _parse_goal(fields: dict[str, Any]) -> Goal:
     """Return a goal that this or another version of the provider has stored.
 
-    :raises TypeError: if this version cannot read it. This error fails the task; any other would stop the
-        triggerer.
+    :raises TypeError: if this version cannot read the goal. Airflow fails the task if it receives a
+        TypeError. Any other exception would stop the triggerer.
     """
     try:
         return Goal.from_dict(fields)
@@ -286,7 +299,7 @@ def _session_for(client: StitchClient, deadline: float | None, time_limit: str) 
 
 
 def _log_info(line: str) -> None:
-    # The logger of the class, because a logger per trigger takes a kilobyte for each waiting task.
+    # `self.log` would create a logger for each trigger, which takes a kilobyte per waiting task.
     StitchPhaseTrigger.logger().info(line)
 
 

@@ -1,6 +1,7 @@
 """XCom keys, times and options that workers and the triggerer share.
 
-Operators, sensors and triggers use it, so it lies in the lowest of these packages and imports nothing.
+Operators, sensors and triggers import this module. It is part of the `triggers` package, because triggers
+must not import operators or sensors, and it imports nothing from this project.
 """
 
 from __future__ import annotations
@@ -13,21 +14,22 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 LINK_KEY = "_link_StitchSourceLink"
-"""XCom key of the address of the source's page. Airflow 3 reads links from it."""
+"""XCom key of the URL of the source's page. Airflow 3 reads the task's link from this XCom."""
 
 JOB_NAME_KEY = "job_name"
-"""XCom key of the job's name, which a task writes as soon as it knows the name."""
+"""XCom key of the job name. A task writes this XCom as soon as the name is known."""
 
-# Seconds to retry stopping a job when its task is killed. Airflow gives a trigger's `on_kill` 30 s.
+# Seconds during which a request to stop the job of a killed task is retried. Airflow cancels a trigger's
+# `on_kill` after 30 s.
 KILL_TIMEOUT = 20.0
 
 KILL_TIME_LIMIT = "time to stop its job"
-"""The name of `KILL_TIMEOUT` in error messages."""
+"""Name of `KILL_TIMEOUT` in error messages."""
 
 
 @dataclass(frozen=True)
 class TaskEndOptions:
-    """How a trigger ends a task. A trigger stores it as a dict."""
+    """Options for ending a task in the triggerer. A trigger stores them as a dict."""
 
     soft_fail: bool  #: skip the task instead of failing it
     has_retries: bool
@@ -39,7 +41,7 @@ class TaskEndOptions:
 
 
 def no_rows_message(result: Mapping[str, Any]) -> str:
-    """Return why a task with `skip_if_no_rows` is skipped."""
+    """Return the reason for skipping a task with `skip_if_no_rows`."""
     return (
         f"Skipped because skip_if_no_rows is set: source {result['source_name']} ({result['source_id']}) had "
         f"no new rows to load (job {result['job_name']})"
@@ -47,7 +49,7 @@ def no_rows_message(result: Mapping[str, Any]) -> str:
 
 
 def run_started_at(context: Mapping[str, Any]) -> datetime | None:
-    """Return the end of the run's data interval, or the time when the run was queued if it has none."""
+    """Return the end of the run's data interval, or the time when a run without interval was queued."""
     dag_run: Any = context["dag_run"]
     started_at: datetime | None = (
         context.get("data_interval_end") or getattr(dag_run, "queued_at", None) or dag_run.start_date

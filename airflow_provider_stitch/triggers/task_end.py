@@ -1,4 +1,4 @@
-"""End a task in the triggerer, where no worker returns its result or raises its error."""
+"""End a task in the triggerer, without a worker that returns the result or raises the error."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def end_event(
 ) -> BaseTaskEndEvent | None:
     """Return the event that ends the task as a worker would, or None if only a worker can end it.
 
-    If a task fails in the triggerer, Airflow alone decides whether to retry it. Only a worker can fail a task
-    that has retries left without a retry.
+    If a task fails in the triggerer and has retries left, Airflow always applies its own rule for retries.
+    Only a worker can fail such a task without a retry.
 
     :param retries: whether this version of Airflow retries a task that failed in the triggerer.
     """
@@ -40,7 +40,8 @@ def end_event(
 
 def _is_retried(error: dict[str, Any]) -> bool:
     error_class = ERROR_CLASSES.get(error["kind"], StitchError)
-    # A sensor's `timeout` is final and its `execution_timeout` is not. A worker can distinguish them.
+    # Airflow does not retry a sensor after its `timeout`, but retries it after its `execution_timeout`. Only
+    # a worker can distinguish these two limits.
     return error_class.retryable and error_class is not PhaseTimedOut
 
 
@@ -53,7 +54,7 @@ def failure_message(error: dict[str, Any], options: TaskEndOptions) -> str:
 async def push_xcom(task_instance: Any, key: str, value: Any) -> None:
     """Write an XCom as a worker would.
 
-    An end event can carry XComs too, but Airflow 3 stores their values as strings of JSON.
+    An end event can contain XComs as well, but Airflow 3 would store their values as JSON strings.
     """
     await sync_to_async(XCom.set)(
         key=key,

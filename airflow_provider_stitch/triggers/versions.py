@@ -1,14 +1,15 @@
 """Capabilities of the triggerer in the installed version of Airflow.
 
-No setting reports this, so it follows from the version. Triggers need it as well as sensors, so this module
-lies in the lower of both packages.
+Airflow has no setting that reports these capabilities, so this module derives them from the version. Sensors
+and triggers import this module. It is part of the `triggers` package, because triggers must not import
+sensors.
 
-- Airflow 2.11 starts a task in the triggerer, but does not render templates there.
-- Airflow 3.0 to 3.2 start no task in the triggerer.
-- Airflow 3.3 and later start a task in the triggerer and render its templates.
-- In all versions a trigger can end a task. Airflow retries a task that failed there since 3.3.1; in earlier
-  versions the failure is final.
-- Airflow 3.3 and later share a stream of events between triggers, and store the state of an asset.
+- Airflow 2.11 can start a task in the triggerer, but does not render templates there.
+- Airflow 3.0 to 3.2 cannot start a task in the triggerer.
+- Airflow 3.3 and later can start a task in the triggerer and render its templates there.
+- A trigger can end a task in all versions. Airflow 3.3.1 and later retry a task that failed in the triggerer.
+  In earlier versions the failure is final.
+- In Airflow 3.3 and later, triggers can share a stream of events, and an asset has a state store.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Read the webhook secret of a connection, and store webhooks as asset events in Airflow's database.
 
-The API server is the only process of Airflow that may use its database. Airflow has no public function for
-another part of the API server to create an asset event, so this module calls the one that the REST API calls.
+Providers may use Airflow's database only in the API server. Airflow has no public function that creates an
+asset event for a plugin, so this module calls the function that the REST API calls.
 """
 
 from __future__ import annotations
@@ -35,25 +35,26 @@ log = logging.getLogger(__name__)
 
 CONNECTION_TYPE = "stitch"
 
-# How long a repeated delivery is recognized. Stitch repeats a webhook up to five times; it does not document
-# the pauses in between.
+# Time during which a repeated delivery is recognized. Stitch repeats a webhook up to five times, but does not
+# document the pauses between the deliveries.
 REPEATED_WITHIN = timedelta(days=2)
 
 
 class DatabaseUnavailableError(Exception):
     """Airflow's database could not be used.
 
-    The message contains the kind of error only, because a driver may quote the parameters of a statement.
+    The message contains only the class of the original error, because a database driver may quote the
+    parameters of a statement.
     """
 
 
 def read_secret(connection_id: str) -> str:
-    """Return the webhook secret of a connection, or an empty string if there is none.
+    """Return the webhook secret of a connection, or an empty string if the connection has none.
 
     :raises DatabaseUnavailableError: if Airflow's database cannot be read.
     """
     with _session() as session:
-        # Airflow reports a connection as missing if its database is down, so use the database first.
+        # Use the database first, because Airflow reports a connection as missing if the database is down.
         session.execute(select(1))
     try:
         connection = Connection.get_connection_from_secrets(connection_id)
@@ -64,10 +65,10 @@ def read_secret(connection_id: str) -> str:
 
 
 def store_event(connection_id: str, load: PostLoad) -> str:
-    """Store a load as an event of its stream's assets, unless it is stored already.
+    """Store a load as an event of its stream's assets, unless it is already stored.
 
     :return: a message for the response.
-    :raises DatabaseUnavailableError: if Airflow's database fails. Nothing is stored then.
+    :raises DatabaseUnavailableError: if Airflow's database fails. In this case nothing is stored.
     """
     with _translating_errors():
         for attempt in run_with_db_retries():
@@ -83,15 +84,15 @@ def store_event(connection_id: str, load: PostLoad) -> str:
 def _find_assets(connection_id: str, load: PostLoad, session: Session) -> Sequence[int]:
     """Return the ids of the active assets of a load's stream.
 
-    If no source has the webhook's name, a source matches with this name as its display name, because Stitch
-    does not document which of them it sends.
+    Stitch does not document whether a webhook contains a source's `name` or its display name. This function
+    first looks for an asset with the name in the webhook, and then regards the name as a display name.
     """
     uri = stream_uri(connection_id, load.integration_name, load.stream)
     is_active = AssetModel.active.has()
     found = session.scalars(select(AssetModel.id).where(AssetModel.uri == uri, is_active)).all()
     if found:
         return found
-    # Every URI of this connection begins with this prefix.
+    # The URIs of all assets of this connection start with this prefix.
     prefix = source_uri(connection_id, "x").removesuffix("x")
     query = select(AssetModel.id, AssetModel.uri).where(
         AssetModel.uri.startswith(prefix, autoescape=True), is_active
@@ -101,7 +102,7 @@ def _find_assets(connection_id: str, load: PostLoad, session: Session) -> Sequen
 
 
 def _normalized_parts(uri: str) -> tuple[str, str] | None:
-    """Return the normalized source and the stream of an asset's URI, or None if it is not of a stream."""
+    """Return the normalized source and the stream of a URI, or None if it is not the URI of a stream."""
     parts = urlsplit(uri).path.split("/")[1:]
     if len(parts) != 2:
         return None
@@ -110,14 +111,14 @@ def _normalized_parts(uri: str) -> tuple[str, str] | None:
 
 
 def _normalized(source: str) -> str:
-    """Return a form that a source's `name` and its display name have in common."""
+    """Return a normalized name, which is the same for a source's `name` and its display name."""
     return re.sub(r"[\W_]+", "_", source.lower()).strip("_")
 
 
 def _store_once(asset_id: int, load: PostLoad, session: Session) -> bool:
-    """Store the event of an asset, unless it is stored already. Return whether it was stored."""
-    # This changes nothing, but locks the row until the end of the transaction. A concurrent delivery of the
-    # same webhook waits, and finds the event then. SQLite locks its whole database.
+    """Store the event of an asset, unless it is already stored. Return whether the event was new."""
+    # This update changes no value, but locks the row until the end of the transaction. A concurrent delivery
+    # of the same webhook waits for the lock, and then finds the event. SQLite locks its whole database.
     session.execute(
         update(AssetModel).where(AssetModel.id == asset_id).values(updated_at=AssetModel.updated_at)
     )

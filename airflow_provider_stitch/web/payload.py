@@ -1,4 +1,4 @@
-"""Parse the payload of a post-load webhook. Pure functions.
+"""Pure functions that parse the payload of a post-load webhook.
 
 Source: Stitch documentation, "Post-load webhooks".
 """
@@ -16,7 +16,7 @@ from airflow_provider_stitch.connect.objects import parse_time
 if TYPE_CHECKING:
     from datetime import datetime
 
-# The largest integer that Airflow's databases can store, so a larger number cannot be a count of rows.
+# The largest integer that Airflow's databases can store. A larger number cannot be a count of rows.
 MAX_ROWS = 2**63 - 1
 
 
@@ -30,7 +30,7 @@ class PostLoad:
 
     integration_name: str  #: the source's `name` or display name; Stitch does not document which
     stream: str  #: name of the root table in the source
-    rows: int | None  #: loaded rows of the root table
+    rows: int | None  #: number of rows that were loaded into the root table
     rows_rejected: int | None
     max_time_extracted: datetime | None  #: when the last row was extracted (UTC)
     delivery: str  #: SHA-256 of the body, in hexadecimal; the same for each delivery of one webhook
@@ -50,7 +50,7 @@ class PostLoad:
 def parse_payload(body: bytes) -> PostLoad:
     """Parse the body of a webhook.
 
-    :raises InvalidPayloadError: if it is not the payload of a post-load webhook.
+    :raises InvalidPayloadError: if the body is not the payload of a post-load webhook.
     """
     try:
         data = json.loads(body)
@@ -71,7 +71,7 @@ def parse_payload(body: bytes) -> PostLoad:
 
 
 def _root_table(data: dict[str, Any], stream: str) -> dict[str, Any]:
-    """Return the table of the stream itself. Arrays in its rows may be loaded to further tables."""
+    """Return the stream's root table. Arrays in its rows may be loaded into further tables."""
     tables = data.get("tables")
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         raise InvalidPayloadError("`tables` is not an array of objects.")

@@ -28,7 +28,7 @@ async def receive_webhook(scope: Message, receive: Receive, send: Send) -> None:
 class StitchPlugin(AirflowPlugin):
     """Mounts `POST /stitch/hooks/<connection id>?token=<secret>`; see `receiver`.
 
-    On Airflow before 3.3 it mounts nothing.
+    Before Airflow 3.3 the plugin mounts nothing.
     """
 
     name = "stitch"

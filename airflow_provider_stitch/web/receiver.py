@@ -1,8 +1,8 @@
 """Receive Stitch's post-load webhooks: `POST /stitch/hooks/<connection id>?token=<secret>`.
 
-Stitch sends neither a signature nor headers of the user's choice, so the secret is part of the URL. It is a
-query parameter and not part of the path, because Airflow masks a parameter named `token` in its access log.
-Airflow does not authenticate requests to plugins, so this module does.
+Stitch does not sign webhooks or send custom headers, so the URL contains a secret. The secret is a query
+parameter named `token`, because Airflow masks this parameter in its access log. Airflow does not authenticate
+requests to plugins, so this module checks the secret.
 
 | status | meaning |
 | --- | --- |
@@ -40,7 +40,8 @@ MAX_BODY = 1_000_000  #: bytes
 # A shorter secret could be guessed.
 MIN_SECRET_LENGTH = 20
 
-# Airflow's connection ids are not longer than this, and a longer secret is implausible.
+# Airflow's connection ids are not longer than MAX_ID_LENGTH, and a secret is hardly longer than
+# MAX_TOKEN_LENGTH.
 MAX_ID_LENGTH = 250
 MAX_TOKEN_LENGTH = 1000
 
@@ -81,8 +82,8 @@ async def _receive(scope: Message, receive: Receive) -> tuple[int, str]:
 def _is_authorized(connection_id: str, token: str) -> bool:
     """Return whether a token is the webhook secret of a connection.
 
-    The connection is read and the digests are compared in any case, so the response time does not depend on
-    which of them is wrong.
+    The connection is always read and the digests are always compared. The response time therefore does not
+    depend on whether the connection id or the token is wrong.
     """
     secret = read_secret(connection_id)
     is_long_enough = len(secret) >= MIN_SECRET_LENGTH
@@ -92,7 +93,7 @@ def _is_authorized(connection_id: str, token: str) -> bool:
             connection_id,
             MIN_SECRET_LENGTH,
         )
-    # Digests have equal lengths, so that the comparison does not reveal the length of the secret.
+    # All digests have the same length, so the comparison does not reveal the length of the secret.
     is_equal = hmac.compare_digest(_digest(token), _digest(secret))
     return is_equal and is_long_enough
 
@@ -102,7 +103,7 @@ def _digest(text: str) -> bytes:
 
 
 def _connection_id(scope: Message) -> str:
-    """Return the part of the path after the prefix, or an empty string if it cannot be a connection's id."""
+    """Return the part of the path after the prefix, or an empty string if it cannot be a connection id."""
     path: str = scope["path"]
     path = path.removeprefix(scope.get("root_path", ""))
     name = unquote(path).strip("/")
@@ -110,7 +111,7 @@ def _connection_id(scope: Message) -> str:
 
 
 def _token(scope: Message) -> str:
-    """Return the query parameter `token`, or an empty string unless there is exactly one."""
+    """Return the query parameter `token`, or an empty string if the URL does not contain exactly one."""
     try:
         query = scope["query_string"].decode("ascii")
         tokens = parse_qs(query, max_num_fields=10).get("token", [])

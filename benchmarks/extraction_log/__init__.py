@@ -1,1 +1,1 @@
-"""Measure the speed and the memory of reading an extraction log. Memory must not grow with the log."""
+"""Measure the time and memory for reading an extraction log. Memory must not grow with the log's size."""

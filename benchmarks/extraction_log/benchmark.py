@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 READ_LOG = Path(__file__).parent / "workers" / "read_log.py"
 MB = 1_000_000
 SMALL, MEDIUM, LARGE = 2 * MB, 20 * MB, 200 * MB
-MAX_GROWTH = 4 * MB  #: of memory, from the smallest log of a kind to the largest
-MAX_MEMORY = 64 * MB  #: for any log
+MAX_GROWTH = 4 * MB  #: maximum difference of memory between the smallest and the largest log of a kind
+MAX_MEMORY = 64 * MB  #: maximum memory for reading a log
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Case:
     """A log to read."""
 
     name: str
-    form: str | None  #: the form that `read_log.py` generates. None: a local Stitch serves the log
+    form: str | None  #: the form of a log that `read_log.py` generates; None for a log from a local Stitch
     size: int  #: bytes
-    streams: int  #: the number of streams that the parser must find
+    streams: int  #: number of streams that the parser must find
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Reading:
     seconds: float
     cpu_seconds: float
     memory: int  #: bytes
-    succeeded: bool | None  #: the parser's result
+    succeeded: bool | None  #: whether the job succeeded, according to the parser
     streams: int
 
 
@@ -58,7 +58,7 @@ CASES = (
 
 
 def run(console: Console) -> Result:
-    """Measure, print a table, and return the figures and the missed targets."""
+    """Run the benchmark, print a table, and return the figures and the missed targets."""
     with console.status("Reading extraction logs"):
         readings = [_read(case) for case in CASES]
     console.print(_table(readings))

@@ -1,9 +1,9 @@
 """Measure what importing a provider's operators adds to each parse of a DAG file.
 
-Airflow parses every DAG file repeatedly, each time in a new process, so an unnecessary import costs its time
-thousands of times a day. The benchmark measures CPU time, because other processes do not affect it.
+Airflow parses every DAG file thousands of times a day, each time in a new process. An unnecessary import
+takes time at every parse. The benchmark measures CPU time, because other processes do not affect CPU time.
 
-Python caches compiled modules, unless it cannot write the files or `PYTHONDONTWRITEBYTECODE` is set, as in
-some images. Then every parse compiles the modules again, which takes several times as long. The benchmark
-measures both.
+Python usually caches compiled modules. In some container images, Python cannot write the cached files, or
+`PYTHONDONTWRITEBYTECODE` is set. Every parse then compiles the modules again, and takes several times as
+long. The benchmark measures imports with and without the cache.
 """

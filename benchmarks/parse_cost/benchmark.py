@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 IMPORT_MODULES = Path(__file__).parent / "workers" / "import_modules.py"
 RUNS = 5
-MAX_RATIO_TO_AIRBYTE = 1 / 5  #: of the CPU time
+MAX_RATIO_TO_AIRBYTE = 1 / 5  #: maximum CPU time of this provider, divided by the CPU time of Airbyte
 MAX_MODULES = 15
 UNWANTED = (
     "requests",
@@ -38,11 +38,11 @@ class Subject:
     name: str
     modules: tuple[str, ...]
     cached: list[float] = field(default_factory=list)  #: CPU seconds of each run with cached bytecode
-    uncached: list[float] = field(default_factory=list)  #: CPU seconds of each run without
-    added: list[str] = field(default_factory=list)  #: all modules that the import adds
+    uncached: list[float] = field(default_factory=list)  #: CPU seconds of each run without cached bytecode
+    added: list[str] = field(default_factory=list)  #: modules that the import adds
 
     def measure(self, folder: Path, *, cached: bool) -> float:
-        """Import the modules in a new process and return the CPU seconds."""
+        """Import the modules in a new process, and return the CPU seconds that this takes."""
         result = run_worker(
             IMPORT_MODULES,
             {"modules": self.modules, "cached": cached, "empty_folder": str(folder / "empty")},
@@ -56,12 +56,12 @@ class Subject:
 
 
 def run(console: Console) -> Result:
-    """Measure, print a table, and return the figures and the missed targets."""
+    """Run the benchmark, print a table, and return the figures and the missed targets."""
     ours = Subject(
         "Stitch (operators and sensors)",
         (
             "airflow_provider_stitch.operators.stitch",
-            "airflow_provider_stitch.operators.run_job",  # operators.stitch imports it when it is first used
+            "airflow_provider_stitch.operators.run_job",  # operators.stitch imports this module at first use
             "airflow_provider_stitch.sensors.stitch",
         ),
     )
@@ -87,7 +87,7 @@ def run(console: Console) -> Result:
 
 def _measure(subjects: list[Subject], folder: Path) -> None:
     for subject in subjects:
-        subject.measure(folder, cached=True)  # fills the cache, so it is not recorded
+        subject.measure(folder, cached=True)  # not recorded, because this run fills the cache
     for _ in range(RUNS):
         for subject in subjects:
             subject.cached.append(subject.measure(folder, cached=True))
@@ -122,7 +122,7 @@ def _milliseconds(seconds: list[float]) -> str:
 
 
 def _ratio(seconds: list[float], baseline: list[float]) -> float:
-    # The minimum is the run that other processes disturbed least.
+    # Compare the minimum times, because other processes have the least influence on the fastest run.
     return min(seconds) / min(baseline)
 
 

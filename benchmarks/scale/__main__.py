@@ -1,6 +1,6 @@
 """Measure each case in a separate process, and print one line of JSON per case.
 
-`python -m benchmarks.scale [CASE ...]`
+Usage: `python -m benchmarks.scale [CASE ...]`
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ def _measure(name: str) -> None:
 
 
 def _memory(field: str) -> int:
-    """Return the memory of this process in bytes (Linux): `VmRSS` now, or `VmHWM` at its peak."""
+    """Return the memory of this process in bytes, on Linux.
+
+    :param field: `VmRSS` for the current memory, `VmHWM` for its peak.
+    """
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(next(line for line in status.splitlines() if line.startswith(field)).split()[1]) * 1024
 

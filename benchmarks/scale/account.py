@@ -1,4 +1,4 @@
-"""An account in memory whose jobs end at given times, and tasks that wait for them."""
+"""An account in memory with jobs that end at given times, and tasks that wait for these jobs."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ DAY = 86_400.0
 
 
 class MeasuredLoop(VirtualLoop):
-    """An event loop that measures its longest iteration, including the calls made in threads."""
+    """An event loop that measures its longest iteration, including calls that asyncio runs in threads."""
 
     longest_iteration = 0.0  #: CPU seconds
 
     def _run_once(self) -> None:
         started_at = time.thread_time()
-        super()._run_once()  # type: ignore[misc]  # asyncio's own, which no stub contains
-        # In the first iteration all tasks start together, which never happens in a triggerer.
+        super()._run_once()  # type: ignore[misc]  # a private method of asyncio, which type stubs do not contain
+        # Ignore the first iteration, because it starts all tasks. This never happens in a triggerer.
         if self.time() > 0:
             self.longest_iteration = max(self.longest_iteration, time.thread_time() - started_at)
 
 
 @dataclass
 class VirtualAccount:
-    """A client in memory, with the loop, clock and request budget of its tasks."""
+    """A client in memory, and the event loop, clock and request budget of the tasks that use it."""
 
     client: Any
     loop: MeasuredLoop = field(default_factory=lambda: MeasuredLoop(30 * DAY))
@@ -64,9 +64,9 @@ class VirtualAccount:
 
 
 class TimedJobs(LargeAccount):
-    """An account with one job per source, which is listed when it has ended.
+    """An account with one job per source. The list of extractions contains a job after it has ended.
 
-    :param ends: seconds from the start of the loop, by source id.
+    :param ends: when each job ends, in seconds from the start of the loop, by source id.
     """
 
     def __init__(self, ends: dict[int, float]) -> None:
@@ -74,7 +74,7 @@ class TimedJobs(LargeAccount):
         self.ends = ends
         self.now: Callable[[], float] = lambda: 0.0
         self.source_requests = 0
-        self.request_times: list[float] = []  #: of the lists, which count against the rate limit
+        self.request_times: list[float] = []  #: times of the requests that count against the rate limit
 
     @property
     def latest_response_at(self) -> datetime:  # type: ignore[override]
@@ -92,7 +92,7 @@ class TimedJobs(LargeAccount):
 
 
 class _LazyExtractions:
-    """The list of extractions, with the last completed job of each source."""
+    """The list of extractions, which contains the last completed job of each source."""
 
     def __init__(self, ends: dict[int, float], now: float) -> None:
         self._source_ids, self._ends, self._now = list(ends), ends, now
@@ -120,9 +120,9 @@ def extraction_goal(source_id: int) -> Goal:
 
 
 def wait_for_all(ends: dict[int, float]) -> dict[str, Any]:
-    """Wait for the job of each source, all in one event loop. Return the figures.
+    """Wait for one job of each source in a single event loop, and return the figures.
 
-    :param ends: seconds until the end of each job, by source id.
+    :param ends: when each job ends, in seconds from the start of the loop, by source id.
     """
     account = VirtualAccount(TimedJobs(ends))
     account.client.now = account.loop.time

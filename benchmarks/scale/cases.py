@@ -1,4 +1,4 @@
-"""The cases of the benchmark. Each returns its figures."""
+"""The cases of the benchmark. Each case is a function that returns its figures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-#: A character (or several that belong together) of each script.
+#: One letter of each script. Some letters consist of several characters.
 SCRIPTS = {
     "Latin": "é",
     "Greek": "λ",
@@ -43,9 +43,9 @@ SCRIPTS = {
 
 
 def long_name(script: str, length: int = 1000) -> str:
-    """Return a stream name in a script.
+    """Return a long stream name in a given script.
 
-    :param length: number of characters.
+    :param length: the number of characters.
     """
     return (SCRIPTS[script] * length)[:length]
 
@@ -56,7 +56,7 @@ def ten_days() -> dict[str, Any]:
 
 
 def waiters(number: int = 5000) -> dict[str, Any]:
-    """Wait in many tasks for jobs that end within half an hour."""
+    """Let many tasks wait for jobs that end within half an hour."""
     rng = random.Random(1)
     return wait_for_all({310_000 + index: rng.uniform(600, 1800) for index in range(number)})
 
@@ -102,7 +102,7 @@ def load_among_many(number: int = 100_000) -> dict[str, Any]:
 
 
 def streams(number: int = 10_000) -> dict[str, Any]:
-    """Evaluate a job with many streams, whose names have 1,000 characters. All have rows."""
+    """Evaluate a job with many streams. Each stream has rows and a name of 1,000 characters."""
     scripts = list(SCRIPTS)
     names = [f"{index:05d}{long_name(scripts[index % len(scripts)], 995)}" for index in range(number)]
     log = log_with_rows(names)
@@ -118,7 +118,7 @@ def streams(number: int = 10_000) -> dict[str, Any]:
 
 
 def loaded_streams(names: list[str], log: ExtractionLog, *, loaded_at: datetime = AT) -> Observations:
-    """Return the observations after the extraction and all loads of a source with these streams."""
+    """Return the observations of a job after its extraction has ended and all its streams are loaded."""
     selected = [
         Stream.from_json({"stream_id": index, "tap_stream_id": name, "stream_name": name, "selected": True})
         for index, name in enumerate(names)

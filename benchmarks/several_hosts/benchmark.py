@@ -1,6 +1,6 @@
 """Let 100 tasks wait for extractions: deferred, or as sensors that poke, with and without Redis.
 
-Time runs 20 times as fast. Redis is a process of `redis-server`, which must be installed.
+Time runs 20 times as fast as real time. The benchmark starts `redis-server`, which must be installed.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ WAIT = Path(__file__).parent / "workers" / "wait.py"
 SPEED = 20.0
 SENSORS, PROCESSES = 100, 8
 POKE_INTERVAL = 20.0  #: seconds of Stitch's time
-SHORTEST, LONGEST = 600.0, 1800.0  #: seconds of Stitch's time that jobs take
+SHORTEST, LONGEST = 600.0, 1800.0  #: durations of the shortest and longest jobs, in seconds of Stitch's time
 TIMEOUT = 7200.0  #: seconds of Stitch's time
-MAX_DELAY_RATIO = 2.0  #: of the sensors with Redis to deferred tasks
+MAX_DELAY_RATIO = 2.0  #: maximum mean delay of sensors with Redis, divided by the delay of deferred tasks
 MAX_REQUESTS = 30
 
 
@@ -53,13 +53,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Measurement:
-    """How late the tasks noticed the end of their extractions, in seconds of Stitch's time."""
+    """The delays until tasks detected the end of their extractions, in seconds of Stitch's time."""
 
     case: Case
     mean_delay: float
     max_delay: float
     requests: int
-    busiest_window: int  #: by the emulator's count
+    busiest_window: int  #: maximum number of rate-limited requests in any 10 minutes, counted by the emulator
 
 
 CASES = (
@@ -70,7 +70,7 @@ CASES = (
 
 
 def run(console: Console) -> Result:
-    """Measure, print a table, and return the figures and the missed targets."""
+    """Run the benchmark, print a table, and return the figures and the missed targets."""
     measurements = []
     for case in CASES:
         with console.status(f"Waiting for {SENSORS} extractions: {case.name}"):
@@ -84,8 +84,8 @@ def run(console: Console) -> Result:
     ]
     if shared.mean_delay > MAX_DELAY_RATIO * deferred.mean_delay:
         misses.append(
-            f"{shared.case.name}: a mean delay of {shared.mean_delay:.0f} s, and "
-            f"{deferred.mean_delay:.0f} s of deferred tasks"
+            f"{shared.case.name}: the mean delay is {shared.mean_delay:.0f} s, but only "
+            f"{deferred.mean_delay:.0f} s for deferred tasks"
         )
     return Result(misses, {"several_hosts": [asdict(each) for each in measurements]})
 
@@ -143,7 +143,7 @@ def _start_job(stitch: StitchEmulator, number: int, rng: random.Random) -> dict[
 
 
 def _homes(case: Case) -> list[str]:
-    """Return the names of the processes' homes. With Redis, each process is on a host of its own."""
+    """Return the name of each process's Airflow home. With Redis, each process simulates a separate host."""
     return [f"host_{number if case.redis else 0}" for number in range(case.processes)]
 
 
@@ -201,7 +201,7 @@ def _responds(port: int) -> bool:
 
 
 def _wait_for_first_use(stitch: StitchEmulator, port: int, folder: Path) -> None:
-    """Wait until Redis counts, because nothing may be sent in the window after its first use."""
+    """Wait for one window after the first use of Redis, because no request is allowed in this window."""
     limit = round(MAX_REQUESTS * SPEED)
     (folder / "first").mkdir()
     budget = HostsRequestBudget(limit, folder / "first", (stitch.url, stitch.client_id))
@@ -213,7 +213,7 @@ def _wait_for_first_use(stitch: StitchEmulator, port: int, folder: Path) -> None
 def _table(measurements: list[Measurement]) -> Table:
     table = Table(title=f"{SENSORS} tasks wait for extractions", title_justify="left")
     table.add_column("tasks")
-    for title in ("processes", "mean delay", "longest delay", "requests", "most in 10 minutes"):
+    for title in ("processes", "mean delay", "longest delay", "requests", "most requests in 10 minutes"):
         table.add_column(title, justify="right")
     for each in measurements:
         table.add_row(

@@ -1,5 +1,5 @@
 """Simulate days of an account in virtual time, and measure how late a waiting task detects a finished phase.
 
 The tasks wait with the provider's own scheduler, page cache and request budget. Only Stitch and the time are
-simulated. The scheduler is compared with fixed schedules, which replace it for the same jobs.
+simulated. For comparison, each simulation is repeated with fixed schedules in place of the scheduler.
 """

@@ -1,8 +1,8 @@
-"""Fixed schedules, which choose the next request by a simple rule instead of the provider's scheduler.
+"""Fixed schedules, which replace the provider's scheduler and choose the next request by a simple rule.
 
-They receive the same arguments: the possible requests with their waiters' estimates, and the state of the
-request budget. Like the provider's scheduler they first send requests that are due. They use the whole budget
-while any task is waiting.
+A fixed schedule receives the same arguments as the scheduler: the possible requests with their waiters'
+estimates, and the state of the request budget. Like the scheduler, it first sends requests that are due. A
+fixed schedule uses the whole budget while any task is waiting.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _expected_delay(candidate: Candidate, now: float) -> float:
     return candidate.expected_delay(now)
 
 
-# The priority of a request; the one with the highest priority is sent next.
+# Returns the priority of a request. The request with the highest priority is sent next.
 PRIORITIES: dict[str, Callable[[Candidate, float], float]] = {
     "in turn": _seconds_since_poll,
     "most waiters": _total_waiting_time,
@@ -66,9 +66,9 @@ class FixedSchedule:
 
 
 def fixed_schedules() -> dict[str, FixedSchedule]:
-    """Return the schedules to compare with, by name.
+    """Return the fixed schedules by name.
 
-    The last one polls twice as fast at first and then has to pause, because the budget is used up.
+    The last schedule polls twice as fast at first. Then it has to pause, because the budget is used up.
     """
     even_interval = WINDOW / DEFAULT_LIMIT
     even = {

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
     from benchmarks.simulation.run_case import CaseResult
 
-MAX_RATIO = 1.25  #: of the provider's mean delay to that with the best fixed schedule
-MAX_DELAY_OF_ONE_TASK = 12.0  #: mean, in seconds, in an account with one source
+MAX_RATIO = 1.25  #: maximum mean delay of the provider, divided by the mean delay of the best fixed schedule
+MAX_DELAY_OF_ONE_TASK = 12.0  #: maximum mean delay in an account with one source, in seconds
 
-# Hours between two jobs of a source, by number of sources. Larger accounts run each source less often,
-# because the budget must suffice for the log of every job.
+# Hours between two jobs of a source, by number of sources. In larger accounts each source has fewer jobs,
+# because the budget must suffice to read the log of every job.
 EVERY = {1: 1.0, 10: 3.0, 100: 12.0, 1000: 24.0}
 
-# Virtual days by number of sources, used without `--days`. A week with a thousand sources takes half an hour.
+# Default of `--days` by number of sources. Simulating a week with a thousand sources takes half an hour.
 DAYS = {1: 7.0, 10: 3.0, 100: 1.0, 1000: 0.5}
 
 NOTE = (
@@ -52,7 +52,7 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """The provider's scheduler and the best fixed schedule in one case. Delays are in seconds."""
+    """The results of the provider's scheduler and the best fixed schedule in one case, in seconds."""
 
     case: Case
     waits: int
@@ -72,7 +72,7 @@ class Comparison:
 def run(
     console: Console, days: float | None = None, sources: Collection[int] = EVERY.keys(), seed: int = 1
 ) -> Result:
-    """Simulate, print a table, and return the figures and the missed targets."""
+    """Run the simulations, print a table, and return the figures and the missed targets."""
     cases = select_cases(days, sources, seed)
     with console.status("Simulating: 0 %") as status:
         rows = compare(cases, lambda done: status.update(f"Simulating: {done:.0%}"))
@@ -82,7 +82,7 @@ def run(
 
 
 def select_cases(days: float | None, sources: Collection[int], seed: int) -> list[Case]:
-    """Return a case per phase and number of sources. Without `days` the durations of DAYS apply."""
+    """Return a case per phase and number of sources. If `days` is None, use the durations in DAYS."""
     return [
         Case(number, phase, DAYS[number] if days is None else days, EVERY[number], seed)
         for phase in get_args(Phase)
@@ -93,7 +93,7 @@ def select_cases(days: float | None, sources: Collection[int], seed: int) -> lis
 def compare(
     cases: Sequence[Case], report_progress: Callable[[float], None] = lambda _: None
 ) -> list[Comparison]:
-    """Simulate each case under each scheduler, on all processors."""
+    """Simulate each case under each scheduler. The simulations run in parallel on all processors."""
     names = [PROVIDER, *fixed_schedules()]
     tasks = [(case, name) for case in cases for name in names]
     longest_first = sorted(tasks, key=lambda task: -task[0].days * task[0].sources)
@@ -107,7 +107,7 @@ def compare(
 
 
 def compare_results(case: Case, results: dict[str, CaseResult]) -> Comparison:
-    """Compare the provider's result with the best of the others."""
+    """Compare the provider's result with the result of the best fixed schedule."""
     ours = results[PROVIDER]
     best = min((name for name in results if name != PROVIDER), key=lambda name: results[name].mean)
     return Comparison(

@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from simulated_stitch.account import Job
 
 DAY = 86_400.0
-MIN_JOB_SECONDS, MAX_JOB_SECONDS = 30.0, 6 * 3600.0  #: durations are log-uniform between the two
-MEDIAN_LOAD_LAG = 180.0  #: seconds from sending a batch until it is loaded
+MIN_JOB_SECONDS, MAX_JOB_SECONDS = 30.0, 6 * 3600.0  #: job durations are log-uniform between these limits
+MEDIAN_LOAD_LAG = 180.0  #: median number of seconds from sending a batch until the batch is loaded
 
-PROVIDER = "provider"  #: the name of the provider's own scheduler; all other names belong to fixed schedules
+PROVIDER = "provider"  #: name of the provider's own scheduler; all other names belong to fixed schedules
 Phase = Literal["extraction", "loading"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """An account and a phase. One task waits for the phase in each replication job."""
+    """An account and a phase. For each replication job, one task waits for the phase."""
 
     sources: int
     phase: Phase
@@ -51,8 +51,9 @@ class Case:
 class CaseResult:
     """The result of one case under one scheduler."""
 
-    delays: list[float]  #: seconds from the end of the phase until the task detected it; ascending
-    busiest_window: int  #: the most rate-limited requests in any 10 minutes
+    #: Seconds from the end of a phase until the waiting task detected the end, in ascending order.
+    delays: list[float]
+    busiest_window: int  #: maximum number of rate-limited requests in any 10 minutes
 
     @property
     def mean(self) -> float:
@@ -77,12 +78,15 @@ def simulate(case: Case, scheduler: str) -> CaseResult:
 
 
 def busiest_window(times: Sequence[float]) -> int:
-    """Return the largest number of times, given in ascending order, that lie within 10 minutes."""
+    """Return the maximum number of times within any 10 minutes.
+
+    :param times: the times in seconds, in ascending order.
+    """
     return max(index + 1 - bisect_right(times, at - WINDOW) for index, at in enumerate(times))
 
 
 class _Account:
-    """An account that starts jobs of all sources repeatedly, with a waiting task for each job."""
+    """An account that repeatedly starts jobs of all sources. A task waits for each job."""
 
     def __init__(self, case: Case, loop: VirtualLoop) -> None:
         self._case = case
@@ -93,18 +97,19 @@ class _Account:
         self.delays: list[float] = []
 
     async def run(self) -> None:
-        """Run until the days have passed and the last task has finished."""
+        """Run the account until the case's days have passed and the last task has finished."""
         await asyncio.gather(*(self._replicate(number) for number in range(self._case.sources)))
 
     async def _replicate(self, number: int) -> None:
-        # One generator per source, so that every scheduler gets the same jobs.
+        # Use one random generator per source, so that the jobs are the same under every scheduler.
         chance = random.Random(f"{self._case.seed} {number}")
         every = self._case.every * 3600
         await asyncio.sleep(chance.uniform(0, every))
         while (started_at := self._loop.time()) <= self._case.days * DAY:
             await self._wait_for(number, self._start_job(number, chance))
             next_start = started_at + every * chance.uniform(0.9, 1.1)
-            # The previous job must be loaded by then, because its load could be mistaken for the next job's.
+            # Start the next job after the previous job is loaded. Otherwise a task could mistake a load of
+            # the previous job for a load of the next job.
             await asyncio.sleep(max(MAX_LOAD_LAG.total_seconds(), next_start - self._loop.time()))
 
     def _start_job(self, number: int, chance: random.Random) -> Job:

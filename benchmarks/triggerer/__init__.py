@@ -1,1 +1,1 @@
-"""A real Airflow triggerer with a probe inside. Benchmarks let triggers wait there."""
+"""A real Airflow triggerer that contains a probe. The triggers of benchmarks wait in this triggerer."""

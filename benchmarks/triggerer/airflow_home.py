@@ -1,4 +1,4 @@
-"""An Airflow home with a database. Triggerers run there one after the other."""
+"""An Airflow home with a database. Benchmarks run triggerers in this home, one after the other."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 AIRFLOW_DATABASE = Path(__file__).parent / "workers" / "airflow_database.py"
-CAPACITY = 2000  #: triggers per triggerer
-MAX_OPEN_FILES = 4096  #: Airflow opens a log file for each waiting task
+CAPACITY = 2000  #: maximum number of triggers per triggerer
+MAX_OPEN_FILES = 4096  #: limit of open files, because Airflow opens a log file for each waiting task
 
 
 class AirflowHome:
     """A temporary Airflow home.
 
-    :param folder: an existing folder, or one to create.
+    :param folder: the folder of the Airflow home. It is created if it does not exist.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,7 +39,7 @@ class AirflowHome:
     def create_database(self) -> None:
         """Create the folder and the database."""
         (self.folder / "tmp").mkdir(parents=True)
-        (self.folder / "airflow.cfg").touch()  # without this file each process would write a default one
+        (self.folder / "airflow.cfg").touch()  # if this file is missing, each process writes a default file
         _raise_open_file_limit()
         with (self.folder / "migration.out").open("wb") as log:
             subprocess.run(
@@ -91,7 +91,7 @@ def _raise_open_file_limit() -> None:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Return the environment of Airflow, without variables of the caller's own Airflow."""
+    """Return the environment of Airflow, without the variables that configure the caller's Airflow."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))
     }
@@ -108,7 +108,7 @@ def _environment(folder: Path) -> dict[str, str]:
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
         "AIRFLOW_HOME": str(folder),
         "PYTHONPATH": str(ROOT),  # makes the probe importable
-        # The clocks of the triggerer may run faster, so it must not share files with other processes there.
+        # Give the triggerer a separate folder, because its clocks may run faster than in other processes.
         "TMPDIR": str(folder / "tmp"),
         "PATH": os.pathsep.join([str(_airflow().parent), os.environ.get("PATH", os.defpath)]),
         "NO_PROXY": "*",

@@ -1,4 +1,4 @@
-"""Triggers that do nothing, as baselines."""
+"""Triggers that do nothing. Their cost is the baseline for other triggers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class IdleWithRequests(Idle):
     """An idle trigger that has imported the `requests` library."""
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        import requests  # noqa: F401, PLC0415 - in the triggerer, as other triggers do
+        import requests  # noqa: F401, PLC0415 - imported in the triggerer, as in other triggers
 
         async for event in super().run():
             yield event

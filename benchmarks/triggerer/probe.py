@@ -18,25 +18,26 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import FrameType
 
-# The probe measures with this clock, because `AdjustableClocks` may accelerate the others.
+# The probe measures with this clock, because `AdjustableClocks` may accelerate all other clocks.
 now = time.perf_counter
 real_time, real_monotonic, real_sleep = time.time, time.monotonic, time.sleep
 
 SAMPLE_INTERVAL = 1.0  #: seconds
 TICK = 0.002  #: seconds between two checks of the event loop
-MIN_STALL = 0.003  #: seconds; shorter stalls are not recorded
-STACK_AFTER = 0.03  #: seconds of a stall after which the stack of the event loop is recorded
+MIN_STALL = 0.003  #: minimum duration of a recorded stall, in seconds
+STACK_AFTER = 0.03  #: seconds after which the stack of a stalled event loop is recorded
 STACK_DEPTH = 8
 OLDEST_GENERATION = len(gc.get_threshold()) - 1  #: a collection of this generation visits all objects
-TASK_NAME_PREFIX = "benchmark/"  #: of the asyncio tasks that Airflow creates for this DAG's triggers
+TASK_NAME_PREFIX = "benchmark/"  #: start of the names of the asyncio tasks that run this DAG's triggers
 
 
 class Probe(BaseTrigger):
-    """Records a sample per second about the event loop and the process.
+    """Records a sample of the event loop and the process each second.
 
-    Each sample is a line of `samples.jsonl`. Two other files are commands, which the probe executes and
-    deletes: `collect` runs a full garbage collection, and records its duration and the memory after it;
-    `speed` sets the speed of the clocks.
+    The probe writes each sample to a line of `samples.jsonl`. Two other files are commands. The probe
+    executes a command and deletes the file. The file `collect` makes the probe run a full garbage collection,
+    and record the duration of the collection and the memory after it. The file `speed` sets the speed of the
+    clocks.
 
     :param folder: the folder of these files.
     """
@@ -55,7 +56,7 @@ class Probe(BaseTrigger):
         sampled_at = now()
         with (folder / "samples.jsonl").open("a", buffering=1) as samples:
             while True:
-                # The loop sleeps by the adjustable clocks; the stall recorder measures real time.
+                # The event loop uses the adjustable clocks, but the stall recorder measures real time.
                 await asyncio.sleep(TICK * clocks.speed)
                 stalls.tick()
                 if now() - sampled_at < SAMPLE_INTERVAL:
@@ -76,7 +77,7 @@ class Probe(BaseTrigger):
                 if (speed := _take_command(folder / "speed")) is not None:
                     clocks.accelerate(float(speed))
                 samples.write(json.dumps(sample) + "\n")
-                stalls.restart()  # the time for this sample is not a stall
+                stalls.restart()  # do not record the time for this sample as a stall
         yield TriggerEvent({})
 
 
@@ -89,24 +90,26 @@ def _take_command(file: Path) -> str | None:
 
 
 def count_waiting_triggers() -> int:
-    """Return the number of triggers beside the probe."""
+    """Return the number of waiting triggers, without the probe."""
     return sum(task.get_name().startswith(TASK_NAME_PREFIX) for task in asyncio.all_tasks()) - 1
 
 
 class CollectionRecorder:
-    """Records Python's garbage collections. In any thread, a collection blocks the event loop."""
+    """Records Python's garbage collections. A collection in any thread blocks the event loop."""
 
     def __init__(self) -> None:
-        self.total_seconds = 0.0  #: of CPU time, which excludes the time while other processes used all cores
+        #: CPU seconds of all collections. CPU time does not include time while other processes used all
+        #: cores.
+        self.total_seconds = 0.0
         self._started_at = 0.0
         self._recorded = _no_collections()
         gc.callbacks.append(self._on_collection)
 
     def take_recorded(self) -> dict[str, float]:
-        """Return what was recorded since the previous call.
+        """Return the figures of the collections since the previous call.
 
-        `full` is the number of collections that visited all objects, `longest` the seconds of the longest
-        collection, and `objects` the number of objects that were in cyclic garbage.
+        `full` is the number of collections that visited all objects. `longest` is the duration of the longest
+        collection in seconds. `objects` is the number of objects in cyclic garbage.
         """
         recorded, self._recorded = self._recorded, _no_collections()
         return recorded
@@ -127,7 +130,7 @@ def _no_collections() -> dict[str, float]:
 
 
 class StallRecorder:
-    """Records stalls. During a stall the event loop cannot run its callbacks, so the next tick is late."""
+    """Records stalls. During a stall the event loop cannot run its callbacks, and the next tick is late."""
 
     def __init__(self, collections: CollectionRecorder) -> None:
         self._collections = collections
@@ -148,7 +151,7 @@ class StallRecorder:
         self._ticked_at = now()
 
     def tick(self) -> None:
-        """Record a stall if this tick is late, and start the next one."""
+        """Record a stall if this tick is late, and start the measurement of the next tick."""
         delay = now() - self._ticked_at - TICK
         if delay >= MIN_STALL:
             self._recorded.append(
@@ -169,13 +172,13 @@ class StallRecorder:
         return recorded
 
     def _preempted_seconds(self) -> float:
-        """Return how long this thread was ready to run while other processes used all cores."""
+        """Return the time during which this thread was ready to run but other processes used all cores."""
         if not self._has_statistics:
             return 0.0
         return int(self._scheduler_statistics.read_bytes().split()[1]) / 1e9
 
     def _record_stacks(self) -> None:
-        """Record, in another thread, the stack of the event loop during a stall."""
+        """Record the stack of the event loop during a stall. This method runs in another thread."""
         while True:
             real_sleep(STACK_AFTER / 3)
             if not self._stack and now() - self._ticked_at > STACK_AFTER + TICK:
@@ -183,7 +186,10 @@ class StallRecorder:
 
 
 def _innermost_frames(frame: FrameType | None) -> list[str]:
-    """Return the places of the innermost frames, outermost first. Source lines would take memory."""
+    """Return the file and line of the innermost frames, outermost first.
+
+    Source lines are not included, because they would take memory.
+    """
     places: list[str] = []
     while frame is not None and len(places) < STACK_DEPTH:
         places.append(f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}")
@@ -192,11 +198,12 @@ def _innermost_frames(frame: FrameType | None) -> list[str]:
 
 
 class AdjustableClocks:
-    """Replaces the clocks of this process and the timer of its event loop; both can be accelerated.
+    """Replaces the clocks of this process and the timer of its event loop with clocks that can run faster.
 
-    The ten minutes of the rate limit then pass in seconds, for all code in the process.
+    With accelerated clocks, the ten minutes of the rate limit pass within seconds for all code in the
+    process.
 
-    :raises RuntimeError: if the provider has been imported already and may hold the original clocks.
+    :raises RuntimeError: if the provider has already been imported and may refer to the original clocks.
     """
 
     def __init__(self) -> None:
@@ -214,7 +221,7 @@ class AdjustableClocks:
         selector.select = lambda timeout=None: select(timeout and timeout / self.speed)
 
     def accelerate(self, speed: float) -> None:
-        """Let the clocks run at a multiple of real time from now on."""
+        """Run the clocks at a multiple of real time from now on."""
         self._gained, self._changed_at = self._ahead(), real_monotonic()
         self.speed = speed
 

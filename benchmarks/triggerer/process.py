@@ -28,7 +28,7 @@ class StoredTrigger(NamedTuple):
 class Triggerer:
     """A running triggerer and the samples of its probe.
 
-    :param folder: the folder of the triggerer's log, of the samples and of the commands for the probe.
+    :param folder: the folder that contains the triggerer's log, the samples and the commands for the probe.
     :param database: the worker process that has access to Airflow's database.
     """
 
@@ -42,37 +42,37 @@ class Triggerer:
         self._count = 0
 
     def add(self, triggers: list[StoredTrigger]) -> float:
-        """Add a deferred task per trigger. Return the time (epoch) when all were in the database."""
+        """Add a deferred task per trigger. Return the time (epoch) when all tasks were in the database."""
         self._database.call("add_deferred", run_id=self._run_id, first=self._count, triggers=triggers)
         self._count += len(triggers)
         return time.time()
 
     def count_deferred(self) -> int:
-        """Return the number of deferred tasks in the database, without the probe."""
+        """Return the number of deferred tasks in the database, without the task of the probe."""
         count: int = self._database.call("count_deferred", run_id=self._run_id)
         return count - 1
 
     def events(self) -> list[dict[str, Any]]:
-        """Return `index`, `at` (epoch) and `event` of each task that resumes because of an event."""
+        """Return `index`, `at` (epoch) and `event` of each task that has resumed because of an event."""
         events: list[dict[str, Any]] = self._database.call("events", run_id=self._run_id)
         return events
 
     def samples(self) -> list[dict[str, Any]]:
-        """Return all samples of the probe so far."""
+        """Return all samples that the probe has recorded."""
         file = self._folder / "samples.jsonl"
         # The last line may be incomplete, because the probe is still writing.
         lines = file.read_text().split("\n")[:-1] if file.exists() else []
         return [json.loads(line) for line in lines]
 
     def memory(self) -> int:
-        """Return the memory of the process that runs the triggers, in bytes, after a garbage collection."""
+        """Return the memory of the process that runs the triggers after a garbage collection, in bytes."""
         self._send_command("collect", "")
         key = "memory_after_collection"
         memory: int = next(each[key] for each in reversed(self.samples()) if key in each)
         return memory
 
     def accelerate(self, speed: float) -> None:
-        """Make the clocks of that process run at a multiple of real time."""
+        """Run the clocks of the process that runs the triggers at a multiple of real time."""
         self._send_command("speed", str(speed))
 
     def _send_command(self, name: str, text: str) -> None:
@@ -89,8 +89,9 @@ class Triggerer:
     ) -> None:
         """Wait until a condition is met.
 
-        :param what: describes the condition in the error message.
-        :raises RuntimeError: if it is not met in time, or the triggerer has exited; with the end of its log.
+        :param what: a description of the condition for the error message.
+        :raises RuntimeError: if the condition is not met in time, or if the triggerer has exited. The message
+            contains the end of the triggerer's log.
         """
         deadline = time.monotonic() + timeout_seconds
         while not is_met():

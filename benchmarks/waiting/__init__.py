@@ -1,7 +1,7 @@
-"""Measure what waiting tasks cost a real Airflow triggerer: requests, event loop stalls, memory.
+"""Measure the requests, event loop stalls and memory that waiting tasks cause in a real Airflow triggerer.
 
-First a thousand of this provider's sensors wait in one triggerer. Once they do, the clocks of the triggerer
-and of the local Stitch are accelerated, so that several of the ten-minute windows of Stitch's rate limit pass
-within a minute. Then fewer triggers of this provider and of others wait in real time, one provider after the
-other.
+First, a thousand of this provider's sensors wait in one triggerer. When all of them are waiting, the clocks
+of the triggerer and of the local Stitch are accelerated. Several ten-minute windows of Stitch's rate limit
+then pass within a minute. After that, fewer triggers of each provider wait in real time, one provider after
+the other.
 """

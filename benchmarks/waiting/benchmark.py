@@ -1,4 +1,4 @@
-"""Let many triggers of this provider wait, then fewer of each provider, and measure their cost."""
+"""Measure the cost of many waiting triggers of this provider, and then of fewer triggers of each provider."""
 
 from __future__ import annotations
 
@@ -31,27 +31,32 @@ if TYPE_CHECKING:
 
 WORKERS = Path(__file__).parent / "workers"
 
-MANY = 1000  #: triggers of this provider
-ONE_LOADING_IN = 50  #: of them wait for loading, because each needs a rate-limited request for its log
-SPEED = 15.0  #: of the clocks, once all of the many triggers wait
-ENDS_SPREAD = 400.0  #: Stitch's seconds during which the jobs end
-MAX_ENDING_DELAY = 900.0  #: Stitch's seconds from the end of the last job until all tasks must have finished
+MANY = 1000  #: number of triggers of this provider
+
+# One trigger in this number waits for loading, and all others wait for extraction. The number is high,
+# because each wait for loading needs a rate-limited request for a log.
+ONE_LOADING_IN = 50
+
+SPEED = 15.0  #: speed of the clocks when all of the many triggers are waiting, as a multiple of real time
+ENDS_SPREAD = 400.0  #: seconds of Stitch's time between the end of the first and the last job
+MAX_ENDING_DELAY = 900.0  #: maximum seconds of Stitch's time from the end of the last job to the last event
 STEADY_SECONDS_OF_MANY = 30.0
 STEADY_SECONDS_OF_IDLE = 10.0
 
-FEW = 200  #: triggers of each provider, one provider after the other
-STEADY_SECONDS_OF_FEW = POLL_INTERVAL  #: the other providers poll exactly once
+FEW = 200  #: number of triggers when each provider is measured, one provider after the other
+STEADY_SECONDS_OF_FEW = POLL_INTERVAL  #: in this time, each trigger of the other providers polls exactly once
 MIN_JOB_SECONDS = 30.0
-ENDING_TIMEOUT = 300.0  #: seconds until all tasks must have finished after their jobs ended
-RESPONSE_DELAY = 0.05  #: seconds before each response of the servers
+ENDING_TIMEOUT = 300.0  #: maximum seconds from the end of all jobs until all tasks have finished
+RESPONSE_DELAY = 0.05  #: seconds that the servers wait before each response
 
 NOTE = (
-    "Blocked: the longest time while the triggerer's event loop could not run, minus the time while other "
-    "processes used all cores and the time of Python's garbage collections, which visit all objects that "
-    "Airflow has loaded. Memory: the memory of the process minus its memory without waiting tasks, "
-    "after a garbage collection. The memory per task is measured on the last nine tenths of the tasks, when "
-    f"modules, threads and connections exist already. While {MANY} tasks wait, the clocks run {SPEED:g} "
-    f"times as fast as real time. One in {ONE_LOADING_IN} waits for loading, the others for extraction."
+    "Blocked: the longest time during which the triggerer's event loop could not run. It does not include "
+    "the time while other processes used all cores, or the time of Python's garbage collections, which visit "
+    "all objects that Airflow has loaded. Memory: the memory of the process minus its memory without waiting "
+    "tasks, after a garbage collection. The memory per task is measured with the last nine tenths of the "
+    f"tasks, when modules, threads and connections already exist. While {MANY} tasks wait, the clocks run "
+    f"{SPEED:g} times as fast as real time. One in {ONE_LOADING_IN} tasks waits for loading, and all other "
+    "tasks wait for extraction."
 )
 
 
@@ -69,7 +74,7 @@ class Servers:
 
 
 def run(console: Console) -> Result:
-    """Measure, print tables, and return the figures and the missed targets."""
+    """Run the benchmark, print tables, and return the figures and the missed targets."""
     with (
         tempfile.TemporaryDirectory(prefix="stitch-", ignore_cleanup_errors=True) as name,
         console.status("Creating Airflow's database") as status,
@@ -130,7 +135,7 @@ def _measure_many(
     home: AirflowHome, stitch: WorkerProcess, account: dict[str, Any]
 ) -> tuple[Measurement, JobEndings]:
     half = MANY // 2
-    # A trigger for a named job needs a running job. These jobs end when the steady state has been measured.
+    # Triggers that wait for a job name need running jobs. The jobs end after the steady state was measured.
     durations = _spread_durations(half, first=SPEED * 120.0)
     jobs = stitch.call("start_jobs", first=0, durations=durations)["jobs"]
     started_at = datetime.fromisoformat(account["now"])
@@ -156,17 +161,17 @@ def _measure_many(
 
 
 def _spread_durations(count: int, first: float) -> list[float]:
-    """Return durations such that the jobs end one after the other, at even intervals."""
+    """Return durations of jobs that end one after the other, at even intervals."""
     return [first + ENDS_SPREAD * number / count for number in range(count)]
 
 
 def _wait_for_endings(
     triggerer: Triggerer, stitch: WorkerProcess, ends: list[float], started_at: float
 ) -> JobEndings:
-    """Wait until all tasks have finished, or are too late.
+    """Wait until all tasks have finished or the timeout has passed.
 
-    :param ends: when the jobs end, in Stitch's time (epoch).
-    :param started_at: the start of the rate limit's measurement, in Stitch's time (epoch).
+    :param ends: the times when the jobs end, in Stitch's time (epoch).
+    :param started_at: the start of counting rate-limited requests, in Stitch's time (epoch).
     """
     started_at, statistics = time.time(), stitch.call("statistics")
     timeout = (max(ends) - statistics["now"] + MAX_ENDING_DELAY) / SPEED
@@ -185,13 +190,13 @@ def _wait_for_endings(
         failed=len(errors),
         errors=errors[:3],
         stall=longest_stall(triggerer.samples(), started_at, time.time()),
-        # The task with index 0 is the probe.
+        # The task with index 0 runs the probe.
         delays=[at - ends[each["index"] - 1] for at, each in zip(finished_at, events, strict=True)],
     )
 
 
 def _measure_idle(home: AirflowHome, class_name: str, count: int) -> Measurement:
-    """Measure what Airflow itself needs for triggers of a class of `idle_triggers`."""
+    """Measure the cost of Airflow itself, with triggers of a class in `idle_triggers`."""
     subject = Subject(class_name, [idle_trigger(class_name)] * count, lambda: 0)
     with home.triggerer(class_name) as triggerer:
         return measure(triggerer, subject, STEADY_SECONDS_OF_IDLE)
@@ -214,7 +219,7 @@ def _request_count(stitch: WorkerProcess) -> int:
 def _measure_few(home: AirflowHome, subject: Subject, stitch: WorkerProcess | None = None) -> Measurement:
     """Measure the cost of a provider's tasks.
 
-    :param stitch: if given, all jobs of this local Stitch end after the steady state.
+    :param stitch: a local Stitch, where all jobs end after the steady state; or None for other providers.
     """
     run_id = subject.name.partition(":")[0].replace(" ", "_")
     with home.triggerer(run_id, **subject.environment) as triggerer:

@@ -1,4 +1,4 @@
-"""The triggers to compare: this provider's and others', all connected to local servers."""
+"""The triggers of this provider and of other providers to compare. All triggers connect to local servers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from benchmarks.subprocesses import WorkerProcess
 
-POLL_INTERVAL = 15.0  #: seconds between two polls of another provider; ours follows Stitch's rate limit
+POLL_INTERVAL = 15.0  #: seconds between two polls of another provider; this provider uses Stitch's rate limit
 
 
 def stitch_trigger(
@@ -27,9 +27,9 @@ def stitch_trigger(
     """Return the trigger of a sensor of this provider.
 
     :param account: the result of `set_up` in `workers/local_stitch.py`.
-    :param number: the source's number in the account.
+    :param number: the number of the source in the account.
     :param job: a job name, or a time after which the job must start.
-    :param loading: wait for loading instead of extraction.
+    :param loading: whether to wait for loading instead of extraction.
     """
     which: dict[str, Any] = {"job_name": job} if isinstance(job, str) else {"started_after": job}
     source = account["sources"][number]
@@ -47,7 +47,7 @@ def stitch_trigger(
 def idle_trigger(class_name: str) -> StoredTrigger:
     """Return a trigger that does nothing.
 
-    :param class_name: a class of `idle_triggers`.
+    :param class_name: the name of a class in `idle_triggers`.
     """
     return StoredTrigger(f"benchmarks.triggerer.idle_triggers.{class_name}", {})
 
@@ -58,7 +58,7 @@ def competing_subjects(
     """Return the other providers, with `count` triggers each.
 
     :param ports: the stub's ports for `http` and `https`.
-    :param certificate: the file with the certificate of the latter.
+    :param certificate: the file with the stub's certificate for HTTPS.
     """
 
     def count_requests() -> int:
@@ -114,9 +114,10 @@ def _in_a_week() -> float:
 def airflow_connections(
     fast: dict[str, Any], slow: dict[str, Any], ports: dict[str, int]
 ) -> list[dict[str, Any]]:
-    """Return Airflow's connections to both local Stitches and to the stub.
+    """Return Airflow's connections to the two local Stitch servers and to the stub.
 
-    :param fast: the account in the Stitch with an accelerated clock; `slow` is the other one.
+    :param fast: the account of the local Stitch with an accelerated clock.
+    :param slow: the account of the local Stitch with a real-time clock.
     :param ports: the stub's ports for `http` and `https`.
     """
     return [

@@ -1,4 +1,4 @@
-"""Measure what waiting triggers cost their triggerer: time of its event loop, CPU time and memory."""
+"""Measure the event loop stalls, CPU time and memory that waiting triggers cause in their triggerer."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ if TYPE_CHECKING:
 
     from benchmarks.triggerer.process import StoredTrigger, Triggerer
 
-STARTUP_SECONDS = 3.0  #: before the first measurement, while Airflow itself starts
-SETTLING_SECONDS = 4.0  #: counted as startup after the last trigger has been created
-START_TIMEOUT = 180.0  #: seconds until all triggers must run
+STARTUP_SECONDS = 3.0  #: seconds to let Airflow start before the first measurement
+SETTLING_SECONDS = 4.0  #: seconds from the creation of the last trigger to the end of the startup
+START_TIMEOUT = 180.0  #: maximum seconds until all triggers are running
 
 
 @dataclass(frozen=True)
 class Stall:
-    """A time while the triggerer's event loop was blocked. All durations are in seconds."""
+    """A period during which the triggerer's event loop was blocked. All durations are in seconds."""
 
     seconds: float = 0.0
-    preempted: float = 0.0  #: the part while other processes used all cores
-    collection: float = 0.0  #: the part of Python's garbage collection, without preemption
-    stack: tuple[str, ...] = ()  #: the innermost frames of the event loop during the stall
+    preempted: float = 0.0  #: time of the stall during which other processes used all cores
+    collection: float = 0.0  #: time of Python's garbage collections during the stall, without preemption
+    stack: tuple[str, ...] = ()  #: innermost frames of the event loop during the stall
 
     @property
     def own_seconds(self) -> float:
-        """The part that code of the triggerer caused.
+        """The duration of the stall without preemption and garbage collections.
 
-        A garbage collection takes as long as Airflow's own objects require, whichever code it interrupts.
+        Garbage collections are excluded, because their duration depends on Airflow's own objects and not on
+        the code that they interrupt.
         """
         return max(0.0, self.seconds - self.preempted - self.collection)
 
@@ -38,35 +39,35 @@ class Stall:
 class Collections:
     """Python's garbage collections in a triggerer, since its first trigger was added."""
 
-    full: int = 0  #: collections that Python started and that visited all objects
-    longest: float = 0.0  #: CPU seconds of the longest that Python started
-    full_seconds: float = 0.0  #: CPU seconds of a full one at the end, which the benchmark started
-    objects: int = 0  #: objects in cyclic garbage, in all of these collections
+    full: int = 0  #: number of collections that Python started and that visited all objects
+    longest: float = 0.0  #: CPU seconds of the longest collection that Python started
+    full_seconds: float = 0.0  #: CPU seconds of the full collection that the benchmark starts at the end
+    objects: int = 0  #: number of objects in cyclic garbage, found by all of these collections
 
 
 @dataclass
 class Measurement:
-    """The cost of some waiting triggers. Times are real seconds, memory is in bytes.
+    """The cost of some waiting triggers. Times are in real seconds, and memory is in bytes.
 
-    The steady state starts when all triggers are running and have settled.
+    The steady state starts SETTLING_SECONDS after all triggers are running.
     """
 
     name: str
-    count: int  #: of triggers
-    startup_seconds: float = 0.0  #: from adding the last nine tenths of the triggers until all of them run
-    startup_stall: Stall = field(default_factory=Stall)  #: the longest during startup
-    steady_stall: Stall = field(default_factory=Stall)  #: the longest in the steady state
-    ending_stall: Stall | None = None  #: the longest while all jobs end; None if not measured
-    collections: Collections = field(default_factory=Collections)  #: during startup and the steady state
+    count: int  #: number of triggers
+    startup_seconds: float = 0.0  #: time from adding the last nine tenths of the triggers until all run
+    startup_stall: Stall = field(default_factory=Stall)  #: longest stall during startup
+    steady_stall: Stall = field(default_factory=Stall)  #: longest stall in the steady state
+    ending_stall: Stall | None = None  #: longest stall while all jobs end; None if it was not measured
+    collections: Collections = field(default_factory=Collections)  #: collections in startup and steady state
     cpu: float = 0.0  #: CPU seconds per second in the steady state
-    memory: int = 0  #: in the steady state, minus the memory before the first trigger
-    memory_per_task: float = 0.0  #: of each task beyond the first tenth
-    requests: int = 0  #: to the server, in total
-    requests_per_minute: float = 0.0  #: in the steady state
+    memory: int = 0  #: memory in the steady state, minus the memory before the first trigger
+    memory_per_task: float = 0.0  #: memory of each task beyond the first tenth of the tasks
+    requests: int = 0  #: total number of requests to the server
+    requests_per_minute: float = 0.0  #: requests per minute in the steady state
 
     @property
     def fixed_memory(self) -> float:
-        """The memory that does not depend on the number of tasks: modules, threads, connections."""
+        """The memory for modules, threads and connections, which does not depend on the number of tasks."""
         return self.memory - self.count * self.memory_per_task
 
 
@@ -76,22 +77,23 @@ class Subject:
 
     name: str
     triggers: list[StoredTrigger]
-    count_requests: Callable[[], int]  #: returns the number of requests to its server so far
-    environment: dict[str, str] = field(default_factory=dict)  #: additional variables of the triggerer
+    count_requests: Callable[[], int]  #: returns the number of requests that its server has received
+    environment: dict[str, str] = field(default_factory=dict)  #: additional variables for the triggerer
 
 
 def measure(triggerer: Triggerer, subject: Subject, steady_seconds: float, speed: float = 1.0) -> Measurement:
     """Let a provider's triggers wait, and return their cost.
 
-    :param steady_seconds: how long to measure the steady state.
-    :param speed: how fast the triggerer's clocks run in the steady state.
+    :param steady_seconds: duration of the measurement in the steady state.
+    :param speed: speed of the triggerer's clocks in the steady state, as a multiple of real time.
     """
     count = len(subject.triggers)
     measurement, requests_at_start = Measurement(subject.name, count), subject.count_requests()
     time.sleep(STARTUP_SECONDS)
-    triggerer.memory()  # the first collection touches all pages shared with the parent, which copies them
+    # Discard the first value: the first collection makes the system copy all pages shared with the parent.
+    triggerer.memory()
     memory_without_tasks = triggerer.memory()
-    # The first tenth takes the fixed memory as well.
+    # Add a tenth of the triggers first, because the first triggers also take the fixed memory.
     first_part = count // 10
     first_at = _add(triggerer, subject, 0, first_part)
     time.sleep(SETTLING_SECONDS)
@@ -118,7 +120,7 @@ def measure(triggerer: Triggerer, subject: Subject, steady_seconds: float, speed
 
 
 def _add(triggerer: Triggerer, subject: Subject, first: int, end: int) -> float:
-    """Add some triggers and wait until they run. Return the time (epoch) when they were in the database."""
+    """Add some triggers, wait until they run, and return the time (epoch) when they were in the database."""
     added_at = triggerer.add(subject.triggers[first:end])
     what = f"{end} triggers of {subject.name} to run"
     triggerer.wait_until(lambda: triggerer.samples()[-1]["waiting"] == end, what, START_TIMEOUT)
@@ -151,7 +153,7 @@ def _collections(samples: Iterable[dict[str, Any]]) -> Collections:
 
 
 def longest_stall(samples: list[dict[str, Any]], start: float, end: float) -> Stall:
-    """Return the stall between two times (epoch) with the most seconds that the triggerer itself caused."""
+    """Return the longest stall between two times (epoch), by the seconds that the triggerer itself caused."""
     stalls = (
         Stall(
             stall["seconds"],

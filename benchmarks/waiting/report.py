@@ -12,32 +12,32 @@ from benchmarks.waiting.measurement import Measurement, Stall
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_REQUESTS = 30  #: in any 10 minutes. Source: Stitch Connect API, "Rate limits"
+MAX_REQUESTS = 30  #: maximum requests in any 10 minutes. Source: Stitch Connect API, "Rate limits"
 MAX_STALL = 0.050  #: seconds
-MAX_MEMORY = 10_000  #: bytes per waiting task, in addition to the memory of an idle trigger
+MAX_MEMORY = 10_000  #: maximum bytes per waiting task, in addition to the memory of an idle trigger
 
 
 @dataclass(frozen=True)
 class JobEndings:
-    """Requests and delays while the jobs of all tasks end. Times are Stitch's seconds."""
+    """Requests and delays while the jobs of all tasks end. Times are in seconds of Stitch's time."""
 
-    minutes: float  #: of Stitch's time that the request counts cover
+    minutes: float  #: minutes of Stitch's time during which requests were counted
     limited_requests: int
-    busiest_window: int  #: the most rate-limited requests in any 10 minutes
-    spread_seconds: float = 0.0  #: from the end of the first job to the end of the last
-    missing: int = 0  #: tasks without an event
-    failed: int = 0  #: tasks with an error as their event
-    errors: list[str] = field(default_factory=list)  #: the first few of these errors
-    stall: Stall = field(default_factory=Stall)  #: the longest while the jobs end
-    delays: list[float] = field(default_factory=list)  #: from the end of each job until its task resumes
+    busiest_window: int  #: maximum number of rate-limited requests in any 10 minutes
+    spread_seconds: float = 0.0  #: time between the end of the first and the last job
+    missing: int = 0  #: number of tasks without an event
+    failed: int = 0  #: number of tasks with an event that contains an error
+    errors: list[str] = field(default_factory=list)  #: messages of the first errors
+    stall: Stall = field(default_factory=Stall)  #: longest stall while the jobs end
+    delays: list[float] = field(default_factory=list)  #: time from the end of each job until its task resumes
 
 
 @dataclass(frozen=True)
 class IdleBaselines:
     """The cost of idle triggers."""
 
-    airflow: Measurement  #: of as many triggers as this provider's sensors
-    requests: Measurement  #: of fewer triggers, with the `requests` library imported
+    airflow: Measurement  #: measured with as many idle triggers as this provider has sensors
+    requests: Measurement  #: measured with fewer idle triggers, which import the `requests` library
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Findings:
 
 
 class Line(NamedTuple):
-    """A line of the table. `is_met` is None if the line has no target."""
+    """A row of the table. `is_met` is None if the row has no target."""
 
     name: str
     value: str
@@ -60,7 +60,7 @@ class Line(NamedTuple):
 
 
 def many_table(findings: Findings) -> Table:
-    """Return the table of this provider's sensors, with the targets."""
+    """Return the table with the figures of this provider's sensors and the targets."""
     title = f"{findings.many.count} Stitch sensors wait in one triggerer"
     table = Table(title=title, title_justify="left")
     table.add_column("")
@@ -80,7 +80,7 @@ def _all_lines(findings: Findings) -> list[Line]:
         *_memory_lines(findings),
         *_ending_lines(findings.endings),
         Line("Time until all triggers run", f"{many.startup_seconds:.0f} s"),
-        Line("CPU of the triggerer while they wait", f"{many.cpu * 100:.0f}%"),
+        Line("CPU of the triggerer while the tasks wait", f"{many.cpu * 100:.0f}%"),
     ]
 
 
@@ -97,13 +97,13 @@ def _stall_lines(findings: Findings) -> Iterator[Line]:
     many, few = findings.many, findings.few
     stall = many.steady_stall.own_seconds
     yield Line(
-        "Event loop blocked while they wait",
+        "Event loop blocked while the tasks wait",
         _milliseconds(stall),
         f"at most {_milliseconds(MAX_STALL)}",
         stall <= MAX_STALL,
     )
     yield from _collection_lines(findings)
-    yield Line("Event loop blocked while they start", _milliseconds(many.startup_stall.own_seconds))
+    yield Line("Event loop blocked while the tasks start", _milliseconds(many.startup_stall.own_seconds))
     yield Line(
         f"Event loop blocked while {few.count} jobs end at once",
         _milliseconds(few.ending_stall.own_seconds) if few.ending_stall else "",
@@ -129,7 +129,7 @@ def _memory_lines(findings: Findings) -> Iterator[Line]:
     many, idle = findings.many, findings.idle
     own_memory = many.memory_per_task - idle.airflow.memory_per_task
     yield Line(
-        "Memory per waiting task, minus that of an idle trigger",
+        "Memory per waiting task, minus the memory of an idle trigger",
         _kilobytes(own_memory),
         f"at most {_kilobytes(MAX_MEMORY)}",
         own_memory <= MAX_MEMORY,
@@ -138,7 +138,7 @@ def _memory_lines(findings: Findings) -> Iterator[Line]:
     yield Line("  of the idle trigger", _kilobytes(idle.airflow.memory_per_task))
     yield Line("Fixed memory, for any number of tasks", _megabytes(many.fixed_memory))
     requests_memory = idle.requests.fixed_memory - idle.airflow.fixed_memory
-    yield Line("  part of `requests` and its imports", _megabytes(requests_memory))
+    yield Line("  memory of `requests` and its imports", _megabytes(requests_memory))
     yield Line(f"All memory, divided by {many.count} tasks", _kilobytes(many.memory / many.count))
     yield Line(
         "  of idle triggers with `requests` imported",
@@ -157,7 +157,7 @@ def _ending_lines(endings: JobEndings) -> Iterator[Line]:
 
 
 def providers_table(providers: list[Measurement]) -> Table:
-    """Return the table that compares the providers, with this provider first."""
+    """Return the table that compares the providers. This provider is in the first row."""
     title = f"{providers[0].count} tasks of each provider wait"
     table = Table(title=title, title_justify="left")
     table.add_column("Provider")
@@ -188,7 +188,7 @@ def providers_table(providers: list[Measurement]) -> Table:
 
 
 def misses(findings: Findings) -> list[str]:
-    """Return a message for each missed target, and for the first errors of tasks."""
+    """Return a message for each missed target, and a message for each of the first errors."""
     return [
         f"{findings.many.count} waiting sensors: {line.name}: {line.value}; {line.target}"
         for line in _all_lines(findings)

@@ -1,4 +1,7 @@
-"""Fivetran's trigger, directed to a local stub. Its hook has no setting for the host, only a constant."""
+"""Fivetran's trigger, which sends its requests to a local stub.
+
+The host is a constant in Fivetran's hook, and no setting changes it.
+"""
 
 from __future__ import annotations
 

@@ -54,14 +54,16 @@ def airflow(airflow_database: None, pytestconfig: pytest.Config) -> DagRunner:
 
 
 @pytest.fixture
-def stitch(monkeypatch: pytest.MonkeyPatch) -> Iterator[StitchEmulator]:
+def stitch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[StitchEmulator]:
     """Start an emulator at 600 times the speed of real time, and connect Airflow to it.
+
+    An indirect parameter sets another speed.
 
     The connection allows 3,000 requests per window instead of the 18,000 in `connection_json`. A waiting task
     recomputes its schedule often, and the computation includes each request of the limit, so the higher limit
     would keep a CPU busy.
     """
-    with StitchEmulator(speed=600) as stitch:
+    with StitchEmulator(speed=getattr(request, "param", 600)) as stitch:
         connection = json.loads(stitch.connection_json())
         connection["extra"] = {"requests_per_10_minutes": 3000}
         monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps(connection))

@@ -81,9 +81,9 @@ def test_uris_of_another_form_are_refused_with_advice(uri: str):
 
 @pytest.mark.parametrize("name", ["", None, 310442])
 def test_names_must_be_strings_that_are_not_empty(name):
-    with pytest.raises(ValueError, match=r"source must be a name, .* it was"):
+    with pytest.raises(ValueError, match=r"source must be a non-empty string; it was"):
         stitch_source(name)
-    with pytest.raises(ValueError, match=r"stream must be a name, .* it was"):
+    with pytest.raises(ValueError, match=r"stream must be a non-empty string; it was"):
         stitch_stream("github", name)
-    with pytest.raises(ValueError, match=r"stitch_conn_id must be a name, .* it was"):
+    with pytest.raises(ValueError, match=r"stitch_conn_id must be a non-empty string; it was"):
         stitch_source("github", stitch_conn_id=name)

@@ -13,7 +13,8 @@ from tools.doc_blocks import blocks
 
 FOLDER = Path(__file__).parents[2] / "example_dags"
 # The onboarding example needs an empty account, so test_onboarding.py runs it.
-EXAMPLES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "stitch_onboard_tenant.py"})
+CHECK_ACCOUNT = FOLDER / "stitch_check_account.py"
+EXAMPLES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "stitch_onboard_tenant.py", CHECK_ACCOUNT})
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -22,6 +23,12 @@ def test_example_dag_succeeds(airflow, account, path):
 
     assert dag_run.state == "success"
     assert set(dag_run.states.values()) == {"success"}
+
+
+@pytest.mark.parametrize("stitch", [1], indirect=True, ids=["at the speed of real time"])
+def test_example_that_checks_the_account_succeeds(airflow, account):
+    """The sources are new. They are stale after 26 hours, which a fast clock reaches on a busy machine."""
+    assert airflow.run(load_dag(CHECK_ACCOUNT)).states == {"check": "success"}
 
 
 def test_each_mapped_task_replicates_one_source(airflow, account):

@@ -110,8 +110,8 @@ def test_names_ids_and_tokens_are_unique(stitch: StitchEmulator, github: int) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": ""}, "name must be a string"),
-        ({"name": None}, "name must be a string"),
+        ({"name": ""}, "name must be a non-empty string"),
+        ({"name": None}, "name must be a non-empty string"),
         ({"streams": ["orders"]}, "streams must be a dict"),
         ({"streams": {"orders": "5"}}, r"streams\['orders'\] must be a number of rows"),
         ({"streams": {"orders": True}}, r"streams\['orders'\] must be a number of rows"),
@@ -250,7 +250,9 @@ def test_missing_extra_raises_error_with_install_command() -> None:
     assert "pip install '.[emulator]'" in result.stderr
     assert "ModuleNotFoundError" in result.stderr
     result = run_python(hide + "from airflow_provider_stitch.emulator.cli import main; main([])")
-    assert result.stderr.startswith("The Stitch emulator needs its extra. In a checkout, run: pip install")
+    assert result.stderr.startswith(
+        "The Stitch emulator requires the 'emulator' extra. In a checkout, run: pip install"
+    )
 
 
 def test_fixture_gives_each_test_a_new_emulator(tmp_path: Path) -> None:

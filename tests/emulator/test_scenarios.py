@@ -120,7 +120,9 @@ def test_empty_file_is_an_account_without_sources(tmp_path):
         ),
         pytest.param("[1]", "the file: must be a mapping, not a list", id="a list as the file"),
         pytest.param("a: [", "the file: is not valid YAML: .*line", id="invalid YAML"),
-        pytest.param("speed: 1\nspeed: 2", "line 2 contains the key 'speed' again", id="a key given twice"),
+        pytest.param(
+            "speed: 1\nspeed: 2", "line 2 contains the duplicate key 'speed'", id="a key given twice"
+        ),
         pytest.param("speed: 0", "speed must be a number above 0", id="no speed"),
         pytest.param("start: soon", "start: must be a time such as 2026-08-17T06:00:00Z", id="no time"),
         pytest.param(
@@ -203,7 +205,7 @@ def test_empty_file_is_an_account_without_sources(tmp_path):
         ),
         pytest.param(
             "destinations: [{type: oracle}]",
-            r"destinations\[0\]: .*Its types: azure_sqldw, ",
+            r"destinations\[0\]: .*Its destination types: azure_sqldw, ",
             id="an unknown destination type",
         ),
         pytest.param(

@@ -6,13 +6,15 @@ from importlib.metadata import version
 
 import pytest
 
+from local_airflow.processes import IS_AIRFLOW_2
+from tests.system.conftest import VERY_LONG
+
+STORES_TASK_STATE = tuple(int(part) for part in version("apache-airflow").split(".")[:2]) >= (3, 3)
 # Earlier versions of Airflow do not store the job name for the next try, so it is lost with the worker.
-pytestmark = pytest.mark.skipif(
-    tuple(int(part) for part in version("apache-airflow").split(".")[:2]) < (3, 3),
-    reason="Airflow stores task state since 3.3",
-)
+needs_task_state = pytest.mark.skipif(not STORES_TASK_STATE, reason="Airflow stores task state since 3.3")
 
 
+@needs_task_state
 def test_retry_resumes_job_of_killed_worker(airflow, source):
     run = source.run_until_waiting("plain_in_worker")
     airflow.kill_tasks()
@@ -24,6 +26,7 @@ def test_retry_resumes_job_of_killed_worker(airflow, source):
     assert run.xcom()["job_name"] == job.job_name
 
 
+@needs_task_state
 def test_retry_finds_job_if_worker_was_killed_before_the_start_response(airflow, stitch, source, where):
     """Stitch has started the job, but its response with the job name has not arrived."""
     stitch.fail("POST", f"/sources/{source.id}/sync", delay=30, after_effect=True)
@@ -38,6 +41,7 @@ def test_retry_finds_job_if_worker_was_killed_before_the_start_response(airflow,
     assert run.xcom()["job_name"] == job.job_name
 
 
+@needs_task_state
 def test_retry_starts_another_job_if_the_first_was_terminated(airflow, stitch, source):
     """The worker is killed, and the job is stopped before the next try finds the job."""
     stitch.fail("POST", f"/sources/{source.id}/sync", delay=30, after_effect=True)
@@ -54,6 +58,7 @@ def test_retry_starts_another_job_if_the_first_was_terminated(airflow, stitch, s
     assert "JobTerminated" not in run.log()
 
 
+@needs_task_state
 def test_cleared_task_of_a_killed_worker_starts_another_job(airflow, source):
     """Without a report of the worker, Airflow 3.3 does not raise the `max_tries` of a cleared running task.
 
@@ -63,7 +68,7 @@ def test_cleared_task_of_a_killed_worker_starts_another_job(airflow, source):
     source.set_new_rows(7)
     airflow.kill_workers()
     run.clear()
-    run.wait_until_logged("waiting for it to finish before starting ours")
+    run.wait_until_logged("waiting for it to finish before starting a new job")
     source.finish_jobs()
 
     assert run.wait_until_finished() == "success"
@@ -72,6 +77,7 @@ def test_cleared_task_of_a_killed_worker_starts_another_job(airflow, source):
     assert (run.xcom()["job_name"], run.xcom()["streams"]["commits"]["rows"]) == (second.job_name, 7)
 
 
+@needs_task_state
 @pytest.mark.parametrize(
     ("dag_id", "message"),
     [
@@ -97,3 +103,22 @@ def test_resumed_worker_leaves_the_job_to_the_next_try(airflow, source, dag_id, 
     assert run.wait_until_finished() == "success"
     (job,) = source.jobs
     assert not job.stopped
+
+
+@pytest.mark.skipif(not IS_AIRFLOW_2, reason="Airflow 3 ends a worker that it has given up")
+def test_resumed_worker_finishes_the_task_on_airflow_2(airflow, stitch, source):
+    """Airflow 2.11 lets both tries run. The end of the first also ends the second, which stops its job."""
+    run = source.run_until_waiting("plain_in_worker")
+    (task,) = airflow.task_processes()
+    supervisor = airflow.supervisor_of(task)
+    airflow.suspend(supervisor)
+    run.wait_until_logged("waiting for it to finish before starting ours")
+    supervisor.resume()
+    stitch.advance(VERY_LONG + 300)  # the end of the first job, and not of a second one
+
+    assert run.wait_until_finished() == "success"
+    first = source.jobs[0]
+    assert not first.stopped
+    assert run.xcom()["job_name"] == first.job_name
+    airflow.wait_until(lambda: not airflow.task_processes(), "the second try to exit")
+    assert all(job.stopped for job in source.jobs[1:])

@@ -70,7 +70,7 @@ def test_first_job_is_stopped_if_task_is_cleared_during_a_suspension(airflow, so
     suspended = psutil.Process(airflow.processes.pid("triggerer"))
     airflow.suspend(suspended)
     run.clear()
-    run.wait_until_logged("already has a running job; waiting for it to finish before starting ours")
+    run.wait_until_logged("already has a running job; waiting for it to finish before starting a new job")
     run.wait_until_task_is("deferred")
     suspended.resume()
 

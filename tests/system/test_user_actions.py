@@ -104,7 +104,7 @@ def test_cleared_task_queues_behind_the_job_that_it_left_running(airflow, source
     run = source.run_until_waiting(f"left_running_{where}")
     source.set_new_rows(NEW_ROWS)
     run.clear()
-    run.wait_until_logged("waiting for it to finish before starting ours")
+    run.wait_until_logged("waiting for it to finish before starting a new job")
     source.finish_jobs()
 
     assert_replicated_again(run, source)

@@ -1,4 +1,4 @@
-"""One emulated account, as a test controls it."""
+"""An emulated account that a test can control and inspect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class EmulatedAccount(SourceControl, JobControl):
-    """One Stitch account. A test adds its sources, plans its jobs and inspects its requests."""
+    """One Stitch account. A test can add sources, plan jobs and inspect requests."""
 
     def __init__(self, state: EmulatorState, account: Account, access_token: str) -> None:
         super().__init__(state, account)
@@ -51,12 +51,18 @@ class EmulatedAccount(SourceControl, JobControl):
             self._state.add_token(self._account, token)
 
     def disable_token(self, token: str | None = None) -> None:
-        """Disable a token (None: the first one). Requests with it then return 401."""
+        """Disable an access token, so that requests with this token return 401.
+
+        :param token: the token to disable. The default is the first token of the account.
+        """
         with self._state.locked():
             self._account.tokens[self._known_token(token)] = False
 
     def enable_token(self, token: str | None = None) -> None:
-        """Enable a token again (None: the first one)."""
+        """Enable an access token again.
+
+        :param token: the token to enable. The default is the first token of the account.
+        """
         with self._state.locked():
             self._account.tokens[self._known_token(token)] = True
 
@@ -66,53 +72,58 @@ class EmulatedAccount(SourceControl, JobControl):
             raise ValueError(f"Account {self.client_id} does not have this token.")
         return token
 
-    # Plan
+    # Pricing plan
 
-    def allow_cron(self, allowed: bool) -> None:  # noqa: FBT001 - reads as a sentence
-        """Set whether the account's plan includes cron schedules. If not, cron expressions are rejected."""
+    def allow_cron(self, allowed: bool) -> None:  # noqa: FBT001
+        """Set whether the account's pricing plan includes cron schedules.
+
+        Without cron schedules, cron expressions are rejected.
+        """
         with self._state.locked():
-            self._account.plan.cron = allowed
+            self._account.pricing_plan.cron = allowed
 
-    def allow_hooks(self, allowed: bool) -> None:  # noqa: FBT001 - reads as a sentence
-        """Set whether the account's plan includes post-load hooks."""
+    def allow_hooks(self, allowed: bool) -> None:  # noqa: FBT001
+        """Set whether the account's pricing plan includes post-load hooks."""
         with self._state.locked():
-            self._account.plan.hooks = allowed
+            self._account.pricing_plan.hooks = allowed
 
-    def allow_custom_emails(self, allowed: bool) -> None:  # noqa: FBT001 - reads as a sentence
-        """Set whether the account's plan includes custom e-mail addresses."""
+    def allow_custom_emails(self, allowed: bool) -> None:  # noqa: FBT001
+        """Set whether the account's pricing plan includes custom e-mail addresses."""
         with self._state.locked():
-            self._account.plan.custom_emails = allowed
+            self._account.pricing_plan.custom_emails = allowed
 
-    def allow_source_type(self, type: str, allowed: bool) -> None:  # noqa: A002, FBT001 - as above; Stitch's word
-        """Set whether the account's plan includes sources of a type.
+    def allow_source_type(self, type: str, allowed: bool) -> None:  # noqa: A002, FBT001
+        """Set whether the account's pricing plan includes sources of a type.
 
-        :raises ValueError: if Stitch documents no such type and `plan_new_sources` was not called for it.
+        :raises ValueError: if Stitch does not document the type and ``plan_new_sources`` was not called for
+            the type.
         """
         with self._state.locked():
             check_source_type(type, self._account.new_source_plans)
-            excluded = self._account.plan.excluded_source_types
+            excluded = self._account.pricing_plan.excluded_source_types
             (excluded.discard if allowed else excluded.add)(type)
 
-    def allow_destination_type(self, type: str, allowed: bool) -> None:  # noqa: A002, FBT001 - as above
-        """Set whether the account's plan includes destinations of a type.
+    def allow_destination_type(self, type: str, allowed: bool) -> None:  # noqa: A002, FBT001
+        """Set whether the account's pricing plan includes destinations of a type.
 
-        :raises ValueError: if Stitch has no such type.
+        :raises ValueError: if Stitch does not have this destination type.
         """
         check_destination_type(type)
         with self._state.locked():
-            excluded = self._account.plan.excluded_destination_types
+            excluded = self._account.pricing_plan.excluded_destination_types
             (excluded.discard if allowed else excluded.add)(type)
 
     def limit_destinations(self, number: int) -> None:
-        """Set how many destinations the account's plan includes. The default is 3."""
+        """Set how many destinations the account's pricing plan includes. The default is 3."""
         with self._state.locked():
-            self._account.plan.max_destinations = number
+            self._account.pricing_plan.max_destinations = number
 
     # Hooks
 
     def add_hook(self, url: str, destination_id: int | None = None) -> int:
-        """Add a post-load hook to a destination (None: the first one) and return its id.
+        """Add a post-load hook to a destination, and return the id of the hook.
 
+        :param destination_id: the id of the destination. The default is the account's first destination.
         :raises ValueError: if Stitch rejects the URL, or if the destination does not exist.
         """
         with self._state.locked() as now:
@@ -125,18 +136,20 @@ class EmulatedAccount(SourceControl, JobControl):
             try:
                 return self._account.notifications.add_hook(hook_destination, url, now).id
             except ApiError as error:
-                raise ValueError(f"Stitch rejects this with {error.status}: {error.body}") from error
+                raise ValueError(
+                    f"Stitch rejects the hook with status {error.status}: {error.body}"
+                ) from error
 
     @property
     def webhooks(self) -> list[Webhook]:
-        """All webhooks for loads of this account, oldest first."""
+        """All webhooks of this account, oldest first."""
         with self._state.locked():
             return [copy.deepcopy(w) for w in self._state.outbox.webhooks if w.client_id == self.client_id]
 
     def settle_webhooks(self, timeout: float = 10.0) -> list[Webhook]:
-        """Wait until every webhook that is due has been attempted, then return all webhooks.
+        """Wait until all webhooks that are due have been sent, then return all webhooks of the account.
 
-        :param timeout: real seconds.
+        :param timeout: how long to wait, in real seconds.
         :raises TimeoutError: if a receiver does not respond in time.
         """
         deadline = time.monotonic() + timeout
@@ -150,8 +163,11 @@ class EmulatedAccount(SourceControl, JobControl):
 
     # Rate limit
 
-    def enforce_limit(self, enforced: bool = True) -> None:  # noqa: FBT001, FBT002 - reads as a sentence
-        """Set whether requests above 30 in 10 minutes return 429. Stitch does not enforce the limit."""
+    def enforce_limit(self, enforced: bool = True) -> None:  # noqa: FBT001, FBT002
+        """Set whether requests that exceed the rate limit of 30 requests in 10 minutes return 429.
+
+        By default, the limit is not enforced, because Stitch does not enforce it.
+        """
         with self._state.locked():
             self._state.limits[self.client_id].enforced = enforced
 
@@ -162,5 +178,5 @@ class EmulatedAccount(SourceControl, JobControl):
             return [r for r in self._state.requests if r.counted and r.client_id == self.client_id]
 
     def busiest_window(self) -> int:
-        """Return the largest number of limited requests in any 10 (virtual) minutes."""
+        """Return the maximum number of rate-limited requests within 10 virtual minutes."""
         return request_log.busiest_window(request.at for request in self.limited_requests)

@@ -1,4 +1,4 @@
-"""Base class of the classes that control an emulated account."""
+"""The base class for access to an emulated account."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class AccountControl:
-    """Access to one account under the lock of the emulator's state."""
+    """Base class that provides access to one account while the emulator's state is locked."""
 
     def __init__(self, state: EmulatorState, account: Account) -> None:
         self._state = state
@@ -23,6 +23,6 @@ class AccountControl:
 
     @contextmanager
     def _source(self, source_id: int) -> Iterator[tuple[Source, datetime]]:
-        """Hold the lock, and yield a source and the current virtual time."""
+        """Lock the state, and yield a source and the current virtual time."""
         with self._state.locked() as now:
             yield self._account.source(source_id), now

@@ -1,4 +1,4 @@
-"""Jobs and loads of an emulated account, as a test plans and inspects them."""
+"""Methods that a test calls to plan, start and inspect jobs and loads."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ class JobRecord:
     source_id: int
     start_time: datetime
     completion_time: datetime | None  #: None while the job is running
-    started_by: StartedBy  #: ``api``, ``schedule`` or ``test``
-    stopped: bool  #: whether it was stopped by a request or a test
+    started_by: StartedBy  #: what started the job: ``api``, ``schedule`` or ``test``
+    stopped: bool  #: whether a request or a test stopped the job
 
 
 class JobControl(AccountControl):
-    """Methods for jobs and loads."""
+    """The methods of an emulated account for jobs and loads."""
 
     # Jobs
 
     def plan_next_job(self, source_id: int, plan: JobPlan) -> None:
-        """Plan the next job of a source. Several calls plan several jobs, in this order."""
+        """Plan the next job of a source. Each further call plans one more job, in the order of the calls."""
         with self._source(source_id) as (source, _):
             self._account.jobs.plan_next(source, plan)
 
     def plan_jobs(self, source_id: int, plan: JobPlan) -> None:
-        """Plan all future jobs of a source, except those planned by :meth:`plan_next_job`."""
+        """Plan all future jobs of a source, except jobs that were planned with :meth:`plan_next_job`."""
         with self._source(source_id) as (source, _):
             self._account.jobs.plan_all(source, plan)
 
     def start_job(self, source_id: int, plan: JobPlan | None = None, **changes: Any) -> JobRecord:
         """Start a job as Stitch's scheduler or another user would.
 
-        :param plan: the plan of the job. None: as planned for the source.
-        :param changes: fields of the plan to change, such as ``tap_exit_status=1``.
-        :raises ValueError: if a job of this source is running, or if its type has no jobs.
+        :param plan: the plan of the job. If None, the next plan of the source is used.
+        :param changes: fields of the plan to override, such as ``tap_exit_status=1``.
+        :raises ValueError: if a job of the source is running, or if sources of this type have no jobs.
         """
         with self._source(source_id) as (source, now):
             _check_has_jobs(source)
@@ -63,10 +63,11 @@ class JobControl(AccountControl):
     ) -> JobRecord:
         """Add a job that has already ended, with its loads.
 
-        :param plan: the plan of the job. None: as planned for the source.
-        :param seconds_ago: virtual seconds since the job ended.
-        :param changes: fields of the plan to change, such as ``tap_exit_status=1``.
-        :raises ValueError: if it would overlap another job of this source, or if its type has no jobs.
+        :param plan: the plan of the job. If None, the next plan of the source is used.
+        :param seconds_ago: how many virtual seconds ago the job ended.
+        :param changes: fields of the plan to override, such as ``tap_exit_status=1``.
+        :raises ValueError: if the job would overlap another job of the source, or if sources of this type
+            have no jobs.
         """
         if seconds_ago < 0:
             raise ValueError(f"seconds_ago must not be negative, but is {seconds_ago:g}.")
@@ -87,7 +88,10 @@ class JobControl(AccountControl):
         return replace(plan, **changes)
 
     def stop_job(self, source_id: int) -> JobRecord | None:
-        """Stop the running job as another user would, and return it. None: no job is running."""
+        """Stop the running job as another user would.
+
+        :return: the stopped job, or None if no job was running.
+        """
         with self._source(source_id) as (source, now):
             job = self._account.jobs.stop(source, now)
             return None if job is None else _record(source_id, job, now)
@@ -107,23 +111,27 @@ class JobControl(AccountControl):
         *,
         seconds_ago: float = 0.0,
     ) -> None:
-        """Let every load of a stream fail from now on.
+        """Make every load of a stream fail until :meth:`clear_load_error` is called.
 
-        :param seconds_ago: virtual seconds since the loads have failed.
+        :param message: the error message of the destination.
+        :param seconds_ago: how many virtual seconds ago the loads started to fail.
         """
         with self._source(source_id) as (source, now):
             since = now - timedelta(seconds=seconds_ago)
             self._account.load_list.start_outage(source, source.stream(stream), since, message)
 
     def clear_load_error(self, source_id: int, stream: str) -> None:
-        """Let loads of a stream succeed again. Rows that have waited up to 30 days are loaded immediately."""
+        """Make loads of a stream succeed again.
+
+        Rows that have waited for at most 30 days are loaded immediately.
+        """
         with self._source(source_id) as (source, now):
             self._account.load_list.end_outages(source, source.stream(stream), now)
 
     def record_load(self, source_id: int, stream: str, *, seconds_ago: float = 0.0) -> None:
-        """Record a load without a job, for example of an Import API source or from before the test.
+        """Record a load without a job, such as a load of an Import API source or a load before the test.
 
-        :param seconds_ago: virtual seconds since the load.
+        :param seconds_ago: how many virtual seconds ago the rows were loaded.
         """
         with self._source(source_id) as (source, now):
             at = now - timedelta(seconds=seconds_ago)

@@ -1,4 +1,4 @@
-"""Sources and destinations of an emulated account, as a test controls them."""
+"""Methods that a test calls to add and change sources and destinations."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class SourceRecord:
 
     id: int
     name: str
-    streams: tuple[str, ...]  #: names of the tables that discovery has found
+    streams: tuple[str, ...]  #: names of the streams that discovery has found
 
 
 class SourceControl(AccountControl):
-    """Methods for sources and destinations."""
+    """The methods of an emulated account for sources and destinations."""
 
     # Sources
 
@@ -40,7 +40,7 @@ class SourceControl(AccountControl):
         *,
         streams: Mapping[str, int | EmulatedStream],
         display_name: str | None = None,
-        type: str = "platform.github",  # noqa: A002 - Stitch's word
+        type: str = "platform.github",  # noqa: A002 - Stitch uses this name
         job: JobPlan | None = None,
         schedule_minutes: float | None = None,
         paused: bool = False,
@@ -51,13 +51,13 @@ class SourceControl(AccountControl):
     ) -> int:
         """Add a source and return its id.
 
-        :param streams: the rows that each job extracts, or an ``EmulatedStream``, by ``tap_stream_id``.
-        :param type: a documented type, a webhook, or a type for which ``plan_new_sources`` was called.
+        :param streams: by ``tap_stream_id``, the number of rows per job or an ``EmulatedStream``.
+        :param type: a documented type, a webhook type, or a type for which ``plan_new_sources`` was called.
         :param job: the plan of all jobs of this source.
-        :param schedule_minutes: the interval of scheduled jobs, and the time until the first one. The
-            properties ``anchor_time`` (from 60 minutes on) and ``cron_expression`` take precedence.
-        :param check: the plan of a check that starts now. None: one succeeded a day ago.
-        :raises ValueError: if an argument is invalid or in use.
+        :param schedule_minutes: the interval between scheduled jobs. The property ``cron_expression`` takes
+            precedence, and so does ``anchor_time`` if the interval is at least 60 minutes.
+        :param check: the plan of a connection check that starts now. If None, a check succeeded a day ago.
+        :raises ValueError: if an argument is invalid, or if the name or the id is in use.
         """
         with self._state.locked() as now:
             return self._account.add_source(
@@ -77,7 +77,7 @@ class SourceControl(AccountControl):
 
     @property
     def sources(self) -> list[SourceRecord]:
-        """The sources of the account, in the order of their creation, without deleted ones."""
+        """The sources of the account that are not deleted, in order of creation."""
         with self._state.locked():
             return [
                 SourceRecord(each.id, each.name, tuple(stream.stream_name for stream in each.streams))
@@ -86,11 +86,12 @@ class SourceControl(AccountControl):
             ]
 
     def add_streams(self, source_id: int, streams: Mapping[str, int | EmulatedStream]) -> None:
-        """Add tables, which become visible after the discovery of the next job or connection check.
+        """Add streams, which the next job or connection check discovers.
 
-        An Import API or webhook source has no discovery, so its new tables are visible immediately.
+        Import API and webhook sources have no discovery, so their new streams are visible immediately.
 
-        :param streams: as in ``add_source``. A stream that is given as a number is not selected.
+        :param streams: the new streams, as in :meth:`add_source`. If only the number of rows is given, the
+            stream is not selected.
         """
         with self._source(source_id) as (source, _):
             extracted = source.kind.has_extractions
@@ -101,25 +102,25 @@ class SourceControl(AccountControl):
 
     def plan_new_sources(
         self,
-        type: str,  # noqa: A002 - Stitch's word
+        type: str,  # noqa: A002 - Stitch uses this name
         *,
         streams: Mapping[str, int | EmulatedStream] | None = None,
         job: JobPlan | None = None,
         check: CheckPlan | None = None,
     ) -> None:
-        """Plan the sources of a type that will be created through the API. The type may be unknown to Stitch.
+        """Plan the sources of a type that will be created through the API.
 
-        :param streams: the streams that discovery finds. A stream that is given as a number is not selected.
-            None: as planned before, else the default streams of the type.
-        :param job: the plan of all their jobs. None: as planned before, else the default plan.
-        :param check: the plan of the first check of one such source. None: as planned before, else a
-            successful check.
-        :raises ValueError: if sources of the type have no extractions.
+        :param type: the type of these sources, which may be a type that Stitch does not document.
+        :param streams: the streams that discovery finds. If only the number of rows is given, the stream is
+            not selected. If None, the streams of an earlier call or the default streams of the type are used.
+        :param job: the plan of all jobs of these sources. If None, the plan of an earlier call or the default
+            plan is used.
+        :param check: the plan of the first connection check of one of these sources. Each call can add one
+            plan. If no plan is left, the check succeeds.
+        :raises ValueError: if sources of this type have no extractions.
         """
         if not source_type(type).has_extractions:
-            raise ValueError(
-                f"Sources of type {type} have no discovery, checks and jobs that could be planned."
-            )
+            raise ValueError(f"Sources of type {type} have no discovery, checks or jobs that can be planned.")
         with self._state.locked():
             new = self._account.new_source_plans.setdefault(type, NewConnectionPlan())
             new.streams = new.streams if streams is None else dict(streams)
@@ -129,7 +130,7 @@ class SourceControl(AccountControl):
     def pause_source(self, source_id: int, *, by_stitch: bool = False) -> None:
         """Pause a source. A running job continues.
 
-        :param by_stitch: whether Stitch itself pauses the source instead of a user.
+        :param by_stitch: True if Stitch itself pauses the source, False if a user does.
         """
         with self._source(source_id) as (source, now):
             source.updated_at = now
@@ -139,13 +140,13 @@ class SourceControl(AccountControl):
                 source.paused_at = now
 
     def unpause_source(self, source_id: int) -> None:
-        """Unpause a source, even if Stitch itself had paused it."""
+        """Unpause a source, even if Stitch itself has paused it."""
         with self._source(source_id) as (source, now):
             source.paused_at = source.system_paused_at = None
             source.updated_at = now
 
     def delete_source(self, source_id: int) -> None:
-        """Delete a source as a user would. It stays readable."""
+        """Delete a source as a user would. The API still returns the source."""
         with self._source(source_id) as (source, now):
             self._account.delete_source(source, now)
 
@@ -157,7 +158,7 @@ class SourceControl(AccountControl):
             source.step = current_step
 
     def plan_next_check(self, source_id: int, check: CheckPlan) -> None:
-        """Plan the next connection check of a source. An update of the source starts it."""
+        """Plan the next connection check of a source. The check starts when the source is updated."""
         with self._source(source_id) as (source, _):
             source.checks.planned.append(check)
 
@@ -175,18 +176,20 @@ class SourceControl(AccountControl):
 
     def add_destination(
         self,
-        type: str = "postgres",  # noqa: A002 - Stitch's word
+        type: str = "postgres",  # noqa: A002 - Stitch uses this name
         *,
         name: str | None = None,
         properties: Mapping[str, Any] | None = None,
         check: CheckPlan | None = None,
     ) -> int:
-        """Add a destination and return its id. Sources without a destination load into it.
+        """Add a destination and return its id.
 
-        :param check: the plan of a connection check that starts now. None: the destination is already
+        Sources without a destination load into the new destination.
+
+        :param check: the plan of a connection check that starts now. If None, the destination is already
             connected.
-        :raises ValueError: if Stitch has no such type, or if the account's plan includes no more
-            destinations.
+        :raises ValueError: if Stitch does not have this destination type, or if the account's pricing plan
+            does not include another destination.
         """
         check_destination_type(type)
         with self._state.locked() as now:
@@ -200,7 +203,9 @@ class SourceControl(AccountControl):
                     check=False,
                 )
             except ApiError as error:
-                raise ValueError(f"Stitch rejects this with {error.status}: {error.body}") from error
+                raise ValueError(
+                    f"Stitch rejects the destination with status {error.status}: {error.body}"
+                ) from error
             destination.checks.planned.extend([] if check is None else [check])
             destination_updates.start_destination_check(self._account, destination, now)
             if check is None:
@@ -224,8 +229,9 @@ class SourceControl(AccountControl):
     def plan_destination_check(self, check: CheckPlan, destination_id: int | None = None) -> None:
         """Plan the next connection check of a destination.
 
-        :param destination_id: None: the next destination that is created through the API.
-        :raises ValueError: if the account has no such destination.
+        :param destination_id: the id of the destination. If None, the first check of the next destination
+            that is created through the API is planned.
+        :raises ValueError: if the account does not have this destination.
         """
         with self._state.locked():
             if destination_id is None:

@@ -1,1 +1,1 @@
-"""The state of the emulated Stitch, without HTTP."""
+"""The state of the emulator, independent of HTTP."""

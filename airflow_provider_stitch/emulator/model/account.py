@@ -1,7 +1,7 @@
 """One Stitch account: its sources, destinations, jobs, loads, schedules and notifications.
 
-The account knows nothing of HTTP. A caller must hold the lock of the emulator's state and pass the current
-time. It must first call :meth:`Account.catch_up`, which runs the events that are due.
+This module does not depend on HTTP. Callers must hold the lock of the emulator's state and pass the current
+time. They must call :meth:`Account.catch_up` before any other method, so that all due events have run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_stitch.emulator.model import webhooks
-from airflow_provider_stitch.emulator.model.account_plan import AccountPlan, NewConnectionPlan
+from airflow_provider_stitch.emulator.model.account_plan import NewConnectionPlan, PricingPlan
 from airflow_provider_stitch.emulator.model.connections import property_values
 from airflow_provider_stitch.emulator.model.connections.checks import ConnectionCheck, ConnectionChecks
 from airflow_provider_stitch.emulator.model.connections.connector_types import check_source_type, source_type
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.quirks import Quirks
     from airflow_provider_stitch.emulator.model.webhooks import Outbox
 
-#: Longest delay until the first scheduled job of a new source, in minutes.
+#: Maximum delay of the first scheduled job of a new source, in minutes.
 MAX_FIRST_WAIT_MINUTES = 30.0
 
 
@@ -47,14 +47,14 @@ class Account:
         self.email = email
         self.quirks = quirks
         self.ids = ids
-        self.tokens: dict[str, bool] = {}  # by token, whether it is enabled
-        self.plan = AccountPlan()
+        self.tokens: dict[str, bool] = {}  # whether each token is enabled
+        self.pricing_plan = PricingPlan()
         self.sources: dict[int, Source] = {}
-        self.names: set[str] = set()  # of the sources that are not deleted
+        self.names: set[str] = set()  # names of the sources that are not deleted
         self.destinations: dict[int, Destination] = {}
-        self.paused_without_destination: set[int] = set()  # ids of the sources that Stitch paused
+        self.paused_without_destination: set[int] = set()  # ids of sources paused by Stitch
         self.new_destination_plan = NewConnectionPlan()
-        self.new_source_plans: dict[str, NewConnectionPlan] = {}  # by type
+        self.new_source_plans: dict[str, NewConnectionPlan] = {}  # plans by source type
         self.notifications = Notifications(client_id, ids)
         self.events = EventQueue()
         self.load_list = LoadList(self.events, quirks, self._on_load)
@@ -70,13 +70,13 @@ class Account:
         self._outbox = outbox
 
     def catch_up(self, now: datetime) -> None:
-        """Run the events up to now."""
+        """Run all events up to now."""
         self.events.run_until(now)
 
     # Destinations
 
     def on_destinations_changed(self, now: datetime) -> None:
-        """Update which sources have a connected destination, and load the batches that waited for one."""
+        """Update the connection state of all sources, and load batches that waited for a destination."""
         sources = self.sources.values()
         connected = {s.id for s in sources if s.set_connected(self._is_connected(s), now)}
         self.load_list.update_sources(connected, now)
@@ -86,7 +86,7 @@ class Account:
         return [d for d in self.destinations.values() if d.deleted_at is None]
 
     def new_checks(self, connection_id: int) -> ConnectionChecks:
-        """Return the empty check history of a new source or destination."""
+        """Return an empty check history for a new source or destination."""
         return ConnectionChecks(self.client_id, connection_id)
 
     # Sources
@@ -107,9 +107,9 @@ class Account:
         check: CheckPlan | None,
         job: JobPlan,
     ) -> Source:
-        """Add a source for a test, as if it had been created and its streams discovered a day ago."""
-        _check_new_source(name, streams, schedule_minutes, paused)
-        self._check_new(source_id, name, type_name, step)
+        """Add a source for a test, as if the source had been created and discovered a day ago."""
+        _check_arguments(name, streams, schedule_minutes, paused)
+        self._check_identity(source_id, name, type_name, step)
         check_schedule(properties or {})
         created_at = now - timedelta(days=1)
         source = self.new_source(name, display_name, type_name, created_at, step=step, source_id=source_id)
@@ -139,7 +139,11 @@ class Account:
             del self.sources[source.id]
             raise
 
-    def _check_new(self, source_id: int | None, name: str, type_name: str, step: str) -> None:
+    def _check_identity(self, source_id: int | None, name: str, type_name: str, step: str) -> None:
+        """Check the id, name, type and step of a new source.
+
+        :raises ValueError: if the id or the name is in use, or if the type or the step does not exist.
+        """
         if source_id in self.sources:
             raise ValueError(f"Source {source_id} already exists.")
         # The name of a deleted source can be reused.
@@ -159,7 +163,7 @@ class Account:
         step: str = "form",
         source_id: int | None = None,
     ) -> Source:
-        """Create an empty source that loads into the account's first destination, if there is one."""
+        """Create a source without streams that loads into the account's first destination, if any."""
         number = self.ids.take("source", source_id)
         source = Source(
             id=number,
@@ -181,16 +185,16 @@ class Account:
         return source
 
     def source(self, source_id: int) -> Source:
-        """Return a source by its id.
+        """Return the source with this id.
 
-        :raises ValueError: if the account has no such source.
+        :raises ValueError: if the account does not have this source.
         """
         if source_id not in self.sources:
             raise ValueError(f"Account {self.client_id} has no source {source_id}.")
         return self.sources[source_id]
 
     def delete_source(self, source: Source, now: datetime) -> None:
-        """Mark a source as deleted. It stays readable, and a running job continues."""
+        """Mark a source as deleted. The API still returns the source, and a running job continues."""
         if source.deleted_at is None:
             source.deleted_at = source.updated_at = now
             self.names.discard(source.name)
@@ -198,7 +202,7 @@ class Account:
     # Checks, discovery and schedule
 
     def start_check(self, source: Source, now: datetime) -> ConnectionCheck:
-        """Start a connection check of a source. If it succeeds, it also discovers streams."""
+        """Start a connection check of a source. A successful check also discovers streams."""
         check = source.checks.start(now)
         self.events.schedule(check.ends_at, self._finish_check, source, check)
         return check
@@ -211,7 +215,7 @@ class Account:
             source.step = "discover_schema"
 
     def discover_streams(self, source: Source) -> None:
-        """Add the undiscovered streams to the source's streams."""
+        """Move the undiscovered streams of a source to its visible streams."""
         known = {stream.tap_stream_id for stream in source.streams}
         for key, plan in source.undiscovered.items():
             stream = self._new_stream(key, plan)
@@ -224,7 +228,10 @@ class Account:
         return make_stream(key, stream, self.ids.take("stream"))
 
     def advance_configuration(self, source: Source, now: datetime) -> None:
-        """Advance the configuration. Schedule a source when it is fully configured for the first time."""
+        """Advance the configuration of a source.
+
+        When the source is fully configured for the first time, schedule its jobs.
+        """
         configured = source.current_step(now) == "fully_configured"
         if configured and source.schedule_when_configured and source.schedule_minutes is None:
             minutes = float(source.properties.get("frequency_in_minutes") or MAX_FIRST_WAIT_MINUTES)
@@ -235,13 +242,16 @@ class Account:
             self.schedule(source, start)
 
     def schedule(self, source: Source, start: datetime | None) -> None:
-        """Schedule the next job of a source, which then schedules the following one. None: no more jobs."""
+        """Schedule the next job of a source. When this job is due, the following job is scheduled.
+
+        :param start: the start time of the job. If None, no more jobs are scheduled.
+        """
         source.next_start = start
         if start is not None:
             self.events.schedule(start, self._start_scheduled_job, source)
 
     def _start_scheduled_job(self, source: Source, now: datetime) -> None:
-        """Start a scheduled job, unless the previous one is still running."""
+        """Start a scheduled job unless another job is running, and schedule the following job."""
         if source.next_start != now or source.schedule_minutes is None or source.deleted_at is not None:
             return
         if not source.paused and not self.jobs.running(source, now) and self.can_start_job(source, now):
@@ -249,7 +259,7 @@ class Account:
         self.schedule(source, next_start(source.properties, source.schedule_minutes, now))
 
     def can_start_job(self, source: Source, now: datetime) -> bool:
-        """Return whether Stitch starts jobs of this source."""
+        """Return whether Stitch would start a job of this source."""
         if not source.kind.has_extractions:
             return False
         return not self.quirks.refuse_hopeless_starts or (
@@ -264,7 +274,7 @@ class Account:
 
     def _on_load(self, source: Source, stream: Stream, batch: Batch, loaded_at: datetime) -> None:
         if batch.rows == 0:
-            return  # the batch contains only a version message, and Stitch sends no webhook without rows
+            return  # Stitch sends no webhook for a batch without rows
         destination = self.destinations.get(source.destination_id or 0)
         for hook in self.notifications.hooks.values():
             if destination is not None and hook.receives(destination.id, loaded_at):
@@ -275,15 +285,15 @@ class Account:
                 self._outbox.add(webhooks.make_webhook(hook, loaded_at, payload, local=local))
 
 
-def _check_new_source(name: object, streams: object, schedule_minutes: object, paused: object) -> None:
-    """Check the arguments of a new source before it is added.
+def _check_arguments(name: object, streams: object, schedule_minutes: object, paused: object) -> None:
+    """Check the types and values of the arguments of a new source.
 
-    :raises ValueError: if one is invalid.
+    :raises ValueError: if an argument is invalid.
     """
     if not isinstance(name, str) or not name.strip():
-        raise ValueError(f"name must be a string that is not empty, not {name!r}.")
+        raise ValueError(f"name must be a non-empty string, not {name!r}.")
     if not isinstance(streams, Mapping):
-        raise ValueError(f"streams must be a dict of rows by stream, not {streams!r}.")
+        raise ValueError(f"streams must be a dict with a number of rows for each stream, not {streams!r}.")
     for stream, rows in streams.items():
         if not isinstance(rows, EmulatedStream) and (isinstance(rows, bool) or not isinstance(rows, int)):
             raise ValueError(
@@ -299,6 +309,6 @@ def _check_new_source(name: object, streams: object, schedule_minutes: object, p
         raise ValueError(f"schedule_minutes must be above 0, not {schedule_minutes:g}.")
     if not isinstance(paused, bool):
         raise ValueError(
-            f"paused must be True or False, not {paused!r}. For a pause by Stitch, call "
+            f"paused must be True or False, not {paused!r}. To pause the source as Stitch itself does, call "
             "pause_source(by_stitch=True)."
         )

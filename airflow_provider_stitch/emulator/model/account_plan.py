@@ -1,4 +1,4 @@
-"""The plan of an account, and the behaviour of connections created through the API."""
+"""The pricing plan of an account, and the plans of connections that are created through the API."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class AccountPlan:
+class PricingPlan:
     """The features of an account. Source: Stitch documentation, "Pricing plans"."""
 
     cron: bool = True
     hooks: bool = True
     custom_emails: bool = True
-    max_destinations: int = 3  #: Advanced plan; Standard has 1, Premium 5
+    max_destinations: int = 3  #: limit of the Advanced plan; Standard allows 1 destination, Premium allows 5
     excluded_source_types: set[str] = field(default_factory=set)
     excluded_destination_types: set[str] = field(default_factory=set)
 
 
 @dataclass
 class NewConnectionPlan:
-    """The behaviour of connections of one type that are created through the API."""
+    """The plan of connections of one type that are created through the API."""
 
-    #: The streams that discovery finds. None: the default streams of the type.
+    #: The streams that discovery finds. If None, the default streams of the type are used.
     streams: Mapping[str, int | EmulatedStream] | None = None
     job: JobPlan = field(default_factory=JobPlan)
-    checks: deque[CheckPlan] = field(default_factory=deque)  #: first checks, one for each new connection
+    #: Plans of first checks, one plan for each new connection.
+    checks: deque[CheckPlan] = field(default_factory=deque)
 
     def take_check(self) -> list[CheckPlan]:
-        """Return the planned first check of a new connection, or an empty list for a successful check."""
+        """Return a list that contains the next planned check, or an empty list if no check is planned."""
         return [self.checks.popleft()] if self.checks else []

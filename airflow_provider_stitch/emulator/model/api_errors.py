@@ -6,7 +6,7 @@ from typing import Any
 
 
 class ApiError(Exception):
-    """An error response of Stitch, not a failure of the emulator. A body of None is an empty body."""
+    """An error response of Stitch. If ``body`` is None, the body of the response is empty."""
 
     def __init__(self, status: int, body: Any) -> None:
         super().__init__(f"{status}: {body}")
@@ -15,15 +15,15 @@ class ApiError(Exception):
 
 
 def unauthorized() -> ApiError:
-    """Return a 401. Its body is not documented (the table of errors lists "None")."""
+    """Return a 401 error. Its body is not documented: the table of errors contains only "None"."""
     return ApiError(401, None)
 
 
 def not_found() -> ApiError:
-    """Return a 404. Its body is not documented either."""
+    """Return a 404 error. Its body is not documented."""
     return ApiError(404, None)
 
 
 def coded_error(code: str, message: str, **data: Any) -> ApiError:
-    """Return a 400 with an error code and a message, the form used by sources and some hook errors."""
+    """Return a 400 error with a code and a message, as documented for sources and some hook errors."""
     return ApiError(400, {"error": code, "data": {"message": message, **data}})

@@ -1,4 +1,4 @@
-"""Creating, updating and deleting destinations, with the effects on the sources of the account."""
+"""Functions that create, update and delete destinations, with the effects on the account's sources."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def create_destination(
     map_unmapped_sources: bool = True,
     check: bool = True,
 ) -> Destination:
-    """Create a destination, and start a connection check if all properties that it needs are given.
+    """Create a destination. If all required properties are given, start a connection check.
 
-    :param map_unmapped_sources: whether sources without a destination load into the new one.
-    :raises ApiError: if the account's plan does not include the type, or no further destination.
+    :param map_unmapped_sources: whether sources without a destination load into the new destination.
+    :raises ApiError: if the account's pricing plan does not include the type or another destination.
     """
     _check_plan(account, destination_type)
     number = account.ids.take("destination")
@@ -60,10 +60,10 @@ def create_destination(
 
 
 def _check_plan(account: Account, destination_type: str) -> None:
-    if destination_type in account.plan.excluded_destination_types:
-        # Not documented; like the error for a source type.
+    if destination_type in account.pricing_plan.excluded_destination_types:
+        # This error is not documented. It is modeled on the error for source types.
         raise ApiError(400, f"you do not have access to destination type ({destination_type})")
-    if len(account.active_destinations()) >= account.plan.max_destinations:
+    if len(account.active_destinations()) >= account.pricing_plan.max_destinations:
         raise ApiError(400, "you are at your destination limit")
 
 
@@ -74,7 +74,7 @@ def _map_unmapped_sources(account: Account, destination_id: int) -> None:
 
 
 def add_default_destination(account: Account, now: datetime) -> None:
-    """Add the destination that an account of a test has from the start, connected and checked long ago."""
+    """Add the initial destination of an account, which was checked and connected 30 days ago."""
     created_at = now - timedelta(days=30)
     properties = {"database": "staging", "host": "pg.acme.example", "port": "5432", "username": "stitch"}
     destination = create_destination(
@@ -92,7 +92,7 @@ def add_default_destination(account: Account, now: datetime) -> None:
 def update_destination(
     account: Account, destination: Destination, properties: Mapping[str, Any], now: datetime
 ) -> None:
-    """Change properties, and start a connection check if all properties that it needs have a value."""
+    """Update properties. If all required properties have a value, start a connection check."""
     destination.apply_properties(properties)
     destination.updated_at = now
     if destination.is_complete:
@@ -112,7 +112,7 @@ def _finish_check(account: Account, destination: Destination, check: ConnectionC
 
 
 def connect_destination(account: Account, destination: Destination, now: datetime) -> None:
-    """Mark a destination as connected, and unpause the sources that Stitch paused without a destination."""
+    """Mark a destination as connected, and unpause sources that Stitch paused for lack of a destination."""
     destination.connected = True
     for source in account.sources.values():
         if source.destination_id == destination.id and source.id in account.paused_without_destination:
@@ -122,7 +122,7 @@ def connect_destination(account: Account, destination: Destination, now: datetim
 
 
 def delete_destination(account: Account, destination: Destination, now: datetime) -> None:
-    """Mark a destination as deleted. Stitch pauses the sources that load into it and deletes its hooks."""
+    """Mark a destination as deleted, delete its hooks, and pause the sources that load into it."""
     destination.deleted_at = destination.updated_at = now
     account.notifications.delete_hooks_of(destination.id)
     for source in account.sources.values():

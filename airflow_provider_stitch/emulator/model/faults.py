@@ -1,4 +1,4 @@
-"""Faults: failures of requests, set by a test."""
+"""Faults, which a test can set to make requests fail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Fault:
 
     method: str | None
     path_regex: str | None
-    times: int | None  #: number of requests that are still to fail; None: all
+    times: int | None  #: remaining number of requests that fail; None if there is no limit
     host: Host
     after_effect: bool
     status: int | None
@@ -47,7 +47,10 @@ class Fault:
         self.times = 0
 
     def matches(self, host: Host, method: str, path: str) -> bool:
-        """Return whether a request fails. The path expression may match anywhere in path and query."""
+        """Return whether the fault applies to a request.
+
+        :param path: the path with the query. ``path_regex`` may match anywhere in this string.
+        """
         return (
             self.times != 0
             and host == self.host
@@ -57,16 +60,19 @@ class Fault:
 
     @property
     def replaces_response(self) -> bool:
-        """Return whether the fault has its own response."""
+        """Return whether the fault replaces Stitch's response with its own response."""
         return self.status is not None or bool(self.garbage)
 
     @property
     def prevents_processing(self) -> bool:
-        """Return whether Stitch does not process the request, unless ``after_effect`` is set."""
+        """Return whether the fault prevents Stitch from processing the request.
+
+        If ``after_effect`` is set, Stitch processes the request nevertheless.
+        """
         return self.replaces_response or self.cut is True
 
     def response(self) -> tuple[int, dict[str, str], bytes]:
-        """Return status, headers and body of the fault's own response."""
+        """Return the status, headers and body of the fault's own response."""
         headers = {
             "content-type": "text/html" if self.garbage is True else "application/json",
             **{name.lower(): v for name, v in (self.headers or {}).items()},
@@ -101,7 +107,7 @@ class Faults:
             self._faults.clear()
 
     def take(self, host: Host, method: str, path: str) -> Fault | None:
-        """Return the first fault that matches a request, and count the hit."""
+        """Return the first fault that applies to a request, and record the failed request."""
         with self._lock:
             fault = next((f for f in self._faults if f.matches(host, method, path)), None)
             if fault is not None:

@@ -23,7 +23,10 @@ class Ids:
         self._next = dict(_FIRST_IDS)
 
     def take(self, kind: Kind, requested: int | None = None) -> int:
-        """Return the next id of a kind, or the requested one. Later ids are greater than both."""
+        """Return the requested id, or the next id of a kind if no id is requested.
+
+        Later ids of this kind are greater than the returned id.
+        """
         number = self._next[kind] if requested is None else requested
         self._next[kind] = max(self._next[kind], number + 1)
         return number

@@ -11,7 +11,7 @@ _clock_sequence = itertools.count()
 
 
 def make_job_name(client_id: int, connection_id: int, mode: str, starts_at: datetime) -> str:
-    """Return ``<client>.<connection>.<mode>.<uuid>``; the version-1 UUID contains the start time.
+    """Return ``<client>.<connection>.<mode>.<uuid>``. The version-1 UUID contains the start time.
 
     Source: Stitch Connect API, samples of job names.
     """

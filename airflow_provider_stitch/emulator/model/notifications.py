@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.ids import Ids
     from airflow_provider_stitch.emulator.model.quirks import Quirks
 
-#: Maximum number of custom e-mail addresses, and of hooks, per account.
+#: Maximum number of custom e-mail addresses per account. Hooks have the same limit.
 MAX_PER_ACCOUNT = 10
 
 
@@ -33,7 +33,11 @@ class CustomEmail:
     disabled_at: datetime | None = None
 
     def body(self, *, with_modified_at: bool) -> dict[str, Any]:
-        """Return the Custom email object. The field table contains ``modified_at``, no sample does."""
+        """Return the Custom email object.
+
+        :param with_modified_at: whether to include ``modified_at``. The field table contains this field, but
+            no sample does.
+        """
         return {
             "id": self.id,
             "client_id": self.client_id,
@@ -57,9 +61,10 @@ class Hook:
     disabled_at: datetime | None = None
 
     def body(self, quirks: Quirks, *, created: bool = False) -> dict[str, Any]:
-        """Return the Hook object. The documentation contradicts itself on where the destination id is.
+        """Return the Hook object. The documentation is inconsistent about the place of the destination id.
 
-        :param created: whether this is the response to a creation. Its sample has the id at the top level.
+        :param created: whether the object is the response to a creation. The sample of this response has the
+            destination id at the top level.
         """
         place = "top" if created and quirks.hook_destination == "created" else quirks.hook_destination
         config = {"url": self.url}
@@ -78,7 +83,7 @@ class Hook:
         }
 
     def receives(self, destination_id: int, loaded_at: datetime) -> bool:
-        """Return whether Stitch sends a request to this hook for a load."""
+        """Return whether Stitch calls this hook for a load."""
         return (
             self.destination_id == destination_id
             and self.disabled_at is None
@@ -98,8 +103,9 @@ class Notifications:
     def add_custom_email(self, address: str, now: datetime, *, allowed: bool = True) -> CustomEmail:
         """Add a custom e-mail address.
 
-        :param allowed: whether the account's plan includes custom e-mail addresses.
-        :raises ApiError: if the plan does not include them, or the account already has the maximum.
+        :param allowed: whether the account's pricing plan includes custom e-mail addresses.
+        :raises ApiError: if the pricing plan does not include custom e-mail addresses, or if the account
+            already has the maximum number of addresses.
         """
         if not allowed:
             raise _account_error("not authorized to create custom notification email addresses.")
@@ -112,13 +118,14 @@ class Notifications:
     def add_hook(self, destination_id: int, url: str, now: datetime, *, allowed: bool = True) -> Hook:
         """Add a hook.
 
-        :param allowed: whether the account's plan includes hooks.
-        :raises ApiError: if the plan does not include hooks, or the account already has the maximum.
+        :param allowed: whether the account's pricing plan includes hooks.
+        :raises ApiError: if the pricing plan does not include hooks, or if the account already has the
+            maximum number of hooks.
         """
         if not allowed:
             raise ApiError(400, {"error": {"message": "Client does not have access to hooks."}})
         if len(self.hooks) >= MAX_PER_ACCOUNT:
-            # The placeholder "[LIMIT]" is Stitch's own.
+            # Stitch's own message contains the placeholder "[LIMIT]".
             raise ApiError(400, {"error": {"message": "You have exceeded the limit of [LIMIT] hooks."}})
         added = Hook(self._ids.take("hook"), self._client_id, destination_id, url, now, now)
         self.hooks[added.id] = added

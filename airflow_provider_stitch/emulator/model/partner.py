@@ -1,4 +1,4 @@
-"""The partner that manages accounts: its credentials, and the OAuth codes that it exchanges for tokens.
+"""The partner that manages accounts, with its credentials and OAuth codes.
 
 Source: Stitch Connect API, "Accounts" and "OAuth".
 """
@@ -19,7 +19,7 @@ class _Code(NamedTuple):
 
 
 class Partner:
-    """The only partner of an emulator."""
+    """The partner that can create accounts in an emulator."""
 
     def __init__(self, partner_id: str | None = None, partner_secret: str | None = None) -> None:
         self.id = partner_id or "oc_" + secrets.token_hex(16)
@@ -35,13 +35,16 @@ class Partner:
         return _is_equal(value, self.secret)
 
     def add_code(self, client_id: int, now: datetime) -> str:
-        """Return a new code for an account. Stitch sends it to the partner's ``redirect_uri``."""
+        """Return a new OAuth code for an account. Stitch sends the code to the ``redirect_uri``."""
         code = secrets.token_urlsafe(24)
         self._codes[code] = _Code(client_id, now + CODE_LIFETIME)
         return code
 
     def redeem_code(self, code: str, now: datetime) -> int | None:
-        """Return the client id of a code and invalidate the code. None: it is unknown, used or expired."""
+        """Invalidate an OAuth code and return its client id.
+
+        :return: None if the code is unknown, used or expired.
+        """
         found = self._codes.pop(code, None)
         return found.client_id if found is not None and now < found.expires_at else None
 

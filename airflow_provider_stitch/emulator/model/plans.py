@@ -1,6 +1,6 @@
-"""Plans that a test can set: the behaviour of streams, jobs, loads, logs and connection checks.
+"""Plans that a test can set for streams, jobs, loads, logs and connection checks.
 
-All classes are frozen dataclasses. All durations and offsets are seconds of Stitch's (virtual) time.
+All classes are frozen dataclasses. All durations and offsets are in virtual seconds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-#: The runner writes a counter in one of three forms: ``METRIC: {...}``, ``METRIC Point(...)``, or
+#: The runner writes row counters in three formats: ``METRIC: {...}``, ``METRIC Point(...)``, or
 #: ``replicated <N> records from "<endpoint>" endpoint``.
 CounterForm = Literal["json", "point", "sentence"]
 Target = Literal["target-stitch", "avro"]
@@ -22,19 +22,19 @@ _DEFAULT_FIELDS: Mapping[str, str] = {"id": "automatic", "updated_at": "automati
 
 @dataclass(frozen=True, slots=True)
 class EmulatedStream:
-    """A stream of an emulated source. Its default name is its key in ``add_source(streams=...)``."""
+    """A stream of an emulated source. The default name is the key in ``add_source(streams=...)``."""
 
-    rows: int = 0  #: rows that each job extracts; with 0 the stream has no new rows and gets no load
-    tap_stream_id: str | None = None  #: None: the key
-    stream_name: str | None = None  #: the name of the table; None: the key
-    selected: bool | None = True  #: None: never selected, False: deselected
-    schema_name: str | None = None  #: databases only
-    database_name: str | None = None  #: databases only
-    is_view: bool = False  #: databases only
+    rows: int = 0  #: number of rows that each job extracts; a stream with 0 rows is not loaded
+    tap_stream_id: str | None = None  #: id of the stream in the tap; if None, the key in ``streams``
+    stream_name: str | None = None  #: name of the table; if None, the key in ``streams``
+    selected: bool | None = True  #: whether the stream is selected; None if it was never selected
+    schema_name: str | None = None  #: name of the schema, for databases only
+    database_name: str | None = None  #: name of the database, for databases only
+    is_view: bool = False  #: whether the stream is a view, for databases only
     flushes: int = 1  #: number of batches that contain the rows of a job
-    primary_key: tuple[str, ...] = ("id",)  #: names of the fields
-    replication_method: str = "INCREMENTAL"  #: ``INCREMENTAL``, ``FULL_TABLE`` or ``LOG_BASED``
-    #: Inclusion by field name: ``automatic``, ``available`` or ``unsupported``.
+    primary_key: tuple[str, ...] = ("id",)  #: names of the primary key fields
+    replication_method: str = "INCREMENTAL"  #: either ``INCREMENTAL``, ``FULL_TABLE`` or ``LOG_BASED``
+    #: The inclusion of each field, by name: ``automatic``, ``available`` or ``unsupported``.
     fields: Mapping[str, str] = field(default_factory=lambda: _DEFAULT_FIELDS)
 
     def __post_init__(self) -> None:
@@ -44,31 +44,32 @@ class EmulatedStream:
 
 @dataclass(frozen=True)
 class LoadError:
-    """A failed load of a batch. The batch is loaded ``heals_after`` seconds later, or never if that is None.
+    """A load error of a batch. If ``heals_after`` is set, the batch is loaded that many seconds later.
 
-    Stitch keeps rows for 30 days, so a batch that has not been loaded by then is never loaded.
+    Stitch stores rows for 30 days. A batch that has not been loaded by then is never loaded.
     """
 
     message: str = "establish a connection to your data warehouse"  #: error message of the destination
-    heals_after: float | None = None  #: seconds until the batch is loaded after all; None: never
+    heals_after: float | None = None  #: seconds until the batch is loaded; if None, it is never loaded
 
 
 @dataclass(frozen=True)
 class Flush:
-    """One batch of a stream: its ``rows`` reach the pipeline ``at`` seconds after the job's start.
+    """A batch of a stream, which reaches the pipeline ``at`` seconds after the start of the job.
 
     The load is attempted ``prepare`` + ``load`` seconds after the flush. A batch of 0 rows contains only a
-    version message: ``target-stitch`` writes its lines, the Avro target writes none, and nothing is loaded.
+    version message and is not loaded. ``target-stitch`` logs such a batch, but the Avro target does not.
     """
 
-    at: float  #: seconds after the start of the job
-    rows: int  #: number of rows of the batch
+    #: Seconds from the start of the job to the flush.
+    at: float
+    rows: int  #: number of rows in the batch
     prepare: float = 45.0  #: seconds from the flush to the start of the load
     load: float = 30.0  #: duration of the load in seconds
-    error: LoadError | None = None  #: why the load fails; None: it succeeds
-    rejected: int = 0  #: number of rows that the destination rejects, which does not fail the load
-    requests: int | None = None  #: number of requests that send the batch; None: as in the ``LogPlan``
-    retries: int | None = None  #: number of retries of the last request; None: as in the ``LogPlan``
+    error: LoadError | None = None  #: error of the load; if None, the load succeeds
+    rejected: int = 0  #: number of rows that the destination rejects; the load still succeeds
+    requests: int | None = None  #: number of requests for the batch; if None, as in the ``LogPlan``
+    retries: int | None = None  #: number of retries of the last request; if None, as in the ``LogPlan``
 
     def __post_init__(self) -> None:
         if self.rows < 0 or (self.requests is not None and self.requests < 1):
@@ -79,39 +80,43 @@ class Flush:
 class LogPlan:
     """The content of a job's extraction log.
 
-    Its lines have the form that the open-source ``target-stitch`` or the Avro target writes.
+    The lines have the format of the open-source ``target-stitch`` or of the Avro target.
     """
 
-    available: bool = True  #: False: a request for the log returns 404
-    #: None: the Avro target for version-2 databases (types ``hp-*``), ``target-stitch`` for all others.
+    available: bool = True  #: whether the log is available; if not, a request for the log returns 404
+    #: The target that writes the log. If None, version-2 databases (types ``hp-*``) use the Avro target, and
+    #: all other sources use ``target-stitch``.
     target: Target | None = None
-    #: The version of ``target-stitch``, 1.0 to 4.0. A version such as "1.8" stands for its last known
+    #: The version of ``target-stitch``, from 1.0 to 4.0. A version such as "1.8" stands for its last known
     #: release.
     target_version: str = "4.0"
-    #: The first line of ``target-stitch`` 3.0 and later. Some versions write ``Using turbo_boost_factor``.
+    #: The setting in the first line of ``target-stitch`` 3.0 and later. The setting depends on the version.
     first_line: Literal["batch_size_preferences", "turbo_boost_factor"] = "batch_size_preferences"
-    #: The streams that the tap counts: all, none, or only ``counted_streams``, because some taps count only
-    #: parent streams. None: as the tap of the source's type does.
+    #: The streams for which the tap writes row counters. With ``parents``, it writes row counters only for
+    #: ``counted_streams``, because some taps count only the rows of parent streams. If None, the type of the
+    #: source determines the streams.
     tap_counters: Literal["all", "parents", "none"] | None = None
-    counted_streams: Sequence[str] = ()  #: the streams that ``tap_counters="parents"`` counts
-    #: Additional counters by endpoint, for endpoints that are not streams.
+    counted_streams: Sequence[str] = ()  #: streams with row counters if ``tap_counters`` is ``parents``
+    #: Values of additional counters by endpoint, for endpoints that are not streams.
     other_counters: Mapping[str, int] = field(default_factory=dict)
-    #: The form of the tap's counters. A counter without an endpoint is written as a
-    #: ``point`` instead of a ``sentence``.
+    #: The format of the tap's row counters. A counter without an endpoint is written as a ``point`` instead
+    #: of a ``sentence``.
     tap_counter_form: CounterForm = "sentence"
-    target_counter_form: CounterForm = "json"  #: the form of the target's counters
-    requests_per_batch: int = 1  #: number of requests that send each batch
+    target_counter_form: CounterForm = "json"  #: the format of the target's row counters
+    requests_per_batch: int = 1  #: number of requests for each batch
     retries: int = 0  #: number of retries of the last request of each batch
-    #: Seconds from the serialization of a batch to its request, which waits for an earlier request to finish.
+    #: Seconds from the serialization of a batch to its request, which must wait for an earlier request.
     serialized_ahead: float = 0.0
-    #: The runner crashes at the end: a traceback replaces the target's last line and the exit line.
+    #: Whether the runner crashes at the end. A traceback then replaces the target's last line and the exit
+    #: line.
     runner_crashes: bool = False
-    #: Avro target: ``send-stream-record-count-impl <stream>`` after every flush, after the last flush of a
-    #: stream, or never. It is not documented how many of these lines a stream with two flushes has.
+    #: When the Avro target writes ``send-stream-record-count-impl <stream>``: after every flush, after the
+    #: last flush of a stream, or never. The number of these lines is not documented for a stream with two
+    #: flushes.
     flush_markers: Literal["every", "last", "none"] = "every"
     exit_line: bool = True  #: whether the log contains the exit line
-    cut_after_lines: int | None = None  #: the log ends after this number of lines and half of the next one
-    extra_lines: Sequence[str] = ()  #: lines to insert, unchanged, before the target's last line
+    cut_after_lines: int | None = None  #: number of lines before the line in which the log is cut
+    extra_lines: Sequence[str] = ()  #: additional lines before the target's last line
     padding_bytes: int = 0  #: minimum size of irrelevant lines to add, for tests with a long log
 
     def __post_init__(self) -> None:
@@ -121,7 +126,8 @@ class LogPlan:
         _check_retries(self, self.retries)
 
 
-#: A request is retried after 1, 2, 4, ... seconds, for 127 s in total in version 1 and for 15 s later.
+#: A request is retried after 1, 2, 4, ... seconds. The delays add up to 127 s in version 1 and to 15 s in
+#: later versions.
 MAX_RETRIES_OF_VERSION_1 = 7
 MAX_RETRIES = 4
 
@@ -137,7 +143,7 @@ _RELEASES: Mapping[str, str] = {
 
 
 def _check_retries(log: LogPlan, retries: int) -> None:
-    """Raise ValueError if this version of ``target-stitch`` gives up before that many retries."""
+    """Raise ValueError if this version of ``target-stitch`` never makes that many retries."""
     limit = MAX_RETRIES_OF_VERSION_1 if release_of(log.target_version)[0] == 1 else MAX_RETRIES
     if not 0 <= retries <= limit:
         raise ValueError(f"target-stitch {log.target_version} retries a request at most {limit} times.")
@@ -146,45 +152,59 @@ def _check_retries(log: LogPlan, retries: int) -> None:
 def release_of(version: str) -> tuple[int, int, int]:
     """Return the release of ``target-stitch`` for a version such as "4.0" or "3.0.1".
 
-    :raises ValueError: if the version is not between 1.0 and 4.0. The log lines of others are not known.
+    :raises ValueError: if the version is not between 1.0 and 4.0. The log lines of other versions are not
+        known.
     """
     parts = _RELEASES.get(version, version).split(".")
     if not 2 <= len(parts) <= 3 or not all(part.isdecimal() for part in parts):
-        raise ValueError(f"{version!r} is not a version of target-stitch. Use one such as '4.0' or '3.0.1'.")
+        raise ValueError(
+            f"{version!r} is not a version of target-stitch. Use a version such as '4.0' or '3.0.1'."
+        )
     major, minor, patch = map(int, [*parts, "0"][:3])
     if not (1, 0) <= (major, minor) <= (4, 0):
-        raise ValueError(f"The log lines of target-stitch {version} are not known. Use version 1.0 to 4.0.")
+        raise ValueError(
+            f"The log lines of target-stitch {version} are not known. Use a version from 1.0 to 4.0."
+        )
     return major, minor, patch
 
 
 @dataclass(frozen=True)
 class JobPlan:
-    """The course of a replication job. By default it takes 150 s, and a flush is loaded after 75 to 115 s.
+    """The plan of a replication job.
 
-    Discovery is followed by the tap, and the target ends ``target_seconds`` after the tap. A failed discovery
-    ends the job. Flushed rows are loaded even if the job fails. Stitch terminates a job after 24 hours. A
-    failed phase without a description gets a default one, unless its exit status is negative, because a
-    process that was killed by a signal leaves no message.
+    By default, the job takes 150 s, and each batch is loaded 75 to 115 s after its flush.
+
+    The tap runs after the discovery, and the target ends ``target_seconds`` after the tap. A failed discovery
+    ends the job. Flushed rows are loaded even if the job fails. Stitch terminates a job after 24 hours.
+
+    If a failed phase has no description, the emulator uses a default description. If the exit status is
+    negative, there is no default, because a process that was killed by a signal writes no message.
     """
 
-    discovery_seconds: float = 10.0  #: duration of the discovery
-    tap_seconds: float = 120.0  #: duration of the tap
-    target_seconds: float = 20.0  #: from the end of the tap to the end of the target
-    discovery_exit_status: int = 0  #: 0: the discovery succeeds
+    discovery_seconds: float = 10.0  #: duration of the discovery in seconds
+    tap_seconds: float = 120.0  #: duration of the tap in seconds
+    target_seconds: float = 20.0  #: seconds from the end of the tap to the end of the target
+    discovery_exit_status: int = 0  #: exit status of the discovery; 0 if it succeeds
     discovery_description: str | None = None  #: error message of a failed discovery
-    tap_exit_status: int = 0  #: 0: the tap succeeds
+    tap_exit_status: int = 0  #: exit status of the tap; 0 if it succeeds
     tap_description: str | None = None  #: error message of a failed tap
-    target_exit_status: int = 0  #: 0: the target succeeds
+    target_exit_status: int = 0  #: exit status of the target; 0 if it succeeds
     target_description: str | None = None  #: error message of a failed target
-    terminated: bool = False  #: Stitch kills the job at its end: null exit statuses with a completion time
-    has_discovery: bool = True  #: False: the tap has no discovery, but ``discovery_seconds`` still pass
+    terminated: bool = False  #: whether Stitch terminates the job; all exit statuses are then null
+    has_discovery: bool = True  #: whether the tap has a discovery; if not, ``discovery_seconds`` still pass
     #: The Import API permanently rejects the first batch of this stream, which makes the target fail.
     refused_stream: str | None = None
-    rows: Mapping[str, int] = field(default_factory=dict)  #: by stream; overrides ``EmulatedStream.rows``
-    flushes: Mapping[str, Sequence[Flush]] = field(default_factory=dict)  #: by stream; overrides the default
-    prepare_seconds: float = 45.0  #: from a flush to the start of its load, unless ``flushes`` sets it
-    load_seconds: float = 30.0  #: of the first stream; each further stream takes 10 s more, up to 40 s more
-    load_errors: Mapping[str, LoadError] = field(default_factory=dict)  #: by stream, for all its batches
+    #: Numbers of rows by stream, which override ``EmulatedStream.rows``.
+    rows: Mapping[str, int] = field(default_factory=dict)
+    #: Batches by stream, which replace the default batches of the stream.
+    flushes: Mapping[str, Sequence[Flush]] = field(default_factory=dict)
+    #: Seconds from a flush to the start of its load, for batches that are not in ``flushes``.
+    prepare_seconds: float = 45.0
+    #: Duration of a load of the first stream in seconds. Loads of each further stream take 10 s longer, up to
+    #: 40 s longer.
+    load_seconds: float = 30.0
+    #: Load errors by stream. An error applies to all batches of the stream.
+    load_errors: Mapping[str, LoadError] = field(default_factory=dict)
     log: LogPlan = field(default_factory=LogPlan)  #: content of the extraction log
 
     def __post_init__(self) -> None:
@@ -204,12 +224,12 @@ class JobPlan:
 
 @dataclass(frozen=True)
 class CheckPlan:
-    """The course of a connection check. If it fails, it has a non-zero ``discovery_exit_status`` and a
-    message.
+    """The plan of a connection check. A failed check has a non-zero ``discovery_exit_status`` and a message.
 
-    Stitch does not document the checks of destinations. Here they have the same form.
+    Stitch does not document the checks of destinations. The emulator uses the same format for sources and
+    destinations.
     """
 
-    seconds: float = 3.0  #: duration of the check
-    discovery_exit_status: int = 0  #: 0: the discovery succeeds
-    discovery_error_message: str | None = None  #: message of a failed check
+    seconds: float = 3.0  #: duration of the check in seconds
+    discovery_exit_status: int = 0  #: exit status of the discovery; 0 if it succeeds
+    discovery_error_message: str | None = None  #: error message of a failed check

@@ -1,7 +1,7 @@
-"""The recorded requests, and Stitch's rate limit.
+"""Recorded requests, and Stitch's rate limit.
 
-Stitch allows 30 requests in 10 minutes per client id, shared by the lists of extractions and loads and the
-logs. It is not documented whether the window slides; here it does.
+Stitch allows 30 requests in 10 minutes per client id. Requests for extractions, loads and logs share this
+limit. It is not documented whether the window slides. The emulator uses a sliding window.
 Source: Stitch Connect API, "Rate limits".
 """
 
@@ -22,10 +22,10 @@ class RequestRecord(NamedTuple):
 
     at: datetime  #: virtual time
     method: str
-    path: str  #: with the query
-    status: int | None  #: None: the connection was closed without a response
+    path: str  #: the path with the query
+    status: int | None  #: None if the connection was closed without a response
     counted: bool  #: whether the request counts against the rate limit
-    client_id: int | None  #: the account of its token, if any
+    client_id: int | None  #: the account of the access token; None if there was no valid token
 
 
 class LogHostRequest(NamedTuple):
@@ -33,13 +33,13 @@ class LogHostRequest(NamedTuple):
 
     at: datetime  #: virtual time
     method: str
-    path: str  #: without the query, which is a credential
-    status: int | None  #: None: the connection was closed without a response
-    authorization: bool  #: whether it had an Authorization header, which a client must not send
+    path: str  #: the path without the query, because the query is a credential
+    status: int | None  #: None if the connection was closed without a response
+    authorization: bool  #: whether the request had an Authorization header, which clients must not send
 
 
 def busiest_window(times: Iterable[datetime]) -> int:
-    """Return the largest number of requests in any 10 (virtual) minutes."""
+    """Return the maximum number of requests within 10 virtual minutes."""
     ordered = sorted(times)
     busiest = first = 0
     for last, time in enumerate(ordered):
@@ -50,14 +50,14 @@ def busiest_window(times: Iterable[datetime]) -> int:
 
 
 class RateLimit:
-    """The rate limit of one account. It is not enforced by default, because Stitch does not enforce it."""
+    """The rate limit of one account. By default, the limit is not enforced, as in Stitch."""
 
     def __init__(self) -> None:
         self.enforced = False
         self._served: list[datetime] = []
 
     def admit(self, now: datetime) -> float | None:
-        """Count a request and return None, or return the (virtual) seconds until one is allowed."""
+        """Record a request and return None, or return the virtual seconds until a request is allowed."""
         self._served = [time for time in self._served if time > now - WINDOW]
         if self.enforced and len(self._served) >= REQUESTS_PER_WINDOW:
             return (self._served[-REQUESTS_PER_WINDOW] + WINDOW - now).total_seconds()

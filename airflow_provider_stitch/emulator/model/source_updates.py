@@ -1,4 +1,4 @@
-"""Creating and updating sources, with the errors that Stitch documents."""
+"""Functions that create and update sources, with the errors that Stitch documents."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def create_source(account: Account, body: Any, now: datetime) -> dict[str, Any]:
 def _apply_initial_properties(
     account: Account, source: Source, properties: Mapping[str, Any], now: datetime
 ) -> None:
-    """Set the properties of the user and of Stitch, and the plans for streams, jobs and the first check."""
+    """Set the user's properties, Stitch's own properties, and the plans of streams, jobs and checks."""
     if not source.kind.has_extractions:
         source.apply_properties(properties)
         return
@@ -80,7 +80,7 @@ def _apply_initial_properties(
 
 
 def unselected(plan: int | EmulatedStream) -> EmulatedStream:
-    """Return a newly discovered stream. If only its number of rows is given, it has never been selected."""
+    """Return the plan of a new stream. A stream that is planned as a number of rows is not selected."""
     return EmulatedStream(plan, selected=None) if isinstance(plan, int) else plan
 
 
@@ -92,13 +92,13 @@ def _permitted_type(account: Account, type_name: str) -> SourceType:
     if type_name not in SOURCE_TYPES and type_name not in account.new_source_plans:
         raise coded_error("InvalidType", f"invalid source type ({type_name})")
     kind = source_type(type_name)
-    if kind.has_no_steps or type_name in account.plan.excluded_source_types:
+    if kind.has_no_steps or type_name in account.pricing_plan.excluded_source_types:
         raise coded_error("AccessDenied", f"you do not have access to source type ({type_name})")
     return kind
 
 
 def _new_name(account: Account, body: Mapping[str, Any]) -> str:
-    """Return the given ``name`` of the source, or one that is derived from the display name."""
+    """Return the requested name of the source, or a name derived from the display name."""
     display_name = body["display_name"]
     if "name" in body:
         given = body["name"]
@@ -174,7 +174,10 @@ def _response_body(account: Account, source: Source, check_name: str | None, now
 
 
 def _paused_at(body: Mapping[str, Any], source: Source) -> datetime | None:
-    """Return the new pause time: an ISO 8601 time pauses and null unpauses. Other values are undocumented."""
+    """Return the new pause time. An ISO 8601 time pauses the source, and null unpauses it.
+
+    The error for other values is not documented.
+    """
     if "paused_at" not in body:
         return source.paused_at
     value = body["paused_at"]
@@ -198,7 +201,8 @@ def _display_name(body: Mapping[str, Any], source: Source) -> str:
 def _destination_id(account: Account, body: Mapping[str, Any], error: ApiError) -> int | None:
     """Return the requested destination id, if any.
 
-    :param error: raised if the account has no such destination. Stitch does not document this case.
+    :param error: the error to raise if the account does not have the destination. Stitch does not document
+        this error.
     """
     if "destination_id" not in body:
         return None
@@ -210,7 +214,10 @@ def _destination_id(account: Account, body: Mapping[str, Any], error: ApiError) 
 
 
 def _change_destination(account: Account, source: Source, destination_id: int, now: datetime) -> None:
-    """Change the destination. Unpause the source if Stitch had paused it because it had none."""
+    """Change the destination of a source.
+
+    If Stitch paused the source for lack of a destination, the source is unpaused.
+    """
     if source.id in account.paused_without_destination and account.destinations[destination_id].connected:
         account.paused_without_destination.discard(source.id)
         source.system_paused_at = None
@@ -249,10 +256,11 @@ def check_properties(
     *,
     current: Mapping[str, Any] | None = None,
 ) -> None:
-    """Raise ApiError for invalid property values and for an invalid or unavailable cron expression.
+    """Check property values and the cron expression.
 
-    :param current: the properties of an existing source. The error for a change of an immutable property is
-        not documented.
+    :param current: the properties of an existing source.
+    :raises ApiError: if a value is invalid, if an immutable property changes, or if the cron expression is
+        invalid or not included in the pricing plan. The error for an immutable property is not documented.
     """
     bad = property_values.bad_names(given, kind.properties, account.quirks)
     bad += property_values.changed_immutables(given, current or {}, account.quirks)
@@ -266,7 +274,7 @@ def check_properties(
 
 
 def _check_cron(account: Account, cron: str) -> None:
-    if not account.plan.cron:
+    if not account.pricing_plan.cron:
         raise coded_error("AccessDenied", "access to cron_expression based scheduling is not permitted")
     fields = cron.split()
     if len(fields) > 5 and "?" not in (fields[3], fields[5]):
@@ -277,11 +285,14 @@ def _check_cron(account: Account, cron: str) -> None:
         )
 
 
-# Errors for the body as a whole
+# Errors for an invalid body
 
 
 def invalid_post_body() -> ApiError:
-    """Return the error for an invalid body of a creation. For a body that is not JSON it is undocumented."""
+    """Return the error for a POST request with an invalid body.
+
+    The error for a body that is not JSON is not documented.
+    """
     message = (
         "POST body may only include a non-empty type, a non-empty display_name and map of string properties"
     )
@@ -289,8 +300,11 @@ def invalid_post_body() -> ApiError:
 
 
 def invalid_put_body() -> ApiError:
-    """Return the error for an invalid body of an update. For a body that is not JSON it is undocumented."""
-    # "many" is Stitch's own typo.
+    """Return the error for a PUT request with an invalid body.
+
+    The error for a body that is not JSON is not documented.
+    """
+    # Stitch's own message contains the typo "many".
     return coded_error(
         "InvalidBody", "PUT body many only include the keys: display_name, properties, and paused_at"
     )

@@ -1,4 +1,4 @@
-"""The whole state of an emulator, shared by HTTP requests and test code under one lock."""
+"""The complete state of an emulator, which HTTP requests and test code share under one lock."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class _LogKey(NamedTuple):
     expires_at: datetime
 
 
-#: The attributes in a state file. Faults and recorded requests are not restored.
+#: The attributes that a state file contains. Faults and recorded requests are not saved.
 _PERSISTED = ("quirks", "partner", "ids", "accounts", "limits", "outbox", "_tokens", "_log_keys")
 
 
 class EmulatorState:
-    """The accounts, the clock, the faults, and the recorded requests."""
+    """The accounts, clock, faults and recorded requests of an emulator."""
 
     def __init__(self, clock: Clock, quirks: Quirks, partner: Partner) -> None:
         self.clock = clock
@@ -42,20 +42,22 @@ class EmulatorState:
         self.partner = partner
         self.ids = Ids()
         self.accounts: dict[int, Account] = {}
-        self.limits: dict[int, RateLimit] = {}  # by client id
+        self.limits: dict[int, RateLimit] = {}  # rate limits by client id
         self.faults = Faults()
         self.outbox = Outbox()
         self.requests: list[RequestRecord] = []
         self.log_host_requests: list[LogHostRequest] = []
-        self.on_webhook_change: Callable[[], None] | None = None  #: called when webhooks may be due
-        self.save: Callable[[EmulatorState], None] | None = None  #: called when the state may have changed
+        #: Called when webhooks may be due.
+        self.on_webhook_change: Callable[[], None] | None = None
+        #: Called when the state may have changed.
+        self.save: Callable[[EmulatorState], None] | None = None
         self._tokens: dict[str, Account] = {}
         self._log_keys: dict[str, _LogKey] = {}
         self._lock = threading.RLock()
 
     @contextmanager
     def locked(self, *, notify: bool = True) -> Iterator[datetime]:
-        """Hold the lock, after running all events that are due. Yield the current virtual time.
+        """Lock the state, run all due events, and yield the current virtual time.
 
         :param notify: whether to call ``on_webhook_change`` after the lock is released.
         """
@@ -76,14 +78,14 @@ class EmulatorState:
 
     @classmethod
     def restore(cls, clock: Clock, exported: dict[str, Any]) -> EmulatorState:
-        """Create a state from exported attributes."""
+        """Create a state from the attributes that :meth:`export` returned."""
         state = cls(clock, exported["quirks"], exported["partner"])
         for name, value in exported.items():
             setattr(state, name, value)
         return state
 
     def next_webhook_event(self) -> datetime | None:
-        """Return when the next webhook may be due, or None without hooks."""
+        """Return the earliest time at which a webhook may be due, or None if there are no hooks."""
         times = [self.outbox.next_time()]
         times += [a.events.next_time() for a in self.accounts.values() if a.notifications.hooks]
         return min((time for time in times if time is not None), default=None)
@@ -123,14 +125,14 @@ class EmulatorState:
 
     def _check_token_is_unused(self, token: str) -> None:
         if token in self._tokens:
-            raise ValueError("This token already belongs to an account. Use another one.")
+            raise ValueError("This token already belongs to an account. Use another token.")
 
     def new_token(self, prefix: str) -> str:
-        """Return a random token."""
+        """Return a random access token with this prefix."""
         return prefix + secrets.token_hex(24)
 
     def authenticate(self, authorization: str | None) -> Account | None:
-        """Return the account of an ``Authorization`` header. None: it is missing, invalid or disabled."""
+        """Return the account for an ``Authorization`` header, or None if it contains no enabled token."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             return None
@@ -140,14 +142,14 @@ class EmulatorState:
     # Logs
 
     def create_log_key(self, account: Account, job_name: str, now: datetime) -> str:
-        """Return a key that gives access to the log of a job until it expires."""
+        """Return a temporary key that allows access to the log of a job."""
         key = secrets.token_urlsafe(24)
         expires_at = now + timedelta(seconds=self.quirks.log_url_seconds)
         self._log_keys[key] = _LogKey(account, job_name, expires_at)
         return key
 
     def find_log(self, key: str, job_name: str, now: datetime) -> Timeline | None:
-        """Return the job of a log if the key gives access to it. None: wrong or expired key."""
+        """Return the timeline of a job, or None if the key is wrong or expired."""
         found = self._log_keys.get(key)
         if found is None or found.job_name != job_name or found.expires_at <= now:
             return None

@@ -1,7 +1,7 @@
-"""Which URLs a hook can have, and which of them are on this machine.
+"""Validation of hook URLs, and detection of URLs on this machine.
 
-The emulator must not send requests to other machines, so it calls a hook only if its URL has a loopback
-address. It resolves no host name except ``localhost``.
+The emulator must not send requests to other machines, so it calls a hook only if the host of its URL is
+``localhost`` or a loopback address. Other host names are not resolved.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class ReceiverAddress(NamedTuple):
     """The address of a webhook receiver on this machine."""
 
     host: str
-    other_host: str | None  #: tried if the connection to the first host is refused
+    other_host: str | None  #: alternative host, used if ``host`` refuses the connection
     port: int
     tls: bool
     name: str  #: the host name that the certificate must contain
@@ -24,9 +24,9 @@ class ReceiverAddress(NamedTuple):
 
 
 def loopback_address(url: str) -> ReceiverAddress | None:
-    """Return the receiver's address if the URL points to this machine, or None.
+    """Return the address of a receiver on this machine, or None if the URL is on another machine.
 
-    :raises ValueError: if Stitch rejects the URL. It must be HTTPS, or HTTP on this machine.
+    :raises ValueError: if Stitch rejects the URL. A URL must use HTTPS unless it is on this machine.
     """
     if not (url.isascii() and url.isprintable()) or " " in url:
         raise ValueError("The URL must consist of printable ASCII characters.")
@@ -38,7 +38,7 @@ def loopback_address(url: str) -> ReceiverAddress | None:
     port = parts.port or (443 if tls else 80)
     if hosts is None:
         if not tls:
-            raise ValueError("Stitch posts to https: URLs only.")
+            raise ValueError("Stitch sends webhooks only to https: URLs.")
         return None
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     host, other_host = hosts

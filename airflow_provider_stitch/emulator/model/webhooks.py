@@ -1,4 +1,4 @@
-"""Post-load webhooks: their payloads and their delivery status.
+"""Post-load webhooks, with their payloads and delivery states.
 
 Source: Stitch documentation, "Post-load webhooks".
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.notifications import Hook
     from airflow_provider_stitch.emulator.model.quirks import Quirks
 
-#: Retries after the first attempt. Source: Stitch documentation, "Post-load webhooks".
+#: Maximum number of retries after the first attempt. Source: Stitch documentation, "Post-load webhooks".
 MAX_RETRIES = 5
 State = Literal["waiting", "delivered", "failed", "not sent"]
 
@@ -28,8 +28,8 @@ class WebhookAttempt(NamedTuple):
     """One attempt to deliver a webhook."""
 
     at: datetime  #: virtual time
-    status: int | None  #: the status of the receiver's response, if there was one
-    error: str | None  #: the reason for a missing response
+    status: int | None  #: HTTP status of the response; None if there was no response
+    error: str | None  #: reason why there was no response
 
 
 @dataclass
@@ -41,13 +41,13 @@ class Webhook:
     url: str
     at: datetime  #: virtual time of the load
     payload: dict[str, Any]
-    #: ``not sent``: the URL is on another machine, and the emulator sends nothing there.
+    #: ``not sent`` if the URL is on another machine, because the emulator does not call other machines.
     state: State = "waiting"
     attempts: list[WebhookAttempt] = field(default_factory=list)
 
 
 class Outbox:
-    """The webhooks of all accounts. A caller must hold the lock of the emulator's state."""
+    """The webhooks of all accounts. Callers must hold the lock of the emulator's state."""
 
     def __init__(self) -> None:
         self.webhooks: list[Webhook] = []
@@ -61,14 +61,14 @@ class Outbox:
             self._waiting.append((webhook.at, webhook))
 
     def take_due(self, now: datetime) -> list[Webhook]:
-        """Return the webhooks that are due. Each one needs a call of :meth:`record_attempt` afterwards."""
+        """Return all due webhooks. The caller must call :meth:`record_attempt` for each of them."""
         due = [webhook for at, webhook in self._waiting if at <= now]
         self._waiting = [(at, webhook) for at, webhook in self._waiting if at > now]
         self._in_progress += len(due)
         return due
 
     def next_time(self) -> datetime | None:
-        """Return when the next attempt is due, or None if no webhook is waiting."""
+        """Return the time of the next attempt, or None if no webhook is waiting."""
         return min((at for at, _ in self._waiting), default=None)
 
     def record_attempt(self, webhook: Webhook, attempt: WebhookAttempt, retry_after: float) -> None:
@@ -91,7 +91,7 @@ class Outbox:
 
 
 def make_webhook(hook: Hook, at: datetime, payload: dict[str, Any], *, local: bool) -> Webhook:
-    """Return a webhook of a hook.
+    """Create the webhook that a hook sends for a load.
 
     :param local: whether the hook's URL is on this machine.
     """
@@ -107,7 +107,7 @@ def make_payload(
     loaded_at: datetime,
     quirks: Quirks,
 ) -> dict[str, Any]:
-    """Return the payload for one loaded batch of one table."""
+    """Return the payload of a webhook for a loaded batch."""
     name = source.table_name(stream)
     is_full_table = stream.replication_method == "FULL_TABLE"
     return {
@@ -145,7 +145,7 @@ def _bookmark_fields(stream: Stream, batch: Batch, quirks: Quirks) -> dict[str, 
 def _s3_fields(
     source: Source, stream: Stream, destination: Destination, loaded_at: datetime, quirks: Quirks
 ) -> dict[str, Any]:
-    """Return the fields that only Amazon S3 destinations have."""
+    """Return the fields that are specific to Amazon S3 destinations."""
     if destination.type != "s3":
         return {"primary_keys": None, "s3_objects": None} if quirks.webhook_blanks == "null" else {}
     file = f"{source.name}/{stream.stream_name}/0_{_milliseconds(loaded_at)}.jsonl"

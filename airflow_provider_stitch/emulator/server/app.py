@@ -1,7 +1,7 @@
-"""The ASGI application. It serves two ports: one for the API and one for the host that serves logs.
+"""The ASGI application, which serves the API on one port and the logs on another port.
 
-A response of the API is small, so it is created and recorded as a whole before it is sent. A fault can
-replace it at that point, after Stitch has processed the request.
+Responses of the API are small, so each response is created completely and recorded before it is sent. At this
+point a fault can replace the response, although Stitch has already processed the request.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class EmulatorApp:
     async def _serve(self, connection: Connection) -> None:
         request, receive, _ = connection
         fault = self._state.faults.take("api", request.method, request.target)
-        # If the client disconnects during a delay before the effect, Stitch does not process the request.
+        # If the client disconnects during a delay before the processing, Stitch does not process the request.
         lost = (
             fault is not None and not fault.after_effect and await disconnected_within(fault.delay, receive)
         )
@@ -88,7 +88,7 @@ class EmulatorApp:
             await send_response(response, self._state.clock.http_date(), connection, fault)
 
     def _respond(self, request: ApiRequest, fault: Fault | None, *, lost: bool) -> Response | None:
-        """Process and record a request, and return its response. None: close the connection instead."""
+        """Process and record a request. Return its response, or None if the connection must be closed."""
         with self._state.locked() as now:
             account = self._state.authenticate(request.authorization)
             match = table.match(request.method, request.path)
@@ -124,7 +124,7 @@ class EmulatorApp:
         except ApiError as error:
             return self._error_response(request, error)
         except Exception:
-            # A bug of the emulator must not look like an error of Stitch.
+            # A bug in the emulator must not look like an error response of Stitch.
             logger.exception("The emulator failed to process %s %s", request.method, request.path)
             return json_response(
                 500, {"error": "The emulator itself failed; see the log of airflow_provider_stitch."}
@@ -181,12 +181,12 @@ class EmulatorApp:
         virtual_seconds = self._state.limits[account.client_id].admit(now)
         if virtual_seconds is None:
             return
-        # Clients wait in real seconds.
+        # The header contains real seconds, because clients wait in real time.
         seconds = max(1, math.ceil(virtual_seconds / self._state.clock.speed))
         raise _RateLimitExceeded({"retry-after": str(seconds)} if self._state.quirks.retry_after else {})
 
 
-class _RateLimitExceeded(Exception):  # noqa: N818 - it becomes a response
+class _RateLimitExceeded(Exception):  # noqa: N818 - this exception is converted to a response
     def __init__(self, headers: dict[str, str]) -> None:
         super().__init__()
         self.headers = headers

@@ -1,4 +1,4 @@
-"""The host that serves logs. A signed URL gives access to a log; an access token does not."""
+"""The host that serves logs. A request for a log requires a signed URL instead of an access token."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class LogHost:
             await StreamingResponse(_stream(timeline, now), headers=headers)(scope, receive, send)
         else:
             if timeline is not None:
-                # The fault needs the complete body.
+                # A fault requires the complete body.
                 response = response._replace(content=b"".join(log_chunks(timeline, now)))
             await send_response(response, state.clock.http_date(), connection, fault)
 
@@ -84,4 +84,4 @@ def _s3_error(status: int, code: str, message: str) -> Response:
 async def _stream(timeline: Timeline, now: datetime) -> AsyncIterator[bytes]:
     for chunk in log_chunks(timeline, now):
         yield chunk
-        await asyncio.sleep(0)  # a long log must not block other requests
+        await asyncio.sleep(0)  # so that a long log does not block other requests

@@ -1,4 +1,4 @@
-"""HTTP requests and responses. Except for logs, both are small and are handled as a whole."""
+"""HTTP requests and responses. Bodies are small and are not streamed, except for logs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ApiRequest(NamedTuple):
 
     @property
     def target(self) -> str:
-        """Return path and query."""
+        """Return the path and query of the request."""
         return f"{self.path}?{self.query}" if self.query else self.path
 
 
@@ -38,7 +38,7 @@ class Response(NamedTuple):
 
 
 class Connection(NamedTuple):
-    """A request, and the ASGI functions of its connection."""
+    """A request, with the ASGI functions that receive and send its messages."""
 
     request: ApiRequest
     receive: Receive
@@ -57,7 +57,7 @@ def text_response(status: int, body: str) -> Response:
 
 
 async def send_response(response: Response, date: str, connection: Connection, fault: Fault | None) -> None:
-    """Send a response. A fault may slow down its body or close the connection in the middle of it."""
+    """Send a response. A fault may slow down the body, or close the connection in the middle of the body."""
     _, receive, send = connection
     headers = {"date": date, **response.headers, "content-length": str(len(response.content))}
     start = {"type": "http.response.start", "status": response.status, "headers": _encode_headers(headers)}
@@ -76,9 +76,9 @@ async def send_response(response: Response, date: str, connection: Connection, f
 
 
 async def disconnected_within(seconds: float, receive: Receive) -> bool:
-    """Wait until the client disconnects or the time is over. Return whether the client disconnected.
+    """Wait for the client to disconnect, and return whether it disconnected in time.
 
-    :param seconds: real seconds.
+    :param seconds: how long to wait, in real seconds.
     """
     if seconds <= 0:
         return False
@@ -90,7 +90,7 @@ async def disconnected_within(seconds: float, receive: Receive) -> bool:
 
 
 async def close_connection(connection: Connection) -> None:
-    """Close the connection, whether or not a response was sent."""
+    """Close the connection, even if no response was sent."""
     connection.request.transport.close()
     await _wait_for_disconnect(connection.receive)
 

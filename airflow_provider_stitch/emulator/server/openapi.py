@@ -1,6 +1,6 @@
-"""The OpenAPI 3.1 description of the emulator's API. Stitch does not publish one.
+"""The OpenAPI 3.1 description of the emulator's API. Stitch does not publish such a description.
 
-It is generated from the table of endpoints, so it contains exactly the endpoints that are served.
+The description is generated from the table of endpoints, so it contains all endpoints that are served.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.emulator.server.routes.endpoint import Endpoint
 
-#: The path of the description. Stitch's API has no such path.
+#: The path of the description. This path does not exist in Stitch's API.
 PATH = "/openapi.json"
 _JSON = "application/json"
-#: Path parameters that are strings. All others are numeric ids.
+#: Path parameters that are strings. All other path parameters are numeric ids.
 _TEXT_PARAMETERS = {"destination_type", "source_type", "job_name"}
 
 
@@ -34,7 +34,7 @@ def describe(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
             "title": "Stitch emulator",
             "version": "1",
             "description": "The Stitch Connect API as airflow-provider-stitch emulates it. "
-            "This is the emulator's own description; Stitch publishes none.",
+            "This description is the emulator's own. Stitch does not publish a description.",
         },
         "paths": paths,
         "components": {

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_TIMEOUT_SECONDS = 10.0  # to start, and to stop
+_TIMEOUT_SECONDS = 10.0  # maximum time to start or stop the server
 
 
 class _Protocol(H11Protocol):
-    """HTTP/1.1 protocol that passes its transport to the application, so that a fault can close it."""
+    """An HTTP/1.1 protocol that passes its transport to the application, so that a fault can close it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -32,7 +32,7 @@ class _Protocol(H11Protocol):
 
 
 class _Uvicorn(uvicorn.Server):
-    """A uvicorn server that stops without delay. By default it checks only every 0.1 s whether to stop."""
+    """A uvicorn server that stops without delay. By default, uvicorn checks for a stop every 0.1 s."""
 
     def __init__(self, config: uvicorn.Config, delivery: WebhookDelivery) -> None:
         super().__init__(config)
@@ -43,7 +43,7 @@ class _Uvicorn(uvicorn.Server):
         self._stop_requested: asyncio.Event | None = None
 
     def request_stop(self) -> None:
-        """Stop the server. Can be called from any thread."""
+        """Stop the server. This method can be called from any thread."""
         self.should_exit = True
         if self._loop is not None and self._stop_requested is not None:
             self._loop.call_soon_threadsafe(self._stop_requested.set)
@@ -66,7 +66,7 @@ class _Uvicorn(uvicorn.Server):
             server.close()
         for listener in sockets or []:
             listener.close()
-        # A stopped emulator sends no more responses, even if a fault delays them.
+        # A stopped emulator must not send responses that a fault has delayed.
         for connection in list(self.server_state.connections):
             if isinstance(connection, _Protocol):
                 connection.transport.abort()
@@ -76,7 +76,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _log_failure(delivery: asyncio.Task[None]) -> None:
-    """Log an error if the delivery of webhooks failed, which only a bug of the emulator can cause."""
+    """Log an error if the delivery of webhooks failed. Only a bug in the emulator can cause this."""
     if not delivery.cancelled() and delivery.exception() is not None:
         logger.error("The emulator stopped delivering webhooks.", exc_info=delivery.exception())
 
@@ -93,7 +93,7 @@ class Server:
         self._thread: threading.Thread | None = None
 
     def start(self) -> str:
-        """Start to listen, and return the URL of the API.
+        """Start the server, and return the URL of the API.
 
         :raises OSError: if the port is in use.
         """
@@ -116,7 +116,7 @@ class Server:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            date_header=False,  # the application adds the virtual time
+            date_header=False,  # the application sends the virtual time instead
             timeout_keep_alive=75,
         )
         self._uvicorn = _Uvicorn(config, self._delivery)
@@ -141,13 +141,13 @@ class Server:
 
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio disables Nagle's algorithm only if the protocol is given. Otherwise the body of a response,
-    # which is sent separately from its headers, waits 40 ms for the client's delayed acknowledgement.
+    # asyncio disables Nagle's algorithm only if the socket's protocol is given. Otherwise the body of a
+    # response is delayed by 40 ms, because it waits for the client's delayed acknowledgement of the headers.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
-        # From now on a client can connect, and gets its response once the server runs.
+        # From now on clients can connect. They receive responses once the server is running.
         bound.listen(128)
     except OSError:
         bound.close()

@@ -1,6 +1,6 @@
-"""Delivery of webhooks to receivers on this machine, and to no other machine.
+"""Delivery of webhooks to receivers on this machine only.
 
-It runs in the event loop of the emulator's server.
+Webhooks are delivered in the event loop of the emulator's server.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from airflow_provider_stitch.emulator.model.webhooks import Webhook, WebhookAtte
 if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.state import EmulatorState
 
-#: Real seconds, because receivers run in real time. Source: Stitch documentation, "Post-load webhooks".
+#: Timeout of an attempt in real seconds, because receivers run in real time.
+#: Source: Stitch documentation, "Post-load webhooks".
 TIMEOUT = 30.0
 
 
@@ -41,7 +42,7 @@ class WebhookDelivery:
                     task = self._loop.create_task(self._attempt(webhook))
                     attempts.add(task)
                     task.add_done_callback(attempts.discard)
-                # Not asyncio.wait_for, which can lose a cancellation at the moment when the event is set.
+                # asyncio.wait_for is not used, because it can lose a cancellation when the event is set.
                 timer = None if seconds is None else self._loop.call_later(seconds, self._wakeup.set)
                 await self._wakeup.wait()
                 if timer is not None:
@@ -52,14 +53,14 @@ class WebhookDelivery:
                 task.cancel()
 
     def wake(self) -> None:
-        """Check for due webhooks. Can be called from any thread."""
+        """Check for due webhooks. This method can be called from any thread."""
         loop = self._loop
         if loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop was closed because the emulator stops
+            with contextlib.suppress(RuntimeError):  # the loop is closed if the emulator is stopping
                 loop.call_soon_threadsafe(self._wakeup.set)
 
     def _take_due(self) -> tuple[list[Webhook], float | None]:
-        """Return the due webhooks, and the (real) seconds until more may be due."""
+        """Return the due webhooks, and the real seconds until another webhook may be due."""
         with self._state.locked(notify=False) as now:
             due = self._state.outbox.take_due(now)
             next_event = self._state.next_webhook_event()

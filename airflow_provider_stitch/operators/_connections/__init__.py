@@ -1,1 +1,1 @@
-"""Read and write Airflow connections that hold a token."""
+"""Read and write Airflow connections that contain a token."""

@@ -1,8 +1,8 @@
-"""Look up a connection as tasks do, and notice a lookup that failed.
+"""Look up a connection in the same way as Airflow, and raise an error if the lookup fails.
 
-Airflow reports a secrets backend that cannot be read as "not found". Before a token is stored, the
-difference matters: a connection that was not found can be created, one that could not be read must be left
-alone.
+If a secrets backend cannot be read, Airflow reports that the connection was not found. The difference matters
+before a token is stored: a connection that does not exist can be created, but a connection that could not be
+read must not be changed.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
 
 def find_connection(conn_id: str) -> Connection | None:
-    """Return the connection that tasks find under this id, or None if no place has it.
+    """Return the connection that Airflow finds for this id, or None if there is no such connection.
 
-    :raises StitchUnavailable: if a secrets backend that Airflow searches first could not be read.
+    :raises StitchUnavailable: if a secrets backend fails before the connection is found.
     """
     for backend in _secrets_backends():
         failure: str | None = None
         try:
             found: Connection | None = backend.get_connection(conn_id=conn_id)
-        except Exception as error:  # noqa: BLE001 - a backend may raise anything, which Airflow ignores
+        except Exception as error:  # noqa: BLE001 - a backend may raise any error, and Airflow ignores it
             failure = type(error).__name__
         if failure is not None:
-            # Outside of the except clause, because the original error may contain a secret.
+            # Raised outside of the except clause, because the original error may contain a secret.
             raise StitchUnavailable(
                 f"Connection {conn_id} could not be looked up: the secrets backend {type(backend).__name__} "
-                f"failed ({failure}). It may exist, so nothing was created or changed. Fix the secrets "
-                "backend, then run the task again."
+                f"failed ({failure}). The connection may exist, so nothing was created or changed. "
+                "Fix the secrets backend, then run the task again."
             )
         if found is not None:
             return found
-    # Airflow 3.0 reads its own database after all backends, and only here.
+    # In Airflow 3.0, only `get_connection` reads Airflow's own database, after all secrets backends.
     try:
         return BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
@@ -47,7 +47,7 @@ def find_connection(conn_id: str) -> Connection | None:
 
 
 def _secrets_backends() -> Iterable[Any]:
-    """Return the places that Airflow searches, in order."""
+    """Return the secrets backends in Airflow's search order."""
     try:
         from airflow.sdk.execution_time.supervisor import ensure_secrets_backend_loaded
     except ImportError:  # Airflow 2

@@ -1,4 +1,4 @@
-"""Connections stored through the public REST API of Airflow 3."""
+"""Store connections through the public REST API of Airflow 3."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Connection
 
-TIMEOUT = 30.0  #: seconds until a request to Airflow's REST API fails
+TIMEOUT = 30.0  #: seconds to wait for a response of Airflow's REST API
 
 
 class RestStore:
-    """The public REST API of Airflow 3.
+    """A store that uses the public REST API of Airflow 3.
 
-    :param api: an Airflow connection: the address of the API server as host, and a user's login and password,
-        or as password alone a token of Airflow's API. The extra `allow_http` permits plain HTTP.
-    :raises StitchConfigurationError: if a secret must not be sent there.
+    :param api: an Airflow connection with the address of the API server as its host. Its login and password
+        are those of a user. Without a login, its password is a token of Airflow's API. The extra `allow_http`
+        permits plain HTTP.
+    :raises StitchConfigurationError: if the host is not a safe address for secrets, or if the login fails.
     """
 
     def __init__(self, api: Connection) -> None:
@@ -35,23 +36,23 @@ class RestStore:
         self._session = requests.Session()
         local = is_loopback(urlsplit(self._url).hostname or "")
         self._session.trust_env = not local
-        self._session.auth = NoAuth()  # otherwise a .netrc would replace the token
+        self._session.auth = NoAuth()  # otherwise requests would use a login from .netrc instead of the token
         self._log_in()
 
     def find(self, conn_id: str) -> StoredConnection | None:
-        """Return the connection as Airflow's database has it."""
+        """Return the connection from Airflow's database."""
         response = self._request("GET", _path_of(conn_id), expected=(200, 404))
         return _stored(response) if response.status_code == 200 else None
 
     def reserve(self, conn_id: str, fields: Mapping[str, str]) -> None:
-        """Create the connection."""
+        """Create the connection without its secret."""
         self._post(conn_id, fields)
 
     def fill(self, conn_id: str, fields: Mapping[str, str]) -> None:
         try:
             self._fill(conn_id, fields)
         except _NotLoggedIn:
-            # Tokens of Airflow's API expire.
+            # The token of Airflow's API may have expired.
             self._log_in()
             self._fill(conn_id, fields)
 
@@ -74,8 +75,8 @@ class RestStore:
         response = self._request("POST", path, json=body, expected=(200, 201, 409))
         if response.status_code == 409:
             raise ReservationLost(
-                f"Another task created the connection {conn_id} at the same time (HTTP 409), so this one "
-                "did not. Its next try reads that connection."
+                f"Another task created the connection {conn_id} at the same time (HTTP 409). The next "
+                "try of this task reads that connection."
             )
 
     def _log_in(self) -> None:
@@ -88,8 +89,8 @@ class RestStore:
         token = _token_in(self._request("POST", "/auth/token", json=user, expected=(200, 201)))
         if token is None:
             raise StitchConfigurationError(
-                f"{self._url}/auth/token gives no token, so it is no API server of Airflow 3. Correct the "
-                f"host of connection {self._api.conn_id!r}."
+                f"{self._url}/auth/token returns no token, so this is not an API server of Airflow 3. "
+                f"Correct the host of connection {self._api.conn_id!r}."
             )
         return token
 
@@ -105,11 +106,11 @@ class RestStore:
             if response.status_code in expected:
                 return response
             raise self._refused(request, response)
-        # Outside of the except clause, because the error contains the request and so the secret.
-        raise StitchUnavailable(f"{request} can't be reached ({kind}).")
+        # Raised outside of the except clause, because the error contains the request with the secret.
+        raise StitchUnavailable(f"{request} cannot be reached ({kind}).")
 
     def _refused(self, request: str, response: requests.Response) -> StitchError:
-        # The body is not shown, because it may repeat what was sent.
+        # The message does not contain the response's body, because the body may repeat the secret.
         status, host = response.status_code, f"the host of connection {self._api.conn_id!r}"
         if status >= 500 or status in (408, 425, 429):
             return StitchUnavailable(f"{request} has a problem (HTTP {status}).")
@@ -134,8 +135,8 @@ class RestStore:
         return StitchConfigurationError(f"{request} refuses (HTTP {status}). {advice}")
 
 
-class _NotLoggedIn(StitchConfigurationError):  # noqa: N818 - as the kinds of StitchError
-    """The API server refuses the token or the password."""
+class _NotLoggedIn(StitchConfigurationError):  # noqa: N818 - named like the kinds of StitchError
+    """Airflow's API server refuses the token or the password."""
 
 
 def _stored(response: requests.Response) -> StoredConnection:
@@ -164,7 +165,7 @@ def _token_in(response: requests.Response) -> str | None:
 
 
 def _place(response: requests.Response) -> str:
-    """Return where a redirect leads, without its query, which may contain anything."""
+    """Return the target of a redirect without its query, because the query may contain a secret."""
     return response.headers.get("Location", "no address").partition("?")[0][:200]
 
 
@@ -197,5 +198,5 @@ def _api_url(api: Connection) -> str:
 
 
 def _allows_http(api: Connection) -> bool:
-    """Return whether the user chose plain HTTP. Extras from a URI are strings."""
+    """Return whether the user permits plain HTTP. The extra is a string if a URI defines the connection."""
     return str(api.extra_dejson.get("allow_http", "")).lower() == "true"

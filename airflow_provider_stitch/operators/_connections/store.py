@@ -1,11 +1,11 @@
-"""Places where a task can store a new connection. Not every Airflow lets tasks do that.
+"""Places where a task can store a new connection.
 
-On Airflow 2 a task has the database. On Airflow 3 it has none, and the API for tasks can only read
-connections; there the public REST API accepts them from a user with that permission, or a secrets backend
-does.
+On Airflow 2, a task writes a connection to Airflow's database. On Airflow 3, a task cannot access the
+database, and the API for tasks can only read connections. The task therefore writes to a secrets backend, or
+uses Airflow's public REST API with the login of a user who may create connections.
 
-A connection is reserved first, without its secret, so that a place that cannot be written to is noticed
-before anything is created that needs one.
+A connection is first reserved without its secret. If the reservation fails, the task ends before it requests
+a token from Stitch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from airflow_provider_stitch.operators._connections.stored import ReservationLos
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-#: Seconds to wait until Airflow finds what was written: a secrets backend may need a moment.
+#: Seconds to wait until Airflow finds a new connection, because a secrets backend may need a moment.
 LOOKUP_TIMEOUT = 60.0
 
 HOW_TO = (
@@ -41,33 +41,33 @@ HOW_TO = (
 
 
 class ConnectionStore(Protocol):
-    """A place for connections."""
+    """A place where connections are stored."""
 
     def find(self, conn_id: str) -> StoredConnection | None:
-        """Return the connection as this place holds it, None if it has none."""
+        """Return the connection from this store, or None if the store does not contain it."""
 
     def reserve(self, conn_id: str, fields: Mapping[str, str]) -> None:
-        """Create a connection without its secret. Never write over an existing one.
+        """Create a connection without its secret, but never overwrite an existing connection.
 
-        :raises ReservationLost: if there is one by now.
+        :raises ReservationLost: if the connection already exists.
         """
 
     def fill(self, conn_id: str, fields: Mapping[str, str]) -> None:
-        """Write the whole connection, with its secret. It may exist, or not.
+        """Write the complete connection with its secret. The connection may already exist.
 
-        :raises ConnectionTaken: if it is in use for something else by now.
+        :raises ConnectionTaken: if the connection is now in use for something else.
         """
 
     def release(self, conn_id: str, fields: Mapping[str, str]) -> None:
-        """Delete the connection if it still is what `reserve` created with these fields."""
+        """Delete the connection if it is unchanged since `reserve` created it with these fields."""
 
 
 def connection_store(
     store: Callable[[str, str], None] | None, airflow_api_conn_id: str | None
 ) -> ConnectionStore:
-    """Return the store that the user chose, or the default one of this version of Airflow.
+    """Return the store that the user chose, or the default store of this version of Airflow.
 
-    :raises StitchConfigurationError: if the user must choose one; the message contains the alternatives.
+    :raises StitchConfigurationError: if there is no default store; the message contains the alternatives.
     """
     if store is not None:
         return CallableStore(store)
@@ -75,40 +75,41 @@ def connection_store(
         from airflow_provider_stitch.operators._connections.rest_api import RestStore
 
         return RestStore(BaseHook.get_connection(airflow_api_conn_id))
-    if not _tasks_have_the_database():
+    if not _tasks_can_access_database():
         raise StitchConfigurationError(HOW_TO)
     return DatabaseStore()
 
 
-def _tasks_have_the_database() -> bool:
+def _tasks_can_access_database() -> bool:
     from airflow import __version__
 
     return __version__.startswith("2.")
 
 
 class CallableStore:
-    """A user's function, called with the connection's id and the connection as JSON.
+    """A store that calls a user's function with a connection's id and the connection as JSON.
 
-    The function can only write. So it first writes a probe, a connection under a different id, which shows
-    that it works and that Airflow reads from where it writes. The wanted id is written only with the token.
+    The function can only write connections. It therefore first writes a probe, which is a connection with a
+    different id. If Airflow finds the probe, the function works and writes to a place that Airflow reads. The
+    function writes the requested connection only once, with the token.
     """
 
     def __init__(self, store: Callable[[str, str], None]) -> None:
         self._store = store
 
     def find(self, conn_id: str) -> StoredConnection | None:
-        """Return what Airflow finds, because the function cannot read."""
+        """Return the connection that Airflow finds, because the function cannot read connections."""
         found = find_connection(conn_id)
         return None if found is None else StoredConnection.of(found)
 
     def reserve(self, conn_id: str, fields: Mapping[str, str]) -> None:
-        """Write and read the probe. The wanted id is left alone."""
+        """Write and read the probe, but do not write the requested connection."""
         probe_id, nonce = f"{conn_id}__probe", secrets.token_hex(8)
         self._store(probe_id, json.dumps({**fields, "login": nonce}))
         retry_policy(LOOKUP_TIMEOUT)(self._read_probe, probe_id, nonce)
         if self.find(conn_id) is not None:
-            raise ReservationLost(f"Connection {conn_id} exists by now. Nothing was created or changed.")
-        # The lookup above proves nothing if the secrets backend failed just then.
+            raise ReservationLost(f"Connection {conn_id} already exists. Nothing was created or changed.")
+        # The lookup above proves nothing if the secrets backend was unavailable at that moment.
         self._read_probe(probe_id, nonce)
 
     def fill(self, conn_id: str, fields: Mapping[str, str]) -> None:
@@ -121,27 +122,27 @@ class CallableStore:
         self._store(conn_id, json.dumps(whole))
 
     def release(self, conn_id: str, fields: Mapping[str, str]) -> None:
-        """Do nothing: the wanted id was not written."""
+        """Do nothing, because `reserve` has not written the requested connection."""
 
     def _read_probe(self, probe_id: str, nonce: str) -> None:
         found = find_connection(probe_id)
         if found is None or found.login != nonce:
             raise StitchUnavailable(
-                f"The store function wrote the connection {probe_id}, but Airflow does not find it. So it is "
-                "not known which connections exist, and nothing was created. Check that the function writes "
-                "to a secrets backend that this Airflow reads, and that the backend can be read."
+                f"The store function wrote the connection {probe_id}, but Airflow does not find it. It is "
+                "therefore unknown which connections exist, and nothing was created. Check that the function "
+                "writes to a secrets backend that this Airflow reads, and that the backend can be read."
             )
 
 
-# The connection ids that Airflow 2 accepts. It stores NULL instead of any other id.
+# The connection ids that Airflow 2 accepts. Airflow 2 stores NULL instead of an invalid id.
 _ID_IN_DATABASE = re.compile(r"[\w#!()\-.:/\\]{1,250}")
 
 
 class DatabaseStore:
-    """Airflow's own database, which tasks on Airflow 2 have."""
+    """A store in Airflow's database, which tasks on Airflow 2 can access."""
 
     def find(self, conn_id: str) -> StoredConnection | None:
-        """Return the row of this connection."""
+        """Return the connection from its row in the database."""
         from airflow.utils.session import create_session
 
         with create_session() as session:
@@ -162,8 +163,8 @@ class DatabaseStore:
                 session.add(_new_row(conn_id, fields))
         except IntegrityError:
             raise ReservationLost(
-                f"Another task created the connection {conn_id} at the same time, so this one created no "
-                "account. Its next try reads that connection."
+                f"Another task created the connection {conn_id} at the same time, so this task created no "
+                "account. The next try of this task reads that connection."
             ) from None
 
     def fill(self, conn_id: str, fields: Mapping[str, str]) -> None:

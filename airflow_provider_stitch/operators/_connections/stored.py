@@ -1,6 +1,6 @@
-"""Describe a stored connection, and decide whether a token may be written into it."""
+"""Describe a stored connection, and decide whether a token may be written to it."""
 
-# ruff: noqa: N818 - named as the kinds of StitchError are.
+# ruff: noqa: N818 - the errors are named like the kinds of StitchError.
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ CONN_TYPE = "stitch"
 
 
 class ConnectionTaken(StitchConfigurationError):
-    """A token must not be written into this connection, because it is in use for something else."""
+    """The connection is in use for something else, so a token must not be written to it."""
 
 
 class ReservationLost(StitchUnavailable):
-    """Another task created the connection at the same time. The next try can read it."""
+    """Another task created the connection at the same time. The next try can read the connection."""
 
 
 @dataclass(frozen=True)
 class StoredConnection:
-    """The fields of a connection that decide whether a token may be written into it."""
+    """The fields of a connection that decide whether a token may be written to it."""
 
     conn_type: str
     login: str | None
     description: str | None
-    password: str | None = field(repr=False)  #: Airflow's REST API shows asterisks in its place
-    is_partner: bool  #: it has partner credentials among its extras
+    password: str | None = field(repr=False)  #: asterisks if it was read through Airflow's REST API
+    is_partner: bool  #: whether the extras contain partner credentials
 
     @classmethod
     def of(cls, connection: Connection) -> StoredConnection:
-        """Describe an Airflow connection."""
+        """Return the relevant fields of an Airflow connection."""
         extras = connection.extra_dejson
         return cls(
             conn_type=connection.conn_type or "",
@@ -48,13 +48,13 @@ class StoredConnection:
         )
 
     def is_reservation(self, fields: Mapping[str, str]) -> bool:
-        """Return whether this is what `reserve` created with these fields, still without a token."""
+        """Return whether `reserve` created this connection with these fields and it still has no token."""
         return self.password is None and self.login is None and self.description == fields["description"]
 
     def reject_other_use(self, conn_id: str) -> None:
         """Reject a connection that is not for a Stitch account.
 
-        :raises ConnectionTaken: if it has a different type, or partner credentials.
+        :raises ConnectionTaken: if the connection has a different type, or has partner credentials.
         """
         if self.conn_type != CONN_TYPE:
             reason = f"it is of type {self.conn_type}"
@@ -67,7 +67,7 @@ class StoredConnection:
     def reject_foreign_token(self, conn_id: str, fields: Mapping[str, str]) -> None:
         """Reject fields that would replace the token of another account.
 
-        :param fields: the fields to write. The description identifies the run that has written a connection.
+        :param fields: the fields to write. Their description identifies the run that writes the connection.
         :raises ConnectionTaken: if the connection is in use for something else.
         """
         self.reject_other_use(conn_id)

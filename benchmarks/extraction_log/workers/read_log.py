@@ -1,6 +1,6 @@
-"""Read one extraction log in a new process, and report time and memory.
+"""Read one extraction log in a new process, and report the time and memory that this takes.
 
-The log is generated here while it is read, or downloaded from a local Stitch.
+This process generates the log while reading it, or downloads the log from a local Stitch.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ AVRO_MARKER = """\
 2026-08-17 06:00:15,250Z target - INFO com.stitchdata.target-stitch-avro.flush-pipeline - \
 send-stream-record-count-impl orders
 """
-STREAMS = ("orders", "customers", "products", "order_refunds")  #: of the target-stitch log
+STREAMS = ("orders", "customers", "products", "order_refunds")  #: the streams in the target-stitch log
 TARGET_STITCH_FIRST_LINE = """\
 2026-08-17 06:00:05,610Z target - INFO Using batch_size_prefernces of {'full_table_streams': []}
 """
@@ -72,7 +72,7 @@ def generate_log(form: str, size: int) -> Iterator[bytes]:
     while remaining > 0:
         chunk = next(chunks)
         if len(chunk) > remaining and b"\n" in chunk[:remaining]:
-            # A cut line could name a stream that does not exist.
+            # An incomplete line could contain the name of a stream that does not exist.
             chunk = chunk[: chunk.rindex(b"\n", 0, remaining) + 1]
             remaining = 0
         else:
@@ -83,7 +83,7 @@ def generate_log(form: str, size: int) -> Iterator[bytes]:
 
 
 def repeat_lines(lines: str) -> Iterator[bytes]:
-    """Repeat some lines in chunks of CHUNK_SIZE. Most chunks end within a line."""
+    """Repeat some lines, and yield them in chunks of CHUNK_SIZE. Most chunks end within a line."""
     block = lines.encode()
     repeated = block * (2 + CHUNK_SIZE // len(block))
     start = 0
@@ -93,7 +93,7 @@ def repeat_lines(lines: str) -> Iterator[bytes]:
 
 
 def endless_line() -> Iterator[bytes]:
-    """Generate one line without an end."""
+    """Generate a line that never ends."""
     return itertools.repeat(b'{"rows": [' + b"0" * (CHUNK_SIZE - 10))
 
 
@@ -105,8 +105,11 @@ def new_streams() -> Iterator[bytes]:
 
 
 def memory(field: str) -> int:
-    """Return the memory of this process in bytes: `VmRSS` is the current, `VmHWM` the peak value."""
-    # On Linux the peak that getrusage returns starts at the peak of the parent process.
+    """Return the memory of this process in bytes.
+
+    :param field: `VmRSS` for the current memory, `VmHWM` for its peak.
+    """
+    # On Linux, the peak that `getrusage` returns includes the peak of the parent process.
     if PROCESS_STATUS.exists():
         line = next(line for line in PROCESS_STATUS.read_text().splitlines() if line.startswith(field))
         return int(line.split()[1]) * 1024
@@ -115,7 +118,7 @@ def memory(field: str) -> int:
 
 
 def read(task: dict[str, Any]) -> ExtractionLog:
-    """Parse a generated log, or download one."""
+    """Parse a generated log, or download and parse a log from a local Stitch."""
     if "url" not in task:
         return parse_extraction_log(generate_log(task["form"], task["size"]))
     with StitchClient(task["token"], base_url=task["url"], client_id=task["client_id"]) as client:

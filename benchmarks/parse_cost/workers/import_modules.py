@@ -1,4 +1,4 @@
-"""Measure importing modules in a new process, after the imports that every DAG file makes."""
+"""Measure the import of modules in a new process, after the imports that every DAG file needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ task: dict[str, Any] = json.load(sys.stdin)
 
 from airflow.sdk import DAG  # noqa: E402, F401 - airflow.sdk imports a name when it is first used
 
-if not task["cached"]:  # from here on Python neither finds nor writes cached bytecode
+if not task["cached"]:  # prevent Python from reading or writing cached bytecode
     sys.pycache_prefix, sys.dont_write_bytecode = task["empty_folder"], True
 before = set(sys.modules)
 started_at = time.process_time()

@@ -1,4 +1,4 @@
-"""Wait for extractions in this process. It reads its tasks as JSON and writes when each of them has ended."""
+"""Read tasks as JSON, wait for their extractions in this process, and write when each wait has ended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from airflow_provider_stitch.sensors.stitch import StitchExtractionSensor
 
 
 def poke(task: dict[str, Any], options: dict[str, Any]) -> float:
-    """Run a sensor in poke mode, as a worker does, and return when it has ended."""
+    """Run a sensor in poke mode, as a worker does, and return the time when the sensor has ended."""
     sensor = StitchExtractionSensor(
         task_id=f"wait_{task['source_id']}",
         source=task["source_id"],
@@ -38,7 +38,7 @@ def poke(task: dict[str, Any], options: dict[str, Any]) -> float:
 
 
 async def wait_deferred(tasks: list[dict[str, Any]], home: Path) -> list[float]:
-    """Wait for all tasks in one event loop, as a triggerer does, and return when each has ended."""
+    """Run all waits in one event loop, as a triggerer does, and return the time when each wait has ended."""
     client = StitchHook().client
 
     async def wait(task: dict[str, Any]) -> float:
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def _wait_for_tasks(ready: Path, tasks: Path) -> list[dict[str, Any]]:
-    """Report that all modules are imported, and return the tasks once their jobs have started."""
+    """Report that all modules are imported, and return the tasks when their jobs have started."""
     ready.touch()
     while not tasks.exists():
         time.sleep(0.01)

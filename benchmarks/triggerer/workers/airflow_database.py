@@ -1,4 +1,4 @@
-"""Add deferred tasks to Airflow's database in a separate process, as a worker would, and read results."""
+"""Add deferred tasks to Airflow's database as a worker would, and read results, in a separate process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def set_up(connections: list[dict[str, Any]]) -> None:
 
 
 def start_run(run_id: str) -> None:
-    """Start a run of the DAG, after failing all tasks that are still deferred in earlier runs."""
+    """Fail all tasks of earlier runs that are still deferred, and start a run of the DAG."""
     with create_session() as session:
         is_deferred = TaskInstance.state == TaskInstanceState.DEFERRED
         session.execute(
@@ -87,7 +87,7 @@ def count_deferred(run_id: str) -> int:
 
 
 def events(run_id: str) -> list[dict[str, Any]]:
-    """Return map index, time (epoch) and event of each task that resumes because of an event."""
+    """Return the map index, time (epoch) and event of each task that has resumed because of an event."""
     with create_session() as session:
         resumed = session.scalars(
             select(TaskInstance).where(

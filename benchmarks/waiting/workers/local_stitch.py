@@ -14,10 +14,10 @@ sources: list[int] = []
 
 
 def set_up(count: int, speed: float, delay: float) -> dict[str, Any]:
-    """Serve an account. Each of its sources had a job an hour ago.
+    """Serve an account. Each source of the account had a job an hour ago.
 
     :param count: the number of sources.
-    :param speed: how fast its clock runs, as a multiple of real time.
+    :param speed: speed of the account's clock, as a multiple of real time.
     :param delay: seconds before each response.
     """
     global stitch  # noqa: PLW0603 - this process serves a single account
@@ -38,7 +38,7 @@ def set_up(count: int, speed: float, delay: float) -> dict[str, Any]:
 
 
 def start_jobs(first: int, durations: list[float]) -> dict[str, Any]:
-    """Start a job for each duration (virtual seconds), beginning with source number `first`."""
+    """Start one job per duration (in virtual seconds). The first job belongs to source number `first`."""
     started = []
     for source, seconds in zip(sources[first:], durations, strict=False):
         plan = JobPlan(discovery_seconds=10.0, tap_seconds=max(0.0, seconds - 30.0), target_seconds=20.0)
@@ -47,7 +47,7 @@ def start_jobs(first: int, durations: list[float]) -> dict[str, Any]:
 
 
 def statistics() -> dict[str, Any]:
-    """Return request counts, the emulator's time and the corresponding real time (both epoch)."""
+    """Return the numbers of requests, the emulator's time (epoch) and the corresponding real time (epoch)."""
     return {
         "requests": len(stitch.requests) + len(stitch.log_host_requests),
         "limited": len(stitch.limited_requests),

@@ -1,6 +1,6 @@
-"""Serve stub APIs of Airbyte, dbt Cloud and Fivetran, with jobs that never finish, in a separate process.
+"""Serve stub APIs of Airbyte, dbt Cloud and Fivetran in a separate process. Their jobs never finish.
 
-The stub serves HTTP and HTTPS, waits the same time before each response, and counts all requests.
+The stub serves HTTP and HTTPS, waits for the same time before each response, and counts all requests.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ count = 0
 
 
 def response_body(path: str) -> bytes:
-    """Return the response for a path, which is found by a part of the path."""
+    """Return the response for a path. A response is selected by a part of the path."""
     parts = path.strip("/").split("/")
     body = next((body for part, body in RESPONSES.items() if part in parts), None)
     if body is None:
@@ -62,7 +62,7 @@ def response_body(path: str) -> bytes:
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Respond to the requests of one connection until the client closes it."""
+    """Respond to the requests of one client until the client closes the connection."""
     global count  # noqa: PLW0603 - this process runs a single stub
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
@@ -76,7 +76,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             writer.write(f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
-        pass  # the client has closed the connection
+        pass  # the client has closed this connection
     finally:
         writer.close()
 
@@ -110,10 +110,10 @@ def create_certificate(file: Path) -> ssl.SSLContext:
 
 
 def set_up(delay: float, certificate: str) -> dict[str, Any]:
-    """Start serving in a thread. Return the ports of HTTP and HTTPS.
+    """Start the stub in a thread, and return its ports for HTTP and HTTPS.
 
     :param delay: seconds before each response.
-    :param certificate: the path of the file to write the HTTPS certificate to.
+    :param certificate: the path of a file. The stub writes its certificate for HTTPS to this file.
     """
     globals()["delay"] = delay
     context = create_certificate(Path(certificate))

@@ -124,7 +124,7 @@ def test_newer_of_two_concurrently_created_hooks_is_deleted(airflow, stitch, mon
         pytest.param(
             lambda s: s.add_destination("s3", name="Lake"),
             {},
-            "Name the destination",
+            "Set the argument destination",
             id="several destinations",
         ),
         pytest.param(

@@ -139,7 +139,7 @@ def test_literal_credential_of_a_mapped_task_is_rejected(airflow, map_task):
             task_id="create", destination_type="postgres", **arguments
         )
 
-    with airflow.dag(), pytest.raises(ValueError, match="in clear in the serialized DAG") as caught:
+    with airflow.dag(), pytest.raises(ValueError, match="in plain text in the serialized DAG") as caught:
         map_task(partial)
 
     assert "conn.<connection id>.password" in str(caught.value)
@@ -237,7 +237,7 @@ def test_literal_credential_from_expand_kwargs_of_a_task_is_rejected(airflow, st
     dag_run = airflow.run(dag)
 
     assert dag_run.states["create[0]"] == "failed"
-    assert "Airflow has stored it in clear" in dag_run.output
+    assert "Airflow has stored it in plain text" in dag_run.output
     assert stitch.requests == []
 
 

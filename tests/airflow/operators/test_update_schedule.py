@@ -106,7 +106,7 @@ def test_paused_source_is_changed_and_stays_paused(airflow, stitch, github, clie
     assert dag_run.xcom["update"]["paused"] is True
     assert dag_run.xcom["update"]["schedule"] is None
     assert client.get_source(github).properties["frequency_in_minutes"] == "1440"
-    assert "is paused, so Stitch's schedule starts no jobs of it" in dag_run.output
+    assert "is paused, so Stitch's schedule does not start its jobs" in dag_run.output
 
 
 def test_source_without_a_schedule_is_rejected(airflow, stitch, client):

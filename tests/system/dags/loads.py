@@ -1,5 +1,4 @@
-"""DAGs that loads and webhooks start (from Airflow 3.3 on), and 50 tasks that wait on the same account.
-"""
+"""DAGs that loads and webhooks start (from Airflow 3.3 on), and 50 tasks that wait on the same account."""
 
 from datetime import datetime, timedelta, timezone
 

@@ -37,7 +37,7 @@ class ConnectionCheck:
         """Return the Connection check object. Source: Stitch Connect API, "Connection check object".
 
         :param failed_exit_status: the ``check_exit_status`` of a failed check. The documented sample contains
-            null, although the field table says 1.
+            null, but the field table contains 1.
         """
         finished, failed = self.finished(now), self.failed(now)
         return {
@@ -58,7 +58,7 @@ class ConnectionCheck:
 
 
 class ConnectionChecks:
-    """The last check of one source or destination, and the plans of the next ones."""
+    """The last check of a source or destination, and the plans of its next checks."""
 
     def __init__(self, client_id: int, connection_id: int) -> None:
         self._client_id = client_id
@@ -67,7 +67,7 @@ class ConnectionChecks:
         self.planned: deque[CheckPlan] = deque()
 
     def start(self, now: datetime) -> ConnectionCheck:
-        """Start the next planned check, or a successful one if none is planned."""
+        """Start the next planned check, or a successful check if no check is planned."""
         plan = self.planned.popleft() if self.planned else CheckPlan()
         name = make_job_name(self._client_id, self._connection_id, "check", now)
         self.last = ConnectionCheck(name, now, plan)

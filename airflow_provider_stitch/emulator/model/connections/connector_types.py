@@ -1,13 +1,13 @@
-"""The types of sources and destinations that the emulator serves, with the properties of their steps.
+"""The source and destination types that the emulator supports, with the properties of their steps.
 
-`report_cards.json` lists the documented properties of each type. Where the documentation prints a whole
-report card, the file follows it. Elsewhere it follows the tables of properties, which do not say which values
-are secret: the file marks a property as a credential by its name. A source type without any credential of its
-own gets the documented OAuth step.
+`report_cards.json` contains the documented properties of each type. If the documentation contains a complete
+report card of a type, the properties are taken from this report card. Otherwise they are taken from the
+documented tables of properties. The tables do not specify which values are secret, so properties are marked
+as credentials by their names. A source type without credentials has the documented OAuth step.
 
-An entry of the file is the name of a property and then any of: `required`, `credential`, `read_only`,
-`system` (provided by Stitch unless the user sends it), the form of its value, and `=` with the default that
-Stitch fills in. `@start_date` and `@oauth` stand for properties that many types share.
+Each entry of the file is the name of a property, followed by optional words: `required`, `credential`,
+`read_only`, `system` (provided by Stitch unless the user sets the property), the format of the value, and `=`
+with the default value. `@start_date` and `@oauth` stand for properties that many types share.
 Source: Stitch Connect API, "Connection property object", "Source form properties".
 """
 
@@ -54,12 +54,12 @@ class Property:
 
     @property
     def needs_input(self) -> bool:
-        """Return whether the configuration cannot continue until the user has set the property."""
+        """Return whether the user must set the property before the configuration can continue."""
         return self.required and self.kind != "read_only"
 
     @classmethod
     def parse(cls, entry: str) -> Property:
-        """Read an entry of `report_cards.json`."""
+        """Parse an entry of `report_cards.json`."""
         name, *words = entry.split()
         kinds = {"read_only": "read_only", "system": "system_provided_by_default"}
         forms = [_FORMS[word] for word in words if word in _FORMS]
@@ -76,7 +76,7 @@ class Property:
 
 @dataclass(frozen=True)
 class SourceType:
-    """A source type."""
+    """A source type, with the properties of its steps."""
 
     name: str
     form: tuple[Property, ...] = ()
@@ -84,16 +84,16 @@ class SourceType:
     profile: tuple[Property, ...] = ()
     streams: tuple[str, ...] = ("customers", "orders")  #: the streams that discovery finds by default
     state: str = "released"
-    upgrade: str | None = None  #: the newer type that replaces this type
+    upgrade: str | None = None  #: the name of the type that replaces this type
 
     @property
     def has_extractions(self) -> bool:
-        """Return whether sources of this type have extractions. Import API and webhook sources have none."""
+        """Return whether sources of this type have extractions. Import API and webhook sources do not."""
         return self.name.startswith("platform.")
 
     @property
     def has_no_steps(self) -> bool:
-        """Return whether the type has no steps, like deprecated types and destination types."""
+        """Return whether the type has no steps. This is true for deprecated types and destination types."""
         return not self.has_extractions and not self.name.startswith(("import_api", "webhook."))
 
     @property
@@ -103,7 +103,7 @@ class SourceType:
 
     @property
     def steps(self) -> dict[str, tuple[Property, ...]]:
-        """Return the properties of each connection step, in order."""
+        """Return the properties of each connection step, in the order of the steps."""
         if not self.has_extractions:
             return {"form": self.form, "fully_configured": ()}
         input_steps = {"form": self.form, "oauth": self.oauth, "profile": self.profile}
@@ -134,7 +134,8 @@ _STREAMS = {
     "platform.hubspot": ("companies", "contacts", "deals"),
     "platform.salesforce": ("Account", "Contact", "Lead"),
 }
-#: Facebook Ads is the documented example of a type with a profile, but its property is not documented.
+#: Facebook Ads is the documented example of a type with a profile step. The property of this step is not
+#: documented.
 _PROFILES = {"platform.facebook": (Property("account_id", required=True, schema=_STRING),)}
 
 
@@ -162,7 +163,7 @@ _GENERIC = _source_type("platform.", ["access_token required credential", "@star
 
 
 def source_type(name: str) -> SourceType:
-    """Return a known type, or a generic one for a name that a test has invented."""
+    """Return a known source type, or a generic type if the name is unknown."""
     known = SOURCE_TYPES.get(name)
     if known is not None:
         return known
@@ -170,9 +171,10 @@ def source_type(name: str) -> SourceType:
 
 
 def check_source_type(name: str, planned: Container[str]) -> None:
-    """Raise ValueError if a test probably misspelled a type.
+    """Check that a source type is known, because an unknown type is probably misspelled.
 
-    :param planned: further types, for which a test has planned the new sources.
+    :param planned: additional types for which a test has planned sources.
+    :raises ValueError: if the type is unknown.
     """
     if not isinstance(name, str):
         raise ValueError(f"The type of a source must be a string such as platform.github, not {name!r}.")
@@ -185,8 +187,8 @@ def check_source_type(name: str, planned: Container[str]) -> None:
     prefix = "" if name.startswith("platform.") else "platform."
     raise ValueError(
         f"Stitch documents no source type {name!r}. {hint}GET /v4/source-types returns all documented types. "
-        f"To use another type, call plan_new_sources({prefix + name!r}) first, or list it in the new_sources "
-        "of a scenario."
+        f"To use another type, call plan_new_sources({prefix + name!r}) first, or add it to new_sources in a "
+        "scenario."
     )
 
 
@@ -197,7 +199,7 @@ DESTINATION_TYPES: dict[str, tuple[Property, ...]] = {
 
 
 def check_destination_type(name: str) -> None:
-    """Raise ValueError if Stitch has no such type."""
+    """Raise ValueError if Stitch does not have this destination type."""
     if name not in DESTINATION_TYPES:
         listed = ", ".join(DESTINATION_TYPES)
-        raise ValueError(f"Stitch has no destinations of type {name!r}. Its types: {listed}.")
+        raise ValueError(f"Stitch has no destinations of type {name!r}. Its destination types: {listed}.")

@@ -1,4 +1,4 @@
-"""Destinations: their configuration and their JSON representations."""
+"""Destinations, with their configuration and JSON representations."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Destination:
     quirks: Quirks = field(repr=False)
     credentials: set[str] = field(default_factory=set)
     connected: bool = False  #: whether a connection check has ever succeeded
-    stepped_back: bool = False  #: whether a failed check has set the configuration back to its form
+    stepped_back: bool = False  #: whether a failed check has reset the configuration to the form
     deleted_at: datetime | None = None
 
     def apply_properties(self, properties: Mapping[str, Any]) -> None:
@@ -43,7 +43,7 @@ class Destination:
         self.properties = {**self.properties, **shown}
         account = properties.get("service_account_credentials")
         if self.type == "bigquery_v2" and isinstance(account, Mapping) and account.get("project_id"):
-            self.properties["project_id"] = account["project_id"]  # read-only: the project of the key
+            self.properties["project_id"] = account["project_id"]  # this property is read-only
 
     @property
     def provided(self) -> set[str]:
@@ -52,7 +52,7 @@ class Destination:
 
     @property
     def is_complete(self) -> bool:
-        """Return whether all properties that a connection check needs have a value."""
+        """Return whether all properties that a connection check requires have a value."""
         return not report_cards.missing_properties(DESTINATION_TYPES[self.type], self.provided)
 
     @property
@@ -63,9 +63,9 @@ class Destination:
         return "fully_configured" if self.connected and not self.stepped_back else "form"
 
     def body(self, *, after_change: bool = False) -> dict[str, Any]:
-        """Return the Destination object (v4). Source: Stitch Connect API, "Destination object".
+        """Return the Destination object of API v4. Source: Stitch Connect API, "Destination object".
 
-        :param after_change: whether the object is the response to a creation or update, which starts a check.
+        :param after_change: whether the object is the response to a creation or update.
         """
         check = self.checks.last
         quirks = self.quirks

@@ -1,4 +1,4 @@
-"""Outages of loads."""
+"""Periods in which loads fail."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class LoadOutage:
-    """A period of failing loads of a stream. `until` is None while it lasts."""
+    """A period in which all loads of a stream fail. `until` is None while the outage lasts."""
 
     since: datetime
     message: str
     until: datetime | None = None
 
     def covers(self, time: datetime) -> bool:
-        """Return whether a load that is attempted at this time fails."""
+        """Return whether a load fails if it is attempted at this time."""
         return self.since <= time and (self.until is None or time < self.until)

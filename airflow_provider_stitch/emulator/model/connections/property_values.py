@@ -1,4 +1,4 @@
-"""Property values: validation against a report card's schema, and conversion to the stored form.
+"""Validation of property values against report cards, and conversion to the stored form.
 
 Source: Stitch Connect API, "Connection property object" and the error "properties do not match schema".
 """
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.connections.connector_types import Property
     from airflow_provider_stitch.emulator.model.quirks import Quirks
 
-#: Names of secrets. A property that is not documented for its type is not returned if its name matches.
+#: Names of secret properties. The value of an undocumented property is not returned if its name matches.
 _SECRET = re.compile("pass|token|secret|key|credential|private", re.IGNORECASE)
 _ADDRESSES = ("ipv4", "ipv6", "hostname")
 
 
 def shown_schema(prop: Property, *, integers: bool) -> dict[str, Any] | None:
-    """Return the `json_schema` that a report card shows.
+    """Return the `json_schema` of a property in a report card.
 
     The documentation calls some properties integers, but its sample report cards show strings of digits.
     """
@@ -32,7 +32,7 @@ def shown_schema(prop: Property, *, integers: bool) -> dict[str, Any] | None:
 
 
 def bad_names(given: Mapping[str, Any], properties: Iterable[Property], quirks: Quirks) -> list[str]:
-    """Return the sorted names of the values that do not match their schemas."""
+    """Return the sorted names of the properties whose values do not match their schemas."""
     known = {prop.name: prop for prop in properties}
     return sorted(name for name, value in given.items() if not _is_good(value, known.get(name), quirks))
 
@@ -47,7 +47,7 @@ def _is_good(value: Any, prop: Property | None, quirks: Quirks) -> bool:
 
 
 def matches(value: Any, schema: Mapping[str, Any], quirks: Quirks) -> bool:
-    """Return whether a value matches a schema. An empty string never does."""
+    """Return whether a value matches a schema. An empty string never matches."""
     if "anyOf" in schema:
         return any(matches(value, option, quirks) for option in schema["anyOf"])
     kind = schema["type"]
@@ -68,13 +68,13 @@ def _is_good_string(value: str, schema: Mapping[str, Any]) -> bool:
             parse_time(value)
         except ValueError:
             return False
-    # Sample report cards give hosts the format "uri", although a host name is not a URI. So a host is only
-    # checked for characters that it cannot contain.
+    # In sample report cards, hosts have the format "uri", although a host name is not a URI. Therefore this
+    # check only rejects hosts with spaces or slashes.
     return schema.get("format") not in _ADDRESSES or re.search(r"[\s/]", value) is None
 
 
 def stored(value: Any) -> Any:
-    """Return a value as Stitch stores it: numbers and booleans become strings."""
+    """Return a value as Stitch stores it. Numbers and booleans become strings."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value
@@ -85,9 +85,9 @@ def split(
 ) -> tuple[dict[str, Any], set[str]]:
     """Return the values that Stitch shows, and the names of the credentials.
 
-    The values of credentials are not stored. Read-only properties are ignored.
+    The values of credentials are not stored. Read-only properties are ignored unless Stitch sets them.
 
-    :param by_stitch: whether Stitch itself sets the properties, including read-only ones.
+    :param by_stitch: whether Stitch itself sets the properties.
     """
     known = {prop.name: prop for prop in properties}
     shown: dict[str, Any] = {}
@@ -111,13 +111,13 @@ def changed_immutables(given: Mapping[str, Any], found: Mapping[str, Any], quirk
 
 
 def defaults(properties: Iterable[Property], given: Collection[str]) -> dict[str, str]:
-    """Return the default values of the properties that were not given."""
+    """Return the default values of the properties that are not given."""
     return {
         prop.name: prop.default for prop in properties if prop.default is not None and prop.name not in given
     }
 
 
 def examples(properties: Iterable[Property], given: Collection[str]) -> dict[str, Any]:
-    """Return values for required properties that a test omitted when it added a source."""
+    """Return example values for the required properties that are not given."""
     missing = [prop for prop in properties if prop.needs_input and prop.name not in given]
     return {prop.name: "example" if prop.default is None else prop.default for prop in missing}

@@ -1,4 +1,4 @@
-"""Report cards: the configuration steps of a connection or of a type, with their properties.
+"""Report cards, which contain the configuration steps and properties of a connection or type.
 
 Source: Stitch Connect API, "Report card object" and "Connection step object".
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _Style(NamedTuple):
-    """The quirks that change how properties are shown."""
+    """The quirks that affect the properties in a report card."""
 
     integers: bool
     immutable: tuple[str, ...]
@@ -36,7 +36,7 @@ class _Style(NamedTuple):
 def source_report_card(
     kind: SourceType, current_step: str, provided: Collection[str], quirks: Quirks
 ) -> dict[str, Any]:
-    """Return the report card of a Source, which has no ``details`` and no ``upgrade_available``.
+    """Return the report card of a Source, without ``details`` and ``upgrade_available``.
 
     :param provided: the names of the properties that have a value.
     """
@@ -52,7 +52,10 @@ def source_report_card(
 
 @lru_cache(maxsize=1024)
 def _steps(type_name: str, provided: frozenset[str], style: _Style) -> list[dict[str, Any]]:
-    """Return the steps. Sources with equal steps share them, because an account may have thousands."""
+    """Return the steps of a report card.
+
+    The result is cached, because an account may have thousands of sources.
+    """
     kind = source_type(type_name)
     return [
         {
@@ -64,7 +67,7 @@ def _steps(type_name: str, provided: frozenset[str], style: _Style) -> list[dict
 
 
 def source_type_body(kind: SourceType, quirks: Quirks, *, access: bool) -> dict[str, Any]:
-    """Return a source type: a report card with details. Some types have only details."""
+    """Return a source type, which is a report card with details. A type without steps has only details."""
     card = {"type": kind.name} if kind.has_no_steps else source_report_card(kind, "form", (), quirks)
     return {
         **card,
@@ -91,7 +94,7 @@ def destination_report_card(
         "current_step": 1 if current_step == "form" else 2,
         "current_step_type": current_step,
         "steps": [
-            # Destinations have no `tap_mutable`.
+            # Properties of destinations do not have `tap_mutable`.
             {"type": "form", "properties": [{k: p[k] for k in p if k != "tap_mutable"} for p in form]},
             {"type": "fully_configured", "properties": []},
         ],
@@ -99,7 +102,7 @@ def destination_report_card(
 
 
 def destination_type_body(destination_type: str, quirks: Quirks, *, access: bool) -> dict[str, Any]:
-    """Return a destination type: a report card with details."""
+    """Return a destination type, which is a report card with details."""
     details = {
         "access": access,
         "pricing_tier": "standard",
@@ -112,7 +115,7 @@ def destination_type_body(destination_type: str, quirks: Quirks, *, access: bool
 def _with_undocumented(
     step: str, own: Iterable[Property], kind: SourceType, provided: Collection[str]
 ) -> list[Property]:
-    """Return the properties of a step. The form includes given properties that the type does not document."""
+    """Return the properties of a step. The form includes undocumented properties that have a value."""
     if step != "form" or not kind.has_extractions:
         return list(own)
     known = {prop.name for properties in kind.steps.values() for prop in properties}

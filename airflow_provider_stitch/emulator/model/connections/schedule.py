@@ -1,7 +1,7 @@
-"""When Stitch starts the scheduled jobs of a source: at a fixed interval or by a cron expression.
+"""Schedules of sources, which are fixed intervals or cron expressions.
 
-Source: Stitch documentation, "Replication scheduling": a cron expression takes precedence over the frequency,
-and the anchor time applies to frequencies of at least an hour.
+A cron expression takes precedence over the frequency. The anchor time applies to frequencies of at least an
+hour. Source: Stitch documentation, "Replication scheduling".
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SCHEDULE_PROPERTIES = ("frequency_in_minutes", "anchor_time", "cron_expression")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-#: Lowest value, highest value and value names of each cron field, seconds first.
+#: Minimum, maximum and names of the values of each cron field. The first field contains the seconds.
 _FIELDS: tuple[tuple[int, int, tuple[str, ...]], ...] = (
     (0, 59, ()),
     (0, 59, ()),
@@ -32,13 +32,13 @@ _FIELDS: tuple[tuple[int, int, tuple[str, ...]], ...] = (
     (1970, 2199, ()),
 )
 _ITEM = re.compile(r"(?:(\*)|(\w+)(?:-(\w+))?)(?:/(\d+))?", re.ASCII)
-#: How far ahead to search: 9 years always contain a leap year, even around 2100.
+#: Number of days to search for a match. A period of 9 years always contains a leap year, even around 2100.
 _DAYS_AHEAD = 366 * 9
-_ANCHORED_FROM = 60  # minutes
+_ANCHORED_FROM = 60  # shortest interval in minutes for which the anchor time applies
 
 
 def next_start(properties: Mapping[str, Any], minutes: float, now: datetime) -> datetime | None:
-    """Return the next scheduled start. None: the cron expression never matches or is not supported."""
+    """Return the next scheduled start, or None if the cron expression is unsupported or never matches."""
     cron = properties.get("cron_expression")
     if cron:
         parsed = parse_cron(cron)
@@ -54,8 +54,8 @@ def next_start(properties: Mapping[str, Any], minutes: float, now: datetime) -> 
 def check_schedule(properties: Mapping[str, Any]) -> None:
     """Check the schedule of a source that a test adds.
 
-    :raises ValueError: if it has an interval that is no number of minutes, an anchor that is no time, or a
-        cron expression with another number of fields than Quartz's.
+    :raises ValueError: if the frequency is not a positive number, the anchor time is not a time, or the cron
+        expression does not have six or seven fields.
     """
     frequency = properties.get("frequency_in_minutes")
     if frequency is not None:
@@ -81,18 +81,18 @@ def check_schedule(properties: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Cron:
-    """A Quartz cron expression in UTC: the sorted values that each field matches."""
+    """A parsed Quartz cron expression in UTC. Each attribute contains the sorted values of a field."""
 
     seconds: Sequence[int]
     minutes: Sequence[int]
     hours: Sequence[int]
     days: Sequence[int]
     months: Sequence[int]
-    weekdays: Sequence[int]  #: 1 is Sunday
+    weekdays: Sequence[int]  #: numbers from 1 (Sunday) to 7 (Saturday)
     years: Sequence[int]
 
     def next_after(self, now: datetime) -> datetime | None:
-        """Return the first matching time after ``now``, or None if none follows within 9 years."""
+        """Return the first matching time after ``now``, or None if there is no match within 9 years."""
         first = now.astimezone(timezone.utc).replace(microsecond=0) + timedelta(seconds=1)
         for number in range(_DAYS_AHEAD):
             day = first.date() + timedelta(days=number)
@@ -112,7 +112,7 @@ class Cron:
         )
 
     def _first_time_of_day(self, earliest: time) -> time | None:
-        """Return the first matching time of a day, from ``earliest`` on."""
+        """Return the first matching time of a day that is not before ``earliest``."""
         for hour in (h for h in self.hours if h >= earliest.hour):
             for minute in (m for m in self.minutes if (hour, m) >= (earliest.hour, earliest.minute)):
                 for second in self.seconds:
@@ -122,7 +122,10 @@ class Cron:
 
 
 def parse_cron(expression: str) -> Cron | None:
-    """Parse six fields, seconds first, or seven with the year. None: invalid, or it contains L, W or #."""
+    """Parse a cron expression of six fields, or of seven fields if it includes the year.
+
+    :return: None if the expression is invalid, or if it contains L, W or #.
+    """
     fields = expression.upper().split()
     if len(fields) == len(_FIELDS) - 1:
         fields.append("*")
@@ -133,7 +136,7 @@ def parse_cron(expression: str) -> Cron | None:
 
 
 def _values(text: str, low: int, high: int, names: tuple[str, ...]) -> list[int]:
-    """Return the sorted values of one field, or an empty list if it is invalid."""
+    """Return the sorted values of a field, or an empty list if the field is invalid."""
     numbers = {name: low + index for index, name in enumerate(names)}
     found: set[int] = set()
     for item in text.replace("?", "*").split(","):
@@ -147,6 +150,6 @@ def _values(text: str, low: int, high: int, names: tuple[str, ...]) -> list[int]
         begin = low if every else ends[0]
         end = high if every or (step and last is None) else ends[-1]
         size = high + 1 - low
-        wrap = size if end < begin else 0  # FRI-MON extends past the end of the week
+        wrap = size if end < begin else 0  # a range such as FRI-MON wraps around the week
         found.update((value - low) % size + low for value in range(begin, end + wrap + 1, int(step or 1)))
     return sorted(found)

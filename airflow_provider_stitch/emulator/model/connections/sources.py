@@ -1,4 +1,4 @@
-"""Sources: their configuration, names, streams and JSON representation."""
+"""Sources, with their configuration, names, streams and JSON representation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.plans import EmulatedStream, Target
     from airflow_provider_stitch.emulator.model.quirks import Quirks
 
-#: The steps that need input from a user.
+#: The steps that require input from a user.
 INPUT_STEPS = ("form", "oauth", "profile")
 _SCHEMAS_IN_NAMES = "include_schemas_in_destination_stream_name"
 
@@ -47,9 +47,8 @@ class Source:
     quirks: Quirks = field(repr=False)
     credentials: set[str] = field(default_factory=set)  #: the names of the credentials that have a value
     streams: list[Stream] = field(default_factory=list)
-    undiscovered: dict[str, int | EmulatedStream] = field(
-        default_factory=dict
-    )  #: the next discovery finds them
+    #: Streams that the next discovery finds.
+    undiscovered: dict[str, int | EmulatedStream] = field(default_factory=dict)
     destination_id: int | None = None
     schedule_minutes: float | None = None
     next_start: datetime | None = None
@@ -57,9 +56,8 @@ class Source:
     paused_at: datetime | None = None
     system_paused_at: datetime | None = None
     deleted_at: datetime | None = None
-    import_tokens: dict[int, datetime] = field(
-        default_factory=dict
-    )  #: creation times of active tokens, by id
+    #: Creation times of the active Import API tokens, by token id.
+    import_tokens: dict[int, datetime] = field(default_factory=dict)
     #: Periods without a connected destination.
     disconnected_periods: list[LoadOutage] = field(default_factory=list)
 
@@ -73,7 +71,7 @@ class Source:
 
     @property
     def tap_name(self) -> str:
-        """Return the name of the tap in extractions, such as ``tap-github``. It differs from the type."""
+        """Return the name of the tap in extractions, such as ``tap-github``."""
         return "tap-" + self.type.removeprefix("platform.").removeprefix("hp-")
 
     @property
@@ -93,7 +91,7 @@ class Source:
     def stream(self, name: str) -> Stream:
         """Return the stream with this key, ``tap_stream_id`` or unique stream name.
 
-        :raises ValueError: if no stream, or more than one, has the name.
+        :raises ValueError: if no stream has this name, or if several streams have the same name.
         """
         for stream in self.streams:
             if name in (stream.key, stream.tap_stream_id):
@@ -105,7 +103,7 @@ class Source:
         raise ValueError(f"Source {self.name} has no unique stream {name!r}. Its streams: {known}.")
 
     def selected_streams(self) -> list[SelectedStream]:
-        """Return the selected streams as a job reads them."""
+        """Return the selected streams for a new job."""
         return [self._selected_stream(stream) for stream in self.streams if stream.selected]
 
     def _selected_stream(self, stream: Stream) -> SelectedStream:
@@ -125,13 +123,13 @@ class Source:
     # Names
 
     def load_name(self, stream: Stream) -> str:
-        """Return the stream name in a load, which is not documented if table names include schemas."""
+        """Return the stream name in a load. The name is not documented if table names include schemas."""
         if self.quirks.load_names == "source":
             return stream.stream_name
         return self.table_name(stream) if self.quirks.load_names == "destination" else self._sent_name(stream)
 
     def target_name(self, stream: Stream) -> str:
-        """Return the name under which the target sends a stream. The Avro target uses the name in loads."""
+        """Return the stream name that the target sends. For the Avro target, this is the name in loads."""
         return self.load_name(stream) if taps.is_version_2(self.type) else self._sent_name(stream)
 
     def table_name(self, stream: Stream) -> str:
@@ -146,7 +144,7 @@ class Source:
         if not self.schema_in_load_names:
             return stream.stream_name
         if taps.is_version_2(self.type):
-            return self.table_name(stream)  # unknown, so this follows the table name in the documentation
+            return self.table_name(stream)  # not documented, so the documented table name is used
         prefix = taps.prefix_of_tables(self.type)
         if prefix == "tap_stream_id":
             return stream.tap_stream_id
@@ -155,8 +153,11 @@ class Source:
 
     # Destination
 
-    def set_connected(self, connected: bool, now: datetime) -> bool:  # noqa: FBT001 - reads as a sentence
-        """Record whether the source has a connected destination. Return whether it has just got one."""
+    def set_connected(self, connected: bool, now: datetime) -> bool:  # noqa: FBT001
+        """Record whether the source has a connected destination.
+
+        :return: whether the source had no connected destination before and has one now.
+        """
         was_disconnected = bool(self.disconnected_periods) and self.disconnected_periods[-1].until is None
         if connected and was_disconnected:
             self.disconnected_periods[-1].until = now
@@ -175,7 +176,7 @@ class Source:
         self.properties = {**self.properties, **shown}
 
     def advance_input_steps(self) -> None:
-        """Complete the steps that need input, as far as their properties are given."""
+        """Skip the input steps for which all required properties are given."""
         steps = self.kind.steps
         order = list(steps)
         while self.step in INPUT_STEPS:
@@ -185,11 +186,11 @@ class Source:
 
     @property
     def can_be_checked(self) -> bool:
-        """Return whether the source can have a connection check and all properties for it are given."""
+        """Return whether a connection check is possible and all required properties are given."""
         return self.kind.has_extractions and self.step not in INPUT_STEPS
 
     def current_step(self, now: datetime) -> str:
-        """Advance the step after a successful check and after a selection, then return it."""
+        """Return the current step. A successful check or a selection advances the step first."""
         check = self.checks.last
         if self.step == "discover_schema" and check is not None and check.succeeded(now):
             self.step = "field_selection"
@@ -245,7 +246,7 @@ class Source:
 def default_properties(
     source_type_name: str, schedule_minutes: float | None, now: datetime, given: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Return the properties of a source that a test adds, including those that Stitch sets."""
+    """Return the properties of a source that a test adds, including properties that Stitch sets."""
     if not source_type(source_type_name).has_extractions:
         return dict(given or {})
     return {

@@ -23,13 +23,13 @@ class _Change(NamedTuple):
 
 
 def update_streams(source: Source, body: Any, now: datetime) -> None:
-    """Apply all metadata changes of a request, or none if any of them is invalid."""
+    """Apply all metadata changes of a request. If any change is invalid, no change is applied."""
     streams = {stream.tap_stream_id: stream for stream in source.streams}
     changes = [change for entry in _entries(body) for change in _changes(streams, entry)]
     if source.current_step(now) not in {"field_selection", "fully_configured"}:
         # The rule is documented, but its error message is not.
         raise _invalid_fields(
-            "streams can be selected in the steps field_selection and fully_configured only"
+            "streams can be selected only in the steps field_selection and fully_configured"
         )
     if source.quirks.strict_selection:
         _check_rules(changes)
@@ -41,7 +41,7 @@ def update_streams(source: Source, body: Any, now: datetime) -> None:
 
 
 def _select_fields(stream: Stream) -> None:
-    """Add ``selected`` to the fields, because a field has it only if its stream is selected."""
+    """Add ``selected`` to the fields, because fields have this key only if their stream is selected."""
     for crumb, data in stream.metadata.items():
         if crumb:
             data.setdefault("selected", False)
@@ -51,7 +51,7 @@ def _select_fields(stream: Stream) -> None:
 
 
 def _entries(body: Any) -> list[dict[str, Any]]:
-    """Return the entries of a well-formed request."""
+    """Return the entries of a request, after checking the format of the request."""
     entries = body.get("streams") if isinstance(body, dict) else None
     if not isinstance(entries, list):
         raise invalid_streams_body()
@@ -75,7 +75,7 @@ def _changes(streams: Mapping[str, Stream], entry: Mapping[str, Any]) -> list[_C
     tap_stream_id = entry.get("tap_stream_id")
     stream = streams.get(tap_stream_id) if isinstance(tap_stream_id, str) else None
     if stream is None:
-        # The two spaces are Stitch's own.
+        # Stitch's own message contains two spaces.
         name = "nil" if tap_stream_id is None else tap_stream_id
         raise _invalid_fields(f"invalid tap-stream-ids:  [{name}]")
     changes = []
@@ -86,10 +86,10 @@ def _changes(streams: Mapping[str, Stream], entry: Mapping[str, Any]) -> list[_C
             names = " ".join(f'"{key}"' for key in read_only)
             raise _invalid_fields(f"only non-discoverable metadata can be produced by the UI: #{{{names}}}")
         if crumb not in stream.metadata:
-            raise _invalid_fields(f"invalid breadcrumbs: {list(crumb)}")  # not documented
+            raise _invalid_fields(f"invalid breadcrumbs: {list(crumb)}")  # this error is not documented
         invalid = [key for key, value in values.items() if not _is_valid(key, value)]
         if invalid:
-            raise _invalid_fields(f"invalid values: {invalid}")  # not documented
+            raise _invalid_fields(f"invalid values: {invalid}")  # this error is not documented
         if values.get("selected") and stream.metadata[crumb].get("inclusion") == "unsupported":
             raise _invalid_fields("Unsupported fields cannot be selected by default")
         changes.append(_Change(stream, crumb, values))
@@ -112,7 +112,10 @@ def _is_valid(key: str, value: Any) -> bool:
 
 
 def _check_rules(changes: list[_Change]) -> None:
-    """Check the selection rules against the metadata after the changes. The messages are not documented."""
+    """Check that the metadata follows the selection rules after the changes.
+
+    The error messages are not documented.
+    """
     after: dict[tuple[int, Breadcrumb], dict[str, Any]] = {}
     for stream, crumb, values in changes:
         forced = stream.metadata[()].get("forced-replication-method")
@@ -124,11 +127,11 @@ def _check_rules(changes: list[_Change]) -> None:
     for stream, crumb, values in changes:
         whole = after[stream.stream_id, ()]
         if crumb and values.get("selected") and not whole.get("selected"):
-            raise _invalid_fields("to select fields the stream must be selected")
+            raise _invalid_fields("fields can be selected only if their stream is selected")
         if whole.get("selected") and whole.get("is-view") and not whole.get("view-key-properties"):
-            raise _invalid_fields("views need view-key-properties")
+            raise _invalid_fields("views require view-key-properties")
         if whole.get("replication-method") == "INCREMENTAL" and not whole.get("replication-key"):
-            raise _invalid_fields("INCREMENTAL needs a replication-key")
+            raise _invalid_fields("INCREMENTAL requires a replication-key")
 
 
 # Errors

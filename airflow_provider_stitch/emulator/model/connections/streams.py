@@ -33,20 +33,20 @@ class Stream:
 
     @property
     def metadata(self) -> dict[Breadcrumb, dict[str, Any]]:
-        """Return the metadata by breadcrumb: ``()`` is the stream, other breadcrumbs are fields."""
+        """Return the metadata by breadcrumb. ``()`` is the stream itself; other breadcrumbs are fields."""
         if self._metadata is None:
             self._metadata = _initial_metadata(self.plan)
         return self._metadata
 
     @property
     def table(self) -> tuple[str, str] | None:
-        """Return database and table if the source is a database, else None."""
+        """Return the names of the database and table, or None if the source is not a database."""
         database = self.plan.database_name or self.schema_name
         return None if database is None else (database, self.stream_name)
 
     @property
     def selected(self) -> bool | None:
-        """Return whether the stream is selected, or None if it has never been."""
+        """Return whether the stream is selected, or None if it has never been selected."""
         if self._metadata is None:
             return self.plan.selected
         value: bool | None = self._metadata[()].get("selected")
@@ -54,31 +54,30 @@ class Stream:
 
     @property
     def replication_method(self) -> str:
-        """Return the method that Stitch forces, else the one that was chosen, else the default."""
+        """Return the replication method. A forced method takes precedence over a chosen method."""
         if self._metadata is None:
-            return (
-                self.plan.replication_method
-            )  # avoids creating metadata, because most streams never need it
+            # Metadata is not created here, because most streams never need it.
+            return self.plan.replication_method
         own = self.metadata[()]
         chosen = own.get("forced-replication-method") or own.get("replication-method")
         return str(chosen or self.plan.replication_method)
 
     @property
     def replication_key(self) -> str:
-        """Return the key that was chosen, else the first valid one."""
+        """Return the replication key that a user has chosen, or the first valid key by default."""
         own = self.metadata[()]
         valid = own.get("valid-replication-keys") or [_DEFAULT_KEY]
         return str(own.get("replication-key") or valid[0])
 
     @property
     def bookmark(self) -> str | None:
-        """Return the field that jobs resume from, or None if each job reads the whole stream."""
+        """Return the field from which jobs resume, or None if each job reads the whole stream."""
         if self._metadata is None and self.plan.replication_method == _DEFAULT_METHOD:
-            return _DEFAULT_KEY  # avoids creating metadata, because most streams never need it
+            return _DEFAULT_KEY  # metadata is not created here, because most streams never need it
         return None if self.replication_method == "FULL_TABLE" else self.replication_key
 
     def has_selected_field(self) -> bool:
-        """Return whether any field is selected in addition to the automatic ones."""
+        """Return whether any field is selected in addition to the automatic fields."""
         fields = (data for crumb, data in self.metadata.items() if crumb)
         return any(d.get("selected") or d.get("selected-by-default") for d in fields)
 
@@ -106,22 +105,22 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class SelectedStream:
-    """A selected stream at the start of a job."""
+    """A selected stream, as it is at the start of a job."""
 
     key: str
     tap_stream_id: str
-    target_name: str  #: the name under which the target sends the stream
+    target_name: str  #: the stream name that the target sends
     rows: int
     flushes: int
-    bookmark: str | None  #: the replication key; None: each job reads the whole stream
-    table: tuple[str, str] | None  #: database and table; None: the source is not a database
-    counter_tags: CounterTags  #: what the tap's counters contain
-    counted: bool  #: whether the tap counts the rows
+    bookmark: str | None  #: the replication key; None if each job reads the whole stream
+    table: tuple[str, str] | None  #: names of the database and table; None if the source is not a database
+    counter_tags: CounterTags  #: the tags of the tap's row counters
+    counted: bool  #: whether the tap writes row counters for the stream
 
 
 @cache
 def stream_with_rows(rows: int) -> EmulatedStream:
-    """Return a default stream with this number of rows. The object is shared, because it is immutable."""
+    """Return a default stream with this number of rows. Equal calls return the same immutable object."""
     return EmulatedStream(rows=rows)
 
 

@@ -1,6 +1,6 @@
-"""Table names and counters of the taps, by source type.
+"""Table names and row counters of taps, by source type.
 
-Source: the open-source taps. The behaviour of taps for version-2 databases (``hp-*``) is not known.
+Source: the open-source taps. The behavior of taps for version-2 databases (``hp-*``) is not known.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _TAPS_WITHOUT_COUNTERS = frozenset({"mongodb", "mssql", "s3-csv", "shopify"})
 
 
 def is_version_2(type_name: str) -> bool:
-    """Return whether a source type is a version-2 database, which sends its rows through the Avro target."""
+    """Return whether a source type is a version-2 database, which uses the Avro target."""
     return _short_name(type_name).startswith("hp-")
 
 
@@ -26,12 +26,12 @@ def prefix_of_tables(type_name: str) -> Prefix | None:
 
 
 def counter_tags(type_name: str) -> CounterTags:
-    """Return the content of the tap's counters: the stream as an endpoint, its table, or neither."""
+    """Return the tags of the tap's row counters, which are an endpoint, a table, or nothing."""
     return _COUNTER_TAGS.get(_short_name(type_name), "endpoint")
 
 
 def counts_rows(type_name: str, *, log_based: bool) -> bool:
-    """Return whether the tap of a source type counts the rows of a stream."""
+    """Return whether the tap of a source type writes row counters for a stream."""
     name = _short_name(type_name)
     return name not in _TAPS_WITHOUT_COUNTERS and not (name == "mysql" and log_based)
 

@@ -1,4 +1,4 @@
-"""A line of an extraction log, and the forms of a counter."""
+"""Lines and row counters of an extraction log."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Line(NamedTuple):
 
     at: datetime
     location: str
-    text: str  #: level and body, or a line of a traceback without a level
+    text: str  #: level and message, or a line of a traceback without a level
 
 
 def counter(form: CounterForm, rows: int, tags: Mapping[str, Any]) -> str:
-    """Return the text of a row counter in one of the forms that the runner writes."""
+    """Return the text of a row counter in one of the formats that the runner writes."""
     if form == "json":
         point = {"type": "counter", "metric": "record_count", "value": rows, "tags": dict(tags)}
         return f"INFO METRIC: {json.dumps(point)}"

@@ -1,8 +1,9 @@
-"""The text of an extraction log, generated from the timeline of its job.
+"""The text of an extraction log, generated from the timeline of the job.
 
-Three programs write to the log: the runner (``main``), the tap and the target. A line has four fields. The
-exit line has location ``main`` and level INFO, even after a failure. A terminated extraction has no exit
-line. Source: Stitch documentation, "Interpreting your extraction logs", and the open-source programs.
+Three programs write to the log: the runner (``main``), the tap and the target. Each line has four fields. The
+exit line has the location ``main`` and the level INFO, even after a failure. The log of a terminated
+extraction has no exit line. Source: Stitch documentation, "Interpreting your extraction logs", and the
+open-source programs.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _PADDING = 'DEBUG HTTP request to "limits" endpoint took 0.211s, returned status
 def log_chunks(timeline: Timeline, now: datetime | None = None) -> Iterator[bytes]:
     """Yield the log in chunks of about 64 kB.
 
-    :param now: yield only the lines that a running job has written by this time.
+    :param now: the current time. Lines with a later time are not included. If None, all lines are included.
     """
     lines: list[str] = []
     size = 0
@@ -55,7 +56,7 @@ def log_chunks(timeline: Timeline, now: datetime | None = None) -> Iterator[byte
 
 
 def log_lines(timeline: Timeline, now: datetime | None = None) -> Iterator[str]:
-    """Yield the lines with their line ends. The plan may cut the log in the middle of a line."""
+    """Yield the lines with line breaks. If the plan cuts the log, the last line is incomplete."""
     remaining = timeline.log.cut_after_lines
     for text in _all_lines(timeline, timeline.ends_at if now is None else min(now, timeline.ends_at)):
         if remaining == 0:
@@ -107,7 +108,7 @@ def _format(line: Line) -> str:
 
 
 def _start_lines(timeline: Timeline, batches: list[Line]) -> Iterator[Line]:
-    """Yield the lines before tap and target run. The target starts before its first batch."""
+    """Yield the lines up to the start of the target. The target starts before the first batch."""
     tap, (name, release) = timeline.tap_name, target.program(timeline)
     at = timeline.starts_at
     yield Line(at, "main", f"INFO Running {tap} version {_TAP_RELEASE} and {name} version {release}")
@@ -135,7 +136,7 @@ def _start_lines(timeline: Timeline, batches: list[Line]) -> Iterator[Line]:
 
 
 def _padding_lines(timeline: Timeline) -> Iterator[Line]:
-    """Yield irrelevant lines, spread over the run time of the tap."""
+    """Yield irrelevant lines at equal intervals between the start of the tap and the end of the job."""
     count = -(-timeline.log.padding_bytes // len(_PADDING)) if timeline.tap else 0
     if not count:
         return
@@ -171,7 +172,7 @@ def _tear_down_line(timeline: Timeline) -> Line:
 
 
 def _error_lines(result: PhaseResult, location: str, at: datetime) -> Iterator[Line]:
-    """Yield the message of a failed phase. A process that is killed by a signal logs no message."""
+    """Yield the error message of a failed phase. A process that is killed by a signal logs no message."""
     if result.description is None:
         return
     first, *rest = result.description.split("\n")
@@ -190,5 +191,5 @@ def _phase_status(phase: str, result: PhaseResult) -> str:
         return f"{phase} succeeded."
     if result.description is None:
         return f"{phase} failed with code {result.exit_status}."
-    message = result.description.replace("\n", "\\n")  # two characters, as in the documented samples
+    message = result.description.replace("\n", "\\n")  # a backslash and an n, as in the documented samples
     return f'{phase} failed with code {result.exit_status} and error message: "{message}".'

@@ -1,4 +1,4 @@
-"""The lines of the tap in an extraction log, and the runner's state updates."""
+"""The lines that the tap writes to an extraction log, and the state updates of the runner."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.connections.streams import SelectedStream
     from airflow_provider_stitch.emulator.model.jobs.timeline import StreamRead, Timeline
 
-#: How often the tap writes a counter while it reads a stream.
+#: Interval between the row counters that the tap writes while it reads a stream.
 _COUNTER_INTERVAL = timedelta(seconds=60)
 _STATE_LAG = timedelta(milliseconds=500)
 
@@ -39,7 +39,7 @@ def tap_lines(timeline: Timeline) -> Iterator[Line]:
 
 
 def state_updates(timeline: Timeline) -> Iterator[Line]:
-    """Yield the state updates. Each follows when all batches that were sent before it are persisted."""
+    """Yield the state updates. An update is written when all batches sent before it have been persisted."""
     reads = {read.stream.tap_stream_id: read for read in timeline.reads}
     bookmarks = {name: read.previous_bookmark for name, read in reads.items()}
     persisted_at = timeline.starts_at
@@ -60,7 +60,7 @@ def state_updates(timeline: Timeline) -> Iterator[Line]:
 
 
 def state_before(timeline: Timeline) -> str:
-    """Return the state at the start of the tap, as JSON."""
+    """Return the state at the start of the tap as a JSON string."""
     bookmarks = {
         read.stream.tap_stream_id: {key: _bookmark(read.stream, read.previous_bookmark)}
         for read in timeline.reads
@@ -77,7 +77,10 @@ def _is_counted(timeline: Timeline, stream: SelectedStream) -> bool:
 
 
 def _counters(timeline: Timeline, read: StreamRead) -> Iterator[Line]:
-    """Yield a counter for every minute and at the end. Each one counts the rows since the previous one."""
+    """Yield a row counter for every minute and at the end of the read.
+
+    Each counter contains the number of rows since the previous counter.
+    """
     stream = read.stream
     tags: dict[str, str] = {}
     if stream.counter_tags == "endpoint":

@@ -1,4 +1,4 @@
-"""The lines of the target in an extraction log, for ``target-stitch`` and the Avro target.
+"""The lines that ``target-stitch`` or the Avro target writes to an extraction log.
 
 Source: the open-source ``target-stitch`` 1.8.1 to 4.0.3, and logs in public bug reports.
 """
@@ -21,7 +21,7 @@ _URL = "https://import.example/v2/import/batch"
 _FLUSH = "com.stitchdata.target-stitch-avro.flush-pipeline - send-stream-record-count-impl"
 _AVRO_RELEASE = "1.9.0"
 
-#: A batch closes at this number of messages.
+#: Maximum number of messages in a batch.
 MAX_MESSAGES = 20_000
 _BYTES_OF_ROW, _BYTES_OF_REQUEST = 200, 55
 #: The interval between the requests of one batch, and between the batches of one flush.
@@ -39,7 +39,7 @@ def program(timeline: Timeline) -> tuple[str, str]:
 
 
 def first_line(timeline: Timeline) -> str | None:
-    """Return the text of the target's first line. None: the first line of the Avro target is not known."""
+    """Return the target's first line, or None for the Avro target, because its first line is not known."""
     if timeline.target_program == "avro":
         return None
     if release_of(timeline.log.target_version) < (3, 0, 0):
@@ -52,11 +52,11 @@ def first_line(timeline: Timeline) -> str | None:
         "user_batch_size_preference": None,
         "full_table_streams": full,
     }
-    return f"INFO Using batch_size_prefernces of {preferences}"  # the target's own spelling
+    return f"INFO Using batch_size_prefernces of {preferences}"  # target-stitch misspells this word
 
 
 def last_lines(timeline: Timeline) -> Iterator[str]:
-    """Yield the texts of the last lines of a target that ends normally."""
+    """Yield the last lines of a target that ends normally."""
     if timeline.target_program == "avro":
         return
     release = release_of(timeline.log.target_version)
@@ -81,12 +81,12 @@ def batch_lines(timeline: Timeline) -> Iterator[Line]:
 
 
 def sent_at(batch: Batch) -> datetime:
-    """Return when the last request of a batch was sent for the first time."""
+    """Return the time of the first attempt of a batch's last request."""
     return batch.flushed_at - timedelta(seconds=2**batch.retries - 1)
 
 
 def refusal_lines(timeline: Timeline, description: str, at: datetime) -> Iterator[Line]:
-    """Yield the lines of a permanently rejected request, which precede the error message."""
+    """Yield the lines that precede the error message of a permanently rejected request."""
     persisting = description.startswith("Error persisting data to Stitch")
     if timeline.target_program == "avro" or not persisting:
         return
@@ -107,7 +107,7 @@ def _avro_markers(timeline: Timeline, batches: list[Batch]) -> Iterator[Line]:
 
 
 def _flush_lines(timeline: Timeline, batch: Batch, release: tuple[int, int, int]) -> Iterator[Line]:
-    """Yield the lines of one flush. Its messages fill one or more batches."""
+    """Yield the lines of one flush, which consists of one or more batches."""
     messages = batch.rows + batch.version_messages
     parts = [min(MAX_MESSAGES, messages - sent) for sent in range(0, messages, MAX_MESSAGES)]
     at = sent_at(batch)
@@ -152,7 +152,7 @@ def _batch_lines(
 
 
 def _retry_lines(batch: Batch, at: datetime, release: tuple[int, int, int]) -> Iterator[Line]:
-    """Yield the lines of the retries after 1, 2, 4, ... seconds. They do not contain the stream's name."""
+    """Yield the lines of the retries after 1, 2, 4, ... seconds, which do not contain the stream name."""
     for number in range(batch.retries):
         wait = 2**number
         failed_at = at + timedelta(seconds=wait - 1) + _MILLISECOND

@@ -37,12 +37,12 @@ class Job:
 
 @dataclass(slots=True)
 class SourceJobs:
-    """The jobs of one source by start time, and the plans of its future jobs."""
+    """The jobs of one source in order of start time, and the plans of its future jobs."""
 
     default_plan: JobPlan = field(default_factory=JobPlan)
-    planned: deque[JobPlan] = field(default_factory=deque)  #: plans of the next jobs, one each
+    planned: deque[JobPlan] = field(default_factory=deque)  #: one plan for each of the next jobs
     jobs: list[Job] = field(default_factory=list)
-    #: Where the jobs stopped reading, by ``tap_stream_id``.
+    #: The time up to which the jobs have read each stream, by ``tap_stream_id``.
     bookmarks: dict[str, datetime] = field(default_factory=dict)
 
     def running(self, now: datetime) -> Job | None:
@@ -52,11 +52,11 @@ class SourceJobs:
 
     def last_completed(self, now: datetime, delay: timedelta) -> Job | None:
         """Return the last job that ended at least ``delay`` ago."""
-        # Jobs of one source never overlap, so the last one to start is the last one to end.
+        # Jobs of one source never overlap, so the job that started last is also the job that ended last.
         return next((job for job in reversed(self.jobs) if job.timeline.ends_at + delay <= now), None)
 
     def record_bookmarks(self, timeline: Timeline) -> None:
-        """Record where the latest job stops reading, according to the batches that reach the pipeline."""
+        """Update the bookmarks from the batches of the latest job that reach the pipeline."""
         for read in timeline.reads:
             if read.previous_bookmark is None:
                 self.bookmarks.pop(read.stream.tap_stream_id, None)
@@ -67,17 +67,16 @@ class SourceJobs:
             self.bookmarks[batch.tap_stream_id] = max(previous, batch.extracted_at)
 
     def next_plan(self) -> JobPlan:
-        """Return the plan of the next job."""
+        """Remove and return the next plan, or return the default plan."""
         return self.planned.popleft() if self.planned else self.default_plan
 
 
 class JobStore:
     """The jobs of all sources of an account.
 
-    :param sources: the account's sources by id. The account adds new ones to the same dict.
-    :param can_start: returns whether Stitch starts jobs of a source.
-    :param on_discovery: called when new streams of a source become visible, because a job has discovered
-        them.
+    :param sources: the account's sources by id. The account adds new sources to the same dict.
+    :param can_start: a function that returns whether Stitch would start a job of a source.
+    :param on_discovery: a function that is called when a job has discovered new streams of a source.
     """
 
     def __init__(
@@ -106,7 +105,7 @@ class JobStore:
         return self._by_source.setdefault(source_id, SourceJobs())
 
     def find(self, job_name: str) -> Job | None:
-        """Return a job by its name, or None if the account has no such job."""
+        """Return the job with this name, or None if the account does not have this job."""
         return self._by_name.get(job_name)
 
     def running(self, source: Source, now: datetime) -> Job | None:
@@ -120,7 +119,7 @@ class JobStore:
         self.for_source(source.id).default_plan = _with_keys(source, plan)
 
     def plan_next(self, source: Source, plan: JobPlan) -> None:
-        """Add a plan for one future job of a source, after the plans added before."""
+        """Add a plan for one future job of a source. The plans are used in the order of the calls."""
         self.for_source(source.id).planned.append(_with_keys(source, plan))
 
     # Start and stop
@@ -128,8 +127,8 @@ class JobStore:
     def start(self, source_id: int, now: datetime) -> Job:
         """Start a job as ``POST /v4/sources/{source_id}/sync`` does.
 
-        :raises ApiError: if the source is unknown, deleted or cannot run jobs, or if a job of it is running.
-            The status of the last error is 200, as in Stitch.
+        :raises ApiError: if the source is unknown, is deleted, cannot run jobs or already has a running job.
+            The error for a running job has status 200, as in Stitch.
         """
         source = self._sources.get(source_id)
         if source is None:
@@ -142,15 +141,14 @@ class JobStore:
             message = f"Did not create job for {ids} because one already exists"
             raise ApiError(200, {"error": {"type": "already_running", "message": message}})
         if not self._can_start(source, now):
-            # Stitch does not document this error. It is from a draft of the documentation that was never
-            # published.
+            # Stitch does not document this error. It is taken from an unpublished draft of the documentation.
             raise ApiError(400, {"error": {"type": "generic", "message": f"Could not create job for {ids}"}})
         return self.add(source, now, "api")
 
     def add(
         self, source: Source, starts_at: datetime, started_by: StartedBy, plan: JobPlan | None = None
     ) -> Job:
-        """Add a job that starts now or, in a test, started earlier."""
+        """Add a job that starts at ``starts_at``. In tests, this time may be in the past."""
         jobs = self.for_source(source.id)
         timeline = self._build_timeline(source, starts_at, jobs.next_plan() if plan is None else plan)
         job = Job(timeline, started_by)
@@ -166,7 +164,7 @@ class JobStore:
         return job
 
     def duration(self, source: Source, plan: JobPlan) -> timedelta:
-        """Return the duration of a job with this plan if it is not stopped."""
+        """Return how long a job with this plan takes if it is not stopped."""
         timeline = self._build_timeline(source, source.created_at, plan)
         return timeline.ends_at - timeline.starts_at
 
@@ -176,12 +174,15 @@ class JobStore:
         )
 
     def _after_job(self, source: Source, job: Job, _now: datetime) -> None:
-        """Make the streams that discovery found visible, because Stitch shows them only after the job."""
+        """Add the discovered streams, which Stitch shows only after the end of the job."""
         if job.timeline.discovery and job.timeline.discovery.exit_status == 0:
             self._on_discovery(source)
 
     def stop(self, source: Source, now: datetime) -> Job | None:
-        """Stop the running job and return it, or None if no job is running. Flushed rows are still loaded."""
+        """Stop the running job. Rows that the job has already flushed will be loaded.
+
+        :return: the stopped job, or None if no job is running.
+        """
         job = self.running(source, now)
         if job is None or job.stopped:  # a second request does not end the job earlier
             return job
@@ -198,10 +199,10 @@ class JobStore:
     # The list of extractions
 
     def page(self, now: datetime, first: int, count: int) -> tuple[list[dict[str, Any]], int]:
-        """Return some records of the list of extractions, and the total number of records.
+        """Return up to ``count`` records of the list of extractions, and the total number of records.
 
-        The list contains the last completed job of each source, including paused and deleted ones, by
-        ascending source id.
+        The list contains the last completed job of each source in order of source id. It includes paused and
+        deleted sources.
         """
         delay = timedelta(seconds=self._quirks.listing_delay)
         listed = []
@@ -216,9 +217,9 @@ class JobStore:
 
 
 def _with_keys(source: Source, plan: JobPlan) -> JobPlan:
-    """Return the plan with the names of streams replaced by their keys.
+    """Return the plan with stream names replaced by stream keys.
 
-    :raises ValueError: if the source has no stream with one of the names.
+    :raises ValueError: if the source does not have a stream with one of these names.
     """
     refused_stream = None if plan.refused_stream is None else source.stream(plan.refused_stream)
     if not (plan.rows or plan.flushes or plan.load_errors or plan.log.counted_streams or refused_stream):
@@ -233,8 +234,8 @@ def _with_keys(source: Source, plan: JobPlan) -> JobPlan:
     )
     if refused_stream and not _has_batch(refused_stream, with_keys):
         raise ValueError(
-            f"The plan of source {source.name} lets the Import API reject a batch of stream "
-            f"{refused_stream.key}, but the stream has no batch. Plan rows or flushes for it."
+            f"According to the plan of source {source.name}, the Import API rejects a batch of stream "
+            f"{refused_stream.key}, but the stream has no batch. Plan rows or flushes for the stream."
         )
     return with_keys
 

@@ -1,7 +1,8 @@
-"""The list of an account's loads. It stays sorted, so that a page of 100,000 loads is fast.
+"""The sorted list of an account's loads.
 
-A stream is listed from its first load attempt until its last one is 60 days old. Both changes are scheduled
-events, so a page only reads the streams that it contains.
+The list stays sorted, so that a page can be returned quickly even if the list contains 100,000 loads. A
+stream is listed from its first load attempt until 60 days after its last load attempt. Scheduled events add
+and remove streams, so a request for a page reads only the streams of this page.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.jobs.timeline import Batch
     from airflow_provider_stitch.emulator.model.quirks import Quirks
 
-#: How long the lists of extractions and loads, and the logs, go back.
+#: How long extractions and loads are listed, and how long logs are available.
 RETENTION = timedelta(days=60)
 _MICROSECOND = timedelta(microseconds=1)
 _SortKey = tuple[Any, ...]
@@ -38,7 +39,7 @@ class _Row:
 class LoadList:
     """The loads of all streams of one account.
 
-    :param on_load: called with each loaded batch and the time of its load.
+    :param on_load: a function that is called for each loaded batch with the time of the load.
     """
 
     def __init__(
@@ -47,49 +48,49 @@ class LoadList:
         self._events = events
         self._quirks = quirks
         self._on_load = on_load
-        self._rows: dict[int, _Row] = {}  # by stream id
-        self._sorted: list[_SortKey] | None = None  # of the listed rows; each key ends with the stream id
+        self._rows: dict[int, _Row] = {}  # rows by stream id
+        self._sorted: list[_SortKey] | None = None  # keys that end with the stream id
         self._sort_order = ("", "")
-        self._new: list[_Row] = []  # listed, but not yet in `_sorted`
+        self._new: list[_Row] = []  # listed rows that are not yet in `_sorted`
 
     def add(self, source: Source, stream: Stream, batch: Batch) -> None:
-        """Add a batch. Its flush may be in the future."""
+        """Add a batch, which may be flushed in the future."""
         row = self._row(source, stream)
         row.loads.add(batch)
         self._schedule_update(row, batch.load_at)
 
     def drop_unflushed(self, source: Source, stream: Stream, job_name: str, time: datetime) -> None:
-        """Remove the batches of a stopped job that it had not flushed by this time."""
+        """Remove the batches that a stopped job had not flushed by this time."""
         self._row(source, stream).loads.drop_unflushed(job_name, time)
 
     def start_outage(self, source: Source, stream: Stream, since: datetime, message: str) -> None:
-        """Let every load of a stream fail with this message until :meth:`end_outages` is called."""
+        """Make every load of a stream fail with this message until :meth:`end_outages` is called."""
         row = self._row(source, stream)
         row.loads.start_outage(since, message)
         self._schedule_update(row, since)
 
     def end_outages(self, source: Source, stream: Stream, now: datetime) -> None:
-        """End the current outage of a stream. The batches that could not be loaded are loaded at once."""
+        """End the current outage of a stream. Batches that could not be loaded are loaded immediately."""
         row = self._row(source, stream)
         row.loads.end_outages(now)
         self._schedule_update(row, now)
-        if row.listed and row.loads.state(now) is None:  # only the outage was listed
+        if row.listed and row.loads.state(now) is None:  # listed only because of the outage
             self._unlist(row)
 
     def update_sources(self, source_ids: set[int], now: datetime) -> None:
-        """Load the batches of these sources that waited for a destination."""
+        """Load the batches of these sources that were waiting for a destination."""
         for row in self._rows.values() if source_ids else ():
             if row.source.id in source_ids:
                 self._schedule_update(row, now)
 
     def mark_unsorted(self) -> None:
-        """Sort the list again before the next page, because names have changed."""
+        """Mark the list as unsorted after names have changed. The list is sorted again for the next page."""
         self._sorted = None
 
     def page(self, client_id: int, now: datetime, first: int, count: int) -> tuple[list[Any], int]:
-        """Return some records of the list, and the total number of records.
+        """Return up to ``count`` records of the list, and the total number of records.
 
-        The account must have caught up with ``now``.
+        The caller must call ``Account.catch_up(now)`` first.
         """
         keys = self._sorted_keys()
         records = []
@@ -151,7 +152,7 @@ class LoadList:
             self._sort_order = order
             self._sorted = sorted(self._key(row) for row in self._rows.values() if row.listed)
         elif self._new:
-            # Two sorted runs: Timsort merges them in linear time.
+            # Timsort merges the two sorted parts in linear time.
             self._sorted.extend(sorted(self._key(row) for row in self._new))
             self._sorted.sort()
         self._new.clear()

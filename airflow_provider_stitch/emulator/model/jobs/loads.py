@@ -1,7 +1,7 @@
-"""The loads of one stream: its latest load attempt, and the error if that failed.
+"""The loads of one stream.
 
-A load belongs to a stream and not to a job. It follows from all batches of the stream, from whichever jobs,
-and from the outages of the destination.
+A load belongs to a stream, not to a job. The state of a load depends on all batches of the stream, regardless
+of the job, and on the outages of the destination.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.emulator.model.jobs.timeline import Batch
 
-#: How long Stitch keeps rows that cannot be loaded. Source: Stitch documentation, "Replication: prepare".
+#: How long Stitch stores rows that cannot be loaded. Source: Stitch documentation, "Replication: prepare".
 ROW_RETENTION = timedelta(days=30)
 _NEVER = datetime.max.replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
 class LoadState:
-    """The latest load attempt of a stream, and its error if it failed."""
+    """The latest load attempt of a stream, with its error if the attempt failed."""
 
     attempted_at: datetime
     last_batch_loaded_at: datetime | None
@@ -35,7 +35,7 @@ class LoadState:
 class StreamLoads:
     """The batches of one stream, and the outages of its loads.
 
-    :param disconnected_periods: when the source has no destination, so that no load is attempted.
+    :param disconnected_periods: periods without a connected destination, in which no load is attempted.
     """
 
     __slots__ = ("_batches", "_disconnected_periods", "_outages", "_unreported")
@@ -43,32 +43,32 @@ class StreamLoads:
     def __init__(self, disconnected_periods: Sequence[LoadOutage] = ()) -> None:
         self._disconnected_periods = disconnected_periods
         self._batches: list[Batch] = []
-        self._unreported: list[Batch] = []  # not yet returned by `take_newly_loaded`
+        self._unreported: list[Batch] = []  # batches that `take_newly_loaded` has not returned
         self._outages: tuple[LoadOutage, ...] = ()
 
     def add(self, batch: Batch) -> None:
-        """Add a batch. Its flush may be in the future."""
+        """Add a batch, which may be flushed in the future."""
         self._batches.append(batch)
         self._unreported.append(batch)
 
     def drop_unflushed(self, job_name: str, time: datetime) -> None:
-        """Remove the batches of a stopped job that it had not flushed by this time."""
+        """Remove the batches that a stopped job had not flushed by this time."""
         self._batches = [b for b in self._batches if b.job_name != job_name or b.flushed_at <= time]
         self._unreported = [b for b in self._unreported if b.job_name != job_name or b.flushed_at <= time]
 
     def start_outage(self, since: datetime, message: str) -> None:
-        """Let every load fail with this message until :meth:`end_outages` is called."""
+        """Make every load fail with this message until :meth:`end_outages` is called."""
         self.end_outages(since)
         self._outages = (*self._outages, LoadOutage(since, message))
 
     def end_outages(self, now: datetime) -> None:
-        """End the current outage. The batches that could not be loaded are loaded at once."""
+        """End the current outage. Batches that could not be loaded are loaded immediately."""
         for outage in self._outages:
             if outage.until is None:
                 outage.until = max(now, outage.since)
 
     def take_newly_loaded(self, now: datetime) -> list[tuple[datetime, Batch]]:
-        """Return the batches loaded by now that were not returned before, with the times of their loads."""
+        """Return the newly loaded batches with the times of their loads. Each batch is returned once."""
         loaded = [(at, batch) for batch in self._unreported if (at := self._loaded_at(batch)) <= now]
         if loaded:
             taken = {id(batch) for _, batch in loaded}
@@ -77,7 +77,7 @@ class StreamLoads:
         return loaded
 
     def next_retry_time(self, now: datetime) -> datetime | None:
-        """Return when the next batch with a failed load will be loaded, or None."""
+        """Return the time of the next successful retry, or None if no retry will succeed."""
         retries = (self._loaded_at(b) for b in self._unreported if b.load_at <= now)
         return min((at for at in retries if now < at < _NEVER), default=None)
 
@@ -100,12 +100,12 @@ class StreamLoads:
                 return LoadState(outage.since, None, outage.message)
         if last_failed and (last_loaded is None or last_failed[0] > last_loaded):
             return LoadState(last_failed[0], None, last_failed[1])
-        # Stitch does not document the record after an error has cleared. Here it shows the last successful
-        # load.
+        # Stitch does not document the Load object after an error has been resolved. The emulator shows the
+        # last successful load.
         return None if last_loaded is None else LoadState(last_loaded, last_loaded, None)
 
     def _loaded_at(self, batch: Batch) -> datetime:
-        """Return when a batch is loaded into the destination, or ``_NEVER``."""
+        """Return the time at which a batch is loaded into the destination, or ``_NEVER``."""
         at = batch.load_at
         if batch.error:
             if batch.error.heals_after is None:

@@ -1,6 +1,6 @@
-"""A replication job as pure data: a timeline of everything that happens in it.
+"""The timeline of a replication job.
 
-The state of a job at any time is a pure function of its timeline and that time.
+The state of a job is a pure function of its timeline and the current time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class StreamRead:
     rows: int
     starts_at: datetime
     ends_at: datetime
-    previous_bookmark: datetime | None  #: where the previous job stopped reading; None: no job has read a row
+    previous_bookmark: datetime | None  #: time up to which earlier jobs have read the stream, if any
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,15 @@ class Batch:
     job_name: str
     tap_stream_id: str
     rows: int
-    extracted_at: datetime  #: when its last row was extracted
+    extracted_at: datetime  #: when the last row of the batch was extracted
     flushed_at: datetime
-    load_at: datetime  #: when its load is attempted
+    load_at: datetime  #: when the load of the batch is first attempted
     error: LoadError | None
     rejected: int = 0
-    target_name: str = ""  #: the name under which the target sends the stream
-    version_messages: int = 0  #: messages of a full-table stream that are not rows
+    target_name: str = ""  #: the stream name that the target sends
+    version_messages: int = 0  #: number of messages of a full-table stream that are not rows
     requests: int = 1
-    retries: int = 0  #: of the last request; the batch is flushed when that succeeds
+    retries: int = 0  #: number of retries of the last request, after which the batch is flushed
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Timeline:
     def stopped_at(
         self, time: datetime, reason: Literal["terminated", "signalled"] = "terminated"
     ) -> Timeline:
-        """Return a copy that ends early. Only the batches that were flushed by then are loaded."""
+        """Return a copy that ends at an earlier time, without the batches that were flushed later."""
         signalled = reason == "signalled" and not self.terminated
         results = self._results_if_signalled(time) if signalled else (self.discovery, self.tap, self.target)
         return replace(
@@ -108,12 +108,12 @@ class Timeline:
     def _results_if_signalled(
         self, time: datetime
     ) -> tuple[PhaseResult | None, PhaseResult | None, PhaseResult | None]:
-        """Return the results of the phases if a signal ends the running one."""
+        """Return the results of the phases if a signal ends the running phase."""
         ended_by_signal = PhaseResult(time, SIGTERM, None)
         if self.has_discovery and time < self.tap_starts_at:
             return ended_by_signal, None, None
         if self.tap is None or self.tap.ended_at > time:
-            target = PhaseResult(time, 0, None)  # it exits without an error when the tap has ended
+            target = PhaseResult(time, 0, None)  # the target exits normally when the tap ends
             return self.discovery, ended_by_signal, target
         return self.discovery, self.tap, ended_by_signal
 

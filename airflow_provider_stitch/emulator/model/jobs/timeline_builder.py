@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.connections.sources import Source
     from airflow_provider_stitch.emulator.model.connections.streams import SelectedStream
 
-#: Stitch ends an extraction after this time. Source: Stitch documentation, "Replication: extractions".
+#: Stitch terminates an extraction after this time. Source: Stitch documentation, "Replication: extractions".
 MAX_EXTRACTION_DURATION = timedelta(hours=24)
-#: Seconds from the end of reading a stream to its last flush.
+#: Seconds from the end of a read to the last flush of the stream.
 FLUSH_LAG_SECONDS = 10.0
 #: Time from a permanently rejected request to the end of the job.
 _SHUTDOWN_AFTER_REFUSAL = timedelta(seconds=2)
@@ -34,7 +34,7 @@ def build_timeline(
 ) -> Timeline:
     """Build the timeline of a job that reads the selected streams of a source.
 
-    :param bookmarks: where the previous job stopped reading, by ``tap_stream_id``.
+    :param bookmarks: the times up to which earlier jobs have read each stream, by ``tap_stream_id``.
     """
     job_name = make_job_name(source.client_id, source.id, "sync", starts_at)
     discovery_failed = plan.discovery_exit_status != 0 and not plan.terminated
@@ -73,7 +73,7 @@ def _limit_duration(timeline: Timeline) -> Timeline:
 
 
 class _PlannedRead(NamedTuple):
-    """One read of one stream, and its flushes. Times are seconds from the start of the job."""
+    """A planned read of one stream, with its flushes. Times are seconds from the start of the job."""
 
     stream: SelectedStream
     start: float
@@ -82,14 +82,14 @@ class _PlannedRead(NamedTuple):
 
 
 def _plan_reads(plan: JobPlan, streams: Sequence[SelectedStream], target: Target) -> list[_PlannedRead]:
-    """Return the reads of all streams. The tap reads one stream after another, for an equal time each."""
+    """Return the reads of all streams. The tap reads one stream after another, each for the same time."""
     slice_seconds = plan.tap_seconds / max(len(streams), 1)
     reads: list[_PlannedRead] = []
     for index, stream in enumerate(streams):
         start = plan.discovery_seconds + index * slice_seconds
         planned = plan.flushes.get(stream.key)
         if planned:
-            # The rows of a flush were read just before it.
+            # The rows of a flush are read just before the flush.
             end = max(plan.discovery_seconds, max(flush.at for flush in planned) - 1.0)
             reads.append(_PlannedRead(stream, min(start, end), end, tuple(planned)))
             continue
@@ -126,7 +126,10 @@ def _total_seconds(plan: JobPlan) -> float:
 
 
 def _last_flush(plan: JobPlan) -> float:
-    """Return when the target can last flush, in seconds. A failing target exits when the tap ends."""
+    """Return the seconds from the start of the job to the last possible flush.
+
+    A failing target exits when the tap ends, and flushes no rows after this time.
+    """
     fails = plan.target_exit_status and plan.refused_stream is None
     return _total_seconds(plan) - (plan.target_seconds if fails else 0.0)
 
@@ -146,7 +149,7 @@ def _sent_batches(
 def _batch(job_name: str, read: _PlannedRead, flush: Flush, plan: JobPlan, starts_at: datetime) -> Batch:
     stream, log = read.stream, plan.log
     flushed_at = starts_at + timedelta(seconds=flush.at)
-    # The tap sends the version message of a full-table stream after its last row.
+    # The tap sends the version message of a full-table stream after the last row of the stream.
     ends_full_table = stream.bookmark is None and flush is read.flushes[-1]
     return Batch(
         job_name=job_name,
@@ -175,7 +178,7 @@ def _stream_read(read: _PlannedRead, starts_at: datetime, bookmarks: Mapping[str
 
 
 def _refused_batch(plan: JobPlan, sent: Sequence[Batch]) -> Batch | None:
-    """Return the first batch of the stream that the Import API rejects."""
+    """Return the batch that the Import API rejects, or None if it rejects no batch."""
     batches = (batch for batch in sent if batch.tap_stream_id == plan.refused_stream)
     return min(batches, key=lambda batch: batch.flushed_at, default=None)
 
@@ -183,7 +186,7 @@ def _refused_batch(plan: JobPlan, sent: Sequence[Batch]) -> Batch | None:
 def _phase_results(
     plan: JobPlan, starts_at: datetime, refused_batch: Batch | None
 ) -> tuple[PhaseResult | None, PhaseResult | None, PhaseResult | None]:
-    """Return the results of discovery, tap and target. If the target fails first, it also ends the tap."""
+    """Return the results of discovery, tap and target. If the target fails early, the tap is killed."""
     discovery_ends_at = starts_at + timedelta(seconds=plan.discovery_seconds)
     tap_ends_at = discovery_ends_at + timedelta(seconds=plan.tap_seconds)
     target_ends_at = tap_ends_at + timedelta(seconds=plan.target_seconds)

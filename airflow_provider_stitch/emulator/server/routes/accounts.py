@@ -25,7 +25,7 @@ _REQUIRED = ("company", "email", "first_name", "last_name", "partner_id", "partn
 
 
 def create_account(call: Call) -> Any:
-    """Create an account without destinations and sources. Only this response contains its token."""
+    """Create an account without destinations or sources. Only this response contains the access token."""
     partner = call.state.partner
     body = call.json(_invalid_form({}))
     if not isinstance(body, dict):
@@ -48,12 +48,12 @@ def create_account(call: Call) -> Any:
 
 
 def create_ephemeral_token(_call: Call) -> Any:
-    """Create a token for a browser session. It has no use, because the emulator has no web application."""
+    """Create a token for a browser session. The emulator has no web application that accepts the token."""
     return {"ephemeral_token": secrets.token_urlsafe(32)}
 
 
 def exchange_code(call: Call) -> Any:
-    """Exchange a code for a permanent token. The errors are not documented; they follow RFC 6749 here."""
+    """Exchange a code for a permanent token. The errors follow RFC 6749, because they are not documented."""
     form = call.form()
     if form is None or not {"client_secret", "code", "grant_type"} <= set(form):
         raise ApiError(400, {"error": "invalid_request"})
@@ -75,7 +75,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _invalid_form(errors: dict[str, str]) -> ApiError:
-    """Return the error for invalid fields, which is documented only for the partner's credentials."""
+    """Return the error for invalid fields. The error is documented only for the partner's credentials."""
     return ApiError(400, {"code": "BadRequest", "message": "Invalid form data.", "errors": errors})
 
 

@@ -36,7 +36,7 @@ def list_destination_types(call: Call) -> Any:
 
 
 def get_destination_type(call: Call) -> Any:
-    """Return one destination type. For an unknown type only the general 404 is documented."""
+    """Return one destination type. For an unknown type, only the general 404 error is documented."""
     name = call.params["destination_type"]
     if name not in DESTINATION_TYPES:
         raise not_found()
@@ -44,12 +44,12 @@ def get_destination_type(call: Call) -> Any:
 
 
 def _type_body(call: Call, name: str) -> dict[str, Any]:
-    access = name not in call.account.plan.excluded_destination_types
+    access = name not in call.account.pricing_plan.excluded_destination_types
     return report_cards.destination_type_body(name, call.account.quirks, access=access)
 
 
 def list_destinations(call: Call) -> Any:
-    """List all destinations, the destination of a source, or the destination with an id."""
+    """List the destinations. A source id or a destination id in the query filters the list."""
     account, query = call.account, call.parameters()
     if set(query) - {"source_id", "destination_id"}:
         raise ApiError(400, "GET may only include the params: source_id and/or destination_id")
@@ -66,7 +66,10 @@ def list_destinations(call: Call) -> Any:
 
 
 def create_destination(call: Call) -> Any:
-    """Create a destination and start a connection check. Sources without a destination load into it."""
+    """Create a destination and start a connection check.
+
+    Sources without a destination load into the new destination.
+    """
     invalid = ApiError(
         400,
         "POST body may only include a type, a name, a description, map of properties, "
@@ -95,9 +98,9 @@ def create_destination(call: Call) -> Any:
 
 
 def update_destination(call: Call) -> Any:
-    """Change properties and start a connection check. Other keys in the body are not documented."""
+    """Update properties and start a connection check. The error for other keys is not documented."""
     destination = _active(call, ApiError(400, "invalid connection id"))
-    invalid = ApiError(400, "PUT body may only include a map of properties")  # not documented
+    invalid = ApiError(400, "PUT body may only include a map of properties")  # this error is not documented
     body = call.json(invalid)
     if isinstance(body, dict) and "type" in body:
         raise _fixed_type()
@@ -109,7 +112,7 @@ def update_destination(call: Call) -> Any:
 
 
 def delete_destination(call: Call) -> Any:
-    """Mark a destination as deleted, and delete its hooks. Stitch pauses the sources that load into it."""
+    """Mark a destination as deleted, delete its hooks, and pause the sources that load into it."""
     number, account = call.number("destination_id"), call.account
     message = f"Unable to locate dest ({number}) for client ({account.client_id}) to delete"
     destination_updates.delete_destination(account, _active(call, ApiError(400, message)), call.now)
@@ -117,7 +120,10 @@ def delete_destination(call: Call) -> Any:
 
 
 def last_connection_check(call: Call) -> Any:
-    """Return the last check of a destination. It is not documented; here it is like a source's check."""
+    """Return the last check of a destination in the form of a source's check.
+
+    Stitch does not document the response.
+    """
     destination = _active(call, not_found())
     check = destination.checks.last
     if check is None:
@@ -129,12 +135,12 @@ def last_connection_check(call: Call) -> Any:
 
 
 def list_v3(call: Call) -> Any:
-    """Return an array that contains the first destination, if there is one."""
+    """Return an array that contains the first destination, or an empty array if there is none."""
     return [d.v3_body(call.now) for d in call.account.active_destinations()[:1]]
 
 
 def create_v3(call: Call) -> Any:
-    """Create a destination as in API v4. The keys in the body have other names."""
+    """Create a destination as in API v4, except that the keys in the body have different names."""
     body = _v3_body(call)
     created = destination_updates.create_destination(
         call.account, call.now, destination_type=body["type"], properties=body["connection"]
@@ -143,7 +149,7 @@ def create_v3(call: Call) -> Any:
 
 
 def update_v3(call: Call) -> Any:
-    """Change a destination. Its type must be given and cannot change."""
+    """Update a destination. The type is required but cannot be changed."""
     destination = _active(call, ApiError(400, "invalid connection id"))
     body = _v3_body(call)
     if body["type"] != destination.type:
@@ -169,7 +175,7 @@ def _v3_body(call: Call) -> dict[str, Any]:
 def _active(call: Call, unknown: ApiError) -> Destination:
     """Return the destination in the path.
 
-    :param unknown: raised if the destination does not exist or is deleted.
+    :param unknown: the error to raise if the destination does not exist or is deleted.
     """
     destination = call.account.destinations.get(call.number("destination_id"))
     if destination is None or destination.deleted_at is not None:
@@ -189,8 +195,9 @@ def _check_properties(
     *,
     current: dict[str, Any] | None = None,
 ) -> None:
-    """Raise ``invalid`` if values do not match the report card. Stitch does not document the error.
+    """Check property values against the report card.
 
+    :param invalid: the error to raise if a value is invalid. Stitch does not document this error.
     :param current: the properties of an existing destination.
     """
     quirks = call.account.quirks

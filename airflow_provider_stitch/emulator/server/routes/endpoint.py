@@ -1,6 +1,6 @@
-"""An endpoint of the API: its method and path, its schemas, and the function that handles its requests.
+"""The endpoints of the API, each with a method, a path, schemas and a handler.
 
-The function receives a :class:`Call` and returns the JSON body of a 200 response, or raises ``ApiError``.
+A handler receives a :class:`Call`. It returns the JSON body of a 200 response, or raises ``ApiError``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Call:
     """One request to an endpoint."""
 
     state: EmulatorState
-    sender: Account | None  #: the account of the access token, if there was a valid one
+    sender: Account | None  #: the account of the access token; None if there was no valid token
     now: datetime
     path: str
     params: Mapping[str, str]  #: the path parameters
@@ -56,13 +56,13 @@ class Call:
         return self.sender
 
     def source_id(self) -> int:
-        """Return the source id in the path."""
+        """Return the source id from the path."""
         return self.number("source_id")
 
     def number(self, name: str) -> int:
-        """Return an id in the path.
+        """Return an id from the path.
 
-        :raises ApiError: if it is not a number, because that is an unknown path.
+        :raises ApiError: if the id is not a number. The path is then unknown.
         """
         number = parse_number(self.params[name])
         if number is None:
@@ -70,9 +70,9 @@ class Call:
         return number
 
     def source(self, unknown: ApiError) -> Source:
-        """Return the source in the path, even if it is deleted.
+        """Return the source with the id from the path, even if the source is deleted.
 
-        :param unknown: raised if the account has no such source.
+        :param unknown: the error to raise if the account does not have this source.
         """
         source = self.account.sources.get(self.source_id())
         if source is None:
@@ -82,8 +82,8 @@ class Call:
     def json(self, invalid: ApiError) -> Any:
         """Return the decoded body.
 
-        :param invalid: raised if the body is not JSON, or contains NaN or characters that UTF-8 cannot
-            encode.
+        :param invalid: the error to raise if the body is not JSON, or if it contains NaN or characters that
+            UTF-8 cannot encode.
         """
         try:
             body = json.loads(self.content)
@@ -102,12 +102,12 @@ class Call:
             return None
 
     def parameters(self) -> dict[str, list[str]]:
-        """Return the query parameters, including empty ones."""
+        """Return the query parameters, including parameters with an empty value."""
         return parse_qs(self.query, keep_blank_values=True)
 
 
 def parse_number(text: str) -> int | None:
-    """Return a number that consists of ASCII digits, or None if it is invalid or too long."""
+    """Parse a number of ASCII digits. Return None if the text is invalid or too long."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_ID_DIGITS else None
 
 
@@ -123,13 +123,12 @@ class Endpoint:
     handler: Handler
     group: str
     summary: str
-    response: Schema  #: of a 200 response
+    response: Schema  #: the schema of a 200 response
     body: Schema | None = None
-    errors: Mapping[int, Schema] = field(
-        default_factory=dict
-    )  #: by status, beside the 401 and 404 of all endpoints
+    #: The schemas of error responses by status, in addition to the 401 and 404 errors of all endpoints.
+    errors: Mapping[int, Schema] = field(default_factory=dict)
     query: Mapping[str, Schema] = field(default_factory=dict)
-    limited: bool = False  #: whether requests count against the limit of 30 in 10 minutes
+    limited: bool = False  #: whether requests count against the rate limit
     needs_token: bool = True
     has_form_body: bool = False  #: whether the body is a form instead of JSON
     redirects: bool = False  #: whether a successful response is a 302 instead of a 200

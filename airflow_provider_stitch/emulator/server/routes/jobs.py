@@ -14,15 +14,15 @@ PAGE_SIZE = 100
 
 
 def start_job(call: Call) -> Any:
-    """Start a job without waiting for its end."""
+    """Start a job without waiting for the job to end."""
     return {"job_name": call.account.jobs.start(call.source_id(), call.now).timeline.job_name}
 
 
 def stop_job(call: Call) -> Any:
     """Stop the running extraction, even if another user or the schedule started it.
 
-    Two responses are not documented. Here the response is 200 if no job is running, and an unknown source
-    causes the same error as a start.
+    Two responses are not documented. The emulator returns 200 if no job is running. For an unknown source, it
+    returns the same error as for a start.
     """
     message = f"Unable to locate source({call.source_id()}) for client ({call.account.client_id})"
     source = call.source(ApiError(400, {"error": {"type": "invalid_source", "message": message}}))
@@ -31,7 +31,7 @@ def stop_job(call: Call) -> Any:
 
 
 def list_extractions(call: Call) -> Any:
-    """Return a page of the last completed job of each source."""
+    """Return a page of extractions, with the last completed job of each source."""
     _check_client_id(call)
     number = _page_number(call)
     records, total = call.account.jobs.page(call.now, (number - 1) * PAGE_SIZE, PAGE_SIZE)
@@ -39,7 +39,7 @@ def list_extractions(call: Call) -> Any:
 
 
 def list_loads(call: Call) -> Any:
-    """Return a page of the latest load attempt of each stream."""
+    """Return a page of loads, with the latest load attempt of each stream."""
     _check_client_id(call)
     number, account = _page_number(call), call.account
     records, total = account.load_list.page(account.client_id, call.now, (number - 1) * PAGE_SIZE, PAGE_SIZE)
@@ -47,7 +47,7 @@ def list_loads(call: Call) -> Any:
 
 
 def get_extraction_log(call: Call) -> Any:
-    """Redirect to the log of a job. Logs are available for 60 days, even of jobs no longer listed."""
+    """Redirect to the log of a job. A log is available for 60 days, even if its job is no longer listed."""
     _check_client_id(call)
     job = call.account.jobs.find(call.params["job_name"])
     if job is None or not job.timeline.log.available:
@@ -60,18 +60,18 @@ def get_extraction_log(call: Call) -> Any:
 
 
 def _check_client_id(call: Call) -> None:
-    """Raise a 401 if the client id in the path belongs to another account than the token."""
+    """Raise a 401 error if the client id in the path is not the client id of the access token."""
     if call.params["stitch_client_id"] != str(call.account.client_id):
         raise unauthorized()
 
 
 def _page_number(call: Call) -> int:
-    """Return the requested page. An invalid number is not documented; here it stands for the first page."""
+    """Return the requested page number, or 1 if the number is invalid. This case is not documented."""
     return max(parse_number(call.parameters().get("page", ["1"])[0]) or 1, 1)
 
 
 def _page(call: Call, number: int, records: list[Any], total: int) -> dict[str, Any]:
-    """Return a page of up to 100 records. A page out of range is not documented; here it is empty."""
+    """Return a page of up to 100 records. A page out of range is empty, which is not documented."""
     links = {}
     if total > PAGE_SIZE:
         if number * PAGE_SIZE < total:

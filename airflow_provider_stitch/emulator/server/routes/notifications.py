@@ -32,7 +32,7 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 
 
 def create_custom_email(call: Call) -> Any:
-    """Add a recipient of Stitch's e-mails. Other keys in the body are not documented."""
+    """Add a recipient of Stitch's e-mails. Stitch does not document other keys in the body."""
     invalid = ApiError(
         400, {"error": {"message": {"email_address": "Required. Must be valid email address format."}}}
     )
@@ -40,20 +40,23 @@ def create_custom_email(call: Call) -> Any:
     address = body.get("email_address") if isinstance(body, dict) else None
     if not isinstance(address, str) or _EMAIL.fullmatch(address) is None:
         raise invalid
-    allowed = account.plan.custom_emails
+    allowed = account.pricing_plan.custom_emails
     added = account.notifications.add_custom_email(address, call.now, allowed=allowed)
     return added.body(with_modified_at=account.quirks.email_modified_at)
 
 
 def list_custom_emails(call: Call) -> Any:
-    """List all custom e-mail addresses, including disabled ones."""
+    """List all custom e-mail addresses, including disabled addresses."""
     shown = call.account.quirks.email_modified_at
     emails = call.account.notifications.custom_emails.values()
     return [email.body(with_modified_at=shown) for email in emails]
 
 
 def update_custom_email(call: Call) -> Any:
-    """Disable or enable a custom e-mail address. An error response has the same body as a success."""
+    """Disable or enable a custom e-mail address.
+
+    The body of an error response has the same form as the body of a successful response.
+    """
     email = call.account.notifications.custom_emails.get(_id(call, ApiError(404, {"status": "NOT FOUND"})))
     if email is None:
         raise ApiError(404, {"status": "NOT FOUND"})
@@ -71,7 +74,10 @@ def update_custom_email(call: Call) -> Any:
 
 
 def delete_custom_email(call: Call) -> Any:
-    """Delete a custom e-mail address and return the number of deleted ones. An unknown id is undocumented."""
+    """Delete a custom e-mail address, and return the number of deleted addresses.
+
+    Stitch does not document the response for an unknown id.
+    """
     return [0 if call.account.notifications.custom_emails.pop(call.number("id"), None) is None else 1]
 
 
@@ -94,19 +100,19 @@ def create_hook(call: Call) -> Any:
         loopback_address(config["url"])
     except (TypeError, ValueError, AttributeError) as error:
         raise invalid from error
-    allowed = account.plan.hooks
+    allowed = account.pricing_plan.hooks
     added = account.notifications.add_hook(destination_id, config["url"], call.now, allowed=allowed)
     return added.body(account.quirks, created=True)
 
 
 def list_hooks(call: Call) -> Any:
-    """List all hooks, including disabled ones, by type. There is only one type."""
+    """List all hooks by type, including disabled hooks. The only type is ``post_load``."""
     hooks = call.account.notifications.hooks.values()
     return {"post_load": [hook.body(call.account.quirks) for hook in hooks]}
 
 
 def update_hook(call: Call) -> Any:
-    """Disable or enable a hook. For an unknown id only the general 404 is documented."""
+    """Disable or enable a hook. For an unknown id, only the general 404 error is documented."""
     hook = call.account.notifications.hooks.get(_id(call, not_found()))
     if hook is None:
         raise not_found()
@@ -120,15 +126,15 @@ def update_hook(call: Call) -> Any:
 
 
 def delete_hook(call: Call) -> Any:
-    """Delete a hook. The response to a success is null."""
+    """Delete a hook. The body of a successful response is null."""
     if call.account.notifications.hooks.pop(call.number("id"), None) is None:
         raise ApiError(400, {"error": "NotFound"})
 
 
 def _id(call: Call, unknown: ApiError) -> int:
-    """Return the id in the path.
+    """Return the id from the path.
 
-    :param unknown: raised if it is not a number.
+    :param unknown: the error to raise if the id is not a number.
     """
     try:
         return call.number("id")

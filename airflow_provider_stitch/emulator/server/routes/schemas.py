@@ -1,7 +1,7 @@
 """JSON schemas (dialect 2020-12) of request and response bodies.
 
-The objects of responses are closed, so that a test detects a key that is not described.
-Source: Stitch Connect API, the section of each object.
+Response objects do not allow additional keys, so that tests detect keys that are not described here.
+Source: the sections for each object in the Stitch Connect API.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ TIME: Schema = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$
 
 
 def nullable(schema: Schema) -> Schema:
-    """Return the schema of a value or null."""
+    """Return a schema that also allows null."""
     return {"anyOf": [schema, NULL]}
 
 
 def one_of(*schemas: Schema) -> Schema:
-    """Return the schema of a value that matches any of these schemas."""
+    """Return the schema of a value that matches at least one of these schemas."""
     return {"anyOf": list(schemas)}
 
 
@@ -58,7 +58,7 @@ def ref(name: str) -> Schema:
 
 
 def page_of(name: str) -> Schema:
-    """Return the schema of a page of a list."""
+    """Return the schema of one page of a list of objects."""
     links = closed_object({}, {"next": TEXT, "previous": TEXT})
     return closed_object(
         {"data": array(ref(name), maxItems=100), "page": INTEGER, "total": INTEGER, "links": links}
@@ -256,7 +256,7 @@ COMPONENTS: dict[str, Schema] = {
         {"destination_id": INTEGER},
     ),
     "Account": closed_object({"access_token": TEXT, "stitch_account_id": INTEGER}),
-    # Errors. Each group of endpoints has its own form.
+    # Errors, in a different format for each group of endpoints.
     "AccountError": closed_object({"code": TEXT, "message": TEXT}, {"errors": OBJECT}),
     "CodedError": closed_object(
         {

@@ -40,12 +40,12 @@ _MAX_TOKENS = 2
 
 
 def list_source_types(call: Call) -> Any:
-    """List all types with documented properties, and a few old ones."""
+    """List all source types with documented properties, and a few old types."""
     return [_type_body(call, kind) for kind in SOURCE_TYPES.values()]
 
 
 def get_source_type(call: Call) -> Any:
-    """Return one type. For an unknown type only the general 404 is documented."""
+    """Return one source type. For an unknown type, only the general 404 error is documented."""
     name = call.params["source_type"]
     account = call.account
     used = {source.type for source in account.sources.values()}
@@ -55,22 +55,22 @@ def get_source_type(call: Call) -> Any:
 
 
 def _type_body(call: Call, kind: SourceType) -> dict[str, Any]:
-    access = not kind.has_no_steps and kind.name not in call.account.plan.excluded_source_types
+    access = not kind.has_no_steps and kind.name not in call.account.pricing_plan.excluded_source_types
     return report_cards.source_type_body(kind, call.account.quirks, access=access)
 
 
 def list_sources(call: Call) -> Any:
-    """All sources: active, paused and deleted, in one bare array."""
+    """List all sources in one array, including paused and deleted sources."""
     return [source.body(call.now) for source in call.account.sources.values()]
 
 
 def get_source(call: Call) -> Any:
-    """Return one source. For an unknown id only the general 404 is documented."""
+    """Return one source. For an unknown id, only the general 404 error is documented."""
     return call.source(not_found()).body(call.now)
 
 
 def create_source(call: Call) -> Any:
-    """Create a source. Its connection check starts once all properties that it needs are given."""
+    """Create a source. If all required properties are given, a connection check starts."""
     return source_updates.create_source(call.account, call.json(source_updates.invalid_post_body()), call.now)
 
 
@@ -93,7 +93,7 @@ def delete_source(call: Call) -> Any:
 
 
 def create_import_token(call: Call) -> Any:
-    """Create a token, which only this response contains. The errors are not documented."""
+    """Create an Import API token. Only this response contains the token. The errors are not documented."""
     source = _active(call)
     if source.type != "import_api":
         raise coded_error("InvalidType", f"source type ({source.type}) has no Import API tokens")
@@ -105,7 +105,7 @@ def create_import_token(call: Call) -> Any:
 
 
 def list_import_tokens(call: Call) -> Any:
-    """List the ids of the active tokens, and since August 2021 also their creation times."""
+    """List the active tokens. Since August 2021, the list contains creation times in addition to ids."""
     tokens = call.source(not_found()).import_tokens
     if call.account.quirks.import_tokens == "ids":
         return list(tokens)
@@ -115,7 +115,7 @@ def list_import_tokens(call: Call) -> Any:
 
 
 def delete_import_token(call: Call) -> Any:
-    """Revoke a token. For an unknown token only the general 404 is documented."""
+    """Revoke an Import API token. For an unknown token, only the general 404 error is documented."""
     source = _active(call)
     if source.import_tokens.pop(call.number("token_id"), None) is None:
         raise not_found()
@@ -123,7 +123,10 @@ def delete_import_token(call: Call) -> Any:
 
 
 def _active(call: Call) -> Source:
-    """Return the source in the path. A change of a deleted source is not documented; here it is unknown."""
+    """Return the source with the id from the path.
+
+    A deleted source is treated as unknown. Stitch does not document changes of deleted sources.
+    """
     source = call.source(_unknown(call))
     if source.deleted_at is not None:
         raise _unknown(call)

@@ -23,7 +23,10 @@ _GROUP = "Connection checks, streams"
 
 
 def last_connection_check(call: Call) -> Any:
-    """Return the last check of a source. Without one the response is not documented; here it is 404."""
+    """Return the last check of a source.
+
+    The response is 404 if there was no check. Stitch does not document this case.
+    """
     check = call.source(not_found()).checks.last
     if check is None:
         raise not_found()
@@ -31,12 +34,12 @@ def last_connection_check(call: Call) -> Any:
 
 
 def list_streams(call: Call) -> Any:
-    """List the streams of a source, without pages."""
+    """List all streams of a source, without pagination."""
     return [stream.body() for stream in call.source(_invalid_stream(call.source_id())).streams]
 
 
 def get_stream(call: Call) -> Any:
-    """Return the schema of a stream. An unknown source causes the same error as an unknown stream."""
+    """Return the schema of a stream. The error for an unknown source is the same as for an unknown stream."""
     number = call.number("stream_id")
     for stream in call.source(_invalid_stream(number)).streams:
         if stream.stream_id == number:
@@ -45,7 +48,7 @@ def get_stream(call: Call) -> Any:
 
 
 def update_streams(call: Call) -> Any:
-    """Select streams and fields. An invalid request changes nothing."""
+    """Select streams and fields. If a request is invalid, no change is applied."""
     source = call.source(_invalid_stream(call.source_id()))
     stream_selection.update_streams(source, call.json(stream_selection.invalid_streams_body()), call.now)
     call.account.advance_configuration(source, call.now)

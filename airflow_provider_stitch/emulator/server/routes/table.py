@@ -1,6 +1,6 @@
-"""The table of all endpoints. It routes requests, and the OpenAPI description is generated from it.
+"""The table of all endpoints, which is used for routing and for the OpenAPI description.
 
-Source: Stitch Connect API; the groups have the order of its reference.
+Source: Stitch Connect API. The groups are in the order of its reference.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class RouteMatch(NamedTuple):
 
 
 def match(method: str, path: str) -> RouteMatch | None:
-    """Return the endpoint of a request. None: unknown path, or a method that the path does not support."""
+    """Return the endpoint of a request, or None if no endpoint has this method and path."""
     for pattern, endpoint in _PATTERNS:
         if endpoint.method == method:
             found = pattern.fullmatch(path)
@@ -54,7 +54,7 @@ def match(method: str, path: str) -> RouteMatch | None:
 
 
 def unknown_path(method: str, path: str) -> ApiError:
-    """Return the error for a request without an endpoint."""
-    # Only the 404 for an update of a custom e-mail address without an id has a documented body.
+    """Return the error for a request that matches no endpoint."""
+    # The only 404 error with a documented body is for an update of a custom e-mail address without an id.
     missing_id = method == "PUT" and path.rstrip("/") == notifications.EMAILS
     return ApiError(404, {"status": "NOT FOUND"}) if missing_id else not_found()

@@ -145,7 +145,7 @@ def test_password_without_login_is_sent_as_api_token(airflow_api):
         pytest.param(
             http_response(b"", 302, Location="/login"), StitchConfigurationError, "HTTP 302", id="HTTP 302"
         ),
-        pytest.param(b"", StitchUnavailable, "can't be reached", id="no response"),
+        pytest.param(b"", StitchUnavailable, "cannot be reached", id="no response"),
     ],
 )
 def test_failed_login_is_reported_without_the_password(airflow_api, response, kind, message):

@@ -103,7 +103,7 @@ def test_token_of_another_account_is_rejected(airflow, stitch, vault, credential
     dag_run = attach_account(airflow, vault, stitch_account_id=7, **options)
 
     assert dag_run.states == {"attach": "failed"}
-    assert "of Stitch account 104857, not 7" in dag_run.output
+    assert "to Stitch account 104857, not 7" in dag_run.output
     assert vault.read("tenant") is None
 
 

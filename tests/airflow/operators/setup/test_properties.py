@@ -150,7 +150,7 @@ def test_properties_must_be_a_dict(airflow, stitch):
     dag_run = create_destination(airflow, properties="{{ {'host': 'a'} }}")
 
     assert dag_run.state == "failed"
-    assert "properties must be a dict from names to values; they are of type str" in dag_run.output
+    assert "properties must be a dict that maps names to values, not a str" in dag_run.output
 
 
 # --- Completeness ---------------------------------------------------------------------------------------

@@ -155,7 +155,7 @@ def test_lowest_id_wins_among_destinations_of_one_name(airflow, stitch):
     dag_run = create_destination(airflow)
 
     assert dag_run.xcom["task"]["destination_id"] == ids[0]
-    assert f"Warehouse ({ids[0]}) and others of that name: Warehouse ({ids[1]})" in dag_run.output
+    assert f"Warehouse ({ids[0]}) and others with the same name: Warehouse ({ids[1]})" in dag_run.output
     assert "Delete the others in Stitch" in dag_run.output
 
 
