@@ -57,7 +57,7 @@ SETTINGS = {
     "CORE__TASK_SUCCESS_OVERTIME": "1",
     "SCHEDULER__JOB_HEARTBEAT_SEC": "1",
     # Airflow 2.11 also kills a task after this many seconds without a heartbeat, however busy the machine is.
-    # With 0, the threshold of lost tasks applies instead. `JOB_HEARTBEAT_SEC` is the interval of the heartbeats.
+    # With 0, the threshold of lost tasks applies instead. `JOB_HEARTBEAT_SEC` is the heartbeat interval.
     "SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "0",
     "SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "40",
     "SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "2",
