@@ -49,7 +49,7 @@ TABLES = {
     "postgres": ("postgres://pg.acme.example:5432", "raw.shop.Orders"),
     "databricks_delta": ("databricks://dbc-1.cloud.databricks.com", "hive_metastore.shop.orders"),
 }
-SLOW = "slow"  #: an account that takes a minute to return its streams
+SLOW = "slow"  #: an account whose streams are returned after a minute
 SOURCE = {"host": "db.acme.example", "port": "5433", "dbname": "shopdb", "user": "u", "password": SECRET}
 ORDERS = EmulatedStream(rows=7, schema_name="public", database_name="shopdb")
 QUIET = EmulatedStream(rows=0, schema_name="public", database_name="shopdb")
@@ -153,7 +153,7 @@ def test_event_has_columns_and_the_name_of_the_job(events: Events) -> None:
 
 
 def test_event_of_a_slow_stitch_has_no_columns(events: Events) -> None:
-    """Stitch takes a minute to return the streams.
+    """Stitch needs a minute to return the streams.
 
     The task ends in time, and the event contains only the facts known by then.
     """

@@ -1,4 +1,4 @@
-"""Tests of the estimates of when a poll finds a change."""
+"""Tests of the estimated time at which a poll finds a change."""
 
 from __future__ import annotations
 

@@ -19,11 +19,11 @@ TIMEOUT = 120.0
 
 
 class StateStore:
-    """The state store of one asset, as Airflow passes it to a watcher."""
+    """A fake of the state store of an asset, which Airflow passes to a watcher."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
-        self.failures = 0  #: the number of calls that still have to fail
+        self.failures = 0  #: the number of further calls that fail
 
     async def aget(self, key: str) -> Any:
         self._fail()
