@@ -298,7 +298,7 @@ def test_invalid_argument_is_rejected(arguments):
 
 
 @HAS_NO_WATCHERS
-def test_older_airflow_names_the_alternatives():
+def test_error_on_older_airflow_names_the_alternatives():
     with pytest.raises(ImportError, match=r"need Airflow 3\.3 or later.*StitchLoadingSensor"):
         stitch_stream("github", "commits", watch=True)
     with pytest.raises(ImportError, match=r"need Airflow 3\.3 or later.*emit_assets"):

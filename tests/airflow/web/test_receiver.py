@@ -242,7 +242,7 @@ def test_wrong_secret_is_not_found(api, connection, path):
         ),
     ],
 )
-def test_body_that_is_no_payload_is_rejected(api, connection, body):
+def test_body_without_a_valid_payload_is_rejected(api, connection, body):
     assert api.post(url(connection), body).status_code == 400
 
 

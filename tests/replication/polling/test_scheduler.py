@@ -156,7 +156,7 @@ def test_last_requests_are_reserved_for_follow_ups():
     assert next_request([before_a_log], window(*[100] * 27), NOW) == PAGE_1
 
 
-def test_higher_limit_reserves_no_more_than_stitch_s_own_limit():
+def test_higher_limit_reserves_no_more_than_the_limit_of_stitch():
     """At most 30 requests become available at once, so no more than 30 requests can be reserved."""
     before_a_log = [
         candidate(LimitedRequest(RequestKind.EXTRACTIONS, page), replace(started(60), follow_ups=2))

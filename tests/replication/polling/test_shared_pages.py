@@ -199,7 +199,7 @@ def test_content_of_another_version_is_ignored(pages, server, client):
     assert shared.newer({EXTRACTIONS: 0}) == {}
 
 
-def test_nothing_is_shared_while_redis_is_away(pages, server):
+def test_nothing_is_shared_while_redis_is_unavailable(pages, server):
     shared = pages()
     server.kill()
 
