@@ -1,4 +1,4 @@
-"""The checks of `make docs` find omissions, and the documentation has none."""
+"""The checks of `make docs` report omissions, and report none in the documentation."""
 
 from __future__ import annotations
 

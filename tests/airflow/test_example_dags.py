@@ -27,7 +27,10 @@ def test_example_dag_succeeds(airflow, account, path):
 
 @pytest.mark.parametrize("stitch", [1], indirect=True, ids=["at the speed of real time"])
 def test_example_that_checks_the_account_succeeds(airflow, account):
-    """The sources are new. They are stale after 26 hours, which a fast clock reaches on a busy machine."""
+    """The sources are new and become stale after 26 hours.
+
+    At a higher speed, 26 hours could pass on a busy machine.
+    """
     assert airflow.run(load_dag(CHECK_ACCOUNT)).states == {"check": "success"}
 
 

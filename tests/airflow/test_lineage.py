@@ -49,7 +49,7 @@ TABLES = {
     "postgres": ("postgres://pg.acme.example:5432", "raw.shop.Orders"),
     "databricks_delta": ("databricks://dbc-1.cloud.databricks.com", "hive_metastore.shop.orders"),
 }
-SLOW = "slow"  #: an account that takes a minute to return its streams
+SLOW = "slow"  #: an account whose streams are returned after a minute
 SOURCE = {"host": "db.acme.example", "port": "5433", "dbname": "shopdb", "user": "u", "password": SECRET}
 ORDERS = EmulatedStream(rows=7, schema_name="public", database_name="shopdb")
 QUIET = EmulatedStream(rows=0, schema_name="public", database_name="shopdb")
@@ -152,8 +152,8 @@ def test_event_has_columns_and_the_name_of_the_job(events: Events) -> None:
     assert ".sync." in event["run"]["facets"]["externalQuery"]["externalQueryId"]
 
 
-def test_event_of_a_slow_stitch_has_no_columns(events: Events) -> None:
-    """Stitch takes a minute to return the streams.
+def test_event_has_no_columns_if_stitch_is_slow(events: Events) -> None:
+    """Stitch needs a minute to return the streams.
 
     The task ends in time, and the event contains only the facts known by then.
     """
@@ -208,7 +208,7 @@ def gathered(client: StitchClient, result: dict[str, Any], **options: Any) -> tu
     return gather(client, result, log_warning=warnings.append, **options), warnings
 
 
-def test_lineage_costs_no_status_request(stitch: StitchEmulator, client: StitchClient) -> None:
+def test_lineage_sends_no_status_request(stitch: StitchEmulator, client: StitchClient) -> None:
     source = stitch.add_source("shop", streams={"Orders": ORDERS})
 
     lineage, warnings = gathered(client, result_of(source, Orders=7))
@@ -226,7 +226,7 @@ def test_job_without_rows_needs_no_request(stitch: StitchEmulator, client: Stitc
     assert (lineage.tables, len(stitch.requests)) == ((), 0)
 
 
-def test_stitch_that_is_down_is_a_warning(stitch: StitchEmulator, client: StitchClient) -> None:
+def test_unavailable_stitch_causes_a_warning(stitch: StitchEmulator, client: StitchClient) -> None:
     source = stitch.add_source("shop", streams={"Orders": ORDERS})
     stitch.fail(times=None)
 

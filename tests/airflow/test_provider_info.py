@@ -134,7 +134,7 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def outputs(airflow_database: None) -> dict[str, str]:
-    """Return the output of each of Airflow's commands about providers, by command."""
+    """Return the output of Airflow's commands about providers, by command."""
     commands = [f"providers {each} --output json" for each in ("list", "hooks", "links")]
     run = subprocess.run(  # noqa: PLW1510 - the assertion below shows the output of the commands
         [sys.executable, "-c", COMMANDS],

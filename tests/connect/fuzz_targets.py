@@ -1,6 +1,6 @@
 """Entry points for fuzzing `connect`, used by hypothesis in test_fuzzing.py and by atheris (`make fuzz`).
 
-Each entry point accepts any bytes. It raises an exception only if `connect` raises one that is not a
+Each entry point accepts any bytes. It raises an exception only if `connect` raises an exception that is not a
 StitchError.
 """
 

@@ -1,4 +1,4 @@
-"""The requests and settings of the client, and the account that the token belongs to."""
+"""The client's requests and settings, and the account that the token belongs to."""
 
 from __future__ import annotations
 

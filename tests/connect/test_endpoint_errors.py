@@ -23,7 +23,7 @@ from . import samples
 from .scripted_server import http_response
 from .source_errors import SOURCE_ERRORS, create_source
 
-# Documented errors. The numbers are those in section 7 of the summary of Stitch's documentation.
+# Documented errors, numbered as in section 7 of the summary of Stitch's documentation.
 
 BODY_V4 = (
     "POST body may only include a type, a name, a description, map of properties, and boolean for "

@@ -104,7 +104,7 @@ def test_emulator_accepts_the_sample_and_the_client_sends_it(monkeypatch, sample
     sent_method, sent_path, sent_body = sent[0]
     assert (sent_method, sent_path) == (method, path)
     if sample["client"] in ("pause_source", "disable_custom_email"):
-        # the update takes effect at once whatever its time, so the client sends another time
+        # any time takes effect immediately, and the client sends its own time
         assert list(sent_body) == list(body)
     else:
         assert sent_body == body or not (sent_body or body)

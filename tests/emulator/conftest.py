@@ -91,7 +91,7 @@ class Api:
 
 @pytest.fixture
 def stitch() -> Iterator[StitchEmulator]:
-    """Return an emulator with an almost frozen clock, so that effectively only the test advances the time."""
+    """Return an emulator with an almost frozen clock, so that only the test advances the time."""
     with StitchEmulator(speed=1e-6, start=START) as stitch:
         yield stitch
 
@@ -104,7 +104,7 @@ def api(stitch: StitchEmulator) -> Api:
 
 @pytest.fixture
 def github(stitch: StitchEmulator) -> int:
-    """Return the id of a source with one stream that has rows and one without rows."""
+    """Return the id of a source with a stream that has rows and a stream without rows."""
     return stitch.add_source("github", streams={"commits": 120, "issues": 0})
 
 

@@ -46,8 +46,8 @@ def schema() -> Any:
     """Return the emulator's OpenAPI description, loaded by schemathesis.
 
     The description is without access tokens. With access tokens, a generated request may be invalid
-    only because of its `Authorization` header. The session replaces that header with a valid one, so Stitch
-    accepts the request.
+    only because of its `Authorization` header. The session replaces this header with a valid header, so
+    Stitch accepts the request.
     """
     from schemathesis import openapi
 

@@ -19,7 +19,7 @@ def types_of(api: Api) -> dict[str, Any]:
 
 
 def properties_of(card: Any) -> dict[str, Any]:
-    """Return the properties in the form of a report card, except `image_version`, which every source has."""
+    """Return the form properties of a report card without `image_version`, which every source has."""
     form: Any = card["steps"][0]["properties"]
     return {prop["name"]: prop for prop in form if prop["name"] != "image_version"}
 

@@ -31,7 +31,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(clone: Path) -> dict[str, str]:
-    """A new user's environment: no Airflow on the path, no settings of Airflow, an empty home folder.
+    """A new user's environment, which has no Airflow, no settings of Airflow, and an empty home folder.
 
     `make` only prints commands here, because other targets and `.ci/run` run them.
     """

@@ -1,4 +1,4 @@
-"""Tests of the estimates of when a poll finds a change."""
+"""Tests of the estimated time at which a poll finds a change."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_job_of_unknown_start_uses_no_history():
 
 
 @pytest.mark.parametrize("offset", [-3600.0, -5.0, 5.0, 3600.0])
-def test_times_of_stitch_are_converted_to_this_machine_s_clock(offset):
+def test_stitch_times_are_converted_to_the_local_clock(offset):
     same_clock, other_clock = (
         estimate_extraction_end(goal(), context("06:00:30", clock_offset=each), HISTORY)
         for each in (0.0, offset)

@@ -90,7 +90,7 @@ async def idle() -> None:
     """Return at once, as a scenario without waiting tasks."""
 
 
-def test_watch_alone_polls_at_most_once_per_interval():
+def test_watch_without_tasks_polls_at_most_once_per_interval():
     watched = Watched()
     watched.interests.add("watcher", interest())
     watched.run(idle, 3600)
@@ -251,7 +251,7 @@ def test_watch_of_a_long_list_uses_a_third_of_the_budget():
     assert 60 <= len(client.requests) <= 12 * 10 + 20
 
 
-def test_unknown_source_is_reported_and_watched_anyway():
+def test_unknown_source_is_reported_and_still_watched():
     client = LargeAccount(loads=[load_of("github", "commits")], sources=sources_with(["commits"], ["github"]))
     watched = Watched(client)
     watched.interests.add("watcher", interest("gitlab"))

@@ -31,7 +31,7 @@ MAX_MESSAGE_LENGTH = 100_000
 
 
 def count_calls(function: Callable[[], object]) -> int:
-    """Return the number of function calls in a call, a measure of cost that is the same on any machine."""
+    """Return the number of Python function calls, a measure of cost that is the same on any machine."""
     calls = 0
 
     def count(frame: object, event: str, argument: object) -> None:

@@ -122,7 +122,7 @@ def marker(time: str, stream: str) -> str:
 
 
 def replicated(time: str, stream: str, rows: int) -> str:
-    """Return a line of a tap that counts its rows."""
+    """Return a line in which a tap reports its number of rows."""
     return f'{time} tap INFO replicated {rows} records from "{stream}" endpoint'
 
 

@@ -29,7 +29,7 @@ class DagRunResult:
 
 
 class DagRunner:
-    """Runs DAGs with `dag.test()`: a real task runner, a real trigger, a real database."""
+    """Runs DAGs with `dag.test()`, which uses a real task runner, a real trigger and a real database."""
 
     def __init__(self, read_output: Callable[[], str]) -> None:
         self.read_output = read_output

@@ -30,7 +30,7 @@ LONG_JOB = JobPlan(tap_seconds=80_000)
 
 
 class FakeTaskStateStore(dict[str, Any]):
-    """A substitute for Airflow's `task_state_store` (3.3 and later) of one task."""
+    """A fake of the `task_state_store` of one task in Airflow 3.3 and later."""
 
     def set(self, key: str, value: Any) -> None:
         self[key] = json.loads(json.dumps(value))  # Airflow stores values as JSON

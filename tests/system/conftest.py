@@ -1,4 +1,4 @@
-"""Share one Airflow and one local Stitch between all tests of this folder."""
+"""Share an Airflow and a local Stitch between all tests in this folder."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Source:
         return run
 
     def wait_until_job(self, number: int = 1) -> JobRecord:
-        """Wait until the source has started this number of jobs, and return the latest."""
+        """Wait until the source has started this number of jobs, and return the latest job."""
         self._airflow.wait_until(lambda: len(self.jobs) == number, f"job {number} of {self.name}")
         return self.jobs[-1]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class AirflowDatabase:
-    """An implementation of the interface of `AirflowApi`."""
+    """Implements the interface of `AirflowApi`."""
 
     def is_up(self) -> bool:
         """Return True, because the database needs no server."""
@@ -38,7 +38,7 @@ class AirflowDatabase:
             return all(session.get(model, dag_id) is not None for model in (DagModel, SerializedDagModel))
 
     def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None) -> bool:
-        """Start a run if Airflow has parsed the DAG. Return whether it was started."""
+        """Start a run if Airflow has parsed the DAG. Return whether the run was started."""
         if not self.has_dag(dag_id):
             return False
         # Two runs may start in the same second, so their dates need microseconds.

@@ -1,9 +1,9 @@
 """Measure how soon after a deferral a trigger may fire.
 
 `python -m tests.system.deferral_race` runs mapped sensors. Their jobs are already loaded, so each trigger
-could fire immediately. Airflow fails a task that is queued again before the scheduler has processed the exit
-of the worker that deferred it. This command prints how many tasks succeed, and the delay from the start of
-each trigger until the scheduler has processed the exit of its worker. It needs Airflow 3.3.
+could fire immediately. If a task is queued again before the scheduler has processed the exit of the previous
+worker, Airflow fails the task. This command prints how many tasks succeed, and the delay from the start of
+each trigger until the scheduler has processed the exit of its worker. The command needs Airflow 3.3.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ class Airflow:
             process.kill()
 
     def kill_workers(self) -> None:
-        """Kill all processes of tasks, and their supervisors, so that Airflow receives no report."""
+        """Kill all task processes and their supervisors, so that Airflow receives no report."""
         self.wait_until(self.task_processes, "a task's process")
         for process in self.task_processes():
             if (supervisor := self.supervisor_of(process)) is not None:
@@ -311,12 +311,12 @@ def running_airflow(
     """Run an Airflow within the context. When the context starts, Airflow has parsed the DAG files.
 
     :param connection: the connection to Stitch, as JSON.
-    :param home: Airflow's home, which is kept. None uses a temporary folder.
+    :param home: Airflow's home, which is not deleted at the end. If None, use a temporary folder.
     :param settings: additional Airflow settings.
     """
     deadline = Deadline(TIMEOUT, poll_interval=0.2)
     connection = with_redis(connection)
-    # On Airflow 2 the tests use its database directly, so both need the same home.
+    # On Airflow 2, the tests use Airflow's database directly, so the tests and Airflow need the same home.
     home = Path(os.environ["AIRFLOW_HOME"]) if IS_AIRFLOW_2 else home
     settings = {**SETTINGS, **_database(home), **_executor(), **(settings or {})}
     with (

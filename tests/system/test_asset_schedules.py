@@ -1,4 +1,4 @@
-"""In a real Airflow, a DAG that the asset of a stream schedules runs once for each job with rows."""
+"""A DAG that is scheduled by a stream's asset runs once for each job with rows (in a real Airflow)."""
 
 from __future__ import annotations
 

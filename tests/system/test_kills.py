@@ -86,7 +86,7 @@ def test_cleared_task_of_a_killed_worker_starts_another_job(airflow, source):
     ],
 )
 def test_resumed_worker_leaves_the_job_to_the_next_try(airflow, source, dag_id, message):
-    """Airflow starts another try and then kills the first, which must not stop the job."""
+    """Airflow starts another try and then kills the first try, which must not stop the job."""
     earlier = airflow.task_processes()  # a worker of the previous test may still be exiting
     run = source.run_until_waiting(dag_id)
     (task,) = (process for process in airflow.task_processes() if process not in earlier)
@@ -95,7 +95,7 @@ def test_resumed_worker_leaves_the_job_to_the_next_try(airflow, source, dag_id, 
     run.wait_until_logged("which an earlier try of this task started")
     supervisor.resume()
     run.wait_until_logged(message)
-    # Wait until the first try has exited, because it could stop the job until then. Once the job has ended,
+    # Wait until the first try has exited. Before its exit, it could stop the job. Once the job has ended,
     # it can no longer be stopped.
     airflow.wait_until(lambda: task not in airflow.task_processes(), "the first try to exit")
     source.finish_jobs()
@@ -107,14 +107,14 @@ def test_resumed_worker_leaves_the_job_to_the_next_try(airflow, source, dag_id, 
 
 @pytest.mark.skipif(not IS_AIRFLOW_2, reason="Airflow 3 ends a worker that it has given up")
 def test_resumed_worker_finishes_the_task_on_airflow_2(airflow, stitch, source):
-    """Airflow 2.11 lets both tries run. The end of the first also ends the second, which stops its job."""
+    """Airflow 2.11 lets both tries run. The end of the first try ends the second try, which stops its job."""
     run = source.run_until_waiting("plain_in_worker")
     (task,) = airflow.task_processes()
     supervisor = airflow.supervisor_of(task)
     airflow.suspend(supervisor)
     run.wait_until_logged("waiting for it to finish before starting ours")
     supervisor.resume()
-    stitch.advance(VERY_LONG + 300)  # the end of the first job, and not of a second one
+    stitch.advance(VERY_LONG + 300)  # past the end of the first job, but not past the end of a second job
 
     assert run.wait_until_finished() == "success"
     first = source.jobs[0]

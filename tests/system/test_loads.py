@@ -106,7 +106,7 @@ def test_20_concurrent_deliveries_make_one_event_and_one_run(airflow, watched):
         pytest.param(SECRET, CONNECTION, b" " * 2_000_000, 413, id="2 MB"),
     ],
 )
-def test_request_that_is_no_webhook_is_rejected(airflow, watched, token, connection, body, status):
+def test_request_other_than_a_webhook_is_rejected(airflow, watched, token, connection, body, status):
     response = requests.post(hook_url(airflow, token, connection), data=body, timeout=120)
 
     assert response.status_code == status

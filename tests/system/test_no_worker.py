@@ -203,7 +203,7 @@ class BusyAccount:
         ]
         connection_id = f"stitch_{self.emulated.client_id}"
         connection = json.loads(stitch.connection_json(self.emulated))
-        # The budget counts real minutes, so the whole test must fit into one window.
+        # The windows of the budget are in real minutes, so the whole test must fit into one window.
         connection["extra"] = {"requests_per_10_minutes": 30}
         airflow.add_connection(connection_id, connection)
         self.conf = {"stitch_conn_id": connection_id, "started_after": stitch.now().isoformat()}

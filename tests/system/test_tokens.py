@@ -42,7 +42,8 @@ def airflow(stitch):
     settings = {
         "CORE__PARALLELISM": "6",
         "CORE__MAX_ACTIVE_RUNS_PER_DAG": "40",
-        # Only the plan may kill tasks. On a busy machine, Airflow could miss heartbeats and kill tasks too.
+        # Only the plan may kill tasks. Without this setting, Airflow could kill tasks that miss heartbeats on
+        # a busy machine.
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "600",
         "WORKERS__MAX_FAILED_HEARTBEATS": "600",
     }

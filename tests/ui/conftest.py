@@ -102,7 +102,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser, airflow: LocalAirflow, api: AirflowApi) -> Iterator[Page]:
     """A page in a new browser context.
 
-    For example, `goto("/connections")` opens Airflow's page of connections.
+    For example, `goto("/connections")` opens the list of connections in Airflow.
     """
     context = browser.new_context(base_url=airflow.url, viewport={"width": 1100, "height": 860})
     context.set_default_timeout(TIMEOUT * 1000)

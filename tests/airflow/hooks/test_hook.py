@@ -1,4 +1,4 @@
-"""StitchHook: the fields of its connection, how it resolves sources, and its request budget."""
+"""Tests of StitchHook's connection fields, resolution of sources, and request budget."""
 
 from __future__ import annotations
 

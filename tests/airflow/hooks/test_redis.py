@@ -1,4 +1,4 @@
-"""The connection extra `redis_conn_id`: the Redis client, the Test button, and errors in tasks."""
+"""The effects of the connection extra `redis_conn_id` on the Redis client, the Test button, and tasks."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Task:
 
 
 class Interleaver:
-    """Lets tasks send their requests one at a time in random order, and kills some of the tasks."""
+    """Lets tasks send their requests one at a time in random order, and kills some tasks."""
 
     def __init__(self, seed: int, tasks: list[Task], kills: int) -> None:
         self.random = random.Random(seed)
@@ -150,7 +150,7 @@ def ids_of_created(stitch, kind):
 
 
 def choose_quirks(stitch, seed):
-    """Return a destination, after the seed has chosen the behaviour that Stitch does not document."""
+    """Return a destination, and let the seed choose the behavior that Stitch does not document."""
     chance = random.Random(seed)
     stitch.quirks.destination_configured = chance.choice(["after_check", "after_form"])
     stitch.quirks.name_checks_in_updates = chance.random() < 0.5

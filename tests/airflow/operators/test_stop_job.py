@@ -1,4 +1,4 @@
-"""A task stops at most one job: its own job, while it is running."""
+"""A task stops only its own job, only while the job is running, and at most once."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ with DAG("{dag_id}", schedule=None):
 
 
 class Listener:
-    """A listener like the listeners of plugins."""
+    """A listener such as a plugin may register."""
 
     @hookimpl
     def on_starting(self, component):

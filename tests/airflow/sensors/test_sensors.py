@@ -1,4 +1,4 @@
-"""The five sensors in all three modes: poke, reschedule and deferred."""
+"""The five sensors in the modes poke, reschedule and deferred."""
 
 from __future__ import annotations
 

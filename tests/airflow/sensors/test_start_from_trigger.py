@@ -297,8 +297,8 @@ def test_200_sensors_in_one_triggerer_share_the_request_budget(stitch, limit_req
     async def push_xcom(task_instance, key, value):
         xcoms[task_instance.task_id, key] = value
 
-    # Only the emulator's clock is fast. The clock of the budget is not, so the test ends within one window of
-    # 10 minutes.
+    # Only the emulator's clock is fast. The budget's clock is real, so the test ends within one window of 10
+    # minutes.
     limit_requests(30)
     # Patched, because only a triggerer can push XComs. tests/system covers the push.
     monkeypatch.setattr("airflow_provider_stitch.triggers.sensor.push_xcom", push_xcom)

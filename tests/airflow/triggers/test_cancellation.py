@@ -120,7 +120,7 @@ def test_failed_stop_does_not_fail_the_cancellation(stitch, job, cancel, monkeyp
 
 
 def test_triggerer_shutdown_does_not_wait_for_unavailable_stitch(stitch, job, monkeypatch):
-    """A triggerer that shuts down cancels all of its asyncio tasks, including the one that stops the job."""
+    """A triggerer that shuts down cancels all of its asyncio tasks, including the task that stops the job."""
     fake_task_state(monkeypatch, is_still_deferred=False)
     stitch.fail("DELETE", times=None, status=503)
 

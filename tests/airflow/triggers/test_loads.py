@@ -19,11 +19,11 @@ TIMEOUT = 120.0
 
 
 class StateStore:
-    """The state store of one asset, as Airflow passes it to a watcher."""
+    """A fake of the state store of an asset, which Airflow passes to a watcher."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
-        self.failures = 0  #: the number of calls that still have to fail
+        self.failures = 0  #: the number of further calls that fail
 
     async def aget(self, key: str) -> Any:
         self._fail()
@@ -298,7 +298,7 @@ def test_invalid_argument_is_rejected(arguments):
 
 
 @HAS_NO_WATCHERS
-def test_older_airflow_names_the_alternatives():
+def test_error_on_older_airflow_names_the_alternatives():
     with pytest.raises(ImportError, match=r"need Airflow 3\.3 or later.*StitchLoadingSensor"):
         stitch_stream("github", "commits", watch=True)
     with pytest.raises(ImportError, match=r"need Airflow 3\.3 or later.*emit_assets"):

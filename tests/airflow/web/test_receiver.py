@@ -66,7 +66,7 @@ def connection(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The URL of a server that has mounted the receiver."""
+    """The URL of a server with the mounted receiver."""
     import uvicorn
     from starlette.applications import Starlette
 
@@ -242,7 +242,7 @@ def test_wrong_secret_is_not_found(api, connection, path):
         ),
     ],
 )
-def test_body_that_is_no_payload_is_rejected(api, connection, body):
+def test_body_without_a_valid_payload_is_rejected(api, connection, body):
     assert api.post(url(connection), body).status_code == 400
 
 
@@ -337,7 +337,7 @@ def test_no_log_contains_the_secret(api, connection, asset, caplog):
 
 @HAS_WATCHERS
 def test_source_assets_are_not_updated(api, airflow, connection, request):
-    """A webhook is about one table, so it does not show that the source is loaded."""
+    """A webhook reports the load of one table, so it does not show that the whole source is loaded."""
     source = f"source {id(request)}"
     with airflow.dag(schedule=stitch_source(source, stitch_conn_id=connection)) as dag:
         pass

@@ -113,7 +113,7 @@ def test_hosts_share_one_count(hosts, pair):
     assert one.window().available_in == pytest.approx([0] * 9 + [WINDOW - 100] * 20 + [WINDOW])
 
 
-def test_run_id_that_only_some_hosts_may_read_is_no_restart(server, hosts, pair):
+def test_run_id_that_only_some_hosts_can_read_is_not_a_restart(server, hosts, pair):
     client = server.client()
     (key,) = client.keys("*:requests")
     is_readable = client.hget(key, "server") != b"unknown"
@@ -205,7 +205,7 @@ def edit_count(server, field: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("server", [kind for kind in KINDS if kind != "memory"], indirect=True)
-def test_another_server_means_silence(hosts, pair, server):
+def test_no_host_sends_for_a_window_if_the_server_was_replaced(hosts, pair, server):
     """A server with another run ID may have restored an old copy of its data."""
     one, two = pair
     edit_count(server, "server", "another")
@@ -215,7 +215,7 @@ def test_another_server_means_silence(hosts, pair, server):
     assert "Redis was restarted or replaced" in two.window().reason
 
 
-def test_clock_of_the_server_that_was_set_back_means_silence(hosts, pair, server):
+def test_no_host_sends_for_a_window_if_the_server_clock_was_set_back(hosts, pair, server):
     one, two = pair
     for _ in range(30):
         send(hosts, one)
@@ -225,7 +225,7 @@ def test_clock_of_the_server_that_was_set_back_means_silence(hosts, pair, server
     assert "was set back" in two.window().reason
 
 
-def test_requests_of_a_host_before_it_used_redis_are_in_doubt(hosts, pair):
+def test_count_is_in_doubt_after_a_host_sent_requests_without_redis(hosts, pair):
     one, _ = pair
     third = hosts.budget(2)
     third.set_redis("stitch", None)

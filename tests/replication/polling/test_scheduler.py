@@ -46,7 +46,7 @@ def candidate(request: LimitedRequest, *estimates: CompletionEstimate, **fields)
 
 
 def done(seconds_ago: float = 0.0) -> CompletionEstimate:
-    """Return the estimate for a job that has certainly been done for some seconds."""
+    """Return the estimate for a job that was certainly done some seconds ago."""
     return started(seconds_ago, done_by=NOW - seconds_ago)
 
 
@@ -156,7 +156,7 @@ def test_last_requests_are_reserved_for_follow_ups():
     assert next_request([before_a_log], window(*[100] * 27), NOW) == PAGE_1
 
 
-def test_higher_limit_reserves_no_more_than_stitch_s_own_limit():
+def test_higher_limit_reserves_no_more_than_the_limit_of_stitch():
     """At most 30 requests become available at once, so no more than 30 requests can be reserved."""
     before_a_log = [
         candidate(LimitedRequest(RequestKind.EXTRACTIONS, page), replace(started(60), follow_ups=2))
@@ -339,7 +339,7 @@ def test_page_with_four_times_the_waiters_is_polled_twice_as_often():
     at = 0.0
     while at < 4 * 3600:
         candidates = [
-            # Jobs start and end all the time, so the probability is constant.
+            # Jobs start and end continuously, so the probability is constant.
             Candidate(
                 page,
                 [CompletionEstimate(last_polls[page], at - 1800)] * number,

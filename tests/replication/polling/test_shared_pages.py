@@ -112,7 +112,7 @@ def test_page_serves_only_needs_that_arose_before_its_request(pages, client):
 
 
 def test_page_from_before_the_first_call_is_not_taken(pages, client, server):
-    """A process that has not reached Redis does not know the server's time of its needs."""
+    """A process that has not reached Redis cannot date its needs by the server's clock."""
     publish(pages(), client)
 
     assert SharedPages(server.client(), ACCOUNT).newer({EXTRACTIONS: 0}) == {}
@@ -199,7 +199,7 @@ def test_content_of_another_version_is_ignored(pages, server, client):
     assert shared.newer({EXTRACTIONS: 0}) == {}
 
 
-def test_nothing_is_shared_while_redis_is_away(pages, server):
+def test_nothing_is_shared_while_redis_is_unavailable(pages, server):
     shared = pages()
     server.kill()
 
@@ -211,7 +211,7 @@ def test_nothing_is_shared_while_redis_is_away(pages, server):
 
 
 def test_pollers_of_several_processes_share_one_request(server, stitch, client):
-    """Each thread has its own event loop and poller, and so represents a process."""
+    """Each thread has its own event loop and poller, like a separate process."""
     client.redis = server.client()
     shared = account_pages(client.redis, (client.base_url, client.client_id))
     shared.newer({EXTRACTIONS: 0})

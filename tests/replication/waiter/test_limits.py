@@ -1,4 +1,4 @@
-"""Waits for phases that cannot finish, and the timeouts, outages and request budget of a wait."""
+"""Waits that cannot finish, time out, survive an outage, or wait for the request budget."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: Runs that execute together, so that a fault of one component affects all of them.
+#: Runs that execute together, so that a fault of a component affects all these runs.
 RUNS_PER_BATCH = 10
 
 #: Real seconds from the start of a batch within which component faults are injected.
@@ -24,7 +24,7 @@ TASK_FAULT_WEIGHTS = {
     "lose start response": 2,  # Stitch starts a job, and the connection is cut
     "kill task during start": 2,  # Stitch starts a job, and the task is killed before the response arrives
     "kill task at rate limit": 2,  # Stitch rejects status requests when the task is killed
-    "start another job": 2,  # another user starts a job of the same source as soon as ours has ended
+    "start another job": 2,  # another user starts a job of the same source as soon as our job has ended
 }
 
 #: Kinds of faults that disturb all runs of a batch.
@@ -105,7 +105,7 @@ class RunBatch:
 def plan_batches(runs: int, seed: int, *, kills_redis: bool = False) -> Iterator[RunBatch]:
     """Plan `runs` runs, numbered from `seed`. The same number always yields the same plan.
 
-    :param kills_redis: add one or two kills of Redis to each batch.
+    :param kills_redis: whether to add one or two kills of Redis to each batch.
     """
     for first in range(seed, seed + runs, RUNS_PER_BATCH):
         numbers = range(first, min(first + RUNS_PER_BATCH, seed + runs))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def faults_table(results: Sequence[RunResult]) -> Table:
-    """Return one row per kind of fault, with the number of disturbed runs and how they ended."""
+    """Return one row per kind of fault, with the number of disturbed runs and their outcomes."""
     table = Table(title="Results by injected fault", title_justify="left", show_footer=True)
     table.add_column("fault", footer="all runs")
     for title, count in _counts(results).items():

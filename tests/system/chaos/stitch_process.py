@@ -68,7 +68,7 @@ class StitchProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether the process is running."""
+        """Return whether the process is running."""
         return self._process.poll() is None
 
     def kill(self) -> None:

@@ -26,7 +26,7 @@ def install(fault):
     """Replace the function of a step with a faulty function.
 
     :param fault: `step`, `when` (before or after it) and `what`: `kill` this process, `terminate` it as
-        Airflow does, `fail` two calls, or `blind`: find no connection, as Airflow does if a lookup fails.
+        Airflow does, `fail` two calls, or `blind` (find no connection, as Airflow does if a lookup fails).
     """
     from airflow_provider_stitch.connect.partner import StitchPartner
     from airflow_provider_stitch.operators import _token_storage as token_storage

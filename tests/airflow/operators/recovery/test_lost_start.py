@@ -1,4 +1,4 @@
-"""If Stitch's response to a start is lost, the task finds the job instead of starting a second one."""
+"""If Stitch's response to a start is lost, the task finds the job instead of starting a second job."""
 
 from __future__ import annotations
 

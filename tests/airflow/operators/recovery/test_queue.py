@@ -1,4 +1,4 @@
-"""A queued or resumed task uses the same source and account, even if a user renames them while it waits."""
+"""A queued or resumed task uses the same source and account, even if they are renamed while it waits."""
 
 from __future__ import annotations
 
