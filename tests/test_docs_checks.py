@@ -256,7 +256,7 @@ def test_relative_links_lead_to_files() -> None:
 
 
 def test_reference_contains_every_public_name() -> None:
-    """The build of the documentation checks the same with Sphinx.
+    """The build of the documentation performs the same check with Sphinx.
 
     This test reads the pages instead and needs no Sphinx.
     """

@@ -23,7 +23,7 @@ def empty(stitch) -> int:
 
 @task
 def transform() -> None:
-    """Stand for a downstream task."""
+    """Represent a downstream task."""
 
 
 def run_then_transform(airflow, **options):

@@ -24,7 +24,7 @@ class Request:
 
 
 class ScriptedServer:
-    """Executes one scripted behaviour per request, repeats the last behaviour, and records the requests."""
+    """Executes one scripted behavior per request, repeats the last behavior, and records the requests."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -57,23 +57,23 @@ class ScriptedServer:
         self._thread.join(timeout=5)
 
     def hang(self, _: socket.socket) -> None:
-        """Send nothing until the test is over. A behaviour."""
+        """Send nothing until the test ends (a behavior)."""
         self._stopping.wait(timeout=10)
 
     def drip(self, connection: socket.socket) -> None:
-        """Send one byte at a time, so that no single read times out. A behaviour."""
+        """Send one byte at a time, so that no single read times out (a behavior)."""
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
         while not self._stopping.wait(timeout=0.02):
             connection.sendall(b" ")
 
     def drip_head(self, connection: socket.socket) -> None:
-        """Send endless headers, one byte at a time. A behaviour."""
+        """Send endless headers, one byte at a time (a behavior)."""
         connection.sendall(b"HTTP/1.1 200 OK\r\nX-Drip: ")
         while not self._stopping.wait(timeout=0.02):
             connection.sendall(b"x")
 
     def repeat_continue(self, connection: socket.socket) -> None:
-        """Repeat the status 100 Continue. A behaviour."""
+        """Repeat the status 100 Continue (a behavior)."""
         while not self._stopping.wait(timeout=0.02):
             connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -130,7 +130,7 @@ def http_response(body: object = b"", status: int = 200, **headers: str) -> byte
 
 
 def cut_after(raw: bytes) -> Behaviour:
-    """Return a behaviour that sends the start of a response, then resets the connection."""
+    """Return a behavior that sends the start of a response and then resets the connection."""
 
     def behave(connection: socket.socket) -> None:
         connection.sendall(raw)

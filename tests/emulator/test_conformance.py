@@ -45,9 +45,9 @@ INVALID = [
 def schema() -> Any:
     """Return the emulator's OpenAPI description, loaded by schemathesis.
 
-    The description is without access tokens. With access tokens, a generated request may be invalid
-    only because of its `Authorization` header. The session replaces this header with a valid header, so
-    Stitch accepts the request.
+    The description requires no access tokens. Otherwise a generated request could be invalid only because
+    of its `Authorization` header. The session replaces this header with a valid header, so Stitch accepts
+    the request.
     """
     from schemathesis import openapi
 

@@ -104,7 +104,7 @@ def test_memory_of_a_waiter_is_small():
         """Return the memory of all objects in bytes while each waiter waits in its own asyncio task."""
         waiters = [Waiter(account.session(), extraction_goal(SOURCE_ID)) for _ in range(number)]
         tasks = [asyncio.ensure_future(waiter.wait()) for waiter in waiters]
-        await account.clock.sleep(100)  # the first polls are over
+        await account.clock.sleep(100)  # by this time, all waiters have finished their first polls
         gc.collect()
         memory, _ = tracemalloc.get_traced_memory()
         for task in tasks:

@@ -94,7 +94,7 @@ def acquire_without_space(folder: Path, results: Any) -> None:
 def acquire_without_rights(folder: Path, results: Any) -> None:
     warnings = record_warnings()
     with tempfile.TemporaryDirectory() as other_folder:
-        _waits_with_a_limit_of_two(Path(other_folder))  # so that all modules are imported
+        _waits_with_a_limit_of_two(Path(other_folder))  # imports all modules before the rights are dropped
     if os.geteuid() == 0:
         os.seteuid(65534)  # root may write to every folder
     results.put((_waits_with_a_limit_of_two(folder), warnings))

@@ -61,7 +61,7 @@ def read_rows(database: str, fernet_key: str) -> Iterator[bytes]:
             all_rows = sqlalchemy.select(sqlalchemy.text("*")).select_from(sqlalchemy.table(table))
             for row in connection.execute(all_rows).mappings():
                 yield from map(_as_bytes, row.values())
-                # Only Airflow 2 encrypts them.
+                # Only Airflow 2 encrypts the arguments.
                 if table == "trigger" and row["kwargs"].startswith("gAAAA"):
                     yield Fernet(fernet_key).decrypt(row["kwargs"].encode())
     engine.dispose()

@@ -28,7 +28,7 @@ class Batch:
     stream: str
     flushed: float  #: seconds from the start of the scenario, like the next two fields
     attempted: float
-    loaded: float  #: `NEVER` if the destination rejects it
+    loaded: float  #: `NEVER` if the destination rejects the batch
     is_rejected: bool
 
 

@@ -92,5 +92,5 @@ def source(new_source: Callable[[], Source]) -> Source:
 
 @pytest.fixture(params=["in_worker", "deferred"])
 def where(request: pytest.FixtureRequest) -> str:
-    """Where a task waits."""
+    """The place where a task waits."""
     return str(request.param)

@@ -260,7 +260,7 @@ class Run:
     def _is_released(self) -> bool:
         if not self.dag_id.endswith("deferred"):
             return not self._airflow.task_processes()
-        # Airflow 3 writes this line to the task's log, Airflow 2 to the log of the triggerer.
+        # Airflow 3 writes this line to the task's log, and Airflow 2 writes it to the triggerer's log.
         triggerer_log = (self._airflow.processes.home / "triggerer.out").read_text()
         completed = re.search(rf"trigger {self.dag_id}/{self.run_id}/.* completed", triggerer_log)
         return "trigger completed" in self.log() or completed is not None

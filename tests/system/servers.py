@@ -121,7 +121,7 @@ def _running(
             user=user,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # not interrupted by Ctrl-C
+            start_new_session=True,  # so that Ctrl-C does not interrupt the server
         )
     try:
         yield

@@ -51,7 +51,7 @@ def chromium() -> str | None:
 
 @pytest.fixture(scope="session")
 def stitch() -> Iterator[StitchEmulator]:
-    # The speed of the demo. A faster job could end before the scheduler has recorded the deferral.
+    # This is the speed of the demo. A faster job could end before the scheduler has recorded the deferral.
     with StitchEmulator(speed=20) as stitch:
         stitch.add_source("github", streams={"commits": 412, "issues": 100, "teams": 0})
         stitch.add_source("shop_pg", streams={"orders": 37})

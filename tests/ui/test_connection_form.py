@@ -120,10 +120,10 @@ def test_test_button_shows_the_result(
 def test_airflow_cannot_test_a_connection_without_a_port(
     form: Locator, page: Page, stitch: StitchEmulator
 ) -> None:
-    """Airflow 3.3.1 and 3.3.2 send port 0 if none is set, and treat the host as changed (see connection.md).
+    """Airflow 3.3.1 and 3.3.2 send port 0 if no port is set, and treat the host as changed.
 
-    If this test fails, Airflow has fixed the problem. In this case, remove `set_port` and the note in the
-    documentation.
+    The page connection.md describes the problem. If this test fails, Airflow has fixed the problem. In this
+    case, remove `set_port` and the note in the documentation.
     """
     name = _add(form, stitch.url, stitch.access_token)
 

@@ -39,7 +39,7 @@ def mode(request):
 
 
 def fake_context():
-    """Return the context of a task that runs without a DAG, in a DAG run that was queued now."""
+    """Return the context of a task that runs without a DAG, with a DAG run that is queued now."""
     return {"ti": FakeTaskInstance(), "dag_run": SimpleNamespace(queued_at=pendulum.now("UTC"))}
 
 

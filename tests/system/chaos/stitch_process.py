@@ -60,7 +60,7 @@ class StitchProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # not interrupted by Ctrl-C
+            start_new_session=True,  # so that Ctrl-C does not interrupt the process
         )
         ready = self._read()
         self._port = ready["port"]

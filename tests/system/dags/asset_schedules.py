@@ -16,7 +16,7 @@ SOURCES = ["assets_in_worker", "assets_deferred", *MAPPED_SOURCES]
 
 
 class DoNothing(BaseOperator):
-    """Stand for a dbt run."""
+    """Represent a dbt run."""
 
     def execute(self, context):
         """Succeed."""

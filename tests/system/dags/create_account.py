@@ -67,7 +67,7 @@ def faulty(function, fault, step):
 
 
 def cause_fault(what, call):
-    """Cause a fault at the given call of its step."""
+    """Cause the fault at the given call of the step."""
     from airflow_provider_stitch.connect.errors import StitchUnavailable
 
     if what == "kill":

@@ -41,7 +41,7 @@ RECORDED = {
 
 @task
 def transform():
-    """Stand in for a downstream task."""
+    """Represent a downstream task."""
 
 
 VARIANTS = {
