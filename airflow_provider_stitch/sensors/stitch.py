@@ -355,9 +355,9 @@ class StitchLoadingSensor(LineageTask, StitchPreparationSensor):
         default is the end of the run's data interval or else the time when the run was queued. (templated)
     :param streams: wait only for these streams, by `stream_name`: a list, or a string that contains a JSON
         list or names separated by commas. If None, the task waits for all streams that had rows. (templated)
-    :param load_settle: number of seconds to wait after a stream's last load, if this load might contain only an
-        earlier batch. The wait restarts after a later load, and is longer if the gaps between the stream's
-        batches are long. If 0, the first load is accepted. (templated)
+    :param load_settle: number of seconds to wait after a stream's last load, if this load might not contain
+        the job's last batch. The wait restarts after a later load, and is longer if the gaps between the
+        stream's batches are long. If 0, the first load is accepted. (templated)
     :param quiet_period: number of seconds to wait after the source's last load. If a stream has no load after
         this wait and the extraction log contains no evidence of rows, the stream is assumed to have had no
         rows. (templated)
