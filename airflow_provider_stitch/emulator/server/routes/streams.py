@@ -1,4 +1,4 @@
-"""Connection checks of sources, and streams."""
+"""Endpoints for source connection checks and streams."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _GROUP = "Connection checks, streams"
 def last_connection_check(call: Call) -> Any:
     """Return the last check of a source.
 
-    The response is 404 if there was no check. Stitch does not document this case.
+    If the source has never been checked, the emulator returns 404. Stitch does not document this response.
     """
     check = call.source(not_found()).checks.last
     if check is None:
