@@ -246,16 +246,14 @@ class StitchEmulator(EmulatedAccount):
         :param status: the status of the response.
         :param body: the body of the response, as bytes, a string or a JSON-serializable value.
         :param headers: the headers of the response.
-        :param delay: real seconds until the response. By default, Stitch's own response is sent after the
-            delay. If the client disconnects earlier, Stitch does not process the request unless
-            ``after_effect`` is set.
+        :param delay: real seconds until the response, by default Stitch's own response. If the client
+            disconnects earlier, Stitch does not process the request unless ``after_effect`` is set.
         :param cut: True to close the connection, or ``"mid-body"`` to close it after half of the body.
         :param garbage: a body that is not JSON, or True for a gateway's HTML page. The default status is 200.
         :param drip: real seconds between two bytes of the body.
-        :param host: ``"api"`` for requests to the API, or ``"log"`` for requests to the host that serves
-            logs.
-        :return: the fault. Its attribute ``hits`` is the number of failed requests, and its method
-            ``cancel()`` ends the fault.
+        :param host: ``"api"`` for requests to the API, or ``"log"`` for requests for logs.
+        :return: the fault. The attribute ``hits`` of the fault is the number of failed requests, and its
+            method ``cancel()`` ends the fault.
         """
         fault = Fault(
             method, path_regex, times, host, after_effect, status, body, headers, delay, cut, garbage, drip

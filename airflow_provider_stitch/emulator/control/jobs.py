@@ -24,7 +24,7 @@ class JobRecord:
     job_name: str
     source_id: int
     start_time: datetime
-    completion_time: datetime | None  #: None while the job is running
+    completion_time: datetime | None  #: end of the job, or None while the job is running
     started_by: StartedBy  #: what started the job: ``api``, ``schedule`` or ``test``
     stopped: bool  #: whether a request or a test stopped the job
 

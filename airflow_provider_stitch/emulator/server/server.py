@@ -147,7 +147,7 @@ class Server:
 
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio disables Nagle's algorithm only if the socket's protocol is given. Otherwise the body of a
+    # asyncio disables Nagle's algorithm only if the socket's protocol is given. Otherwise, the body of a
     # response is delayed by 40 ms, because it waits for the client's delayed acknowledgement of the headers.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:

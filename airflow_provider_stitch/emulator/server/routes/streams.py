@@ -39,7 +39,10 @@ def list_streams(call: Call) -> Any:
 
 
 def get_stream(call: Call) -> Any:
-    """Return the schema of a stream. The error for an unknown source is the same as for an unknown stream."""
+    """Return the schema of a stream.
+
+    The same error is returned for an unknown source and an unknown stream.
+    """
     number = call.number("stream_id")
     for stream in call.source(_invalid_stream(number)).streams:
         if stream.stream_id == number:
