@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_BUDGET_TIMEOUT = 600.0
-"""Seconds to wait for a free request. After this time, which is one window, a request is usually free."""
+"""Maximum seconds that a call waits for a free request.
+
+The default is one window, after which a request is usually free.
+"""
 
 _log = logging.getLogger(__name__)
 
