@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RESERVED_PART = 6
-"""One request in six is reserved for tasks that wait for jobs, which is 5 of 30 requests."""
+"""One in six requests is reserved for tasks that wait for jobs: 5 of 30 requests."""
 
 MAX_PAGES = 1000  #: maximum number of pages of a list; a longer list raises an error
 

@@ -61,8 +61,8 @@ if TYPE_CHECKING:
 # Seconds between two requests for the source, which are not rate-limited. A source rarely changes.
 SOURCE_INTERVAL = 300.0
 
-# Seconds between two requests for a connection check, which are not rate-limited. A check ends within about a
-# minute.
+# Seconds between two requests for a connection check, which are not rate-limited. A connection check ends
+# within about a minute.
 CHECK_INTERVAL = 20.0
 
 # Maximum seconds to wait for the baseline poll of the loads (see `_fetch_baseline_loads`).
@@ -196,7 +196,7 @@ class Waiter:
         return min(self.session.clock.time() + interval, self._log.next_heartbeat_at)
 
     def fair_pause(self, requests: int) -> float:
-        """Return the seconds in which this process's share of the budget allows this number of requests.
+        """Return the seconds in which this process's share of the budget allows `requests` requests.
 
         If the account's processes share responses through Redis, a request serves all processes, so the share
         is the whole budget. This method may read the budget's file.

@@ -34,8 +34,8 @@ class RequestBudget:
     """The status requests of one account, as counted in this process.
 
     A request counts from the time at which it is sent until one window after its response. Stitch counts the
-    request at some time between its start and its response. Regardless of the latency, Stitch therefore never
-    counts more than `limit` requests in any window.
+    request after it is sent and before its response arrives. Regardless of the latency, Stitch therefore
+    never counts more than `limit` requests in any window.
     """
 
     def __init__(

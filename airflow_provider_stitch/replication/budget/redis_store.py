@@ -1,8 +1,8 @@
 """Count the requests of one account in Redis, for all hosts.
 
 Each call runs one Lua script, so it is atomic. The script uses the time of the Redis server, because the
-clocks of the hosts may differ. One run of the script takes about 0.2 ms. The count of an account is stored in
-one hash, so that Redis cannot evict only a part of it.
+clocks of the hosts may differ. A call to Redis takes about 0.2 ms. The count of an account is stored in one
+hash, so that Redis cannot evict only a part of it.
 
 If Redis restarts or a different server replaces it, the whole count or its latest part may be lost. In this
 case, the hash is missing, or contains a run ID that differs from the server's run ID. The count is then
@@ -158,7 +158,7 @@ class Reply:
         )
 
     def window(self, limit: int, process: str) -> Window:
-        """Return the times at which all hosts together may send requests, and this process's share of the requests."""
+        """Return the times at which the hosts may send requests, and this process's share of the requests."""
         return Window(
             available_in(
                 limit,
@@ -207,8 +207,8 @@ class RedisStore:
         """Return the requests of all hosts that still count against the limit.
 
         :param host: id of this host, from its budget file.
-        :param doubt: a key of `REASONS` if the count may be wrong. If this is not empty, no host may send a
-            request for one window.
+        :param doubt: a key of `REASONS` if the count may be wrong. If `doubt` is not empty, no host may send
+            a request for one window.
         """
         return self._run("window", host, Allowance(limit), doubt=doubt)
 

@@ -23,15 +23,15 @@ MAX_IN_FLIGHT_SECONDS = 600.0
 """Seconds after which a request without a response is treated as if it had received its response.
 
 The process that sent the request was probably killed. With the default timeout, a response of Stitch's API is
-complete within 3 minutes. The download of a log may take longer, but Stitch has counted the request before
-the download starts from another host.
+complete within 3 minutes. The download of a log may take longer, but Stitch counts the request before the
+download starts. Logs are downloaded from another host.
 """
 
 MAX_BURST = DEFAULT_LIMIT
 """Maximum number of requests that may be sent at once, even if the limit is higher.
 
-A higher limit may belong to an emulator with a faster clock, which allows 30 requests in a window that is
-shorter in proportion.
+A higher limit may belong to an emulator with a faster clock, which allows 30 requests in a proportionally
+shorter window.
 """
 
 

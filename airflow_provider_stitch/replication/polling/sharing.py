@@ -38,7 +38,7 @@ class PageSharing:
         self._next_read_at = float("-inf")
 
     def set_redis(self, redis: Redis | None, account: tuple[str, int]) -> None:
-        """Set the Redis client of the account's connection. If it is None, no pages are shared."""
+        """Set the Redis client of the account's connection. If `redis` is None, no pages are shared."""
         if redis is None:
             self._pages = None
             return
@@ -76,7 +76,7 @@ class PageSharing:
         """Return a page that has just been published, or a lease to request the page.
 
         Return `LeasedElsewhere()` if another process is requesting the page. In this case,
-        `seconds_until_free` delays the next attempt. Return None if the response is not shared.
+        `seconds_until_free` delays the next attempt. Return None if responses of this kind are not shared.
         """
         if self._pages is None or request.kind is RequestKind.LOG:
             return None
