@@ -268,7 +268,7 @@ def test_disabled_token_is_rejected_until_it_is_enabled(api: Api, stitch: Stitch
 
 @pytest.fixture
 def other(stitch: StitchEmulator, api: Api) -> Api:
-    """Return an API client for a second account with its own source."""
+    """Return an API client for a second account, which has its own source."""
     account = stitch.add_account()
     account.add_source("other", streams={"a": 1})
     return Api(stitch, account)

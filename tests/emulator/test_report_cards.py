@@ -1,4 +1,4 @@
-"""Report cards of all documented types, and the validation of values against them."""
+"""Report cards of all documented types, and the validation of values against report cards."""
 
 from __future__ import annotations
 
@@ -282,7 +282,7 @@ def test_immutable_property_can_be_set_only_once(api: Api, stitch: StitchEmulato
     assert refused.json()["data"]["bad_properties"] == ["repository"]
 
 
-# The step after a creation and after a check
+# Tests of the step after a creation and after a check
 
 
 def step(api: Api, path: str) -> Any:

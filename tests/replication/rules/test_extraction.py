@@ -1,4 +1,4 @@
-"""Tests of the status of an extraction, by the job that Stitch lists and its log."""
+"""Tests of the status of an extraction, which follows from the job that Stitch lists and from the log."""
 
 from __future__ import annotations
 
@@ -294,7 +294,7 @@ def test_listed_job_with_undocumented_name_is_compared_by_start_time():
 
 @pytest.mark.parametrize("listed", [None, EARLIER_JOB], ids=["no job is listed", "an earlier job is listed"])
 def test_job_that_is_not_listed_after_25_hours_has_ended(listed):
-    """Stitch ends a job after 24 hours, and lists it for 60 days."""
+    """Stitch ends a job after 24 hours, and lists the job for 60 days."""
     polled = Observations().with_extraction(listed, at("06:00:02") + timedelta(hours=25), is_ours=False)
     assert evaluate_extraction(goal(), polled).state == "running"
 

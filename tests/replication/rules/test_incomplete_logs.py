@@ -1,4 +1,4 @@
-"""Loading after a log that is missing, incomplete, without times, or written by the Avro target."""
+"""Loading after a log that is missing, incomplete, without timestamps, or written by the Avro target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reruns of setup operators: after a failed check, or beside a concurrent run."""
+"""Setup operators that run again after a failed check or during another run."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_lowest_id_wins_among_destinations_of_one_name(airflow, stitch):
 
 
 def test_concurrent_runs_end_with_one_destination(airflow, stitch, client, monkeypatch):
-    """The other run creates its destination after this one has listed the destinations."""
+    """The other run creates its destination after this run has listed the destinations."""
     stitch.delete_destinations()
     created_by_other = []
     create = StitchClient.create_destination
