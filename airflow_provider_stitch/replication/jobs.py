@@ -65,9 +65,8 @@ async def start_job(
     """Start a replication job. Retry until the session's deadline while Stitch is unavailable.
 
     A start request is not idempotent: if its response is lost, the job may have started. Before another
-    attempt, the list of extractions is polled, in case the job has started and already ended. If the job is
-    running, Stitch refuses a second start. An undocumented response is treated like a lost response until
-    Stitch has repeated it several times.
+    attempt, the list of extractions is polled, in case the job has already ended. If the job is running,
+    Stitch refuses a second start. Undocumented responses count as lost unless repeated several times.
 
     :param first_attempt_at: time of an earlier try's start request without a response, by Stitch's clock.
     :param on_started: called with the started job in the thread of the request. This thread receives the
@@ -145,15 +144,14 @@ async def stop_job(
 ) -> bool:
     """Stop the goal's job unless it has ended, and return whether a stop request was sent.
 
-    A stop request contains no job name, and stops any running job of the source. No stop request is therefore
-    sent if the job has ended or is too old to run, or if a fresh poll lists this job or a later job as
-    completed. A request that Stitch may have received is repeated only after a poll has shown that the job is
-    running. If the goal has no job name, any running job is meant, so the first request needs no poll.
+    A stop request contains no job name, and stops any running job of the source. No stop request is sent if
+    the job has ended or is too old to run, or if a fresh poll lists this job or a later job as completed. A
+    request that Stitch may have received is repeated only after a poll has shown that the job is running. If
+    the goal has no job name, any running job is meant, so the first request needs no poll.
 
     :param observations: the observations of an earlier wait for this job.
     :param needs_poll: whether to wait for the poll until the session's deadline, and to send no stop request
-        without the result of the poll. If False and the poll takes over two seconds, assume that the job is
-        running.
+        without the poll's result. If False, assume after two seconds that the job is running.
     :raises StitchError: if Stitch is unavailable until the deadline, or refuses the stop.
     """
     if observations is not None and evaluate_extraction(goal, observations).ended:
