@@ -282,7 +282,7 @@ def test_load_is_unchanged_without_a_destination(api: Api, stitch: StitchEmulato
     stitch.complete_job(github)
     before = api.loaded_at()
     stitch.delete_destinations()
-    stitch.quirks.refuse_hopeless_starts = False
+    stitch.quirks.reject_unready_starts = False
     api.start(github)
     stitch.advance(3600)
     assert api.extraction(github)["target_exit_status"] == 0

@@ -305,12 +305,12 @@ def test_start_of_a_source_that_cannot_run_is_rejected(
 
 
 def test_quirk_allows_starts_of_sources_that_cannot_run() -> None:
-    with StitchEmulator(quirks=Quirks(refuse_hopeless_starts=False)) as stitch:
+    with StitchEmulator(quirks=Quirks(reject_unready_starts=False)) as stitch:
         source_id = stitch.add_source("github", streams={"a": 1})
         stitch.delete_destinations()
         api = Api(stitch, stitch)
         assert api.get("/v4/destinations") == []
         assert api.start(source_id)
-        stitch.quirks.refuse_hopeless_starts = True
+        stitch.quirks.reject_unready_starts = True
         stitch.stop_job(source_id)
         assert "error" in api("POST", f"/v4/sources/{source_id}/sync").json()

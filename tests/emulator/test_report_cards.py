@@ -313,7 +313,7 @@ def test_destination_is_configured_after_its_check_or_its_form(
 def test_failed_check_resets_the_configuration_with_quirk(
     api: Api, stitch: StitchEmulator, github: int, back: bool, of_destination: str, of_source: str
 ) -> None:
-    stitch.quirks.failed_check_steps_back = back
+    stitch.quirks.failed_check_resets_step = back
     stitch.plan_destination_check(FAILED, 155901)
     stitch.plan_next_check(github, FAILED)
     api("PUT", "/v4/destinations/155901", json={"properties": {"host": "wrong"}})

@@ -134,7 +134,7 @@ def test_log_of_a_finished_job_is_available_now():
 
 
 def test_three_requests_for_a_missing_log_take_at_least_5_minutes():
-    missing = Observations(log_incomplete_at=(at("06:05:00"),))
+    missing = Observations(incomplete_log_times=(at("06:05:00"),))
 
     estimate = estimate_log_ready(missing, context("06:05:00"))
 
@@ -240,7 +240,9 @@ def test_old_load_error_is_polled_twice_within_five_minutes():
     """One poll is due halfway, and another poll when the error has lasted long enough to fail the phase."""
     failed = load("commits", None, error="disk full")
     first = OBSERVATIONS.with_loads([failed], at("06:00:10"))
-    first = replace(first, load_errors={"commits": replace(first.load_errors["commits"], last_clear_at=None)})
+    first = replace(
+        first, load_errors={"commits": replace(first.load_errors["commits"], last_without_error_at=None)}
+    )
     second = first.with_loads([failed], at("06:02:40"))
 
     first_due, second_due = (
@@ -256,7 +258,7 @@ def test_possible_stream_without_a_load_is_due_after_the_quiet_period():
     without_log = replace(
         OBSERVATIONS,
         log=None,
-        log_incomplete_at=(at("06:05:00"), at("06:07:30"), at("06:10:01")),
+        incomplete_log_times=(at("06:05:00"), at("06:07:30"), at("06:10:01")),
         streams=(stream("commits"),),
     )
 
