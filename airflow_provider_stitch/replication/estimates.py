@@ -13,8 +13,8 @@ from airflow_provider_stitch.connect.errors import InvalidArgument
 from airflow_provider_stitch.connect.objects import parse_time
 from airflow_provider_stitch.replication.polling.completion import CompletionEstimate, DurationHistory
 from airflow_provider_stitch.replication.rules.loading import (
+    MIN_PERSISTENT_ERROR_DURATION,
     PERSISTENT_ERROR_POLLS,
-    PERSISTENT_ERROR_TIMEOUT,
     LoadRules,
     error_history_of,
     settle_period,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LATE_START_SECONDS = 60.0
 
 # A missing log is requested again after this number of even intervals. With 30 requests in 10 minutes, three
-# attempts take 5 minutes. After that, the wait continues without the log.
+# attempts take 5 minutes. After these attempts, the wait continues without the log.
 LOG_RETRY_INTERVALS = 7.6
 
 # Number of requests that follow a poll: the log and the loads after an extraction, and the loads after a log.
@@ -73,7 +73,7 @@ def estimate_extraction_end(
     """Estimate when the list of extractions will contain the goal's job.
 
     :param history: durations of the source's earlier jobs.
-    :param scheduled_start: when Stitch's schedule starts the job. None if the job is not scheduled.
+    :param scheduled_start: when Stitch's schedule starts the job, or None if the job is not scheduled.
     """
     started_at = goal.started_at or goal.running_at
     since = context.now if started_at is None else context.to_local_past(started_at)
@@ -104,7 +104,7 @@ def estimate_log_ready(observations: Observations, context: EstimateContext) -> 
 
     The log is assumed to be available now or, after a failed request, some minutes later.
     """
-    wait = LOG_RETRY_INTERVALS * context.even_interval if observations.log_incomplete_at else 0.0
+    wait = LOG_RETRY_INTERVALS * context.even_interval if observations.incomplete_log_times else 0.0
     since = context.now + wait
     return CompletionEstimate(
         last_checked_at=context.now, since=since, done_by=since, follow_ups=REQUESTS_AFTER_LOG
@@ -143,7 +143,7 @@ def estimate_loads_done(
 
 
 def estimate_next_load(context: EstimateContext, interval: float) -> CompletionEstimate:
-    """Estimate when the next poll of a source's loads on behalf of a watcher will return a new load.
+    """Estimate when a watcher's next poll of a source's loads will return a new load.
 
     :param interval: minimum seconds between two polls for watchers. Polls for waiting tasks can be earlier.
     """
@@ -161,7 +161,7 @@ def _next_decisive_poll(status: LoadStatus, goal: Goal, observations: Observatio
         if history is None:
             return None
         polls = min(history.repeats + 1, PERSISTENT_ERROR_POLLS)
-        return history.first_seen_at + PERSISTENT_ERROR_TIMEOUT * polls / PERSISTENT_ERROR_POLLS
+        return history.first_seen_at + MIN_PERSISTENT_ERROR_DURATION * polls / PERSISTENT_ERROR_POLLS
     if status.loaded_at is not None:
         return status.loaded_at + settle_period(status.expected, rules)
     is_exact = status.expected.rows_confirmed and status.expected.last_batch_not_before is None
@@ -174,9 +174,10 @@ def _next_decisive_poll(status: LoadStatus, goal: Goal, observations: Observatio
 
 
 def next_scheduled_start(goal: Goal, source: Source) -> datetime | None:
-    """Return when Stitch's schedule starts the goal's job. The time may be in the past.
+    """Return when Stitch's schedule starts the goal's job.
 
-    Return None if the goal has no `started_after` or the source has no usable schedule.
+    The scheduled start may be in the past. Return None if the goal has no `started_after` or the source has
+    no usable schedule.
     """
     schedule = source.schedule or {}
     if goal.started_after is None or not isinstance(schedule.get("next_fire_time"), str):

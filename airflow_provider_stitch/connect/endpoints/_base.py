@@ -148,7 +148,7 @@ class EndpointGroup:
         )
 
 
-class AccountGroup(EndpointGroup):
+class AccountEndpoints(EndpointGroup):
     """Base class of the endpoint groups that accept the id or the name of a source or destination.
 
     An integer is used as an id. A string requires one more request, which is not rate-limited. See

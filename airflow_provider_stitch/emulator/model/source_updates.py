@@ -57,14 +57,14 @@ def create_source(account: Account, body: Any, now: datetime) -> dict[str, Any]:
     check_name = None
     if source.can_be_checked:
         check_name = account.start_check(source, now).name
-    account.advance_configuration(source, now)
+    account.schedule_if_configured(source, now)
     return _response_body(account, source, check_name, now)
 
 
 def _apply_initial_properties(
     account: Account, source: Source, properties: Mapping[str, Any], now: datetime
 ) -> None:
-    """Set the user's properties, Stitch's own properties, and the plans of streams, jobs and checks."""
+    """Set the properties of a new source, and the plans of its streams, jobs and checks."""
     if not source.kind.has_extractions:
         source.apply_properties(properties)
         return
@@ -231,7 +231,7 @@ def _change_properties(account: Account, source: Source, changes: Mapping[str, A
     had_schemas, old_schedule = source.schema_in_load_names, _schedule_properties(source)
     source.apply_properties(changes)
     source.advance_input_steps()
-    account.advance_configuration(source, now)
+    account.schedule_if_configured(source, now)
     if source.schema_in_load_names != had_schemas:
         account.load_list.mark_unsorted()
     if source.schedule_minutes is not None and _schedule_properties(source) != old_schedule:
@@ -259,8 +259,9 @@ def check_properties(
     """Check property values and the cron expression.
 
     :param current: the properties of an existing source.
-    :raises ApiError: if a value is invalid, if an immutable property changes, or if the cron expression is
-        invalid or not included in the pricing plan. The error for an immutable property is not documented.
+    :raises ApiError: if a value or the cron expression is invalid, if an immutable property changes, or if
+        the pricing plan does not include cron expressions. The error for an immutable property is not
+        documented.
     """
     bad = property_values.bad_names(given, kind.properties, account.quirks)
     bad += property_values.changed_immutables(given, current or {}, account.quirks)

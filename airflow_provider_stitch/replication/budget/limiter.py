@@ -1,9 +1,9 @@
 """The rate limiter of one account, which allows 30 status requests in any 10 minutes.
 
 Status requests are the requests for extractions, logs and loads. Source: Stitch Connect API, "Rate limits".
-If an account repeatedly exceeds the limit, Stitch may block its status requests, even if it has responded to
-the excess requests. The requests are therefore counted here, either for one process, or in a file for all
-processes of a host.
+If an account repeatedly exceeds the limit, Stitch may block the status requests of the account, even if
+Stitch has responded to the excess requests. The requests are therefore counted here, either for one process,
+or in a file for all processes of a host.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ class RequestBudget:
     """The status requests of one account, as counted in this process.
 
     A request counts from the time at which it is sent until one window after its response. Stitch counts the
-    request at some time in between. Regardless of the latency, Stitch therefore never counts more than
-    `limit` requests in any window.
+    request after it is sent and before its response arrives. Regardless of the latency, Stitch therefore
+    never counts more than `limit` requests in any window.
     """
 
     def __init__(
         self, limit: int = DEFAULT_LIMIT, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self.limit = limit
-        self._limits: dict[str, int] = {}  # by connection id
+        self._limits: dict[str, int] = {}  # limit of each connection, by connection id
         self._monotonic = monotonic
         self._response_times: deque[float] = deque()
         self._in_flight = 0
@@ -61,7 +61,7 @@ class RequestBudget:
             self.limit = min(self._limits.values())
 
     def window(self) -> Window:
-        """Return when each request of the limit becomes available, and the share of this process."""
+        """Return the seconds until each of the `limit` requests is available, and this process's share."""
         return self._own_window()
 
     def _own_window(self, hosts: int = 1) -> Window:
@@ -109,10 +109,10 @@ class SharedRequestBudget(RequestBudget):
     The requests of this process are also counted in memory. If the file cannot be used, no task fails, and
     this process still respects the limit. If the file has to be replaced, the count in memory remains.
 
-    Each method usually takes less than a millisecond. It may block for about two seconds while other
+    Each method usually takes less than a millisecond. A method may block for about two seconds while other
     processes lock the file.
 
-    :param folder: the folder of the file. It is created if necessary.
+    :param folder: the folder of the file. The folder is created if necessary.
     :param account: base URL and client ID of the account.
     """
 
@@ -132,7 +132,7 @@ class SharedRequestBudget(RequestBudget):
 
     def window(self) -> Window:
         own = self._own_window()
-        # Both windows must have the same length, even if another thread changes the limit.
+        # Both windows must contain the same number of requests, even if another thread changes the limit.
         limit = len(own.available_in)
         shared = self._with_store(lambda: self._store.window(limit))
         if shared is None:

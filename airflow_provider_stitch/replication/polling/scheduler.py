@@ -57,7 +57,7 @@ REPLAN_FRACTION = 0.25
 MAX_SAMPLE = 1000
 
 
-class BudgetWait(float):
+class SecondsUntilBudget(float):
     """Seconds to wait because a request is due, but the budget does not allow it yet."""
 
 
@@ -67,7 +67,7 @@ class Candidate:
 
     request: LimitedRequest
     estimates: Sequence[CompletionEstimate]  #: estimates of the waiters that need the request
-    immediate: bool = False  #: whether a waiter needs it as soon as the rate limit allows
+    immediate: bool = False  #: whether a waiter needs the response as soon as the rate limit allows
     requested_at: float = -math.inf  #: when the request was last sent
 
     def is_due(self, now: float) -> bool:
@@ -92,20 +92,20 @@ def next_request(candidates: Sequence[Candidate], window: Window, now: float) ->
     due = [each for each in ready if each.is_due(now)]
     if due:
         if window.available_in[0] > 0:
-            return BudgetWait(min(max_sleep, window.available_in[0]))
+            return SecondsUntilBudget(min(max_sleep, window.available_in[0]))
         return max(due, key=lambda each: each.expected_delay(now)).request
     if not ready:
         return min_gap
     best = max(ready, key=lambda each: each.expected_delay(now))
     threshold = delay_threshold(candidates, window, now)
-    if best.expected_delay(now) <= threshold:  # both are 0 if no result can have changed
+    if best.expected_delay(now) <= threshold:  # both delays are 0 if no result can have changed
         return min(max_sleep, max(min_gap / 6, _seconds_until_threshold(threshold, best, now)))
     reserved = _reserved_requests(candidates, window) if best.request.kind is RequestKind.EXTRACTIONS else 0
     available_in = window.available_in[reserved]
     if available_in <= 0:
         return best.request
     pause = min(max_sleep, available_in)
-    return BudgetWait(pause) if window.available_in[0] > 0 else pause
+    return SecondsUntilBudget(pause) if window.available_in[0] > 0 else pause
 
 
 def delay_threshold(candidates: Sequence[Candidate], window: Window, now: float) -> float:

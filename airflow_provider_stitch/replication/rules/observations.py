@@ -15,27 +15,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadErrorHistory:
-    """The history of one load error over several polls. All times are Stitch's."""
+    """The history of one load error over several polls. All times are by Stitch's clock."""
 
     first_seen_at: datetime  #: time of the first poll that showed the error
     last_seen_at: datetime  #: time of the last poll that showed the error
     repeats: int  #: number of later polls that showed the error again
-    #: Time of the last poll that listed the stream with fewer records in error; None if there was none. If a
-    #: poll did not list the stream, it is unknown whether the stream was in error.
-    last_clear_at: datetime | None
-    records: int = 1  #: number of records with this name in error, possibly of a deleted source
+    #: Time of the last poll that listed the stream with fewer records in error; None if there was no such
+    #: poll. If a poll did not list the stream, it is unknown whether the stream was in error.
+    last_without_error_at: datetime | None
+    loads_in_error: int = 1  #: number of listed loads with this name in error, possibly of a deleted source
     message: str | None = None  #: the destination's message
 
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """The data from Stitch's responses about one source. All times are Stitch's, in UTC."""
+    """The data about one source from Stitch's responses. All times are in UTC, by Stitch's clock."""
 
     extraction: Extraction | None = None  #: the listed job: the source's last completed job
     log: ExtractionLog | None = None
-    log_incomplete_at: tuple[datetime, ...] = ()  #: times of requests that returned no log or a truncated log
+    #: Times of requests that returned no log or a truncated log.
+    incomplete_log_times: tuple[datetime, ...] = ()
     streams: tuple[Stream, ...] | None = None
-    loads: Mapping[str, tuple[Load, ...]] | None = None  #: by stream name; several loads can share a name
+    #: Loads by stream name, which several loads can share.
+    loads: Mapping[str, tuple[Load, ...]] | None = None
     loads_at: datetime | None = None  #: time of the last poll of the loads
     #: The history of each current load error, by stream name.
     load_errors: Mapping[str, LoadErrorHistory] = field(default_factory=dict)
@@ -44,7 +46,8 @@ class Observations:
     #: Time of the last poll that did not list the goal's job. None if there was no such poll, or if that poll
     #: listed another job that was still running.
     previous_job_polled_at: datetime | None = None
-    #: Completion time of the job that this poll listed. None if the poll listed no completed job.
+    #: Completion time of the other job that the poll at `previous_job_polled_at` listed. None if that poll
+    #: listed no completed job.
     previous_job_ended_at: datetime | None = None
     #: Whether to poll the loads before the job ends, so that old load errors can be recognized later.
     needs_baseline: bool = True
@@ -108,16 +111,20 @@ class Observations:
         """Return the error history of a stream name after a poll that returned these failed loads."""
         history = self.load_errors.get(name)
         message = next((load.error for load in failed if load.error is not None), None)
-        if history is not None and len(failed) <= history.records:
+        if history is not None and len(failed) <= history.loads_in_error:
             return replace(
-                history, last_seen_at=at, repeats=history.repeats + 1, records=len(failed), message=message
+                history,
+                last_seen_at=at,
+                repeats=history.repeats + 1,
+                loads_in_error=len(failed),
+                message=message,
             )
         was_listed = name in (self.loads or {})
         return LoadErrorHistory(
             first_seen_at=at,
             last_seen_at=at,
             repeats=0,
-            last_clear_at=self.loads_at if was_listed else None,
-            records=len(failed),
+            last_without_error_at=self.loads_at if was_listed else None,
+            loads_in_error=len(failed),
             message=message,
         )
