@@ -78,7 +78,7 @@ async def start_job(
         started = await _find_job_since(session, source, first_attempt_at)
         if started is not None:
             return started
-        sent_at = session.stitch_time()  # this time is not later than the job's start
+        sent_at = session.stitch_time()  # a lower bound of the job's start time
         try:
             return await asyncio.to_thread(_send_start, session, source, sent_at, on_started)
         except JobAlreadyRunning as refusal:

@@ -72,7 +72,7 @@ class Attempts:
         return is_transient(error) and self.consecutive_undocumented < MAX_UNDOCUMENTED_RESPONSES
 
     def next_pause(self, error: StitchError, seconds_left: float) -> float | None:
-        """Record a failed attempt. Return the seconds until the next attempt, or None to give up.
+        """Record a failed attempt. Return the number of seconds until the next attempt, or None to give up.
 
         :param seconds_left: seconds until the deadline. If the pause would last longer, the result is None.
         """
@@ -154,7 +154,7 @@ class Backoff:
         return record is not None and record.isolated_failures >= ISOLATED_AFTER
 
     def seconds_until_retry(self, request: LimitedRequest, now: float) -> float:
-        """Return the seconds until a request may be sent. A value of 0 or less means now."""
+        """Return the number of seconds until a request may be sent. A value of 0 or less means now."""
         record = self._failures.get(request)
         return max(self._account_retry_at, record.retry_at if record else self._account_retry_at) - now
 

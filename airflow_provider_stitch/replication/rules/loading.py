@@ -192,8 +192,8 @@ def _error_status(
 ) -> LoadStatus | None:
     """Return the status of a load in error, or None if the error may belong to another listed load.
 
-    The load of a deleted source or of a deselected stream can have the same name. So an old error is ignored
-    as long as another listed load with the same name has no error.
+    The load of a deleted source or of a deselected stream can have the same name. An old error is therefore
+    ignored as long as another listed load with the same name has no error.
     """
     without_error_at = history.last_without_error_at
     if without_error_at is not None and without_error_at >= whole_seconds(context.job.started_at):
