@@ -36,7 +36,7 @@ class Started:
     """A job that counts as started by this task."""
 
     job_name: str
-    started_at: datetime  #: start time, by Stitch's clock
+    started_at: datetime  #: start time of the job, by Stitch's clock
     #: Whether the job was found in the list of extractions after the response to the start request was lost.
     is_found: bool = False
 
@@ -130,7 +130,8 @@ def _not_started(source: Source, error: StitchError, *, may_run: bool) -> JobNot
     )
 
 
-# Maximum seconds for the poll before a stop request. Airflow 3 allows a killed task only 5 s in total.
+# Maximum number of seconds for the poll before a stop request. Airflow 3 allows a killed task only 5 s in
+# total.
 STOP_POLL_TIMEOUT = 2.0
 
 

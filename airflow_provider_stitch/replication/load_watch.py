@@ -69,7 +69,7 @@ class Interest:
 
     :param source: the source's `name`.
     :param stream: the stream's name. If None, the watcher needs all streams of the source.
-    :param poll_interval: minimum seconds between two polls that are sent only for watchers.
+    :param poll_interval: minimum number of seconds between two polls that are sent only for watchers.
     """
 
     source: str

@@ -62,7 +62,7 @@ class Attempts:
     """The consecutive failed attempts to send one request."""
 
     number: int = 0
-    consecutive_undocumented: int = 0  #: undocumented responses in a row, up to the latest attempt
+    consecutive_undocumented: int = 0  #: number of undocumented responses in a row, up to the latest attempt
     is_out_of_time: bool = False  #: whether only the deadline prevents another attempt
 
     def record_failure(self, error: StitchError) -> bool:
@@ -95,7 +95,7 @@ class _FailureRecord:
     #: Number of failures of the request; repeated failures count only if other requests have succeeded in
     #: between.
     isolated_failures: int
-    successes_before: int  #: successful requests of the account before the latest failure
+    successes_before: int  #: number of the account's successful requests before the latest failure
     retry_at: float
 
 

@@ -49,4 +49,4 @@ class SingleFlight(Generic[T]):
         try:
             return await self._function()
         finally:
-            self._running = None  # a task stores its result, which may be large
+            self._running = None  # drop the task, because it stores its result, which may be large

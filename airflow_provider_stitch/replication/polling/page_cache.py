@@ -96,7 +96,7 @@ class PageCache(Generic[T]):
         self._orders = [SortOrder(key_of) for key_of in sort_keys]
         self._small = small
         self._is_documented = is_documented
-        self._ends: dict[int, Sequence[T]] = {}  # records at both ends of all fetched pages, by page
+        self._ends: dict[int, Sequence[T]] = {}  # first and last records of each fetched page, by page
         self._older_bounds: tuple[Callable[[Any], Any], dict[int, PageBounds]] | None = None
         self._known_pages: dict[Hashable, tuple[int, ...]] = {}
         # Number of records that the last full search found, and the value of `_added` at that time.

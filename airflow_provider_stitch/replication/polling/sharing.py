@@ -26,7 +26,7 @@ RECHECK_INTERVAL = 0.5
 """Seconds until the poller checks again for a page that another process is requesting."""
 
 READ_INTERVAL = 0.25
-"""Minimum seconds between two reads of published pages."""
+"""Minimum number of seconds between two reads of published pages."""
 
 
 class PageSharing:

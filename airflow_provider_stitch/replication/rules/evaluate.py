@@ -152,7 +152,7 @@ def _is_check_recent(goal: Goal, check: ConnectionCheck) -> bool:
 def _is_check_name(job_name: str | None) -> bool:
     try:
         return job_name is not None and JobName.parse(job_name).mode == "check"
-    except InvalidArgument:  # a job name in an undocumented form
+    except InvalidArgument:  # the job name has an undocumented form
         return False
 
 
