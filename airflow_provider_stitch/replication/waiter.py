@@ -65,7 +65,7 @@ SOURCE_INTERVAL = 300.0
 # within about a minute.
 CHECK_INTERVAL = 20.0
 
-# Maximum number of seconds to wait for the baseline poll of the loads (see `_fetch_baseline_loads`).
+# Maximum seconds to wait for the baseline poll of the loads (see `_fetch_baseline_loads`).
 BASELINE_MAX_WAIT = 60.0
 
 
@@ -73,9 +73,8 @@ class Waiter:
     """Waits for one goal on behalf of one task.
 
     :param session: the task's access to its account.
-    :param poll_interval: minimum number of seconds between two polls. The actual interval is longer if the
-        task's fair share of the budget requires it. If None, the waiter polls as often as its fair share
-        allows.
+    :param poll_interval: minimum seconds between two polls. The actual interval is longer if the task's fair
+        share of the budget requires it. If None, the waiter polls as often as its fair share allows.
     :param stateless: whether the waiter is discarded before the job ends, as in a rescheduled sensor.
     :param log_info: called with each line for the task's log.
     :param log_warning: called with each warning for the task's log.
