@@ -1,8 +1,8 @@
 """Watch the loads of an account's sources continuously, on behalf of all watchers in an event loop.
 
-For each watched source, one query is always pending in the account's poller (see `polling.poller`). So
-watchers also receive the pages that are polled for waiting tasks. Watchers themselves cause at most one poll
-per poll interval, and the scheduler prefers polls for waiting tasks.
+For each watched source, one query is always pending in the account's poller (see `polling.poller`). Watchers
+therefore receive the pages that are polled for waiting tasks as well. Watchers themselves cause at most one
+poll per poll interval, and the scheduler prefers polls for waiting tasks.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 FIRST_PAUSE = 30.0
 MAX_PAUSE = 300.0
 
-# Seconds between two checks, during a pause, whether the connection has a new client.
+# Seconds between two checks for a new client of the connection, during a pause.
 CONNECTION_INTERVAL = 30.0
 
 # Polls for watchers use at most a third of the budget, even if watchers need many pages.
 BUDGET_PART = 3
 
-# Seconds between two requests for the streams of a source. These requests are not rate-limited.
+# Seconds between two requests for the streams of a source. Requests for streams are not rate-limited.
 STREAMS_INTERVAL = 600.0
 
 
@@ -56,10 +56,11 @@ class LoadSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class LoadBatch:
-    """The snapshots from one poll, as one object, because there can be a thousand watchers."""
+    """The snapshots from one poll, as one object that up to a thousand watchers share."""
 
     snapshots: Mapping[str, LoadSnapshot]  #: snapshots by source name
-    announced: list[Any] = field(default_factory=list, compare=False)  #: announcements by watchers
+    #: The announcements that watchers have made of these snapshots.
+    announced: list[Any] = field(default_factory=list, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Interest:
 
     :param source: the source's `name`.
     :param stream: the stream's name. If None, the watcher needs all streams of the source.
-    :param poll_interval: minimum seconds between two polls that are sent only for watchers.
+    :param poll_interval: minimum number of seconds between two polls that are sent only for watchers.
     """
 
     source: str
@@ -118,7 +119,7 @@ class LoadWatch:
     :param read_client: returns the current client of the connection.
     :param new_session: creates a session without a deadline from a client and a function that logs a warning.
     :param log_warning: called with a message for each new failure and for each unknown source.
-    :param log_info: called with a message when the last failure has ended.
+    :param log_info: called with a message when requests succeed again after a failure.
     """
 
     def __init__(
@@ -190,7 +191,7 @@ class LoadWatch:
         return self._session
 
     def poll_interval(self, source: str, even_interval: float) -> float:
-        """Return the minimum seconds between two polls of a source.
+        """Return the minimum number of seconds between two polls of a source.
 
         :param even_interval: seconds between two requests if the whole budget is used evenly.
         """

@@ -24,7 +24,7 @@ class LogThrottle:
         self._next_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
 
     def reserve_slot(self) -> float:
-        """Reserve the next slot for a log line, and return the seconds until that slot."""
+        """Reserve the next slot for a log line, and return the number of seconds until that slot."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         # Slots are one interval apart. A burst uses the next slots early.
@@ -34,7 +34,7 @@ class LogThrottle:
 
 
 HEARTBEAT_LOG = LogThrottle(1.0)
-"""The throttle of log lines that report that a task is still waiting."""
+"""The throttle of heartbeats, the log lines of tasks that are still waiting."""
 
 PROGRESS_LOG = LogThrottle(0.1, burst=20)
 """The throttle of log lines about progress and completion, and of warnings."""

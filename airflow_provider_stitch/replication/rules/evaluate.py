@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 
 
 class Need(Enum):
-    """Information that an evaluation needs from Stitch. Requests for the first three are rate-limited."""
+    """Information that an evaluation needs from Stitch.
+
+    Requests for the first three members are rate-limited.
+    """
 
     EXTRACTION = "the source's last completed extraction"
     LOG = "the log of the job's extraction"
@@ -78,7 +81,7 @@ def evaluate(goal: Goal, observations: Observations) -> Evaluation:
 
 def _evaluate_preconditions(goal: Goal, observations: Observations) -> Evaluation | None:
     """Return an evaluation if information is missing or a stream is unknown. Otherwise, return None."""
-    if goal.streams is not None:  # a misspelled name must fail at once, and not after hours
+    if goal.streams is not None:  # a misspelled stream name must fail at once, and not after hours
         if observations.streams is None:
             return _running(Need.STREAMS)
         try:
@@ -141,14 +144,15 @@ def _is_check_recent(goal: Goal, check: ConnectionCheck) -> bool:
     if goal.started_after is None and not _is_check_name(goal.job_name):
         return True  # the goal requires neither a particular check nor a start time
     required_start = goal.started_after or goal.started_at
-    check_start = job_start_time(check.name) or check.start_time  # the time in the name is more precise
+    # The start time in the name of a connection check is more precise than its `start_time`.
+    check_start = job_start_time(check.name) or check.start_time
     return required_start is not None and check_start is not None and check_start >= required_start
 
 
 def _is_check_name(job_name: str | None) -> bool:
     try:
         return job_name is not None and JobName.parse(job_name).mode == "check"
-    except InvalidArgument:  # a job name in an undocumented form
+    except InvalidArgument:  # the job name has an undocumented form
         return False
 
 
@@ -186,8 +190,8 @@ def _evaluate_streams(goal: Goal, observations: Observations, extraction: Extrac
         return _running(Need.LOG, extraction=extraction)
     job = _job_times(extraction, observations)
     expected = expected_loads(observations.log, observations.streams, job)
-    # Stitch may load rows of the previous job after this job has started. In this case, a load does not prove
-    # that this job's rows are loaded.
+    # Stitch may load rows of the previous job after this job has started. A load then does not prove that
+    # this job's rows are loaded.
     if may_overlap_previous_job(observations, job.started_at):
         expected = tuple(replace(each, must_settle=True) for each in expected)
     rules = LoadRules(timedelta(seconds=goal.load_settle), timedelta(seconds=goal.quiet_period))
@@ -211,7 +215,7 @@ def _job_times(extraction: ExtractionStatus, observations: Observations) -> JobT
     """Return the job's start and end.
 
     An unknown end is replaced with the time of the last poll of the loads, and an unknown start with the end.
-    Both are later than the actual time, so no load of an earlier job is accepted.
+    The replacements are later than the actual times, so no load of an earlier job is accepted.
     """
     end_of_time = datetime.max.replace(tzinfo=timezone.utc)
     ended_at = extraction.completed_at or observations.loads_at or end_of_time

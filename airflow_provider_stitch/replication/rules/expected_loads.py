@@ -40,7 +40,7 @@ class ExpectedLoad:
     last_batch_not_before: datetime | None = None
     rows_confirmed: bool = True  #: whether the log contains evidence that the stream had rows
     stream_ids: frozenset[str] = frozenset()  #: `tap_stream_id`s; empty if the logged name matches no stream
-    #: The number of streams per load name. Only names that other streams share are included.
+    #: The number of streams per load name. Names that no other stream shares are omitted.
     shared_names: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -174,7 +174,7 @@ def _expected_load(
 
 
 def _batch_times(logged: StreamLog, log: ExtractionLog, job: JobTimes) -> tuple[datetime, datetime | None]:
-    """Return the latest possible time of the last batch, and the earliest unless the time is exact."""
+    """Return the latest possible time of the last batch and, unless exact, the earliest possible time."""
     if logged.last_batch_at is None:
         return job.ended_at, job.started_at
     if logged.has_marker:  # the Avro target may write a marker long after it has sent the rows
