@@ -1,4 +1,4 @@
-"""Give Airflow a temporary home, and choose how many examples hypothesis generates."""
+"""Set a temporary home for Airflow, and configure the number of examples of hypothesis."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 # Airflow reads these variables when it is first imported, which may be during the collection of tests.
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
-# Empty, because each `dag.test()` walks it. In the home it would walk the logs of all earlier runs.
+# This folder is empty, because each `dag.test()` walks it. Airflow's home also contains the logs of all
+# earlier runs.
 _DAGS_FOLDER = Path(_HOME.name, "dags")
 _DAGS_FOLDER.mkdir()
 os.environ.update(
@@ -34,9 +35,10 @@ os.environ.update(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collect tests without garbage collection, and exempt their modules from it until the process ends.
+    """Disable garbage collection during test collection, and exempt the imported modules from it.
 
-    It imports Airflow, whose many objects live as long as the process, so examining them frees nothing.
+    Collecting tests imports Airflow, whose many objects live as long as the process, so examining them frees
+    no memory.
     """
     gc.disable()
     try:
@@ -47,15 +49,16 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests of lineage, whose set-up is the longest.
+    """Start with the tests of lineage, whose set-up is the longest.
 
-    With several processes, the last one would otherwise run them while the others have nothing left to do.
+    Otherwise one process could still run these tests when the other processes have finished.
     """
     items.sort(key=lambda item: item.path.name != "test_lineage.py")
 
 
-# No deadline, because a busy machine must not fail a test. `pytest --hypothesis-profile=thorough` generates
-# 40 times as many examples. `make test-airflow2` uses `smoke`, because no property depends on Airflow.
+# There is no deadline, because a busy machine must not fail a test. `pytest --hypothesis-profile=thorough`
+# generates 40 times as many examples. `make test-airflow2` uses `smoke`, because no property depends on
+# Airflow.
 settings.register_profile("smoke", deadline=None, max_examples=10)
 settings.register_profile("quick", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=1000)

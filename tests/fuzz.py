@@ -1,4 +1,4 @@
-"""Fuzz each entry point of `connect` for bytes from outside with atheris (`make fuzz`)."""
+"""Fuzz each entry point of `connect` for external bytes with atheris (`make fuzz`)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ def main() -> int:
 
 
 def _fuzz_in_child(name: str, seconds: int) -> int:
-    """Fuzz one entry point in a child process, because the fuzzer exits its process. Return the exit code."""
+    """Fuzz one entry point in a child process, because the fuzzer exits its own process.
+
+    Return the exit code.
+    """
     print(f"{name}, {seconds} s", flush=True)
     with tempfile.TemporaryDirectory(prefix="corpus-") as corpus:
         options = ["--only", name, "--seconds", str(seconds), "--corpus", corpus]
@@ -53,7 +56,7 @@ def _fuzz_in_child(name: str, seconds: int) -> int:
 
 
 def _fuzz(name: str, seconds: int, corpus: Path) -> None:
-    """Fuzz one entry point and exit this process."""
+    """Fuzz one entry point, and exit this process."""
     import atheris
 
     with atheris.instrument_imports(include=["airflow_provider_stitch.connect"]):

@@ -1,4 +1,4 @@
-"""The picture of the layers matches the code, and pages for maintainers name only what exists."""
+"""The picture of the layers matches the code, and every name on a page for maintainers exists."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAGES = (
     "docs/how-to/add-airflow-version.md",
 )
 
-# Documentation pages give paths relative to the package.
+# Paths on documentation pages are relative to the package.
 FOLDERS = (ROOT, layers.PACKAGE)
 
 Definition = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -39,7 +39,7 @@ Definition = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def test_picture_shows_the_current_layers() -> None:
-    """If this fails, run `make diagrams`."""
+    """If this test fails, run `make diagrams`."""
     assert layers.drawn(layers.layers()) == layers.DRAWING.read_text(encoding="utf-8")
 
 
@@ -205,7 +205,7 @@ def _missing_paths(text: str) -> Iterator[str]:
 
 
 def _defined(tree: ast.Module) -> Iterator[str]:
-    """Yield what a module defines: `function`, `CONSTANT`, `Class`, `Class.method`, `Class.field`."""
+    """Yield names defined in a module: `function`, `CONSTANT`, `Class`, `Class.method`, `Class.field`."""
     for node in tree.body:
         yield from _names_of(node)
         if isinstance(node, ast.ClassDef):

@@ -143,7 +143,7 @@ def test_signal_interrupts_only_the_wait(number: int) -> None:
     assert interrupted.value.signal == number
 
 
-# A session leader that ignores SIGTERM, with a child in another process group, as Airflow's tasks are.
+# A session leader that ignores SIGTERM. Its child is in another process group, like Airflow's tasks.
 STUBBORN = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""The check of the built package finds what a release must not lack."""
+"""The check of the built package reports every part that is missing for a release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cost of importing our operators and sensors in a DAG file, in modules, because times vary."""
+"""The number of modules that a DAG file imports for our operators and sensors. Import times would vary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 AIRFLOW_2 = version("apache-airflow").startswith("2.")
 
-# On Airflow 2 our sensors import Airflow's own with many modules, so only our modules are counted.
+# On Airflow 2, our sensors import Airflow's sensors and many other modules, so only our modules are counted.
 MAX_MODULES = 15
 OURS = ("airflow_provider_stitch",) if AIRFLOW_2 else ("",)
 
@@ -33,7 +33,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 
 @pytest.fixture(scope="module")
 def added_modules(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The modules that our imports add to those that Airflow has imported."""
+    """The modules that our imports add to the modules that Airflow has imported."""
     home: Path = tmp_path_factory.mktemp("airflow")
     completed = subprocess.run(
         [sys.executable, "-c", IMPORTS],

@@ -1,4 +1,4 @@
-"""The prose check of `make lint`: each habit is found, ordinary English is not, and limits are enforced."""
+"""The prose check of `make lint` reports each habit, accepts ordinary English, and enforces the limits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 
 from tools import prose_check
 
-# Strings with less than four words are not counted as messages, so these do not count as habits of this file.
+# Strings with fewer than four words are not counted as messages, so these strings are not habits of this
+# file.
 FOUND = [
     ("a person for a thing", "Whoever sends it"),
     ("a person for a thing", "all who wait"),

@@ -31,7 +31,7 @@ def test_loads_on_several_pages_are_all_waited_for():
 
 
 def test_polling_without_pause_has_no_delay_but_exceeds_the_limit(mocker):
-    """So the scheduler determines the delays, and the budget determines the busiest window."""
+    """In this case the scheduler determines the delays, and the budget determines the busiest window."""
     mocker.patch.object(run_case, "DEFAULT_LIMIT", 10_000)
     mocker.patch.object(
         run_case, "next_request", lambda candidates, window, now: max(each.request for each in candidates)

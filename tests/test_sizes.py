@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).parents[1] / "airflow_provider_stitch"
 
 MAX_MODULE_LINES = 400
-MAX_FUNCTION_LINES = 40  # with signature and docstring, without decorators
+MAX_FUNCTION_LINES = 40  # lines with signature and docstring, without decorators
 
 
 def test_modules_and_functions_are_short() -> None:

@@ -33,7 +33,7 @@ class WaitReason(Enum):
     RESUMED = "resumed"  #: The task waits for a job that an earlier try has started.
     JOINED = "joined"  #: The task waits for a job that was already running, as if it had started the job.
     #: The task waits for the end of an extraction, because Stitch does not list the job's name earlier.
-    JOINING = "joining"
+    JOINING_UNNAMED = "joining"
     QUEUED = "queued"  #: The task waits for the end of a running job before it starts its own job.
     #: The response to this task's start request was lost, so a running job may be the task's own job.
     START_UNCONFIRMED = "start_unconfirmed"
@@ -197,14 +197,14 @@ class JobStart(LineageTask):
     ) -> tuple[Source, Started | SourceBusy]:
         """Check that the source can run a job and has the requested streams, then start the job."""
         from airflow_provider_stitch.connect.errors import JobNotStarted
-        from airflow_provider_stitch.operators._same_source import find_again, find_source
+        from airflow_provider_stitch.operators._same_source import find_same_source, find_source
         from airflow_provider_stitch.replication.jobs import start_job
 
         with _with_source_in_message(self.source):
             if same_source_as is None:
                 source = await find_source(self.hook, session, self.source)
             else:
-                source = await find_again(
+                source = await find_same_source(
                     self.hook, session, same_source_as.source_id, same_source_as.client_id
                 )
             await self._check_preconditions(source, session)
@@ -333,7 +333,7 @@ class JobStart(LineageTask):
             return WaitStep(replace(goal, phase=self.wait_for), WaitReason.JOINED)
         # Stitch does not list the job's name until its extraction has ended. The task waits for the loads in
         # a second step, because a restarted triggerer and a later try of the task need the name.
-        return WaitStep(replace(goal, phase="extraction"), WaitReason.JOINING)
+        return WaitStep(replace(goal, phase="extraction"), WaitReason.JOINING_UNNAMED)
 
     # --- Goals ------------------------------------------------------------------------------------------
 

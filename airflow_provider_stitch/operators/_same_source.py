@@ -19,7 +19,7 @@ async def find_source(hook: StitchHook, session: AccountSession, source: int | s
     return found
 
 
-async def find_again(
+async def find_same_source(
     hook: StitchHook, session: AccountSession, source_id: int, client_id: int | None
 ) -> Source:
     """Return the source that an earlier try or wait has used, even if it has been renamed since then.

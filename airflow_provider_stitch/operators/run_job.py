@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 from airflow_provider_stitch.common.deadline import Deadline, parse_duration
 from airflow_provider_stitch.common.link import StitchSourceLink
 from airflow_provider_stitch.common.operator import default_deferrable, outcome_of, run
-from airflow_provider_stitch.operators._job_start import (  # the generated reference needs `WaitFor`
+from airflow_provider_stitch.operators._job_start import (  # at run time, because Sphinx resolves `WaitFor`
     IfRunning,
     JobStart,
     ResumeState,
@@ -70,9 +70,9 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         source at a time. `"queue"` waits until the running job has ended, and then starts a new job. `"join"`
         waits for the running job as if this task had started it. `"restart"` stops the running job, and
         starts a new job. `"fail"` raises JobAlreadyRunning. (templated)
-    :param load_settle: number of seconds to wait after a stream's last load, if this load may contain only an
-        earlier batch. The wait restarts after a later load, and is longer if the gaps between the stream's
-        batches are long. If 0, the first load is accepted. (templated)
+    :param load_settle: number of seconds to wait after a stream's last load, if this load may not contain
+        the job's last batch. The wait restarts after a later load, and is longer if the gaps between the
+        stream's batches are long. If 0, the first load is accepted. (templated)
     :param quiet_period: number of seconds to wait after the source's last load. A stream is assumed to have
         had no rows if it has no load by then and the extraction log contains no evidence of rows. (templated)
     :param skip_if_no_rows: skip the task, and therefore its downstream tasks, if the extraction log proves
@@ -161,7 +161,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                     self._checkpoint.clear()
                 raise
             except Exception:
-                self._record_end_unless_killed()
+                self._end_try_unless_killed()
                 raise
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -185,7 +185,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                     context, self._continue(context, step, outcome, state.deadline), state.deadline
                 )
             except Exception:
-                self._record_end_unless_killed()
+                self._end_try_unless_killed()
                 raise
 
     def on_kill(self) -> None:
@@ -196,11 +196,11 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         if not self._timed_out and self._is_left_to_next_try(self._own_job.job_name):
             return
         from airflow_provider_stitch.replication.jobs import stop_job
-        from airflow_provider_stitch.triggers.task_context import KILL_TIME_LIMIT, KILL_TIMEOUT
+        from airflow_provider_stitch.triggers.task_context import KILL_TIMEOUT, KILL_TIMEOUT_NAME
 
         self._nothing_to_stop = True
         observations = self.current_waiter.observations if self.current_waiter is not None else None
-        session = self.session(time.time() + KILL_TIMEOUT, KILL_TIME_LIMIT)
+        session = self.session(time.time() + KILL_TIMEOUT, KILL_TIMEOUT_NAME)
         # The request runs in a thread, because Airflow may call this method in a signal handler that
         # interrupts a running event loop.
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -210,6 +210,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         )
 
     def _is_left_to_next_try(self, job_name: str | None) -> bool:
+        """Return whether a later try waits for the job, or whether this is unknown."""
         is_superseded = self._checkpoint.is_superseded()
         if is_superseded:
             self.log.info("Leaving job %s running: a later try of this task waits for it", job_name)
@@ -245,10 +246,10 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         :param job: the value of `saved.job`, which is not None here.
         """
         from airflow_provider_stitch.operators._job_result import start_result
-        from airflow_provider_stitch.operators._same_source import find_again
+        from airflow_provider_stitch.operators._same_source import find_same_source
 
         session = self.session(deadline.at, deadline.time_limit)
-        source = run(find_again(self.hook, session, saved.source_id, saved.client_id))
+        source = run(find_same_source(self.hook, session, saved.source_id, saved.client_id))
         goal = self._job_goal(source, job.job_name, job.job_started_at)
         self._save_job(context, goal, is_joined=saved.is_joined)
         self.push_source_link(context, goal.client_id, goal.source_id)
@@ -286,7 +287,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         """Return the next step or the task's result, depending on the reason for the wait."""
         if step.reason is WaitReason.START_UNCONFIRMED:
             return self._continue_unconfirmed(context, outcome, deadline, step.first_attempt_at or "")
-        if step.reason is WaitReason.JOINING:
+        if step.reason is WaitReason.JOINING_UNNAMED:
             return self._continue_joining(context, outcome)
         if step.reason is WaitReason.QUEUED:
             return self._continue_queued(context, step, outcome, deadline)
@@ -319,7 +320,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     def _continue_unconfirmed(
         self, context: Context, outcome: Outcome, deadline: Deadline, first_attempt_at: str
     ) -> WaitStep | dict[str, Any]:
-        """Resume the job that was running, if this task has started it or may join it."""
+        """Resume the job that was running when the start response was lost, or start a new job."""
         from airflow_provider_stitch.connect.errors import JobAlreadyRunning
         from airflow_provider_stitch.connect.objects import parse_time
         from airflow_provider_stitch.operators._job_result import start_result
@@ -339,7 +340,8 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                 source_id=found.source_id,
                 job_name=found.job_name,
             )
-        # A terminated job cannot be resumed, and the user who stopped it may not have known of this task.
+        # A terminated job cannot be resumed. This task starts a new job, because the user who stopped the
+        # found job may not have known of this task.
         if kind == "JobTerminated" or (not is_own_job and self.if_running in ("queue", "restart")):
             return self._start(context, deadline, same_source_as=found)
         self.log.info("Job %s was started by this task" if is_own_job else "Joining job %s", found.job_name)
@@ -387,6 +389,6 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         else:
             self._checkpoint.clear()
 
-    def _record_end_unless_killed(self) -> None:
+    def _end_try_unless_killed(self) -> None:
         if not self._killed:
             self._checkpoint.end_try()

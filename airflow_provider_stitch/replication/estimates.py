@@ -13,8 +13,8 @@ from airflow_provider_stitch.connect.errors import InvalidArgument
 from airflow_provider_stitch.connect.objects import parse_time
 from airflow_provider_stitch.replication.polling.completion import CompletionEstimate, DurationHistory
 from airflow_provider_stitch.replication.rules.loading import (
+    MIN_PERSISTENT_ERROR_DURATION,
     PERSISTENT_ERROR_POLLS,
-    PERSISTENT_ERROR_TIMEOUT,
     LoadRules,
     error_history_of,
     settle_period,
@@ -104,7 +104,7 @@ def estimate_log_ready(observations: Observations, context: EstimateContext) -> 
 
     The log is assumed to be available now or, after a failed request, some minutes later.
     """
-    wait = LOG_RETRY_INTERVALS * context.even_interval if observations.log_incomplete_at else 0.0
+    wait = LOG_RETRY_INTERVALS * context.even_interval if observations.incomplete_log_times else 0.0
     since = context.now + wait
     return CompletionEstimate(
         last_checked_at=context.now, since=since, done_by=since, follow_ups=REQUESTS_AFTER_LOG
@@ -161,7 +161,7 @@ def _next_decisive_poll(status: LoadStatus, goal: Goal, observations: Observatio
         if history is None:
             return None
         polls = min(history.repeats + 1, PERSISTENT_ERROR_POLLS)
-        return history.first_seen_at + PERSISTENT_ERROR_TIMEOUT * polls / PERSISTENT_ERROR_POLLS
+        return history.first_seen_at + MIN_PERSISTENT_ERROR_DURATION * polls / PERSISTENT_ERROR_POLLS
     if status.loaded_at is not None:
         return status.loaded_at + settle_period(status.expected, rules)
     is_exact = status.expected.rows_confirmed and status.expected.last_batch_not_before is None

@@ -116,7 +116,7 @@ class Waiter:
             return Outcome(self.goal.to_dict(), result, error_fields, evaluation.extraction.ended)
 
     async def _outcome_or_sleep(self, evaluation: Evaluation) -> Outcome | None:
-        """Return the outcome if the wait has ended. Otherwise sleep, unless the next poll is scheduled."""
+        """Return the outcome if the wait has ended. Otherwise, sleep if no scheduler plans the next poll."""
         if evaluation.state != "running":
             self._record_load_lag(evaluation)
             return self.outcome(evaluation)
@@ -132,7 +132,7 @@ class Waiter:
         """Sleep for a number of seconds, and log the heartbeats that become due."""
         clock = self.session.clock
         while seconds > 0:
-            min_pause = HEARTBEAT_LOG.interval  # seconds between two heartbeats of different tasks
+            min_pause = HEARTBEAT_LOG.interval  # seconds between two heartbeat lines of this process
             until_heartbeat = max(min_pause, self._log.next_heartbeat_at - clock.time())
             await clock.sleep(min(seconds, until_heartbeat))
             seconds -= min(seconds, until_heartbeat)
@@ -195,11 +195,12 @@ class Waiter:
         interval = CHECK_INTERVAL if Need.CHECK in evaluation.needs else SOURCE_INTERVAL
         return min(self.session.clock.time() + interval, self._log.next_heartbeat_at)
 
-    def fair_pause(self, requests: int) -> float:
-        """Return the seconds in which this process's share of the budget allows this number of requests.
+    def pause_after(self, requests: int) -> float:
+        """Return the number of seconds to pause after this number of requests.
 
-        If the account's processes share responses through Redis, a request serves all processes, so the share
-        is the whole budget. This method may read the budget's file.
+        With this pause, the process does not exceed its share of the budget. If the account's processes share
+        responses through Redis, a request serves all processes, so the share is the whole budget. This method
+        may read the budget's file.
         """
         if self.session.client.known_client_id is None:
             return 0.0
@@ -278,10 +279,10 @@ class Waiter:
         query = ExtractionQuery(
             self.session.client,
             estimate_extraction_end(self.goal, context, durations, self._scheduled_start),
+            # Only a fresh page can show that the source is not listed. The first query also accepts a cached
+            # page that lists the source, because a completed extraction never changes.
             last.sequence if last else FRESH_ONLY,
             self.goal.source_id,
-            # The first query also accepts a cached page if it lists the source, because a completed
-            # extraction never changes. Only a fresh page can show that the source is not listed.
             accept_cached=last is None and expires_at is not None,
         )
         result = await self.session.query(query, expires_at)
@@ -306,8 +307,8 @@ class Waiter:
             log = result.value
         self.observations = replace(self.observations, log=log or self.observations.log)
         if not is_log_final(log):
-            incomplete_at = (*self.observations.log_incomplete_at, self.session.stitch_time())
-            self.observations = replace(self.observations, log_incomplete_at=incomplete_at)
+            incomplete_at = (*self.observations.incomplete_log_times, self.session.stitch_time())
+            self.observations = replace(self.observations, incomplete_log_times=incomplete_at)
 
     async def _fetch_baseline_loads(self, expires_at: float | None) -> None:
         """Poll the loads before the job ends, to distinguish old load errors from new ones.

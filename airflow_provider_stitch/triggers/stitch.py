@@ -33,8 +33,8 @@ from airflow_provider_stitch.triggers.cancellation import (
 )
 from airflow_provider_stitch.triggers.clients import shared_client
 from airflow_provider_stitch.triggers.task_context import (
-    KILL_TIME_LIMIT,
     KILL_TIMEOUT,
+    KILL_TIMEOUT_NAME,
     TaskEndOptions,
     no_rows_message,
 )
@@ -68,7 +68,7 @@ class StitchPhaseTrigger(BaseTrigger):
         waits without limit.
     :param time_limit: name of the task's argument that sets the deadline, for error messages.
     :param resume_state: JSON-serializable state that the event returns unchanged.
-    :param stop_on_kill: stop the job in Stitch if a user clears or marks the task.
+    :param stop_on_kill: stop the job in Stitch if a user clears the task or sets its state.
     :param stop_at_deadline: stop the job in Stitch at the deadline, before a worker continues the task.
     :param end_options: `TaskEndOptions` as a dict, to end the task in the triggerer. If None, a worker
         continues the task after the event.
@@ -142,8 +142,8 @@ class StitchPhaseTrigger(BaseTrigger):
             raise
         payload = outcome.to_dict()
         if stop_succeeded is not None:
-            # The worker must not stop the job again, because that could stop the job of the source's next
-            # task.
+            # The worker must not send another stop request, because it could stop a later job of this source
+            # that another task has started.
             payload["stop_succeeded"] = stop_succeeded
         task_end = await self._end_task(outcome)
         yield self._event(payload) if task_end is None else task_end
@@ -232,9 +232,9 @@ class StitchPhaseTrigger(BaseTrigger):
     async def cleanup(self) -> None:
         """Wait until `on_kill` has finished, because Airflow may have stopped waiting for it.
 
-        Airflow calls `on_kill` in `asyncio.wait_for`. Before Python 3.12, `wait_for` returns at the second
-        cancellation. Airflow closes the task's log when this trigger ends, so the trigger must not end before
-        the job is stopped.
+        Airflow calls `on_kill` in `asyncio.wait_for`. Before Python 3.12, `wait_for` returns if the trigger
+        is cancelled again while `on_kill` runs. Airflow closes the task's log when this trigger ends, so the
+        trigger must not end before the job is stopped.
         """
         if self._stop_task is not None:
             await wait_ignoring_cancellation(self._stop_task)
@@ -263,11 +263,11 @@ class StitchPhaseTrigger(BaseTrigger):
         deadline = time.time() + KILL_TIMEOUT
         try:
             if waiter is None:
-                session = await self._session(deadline, KILL_TIME_LIMIT)
+                session = await self._session(deadline, KILL_TIMEOUT_NAME)
                 observations = None
             else:
                 # The connection may have been deleted, but the waiter's client still works.
-                session = _session_for(waiter.session.client, deadline, KILL_TIME_LIMIT)
+                session = _session_for(waiter.session.client, deadline, KILL_TIMEOUT_NAME)
                 observations = waiter.observations
             stopped = await stop_job(session, goal, observations=observations)
         except StitchError as error:

@@ -23,7 +23,7 @@ JOB_NAME_KEY = "job_name"
 # `on_kill` after 30 s.
 KILL_TIMEOUT = 20.0
 
-KILL_TIME_LIMIT = "time to stop its job"
+KILL_TIMEOUT_NAME = "time to stop its job"
 """Name of `KILL_TIMEOUT` in error messages."""
 
 

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def airflow_database(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> None:
-    """Create Airflow's database, empty.
+    """Create an empty database for Airflow.
 
-    Creating it takes long, so the first process of a test run does it, and the others copy the file.
+    Creating a database is slow, so only the first process of a test run creates it. The other processes copy
+    the file.
     """
     template = tmp_path_factory.getbasetemp().parent / f"airflow-{testrun_uid}.db"
     database = AIRFLOW_HOME / "airflow.db"
@@ -40,12 +41,13 @@ def airflow_database(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str)
 @pytest.fixture
 def airflow(airflow_database: None, pytestconfig: pytest.Config) -> DagRunner:
     """Run DAGs in the installed Airflow."""
-    # Airflow's loggers keep the stream that existed when they were created, so capture the whole session's.
+    # Airflow's loggers keep the stream that existed when they were created, so capture the stream of the
+    # whole session.
     capture: Any = pytestconfig.pluginmanager.getplugin("capturemanager")
 
     def read_output() -> str:
         output = "".join(capture.read_global_capture())
-        sys.stdout.write(output)  # so that pytest shows it if the test fails
+        sys.stdout.write(output)  # so that pytest shows the output of a failed test
         return output
 
     return DagRunner(read_output)
@@ -57,8 +59,9 @@ def stitch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
     An indirect parameter sets another speed.
 
-    A waiting task plans its requests again after a quarter of the time between two of them, and computes when
-    each of the limit is free. With the limit of `connection_json`, 18,000, that keeps a CPU busy.
+    The connection allows 3,000 requests per window instead of the 18,000 in `connection_json`. A waiting task
+    recomputes its schedule often, and the computation includes each request of the limit, so the higher limit
+    would keep a CPU busy.
     """
     with StitchEmulator(speed=getattr(request, "param", 600)) as stitch:
         connection = json.loads(stitch.connection_json())
@@ -81,7 +84,7 @@ def limit_requests(stitch: StitchEmulator, monkeypatch: pytest.MonkeyPatch) -> C
 
 @pytest.fixture
 def github(stitch: StitchEmulator) -> int:
-    """Add a source with two streams that have rows and one that has none."""
+    """Add a source with two streams that have rows and one stream without rows."""
     return stitch.add_source("github", streams={"commits": 120, "issues": 0, "pulls": 7})
 
 
@@ -103,5 +106,5 @@ def account(stitch: StitchEmulator, monkeypatch: pytest.MonkeyPatch) -> StitchEm
 
 @pytest.fixture(params=[False, True], ids=["in worker", "deferred"])
 def deferrable(request: pytest.FixtureRequest) -> bool:
-    """Run a test twice: with a task that waits in the worker, and with a deferred one."""
+    """Run a test twice: with a task that waits in the worker, and with a deferred task."""
     return bool(request.param)

@@ -39,12 +39,12 @@ def test_name_of_an_asset_is_its_uri():
     asset = stitch_stream("github", "Pull Requests")
 
     assert asset.uri == "stitch://stitch_default/github/Pull%20Requests"
-    assert getattr(asset, "name", asset.uri) == asset.uri  # Airflow 2 has URIs only
+    assert getattr(asset, "name", asset.uri) == asset.uri  # In Airflow 2, an asset has only a URI
 
 
 @given(source=NAMES, stream=NAMES)
 @example(source="a/b", stream="c")
-def test_every_name_gives_a_valid_uri_of_its_own(source: str, stream: str):
+def test_every_name_results_in_a_unique_valid_uri(source: str, stream: str):
     uri = stitch_stream(source, stream).uri
 
     assert uri.isascii()
@@ -55,7 +55,7 @@ def test_every_name_gives_a_valid_uri_of_its_own(source: str, stream: str):
 
 
 @pytest.mark.parametrize("name", HARD_NAMES)
-def test_hard_names_of_streams_sources_and_connections_stay_distinct(name: str):
+def test_unusual_names_result_in_distinct_assets(name: str):
     same_stream = [stitch_stream("github", other).uri for other in HARD_NAMES]
     same_source = [stitch_source(other).uri for other in HARD_NAMES]
     same_connection = [stitch_source("a", stitch_conn_id=other).uri for other in HARD_NAMES]

@@ -27,7 +27,10 @@ def test_example_dag_succeeds(airflow, account, path):
 
 @pytest.mark.parametrize("stitch", [1], indirect=True, ids=["at the speed of real time"])
 def test_example_that_checks_the_account_succeeds(airflow, account):
-    """The sources are new. They are stale after 26 hours, which a fast clock reaches on a busy machine."""
+    """The sources are new and become stale after 26 hours.
+
+    At a higher speed, 26 hours could pass on a busy machine.
+    """
     assert airflow.run(load_dag(CHECK_ACCOUNT)).states == {"check": "success"}
 
 
@@ -58,7 +61,7 @@ def test_alert_matches_the_text_on_its_documentation_page(airflow, stitch):
 
     dag_run = airflow.run(dag)
 
-    # The page has other messages too, further down.
+    # Further down, the page contains other messages.
     page = next(block.code for block in blocks("text") if block.page == "docs/how-to/alerts.md")
     (job,) = stitch.jobs(github)
     assert dag_run.states == {"replicate_github": "failed"}
@@ -66,5 +69,5 @@ def test_alert_matches_the_text_on_its_documentation_page(airflow, stitch):
 
 
 def _on_one_line(text: str, placeholder: str, job_name: str = r"[\w.-]+\.sync\.[\w-]+") -> str:
-    """Return a text on one line, with job names replaced by a placeholder."""
+    """Return a text as a single line, with a placeholder instead of each job name."""
     return " ".join(re.sub(job_name, placeholder, text).split())

@@ -1,4 +1,4 @@
-"""A task survives each fault of a request, or fails soon with an error that names the fault and the fix.
+"""If a request fails, a task either recovers or soon fails with an error that explains the fix.
 
 `docs/reference/failure-modes.md` shows the results, so these tests also check that page.
 """
@@ -14,7 +14,8 @@ from airflow_provider_stitch.connect.errors import ERROR_CLASSES
 from tools.fault_table import COMMAND, PAGE, TIMEOUT, Cell, rows_of, section_of, sections_in
 from tools.faults import FAULTS, Fault
 
-#: Seconds by which a task may exceed its timeout: two minutes for a request, one for the last pause.
+#: Seconds by which a task may exceed its timeout: two minutes for a request, and one minute for the last
+#: pause.
 GRACE_SECONDS = 180
 
 REQUEST = re.compile(r"(GET|POST) (https://api\.stitchdata\.com/v4/|<the extraction log at HOST>)")
@@ -24,7 +25,7 @@ ADVICE = re.compile(r"\b(check|see|look at|raise|divide|try again)\b", re.IGNORE
 
 @pytest.fixture(scope="module", params=FAULTS, ids=lambda fault: fault.name)
 def fault_and_rows(request):
-    """Return a fault, and the result of a task for each request that the fault can affect."""
+    """Return a fault, and the result of the task for each request that the fault can affect."""
     return request.param, rows_of(request.param)
 
 

@@ -1,4 +1,4 @@
-"""The events that OpenLineage receives from real tasks, and how lineage is read from Stitch."""
+"""The events that OpenLineage receives from real tasks, and the lineage that is read from Stitch."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ TABLES = {
     "postgres": ("postgres://pg.acme.example:5432", "raw.shop.Orders"),
     "databricks_delta": ("databricks://dbc-1.cloud.databricks.com", "hive_metastore.shop.orders"),
 }
-SLOW = "slow"  #: an account that returns its streams after a minute
+SLOW = "slow"  #: an account whose streams are returned after a minute
 SOURCE = {"host": "db.acme.example", "port": "5433", "dbname": "shopdb", "user": "u", "password": SECRET}
 ORDERS = EmulatedStream(rows=7, schema_name="public", database_name="shopdb")
 QUIET = EmulatedStream(rows=0, schema_name="public", database_name="shopdb")
 
 
 class Events:
-    """The events that OpenLineage's file transport has written, and what the run printed."""
+    """The events that OpenLineage's file transport has written, and the output of the run."""
 
     def __init__(self, text: str, states: dict[str, str], output: str, tokens: list[str]) -> None:
         self.text = text
@@ -91,10 +91,10 @@ def events(airflow_database: None, tmp_path_factory: pytest.TempPathFactory) -> 
             "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
                 {"type": "file", "log_file_path": str(file), "append": True}
             ),
-            "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "60",  # for a busy machine
+            "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "60",  # generous, because the machine may be busy
             "STITCH_TEST_ACCOUNTS": json.dumps([*connections]),
         }
-        run = subprocess.run(  # noqa: PLW1510 - the assertion below shows the output
+        run = subprocess.run(  # noqa: PLW1510 - the assertion below shows the output of the run
             [sys.executable, "-m", "tests.support.lineage_run"],
             env=environment,
             cwd=Path(__file__).parents[2],
@@ -118,10 +118,12 @@ def _account(stitch: StitchEmulator, name: str) -> str:
     )
     if name == SLOW:
         streams = rf"/v4/sources/{source}/streams$"
-        stitch.fail("GET", streams, times=1, delay=0.01)  # the request of the wait, which is answered
+        # the wait itself requests the streams once, and this response is not delayed
+        stitch.fail("GET", streams, times=1, delay=0.01)
         stitch.fail("GET", streams, times=None, delay=60)
     connection = json.loads(stitch.connection_json(account))
-    connection["extra"] = {"requests_per_10_minutes": 3000}  # a waiting task plans with each of them
+    # a waiting task includes each of these requests in its schedule
+    connection["extra"] = {"requests_per_10_minutes": 3000}
     return json.dumps(connection)
 
 
@@ -150,8 +152,11 @@ def test_event_has_columns_and_the_name_of_the_job(events: Events) -> None:
     assert ".sync." in event["run"]["facets"]["externalQuery"]["externalQueryId"]
 
 
-def test_event_of_a_slow_stitch_has_no_columns(events: Events) -> None:
-    """Stitch returns the streams after a minute. The task ends in time, and the event has what is known."""
+def test_event_has_no_columns_if_stitch_is_slow(events: Events) -> None:
+    """Stitch needs a minute to return the streams.
+
+    The task ends in time, and the event contains only the facts known by then.
+    """
     event = events.completed(f"worker_{SLOW}")
 
     assert events.states[f"worker_{SLOW}"] == "success"
@@ -203,7 +208,7 @@ def gathered(client: StitchClient, result: dict[str, Any], **options: Any) -> tu
     return gather(client, result, log_warning=warnings.append, **options), warnings
 
 
-def test_lineage_costs_no_status_request(stitch: StitchEmulator, client: StitchClient) -> None:
+def test_lineage_sends_no_status_request(stitch: StitchEmulator, client: StitchClient) -> None:
     source = stitch.add_source("shop", streams={"Orders": ORDERS})
 
     lineage, warnings = gathered(client, result_of(source, Orders=7))
@@ -221,7 +226,7 @@ def test_job_without_rows_needs_no_request(stitch: StitchEmulator, client: Stitc
     assert (lineage.tables, len(stitch.requests)) == ((), 0)
 
 
-def test_stitch_that_is_down_is_a_warning(stitch: StitchEmulator, client: StitchClient) -> None:
+def test_unavailable_stitch_causes_a_warning(stitch: StitchEmulator, client: StitchClient) -> None:
     source = stitch.add_source("shop", streams={"Orders": ORDERS})
     stitch.fail(times=None)
 
@@ -256,7 +261,8 @@ def test_namesakes_of_two_schemas_have_a_table_each_with_the_option(
             "staging.shop.eu__orders",
             "staging.shop.us__orders",
         ]
-        assert [table.rows for table in lineage.tables] == [None, None]  # only their sum is known
+        # only the sum of both streams is known
+        assert [table.rows for table in lineage.tables] == [None, None]
         assert lineage.table_uris == {}
 
 

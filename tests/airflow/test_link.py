@@ -29,5 +29,5 @@ def test_task_pushes_the_link_to_its_source(airflow, stitch, github, deferrable,
 @pytest.mark.parametrize("operator", [StitchRunReplicationJobOperator, StitchExtractionSensor])
 def test_operators_and_sensors_have_the_link(operator):
     assert [type(link) for link in operator.operator_extra_links] == [StitchSourceLink]
-    # Airflow 3 reads the URL from an XCom, under a key that it derives from the class name.
+    # Airflow 3 reads the URL from an XCom, and derives the key of the XCom from the class name.
     assert getattr(StitchSourceLink(), "xcom_key", LINK_KEY) == LINK_KEY

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def stitch(monkeypatch: pytest.MonkeyPatch) -> Iterator[StitchEmulator]:
-    """Start an emulator that passes an hour in less than a second, because some loads lag by an hour.
+    """Start an emulator at 6,000 times the speed of real time, because some loads lag by an hour.
 
-    A task sends few requests, and the budget would need a second of CPU to compute the times of 180,000.
+    The connection has a low limit, because a task sends few requests and the budget would need a second of
+    CPU time to compute the times of 180,000 requests.
     """
     with StitchEmulator(speed=6000) as stitch:
         connection = json.loads(stitch.connection_json())

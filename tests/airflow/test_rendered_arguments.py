@@ -133,7 +133,7 @@ def test_each_argument_is_validated_after_rendering(argument, message):
     operator = StitchRunReplicationJobOperator(
         task_id="replicate", source="github", **{argument: "{{ params.value }}"}
     )
-    setattr(operator, argument, "[soon")  # as Airflow does when it renders
+    setattr(operator, argument, "[soon")  # Airflow sets the same context when it renders templates
 
     with pytest.raises(InvalidArgument, match=message):
         operator._parse_rendered_arguments()

@@ -1,4 +1,4 @@
-"""The token appears neither in Airflow's output and database nor in a trigger's arguments."""
+"""Airflow's output, Airflow's database and the arguments of triggers do not contain the token."""
 
 from __future__ import annotations
 

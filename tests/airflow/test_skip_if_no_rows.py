@@ -1,4 +1,4 @@
-"""`skip_if_no_rows`: a task without new rows is skipped, and so are its downstream tasks."""
+"""With `skip_if_no_rows`, a task without new rows and its downstream tasks are skipped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def empty(stitch) -> int:
 
 @task
 def transform() -> None:
-    """Stand for a downstream task."""
+    """Represent a downstream task."""
 
 
 def run_then_transform(airflow, **options):

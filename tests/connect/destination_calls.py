@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from . import endpoint_samples as more
 from . import samples
 
-# Name, call, expected request, expected JSON, body of the response, check of the result.
+# Rows of name, call, expected request, expected JSON, body of the response, and check of the result.
 DESTINATION_CALLS = [
     (
         "create_ephemeral_token",

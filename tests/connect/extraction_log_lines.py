@@ -1,4 +1,4 @@
-"""Lines of extraction logs, and what the parser finds in them."""
+"""Lines of extraction logs, and the expected results of the parser."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def failure_of(client, call="list_sources"):
         getattr(client, call)()
     error = caught.value
     assert TOKEN not in str(error)
-    # Exceptions of the HTTP libraries reference the request with its token.
+    # Exceptions of the HTTP libraries contain a reference to the request and its token.
     cause: BaseException | None = error
     while cause is not None:
         assert type(cause).__module__.partition(".")[0] not in ("requests", "urllib3")

@@ -1,6 +1,7 @@
-"""Entry points for fuzzing `connect`, by hypothesis in test_fuzzing.py and by atheris (`make fuzz`).
+"""Entry points for fuzzing `connect`, used by hypothesis in test_fuzzing.py and by atheris (`make fuzz`).
 
-Each entry point takes bytes and returns, unless `connect` raises an exception other than a StitchError.
+Each entry point accepts any bytes. It raises an exception only if `connect` raises an exception that is not a
+StitchError.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ METHODS: list[Callable[[], Any]] = [
 
 
 def response(data: bytes) -> None:
-    """Call a method that receives these bytes as the body, with one of the statuses and headers."""
+    """Call a method, and return these bytes to it as the body of a response."""
     if len(data) < 3:
         return
     head = f"HTTP/1.1 {STATUSES[data[1] % len(STATUSES)]} X\r\n".encode() + HEADERS[data[2] % len(HEADERS)]
@@ -93,19 +94,19 @@ def response(data: bytes) -> None:
 
 
 def whole_response(data: bytes) -> None:
-    """Call a method that receives these bytes as the whole response."""
+    """Call a method, and return these bytes to it as the whole response."""
     if data:
         _call(data[0], data[1:])
 
 
 def log(data: bytes) -> None:
-    """Parse an extraction log, in chunks of a size given by the first byte."""
+    """Parse an extraction log in chunks. The first byte determines their size."""
     size = 1 + (data[0] if data else 0)
     _use(parse_extraction_log(data[at : at + size] for at in range(1, len(data), size)))
 
 
 def text(data: bytes) -> None:
-    """Parse a time, date, job name, URL, cron expression and token."""
+    """Parse the text as a time, date, job name, URL, cron expression and token."""
     value = data.decode("utf-8", errors="surrogateescape")
     for parse in (parse_date, lambda each: parse_retry_after(each, None)):
         parse(value)
@@ -151,7 +152,7 @@ def _check(error: StitchError) -> None:
 
 
 def _use(value: Any) -> None:
-    """Read each attribute and property of a result."""
+    """Read all attributes and properties of a result."""
     repr(value)
     if isinstance(value, (list, tuple)):
         for each in value[:20]:
@@ -170,7 +171,7 @@ def _use(value: Any) -> None:
 
 
 class _Socket:
-    """The part of a socket that http.client uses."""
+    """A fake socket with the methods that http.client uses."""
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
@@ -180,7 +181,7 @@ class _Socket:
 
 
 class _Canned(HTTPAdapter):
-    """Returns the same bytes for each request, parsed by the same libraries as a real response."""
+    """Returns the same bytes to each request, and parses them with the same libraries as a real response."""
 
     def __init__(self, raw: bytes) -> None:
         super().__init__()
@@ -234,7 +235,7 @@ def seeds(name: str) -> list[bytes]:
 
 
 def _bodies() -> Iterator[tuple[int, int, bytes]]:
-    """Yield indexes of a method and a status, with a documented body."""
+    """Yield the index of a method, the index of a status, and a documented body."""
     for number, call in enumerate(CALLS):
         yield number, 0, _bytes(call[4])
     for number, error in enumerate(ERRORS):

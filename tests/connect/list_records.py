@@ -1,4 +1,4 @@
-"""Records and pages of lists."""
+"""Builders of list records and list pages."""
 
 from __future__ import annotations
 

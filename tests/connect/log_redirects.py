@@ -1,4 +1,4 @@
-"""Redirects to an extraction log."""
+"""Responses that redirect a request to an extraction log."""
 
 from __future__ import annotations
 

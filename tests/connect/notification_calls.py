@@ -6,7 +6,7 @@ from . import endpoint_samples as more
 
 NOTIFICATIONS = "/notifications/public/v1/api"
 
-# Name, call, expected request, expected JSON, body of the response, check of the result.
+# Rows of name, call, expected request, expected JSON, body of the response, and check of the result.
 NOTIFICATION_CALLS = [
     (
         "list_custom_emails",

@@ -1,4 +1,4 @@
-"""An HTTP server on a free port of 127.0.0.1 that sends exactly the bytes that a test has scripted."""
+"""An HTTP server on a free port of 127.0.0.1 that sends exactly the scripted bytes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ DATE = "Mon, 17 Aug 2026 06:40:12 GMT"
 class Request:
     method: str
     target: str
-    headers: dict[str, str]  # names in lower case
+    headers: dict[str, str]  # with header names in lower case
     body: bytes
 
 
 class ScriptedServer:
-    """Runs one scripted behaviour per request, repeats the last one, and records the requests."""
+    """Executes one scripted behavior per request, repeats the last behavior, and records the requests."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(0.05)  # because closing a listening socket does not interrupt accept()
+        # needed because closing a listening socket does not interrupt accept()
+        self._listener.settimeout(0.05)
         self._behaviours: list[Behaviour] = []
         self._stopping = threading.Event()
         self.requests: list[Request] = []
@@ -56,23 +57,23 @@ class ScriptedServer:
         self._thread.join(timeout=5)
 
     def hang(self, _: socket.socket) -> None:
-        """Send nothing until the test is over. A behaviour."""
+        """Send nothing until the test ends (a behavior)."""
         self._stopping.wait(timeout=10)
 
     def drip(self, connection: socket.socket) -> None:
-        """Send one byte at a time, so that no single read times out. A behaviour."""
+        """Send one byte at a time, so that no single read times out (a behavior)."""
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
         while not self._stopping.wait(timeout=0.02):
             connection.sendall(b" ")
 
     def drip_head(self, connection: socket.socket) -> None:
-        """Send endless headers, one byte at a time. A behaviour."""
+        """Send endless headers, one byte at a time (a behavior)."""
         connection.sendall(b"HTTP/1.1 200 OK\r\nX-Drip: ")
         while not self._stopping.wait(timeout=0.02):
             connection.sendall(b"x")
 
     def repeat_continue(self, connection: socket.socket) -> None:
-        """Repeat the status 100 Continue. A behaviour."""
+        """Repeat the status 100 Continue (a behavior)."""
         while not self._stopping.wait(timeout=0.02):
             connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -87,7 +88,7 @@ class ScriptedServer:
             threading.Thread(target=self._handle, args=(connection,), daemon=True).start()
 
     def _handle(self, connection: socket.socket) -> None:
-        # A whole `sendall` has to end within this time, and a busy machine reads a long log slowly.
+        # This timeout covers a whole `sendall`, and a client on a busy machine reads a long log slowly.
         connection.settimeout(60)
         with connection, connection.makefile("rb") as stream:
             try:
@@ -98,7 +99,7 @@ class ScriptedServer:
                 behaviour = self._behaviours.pop(0) if len(self._behaviours) > 1 else self._behaviours[0]
                 behaviour(connection)
             except OSError:
-                return  # the client has closed the connection, as in many tests
+                return  # in many tests, the client closes the connection early
 
 
 def _read_request(stream) -> Request | None:  # type: ignore[no-untyped-def]
@@ -117,7 +118,10 @@ def sends(raw: bytes) -> Behaviour:
 
 
 def http_response(body: object = b"", status: int = 200, **headers: str) -> bytes:
-    """Return a whole response. A body that is not bytes becomes JSON; `Retry_After="3"` becomes a header."""
+    """Return the bytes of a response.
+
+    A body other than bytes is sent as JSON, and `Retry_After="3"` becomes a header.
+    """
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     fields = {"Date": DATE, "Content-Length": str(len(content)), "Connection": "close"}
     fields.update({name.replace("_", "-"): value for name, value in headers.items()})
@@ -126,7 +130,7 @@ def http_response(body: object = b"", status: int = 200, **headers: str) -> byte
 
 
 def cut_after(raw: bytes) -> Behaviour:
-    """Return a behaviour that sends the start of a response, then resets the connection."""
+    """Return a behavior that sends the start of a response and then resets the connection."""
 
     def behave(connection: socket.socket) -> None:
         connection.sendall(raw)

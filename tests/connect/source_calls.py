@@ -9,7 +9,7 @@ from airflow_provider_stitch.connect.objects import StreamUpdate
 from . import endpoint_samples as more
 from . import samples
 
-# Name, call, expected request, expected JSON, body of the response, check of the result.
+# Rows of name, call, expected request, expected JSON, body of the response, and check of the result.
 SOURCE_CALLS = [
     (
         "list_source_types",

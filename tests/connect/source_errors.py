@@ -48,7 +48,7 @@ def error(code, message, **more_data):
     return {"error": code, "data": {"message": message, **more_data}}
 
 
-# Number, call, status, body, error class, text that the message must contain.
+# Rows of number, call, status, body, error class, and text that the message must contain.
 SOURCE_ERRORS = [
     (
         "S1",

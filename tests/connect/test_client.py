@@ -1,4 +1,4 @@
-"""Requests of the client, its settings, and the account of its token."""
+"""The client's requests and settings, and the account that the token belongs to."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_invalid_source_id_is_rejected_before_any_request(stitch, client, source
     assert stitch.requests == []
 
 
-# Starting and stopping.
+# Tests of starting and stopping jobs.
 
 
 def test_started_job_has_name_and_response_time(stitch, client):
@@ -358,7 +358,7 @@ def test_settings_are_attributes():
 
 
 def test_threads_that_share_a_client_keep_their_connections_open(stitch, client, caplog):
-    """The task that selects streams reads 16 schemas at a time."""
+    """The operator that selects streams reads 16 schemas at a time."""
     together = threading.Barrier(16)
 
     def behave(connection):

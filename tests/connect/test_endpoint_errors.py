@@ -1,4 +1,4 @@
-"""Each documented error raises its class, with a message that says what happened and what to do."""
+"""Each documented error raises its exception class, with a message that describes the problem and the fix."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from . import samples
 from .scripted_server import http_response
 from .source_errors import SOURCE_ERRORS, create_source
 
-# Documented errors, by their numbers in section 7 of the documentation's summary.
+# Documented errors, numbered as in section 7 of the summary of Stitch's documentation.
 
 BODY_V4 = (
     "POST body may only include a type, a name, a description, map of properties, and boolean for "
@@ -39,7 +39,7 @@ def create_destination(c):
     return c.create_destination("postgres", {})
 
 
-# Number, call, status, body, error class, text that the message must contain.
+# Rows of number, call, status, body, error class, and text that the message must contain.
 ERRORS = [
     ("D1", create_destination, 400, "you are at your destination limit", LimitReached, "Delete one"),
     (

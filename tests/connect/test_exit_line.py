@@ -258,7 +258,7 @@ def test_very_long_line_is_parsed_in_bounded_memory():
 
 
 def test_ambiguous_message_is_parsed_quickly():
-    # Each message could end at many places; a naive parser takes minutes for this line.
+    # Each message could end at many places, so a naive parser needs minutes for this line.
     nested = (
         'x". Tap failed with code 1 and error message: "y". Target failed with code 1 and error message: "'
     )

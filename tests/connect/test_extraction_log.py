@@ -1,4 +1,4 @@
-"""The parser of extraction logs: versions of the target, limits and properties."""
+"""Tests of the log parser with different versions of the target, of its limits, and of general properties."""
 
 from __future__ import annotations
 

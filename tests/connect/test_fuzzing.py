@@ -1,4 +1,4 @@
-"""Arbitrary input raises only StitchErrors. Their messages are printable and contain no secret."""
+"""Arbitrary input raises only StitchErrors. The error messages are printable and contain no secret."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_mutated_json_raises_only_stitch_errors(draw, seed, status):
 
 
 def _mutated(draw: Any, value: Any) -> Any:
-    """Replace or remove one value at a random place."""
+    """Replace or remove a value at a random position."""
     inner = list(value) if isinstance(value, dict) else []
     if isinstance(value, list):
         inner = list(range(len(value)))

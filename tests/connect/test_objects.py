@@ -1,4 +1,4 @@
-"""Objects are parsed from the documented samples, and from anything else without other errors."""
+"""Objects are parsed from the documented samples, and other input raises only StitchErrors."""
 
 from __future__ import annotations
 

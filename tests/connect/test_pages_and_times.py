@@ -1,4 +1,4 @@
-"""Pages of a list, and times."""
+"""Pages of a list, and the parsing of times."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_invalid_page_is_rejected(data):
         page_of(data)
 
 
-# Times and job names.
+# Tests of times and job names.
 
 
 @pytest.mark.parametrize("date", ["", "yesterday"], ids=["no date", "invalid date"])

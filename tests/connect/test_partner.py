@@ -1,4 +1,4 @@
-"""Partner requests: their results and errors, and the secrecy of the credentials."""
+"""Results and errors of partner requests, and the secrecy of the partner credentials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of property values: their conversion, and their comparison with Stitch's values."""
+"""Conversion of property values, and comparison with the values that Stitch returns."""
 
 from __future__ import annotations
 

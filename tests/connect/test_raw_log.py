@@ -1,4 +1,4 @@
-"""The raw log of an extraction: line by line or to a file, in little memory."""
+"""The raw log of an extraction, read line by line or saved to a file, with little memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of finding the source or destination that a user refers to, and the source of a load."""
+"""Tests that find the source or destination that a user refers to, and the source of a load."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_import_tokens_are_managed_by_the_name_of_the_source(stitch, client):
     assert client.list_import_tokens("events") == []
 
 
-def test_integer_id_costs_no_additional_request(stitch, client):
+def test_integer_id_causes_no_additional_request(stitch, client):
     github = stitch.add_source("github", streams={"commits": 1})
 
     client.start_replication_job(github)

@@ -1,4 +1,4 @@
-"""Retries of requests, and the time that responses report."""
+"""Retries of requests, and the time in the headers of responses."""
 
 from __future__ import annotations
 

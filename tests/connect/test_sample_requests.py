@@ -1,7 +1,8 @@
-"""Sample requests of all endpoints in the documentation of the Connect API.
+"""Sample requests for all endpoints in the documentation of the Connect API.
 
-The emulator must accept each one, and the client must send the same request. The samples for destinations,
-sources and streams are also sent by the operators (see tests/airflow/operators/test_sample_requests.py).
+The emulator must accept each sample, and the client must send the same request. In
+tests/airflow/operators/test_sample_requests.py, the operators send the samples for destinations, sources and
+streams.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ WITH_CREDENTIALS = {"/v3/accounts", "/oauth/token"}
 
 
 def add_account(stitch: StitchEmulator) -> dict[str, int | str]:
-    """Add the sources that the samples refer to. Return the ids that Stitch has assigned, by placeholder."""
+    """Add the sources that the samples refer to. Return the id for each placeholder."""
     orders = EmulatedStream(
         5,
         stream_name="orders",
@@ -43,7 +44,8 @@ def add_account(stitch: StitchEmulator) -> dict[str, int | str]:
     stitch.add_source("events", type="import_api", streams={})
     stitch.complete_job(SHOP, seconds_ago=600)
     with StitchClient(stitch.access_token, base_url=stitch.url) as client:
-        client.update_destination(DESTINATION, {"port": "5432"})  # Stitch then checks the connections
+        # after these updates, Stitch checks the connections
+        client.update_destination(DESTINATION, {"port": "5432"})
         client.update_source(SHOP, properties={"ssl": "true"})
         return {
             "job": stitch.jobs(SHOP)[0].job_name,
@@ -55,7 +57,7 @@ def add_account(stitch: StitchEmulator) -> dict[str, int | str]:
 
 
 def fill(value: Any, ids: dict[str, int | str]) -> Any:
-    """Replace a placeholder such as `{job}` by its id."""
+    """Replace a placeholder such as `{job}` with its id."""
     if isinstance(value, str) and (found := re.fullmatch(r"\{(\w+)\}", value)):
         return ids[found[1]]
     return value
@@ -102,7 +104,8 @@ def test_emulator_accepts_the_sample_and_the_client_sends_it(monkeypatch, sample
     sent_method, sent_path, sent_body = sent[0]
     assert (sent_method, sent_path) == (method, path)
     if sample["client"] in ("pause_source", "disable_custom_email"):
-        assert list(sent_body) == list(body)  # any time has an effect immediately; the client sends its own
+        # any time takes effect immediately, and the client sends its own time
+        assert list(sent_body) == list(body)
     else:
         assert sent_body == body or not (sent_body or body)
 
@@ -115,7 +118,7 @@ def test_each_endpoint_has_a_sample():
         assert found is not None
         sampled.add((method, found.endpoint.path))
     endpoints = {(each.method, each.path) for each in ENDPOINTS if each.path not in WITH_CREDENTIALS}
-    # The account may have one destination of version 3, so creating one has a test of its own.
+    # An account may have one destination of API v3, so a separate test creates such a destination.
     assert endpoints - sampled == {("POST", "/v3/destinations")}
 
 

@@ -1,5 +1,6 @@
-"""The client against the emulator, over HTTP. They are two independent readings of Stitch's documentation.
+"""Tests of the client against the emulator, over HTTP.
 
+The client and the emulator are two independent interpretations of Stitch's documentation.
 The tests cover each endpoint, and each documented error that a client can cause.
 """
 
@@ -89,7 +90,7 @@ def test_client_and_emulator_have_the_same_endpoints(stitch):
 
 
 def used_endpoints(stitch):
-    """Return the names of the endpoints that the emulator received requests for."""
+    """Return the names of the endpoints that have received requests."""
     found = set()
     for request in stitch.requests:
         for name, endpoint in ENDPOINTS.items():
@@ -216,7 +217,8 @@ def _through_endings(client, source):
     assert client.create_destination_v3("postgres", POSTGRES).type == "postgres"
 
 
-# Errors that a client can cause. The errors that its own validation prevents are in test_endpoint_errors.py.
+# Tests of errors that a client can cause. test_endpoint_errors.py contains the errors that the client
+# prevents by validation.
 
 
 def twice(call):

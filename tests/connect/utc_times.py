@@ -1,4 +1,4 @@
-"""Times in UTC."""
+"""Construct times in UTC."""
 
 from __future__ import annotations
 

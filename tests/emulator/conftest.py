@@ -1,4 +1,7 @@
-"""A new emulator for each test. The tests use `requests` directly, because they test the HTTP interface."""
+"""Fixtures that start a new emulator for each test.
+
+The tests use `requests` directly, because they test the HTTP interface.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ START = datetime(2026, 8, 17, 6, 0, 2, 250_000, tzinfo=timezone.utc)
 
 @dataclass
 class Api:
-    """Sends requests to an emulated account with its token. Redirects are not followed.
+    """Sends requests to an emulated account with its token. The client does not follow redirects.
 
     Each response must match the emulator's OpenAPI description, unless ``check_schema=False``.
     """
@@ -72,7 +75,7 @@ class Api:
         return self.get(f"/v4/{self.account.client_id}/loads")["data"]
 
     def loaded_at(self) -> dict[str, str | None]:
-        """Return the time of the last load by stream."""
+        """Return the time of the last load of each stream."""
         return {row["stream_name"]: row["last_batch_loaded_at"] for row in self.loads()}
 
     def log_response(self, job_name: str) -> requests.Response:
@@ -80,7 +83,7 @@ class Api:
         return self("GET", f"/v4/{self.account.client_id}/extractions/{job_name}")
 
     def log(self, job_name: str) -> str:
-        """Return the log of a job. The request to the log host has no token, as Stitch requires."""
+        """Return the log of a job. The request to the log host must not contain the token."""
         response = self.log_response(job_name)
         assert response.status_code == 302, response.status_code
         return requests.get(response.headers["Location"], timeout=10).text
@@ -88,7 +91,7 @@ class Api:
 
 @pytest.fixture
 def stitch() -> Iterator[StitchEmulator]:
-    """Return an emulator with an almost frozen clock, so that only the test changes the time."""
+    """Return an emulator with an almost frozen clock, so that only the test advances the time."""
     with StitchEmulator(speed=1e-6, start=START) as stitch:
         yield stitch
 
@@ -101,15 +104,16 @@ def api(stitch: StitchEmulator) -> Api:
 
 @pytest.fixture
 def github(stitch: StitchEmulator) -> int:
-    """Return the id of a source with one stream that has rows and one without rows."""
+    """Return the id of a source with a stream that has rows and a stream without rows."""
     return stitch.add_source("github", streams={"commits": 120, "issues": 0})
 
 
 def run_pytest(script: Path) -> subprocess.CompletedProcess[str]:
-    """Run a test file as a DAG author does, with only the emulator's plugin."""
+    """Run a test file with only the emulator's plugin, as a DAG author does."""
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", PLUGIN, "-p", "no:cacheprovider", script],
-        # -p loads the plugin if the package is not installed. Its entry point must not load it again.
+        # The option -p loads the plugin even if the package is not installed. The entry point must not load
+        # it again.
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)},
         cwd=script.parent,
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Patterns of log lines, from the section "Extraction log format" of the facts about Stitch."""
+"""Patterns of log lines, based on the section "Extraction log format" of the facts about Stitch."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ EXIT_LINE = re.compile(rf"Exit status is: {CLAUSE}(?: {CLAUSE})*")
 
 
 def info_texts(log: str, location: str = "target") -> list[str]:
-    """Return the texts of the INFO lines of one location."""
+    """Return the texts of the INFO lines that one program has logged."""
     return re.findall(rf"(?m)^\S+ \S+Z +{location} - INFO (.*)$", log)
 
 
 def times_of(log: str, body: str) -> list[str]:
-    """Return the times of the lines that contain a text."""
+    """Return the time of each line that contains a text."""
     return [line[11:23] for line in log.splitlines() if body in line]
 
 

@@ -1,4 +1,4 @@
-"""Scenario files for tests."""
+"""Scenario files that several tests use."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Responses to generated requests match the emulator's OpenAPI description and are never a 5xx.
 
-The requests are the same in every run: those that schemathesis derives from the schemas, and a few random
-ones. They either match the description or violate it in one way, which must cause an error response.
+The requests are the same in every run. Schemathesis derives most requests from the schemas and adds a few
+random requests. Each request either matches the description or violates it in one way, which must cause an
+error response.
 
 The tests import schemathesis themselves, because the import is slow and not every pytest process runs them.
 """
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = 5
 VALID = [pytest.param(e, "positive", id=f"{e.method} {e.path} valid") for e in ENDPOINTS]
-# Any string is a valid type in these paths, so their requests cannot be invalid.
+# Any string is a valid type in these paths, so no invalid request can be generated.
 ONLY_TEXT = ("/v4/destination-types/{destination_type}", "/v4/source-types/{source_type}")
 INVALID = [
     pytest.param(e, "negative", id=f"{e.method} {e.path} invalid")
@@ -44,9 +45,9 @@ INVALID = [
 def schema() -> Any:
     """Return the emulator's OpenAPI description, loaded by schemathesis.
 
-    It is the description without access tokens. With tokens, a generated request may be invalid
-    only because of its `Authorization` header. The session replaces that header with a valid one, so Stitch
-    accepts the request.
+    The description requires no access tokens. Otherwise a generated request could be invalid only because
+    of its `Authorization` header. The session replaces this header with a valid header, so Stitch accepts
+    the request.
     """
     from schemathesis import openapi
 
@@ -57,10 +58,10 @@ def schema() -> Any:
 
 @functools.cache
 def checks_not_for_stitch() -> list[Callable[..., Any]]:
-    """Return the checks that Stitch itself does not pass.
+    """Return the schemathesis checks that Stitch itself would fail.
 
-    It responds with 404 instead of 405 to an unsupported method, its deleted objects remain readable, and it
-    rejects some valid requests, such as those of an unknown partner.
+    Stitch responds with 404 instead of 405 to an unsupported method, keeps deleted objects readable, and
+    rejects some valid requests, such as the requests of an unknown partner.
     """
     from schemathesis.specs.openapi.checks import (
         ensure_resource_availability,
@@ -74,7 +75,7 @@ def checks_not_for_stitch() -> list[Callable[..., Any]]:
 
 @dataclass
 class Tenant:
-    """An account with one object of each kind, a session with its token, and the ids of all objects."""
+    """An account with one object of each kind, a session for the account, and the ids of all objects."""
 
     url: str
     session: requests.Session
@@ -136,7 +137,7 @@ def test_responses_match_the_openapi_description(tenant: Tenant, endpoint: Endpo
 
 
 def _with_ids(known_ids: dict[str, Any], case: Case) -> Case:
-    """Return the request with ids of existing objects, unless the test is about an invalid path."""
+    """Return the request with ids of existing objects, unless the test requires an invalid path."""
     from schemathesis import GenerationMode
     from schemathesis.core.parameters import ParameterLocation
 

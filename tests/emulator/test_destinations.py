@@ -1,4 +1,4 @@
-"""Destinations in API v3 and v4: their objects, their effects on sources, and each documented error."""
+"""Destinations in API v3 and v4, their effects on sources, and all documented errors."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_deletion_pauses_sources_until_another_one_is_connected(
     create(api)
     assert (
         api.get(f"/v4/sources/{github}")["system_paused_at"] is not None
-    )  # the new one is not connected yet
+    )  # the new destination is not connected yet
     stitch.advance(3)
     assert api.get(f"/v4/sources/{github}")["system_paused_at"] is None
     assert api.start(github)
@@ -119,7 +119,7 @@ def test_unmapped_sources_are_mapped_unless_ignored(api: Api, stitch: StitchEmul
     first = create(api, ignore_unmapped_sources=True)["id"]
     assert api.get(f"{V4}?source_id={github}") == []
     second = create(api, ignore_unmapped_sources=False)["id"]
-    create(api)  # sources that already have a destination keep it
+    create(api)  # sources with a destination are not mapped again
     assert [d["id"] for d in api.get(f"{V4}?source_id={github}")] == [second]
     assert [d["id"] for d in api.get(f"{V4}?destination_id={first}")] == [first]
     assert api.get(f"{V4}?source_id={github}&destination_id={first}") == []
@@ -265,7 +265,7 @@ def test_v3_declares_another_charset_with_quirk(api: Api, stitch: StitchEmulator
     assert response.content.decode("utf-8").count("Größe") == 1
 
 
-# Loads and destinations
+# Tests of the effects of destinations on loads
 
 
 def test_rows_wait_for_a_destination(api: Api, stitch: StitchEmulator, github: int) -> None:
@@ -282,7 +282,7 @@ def test_load_is_unchanged_without_a_destination(api: Api, stitch: StitchEmulato
     stitch.complete_job(github)
     before = api.loaded_at()
     stitch.delete_destinations()
-    stitch.quirks.refuse_hopeless_starts = False
+    stitch.quirks.reject_unready_starts = False
     api.start(github)
     stitch.advance(3600)
     assert api.extraction(github)["target_exit_status"] == 0

@@ -1,4 +1,4 @@
-"""Every Python block of the documentation runs unchanged. tests/airflow/ runs those that need Airflow."""
+"""Every Python block of the documentation runs unchanged (in tests/airflow/ if it needs Airflow)."""
 
 from __future__ import annotations
 

@@ -19,13 +19,13 @@ def types_of(api: Api) -> dict[str, Any]:
 
 
 def properties_of(card: Any) -> dict[str, Any]:
-    """Return the properties of the form of a report card, except the one that every source has."""
+    """Return the form properties of a report card without `image_version`, which every source has."""
     form: Any = card["steps"][0]["properties"]
     return {prop["name"]: prop for prop in form if prop["name"] != "image_version"}
 
 
 def summary(*, required: bool, credential: bool, schema: dict[str, Any] | None) -> tuple[bool, bool, Any]:
-    """Return the part of a property on which the printed report cards and newer samples agree."""
+    """Return the facts about a property that the printed report cards and newer samples share."""
     schema = schema or {}
     kinds = {option.get("type") for option in schema.get("anyOf", [schema])}
     return required, credential, kinds
@@ -34,7 +34,7 @@ def summary(*, required: bool, credential: bool, schema: dict[str, Any] | None) 
 def test_report_cards_have_the_documented_properties(api: Api) -> None:
     cards, differences = types_of(api), {}
     for name, documented in {**DESTINATIONS, **SOURCES}.items():
-        if name in REPORT_CARDS:  # a more exact test is below
+        if name in REPORT_CARDS:  # the next test checks these types more exactly
             continue
         served = properties_of(cards[name])
         differs = set(documented) ^ set(served)
@@ -101,7 +101,7 @@ def test_required_properties_complete_the_form_of_each_source(api: Api) -> None:
 
 
 def missing_in_form(connection: Any) -> list[str]:
-    """Return the required properties of the form that Stitch does not have."""
+    """Return the required properties of the form that Stitch reports as missing."""
     form = connection["report_card"]["steps"][0]["properties"]
     return [
         prop["name"]

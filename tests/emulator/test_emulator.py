@@ -1,4 +1,4 @@
-"""Start and stop, time, the Airflow connection, the command line and the pytest fixture."""
+"""The emulator's life cycle, virtual time, Airflow connection, command line and pytest fixture."""
 
 from __future__ import annotations
 
@@ -148,12 +148,12 @@ def test_invalid_stream_is_rejected(wrong: dict[str, int]) -> None:
         EmulatedStream(**wrong)
 
 
-# The command line
+# Tests of the command line
 
 
 @pytest.fixture
 def command() -> Iterator[subprocess.Popen[str]]:
-    """Start `stitch-emulator` with a known token."""
+    """Start the command `stitch-emulator` with a known token."""
     arguments = ["--speed", "600", "--access-token", "ac_mine", "--client-id", "7"]
     code = "import sys; from airflow_provider_stitch.emulator.cli import main; sys.exit(main())"
     with subprocess.Popen(
@@ -211,11 +211,11 @@ def test_command_reports_why_it_cannot_listen(
     assert f"cannot listen on 127.0.0.1:{port}" in result.stderr
 
 
-# The pytest fixture, and imports
+# Tests of the pytest fixture and of imports
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a new interpreter."""
+    """Run code in a new Python interpreter."""
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
 
 

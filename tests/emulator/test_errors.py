@@ -268,7 +268,7 @@ def test_disabled_token_is_rejected_until_it_is_enabled(api: Api, stitch: Stitch
 
 @pytest.fixture
 def other(stitch: StitchEmulator, api: Api) -> Api:
-    """Return an API client for a second account with its own source."""
+    """Return an API client for a second account, which has its own source."""
     account = stitch.add_account()
     account.add_source("other", streams={"a": 1})
     return Api(stitch, account)
@@ -305,12 +305,12 @@ def test_start_of_a_source_that_cannot_run_is_rejected(
 
 
 def test_quirk_allows_starts_of_sources_that_cannot_run() -> None:
-    with StitchEmulator(quirks=Quirks(refuse_hopeless_starts=False)) as stitch:
+    with StitchEmulator(quirks=Quirks(reject_unready_starts=False)) as stitch:
         source_id = stitch.add_source("github", streams={"a": 1})
         stitch.delete_destinations()
         api = Api(stitch, stitch)
         assert api.get("/v4/destinations") == []
         assert api.start(source_id)
-        stitch.quirks.refuse_hopeless_starts = True
+        stitch.quirks.reject_unready_starts = True
         stitch.stop_job(source_id)
         assert "error" in api("POST", f"/v4/sources/{source_id}/sync").json()

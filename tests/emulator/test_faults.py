@@ -1,4 +1,4 @@
-"""Faults affect the requests that they match, and no others."""
+"""A fault affects only the requests that match it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start, stop and schedule of jobs, and the list of extractions."""
+"""Starting, stopping and scheduling jobs, and the list of extractions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DESCRIPTIONS = ("discovery_description", "tap_description", "target_description"
 
 
 def values(extraction: dict[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]:
-    """Return the values of these keys, in order."""
+    """Return the values of these keys in the given order."""
     return tuple(extraction[key] for key in keys)
 
 
@@ -191,7 +191,7 @@ def test_job_stops_after_a_delay_with_quirk(api: Api, stitch: StitchEmulator) ->
     source_id = stitch.add_source("github", streams={"early": 10, "late": 10})
     stitch.quirks.stop_seconds = 45
     api.start(source_id)
-    for _ in range(2):  # a second request does not change the time of the stop
+    for _ in range(2):  # a second stop request does not change the time of the stop
         stitch.advance(10)
         api("DELETE", f"/v4/sources/{source_id}/sync")
     stitch.advance(34)
@@ -281,7 +281,7 @@ def test_deleted_source_remains_readable_and_listed(api: Api, stitch: StitchEmul
     assert api.get(f"/v4/sources/{github}") == deleted
     assert api.get("/v4/sources") == [deleted]
     assert api.extraction(github) is not None
-    stitch.add_source("github", streams={"commits": 1})  # the name can be reused
+    stitch.add_source("github", streams={"commits": 1})  # the name of a deleted source can be reused
 
 
 def test_extractions_older_than_60_days_are_not_listed(api: Api, stitch: StitchEmulator, github: int) -> None:

@@ -1,4 +1,4 @@
-"""Loads of streams: their changes and their sort order."""
+"""Loads of streams, how jobs change them, and their sort order."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def test_first_batch_can_be_loaded_after_the_second_flush(
     stitch.plan_next_job(github, JobPlan(flushes={"commits": flushes}))
     api.start(github)
     stitch.advance(130)
-    assert api.loaded_at() == {"commits": "2026-08-17T06:02:02Z"}  # at 120 s, after the flush at 100 s
+    # the time is 120 s, after the flush at 100 s
+    assert api.loaded_at() == {"commits": "2026-08-17T06:02:02Z"}
     stitch.advance(70)
     assert api.loaded_at() == {"commits": "2026-08-17T06:03:22Z"}
 

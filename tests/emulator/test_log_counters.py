@@ -1,4 +1,4 @@
-"""Counters of tap and target: their forms, and the streams that a tap counts."""
+"""Counters of tap and target, their formats, and the streams that a tap counts."""
 
 from __future__ import annotations
 

@@ -25,7 +25,10 @@ NULL = type(None)
 
 
 def shape(value: Any) -> Any:
-    """Return the shape of a JSON value: types for scalars, TIME for times, the first item for lists."""
+    """Return the shape of a JSON value.
+
+    A scalar becomes its type, a time becomes TIME, and a list is represented by its first item.
+    """
     if isinstance(value, dict):
         return {key: shape(inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The OpenAPI description contains exactly the documented endpoints, and all of them are served."""
+"""The OpenAPI description contains exactly the documented endpoints, and the emulator serves all of them."""
 
 from __future__ import annotations
 

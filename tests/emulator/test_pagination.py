@@ -1,4 +1,4 @@
-"""Pages of extractions and loads: 100 records, relative links, and no snapshot."""
+"""Pages of extractions and loads, which have 100 records and relative links and are not snapshots."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_sources(stitch: StitchEmulator, number: int) -> None:
-    """Add sources that each have one completed job and one loaded stream."""
+    """Add sources with one completed job and one loaded stream each."""
     for index in range(number):
         stitch.complete_job(
             stitch.add_source(f"source_{index:03}", streams={f"stream_{number - index:03}": 1})
@@ -21,7 +21,7 @@ def add_sources(stitch: StitchEmulator, number: int) -> None:
 
 
 def read_all_pages(api: Api, path: str) -> list[dict[str, Any]]:
-    """Return all pages, following their links."""
+    """Follow the links from the first page, and return all pages."""
     pages = []
     next_path: str | None = path
     while next_path:

@@ -1,4 +1,4 @@
-"""Report cards of all documented types, and the validation of values against them."""
+"""Report cards of all documented types, and the validation of values against report cards."""
 
 from __future__ import annotations
 
@@ -282,7 +282,7 @@ def test_immutable_property_can_be_set_only_once(api: Api, stitch: StitchEmulato
     assert refused.json()["data"]["bad_properties"] == ["repository"]
 
 
-# The step after a creation and after a check
+# Tests of the step after a creation and after a check
 
 
 def step(api: Api, path: str) -> Any:
@@ -313,7 +313,7 @@ def test_destination_is_configured_after_its_check_or_its_form(
 def test_failed_check_resets_the_configuration_with_quirk(
     api: Api, stitch: StitchEmulator, github: int, back: bool, of_destination: str, of_source: str
 ) -> None:
-    stitch.quirks.failed_check_steps_back = back
+    stitch.quirks.failed_check_resets_step = back
     stitch.plan_destination_check(FAILED, 155901)
     stitch.plan_next_check(github, FAILED)
     api("PUT", "/v4/destinations/155901", json={"properties": {"host": "wrong"}})

@@ -47,7 +47,7 @@ def test_window_slides(api: Api, stitch: StitchEmulator) -> None:
     for seconds in (0, 300, 299, 1, 599):
         stitch.advance(seconds)
         api.get("/v4/104857/loads")
-    # Requests at 0, 300, 599, 600 and 1199 s. The first has left the window at the time of the fourth.
+    # The requests are sent at 0, 300, 599, 600 and 1199 s. At 600 s, the first request has left the window.
     assert stitch.busiest_window() == 3
 
 

@@ -18,7 +18,7 @@ from tools.doc_blocks import ROOT
 from .scenario_files import FULL, write
 
 
-def test_schema_accepts_and_refuses_what_the_reader_does(tmp_path):
+def test_schema_accepts_the_same_files_as_the_reader(tmp_path):
     schema = scenario_schema(Scenario)
     validator = jsonschema.Draft202012Validator(schema)
     validator.check_schema(schema)

@@ -1,4 +1,4 @@
-"""Scenario files: what they describe, and the messages for invalid ones."""
+"""The content of scenario files, and the error messages for invalid files."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def test_empty_file_is_an_account_without_sources(tmp_path):
         ),
     ],
 )
-def test_invalid_file_is_refused_with_file_key_and_what_is_allowed(tmp_path, text, problem):
+def test_error_for_an_invalid_file_names_file_key_and_allowed_values(tmp_path, text, problem):
     path = write(tmp_path, text)
 
     with pytest.raises(ScenarioError, match=problem) as caught:

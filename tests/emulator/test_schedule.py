@@ -1,4 +1,4 @@
-"""The jobs that Stitch starts by frequency, anchor time or cron expression."""
+"""Jobs that Stitch starts according to a frequency, an anchor time or a cron expression."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def hourly_source(stitch: StitchEmulator) -> int:
 
 
 def update_properties(api: Api, source_id: int, **properties: Any) -> Any:
-    """Change properties and return the Source."""
+    """Change properties of the source, and return the Source object."""
     return api("PUT", f"/v4/sources/{source_id}", json={"properties": properties}).json()
 
 

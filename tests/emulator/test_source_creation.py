@@ -1,4 +1,4 @@
-"""Creation of sources: the steps of the report card, names, and the documented errors."""
+"""Creating sources: the steps of the report card, names, and documented errors."""
 
 from __future__ import annotations
 

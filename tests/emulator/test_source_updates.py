@@ -1,4 +1,4 @@
-"""Updates of sources and selections, and their effects."""
+"""Updates of sources and stream selections, and the effects of the updates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def select(api: Api, source_id: int, tap_stream_id: str, breadcrumb: list[str], 
 
 @pytest.fixture
 def half_selected(stitch: StitchEmulator) -> int:
-    """Return a source with one selected stream and one that has never been selected."""
+    """Return a source with one selected stream and one stream that has never been selected."""
     return stitch.add_source("github", streams={"a": 1, "b": EmulatedStream(1, selected=None)})
 
 

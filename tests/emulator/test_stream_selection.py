@@ -1,4 +1,4 @@
-"""The selection rules without a documented error, which only a quirk enforces."""
+"""Selection rules without a documented error, which the emulator enforces only with a quirk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A receiver of webhooks, and a certificate for it."""
+"""A receiver of webhooks, and a certificate for the receiver."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Receiver:
-    """A web server that records requests and responds with planned statuses."""
+    """A web server that records requests and returns planned statuses."""
 
     def __init__(self) -> None:
         self.received: list[tuple[dict[str, str], Any]] = []
@@ -45,7 +45,7 @@ class Receiver:
 
 
 def create_certificate(folder: Path) -> Path:
-    """Create a file with a self-signed certificate for localhost and its key."""
+    """Create a file that contains a self-signed certificate for localhost and its key."""
     from datetime import datetime, timedelta, timezone
 
     from cryptography import x509

@@ -1,4 +1,4 @@
-"""Every page's commands succeed as printed, with a real pip, in a new clone without Airflow."""
+"""The printed commands of every page succeed in a new clone without Airflow, with a real pip."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from tools.sample_output import missing_lines, sample_output
 TUTORIAL = "docs/tutorial/getting-started.md"
 # The tutorial creates the environment that the other pages then use.
 PAGES = sorted(pages_with_commands(), key=lambda page: (page != TUTORIAL, page))
-#: Seconds for one page. Generous, because pip downloads Airflow and the machine may be busy.
+#: Maximum seconds for one page. The limit is generous, because pip downloads Airflow and the machine may be
+#: busy.
 TIMEOUT = 1800
 
 
@@ -30,16 +31,16 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(clone: Path) -> dict[str, str]:
-    """A new user's environment: no Airflow on the path, no settings of Airflow, an empty home folder.
+    """A new user's environment, which has no Airflow, no settings of Airflow, and an empty home folder.
 
-    `make` only prints its commands, because other targets and `.ci/run` run them.
+    `make` only prints commands here, because other targets and `.ci/run` run them.
     """
     home, commands = clone.parent / "home", clone.parent / "commands"
     home.mkdir()
     commands.mkdir()
     (commands / "make").write_text(f'#!/bin/sh\nexec {shutil.which("make")} --dry-run "$@"\n')
     (commands / "make").chmod(0o755)
-    # The Python that this environment was made of, which has no packages of the checkout.
+    # The Python interpreter that this environment is based on. It has no packages of the checkout.
     (commands / "python3").symlink_to(Path(sys.executable).resolve())
     kept = {
         name: value
@@ -51,7 +52,10 @@ def environment(clone: Path) -> dict[str, str]:
 
 
 def _script_of(clone: Path, page: str) -> str:
-    """Return the script of a page of the clone; the checkout may have changed since the last commit."""
+    """Return the script of a page.
+
+    It is read from the clone, because the checkout may have changed since the last commit.
+    """
     code = "import sys; from tools.doc_blocks import script; print(script(sys.argv[1]))"
     command = [sys.executable, "-c", code, page]
     return subprocess.run(command, cwd=clone, check=True, capture_output=True, text=True).stdout

@@ -1,6 +1,7 @@
-"""Fixtures with an emulated Stitch. Its time passes only while a task waits.
+"""Fixtures with an emulated Stitch.
 
-So a test waits for hours without delay, and its result does not depend on the speed of the machine.
+Virtual time advances only while a task waits. A test can therefore wait for hours without delay, and its
+result does not depend on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -28,19 +29,19 @@ if TYPE_CHECKING:
 class EmulatedClock:
     """A clock that advances the emulator's time instead of sleeping.
 
-    :param seconds_ahead: how much this machine's clock is ahead of Stitch's.
+    :param seconds_ahead: number of seconds by which this machine's clock is ahead of Stitch's clock.
     """
 
     def __init__(self, stitch: StitchEmulator, seconds_ahead: float = 0.0) -> None:
         self.stitch = stitch
         self._seconds_ahead = seconds_ahead
-        self._pauses: dict[asyncio.Event, float] = {}  #: the end of each pause during a request
+        self._pauses: dict[asyncio.Event, float] = {}  #: when each pause during a request ends
 
     def time(self) -> float:
         return self.stitch.now().timestamp() + self._seconds_ahead
 
     async def sleep(self, seconds: float) -> None:
-        self.stitch.advance(max(seconds, 0.001))  # a shorter time could be rounded to nothing
+        self.stitch.advance(max(seconds, 0.001))  # a shorter time could be rounded to zero
         for wake_up, ends_at in self._pauses.items():
             if ends_at <= self.time():
                 wake_up.set()
@@ -49,7 +50,7 @@ class EmulatedClock:
         if not request_in_flight:
             await self.sleep(seconds)
             return
-        # Only a retry of the request advances the time, and the end of the request sets the event.
+        # During a request, only a retry advances the time. The event is set when the request ends.
         self._pauses[wake_up] = self.time() + seconds
         try:
             await wake_up.wait()
@@ -59,11 +60,11 @@ class EmulatedClock:
 
 @dataclass
 class WaitingTask:
-    """Starts, stops and waits for jobs as a task does, and records its log lines."""
+    """Starts jobs, stops jobs and waits for jobs as a task does, and records the task's log lines."""
 
     stitch: StitchEmulator
     client: StitchClient
-    clock_ahead: float = 0.0  #: seconds by which this machine's clock is ahead of Stitch's
+    clock_ahead: float = 0.0  #: seconds by which this machine's clock is ahead of Stitch's clock
     lines: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -110,7 +111,7 @@ class WaitingTask:
         return asyncio.run(waiter.wait())
 
     def replicate(self, source_id: int, *, poll_interval: float | None = None, **options: Any) -> Outcome:
-        """Start a job and wait for a phase of it, by default for loading."""
+        """Start a job and wait for one of its phases, by default for loading."""
         started = self.start(source_id)
         assert isinstance(started, Started)
         return self.wait(self.goal(source_id, started.job_name, **options), poll_interval=poll_interval)

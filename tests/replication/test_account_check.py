@@ -1,4 +1,4 @@
-"""AccountCheck: read all extractions and loads of an account, in virtual time, within the request budget."""
+"""AccountCheck reads all extractions and loads of an account within the request budget (in virtual time)."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_account_without_sources_needs_no_status_request(stitch, waiter):
 
 
 def test_load_that_moves_to_an_earlier_page_is_not_lost(stitch, waiter, monkeypatch):
-    """A load disappears from page 1 after it was read, so the first load of page 2 moves to page 1."""
+    """A load disappears from page 1 after the page was read, so the first load of page 2 moves to page 1."""
     streams = {f"stream_{number:03}": 1 for number in range(150)}
     stitch.complete_job(stitch.add_source("large", streams=streams), seconds_ago=3600)
     list_loads = waiter.client.list_loads
@@ -152,7 +152,7 @@ def test_1000_sources_with_12000_loads_stay_within_the_budget(stitch, waiter):
     assert first.startswith(
         "Read 25 pages of extractions and loads. The 105 other pages will take about 50 minutes"
     )
-    # Which page is read last before a line depends on the threads of the requests.
+    # The page numbers in the log lines vary, because requests run in several threads.
     assert re.match(
         r"Read 12\d pages of extractions and loads. The (\d other pages|last page) will take about ", last
     )

@@ -18,7 +18,7 @@ LOADED_AFTER = timedelta(seconds=2460)
 
 
 def add_source_among_many(stitch, order: str, *, deleted: int = 0, import_api: int = 0) -> int:
-    """Add 70 sources, which have 8 pages of loads, and the source to wait for; return its id.
+    """Add 70 sources, which have 8 pages of loads, and the source to wait for. Return the id of that source.
 
     :param order: the order of the list of loads.
     :param deleted: number of other sources that are deleted.
@@ -56,7 +56,7 @@ def test_wait_among_many_sources_without_streams_finishes_in_time(stitch, waiter
 
 @pytest.mark.parametrize("order", ["stream_name", "stream_id"])
 def test_wait_succeeds_if_pages_shift_during_each_poll(stitch, waiter, order):
-    """Another source gets its first loads before each limited request, so records move between pages."""
+    """Before each limited request, another source receives its first loads, so records move between pages."""
     ours = add_source_among_many(stitch, order)
     stitch.plan_jobs(ours, SLOW_LOAD)
     numbers = itertools.count()

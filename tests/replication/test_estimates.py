@@ -1,4 +1,4 @@
-"""Tests of the estimates of when a poll finds a change."""
+"""Tests of the estimated time at which a poll finds a change."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HISTORY = DurationHistory.from_durations([300, 320, 310])
 
 
 def context(now: str, last_check: str | None = None, *, clock_offset: float = 0.0) -> EstimateContext:
-    """Return the context of an estimate; `now` and `last_check` are times of Stitch's clock."""
+    """Return the context of an estimate. `now` and `last_check` are times of Stitch's clock."""
     return EstimateContext(
         now=at(now).timestamp() - clock_offset,
         last_checked_at=at(last_check).timestamp() - clock_offset if last_check else None,
@@ -104,7 +104,7 @@ def test_job_of_unknown_start_uses_no_history():
 
 
 @pytest.mark.parametrize("offset", [-3600.0, -5.0, 5.0, 3600.0])
-def test_times_of_stitch_are_converted_to_this_machine_s_clock(offset):
+def test_stitch_times_are_converted_to_the_local_clock(offset):
     same_clock, other_clock = (
         estimate_extraction_end(goal(), context("06:00:30", clock_offset=each), HISTORY)
         for each in (0.0, offset)
@@ -115,7 +115,7 @@ def test_times_of_stitch_are_converted_to_this_machine_s_clock(offset):
 
 
 def test_start_of_a_job_is_never_in_the_future_if_the_clock_is_wrong():
-    """The clock offset is still unknown, and this machine's clock is an hour behind Stitch's."""
+    """The clock offset is not known yet, and this machine's clock is an hour behind Stitch's clock."""
     now = at("05:00:00").timestamp()
 
     estimate = estimate_extraction_end(goal(), EstimateContext(now, None, 20.0), HISTORY)
@@ -134,7 +134,7 @@ def test_log_of_a_finished_job_is_available_now():
 
 
 def test_three_requests_for_a_missing_log_take_at_least_5_minutes():
-    missing = Observations(log_incomplete_at=(at("06:05:00"),))
+    missing = Observations(incomplete_log_times=(at("06:05:00"),))
 
     estimate = estimate_log_ready(missing, context("06:05:00"))
 
@@ -169,7 +169,7 @@ def loads_estimate(
     """Return the estimate after a baseline poll at 06:00:10 that found no loads.
 
     :param loads: the loads that a second poll found.
-    :param polled: the time of the second poll, if there was one.
+    :param polled: the time of the second poll, or None if there was no second poll.
     """
     observations = observations.with_loads([], at("06:00:10"))
     if polled:
@@ -237,10 +237,12 @@ def test_poll_is_due_when_the_last_of_two_loads_has_settled():
 
 
 def test_old_load_error_is_polled_twice_within_five_minutes():
-    """One poll is due halfway, and one when the error has lasted long enough to fail the phase."""
+    """One poll is due halfway, and another poll when the error has lasted long enough to fail the phase."""
     failed = load("commits", None, error="disk full")
     first = OBSERVATIONS.with_loads([failed], at("06:00:10"))
-    first = replace(first, load_errors={"commits": replace(first.load_errors["commits"], last_clear_at=None)})
+    first = replace(
+        first, load_errors={"commits": replace(first.load_errors["commits"], last_without_error_at=None)}
+    )
     second = first.with_loads([failed], at("06:02:40"))
 
     first_due, second_due = (
@@ -256,7 +258,7 @@ def test_possible_stream_without_a_load_is_due_after_the_quiet_period():
     without_log = replace(
         OBSERVATIONS,
         log=None,
-        log_incomplete_at=(at("06:05:00"), at("06:07:30"), at("06:10:01")),
+        incomplete_log_times=(at("06:05:00"), at("06:07:30"), at("06:10:01")),
         streams=(stream("commits"),),
     )
 

@@ -106,7 +106,7 @@ def test_stop_does_not_wait_for_the_budget(stitch, waiter, github, mocker):
 
 
 def lose_first_response(mocker, client, method, then):
-    """Make the first call of a method of the client take effect and then fail."""
+    """Let the first call of a client method fail after it has taken effect."""
     call = getattr(client, method)
     lost = []
 

@@ -1,4 +1,4 @@
-"""Which loads a watcher announces."""
+"""Tests of the cursor, which determines the loads that a watcher announces."""
 
 from __future__ import annotations
 

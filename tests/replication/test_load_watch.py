@@ -23,7 +23,7 @@ WINDOW = 600.0
 
 
 class Watched:
-    """A watched account, and what its watchers saw."""
+    """A watched account, and the loads that its watchers have announced."""
 
     def __init__(self, client: Any = None, *, sources: int = 1) -> None:
         self.account = PolledAccount(client)
@@ -31,7 +31,7 @@ class Watched:
         self.interests = Interests()
         self.lines: list[str] = []
         self.warnings: list[str] = []
-        self.announced: list[tuple[str, str, float]] = []  # source, stream, load time
+        self.announced: list[tuple[str, str, float]] = []  # tuples of source, stream and load time
         self.seen_at: list[float] = []
         self.snapshot_times: list[float] = []
         self._cursors: dict[str, LoadCursor] = {}
@@ -64,7 +64,7 @@ class Watched:
                 self.seen_at.append(self.loop.time())
 
     def run(self, scenario: Any, seconds: float) -> None:
-        """Run a scenario beside the watch for some virtual seconds."""
+        """Run a scenario and the watch concurrently for some virtual seconds."""
 
         async def main() -> None:
             consumer = asyncio.ensure_future(self.consume(self.watch()))
@@ -87,10 +87,10 @@ def interest(source: str = "source_0000", stream: str | None = "commits", every:
 
 
 async def idle() -> None:
-    """Let no task wait."""
+    """Return at once, as a scenario without waiting tasks."""
 
 
-def test_watch_alone_polls_at_most_once_per_interval():
+def test_watch_without_tasks_polls_at_most_once_per_interval():
     watched = Watched()
     watched.interests.add("watcher", interest())
     watched.run(idle, 3600)
@@ -138,7 +138,7 @@ def test_source_watcher_sees_all_streams():
 
 
 def test_watchers_and_50_tasks_stay_within_the_budget_and_see_every_load():
-    """The watchers use the polls of the tasks, and the tasks do not wait for the watchers."""
+    """The watchers use the polls of the tasks, and do not delay the tasks."""
     watched = Watched(sources=60)
     for number in range(60):
         watched.interests.add(number, interest(f"source_{number:04}"))
@@ -251,7 +251,7 @@ def test_watch_of_a_long_list_uses_a_third_of_the_budget():
     assert 60 <= len(client.requests) <= 12 * 10 + 20
 
 
-def test_unknown_source_is_reported_and_watched_anyway():
+def test_unknown_source_is_reported_and_still_watched():
     client = LargeAccount(loads=[load_of("github", "commits")], sources=sources_with(["commits"], ["github"]))
     watched = Watched(client)
     watched.interests.add("watcher", interest("gitlab"))

@@ -13,7 +13,10 @@ from airflow_provider_stitch.replication.waiter import Waiter
 
 @pytest.fixture(params=["stream_name", "stream_id"])
 def recreated(stitch, request):
-    """Return a source that has the name of a deleted source; their loads are on different pages."""
+    """Return a source that has the name of a deleted source.
+
+    The loads of the two sources are on different pages.
+    """
     stitch.quirks.loads_order = request.param
     old = stitch.add_source("github", streams={"commits": 1})
     stitch.complete_job(old, seconds_ago=86_400)

@@ -1,4 +1,4 @@
-"""Large accounts, lists, logs and names work or fail with a clear message, and their cost grows linearly."""
+"""Large accounts, lists, logs and names work or fail with a clear message, and the cost grows linearly."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAX_MESSAGE_LENGTH = 100_000
 
 
 def count_calls(function: Callable[[], object]) -> int:
-    """Return the number of calls that a function makes, a measure of cost that is the same on any machine."""
+    """Return the number of Python function calls, a measure of cost that is the same on any machine."""
     calls = 0
 
     def count(frame: object, event: str, argument: object) -> None:
@@ -48,7 +48,7 @@ def count_calls(function: Callable[[], object]) -> int:
 
 
 def observe(number: int) -> Observations:
-    """Return the observations of a source with many streams, which all had rows and are loaded."""
+    """Return the observations of a source with many streams. All streams had rows and are loaded."""
     names = [f"stream_{index:05d}" for index in range(number)]
     return cases.loaded_streams(names, cases.log_with_rows(names))
 
@@ -87,12 +87,12 @@ def test_memory_is_linear_in_waiters_and_the_rate_limit_holds():
         assert figures["in_10_minutes"] <= 30
         return peak
 
-    peak_memory(1)  # allocates what is cached for the whole process
+    peak_memory(1)  # the first call fills the caches of the whole process
 
     assert peak_memory(20) < 12 * peak_memory(2)
 
 
-#: Bytes of a waiter that waits. Python 3.10 keeps more memory for each suspended coroutine.
+#: Maximum bytes per waiter. Python 3.10 needs more memory for each suspended coroutine.
 MAX_WAITER_BYTES = 4_500 if sys.version_info >= (3, 11) else 5_800
 
 
@@ -101,10 +101,10 @@ def test_memory_of_a_waiter_is_small():
     account.client.now = account.loop.time
 
     async def memory_while_waiting(number: int) -> int:
-        """Return the bytes of all objects while waiters wait, each in an asyncio task."""
+        """Return the memory of all objects in bytes while each waiter waits in its own asyncio task."""
         waiters = [Waiter(account.session(), extraction_goal(SOURCE_ID)) for _ in range(number)]
         tasks = [asyncio.ensure_future(waiter.wait()) for waiter in waiters]
-        await account.clock.sleep(100)  # the first polls are over
+        await account.clock.sleep(100)  # by this time, all waiters have finished their first polls
         gc.collect()
         memory, _ = tracemalloc.get_traced_memory()
         for task in tasks:
@@ -113,7 +113,7 @@ def test_memory_of_a_waiter_is_small():
         return memory
 
     async def memory_per_waiter() -> float:
-        await memory_while_waiting(1)  # allocates what all waiters share
+        await memory_while_waiting(1)  # the first waiter allocates the objects that all waiters share
         return (await memory_while_waiting(60) - await memory_while_waiting(10)) / 50
 
     tracemalloc.start()

@@ -1,7 +1,7 @@
 """In random scenarios no waiter finishes before its phase, every waiter finishes, and the rate limit holds.
 
-The checks exclude what the API cannot show, as the README documents: loads of other jobs or batches in
-between (see `SourceOracle.is_observable`).
+The checks exclude cases that the API cannot show (see `SourceOracle.is_observable`), such as loads of other
+jobs or batches in between. The README documents these limits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.support.scenarios import (
 )
 
 MAX_DELAY = 2700.0
-"""Seconds within which a waiter must detect the end of its phase, also after outages and with old errors."""
+"""Maximum seconds until a waiter detects the end of its phase, even after outages and with old errors."""
 
 
 # --- Random scenarios -----------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ def jobs(draw):
         "tap_seconds": draw(TAP_SECONDS),
         "target_seconds": draw(SHORT_SECONDS),
     }
-    # Half of the jobs are undisturbed, because only their results can be checked strictly.
+    # Half of the jobs are undisturbed, because only the results of undisturbed jobs can be checked strictly.
     is_undisturbed = draw(st.booleans())
     plan = JobPlan(
         **durations,
@@ -183,7 +183,7 @@ def scenarios(draw):
 
 
 class Check:
-    """Compares the result of one waiter with the truth."""
+    """Compares the result of one waiter with the actual events of the scenario."""
 
     def __init__(self, result: ScenarioResult, waiter: WaiterResult) -> None:
         self.result = result
@@ -194,7 +194,7 @@ class Check:
         self.job = self.truth.jobs[self.index]
 
     def _job(self) -> int:
-        """Return the index of the job, from the outcome if an instant identifies the job."""
+        """Return the index of the job. If the goal identifies the job by an instant, use the outcome."""
         outcome = self.waiter.outcome
         if self.plan.identified_by == "instant" and outcome is not None and outcome.result["job_name"]:
             names = [
@@ -287,14 +287,14 @@ class Check:
     def _is_observable(self, stream: str) -> bool:
         with_log = self.truth.is_observable(self.index, stream, DEFAULT_LOAD_SETTLE, has_log=True)
         without_log = self.truth.is_observable(self.index, stream, DEFAULT_LOAD_SETTLE, has_log=False)
-        # The Avro target may write its marker late, so an earlier load counts once the source is quiet.
+        # The Avro target may write its marker late, so an earlier load is accepted once the source is quiet.
         is_exact = self._has_log() and self.job.plan.log.target != "avro" and not self.job.plan.log.retries
         return with_log if is_exact else with_log and without_log
 
     def _deadline(self) -> float:
         ended_at = self.truth.ended_at(self.index) + self.result.scenario.quirks.listing_delay
         if self.plan.phase in ("loading", "preparation"):
-            # Loads of later jobs can hide whether ours have settled.
+            # Loads of later jobs can hide whether the loads of our job have settled.
             ended_at = max(
                 [ended_at, *(b.loaded if b.loaded < NEVER else b.attempted for b in self.truth.batches)]
             )

@@ -1,4 +1,4 @@
-"""Test that slow downloads of logs do not block others."""
+"""Test that slow log downloads do not block other downloads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.replication.conftest import EmulatedClock
 
 
 def test_third_log_is_read_during_two_slow_downloads(stitch):
-    """The clocks of the slow clients advance to 100 seconds with the first four chunks, and then stop."""
+    """The clocks of the slow clients advance to 100 seconds during the first four chunks, and then stop."""
     jobs = []
     for number in range(3):
         source_id = stitch.add_source(f"source_{number}", streams={"orders": 1})

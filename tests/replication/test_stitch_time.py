@@ -40,7 +40,7 @@ def github(stitch):
 
 
 def remove_dates(waiter: WaitingTask, *, limited_only: bool) -> None:
-    """Remove the `Date` header from the responses to rate-limited requests, or from all responses."""
+    """Remove the `Date` header from all responses or only from responses to rate-limited requests."""
 
     def remove(response, **_):
         if not limited_only or "/extractions" in response.url or "/loads" in response.url:
@@ -78,7 +78,7 @@ def test_wait_for_a_missing_log_ends_by_stitch_time(stitch, waiter, github):
 
 def test_rejected_start_is_dated_by_stitch_time(stitch, waiter, github):
     stitch.start_job(github)
-    source = waiter.client.get_source(github)  # this response has a date
+    source = waiter.client.get_source(github)  # this response has a `Date` header
     remove_dates(waiter, limited_only=False)
 
     rejection = waiter.start(source.id)
@@ -88,9 +88,9 @@ def test_rejected_start_is_dated_by_stitch_time(stitch, waiter, github):
 
 
 def test_lost_start_is_found_by_stitch_time(stitch, waiter, github):
-    """The job is not taken for an earlier one, although this machine's clock is ahead of its start."""
+    """The job is not mistaken for an earlier job, although this machine's clock is ahead of its start."""
     stitch.plan_jobs(github, JobPlan(discovery_seconds=0.1, tap_seconds=0.1, target_seconds=0.1))
-    waiter.client.get_source(github)  # this response has a date
+    waiter.client.get_source(github)  # this response has a `Date` header
     remove_dates(waiter, limited_only=False)
     stitch.fail("POST", "/sync$", after_effect=True, cut=True)
 

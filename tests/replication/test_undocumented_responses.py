@@ -1,4 +1,4 @@
-"""Tests that an undocumented response fails a wait, a start or a stop only if it repeats."""
+"""Tests that an undocumented response fails a wait, a start or a stop only if the response repeats."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_wait_survives_one_undocumented_response(stitch, waiter, github, read, f
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("status", [400, 404])
 def test_wait_survives_one_rejection_of_a_read_in_a_documented_form(stitch, waiter, github, read, status):
-    """Stitch rarely rejects a read of something that exists, so the rejection needs a confirmation."""
+    """Stitch rarely rejects a request for an existing object, so the rejection has to be confirmed."""
     goal = waiter.goal(github, waiter.start(github).job_name)
     body = {"error": {"type": "invalid_source", "message": "There is no such source"}}
     injected = arrange(stitch, read, {"status": status, "body": body}, times=1)
@@ -130,7 +130,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("kind", MALFORMED)
 def test_wait_survives_malformed_records_of_other_sources(stitch, waiter, github, kind):
-    """Such records stay on the page for as long as 60 days."""
+    """A malformed record may remain on the page for 60 days."""
     goal = waiter.goal(github, waiter.start(github).job_name)
     list_page = getattr(type(waiter.client), f"list_{kind}")
     request = waiter.client._transport.request
@@ -178,7 +178,7 @@ def test_start_survives_one_undocumented_response(stitch, waiter, github, fault)
 
 @pytest.mark.parametrize("fault", PAGES)
 def test_start_finds_its_job_after_an_undocumented_response(stitch, waiter, github, fault):
-    """Stitch has started the job, and something on the way replaced its response."""
+    """Stitch has started the job, but a proxy or firewall has replaced its response."""
     stitch.plan_jobs(github, JobPlan(discovery_seconds=0.1, tap_seconds=0.1, target_seconds=0.1))
     stitch.fail("POST", "/sync$", times=1, after_effect=True, **PAGES[fault])
 

@@ -1,4 +1,4 @@
-"""The names of tables, as a table of cases, and compared with those of OpenLineage's own classes."""
+"""The names of warehouse tables, and a comparison with the names of OpenLineage's own classes."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Helpers that several test modules share."""
+"""Helpers for more than one test module."""

@@ -1,4 +1,4 @@
-"""Run StitchCreateAccountOperator in a DAG, against a scripted server in Stitch's place."""
+"""Run StitchCreateAccountOperator in a DAG, against a scripted server that replaces Stitch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CUSTOMER = {
 
 
 def create_account(airflow: Any, **options: Any) -> Any:
-    """Run a DAG with one task, `create`, that creates an account for the customer."""
+    """Run a DAG whose only task, `create`, creates an account for the customer."""
     with airflow.dag() as dag:
         StitchCreateAccountOperator(
             task_id="create", stitch_conn_id="partner", retries=0, **{**CUSTOMER, **options}

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def asset_events(dag_id: str, task_id: str | None = None) -> dict[str, dict[str, Any]]:
-    """Return the extra of each event of a DAG, by the asset's URI.
+    """Return the `extra` of each asset event of a DAG, by the asset's URI.
 
     An asset with several events fails the test.
     """

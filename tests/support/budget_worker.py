@@ -1,4 +1,7 @@
-"""Processes that use a request budget in the tests. It does not import pytest, so that they start quickly."""
+"""Processes that use a request budget in the tests.
+
+This module does not import pytest, so that the processes start quickly.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +31,13 @@ class Time:
 
 
 def hammer(folder: Path, limit: int, requests: int, clock: Any, results: Any) -> None:
-    """Send requests as fast as possible, and report when Stitch counts each of them.
+    """Send requests as fast as possible, and report the time at which Stitch counts each request.
 
-    Every other request is counted at its start, and the rest at its end. Time passes only while a process
-    waits for a request.
+    Stitch counts every other request at its start, and the remaining requests at their end. Time passes only
+    while a process waits for a request.
     """
     warnings = record_warnings()
-    # Minutes of the clock pass while a process waits some milliseconds for a processor.
+    # The clock may advance by minutes while a process waits some milliseconds for a CPU.
     budget_store.MAX_IN_FLIGHT_SECONDS = math.inf
     budget = SharedRequestBudget(limit, folder, ACCOUNT, monotonic=lambda: clock.value)
     counted = []
@@ -71,7 +74,7 @@ def hang_in_a_transaction(folder: Path, started: Any) -> None:
 def acquire_forever(folder: Path, done: Any, number: int) -> None:
     """Acquire requests until the process is killed, and count them in an array element without a lock.
 
-    A killed process would never release a lock.
+    If the array had a lock, a killed process might never release it.
     """
     time = Time()
     budget = SharedRequestBudget(30, folder, ACCOUNT, monotonic=time)
@@ -91,7 +94,7 @@ def acquire_without_space(folder: Path, results: Any) -> None:
 def acquire_without_rights(folder: Path, results: Any) -> None:
     warnings = record_warnings()
     with tempfile.TemporaryDirectory() as other_folder:
-        _waits_with_a_limit_of_two(Path(other_folder))  # so that all modules are imported
+        _waits_with_a_limit_of_two(Path(other_folder))  # imports all modules before the rights are dropped
     if os.geteuid() == 0:
         os.seteuid(65534)  # root may write to every folder
     results.put((_waits_with_a_limit_of_two(folder), warnings))
@@ -109,7 +112,7 @@ def _waits_with_a_limit_of_two(folder: Path) -> list[float]:
 
 
 def record_warnings() -> list[str]:
-    """Record the warnings of this process, and return the list of them."""
+    """Record the warnings of this process, and return the list that will contain them."""
     messages: list[str] = []
 
     class Recorder(logging.Handler):

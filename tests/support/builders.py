@@ -15,12 +15,12 @@ _UUID_EPOCH = datetime(1582, 10, 15, tzinfo=timezone.utc)
 
 
 def at(time: str) -> datetime:
-    """Return a time on one day in August, given as `06:04:51` or `06:04:51.118`."""
+    """Return a time on a fixed day in August. The text is `06:04:51` or `06:04:51.118`, for example."""
     return datetime.fromisoformat(f"2026-08-17T{time}+00:00")
 
 
 def job_name(started_at: datetime, source_id: int = SOURCE_ID) -> str:
-    """Return a job name in Stitch's format: its version-1 UUID contains the start time."""
+    """Return a job name in Stitch's format, whose version-1 UUID contains the start time."""
     ticks = (started_at - _UUID_EPOCH) // timedelta(microseconds=1) * 10
     version_1 = uuid.UUID(
         fields=(ticks & 0xFFFFFFFF, (ticks >> 32) & 0xFFFF, (ticks >> 48) & 0x0FFF | 0x1000, 0x92, 0xA9, 0xA)
@@ -34,7 +34,7 @@ LATER = job_name(at("07:00:02"))
 
 
 def goal(phase: Any = "extraction", **fields: Any) -> Goal:
-    """Return a goal of one source; its job is `OURS`, unless the fields identify another one."""
+    """Return a goal of one source. The job is `OURS`, unless the fields identify another job."""
     job = {} if {"started_after", "running_at"} & fields.keys() else {"job_name": OURS}
     return Goal(phase, SOURCE_ID, "github", 104857, **{**job, **fields})
 
@@ -47,7 +47,7 @@ def extraction(
     statuses: tuple[int | None, int | None, int | None] = (0, 0, 0),
     descriptions: tuple[str | None, str | None, str | None] = (None, None, None),
 ) -> Extraction:
-    """Return an extraction with the status and description of discovery, tap and target."""
+    """Return an extraction with a status and a description for each of discovery, tap and target."""
     parts = ("discovery", "tap", "target")
     return Extraction.from_json(
         {
@@ -66,7 +66,7 @@ _ENDING = f"06:04:51 main INFO {SUCCEEDED}"
 
 
 def log(*lines: str, ending: str | None = _ENDING) -> ExtractionLog:
-    """Return a log of target-stitch 4.0, which is complete unless `ending` is None.
+    """Return a log of target-stitch 4.0. The log is complete unless `ending` is None.
 
     :param lines: lines of the form `06:04:40.118 target INFO text`.
     """
@@ -122,7 +122,7 @@ def marker(time: str, stream: str) -> str:
 
 
 def replicated(time: str, stream: str, rows: int) -> str:
-    """Return a line of a tap that counts its rows."""
+    """Return a line in which a tap reports its number of rows."""
     return f'{time} tap INFO replicated {rows} records from "{stream}" endpoint'
 
 
@@ -134,7 +134,7 @@ def stream(
     schema: str = "",
     database: str = "",
 ) -> Stream:
-    """Return a stream; its `tap_stream_id` is its name unless another one is given."""
+    """Return a stream. Its `tap_stream_id` is its name by default."""
     return Stream.from_json(
         {
             "stream_id": 1,
@@ -149,7 +149,7 @@ def stream(
 
 
 def load(stream_name: str, loaded: str | None, error: str | None = None) -> Load:
-    """Return a load; `loaded` is the time of its last batch, and `error` the destination's message."""
+    """Return a load. `loaded` is the time of its last batch, and `error` is the destination's message."""
     return Load.from_json(
         {
             "stitch_client_id": 104857,
@@ -169,7 +169,7 @@ def source(
     step: str | None = "fully_configured",
     **fields: Any,
 ) -> Source:
-    """Return a source; `step` is the current step of its configuration."""
+    """Return a source. `step` is the current step of its configuration."""
     defaults = {
         "id": source_id,
         "name": name,

@@ -19,17 +19,17 @@ _dag_numbers = itertools.count(1)
 
 @dataclass
 class DagRunResult:
-    """The result of one run of a DAG. Tasks are named by id; a mapped task is `id[index]`."""
+    """The result of one run of a DAG. The keys are task ids, with the suffix `[index]` for a mapped task."""
 
     state: str
-    output: str  #: everything that Airflow printed, with the logs of tasks and triggers
+    output: str  #: the complete output of Airflow, with the logs of tasks and triggers
     states: dict[str, str]
-    xcom: dict[str, Any]  #: the return value of each task; None if it has none
+    xcom: dict[str, Any]  #: the return value of each task, or None
     instances: dict[str, Any] = field(repr=False)
 
 
 class DagRunner:
-    """Runs DAGs with `dag.test()`: a real task runner, a real trigger, a real database."""
+    """Runs DAGs with `dag.test()`, which uses a real task runner, a real trigger and a real database."""
 
     def __init__(self, read_output: Callable[[], str]) -> None:
         self.read_output = read_output
@@ -45,7 +45,7 @@ class DagRunner:
     def run(self, dag: Any) -> DagRunResult:
         """Run a DAG to its end in this process."""
         _register(dag)
-        self.read_output()  # drops the output of earlier runs
+        self.read_output()  # discards the output of earlier runs
         dag_run = dag.test()
         output = self.read_output()
         instances = {_key(ti): ti for ti in dag_run.get_task_instances()}
@@ -77,7 +77,10 @@ def xcom_of(ti: Any, key: str = "return_value") -> Any:
 
 
 def _register(dag: Any) -> None:
-    """Write a DAG to the database, because Airflow 3 runs no others and reads DAGs from files only."""
+    """Write a DAG to the database.
+
+    Airflow 3 runs only DAGs in its database, and otherwise reads them only from files.
+    """
     try:
         from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     except ImportError:  # Airflow 2
@@ -90,7 +93,7 @@ def _register(dag: Any) -> None:
 
 @functools.cache
 def _register_bundles() -> None:
-    """Write the configured bundle to the database, once, because it is the same for all DAGs."""
+    """Write the configured bundle to the database. Once is enough, because all DAGs have the same bundle."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
 
     DagBundlesManager().sync_bundles_to_db()

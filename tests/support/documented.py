@@ -1,7 +1,7 @@
-"""The documented properties of all source and destination types, and requests made of them.
+"""The documented properties of all source and destination types, and sample requests with these properties.
 
-`tests/fixtures/connector_properties.json` follows the tables and report cards of Stitch's documentation. It
-does not come from the emulator, so that a test can compare the two.
+`tests/fixtures/connector_properties.json` follows the tables and report cards of Stitch's documentation. The
+file is independent of the emulator, so that a test can compare the file with the emulator.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _VALUES_BY_TYPE: dict[str, Any] = {
 
 
 def required_values(properties: dict[str, str]) -> dict[str, Any]:
-    """Return a valid value for each property of a type that a user must give."""
+    """Return a valid value for each required property of a type."""
     values = {}
     for name, words in properties.items():
         requirement, kind, *flags = words.split()

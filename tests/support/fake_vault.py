@@ -1,4 +1,4 @@
-"""A secrets backend for tests that stores connections as JSON files. It can be made to fail."""
+"""A secrets backend for tests that stores connections as JSON files. A test can let its lookups fail."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ except ImportError:  # Airflow 2
     from airflow.secrets import BaseSecretsBackend
 
 
-#: The environment variable that names the folder.
+#: The environment variable that contains the path of the folder.
 FOLDER = "STITCH_TEST_VAULT"
 
 
 class Vault:
-    """The folder of the connections, for use in tests."""
+    """The folder that contains the connections."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,14 +33,14 @@ class Vault:
         return {file.name for file in self.folder.iterdir() if not file.name.startswith(".")}
 
     def seal(self) -> None:
-        """Make all lookups fail from now on."""
+        """Let all later lookups fail."""
         (self.folder / ".sealed").touch()
 
 
 class VaultBackend(BaseSecretsBackend):
     """The secrets backend for Airflow, which reads the same folder.
 
-    It reads the folder's path at each lookup, because Airflow caches the backend across tests.
+    The backend reads the folder's path at each lookup, because Airflow caches the backend across tests.
     """
 
     def get_conn_value(self, conn_id: str, team_name: str | None = None) -> str | None:

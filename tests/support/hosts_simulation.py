@@ -25,7 +25,7 @@ REDIS_TIME = "redis.call('TIME')"
 
 
 def use_virtual_time_in_redis(monkeypatch: Any) -> None:
-    """Let the script read its time from a key, which `Hosts` sets."""
+    """Let the Redis script read its time from a key, which `Hosts` sets."""
     assert redis_store.SCRIPT.count(REDIS_TIME) == 1
     virtual = redis_store.SCRIPT.replace(REDIS_TIME, "{redis.call('GET', 'clock'), '0'}")
     monkeypatch.setattr(redis_store, "SCRIPT", virtual)
@@ -51,7 +51,7 @@ class Hosts:
         heapq.heappush(self._events, (time, next(self._numbers), event))
 
     def run(self, until: float) -> None:
-        """Run all events until a time."""
+        """Run all events up to a time."""
         while self._events and self._events[0][0] <= until:
             time, _, event = heapq.heappop(self._events)
             self.advance(time)
@@ -75,7 +75,7 @@ class Hosts:
             self.advance(self.now)
 
     def disconnect(self) -> None:
-        """Let Redis keep its data, but let no host reach it."""
+        """Cut the network of all hosts. Redis keeps its data."""
         for client in self._flaky:
             client.is_connected = False
 
@@ -89,7 +89,7 @@ class Hosts:
         return self._flaky[-1]
 
     def budget(self, host: int, *, folder: Path | None = None) -> HostsRequestBudget:
-        """Return the budget of a new process of a host. Each host has another monotonic clock."""
+        """Return the budget of a new process on a host. Each host has a different monotonic clock."""
         if folder is None:
             folder = self.folder / str(host)
             folder.mkdir(exist_ok=True)
@@ -128,7 +128,7 @@ class _FlakyClient:
 
 
 class Process:
-    """A process with waiters that need one request each."""
+    """A process with waiters that each need one request."""
 
     def __init__(self, hosts: Hosts, host: int, rng: random.Random) -> None:
         self.hosts, self.host, self.rng = hosts, host, rng
@@ -143,7 +143,7 @@ class Process:
         self._schedule(0.0)
 
     def replace(self) -> None:
-        """Kill the process, and start another one that continues with its waiters."""
+        """Kill the process, and start another process that continues with the same waiters."""
         self._generation += 1
         self._budget = self.hosts.budget(self.host)
         self._is_scheduled = False
@@ -170,7 +170,8 @@ class Process:
         generation, budget = self._generation, self._budget
 
         def release() -> None:
-            if generation == self._generation:  # otherwise the process was killed before the response
+            # otherwise the process has been killed before the response arrived
+            if generation == self._generation:
                 budget.release()
 
         self.hosts.at(self.hosts.now + latency, release)

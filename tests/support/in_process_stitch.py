@@ -1,7 +1,7 @@
 """The emulator in the virtual time of an event loop, without sockets.
 
-The real client calls the emulator's HTTP application directly, so thousands of requests take seconds. The
-scenario determines their latency in virtual time.
+The real client calls the emulator's HTTP application directly, so a test can send thousands of requests in a
+few seconds. The scenario determines the latency of requests in virtual time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ API, LOGS = 8001, 8002
 
 
 class InProcessStitch(StitchEmulator):
-    """An emulator with the time of an event loop. It accepts requests from that loop only."""
+    """An emulator whose clock is the time of an event loop.
+
+    The emulator accepts requests only from that loop.
+    """
 
     def __init__(self, loop: VirtualLoop, quirks: Quirks) -> None:
         super().__init__(start=START, quirks=quirks)
@@ -37,7 +40,8 @@ class InProcessStitch(StitchEmulator):
         self._state.clock = Clock(START, 1.0, loop.time)
         self._app.log_port = LOGS
         self._app.log_url = f"http://127.0.0.1:{LOGS}"
-        self.latency: Callable[[], float] = lambda: 0.0  #: called per request; returns its virtual seconds
+        #: called for each request; returns the latency in virtual seconds
+        self.latency: Callable[[], float] = lambda: 0.0
 
     @property
     def url(self) -> str:
@@ -48,7 +52,7 @@ class InProcessStitch(StitchEmulator):
         monkeypatch.setattr(session.Session, "get_adapter", lambda session, url: _InProcessAdapter(self))
 
     def respond(self, request: requests.PreparedRequest) -> HTTPResponse | None:
-        """Return the response to a request, or None if the connection is cut before it."""
+        """Return the response to a request, or None if the connection is cut before the response."""
         self._loop.latency = self.latency()
         url = urlsplit(str(request.url))
         body = request.body.encode() if isinstance(request.body, str) else request.body or b""
@@ -106,7 +110,7 @@ class _Transport(asyncio.Transport):
 
 
 def _run_synchronously(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine that never waits for I/O or time."""
+    """Run a coroutine that never suspends."""
     try:
         while True:
             coroutine.send(None)

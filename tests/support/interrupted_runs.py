@@ -1,4 +1,4 @@
-"""Run StitchRunReplicationJobOperator without a DAG, and interrupt it at a chosen moment."""
+"""Run StitchRunReplicationJobOperator without a DAG, and interrupt the run at a chosen moment."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ LONG_JOB = JobPlan(tap_seconds=80_000)
 
 
 class FakeTaskStateStore(dict[str, Any]):
-    """A substitute for Airflow's `task_state_store` (3.3 and later) of one task."""
+    """A fake of the `task_state_store` of one task in Airflow 3.3 and later."""
 
     def set(self, key: str, value: Any) -> None:
-        self[key] = json.loads(json.dumps(value))  # Airflow stores JSON
+        self[key] = json.loads(json.dumps(value))  # Airflow stores values as JSON
 
     def delete(self, key: str) -> None:
         self.pop(key, None)
 
 
 class FakeTaskInstance:
-    """The task instance of a task that runs without Airflow's database. It keeps XComs in a dict."""
+    """The task instance of a task that runs without Airflow's database. XComs are stored in a dict."""
 
     dag_id, task_id, run_id, map_index = "dag", "replicate", "run", -1
     start_date = None
@@ -68,7 +68,7 @@ def run_job_operator(**options: Any) -> Any:
 
 
 def interrupt_before_wait(mocker: MockerFixture, context: Any, **options: Any) -> Any:
-    """Run a try until its worker dies after the start of the job; return the operator of that try."""
+    """Run a try until its worker dies after the start of the job. Return the operator of the try."""
     mocker.patch.object(Waiter, "wait", side_effect=KeyboardInterrupt)
     operator = run_job_operator(**options)
     with pytest.raises(KeyboardInterrupt):
@@ -92,7 +92,7 @@ def interrupt_before_start_response(mocker: MockerFixture, context: Any, **optio
 
 
 def before_each_wait(mocker: MockerFixture, action: Callable[[Waiter], None]) -> None:
-    """Call a function with the waiter each time a task starts to wait, before its first poll."""
+    """Call a function with the waiter each time a task starts to wait, before the first poll."""
     wait = Waiter.wait
 
     async def act_and_wait(waiter: Waiter) -> Any:
@@ -103,9 +103,9 @@ def before_each_wait(mocker: MockerFixture, action: Callable[[Waiter], None]) ->
 
 
 def expire_deadline_when_waiting(mocker: MockerFixture, *, times: int | None = None) -> None:
-    """Set a task's deadline to the time at which it starts to wait, so that no test depends on real time.
+    """Let the deadline of a task expire when its wait starts, so that no test depends on real time.
 
-    :param times: the number of waits whose deadline expires; None for all.
+    :param times: number of waits whose deadline expires. If None, all deadlines expire.
     """
     wait, defer_until = StitchTask.wait, StitchTask.defer_until
     expiring = itertools.count() if times is None else iter(range(times))
@@ -124,13 +124,16 @@ def expire_deadline_when_waiting(mocker: MockerFixture, *, times: int | None = N
 
 
 def end_job_when_awaited(stitch: StitchEmulator, mocker: MockerFixture) -> None:
-    """End a running long job when the task starts to wait, neither earlier nor later."""
+    """End a running long job exactly when the task starts to wait."""
     advance = iter([lambda: stitch.advance(81_000)])
     before_each_wait(mocker, lambda _: next(advance, lambda: None)())
 
 
 def deferred_trigger(call: Callable[[], Any]) -> StitchPhaseTrigger:
-    """Return the trigger that a call defers its task to, as a restarted triggerer would load it."""
+    """Return the trigger that a call defers its task to.
+
+    The trigger is deserialized as in a restarted triggerer.
+    """
     with pytest.raises(TaskDeferred) as deferred:
         call()
     path, arguments = deferred.value.trigger.serialize()

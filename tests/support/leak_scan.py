@@ -1,4 +1,4 @@
-"""Read everything that an Airflow has written to disk and to its database, and search it for secrets."""
+"""Read all data that Airflow has written to disk and to its database, and search the data for secrets."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 def airflow_home_contents() -> bytes:
-    """Return the concatenated files of this process's Airflow home: database, logs, rendered templates."""
+    """Return all files in this process's Airflow home, which are database, logs and rendered templates."""
     return read_files(Path(os.environ["AIRFLOW_HOME"]))
 
 
 def assert_no_secrets_left(dag_run: DagRunResult, *secrets: str, marker: str) -> None:
-    """Check that neither the output of a DAG run nor Airflow's home contains a secret in any encoding.
+    """Check that the output of a DAG run and Airflow's home contain no secret in any encoding.
 
-    :param marker: a word that the home must contain, such as the id of a task. Without it the check would
-        also pass if it had read nothing.
+    :param marker: a word that the home must contain, such as the id of a task. Without a marker, the check
+        would pass even if it had read no data.
     """
     contents = airflow_home_contents()
     assert marker.encode() in contents, "Airflow's database was not read"
@@ -38,19 +38,19 @@ def assert_no_secrets_left(dag_run: DagRunResult, *secrets: str, marker: str) ->
 
 
 def read_files(folder: Path) -> bytes:
-    """Return the concatenated contents of all files below a folder, except Airflow's configuration."""
+    """Return the joined contents of all files below a folder, except Airflow's configuration."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".cfg"]
     # A child process reads the files, because a process that closes a SQLite file loses all its locks on it.
     # The next process to close the database would then delete the journal that is in use.
     read = subprocess.run(["cat", "--", *files], check=False, capture_output=True, env={"LC_ALL": "C"})
-    # A file may be removed between the listing and the reading.
+    # A file may be removed after it was listed and before it is read.
     errors = [line for line in read.stderr.splitlines() if b"No such file" not in line]
     assert not errors, errors
     return read.stdout
 
 
 def read_rows(database: str, fernet_key: str) -> Iterator[bytes]:
-    """Yield all values in Airflow's database, with the arguments of triggers decrypted.
+    """Yield all values in Airflow's database, including the decrypted arguments of triggers.
 
     Reading the database file would not be enough, because SQLite splits long values.
     """
@@ -61,7 +61,7 @@ def read_rows(database: str, fernet_key: str) -> Iterator[bytes]:
             all_rows = sqlalchemy.select(sqlalchemy.text("*")).select_from(sqlalchemy.table(table))
             for row in connection.execute(all_rows).mappings():
                 yield from map(_as_bytes, row.values())
-                # Only Airflow 2 encrypts them.
+                # Only Airflow 2 encrypts the arguments.
                 if table == "trigger" and row["kwargs"].startswith("gAAAA"):
                     yield Fernet(fernet_key).decrypt(row["kwargs"].encode())
     engine.dispose()

@@ -1,4 +1,4 @@
-"""A DAG that replicates one source per account in each mode; Airflow parses it in `lineage_run.py`."""
+"""A DAG that replicates one source per account in each mode. Airflow parses this file in `lineage_run.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run the DAG of `lineage_dag.py` in a process of its own, because OpenLineage's listener starts only once.
+"""Run the DAG of `lineage_dag.py` in a separate process, because OpenLineage's listener starts only once.
 
 The environment contains the connections, the transport of OpenLineage, and the names of the accounts.
 """

@@ -1,4 +1,4 @@
-"""Jobs with different kinds of logs, and the result that a task must report for each.
+"""Jobs with different kinds of logs, and the result that a task must report for each job.
 
 Times are seconds from the start of the job.
 """
@@ -24,17 +24,17 @@ class LogScenario:
 
     streams: Mapping[str, Any]
     plan: JobPlan
-    loaded_after: float  #: when the last row is loaded; without rows, when the extraction has finished
-    expected_rows: Mapping[str, int | None]  #: rows by stream in the task's result
+    loaded_after: float  #: when the last row is loaded or, without rows, the extraction has finished
+    expected_rows: Mapping[str, int | None]  #: number of rows per stream in the task's result
     type: str = "platform.github"
     properties: Mapping[str, Any] = field(default_factory=dict)
-    requested: tuple[str, ...] | None = None  #: the task's `streams`
-    extra_wait: float = 0.0  #: seconds after `loaded_after` that the rules require, such as `load_settle`
-    error: str | None = None  #: the class of the task's error
-    message: str = ""  #: a part of the error's message
+    requested: tuple[str, ...] | None = None  #: the argument `streams` of the task
+    extra_wait: float = 0.0  #: seconds that the rules add to `loaded_after`, such as `load_settle`
+    error: str | None = None  #: the name of the expected exception class
+    message: str = ""  #: a part of the expected error message
 
     def add_to(self, stitch: StitchEmulator) -> int:
-        """Add the source, with a job that ended a day ago, and plan its next jobs. Return its id."""
+        """Add the source with a job that ended a day ago, and plan its next jobs. Return the source id."""
         source = stitch.add_source("shop", type=self.type, streams=self.streams, properties=self.properties)
         stitch.complete_job(source, JobPlan(), seconds_ago=86_400)
         stitch.plan_jobs(source, self.plan)

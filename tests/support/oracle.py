@@ -1,4 +1,4 @@
-"""Derive from the plans of a scenario when each phase really ended, and what a waiter can know of it."""
+"""Derive from the plans of a scenario when each phase ended, and whether a waiter can detect the end."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 NEVER = math.inf
 
 QUIET_PERIOD = 900.0
-"""Seconds without a load after which a stream is assumed to have no rows, if the job has no log."""
+"""If a job has no log, a stream without a load for this number of seconds is assumed to have no rows."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one stream that reach the destination together."""
+    """Rows of one stream that are loaded together."""
 
     job: int
     stream: str
-    flushed: float  #: seconds from the start of the scenario, as the next two
+    flushed: float  #: seconds from the start of the scenario, like the next two fields
     attempted: float
-    loaded: float  #: `NEVER` if the destination rejects it
+    loaded: float  #: `NEVER` if the destination rejects the batch
     is_rejected: bool
 
 
 class SourceOracle:
-    """The truth about the jobs of one source. Times are seconds from the start of the scenario."""
+    """The actual events of one source's jobs. Times are seconds from the start of the scenario."""
 
     def __init__(self, result: ScenarioResult, number: int) -> None:
         self.started_at = result.job_starts[number]
@@ -87,9 +87,10 @@ class SourceOracle:
     def is_observable(self, index: int, stream: str, settle: float, *, has_log: bool) -> bool:
         """Return whether the API can show that the rows of a stream in a job are loaded.
 
-        It cannot if other rows (of an earlier job or batch) are loaded after the last flush of the job and
-        remain the last load for a long time. Without a log, it also cannot if rows are loaded long before
-        the last ones, or long after all other loads of the source. The README documents these limits.
+        The API cannot show it if other rows (of an earlier job or batch) are loaded after the last flush of
+        the job and remain the last load for a long time. Without a log, the API cannot show it either if some
+        rows are loaded long before the last rows, or long after all other loads of the source. The README
+        documents these limits.
         """
         ours = self.batches_of(index, (stream,))
         if not ours:
@@ -103,7 +104,7 @@ class SourceOracle:
             for batch in self.batches
             if batch.stream == stream and math.floor(since) - 2 <= batch.loaded < loaded
         )
-        # For a stream that was flushed once, the first load counts.
+        # The waiter accepts the first load of a stream that was flushed once.
         if between and (loaded == NEVER or (has_log and (markers == "last" or len(ours) == 1))):
             return False
         longest_pause = max((b - a for a, b in pairwise([*between, loaded])), default=0.0)
@@ -119,7 +120,7 @@ class SourceOracle:
 
 
 def _flush_limit(job: Job) -> float:
-    """Return the seconds from the start of a job until which its target can flush."""
+    """Return how long the target of a job can flush, in seconds from the start of the job."""
     if job.plan.discovery_exit_status and not job.plan.terminated:
         return -1.0
     if job.is_stopped:

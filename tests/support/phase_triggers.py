@@ -1,4 +1,4 @@
-"""Make triggers of replication jobs."""
+"""Create triggers for replication jobs."""
 
 from __future__ import annotations
 

@@ -22,11 +22,11 @@ from simulated_stitch.large_account import LargeAccount, extraction_of
 from simulated_stitch.virtual_time import VirtualClock, VirtualLoop, run
 
 SOURCES = list(range(310_000, 310_250))
-"""250 sources, so 3 pages of extractions."""
+"""Ids of 250 sources, which have 3 pages of extractions."""
 
 
 class PolledAccount:
-    """A simulated account, and the event loop of the tasks that poll it."""
+    """A simulated account, and the event loop of the tasks that poll the account."""
 
     def __init__(self, client: Any = None, limit: int = 30) -> None:
         self.loop = VirtualLoop()
@@ -43,14 +43,14 @@ class PolledAccount:
         )
 
     async def scheduled_query(self, source_id: int = SOURCES[0], client: Any = None, **options: Any) -> Any:
-        """Return the result of a query that is sent when the scheduler chooses."""
+        """Return the result of a query whose time the scheduler chooses."""
         session = self.session(client, timeout=options.pop("timeout", None))
         return await scheduled_query(session, source_id, **options)
 
     async def next_request(self, *, latency: float) -> None:
-        """Return as soon as the next request is in flight.
+        """Wait until the next request is in flight.
 
-        :param latency: seconds until its response arrives.
+        :param latency: seconds until the response to the request arrives.
         """
         sent = asyncio.Event()
 
@@ -82,7 +82,7 @@ async def scheduled_query(
 async def query_loads(
     session: AccountSession, source_name: str, streams: list[str] | None = None, *, fresh: bool = False
 ) -> Any:
-    """Query the loads of all streams of a source or of some, without a delay by the scheduler.
+    """Query the loads of a source or of some of its streams, without a delay by the scheduler.
 
     :param fresh: ignore cached pages.
     """

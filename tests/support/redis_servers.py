@@ -1,4 +1,4 @@
-"""Redis servers that tests can kill: a process of `redis-server` if it is installed, and one in memory."""
+"""Redis servers that tests can kill: a `redis-server` process (if installed) and a server in memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class KillableRedis(Protocol):
 
 
 class RedisInMemory:
-    """A Redis of the package fakeredis, which runs Lua scripts. It has no run ID."""
+    """A Redis server of the package fakeredis, which can run Lua scripts and has no run ID."""
 
     def __init__(self) -> None:
         self._server = fakeredis.FakeServer(version=(7,))
@@ -56,7 +56,7 @@ class RedisInMemory:
 
 
 class RedisProcess:
-    """A process of `redis-server` on a free port of this machine."""
+    """A `redis-server` process on a free port of this machine."""
 
     def __init__(self) -> None:
         with socket.socket() as free:
@@ -70,7 +70,7 @@ class RedisProcess:
         )
 
     def connection_json(self) -> str:
-        """Return the Airflow connection to it as JSON."""
+        """Return the Airflow connection to this server as JSON."""
         return json.dumps({"conn_type": "redis", "host": "127.0.0.1", "port": self.port})
 
     @property
@@ -101,7 +101,7 @@ class RedisProcess:
 
 @contextmanager
 def redis_over_tcp() -> Iterator[int]:
-    """Run a Redis server that other clients can connect to within the context. Yield its port."""
+    """Run a Redis server for other clients within the context. Yield the port of the server."""
     if HAS_SERVER:
         server = RedisProcess()
         server.start()
@@ -121,7 +121,7 @@ def redis_over_tcp() -> Iterator[int]:
 
 @contextmanager
 def running_redis(kind: str) -> Iterator[Any]:
-    """Run a Redis server of a kind in `KINDS` within the context."""
+    """Run a Redis server of one of the `KINDS` within the context."""
     server: KillableRedis = RedisInMemory() if kind == "memory" else RedisProcess()
     server.start()
     try:

@@ -1,6 +1,7 @@
-"""Scenarios of an account: its jobs, the waiters, and the events that disturb them.
+"""Scenarios of an account, with jobs, waiters, and events that disturb both.
 
-A scenario is plain data. `run_scenario` executes it in virtual time and returns the result of each waiter.
+A scenario contains only data. `run_scenario` executes it in virtual time and returns the result of each
+waiter.
 """
 
 from __future__ import annotations
@@ -28,22 +29,22 @@ if TYPE_CHECKING:
     import pytest
 
 STREAMS = ("alpha", "beta", "gamma")
-"""The streams of every source. The plan of a job determines what it flushes of each."""
+"""Streams of every source. The plan of a job determines the flushes of each stream."""
 
 SIXTY_DAYS = 60 * 86_400.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a source. It starts `delay` seconds after the previous job has ended."""
+    """A job of a source, which starts `delay` seconds after the end of the previous job."""
 
     delay: float
     plan: JobPlan
-    stopped_after: float | None = None  #: seconds after which another user stops it if it is still running
+    stopped_after: float | None = None  #: seconds after which another user stops the job, or None
 
     @property
     def full_duration(self) -> float:
-        """Its duration in seconds, if it is not stopped."""
+        """Duration in seconds of a job that is not stopped."""
         seconds = self.plan.discovery_seconds
         if not self.plan.discovery_exit_status or self.plan.terminated:
             seconds += self.plan.tap_seconds + self.plan.target_seconds
@@ -51,7 +52,7 @@ class Job:
 
     @property
     def duration(self) -> float:
-        """Its duration in seconds."""
+        """Duration in seconds, until the job ends or is stopped."""
         if self.stopped_after is None:
             return self.full_duration
         return min(self.full_duration, self.stopped_after)
@@ -72,7 +73,7 @@ class WaiterPlan:
     identified_by: str = "name"  #: how the goal identifies the job: `name`, `instant` or `running`
     poll_interval: float | None = None
     streams: tuple[str, ...] | None = None
-    restarts: tuple[float, ...] = ()  #: seconds after which the wait is cancelled and started again, in turn
+    restarts: tuple[float, ...] = ()  #: seconds of each wait before it is cancelled and restarted
     token: int = 0
 
 
@@ -92,7 +93,7 @@ class Scenario:
     sources: tuple[tuple[Job, ...], ...]
     waiters: tuple[WaiterPlan, ...]
     events: tuple[Event, ...] = ()
-    other_sources: int = 0  #: sources with earlier jobs, which make the lists long
+    other_sources: int = 0  #: number of additional sources with earlier jobs, which make the lists long
     quirks: Quirks = field(default_factory=Quirks)
     enforce_limit: bool = False  #: whether Stitch rejects requests beyond the rate limit
     max_latency: float = 0.0  #: seconds
@@ -107,7 +108,7 @@ class WaiterResult:
     goal: Goal
     started_at: float
     ended_at: float
-    outcome: Outcome | None  #: None while it is waiting
+    outcome: Outcome | None  #: None while the waiter is waiting
 
 
 @dataclass
@@ -117,7 +118,7 @@ class ScenarioResult:
     scenario: Scenario
     stitch: InProcessStitch
     source_ids: list[int]
-    job_starts: list[list[float]]  #: by source, then by job
+    job_starts: list[list[float]]  #: start times by source, then by job
     waiters: list[WaiterResult]
 
 
@@ -127,7 +128,7 @@ def run_scenario(scenario: Scenario, monkeypatch: pytest.MonkeyPatch, *, timeout
     :param timeout: maximum number of seconds to wait after the last job and event.
     """
     loop = VirtualLoop()
-    random.seed(scenario.seed)  # for the jitter of retries
+    random.seed(scenario.seed)  # makes the jitter of retries reproducible
     runner = _ScenarioRunner(scenario, loop, monkeypatch)
     run(loop, runner.run(timeout))
     return ScenarioResult(scenario, runner.stitch, runner.source_ids, runner.job_starts, runner.results)
@@ -175,7 +176,7 @@ class _ScenarioRunner:
     # --- The account ------------------------------------------------------------------------------------
 
     def _add_other_sources(self, number: int, *, seconds_ago: float) -> None:
-        """Add sources. Their ids are lower, between and higher than the ids in the scenario."""
+        """Add sources. Add sources whose ids are lower, between and higher than the ids in the scenario."""
         existing = len(self.stitch._account.sources)
         for index in range(existing, existing + number):
             source_id = (300_000 if index % 2 else 310_001 + index // 400 * 100) + index
@@ -200,7 +201,7 @@ class _ScenarioRunner:
             undo()
 
     def apply(self, event: Event) -> Callable[[], None] | None:
-        """Apply an event. Return a function that undoes it, or None."""
+        """Apply an event. Return a function that undoes the event, or None."""
         stitch, source_id = self.stitch, self.source_ids[event.source % len(self.source_ids)]
         if event.kind in FAULTS:
             return stitch.fail(times=None, **FAULTS[event.kind]).cancel
@@ -250,16 +251,16 @@ class _ScenarioRunner:
         return wait.result() if wait in done else None
 
     async def _goal(self, plan: WaiterPlan) -> Goal:
-        """Return the goal of a waiter when it is time to start the wait."""
+        """Wait until it is time to start a waiter, and return its goal."""
         source_id, starts = self.source_ids[plan.source], self.job_starts[plan.source]
         if plan.identified_by == "instant":
-            # An instant before the start of the job and after the start of the previous job.
-            while len(starts) < plan.job:  # noqa: ASYNC110 - time is virtual
+            # Choose an instant after the start of the previous job and before the start of this job.
+            while len(starts) < plan.job:  # noqa: ASYNC110 - the loop runs in virtual time
                 await asyncio.sleep(0.5)
             await asyncio.sleep(0.25 if plan.job else 0)
             identity: dict[str, Any] = {"started_after": _instant(self.loop.time())}
         else:
-            while len(starts) <= plan.job:  # noqa: ASYNC110 - time is virtual
+            while len(starts) <= plan.job:  # noqa: ASYNC110 - the loop runs in virtual time
                 await asyncio.sleep(1)
             identity = {"job_name": self.stitch.jobs(source_id)[plan.job].job_name}
             if plan.identified_by == "running":
@@ -298,4 +299,4 @@ FAULTS: dict[str, dict[str, Any]] = {
     "log host cut off": {"host": "log", "cut": "mid-body"},
     "log address expired": {"host": "log", "status": 403},
 }
-"""Arguments of `StitchEmulator.fail`, by the kind of the event."""
+"""Arguments of `StitchEmulator.fail` for each kind of event."""

@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 if TYPE_CHECKING:
     from airflow_provider_stitch.emulator import StitchEmulator
 
-#: A token with a different representation in every encoding.
+#: A token whose representation differs in every encoding.
 ENCODING_SENSITIVE_TOKEN = "ac_4b/e1+d5%f0\"q\\b&<x>'s0123456789"
 
 
@@ -23,8 +23,8 @@ def emulator_secrets(stitch: StitchEmulator) -> list[str]:
 def encodings_of(secret: str) -> dict[str, bytes]:
     """Return the representation of a secret in each encoding, by the name of the encoding.
 
-    Each is independent of the text around the secret. So base64 also covers `Bearer <secret>`,
-    `user:<secret>`, `<secret>:` and the like.
+    Each representation is independent of the text around the secret. For example, base64 includes `Bearer
+    <secret>`, `user:<secret>` and `<secret>:`.
     """
     encodings = {
         "plain": secret,
@@ -53,7 +53,7 @@ def find_encodings(secret: str, content: bytes) -> list[str]:
 
 
 def _base64_at(secret: str, offset: int) -> bytes:
-    """Return the base64 characters that depend on the secret only.
+    """Return the base64 characters that depend only on the secret.
 
     :param offset: number of bytes before the secret, modulo 3.
     """

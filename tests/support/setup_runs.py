@@ -14,7 +14,7 @@ WAREHOUSE = {"host": "pg.acme.example", "port": "5432", "database": "dwh", "user
 
 
 def run_operator(airflow: Any, operator: Any, *, native: bool = False, **options: Any) -> Any:
-    """Run a DAG with one task, named `task`.
+    """Run a DAG whose only task is named `task`.
 
     :param native: render templates to Python objects instead of strings.
     """
@@ -24,7 +24,7 @@ def run_operator(airflow: Any, operator: Any, *, native: bool = False, **options
 
 
 def create_destination(airflow: Any, **options: Any) -> Any:
-    """Run a task that creates the destination "Warehouse". Its password is in the connection `vault`."""
+    """Run a task that creates the destination "Warehouse" with the password of the connection `vault`."""
     options = {
         "destination_type": "postgres",
         "name": "Warehouse",
@@ -38,7 +38,7 @@ def create_destination(airflow: Any, **options: Any) -> Any:
 
 
 def create_source(airflow: Any, **options: Any) -> Any:
-    """Run a task that creates the source "GitHub". Its token is in the connection `vault`."""
+    """Run a task that creates the source "GitHub" with the token of the connection `vault`."""
     options = {
         "source_type": "platform.github",
         "display_name": "GitHub",
@@ -51,5 +51,5 @@ def create_source(airflow: Any, **options: Any) -> Any:
 
 
 def requests_of(stitch: Any, method: str) -> list[str]:
-    """Return the paths of the requests with an HTTP method, oldest first."""
+    """Return the paths of all requests with this HTTP method, oldest first."""
     return [request.path for request in stitch.requests if request.method == method]

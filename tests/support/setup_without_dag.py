@@ -1,7 +1,7 @@
-"""Run setup operators without a DAG: in a thread, or in several processes.
+"""Run setup operators without a DAG, in a thread or in several processes.
 
-`python -m tests.support.setup_without_dag KIND NUMBER` imports Airflow, which takes seconds, and forks that
-many processes. Each of them sends a request, and then all run the operator at the same time. The command
+`python -m tests.support.setup_without_dag KIND NUMBER` imports Airflow, which takes seconds, and forks NUMBER
+processes. Each process sends a request, and then all processes run the operator at the same time. The command
 prints their results as a JSON list. Airflow's connection `stitch_default` must exist.
 """
 
@@ -63,7 +63,7 @@ OPERATORS = {"destination": destination_operator, "source": source_operator}
 
 
 def execute(operator: Any, run_number: int) -> Any:
-    """Execute an operator in a DAG run. Two tries of one task have the same run number."""
+    """Execute an operator in a DAG run. Two tries of the same task have the same run number."""
     # Airflow 2 wraps `execute` in a check that fails outside the main thread.
     method = type(operator).execute
     unwrapped = getattr(method, "__wrapped__", method)
@@ -71,21 +71,22 @@ def execute(operator: Any, run_number: int) -> Any:
 
 
 def _keep_barrier(barrier: Barrier) -> None:
-    global _barrier  # noqa: PLW0603 - a pool passes a barrier to its processes at their start only
+    global _barrier  # noqa: PLW0603 - a pool passes a barrier to its processes only at their start
     _barrier = barrier
 
 
 def _execute_with_others(kind: str, run_number: int) -> Any:
-    """Execute an operator when all processes of the pool are ready to execute one."""
+    """Execute an operator as soon as all processes of the pool are ready."""
     operator = OPERATORS[kind]()
-    operator.hook.client.list_sources()  # connects to Stitch
+    operator.hook.client.list_sources()  # opens the connection to Stitch
     _barrier.wait(TIMEOUT)
     return execute(operator, run_number)
 
 
 def main(kind: str, number: int) -> None:
-    """Run the operator in as many processes at the same time, and print the results as JSON."""
-    OPERATORS[kind]().hook.client.list_sources()  # imports, before the fork, what all processes need
+    """Run the operator in the given number of processes at the same time, and print the results as JSON."""
+    # imports the modules that all processes need before the fork
+    OPERATORS[kind]().hook.client.list_sources()
     context = multiprocessing.get_context("fork")
     with context.Pool(number, _keep_barrier, [context.Barrier(number)]) as pool:
         results = pool.starmap(_execute_with_others, [(kind, run) for run in range(number)], chunksize=1)

@@ -1,4 +1,4 @@
-"""The search for secrets finds a secret in every encoding that Airflow or a library may write."""
+"""The search for secrets finds a secret in every encoding that Airflow or a library may use."""
 
 from __future__ import annotations
 

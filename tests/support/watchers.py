@@ -1,4 +1,4 @@
-"""Marks of tests that need an Airflow with shared streams and an asset state store, or one without."""
+"""Pytest marks for tests that need an Airflow with or without shared streams and an asset state store."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Jobs are never started twice and never lost: shown in an Airflow of several processes, which are killed."""
+"""Tests in an Airflow of several processes, which are killed. A job is never started twice and never lost."""

@@ -1,4 +1,4 @@
-"""Share one Airflow and one local Stitch between all tests of this folder."""
+"""Share an Airflow and a local Stitch between all tests in this folder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _numbers = itertools.count(1)
 
 
 class Source:
-    """A source of one test. Its jobs run until the test finishes them."""
+    """A source for one test. The jobs of the source run until the test finishes them."""
 
     def __init__(self, stitch: StitchEmulator, airflow: Airflow) -> None:
         self._stitch = stitch
@@ -58,7 +58,7 @@ class Source:
         return run
 
     def wait_until_job(self, number: int = 1) -> JobRecord:
-        """Wait until the source has started this number of jobs, and return the latest."""
+        """Wait until the source has started this number of jobs, and return the latest job."""
         self._airflow.wait_until(lambda: len(self.jobs) == number, f"job {number} of {self.name}")
         return self.jobs[-1]
 
@@ -71,7 +71,7 @@ class Source:
         self._airflow.wait_until(is_stopped, f"job {job.job_name} to be stopped")
 
     def set_new_rows(self, number: int) -> None:
-        """Set the number of rows that only the next job finds, which is short."""
+        """Set the number of rows of the next job only. The job is short."""
         self._stitch.plan_next_job(self.id, JobPlan(rows={"commits": number}))
 
     def finish_jobs(self) -> None:
@@ -92,5 +92,5 @@ def source(new_source: Callable[[], Source]) -> Source:
 
 @pytest.fixture(params=["in_worker", "deferred"])
 def where(request: pytest.FixtureRequest) -> str:
-    """Where a task waits."""
+    """The place where a task waits."""
     return str(request.param)

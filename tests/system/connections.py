@@ -24,7 +24,7 @@ CONNECTION_TABLE = sqlalchemy.table(
 
 
 class Connections:
-    """The connections of one Airflow.
+    """The connections of one Airflow installation.
 
     :param database: URL of its database.
     :param key: the Fernet key that Airflow uses to encrypt passwords.
@@ -62,7 +62,7 @@ class Connections:
 
 @contextmanager
 def open_connections(database: str, key: str) -> Iterator[Connections]:
-    """Access the connections of one Airflow within the context."""
+    """Access the connections of one Airflow installation within the context."""
     connections = Connections(database, key)
     try:
         yield connections

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class AirflowDatabase:
-    """Has the interface of `AirflowApi`."""
+    """Implements the interface of `AirflowApi`."""
 
     def is_up(self) -> bool:
         """Return True, because the database needs no server."""
@@ -38,7 +38,7 @@ class AirflowDatabase:
             return all(session.get(model, dag_id) is not None for model in (DagModel, SerializedDagModel))
 
     def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None) -> bool:
-        """Start a run if Airflow has parsed the DAG. Return whether it was started."""
+        """Start a run if Airflow has parsed the DAG. Return whether the run was started."""
         if not self.has_dag(dag_id):
             return False
         # Two runs may start in the same second, so their dates need microseconds.
@@ -72,14 +72,14 @@ class AirflowDatabase:
 
     def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
         """Mark a task `failed` or `success`, as a user would."""
-        dag = _dag(dag_id)  # before `create_session`, because it closes the thread's shared session
+        dag = _dag(dag_id)  # must precede `create_session`, because it closes the thread's shared session
         with create_session() as session:
             dag.set_task_instance_state(
                 task_id=task_id, run_id=run_id, state=TaskInstanceState(state), session=session
             )
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Clear a task, as a user would, so that it runs again."""
+        """Clear a task as a user would, so that the task runs again."""
         dag = _dag(dag_id)
         with create_session() as session:
             tasks = session.query(TaskInstance).filter_by(dag_id=dag_id, run_id=run_id, task_id=task_id).all()

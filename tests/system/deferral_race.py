@@ -1,9 +1,9 @@
 """Measure how soon after a deferral a trigger may fire.
 
 `python -m tests.system.deferral_race` runs mapped sensors. Their jobs are already loaded, so each trigger
-could fire immediately. Airflow fails a task that is queued again before the scheduler has processed the exit
-of the worker that deferred it. This command prints how many tasks succeed, and the delay from the start of
-each trigger until the scheduler has processed the exit of its worker. It needs Airflow 3.3.
+could fire immediately. If a task is queued again before the scheduler has processed the exit of the previous
+worker, Airflow fails the task. This command prints how many tasks succeed, and the delay from the start of
+each trigger until the scheduler has processed the exit of its worker. The command needs Airflow 3.3.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 TASKS = 40
 DAG_ID = "wait_for_loaded_mapped"
-# In the log of the scheduler, once per failed task, with the state in which its worker ended.
+# A line in the scheduler's log for each failed task, with the state in which its worker ended.
 MISMATCH = re.compile(rf"{DAG_ID}.wait (\w+) map_index=(\d+) .* finished with state (\w+), but")
-# In the log of the scheduler. Each line starts with the time.
+# A line in the scheduler's log. Each line starts with the time.
 EXECUTOR_EVENT = re.compile(
     r"^(\S+) .*Received executor event with state success for task instance TaskInstanceKey\("
     rf"dag_id='{DAG_ID}', task_id='wait', run_id='(\w+)', try_number=\d+, map_index=(\d+)\)",
@@ -34,7 +34,7 @@ EXECUTOR_EVENT = re.compile(
 
 
 def measure(airflow: Airflow, stitch: StitchEmulator) -> tuple[list[str | None], list[float]]:
-    """Run the sensors once. Return their states, and the seconds from each trigger's start to that event."""
+    """Run the sensors once. Return their states, and the delays in seconds."""
     account = stitch.add_account()
     for number in range(TASKS):
         account.complete_job(account.add_source(f"source_{number}", streams={"rows": 1}), seconds_ago=3600)
@@ -50,7 +50,7 @@ def measure(airflow: Airflow, stitch: StitchEmulator) -> tuple[list[str | None],
 
 
 def _mismatches(airflow: Airflow) -> str:
-    """Return why Airflow failed tasks: because of the race, or because their worker failed."""
+    """Return the reasons why Airflow failed tasks, which are the race or the failure of a worker."""
     log = (airflow.processes.home / "scheduler.out").read_text()
     states = [state for _, _, state in set(MISMATCH.findall(log))]
     return f"{states.count('success')} failed by the race, {states.count('failed')} failed in their worker"

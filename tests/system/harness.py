@@ -33,19 +33,21 @@ if TYPE_CHECKING:
 
 DAGS_FOLDER = Path(__file__).parent / "dags"
 TASK_ID = "replicate"
-DAG_IDS = ("assets_mapped", "create_account", "plain_in_worker", "renamed_deferred", "wait")  #: one per file
+#: every DAG file has its own key
+DAG_IDS = ("assets_mapped", "create_account", "plain_in_worker", "renamed_deferred", "wait")
 FINISHED_STATES = ("success", "failed")
 POSTGRES = os.environ.get("STITCH_TEST_POSTGRES")
 CELERY = os.environ.get("STITCH_TEST_CELERY")
 FERNET_KEY = base64.urlsafe_b64encode(os.urandom(32)).decode()
 
-#: Id of the connection to the Redis through which the hosts share the request budget. With Celery only.
+#: Id of the connection to the Redis server through which the hosts share the request budget (only with
+#: Celery).
 REDIS_CONN_ID = "stitch_redis"
 
 #: Names of the Celery workers. With a LocalExecutor the scheduler runs the tasks itself.
 WORKERS = ("first worker", "second worker") if CELERY else ()
 
-#: Seconds after which a wait fails the test. Generous, because the machine may be busy.
+#: Seconds after which a wait fails the test. The timeout is generous, because the machine may be busy.
 TIMEOUT = 90.0
 
 #: Short intervals, so that Airflow detects dead processes within seconds instead of minutes.
@@ -55,7 +57,7 @@ SETTINGS = {
     "CORE__TASK_SUCCESS_OVERTIME": "1",
     "SCHEDULER__JOB_HEARTBEAT_SEC": "1",
     # Airflow 2.11 also kills a task after this many seconds without a heartbeat, however busy the machine is.
-    # 0 applies the threshold of lost tasks instead. `JOB_HEARTBEAT_SEC` is the interval of the heartbeats.
+    # With 0, the threshold of lost tasks applies instead. `JOB_HEARTBEAT_SEC` is the heartbeat interval.
     "SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "0",
     "SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "40",
     "SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "2",
@@ -66,7 +68,8 @@ SETTINGS = {
     "TRIGGERER__JOB_HEARTBEAT_SEC": "1",
     "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
     "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-    # A busy machine parses a DAG slowly, and must not lose it for that. (The names of Airflow 3 and 2.)
+    # A busy machine parses DAGs slowly, and Airflow must not drop a slow DAG. Some of these names are for
+    # Airflow 2.
     "CORE__DAGBAG_IMPORT_TIMEOUT": "600",
     "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "600",
     "CORE__DAG_FILE_PROCESSOR_TIMEOUT": "600",
@@ -76,15 +79,16 @@ SETTINGS = {
 
 
 class Airflow:
-    """A running Airflow: its processes, and the actions of its users."""
+    """A running Airflow, with its processes and user actions."""
 
     def __init__(
         self, processes: LocalAirflow, control: Control, deadline: Deadline, secrets: list[str]
     ) -> None:
         self.processes = processes
         self.control = control
-        self.secrets = secrets  #: must not be written to disk or to the database
-        self.redis: RedisProcess | None = None  #: shares the request budget of the hosts; not Celery's broker
+        self.secrets = secrets  #: strings that must not be written to disk or to the database
+        #: the server of the shared request budget, which is not Celery's broker
+        self.redis: RedisProcess | None = None
         self._deadline = deadline
         # An external database may contain runs of earlier tests.
         self._run_ids = (f"{uuid4().hex[:8]}_{number}" for number in itertools.count(1))
@@ -96,7 +100,7 @@ class Airflow:
     def run(self, dag_id: str, source: str, *, task_id: str = TASK_ID, **conf: str) -> Run:
         """Start a run of a DAG that replicates a source or waits for it.
 
-        :param task_id: the task that the returned run observes; `*` reads the logs of all tasks.
+        :param task_id: the task that the returned run observes. Pass `*` to read the logs of all tasks.
         :param conf: added to the run's configuration.
         """
         run = self.new_run(dag_id, task_id)
@@ -115,7 +119,7 @@ class Airflow:
         return None
 
     def suspend(self, process: psutil.Process) -> None:
-        """Suspend a process while it holds no lock of the database, which would block all other processes."""
+        """Suspend a process that holds no database lock. A lock would block all other processes."""
         process.suspend()
         while self._database_is_locked():
             process.resume()
@@ -123,7 +127,7 @@ class Airflow:
             process.suspend()
 
     def _database_is_locked(self) -> bool:
-        """Return whether a write lock of SQLite persists longer than any running process would hold it."""
+        """Return whether a write lock of SQLite lasts longer than a running process would hold it."""
         if POSTGRES:
             return False
         with closing(sqlite3.connect(self.processes.home / "airflow.db", timeout=3)) as database:
@@ -137,13 +141,13 @@ class Airflow:
         return False
 
     def kill_tasks(self) -> None:
-        """Kill all processes that execute tasks. Wait until at least one is running."""
+        """Wait until at least one process executes a task, and kill all such processes."""
         self.wait_until(self.task_processes, "a task's process")
         for process in self.task_processes():
             process.kill()
 
     def kill_workers(self) -> None:
-        """Kill all processes that execute tasks and their supervisors, so that Airflow receives no report."""
+        """Kill all task processes and their supervisors, so that Airflow receives no report."""
         self.wait_until(self.task_processes, "a task's process")
         for process in self.task_processes():
             if (supervisor := self.supervisor_of(process)) is not None:
@@ -151,7 +155,7 @@ class Airflow:
             process.kill()
 
     def add_connection(self, connection_id: str, connection: Mapping[str, Any]) -> None:
-        """Add a connection to the database, as a user would, and its token to `secrets`."""
+        """Add a connection to the database, as a user would, and add its token to `secrets`."""
         self.control.add_connection(connection_id, connection)
         self.secrets.append(connection["password"])
 
@@ -174,7 +178,7 @@ class Airflow:
         engine.dispose()
 
     def read_everything_written(self) -> bytes:
-        """Return the contents of all of Airflow's files and database rows."""
+        """Return the contents of all files and database rows of Airflow."""
         rows = read_rows(POSTGRES or f"sqlite:///{self.processes.home}/airflow.db", FERNET_KEY)
         return b"\n".join([read_files(self.processes.home), *rows])
 
@@ -192,7 +196,7 @@ class Airflow:
 
 
 class Run:
-    """A run of a DAG, and the task in it that a test observes."""
+    """A DAG run, and the task of the run that a test observes."""
 
     def __init__(self, airflow: Airflow, dag_id: str, run_id: str, task_id: str) -> None:
         self._airflow = airflow
@@ -212,7 +216,10 @@ class Run:
 
     @property
     def waiter_count(self) -> int:
-        """The number of waiters that were started for the task: one per try and per triggerer."""
+        """The number of waiters that were started for the task.
+
+        Each try and each triggerer starts one waiter.
+        """
         return self.log().count("Waiting for loading")
 
     @property
@@ -236,7 +243,7 @@ class Run:
     def wait_until_waiting(self, waiter: int = 1) -> None:
         """Wait until the task waits for its job.
 
-        :param waiter: the number of the waiter: 2 after one retry or one restart of the triggerer.
+        :param waiter: the number of the waiter, which is 2 after one retry or one restart of the triggerer.
         """
         self._airflow.wait_until(
             lambda: self.waiter_count == waiter, f"waiter {waiter} of {self.run_id} of {self.dag_id}"
@@ -247,13 +254,13 @@ class Run:
         self._airflow.wait_until(lambda: message in self.log(), f"{message!r} in the log of {self.run_id}")
 
     def wait_until_released(self) -> None:
-        """Wait until neither a worker nor a triggerer is executing the task."""
+        """Wait until no worker or triggerer is executing the task."""
         self._airflow.wait_until(self._is_released, f"Airflow to release {self.run_id} of {self.dag_id}")
 
     def _is_released(self) -> bool:
         if not self.dag_id.endswith("deferred"):
             return not self._airflow.task_processes()
-        # Airflow 3 writes this line to the task's log, Airflow 2 to the log of the triggerer.
+        # Airflow 3 writes this line to the task's log, and Airflow 2 writes it to the triggerer's log.
         triggerer_log = (self._airflow.processes.home / "triggerer.out").read_text()
         completed = re.search(rf"trigger {self.dag_id}/{self.run_id}/.* completed", triggerer_log)
         return "trigger completed" in self.log() or completed is not None
@@ -301,15 +308,15 @@ def _is_task(process: psutil.Process) -> bool:
 def running_airflow(
     connection: str, *, home: Path | None = None, settings: Mapping[str, str] | None = None
 ) -> Iterator[Airflow]:
-    """Run an Airflow within the context. It has already parsed the DAG files.
+    """Run an Airflow within the context. When the context starts, Airflow has parsed the DAG files.
 
     :param connection: the connection to Stitch, as JSON.
-    :param home: Airflow's home, which is kept. None uses a temporary folder.
+    :param home: Airflow's home, which is not deleted at the end. If None, use a temporary folder.
     :param settings: additional Airflow settings.
     """
     deadline = Deadline(TIMEOUT, poll_interval=0.2)
     connection = with_redis(connection)
-    # On Airflow 2 the tests use its database directly, so both need the same home.
+    # On Airflow 2, the tests use Airflow's database directly, so the tests and Airflow need the same home.
     home = Path(os.environ["AIRFLOW_HOME"]) if IS_AIRFLOW_2 else home
     settings = {**SETTINGS, **_database(home), **_executor(), **(settings or {})}
     with (
@@ -375,7 +382,7 @@ def _database(home: Path | None) -> dict[str, str]:
     if POSTGRES:
         return {"DATABASE__SQL_ALCHEMY_CONN": POSTGRES}
     if IS_AIRFLOW_2:
-        # A busy machine exceeds even the 60 s of `LocalAirflow`.
+        # On a busy machine, the start takes even longer than the 60 s of `LocalAirflow`.
         return {"DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=600"}
     return {}
 
@@ -387,7 +394,7 @@ def _executor() -> dict[str, str]:
         "CORE__EXECUTOR": "CeleryExecutor",
         "CELERY__BROKER_URL": CELERY,
         "CELERY__RESULT_BACKEND": CELERY,
-        # The tasks that a killed worker has taken stay queued until this timeout, by default for 10 minutes.
+        # Tasks of a killed worker remain queued until this timeout, which is 10 minutes by default.
         "SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
         "SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",
         # The broker may still contain tasks of earlier tests.

@@ -1,4 +1,4 @@
-"""Load streams while triggerers are killed, and report which loads Airflow has announced.
+"""Load streams while triggerers are killed, and report the loads that Airflow has announced.
 
 `python -m tests.system.load_events --loads 20 --kills 10 --tasks 50`
 """
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
     from tests.system.harness import Airflow
 
-#: Virtual seconds per second. A poll interval of a second is 30 virtual seconds.
+#: Virtual seconds per real second. A poll interval of one real second is 30 virtual seconds.
 SPEED = 30
-MAX_REQUESTS = 30  #: in any 10 virtual minutes
-TASKS = 50  #: of the DAG `wait_for_50`
+MAX_REQUESTS = 30  #: maximum number of requests in any 10 virtual minutes
+TASKS = 50  #: number of tasks of the DAG `wait_for_50`
 NEW_TOKEN = "the-new-token-of-the-watched-account"
 TRIGGERERS = ("triggerer", "second triggerer")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run once per number of triggerers. Return 0 if everything was as expected, otherwise 1."""
+    """Execute the test. Return 0 if there were no faults, otherwise 1."""
     options = _parser().parse_args(arguments)
     with (
         StitchEmulator(speed=SPEED) as stitch,
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def start_waiting_tasks(airflow: Airflow, watched: WatchedAccount) -> None:
-    """Start 50 deferred tasks on the same account, whose jobs take longer than the run."""
+    """Start 50 deferred tasks on the same account. The jobs of these tasks take longer than the test."""
     for number in range(TASKS):
         job = JobPlan(tap_seconds=72_000.0)
         source = watched.account.add_source(f"source_{number}", streams={"commits": 1}, job=job)
@@ -68,7 +68,7 @@ def start_waiting_tasks(airflow: Airflow, watched: WatchedAccount) -> None:
 
 
 def load_during_kills(airflow: Airflow, watched: WatchedAccount, options: argparse.Namespace) -> list[str]:
-    """Load streams at random, and kill triggerers in between. Return what is wrong afterwards."""
+    """Load random streams, and kill triggerers in between. Return descriptions of all faults."""
     chance = random.Random(options.seed)
     kills = set(chance.sample(range(options.loads), options.kills))
     names = TRIGGERERS[: options.triggerers]
@@ -81,7 +81,8 @@ def load_during_kills(airflow: Airflow, watched: WatchedAccount, options: argpar
             airflow.processes.kill(killed)
             time.sleep(chance.uniform(0, 3))
             airflow.processes.start_component("triggerer", killed)
-            # Half of the next loads find a triggerer that has started, the others one that is starting.
+            # Half of the next loads occur after the triggerer has started, and the other half while it is
+            # starting.
             if chance.random() < 0.5:
                 watched.wait_until_polled()
     watched.wait_until_announced(timeout=900)
@@ -127,7 +128,7 @@ def reject_token(airflow: Airflow, watched: WatchedAccount, seconds: float) -> l
 
 
 def _starts(airflow: Airflow) -> int:
-    """Return how many watchers were started so far."""
+    """Return the number of watchers that have been started."""
     logs = airflow.processes.home.glob("*triggerer.out")
     return sum(log.read_text().count(" starting") for log in logs)
 

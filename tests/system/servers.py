@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.postgres_only:
             settings["STITCH_TEST_CELERY"] = stack.enter_context(redis(folder))
         command = subprocess.Popen(options.command, env={**os.environ, **settings})
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command receives it too, and handles it
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command receives the same signal, and handles it
         signal.signal(signal.SIGTERM, lambda *_: command.terminate())
         return command.wait()
 
@@ -102,7 +102,7 @@ def redis(folder: Path) -> Iterator[str]:
 
 
 def _postgres_folder() -> Path:
-    """Return the folder of its programs, which Debian does not add to PATH."""
+    """Return the folder of PostgreSQL's programs, which Debian does not add to PATH."""
     found = shutil.which("initdb") or max(
         map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), default=None
     )
@@ -121,7 +121,7 @@ def _running(
             user=user,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # not interrupted by Ctrl-C
+            start_new_session=True,  # so that Ctrl-C does not interrupt the server
         )
     try:
         yield

@@ -1,4 +1,4 @@
-"""DAGs that are scheduled by the assets of streams run once for each job that had rows, in a real Airflow."""
+"""A DAG that is scheduled by a stream's asset runs once for each job with rows (in a real Airflow)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAPPED_SOURCES = [f"assets_mapped_{number}" for number in range(5)]
 
 @pytest.fixture(scope="module")
 def sources(stitch):
-    """Add the sources of the DAGs. Each has a stream with rows and one without."""
+    """Add the sources of the DAGs. Each source has a stream with rows and a stream without rows."""
     for name in ("assets_in_worker", "assets_deferred", *MAPPED_SOURCES):
         stitch.add_source(name, streams={"commits": 12, "quiet": 0})
     stitch.add_source("assets_many", streams={f"stream_{number}": 1 for number in range(1000)})
@@ -20,7 +20,7 @@ def sources(stitch):
 
 @pytest.fixture(scope="module")
 def first_runs(airflow, sources):
-    """Start all producers together, because they spend most of their time waiting."""
+    """Start all producers at once, because each producer spends most of its time waiting."""
     airflow.wait_until(lambda: airflow.control.has_dag("assets_mapped"), "Airflow to parse these DAGs")
     dag_ids = ("assets_in_worker", "assets_deferred", "assets_mapped", "assets_many")
     return {dag_id: airflow.run(dag_id, "") for dag_id in dag_ids}

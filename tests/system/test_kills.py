@@ -1,4 +1,4 @@
-"""If a worker is killed, the next try resumes its job."""
+"""If a worker is killed, the next try resumes the job."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from local_airflow.processes import IS_AIRFLOW_2
 from tests.system.conftest import VERY_LONG
 
 STORES_TASK_STATE = tuple(int(part) for part in version("apache-airflow").split(".")[:2]) >= (3, 3)
-# Earlier versions store nothing for the next try, so the job name is lost with the worker.
+# Earlier versions of Airflow do not store the job name for the next try, so it is lost with the worker.
 needs_task_state = pytest.mark.skipif(not STORES_TASK_STATE, reason="Airflow stores task state since 3.3")
 
 
@@ -43,7 +43,7 @@ def test_retry_finds_job_if_worker_was_killed_before_the_start_response(airflow,
 
 @needs_task_state
 def test_retry_starts_another_job_if_the_first_was_terminated(airflow, stitch, source):
-    """The worker is killed, and the job is stopped before the next try finds it."""
+    """The worker is killed, and the job is stopped before the next try finds the job."""
     stitch.fail("POST", f"/sources/{source.id}/sync", delay=30, after_effect=True)
     run = source.run("plain_in_worker")
     source.wait_until_job()
@@ -62,7 +62,7 @@ def test_retry_starts_another_job_if_the_first_was_terminated(airflow, stitch, s
 def test_cleared_task_of_a_killed_worker_starts_another_job(airflow, source):
     """Without a report of the worker, Airflow 3.3 does not raise the `max_tries` of a cleared running task.
 
-    So only the run's number of clears shows that a user has cleared it.
+    Therefore, only the run's number of clears shows that a user has cleared the task.
     """
     run = source.run_until_waiting("plain_in_worker")
     source.set_new_rows(7)
@@ -86,8 +86,8 @@ def test_cleared_task_of_a_killed_worker_starts_another_job(airflow, source):
     ],
 )
 def test_resumed_worker_leaves_the_job_to_the_next_try(airflow, source, dag_id, message):
-    """Airflow starts another try and then kills the first, which must not stop the job."""
-    earlier = airflow.task_processes()  # a worker of the test before may still be exiting
+    """Airflow starts another try and then kills the first try, which must not stop the job."""
+    earlier = airflow.task_processes()  # a worker of the previous test may still be exiting
     run = source.run_until_waiting(dag_id)
     (task,) = (process for process in airflow.task_processes() if process not in earlier)
     supervisor = airflow.supervisor_of(task)
@@ -95,7 +95,8 @@ def test_resumed_worker_leaves_the_job_to_the_next_try(airflow, source, dag_id, 
     run.wait_until_logged("which an earlier try of this task started")
     supervisor.resume()
     run.wait_until_logged(message)
-    # Until it has exited, the first try may still stop the job, which is not possible once the job has ended.
+    # Wait until the first try has exited. Before its exit, it could stop the job. Once the job has ended,
+    # it can no longer be stopped.
     airflow.wait_until(lambda: task not in airflow.task_processes(), "the first try to exit")
     source.finish_jobs()
 
@@ -106,14 +107,14 @@ def test_resumed_worker_leaves_the_job_to_the_next_try(airflow, source, dag_id, 
 
 @pytest.mark.skipif(not IS_AIRFLOW_2, reason="Airflow 3 ends a worker that it has given up")
 def test_resumed_worker_finishes_the_task_on_airflow_2(airflow, stitch, source):
-    """Airflow 2.11 lets both tries run. The end of the first also ends the second, which stops its job."""
+    """Airflow 2.11 lets both tries run. The end of the first try ends the second try, which stops its job."""
     run = source.run_until_waiting("plain_in_worker")
     (task,) = airflow.task_processes()
     supervisor = airflow.supervisor_of(task)
     airflow.suspend(supervisor)
     run.wait_until_logged("waiting for it to finish before starting ours")
     supervisor.resume()
-    stitch.advance(VERY_LONG + 300)  # the end of the first job, and not of a second one
+    stitch.advance(VERY_LONG + 300)  # past the end of the first job, but not past the end of a second job
 
     assert run.wait_until_finished() == "success"
     first = source.jobs[0]

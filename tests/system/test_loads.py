@@ -1,4 +1,4 @@
-"""DAGs that start because Stitch has loaded something: by watchers, and by webhooks to the API server."""
+"""DAGs that start after Stitch has loaded a stream, by a watcher or by a webhook to the API server."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_killed_triggerer_announces_the_loads_of_the_time_in_between(airflow, wa
     watched.load("issues")
     airflow.processes.kill("triggerer")
     watched.load("commits")
-    watched.load("stars")  # the first load of this stream
+    watched.load("stars")  # Stitch has never loaded this stream before
     airflow.processes.start_component("triggerer")
     watched.wait_until_announced()
 
@@ -106,7 +106,7 @@ def test_20_concurrent_deliveries_make_one_event_and_one_run(airflow, watched):
         pytest.param(SECRET, CONNECTION, b" " * 2_000_000, 413, id="2 MB"),
     ],
 )
-def test_request_that_is_no_webhook_is_rejected(airflow, watched, token, connection, body, status):
+def test_request_other_than_a_webhook_is_rejected(airflow, watched, token, connection, body, status):
     response = requests.post(hook_url(airflow, token, connection), data=body, timeout=120)
 
     assert response.status_code == status

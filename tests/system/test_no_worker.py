@@ -11,8 +11,9 @@ from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.triggers.task_context import LINK_KEY
 from airflow_provider_stitch.triggers.versions import RENDERS_IN_TRIGGERER, RETRIES_FROM_TRIGGERER
 
-#: Before Airflow 3.3 a sensor with templates starts in a worker. It still ends in the triggerer. A try that
-#: Airflow loses before its worker begins has no log, so tries are counted and not named.
+#: Before Airflow 3.3 a sensor with templates starts in a worker. The sensor ends in the triggerer in any
+#: case. A try that Airflow loses before its worker starts has no log, so the tests check only the number of
+#: tries.
 WORKER_COUNT = 0 if RENDERS_IN_TRIGGERER else 1
 FAILING_JOB = JobPlan(tap_exit_status=1, tap_description="no such table")
 
@@ -23,7 +24,7 @@ def start_sensor(airflow, stitch, source, dag_id="wait", **conf):
 
 @pytest.fixture(scope="module")
 def sources(stitch, new_source):
-    """One source per run."""
+    """Run sensors, with one source per run."""
     names = ("succeeds", "is_started", "fails", "is_skipped", "is_late", "is_paused")
     sources = {name: new_source() for name in names}
     stitch.pause_source(sources["is_paused"].id)
@@ -33,7 +34,7 @@ def sources(stitch, new_source):
 
 @pytest.fixture(scope="module")
 def runs(airflow, stitch, sources):
-    """Runs that need no action by their test, started together."""
+    """Runs that need no action by a test. They are all started at once."""
     empty_source = stitch.add_source("empty_source", streams={"commits": 3, "issues": 0})
     plain_source = stitch.add_source("plain_source", streams={"commits": 3})
     runs = {
@@ -139,7 +140,7 @@ def test_timeout_fails_the_task(runs):
     assert len(run.tries_in_workers()) == WORKER_COUNT
 
 
-IN_WORKER = ["before execute", "execute"]  #: the calls at the start of each worker of a try
+IN_WORKER = ["before execute", "execute"]  #: the callbacks at the start of each worker of a try
 STARTED = IN_WORKER * WORKER_COUNT
 
 
@@ -160,9 +161,10 @@ STARTED = IN_WORKER * WORKER_COUNT
     ],
 )
 def test_callbacks_of_a_task_that_ends_in_the_triggerer(airflow, runs, name, calls):
-    """Airflow 3.3 calls them in its DAG processor, and only after a failure. Airflow 2.11 calls none.
+    """Airflow 3.3 calls the callbacks in its DAG processor, and only after a failure.
 
-    The runs without a failure come last: their callbacks would have been called before the others.
+    Airflow 2.11 does not call any. The runs without a failure are checked last, because their callbacks would
+    have been called before the callbacks of the other runs.
     """
     run = runs[name]
     run.wait_until_finished()
@@ -192,7 +194,7 @@ PLANS = {"failed": JobPlan(tap_exit_status=1), "success": JobPlan()}
 
 
 class BusyAccount:
-    """A separate account with 200 sources, and a connection to it."""
+    """A separate account with 200 sources, and a connection to this account."""
 
     def __init__(self, airflow, stitch):
         self.emulated = stitch.add_account()
@@ -201,7 +203,7 @@ class BusyAccount:
         ]
         connection_id = f"stitch_{self.emulated.client_id}"
         connection = json.loads(stitch.connection_json(self.emulated))
-        # The budget counts real minutes, so the whole test must fit into one window.
+        # The windows of the budget are in real minutes, so the whole test must fit into one window.
         connection["extra"] = {"requests_per_10_minutes": 30}
         airflow.add_connection(connection_id, connection)
         self.conf = {"stitch_conn_id": connection_id, "started_after": stitch.now().isoformat()}

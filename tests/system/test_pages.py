@@ -1,4 +1,4 @@
-"""The commands that each page of the documentation prints succeed in their order, and so do its tests."""
+"""The commands on each page of the documentation succeed in their order, and the tests on each page pass."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tools.sample_output import missing_lines, sample_output
 BIN = Path(sys.executable).parent
 TUTORIAL = "docs/tutorial/getting-started.md"
 IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
-# The pages show tests for Airflow 3, which has to register a DAG that a test defines.
+# The pages show tests for Airflow 3, in which a test has to register the DAG that it defines.
 PAGES = [
     page
     for page in pages_with_commands()
@@ -59,7 +59,7 @@ else:
 
 @pytest.fixture(scope="module")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an Airflow database without runs. Creating it takes long, so each test copies it."""
+    """Return an Airflow database without runs. Creating a database is slow, so each test copies this one."""
     home = tmp_path_factory.mktemp("airflow")
     database = home / "airflow.db"
     subprocess.run(
@@ -74,7 +74,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def database(empty_database: Path, tmp_path: Path) -> dict[str, str]:
-    """Return the setting of a new database."""
+    """Return the Airflow setting for a new database."""
     return _database(shutil.copy(empty_database, tmp_path / "airflow.db"))
 
 
@@ -161,7 +161,7 @@ def test_commands_of_a_page_succeed_in_order(
 
 
 def _with_free_port(code: str) -> str:
-    """Let the emulator of a page listen on a free port instead of the printed one."""
+    """Let the emulator of a page listen on a free port instead of the printed port."""
     for printed in re.findall(r"--port (\d+)", code):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -185,7 +185,7 @@ def _check_connections(printed: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _run(script: str, environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a script. If it takes too long, end it and all processes that it started."""
+    """Run a script. If the script takes too long, end it and all processes that it has started."""
     with subprocess.Popen(
         ["bash", "-euo", "pipefail", "-c", script],
         env=environment,

@@ -1,4 +1,7 @@
-"""Search for secrets in what Airflow has written in all tests so far. (pytest runs the files by name.)"""
+"""Search for secrets in all data that Airflow has written during the tests in the previous files.
+
+Pytest runs the files in the order of their names.
+"""
 
 from __future__ import annotations
 

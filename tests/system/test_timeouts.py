@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def timed_runs(new_source):
-    """Runs with a short `execution_timeout`, started together, one source each."""
+    """Runs with a short `execution_timeout`. They are all started at once, each with its own source."""
     runs = {}
     for where in ("in_worker", "deferred"):
         for way in ("timed", "timed_left_running"):

@@ -1,6 +1,6 @@
 """Creating an account never loses a token or changes another connection, whichever step fails.
 
-`STITCH_TEST_TOKEN_RUNS=200` tests more seeds, `STITCH_TEST_TOKEN_SEED=7` starts at another one.
+Set `STITCH_TEST_TOKEN_RUNS=200` to test more seeds, and `STITCH_TEST_TOKEN_SEED=7` to start at another seed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SEED = int(os.environ.get("STITCH_TEST_TOKEN_SEED", "0"))
 BATCH_SIZE = 20
 API_CONNECTION = "airflow_api_for_tests"
 
-#: Seconds after which a batch fails the test. Generous, because the machine may be busy.
+#: Seconds after which a batch fails the test. The timeout is generous, because the machine may be busy.
 TIMEOUT = 600.0
 
 
@@ -42,7 +42,8 @@ def airflow(stitch):
     settings = {
         "CORE__PARALLELISM": "6",
         "CORE__MAX_ACTIVE_RUNS_PER_DAG": "40",
-        # Only the plan kills tasks, not an Airflow that misses heartbeats on a busy machine.
+        # Only the plan may kill tasks. Without this setting, Airflow could kill tasks that miss heartbeats on
+        # a busy machine.
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "600",
         "WORKERS__MAX_FAILED_HEARTBEATS": "600",
     }
@@ -94,7 +95,8 @@ def test_no_token_is_lost_and_no_other_connection_is_changed(airflow, connection
                 logs = [run.log() for run, (each, _) in zip(runs, attempts, strict=True) if each == plan]
                 errors.append(f"{plan}: lost the token of {email}: {after}\n{logs}")
             unstored.append((plan, Attempt(email, [])))
-    # The task was killed before it could store the token. The next run without a kill must say what to do.
+    # The task was killed before it could store the token. The next run that is not killed must explain what
+    # to do.
     for (plan, attempt), run in zip(unstored, run_all(airflow, unstored), strict=True):
         if "StitchAttachAccountOperator" not in run.log():
             errors.append(f"{plan}: did not explain how to obtain a token of {attempt.email}: {run.log()}")
@@ -102,7 +104,7 @@ def test_no_token_is_lost_and_no_other_connection_is_changed(airflow, connection
 
 
 def run_all(airflow: Airflow, attempts: Sequence[tuple[Plan, Attempt]]) -> list[Run]:
-    """Start a run for each attempt, all at once, and return them when all have ended."""
+    """Start a run for each attempt at the same time, and return the runs when all of them have ended."""
     runs = [start(airflow, plan, attempt) for plan, attempt in attempts]
     control = airflow.control
     airflow.wait_until(

@@ -48,7 +48,10 @@ def _assert_succeeds_with_first_job(run, source):
 
 
 def test_resumed_triggerer_leaves_the_job_to_the_other_triggerer(airflow, source):
-    """The resumed triggerer cancels its trigger. Airflow 3.3 then calls `on_kill`, as for a user action."""
+    """The resumed triggerer cancels its trigger.
+
+    Airflow 3.3 then calls `on_kill`, as it does after a user action.
+    """
     run = source.run_until_waiting("plain_deferred")
     suspended = psutil.Process(airflow.processes.pid("triggerer"))
     airflow.suspend(suspended)
@@ -65,7 +68,7 @@ def test_resumed_triggerer_leaves_the_job_to_the_other_triggerer(airflow, source
 
 
 def test_first_job_is_stopped_if_task_is_cleared_during_a_suspension(airflow, source):
-    """The cleared task is deferred again before the triggerer resumes, so its state is the same."""
+    """The cleared task is deferred again before the triggerer resumes, so its state has not changed."""
     run = source.run_until_waiting("plain_deferred")
     suspended = psutil.Process(airflow.processes.pid("triggerer"))
     airflow.suspend(suspended)

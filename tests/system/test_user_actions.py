@@ -10,14 +10,15 @@ import pytest
 from local_airflow.processes import IS_AIRFLOW_2
 from tests.system.harness import DAGS_FOLDER
 
-NEW_ROWS = 7  #: of a source since the start of the job whose task is cleared
+NEW_ROWS = 7  #: new rows of a source since the start of the job whose task is cleared
 
 
 @pytest.fixture(scope="module")
 def waiting_runs(new_source):
-    """Waiting runs and their sources, started together to save time. Each test ends one of them.
+    """Waiting runs and their sources, all started at once to save time.
 
-    The tests that use them come first, because `finish_jobs` advances the clock for all sources.
+    Each test ends one run. Tests with these runs come first, because `finish_jobs` advances the clock for all
+    sources.
     """
     variants = [("plain", "failed"), ("plain", "success"), ("left_running", "failed")]
     runs = {}
@@ -68,7 +69,7 @@ def test_clearing_a_task_stops_its_job_and_starts_another(airflow, source, where
 
 def test_job_of_a_deferred_task_is_stopped_even_if_stitch_is_slow(airflow, stitch, source):
     run = source.run_until_waiting("plain_deferred")
-    # Airflow repeats the cancellation of a trigger, and of its `on_kill`, every second.
+    # Every second, Airflow cancels the trigger and its `on_kill` again.
     stitch.fail("DELETE", f"/sources/{source.id}/sync", delay=3)
     stitch.fail("GET", "/extractions", times=1, delay=1.5)
     run.mark("failed")
@@ -112,14 +113,14 @@ def test_cleared_task_queues_behind_the_job_that_it_left_running(airflow, source
 
 @pytest.mark.skipif(IS_AIRFLOW_2, reason="Airflow 2.11 may end the run before it adds the renamed task")
 def test_renaming_a_task_stops_its_job_and_starts_another(airflow, new_source):
-    """Airflow sets the state of a task that is no longer in its DAG to removed."""
+    """If a task is no longer in its DAG, Airflow sets the state of the task to `removed`."""
     sources = {"renamed_in_worker": new_source(), "renamed_deferred": new_source()}
     runs = {dag_id: source.run(dag_id) for dag_id, source in sources.items()}
     for dag_id, run in runs.items():
         run.wait_until_waiting()
         sources[dag_id].set_new_rows(NEW_ROWS)
     (airflow.processes.home / "new_task_id").write_text("renamed")
-    os.utime(DAGS_FOLDER / "renamed.py")  # so that Airflow parses it at once
+    os.utime(DAGS_FOLDER / "renamed.py")  # so that Airflow parses the file at once
 
     for dag_id, run in runs.items():
         sources[dag_id].wait_until_stopped(sources[dag_id].jobs[0])

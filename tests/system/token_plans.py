@@ -31,7 +31,7 @@ EXISTING: dict[str, dict[str, Any]] = {
     "by hand": {"conn_type": "stitch", "description": "Waits for its account"},
 }
 
-#: The task must not change these. It may store a token in the others.
+#: The task must not change these connections. It may store a token in any other connection.
 FOREIGN = ("token", "postgres", "partner", "account")
 
 
@@ -40,12 +40,12 @@ class Attempt:
     """One run of the DAG."""
 
     email: str
-    faults: list[dict[str, str] | None]  #: one per try; later tries are undisturbed
+    faults: list[dict[str, str] | None]  #: one fault per try; later tries are undisturbed
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One connection, and the runs that try to store a token in it at the same time."""
+    """A connection, and the runs that try to store a token in this connection at the same time."""
 
     seed: int
     existing: str | None
@@ -73,7 +73,7 @@ def make_plan(seed: int) -> Plan:
 def may_lose_response(plan: Plan, email: str) -> bool:
     """Return whether the plan kills a task between the creation of the account and the storage of its token.
 
-    The token is lost then, and the next try must explain how to obtain a new one.
+    In this case the token is lost, and the next try must explain how to obtain a new token.
     """
     fatal_moments = [("create", "after"), ("fill", "before")]
     return any(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.control.account import EmulatedAccount
     from tests.system.harness import Airflow
 
-# The names in tests/system/dags/loads.py.
+# These names must match tests/system/dags/loads.py.
 CONNECTION = "stitch_events"
 WATCHED, HOOKED = "watched_source", "hooked_source"
 STREAMS = ("commits", "issues", "pulls", "stars")
@@ -28,7 +28,7 @@ LONG_AGO = 7200.0  #: virtual seconds
 class WatchedAccount:
     """The account of the connection `stitch_events`.
 
-    :param account: it has the sources that the DAGs name.
+    :param account: an account with the sources that the DAGs use.
     """
 
     def __init__(self, airflow: Airflow, stitch: StitchEmulator, account: EmulatedAccount) -> None:
@@ -39,7 +39,7 @@ class WatchedAccount:
         self.hooked = account.add_source(HOOKED, streams={"commits": 10})
         for stream in STREAMS[:-1]:  # the last stream has never been loaded
             account.record_load(self.watched, stream, seconds_ago=LONG_AGO)
-        self.loads: list[tuple[str, datetime]] = []  #: each recorded load, in order
+        self.loads: list[tuple[str, datetime]] = []  #: all recorded loads in order
 
     def connection(self) -> dict[str, Any]:
         """Return the connection, with a webhook secret."""
@@ -53,11 +53,14 @@ class WatchedAccount:
         self.loads.append((stream, self.stitch.now().replace(microsecond=0)))
 
     def last_loads(self) -> dict[str, datetime]:
-        """Return when each stream was loaded last."""
+        """Return the time of the last load of each stream."""
         return dict(self.loads)
 
     def announced(self, stream: str | None) -> list[datetime]:
-        """Return the times of the announced loads of a stream, in order; None is any stream of the source."""
+        """Return the times of the announced loads of a stream in order.
+
+        If None, include all streams of the source.
+        """
         uri = f"stitch://{CONNECTION}/{WATCHED}" + (f"/{stream}" if stream else "")
         payloads = (extra["payload"] for extra in self.events(uri))
         return [parse_time(payload["loaded_at"]) for payload in payloads]
@@ -69,7 +72,7 @@ class WatchedAccount:
         return events[-1]
 
     def finished_runs(self, dag_id: str) -> int:
-        """Return how many runs of a DAG have succeeded. If the API server fails, retry the request."""
+        """Return the number of successful runs of a DAG. If the API server fails, retry the request."""
         control, counts = self._airflow.control, []
 
         def count() -> bool:
@@ -81,7 +84,7 @@ class WatchedAccount:
         return counts[-1]
 
     def missing(self) -> dict[str, datetime]:
-        """Return the last load of each stream if no event has announced it. Times may differ by a second."""
+        """Return the last load of each stream that no event has announced. Times may differ by a second."""
         return {
             stream: at
             for stream, at in self.last_loads().items()
@@ -89,16 +92,16 @@ class WatchedAccount:
         }
 
     def duplicates(self) -> int:
-        """Return how many events announce a load that an earlier event has announced."""
+        """Return the number of events that announce a load again."""
         counts = [Counter(self.announced(stream)) for stream in (*STREAMS, None)]
         return sum(number - 1 for each in counts for number in each.values())
 
     def rejected_requests(self) -> int:
-        """Return how many requests Stitch has refused because of their token."""
+        """Return the number of requests that Stitch has rejected because of their token."""
         return sum(request.status == 401 for request in self.stitch.requests)
 
     def wait_until_polled(self, number: int = 1) -> None:
-        """Wait until the loads were polled again, so that the watchers have started."""
+        """Wait until the loads are polled again, which shows that the watchers have started."""
         expected = len(self._polls()) + number
         self._airflow.wait_until(lambda: len(self._polls()) >= expected, "a poll of the watchers", 600)
 

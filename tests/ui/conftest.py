@@ -1,4 +1,4 @@
-"""Share one local Stitch, one Airflow with an example DAG, and one browser between all tests here."""
+"""Share one local Stitch, one Airflow with an example DAG, and one browser between all tests."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 EXAMPLE = "stitch_then_transform"
 SCREENSHOTS_FOLDER = ROOT / "docs" / "images"
 
-#: Names of the executable: in Debian, then elsewhere.
+#: Names of the executable in Debian and in other systems.
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
-#: Seconds after which a wait fails the test. Generous, because the machine may be busy.
+#: Seconds after which a wait fails the test. The timeout is generous, because the machine may be busy.
 TIMEOUT = 900.0
 expect.set_options(timeout=120_000)
 
@@ -51,7 +51,7 @@ def chromium() -> str | None:
 
 @pytest.fixture(scope="session")
 def stitch() -> Iterator[StitchEmulator]:
-    # The speed of the demo. A faster job could end before the scheduler has recorded the deferral.
+    # This is the speed of the demo. A faster job could end before the scheduler has recorded the deferral.
     with StitchEmulator(speed=20) as stitch:
         stitch.add_source("github", streams={"commits": 412, "issues": 100, "teams": 0})
         stitch.add_source("shop_pg", streams={"orders": 37})
@@ -89,7 +89,8 @@ def api(airflow: LocalAirflow) -> AirflowApi:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    # The sandbox of Chromium does not work as root. Here it only loads local pages.
+    # Chromium's sandbox does not work as root. Without it, the browser is safe here because it loads only
+    # local pages.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=arguments)
@@ -99,7 +100,10 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, airflow: LocalAirflow, api: AirflowApi) -> Iterator[Page]:
-    """A page in a new browser context. `goto("/connections")` opens a page of Airflow."""
+    """A page in a new browser context.
+
+    For example, `goto("/connections")` opens the list of connections in Airflow.
+    """
     context = browser.new_context(base_url=airflow.url, viewport={"width": 1100, "height": 860})
     context.set_default_timeout(TIMEOUT * 1000)
     yield context.new_page()

@@ -1,4 +1,4 @@
-"""The connection form and its Test button, as Airflow shows them."""
+"""The connection form and its Test button in Airflow's pages."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_secrets_are_masked(form: Locator) -> None:
 
 
 def test_airflow_always_shows_the_extra_as_json(form: Locator) -> None:
-    """The page connection.md documents this."""
+    """The page connection.md documents this behavior."""
     expect(form.get_by_role("button", name="Extra Fields JSON")).to_be_visible()
 
 
@@ -120,9 +120,10 @@ def test_test_button_shows_the_result(
 def test_airflow_cannot_test_a_connection_without_a_port(
     form: Locator, page: Page, stitch: StitchEmulator
 ) -> None:
-    """Airflow 3.3.1 and 3.3.2 send port 0 if none is set, and treat the host as changed (see connection.md).
+    """Airflow 3.3.1 and 3.3.2 send port 0 if no port is set, and treat the host as changed.
 
-    If this test fails, Airflow has fixed that: remove `set_port` and the note in the documentation.
+    The page connection.md describes the problem. If this test fails, Airflow has fixed the problem. In this
+    case, remove `set_port` and the note in the documentation.
     """
     name = _add(form, stitch.url, stitch.access_token)
 
@@ -130,7 +131,7 @@ def test_airflow_cannot_test_a_connection_without_a_port(
 
 
 def _add(form: Locator, host: str, token: str) -> str:
-    """Fill in and save the form. Return the id of the connection."""
+    """Fill in the form and save it. Return the id of the connection."""
     name = f"stitch_{next(_numbers)}"
     form.get_by_label("Connection ID").fill(name)
     form.get_by_label("API base URL (optional)").fill(host)
@@ -141,7 +142,7 @@ def _add(form: Locator, host: str, token: str) -> str:
 
 
 def _test(page: Page, name: str) -> Locator:
-    """Press the Test button of a connection. Return the result that Airflow shows."""
+    """Click the Test button of a connection. Return the result that Airflow shows."""
     row = page.get_by_role("row").filter(has_text=name)
     row.get_by_role("button", name="Test Connection").click()
     return page.get_by_role("status").filter(has_text="Test Connection")

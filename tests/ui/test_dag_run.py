@@ -1,4 +1,4 @@
-"""An example DAG in Airflow's pages, and the link from a task to Stitch."""
+"""Airflow's pages of an example DAG, and the link from a task to Stitch."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_graph_of_an_asset_shows_the_dags_around_it(page: Page, api: AirflowApi,
 
 
 def _wait_until_run_finished(airflow: LocalAirflow, api: AirflowApi) -> str:
-    """Wait for the run that Airflow schedules when it has parsed the DAG. Return its id."""
+    """Wait for the run that Airflow schedules after it has parsed the DAG. Return the id of the run."""
     deadline = Deadline(TIMEOUT)
     deadline.wait_until(lambda: api.has_dag(EXAMPLE), f"Airflow to parse the DAG {EXAMPLE}")
     deadline.wait_until(lambda: bool(api.runs(EXAMPLE)), "its run")

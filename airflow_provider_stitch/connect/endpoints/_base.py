@@ -148,7 +148,7 @@ class EndpointGroup:
         )
 
 
-class AccountGroup(EndpointGroup):
+class AccountEndpoints(EndpointGroup):
     """Base class of the endpoint groups that accept the id or the name of a source or destination.
 
     An integer is interpreted as an id. If a string is passed, one more request is sent, which is not

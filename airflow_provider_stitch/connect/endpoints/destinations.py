@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.connect.endpoints._base import AccountGroup, Endpoint, parse_array
+from airflow_provider_stitch.connect.endpoints._base import AccountEndpoints, Endpoint, parse_array
 from airflow_provider_stitch.connect.endpoints.api_errors import ErrorContext
 from airflow_provider_stitch.connect.endpoints.validation import (
     validate_boolean,
@@ -37,7 +37,7 @@ CREATE_DESTINATION_V3 = Endpoint("POST", "/v3/destinations")
 UPDATE_DESTINATION_V3 = Endpoint("PUT", "/v3/destinations/{destination_id}")
 
 
-class DestinationEndpoints(AccountGroup):
+class DestinationEndpoints(AccountEndpoints):
     """Endpoints for destinations and their types."""
 
     def list_destination_types(self) -> list[ReportCard]:

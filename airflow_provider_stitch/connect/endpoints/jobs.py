@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_stitch.connect.endpoints._base import AccountGroup, Endpoint, source_context
+from airflow_provider_stitch.connect.endpoints._base import AccountEndpoints, Endpoint, source_context
 from airflow_provider_stitch.connect.endpoints.api_errors import api_error, start_error
 from airflow_provider_stitch.connect.endpoints.pagination import is_newer, read_all_pages, without_moved_loads
 from airflow_provider_stitch.connect.errors import (
@@ -54,7 +54,7 @@ GET_EXTRACTION_LOG = Endpoint("GET", "/v4/{stitch_client_id}/extractions/{job_na
 LIST_LOADS = Endpoint("GET", "/v4/{stitch_client_id}/loads")
 
 
-class JobEndpoints(AccountGroup):
+class JobEndpoints(AccountEndpoints):
     """Endpoints for replication jobs, extractions and loads."""
 
     on_limited_request: Callable[[], None] | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from airflow_provider_stitch.connect.endpoints._base import AccountGroup, Endpoint, ignore_body
+from airflow_provider_stitch.connect.endpoints._base import AccountEndpoints, Endpoint, ignore_body
 from airflow_provider_stitch.connect.endpoints.api_errors import ErrorContext
 from airflow_provider_stitch.connect.endpoints.validation import (
     validate_email,
@@ -28,7 +28,7 @@ UPDATE_POST_LOAD_HOOK = Endpoint("PUT", f"{_API}/hooks/{{hook_id}}")
 DELETE_POST_LOAD_HOOK = Endpoint("DELETE", f"{_API}/hooks/{{hook_id}}")
 
 
-class NotificationEndpoints(AccountGroup):
+class NotificationEndpoints(AccountEndpoints):
     """Endpoints for custom e-mails and post-load hooks."""
 
     # Custom e-mails are additional recipients of the account's notifications.

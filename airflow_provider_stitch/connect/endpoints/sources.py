@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stitch.connect.endpoints._base import AccountGroup, Endpoint, source_context
+from airflow_provider_stitch.connect.endpoints._base import AccountEndpoints, Endpoint, source_context
 from airflow_provider_stitch.connect.endpoints.api_errors import ErrorContext
 from airflow_provider_stitch.connect.endpoints.validation import (
     validate_display_name,
@@ -43,12 +43,12 @@ LIST_IMPORT_TOKENS = Endpoint("GET", "/v4/sources/{source_id}/tokens")
 REVOKE_IMPORT_TOKEN = Endpoint("DELETE", "/v4/sources/{source_id}/tokens/{token_id}")
 
 
-class SourceEndpoints(AccountGroup):
+class SourceEndpoints(AccountEndpoints):
     """Endpoints for sources, source types and Import API tokens."""
 
     @abstractmethod
     def _remember_client_id(self, client_id: int | None) -> None:
-        """Store the account's number if the response contains it."""
+        """Store the account's client ID if the response contains it."""
 
     def _parse_source(self, data: object) -> Source:
         source = Source.from_json(data)
@@ -73,7 +73,9 @@ class SourceEndpoints(AccountGroup):
         """
         name = validate_string("source_type", source_type)
         context = ErrorContext(
-            f"source type {name!r}", hint="list_source_types() returns all.", ids={"source_type": name}
+            f"source type {name!r}",
+            hint="list_source_types() returns all source types.",
+            ids={"source_type": name},
         )
         return self._get(GET_SOURCE_TYPE, ReportCard.from_json, context)
 
@@ -240,8 +242,8 @@ class SourceEndpoints(AccountGroup):
 
         :raises UnknownSource: if the account has no such source.
 
-        Source: Stitch Connect API, "List Import API access tokens". Both documented formats of the response
-        are supported.
+        Source: Stitch Connect API, "List Import API access tokens". Stitch returns tokens as objects. Before
+        August 2021, it returned plain ids, which are also supported.
         """
         return self._list(LIST_IMPORT_TOKENS, ImportToken.from_list, self._source_context(source))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_stitch.connect.endpoints._base import AccountGroup, Endpoint, ignore_body
+from airflow_provider_stitch.connect.endpoints._base import AccountEndpoints, Endpoint, ignore_body
 from airflow_provider_stitch.connect.endpoints.api_errors import ErrorContext, api_error
 from airflow_provider_stitch.connect.endpoints.validation import validate_id, validate_stream_updates
 from airflow_provider_stitch.connect.errors import StitchNotFound, UnknownStream
@@ -27,7 +27,7 @@ GET_STREAM_SCHEMA = Endpoint("GET", "/v4/sources/{source_id}/streams/{stream_id}
 UPDATE_STREAMS = Endpoint("PUT", "/v4/sources/{source_id}/streams/metadata")
 
 
-class StreamEndpoints(AccountGroup):
+class StreamEndpoints(AccountEndpoints):
     """Endpoints for source connection checks and streams."""
 
     def get_last_connection_check(self, source: int | str) -> ConnectionCheck:

@@ -60,7 +60,7 @@ T = TypeVar("T")
 # A socket timeout applies to each chunk separately, so the whole body needs its own limits. Otherwise, a
 # server that sends one byte per second could block a request forever.
 MAX_BODY_BYTES = 64 * 1024 * 1024  #: maximum size of a decompressed JSON body
-MAX_BODY_TIMEOUTS = 4  #: maximum time for reading a JSON body, in multiples of the request timeout
+BODY_TIMEOUT_FACTOR = 4  #: maximum time for reading a JSON body, in multiples of the request timeout
 MAX_REQUEST_TIMEOUT = 86_400.0  #: maximum timeout in seconds; sockets reject much longer timeouts
 
 REDIRECT_STATUSES = (301, 302, 303, 307, 308)
@@ -290,13 +290,13 @@ class Transport:
             )
         # If the response has no valid `Date` header, its time is estimated from earlier responses.
         responded_at = parse_date(http_response.headers.get("Date")) or self.stitch_time
-        hidden = request.confidential and status < 300
+        confidential = request.confidential and status < 300
         chunks = self.iter_body(
             request_line,
             http_response,
-            max_timeouts=MAX_BODY_TIMEOUTS,
+            max_timeouts=BODY_TIMEOUT_FACTOR,
             max_bytes=MAX_BODY_BYTES,
-            hidden=hidden,
+            confidential=confidential,
         )
         content = b"".join(chunks)
         if status >= 400:  # error messages show the body, which may echo the request
@@ -304,7 +304,7 @@ class Transport:
         return Response(
             request_line=request_line,
             status=status,
-            body=decode_body(request_line, status, content, confidential=hidden),
+            body=decode_body(request_line, status, content, confidential=confidential),
             responded_at=responded_at,
             retry_after=parse_retry_after(http_response.headers.get("Retry-After"), responded_at),
             redact=partial(redact, secrets=request.secrets),
@@ -318,14 +318,14 @@ class Transport:
         max_timeouts: int,
         max_bytes: int | None = None,
         min_rate: int = 0,
-        hidden: bool = False,
+        confidential: bool = False,
         should_abort: Callable[[], bool] = lambda: False,
     ) -> Iterator[bytes]:
         """Yield the chunks of the body as they arrive, and limit the time and size of the whole body.
 
         :param max_timeouts: maximum time for reading the body, in multiples of the request timeout.
-        :param min_rate: minimum average rate in bytes per second, required after one request timeout.
-        :param hidden: whether to omit the body from error messages.
+        :param min_rate: minimum average rate in bytes per second, enforced after one request timeout.
+        :param confidential: whether to omit the body from error messages.
         :param should_abort: a function; if it returns True after a chunk, StitchUnavailable is raised.
         """
         elapsed, size, first_bytes = 0.0, 0, b""
@@ -334,7 +334,8 @@ class Transport:
             elapsed += self._monotonic() - start
             size, first_bytes = size + len(chunk), first_bytes or chunk[:200]
             if max_bytes is not None and size > max_bytes:
-                shown = HIDDEN_BODY if hidden else excerpt(first_bytes.decode("utf-8", errors="replace"))
+                start_of_body = first_bytes.decode("utf-8", errors="replace")
+                shown = HIDDEN_BODY if confidential else excerpt(start_of_body)
                 raise UnexpectedResponse(
                     f"{request_line}: the response has more than {max_bytes} bytes and begins: {shown}"
                 )
@@ -346,7 +347,9 @@ class Transport:
                     "and Stitch's status page; if responses are slow, raise the connection's request_timeout."
                 )
             if should_abort():
-                raise StitchUnavailable(f"{request_line}: aborted, because no task waits for the response.")
+                raise StitchUnavailable(
+                    f"{request_line}: the download was aborted, because no task waits for it."
+                )
             yield chunk
             start = self._monotonic()  # the time that the caller spends on a chunk is not included
 

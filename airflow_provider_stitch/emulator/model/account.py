@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 #: Maximum delay of the first scheduled job of a new source, in minutes.
 MAX_FIRST_WAIT_MINUTES = 30.0
 
+#: Interval of the scheduled jobs of a new source without the property `frequency_in_minutes`.
+DEFAULT_FREQUENCY_MINUTES = 30.0
+
 
 class Account:
     """The state of one account, and the events that change it."""
@@ -108,8 +111,8 @@ class Account:
         job: JobPlan,
     ) -> Source:
         """Add a source for a test, as if the source had been created and discovered a day ago."""
-        _check_arguments(name, streams, schedule_minutes, paused)
-        self._check_identity(source_id, name, type_name, step)
+        _validate_arguments(name, streams, schedule_minutes, paused)
+        self._validate_identity(source_id, name, type_name, step)
         check_schedule(properties or {})
         created_at = now - timedelta(days=1)
         source = self.new_source(name, display_name, type_name, created_at, step=step, source_id=source_id)
@@ -118,7 +121,7 @@ class Account:
         if step not in {"form", "oauth", "profile"}:
             source.apply_properties(property_values.examples(source.kind.properties, source.provided))
         source.paused_at = now if paused else None
-        source.streams = [self._new_stream(key, plan) for key, plan in streams.items()]
+        source.streams = [self._new_stream(key, value) for key, value in streams.items()]
         self._plan_jobs_or_remove(source, job)
         if check is not None:
             source.checks.planned.append(check)
@@ -139,7 +142,7 @@ class Account:
             del self.sources[source.id]
             raise
 
-    def _check_identity(self, source_id: int | None, name: str, type_name: str, step: str) -> None:
+    def _validate_identity(self, source_id: int | None, name: str, type_name: str, step: str) -> None:
         """Check the id, name, type and step of a new source.
 
         :raises ValueError: if the id or the name is in use, or if the type or the step does not exist.
@@ -210,31 +213,28 @@ class Account:
     def _finish_check(self, source: Source, check: ConnectionCheck, now: datetime) -> None:
         if check.succeeded(now):
             self.discover_streams(source)
-            self.advance_configuration(source, now)
-        elif self.quirks.failed_check_steps_back and source.kind.has_extractions:
+            self.schedule_if_configured(source, now)
+        elif self.quirks.failed_check_resets_step and source.kind.has_extractions:
             source.step = "discover_schema"
 
     def discover_streams(self, source: Source) -> None:
         """Move the undiscovered streams of a source to its visible streams."""
         known = {stream.tap_stream_id for stream in source.streams}
-        for key, plan in source.undiscovered.items():
-            stream = self._new_stream(key, plan)
+        for key, rows_or_stream in source.undiscovered.items():
+            stream = self._new_stream(key, rows_or_stream)
             if stream.tap_stream_id not in known:
                 source.streams.append(stream)
         source.undiscovered.clear()
 
-    def _new_stream(self, key: str, plan: int | EmulatedStream) -> Stream:
-        stream = stream_with_rows(plan) if isinstance(plan, int) else plan
-        return make_stream(key, stream, self.ids.take("stream"))
+    def _new_stream(self, key: str, rows_or_stream: int | EmulatedStream) -> Stream:
+        emulated = stream_with_rows(rows_or_stream) if isinstance(rows_or_stream, int) else rows_or_stream
+        return make_stream(key, emulated, self.ids.take("stream"))
 
-    def advance_configuration(self, source: Source, now: datetime) -> None:
-        """Advance the configuration of a source.
-
-        When the source is fully configured for the first time, schedule its jobs.
-        """
+    def schedule_if_configured(self, source: Source, now: datetime) -> None:
+        """Schedule the jobs of a source when it is fully configured for the first time."""
         configured = source.current_step(now) == "fully_configured"
         if configured and source.schedule_when_configured and source.schedule_minutes is None:
-            minutes = float(source.properties.get("frequency_in_minutes") or MAX_FIRST_WAIT_MINUTES)
+            minutes = float(source.properties.get("frequency_in_minutes") or DEFAULT_FREQUENCY_MINUTES)
             source.schedule_minutes = minutes
             start = next_start(source.properties, minutes, now)
             if start is not None and not source.properties.get("cron_expression"):
@@ -262,7 +262,7 @@ class Account:
         """Return whether Stitch would start a job of this source."""
         if not source.kind.has_extractions:
             return False
-        return not self.quirks.refuse_hopeless_starts or (
+        return not self.quirks.reject_unready_starts or (
             source.current_step(now) == "fully_configured" and self._is_connected(source)
         )
 
@@ -285,7 +285,7 @@ class Account:
                 self._outbox.add(webhooks.make_webhook(hook, loaded_at, payload, local=local))
 
 
-def _check_arguments(name: object, streams: object, schedule_minutes: object, paused: object) -> None:
+def _validate_arguments(name: object, streams: object, schedule_minutes: object, paused: object) -> None:
     """Check the types and values of the arguments of a new source.
 
     :raises ValueError: if an argument is invalid.

@@ -106,7 +106,7 @@ def start_destination_check(account: Account, destination: Destination, now: dat
 
 
 def _finish_check(account: Account, destination: Destination, check: ConnectionCheck, now: datetime) -> None:
-    destination.stepped_back = account.quirks.failed_check_steps_back and check.failed(now)
+    destination.stepped_back = account.quirks.failed_check_resets_step and check.failed(now)
     if check.succeeded(now) and destination.deleted_at is None:
         connect_destination(account, destination, now)
 

@@ -74,7 +74,7 @@ class Quirks:
     destination_configured: Literal["after_check", "after_form"] = "after_check"
     #: Whether a failed check resets a source to ``discover_schema`` and a destination to ``form``. If not, a
     #: connection that was fully configured stays fully configured.
-    failed_check_steps_back: bool = False
+    failed_check_resets_step: bool = False
     #: Whether ``current_step`` of a source is the position of the step. If not, the value is always 1, as
     #: in some samples.
     steps_by_position: bool = True
@@ -108,7 +108,7 @@ class Quirks:
     v3_charset: bool = False
     #: Whether Stitch rejects the start of a job that cannot succeed, because the source is not fully
     #: configured or has no destination. Stitch always rejects the start if the source has no extractions.
-    refuse_hopeless_starts: bool = True
+    reject_unready_starts: bool = True
     #: Whether a 429 response (see ``enforce_limit``) has a ``Retry-After`` header.
     retry_after: bool = True
     #: Seconds until the signed URL of a log expires.

@@ -57,7 +57,7 @@ def create_source(account: Account, body: Any, now: datetime) -> dict[str, Any]:
     check_name = None
     if source.can_be_checked:
         check_name = account.start_check(source, now).name
-    account.advance_configuration(source, now)
+    account.schedule_if_configured(source, now)
     return _response_body(account, source, check_name, now)
 
 
@@ -231,7 +231,7 @@ def _change_properties(account: Account, source: Source, changes: Mapping[str, A
     had_schemas, old_schedule = source.schema_in_load_names, _schedule_properties(source)
     source.apply_properties(changes)
     source.advance_input_steps()
-    account.advance_configuration(source, now)
+    account.schedule_if_configured(source, now)
     if source.schema_in_load_names != had_schemas:
         account.load_list.mark_unsorted()
     if source.schedule_minutes is not None and _schedule_properties(source) != old_schedule:

@@ -1,9 +1,9 @@
 """The rate limiter of one account, which allows 30 status requests in any 10 minutes.
 
 Status requests are the requests for extractions, logs and loads. Source: Stitch Connect API, "Rate limits".
-If an account repeatedly exceeds the limit, Stitch may block its status requests, even if it has responded to
-the excess requests. The requests are therefore counted here, either for one process, or in a file for all
-processes of a host.
+If an account repeatedly exceeds the limit, Stitch may block the status requests of the account, even if
+Stitch has responded to the excess requests. The requests are therefore counted here, either for one process,
+or in a file for all processes of a host.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class RequestBudget:
             self.limit = min(self._limits.values())
 
     def window(self) -> Window:
-        """Return when each request of the limit becomes available, and the share of this process."""
+        """Return the seconds until each of the `limit` requests is available, and this process's share."""
         return self._own_window()
 
     def _own_window(self, hosts: int = 1) -> Window:
@@ -132,7 +132,7 @@ class SharedRequestBudget(RequestBudget):
 
     def window(self) -> Window:
         own = self._own_window()
-        # Both windows must have the same length, even if another thread changes the limit.
+        # Both windows must contain the same number of requests, even if another thread changes the limit.
         limit = len(own.available_in)
         shared = self._with_store(lambda: self._store.window(limit))
         if shared is None:

@@ -41,10 +41,10 @@ from airflow_provider_stitch.replication.polling.queries import (
     QueryResult,
     budget_notice,
     malformed_record_error,
-    raise_if_all_malformed,
+    raise_if_every_query_needs_malformed,
 )
 from airflow_provider_stitch.replication.polling.responses import cached_page, newest_time
-from airflow_provider_stitch.replication.polling.scheduler import BudgetWait, Candidate, next_request
+from airflow_provider_stitch.replication.polling.scheduler import Candidate, SecondsUntilBudget, next_request
 from airflow_provider_stitch.replication.polling.sequence import next_sequence
 from airflow_provider_stitch.replication.polling.sharing import PageSharing
 
@@ -90,8 +90,8 @@ class AccountPoller:
     @property
     def latest_sequence(self) -> int:
         """A sequence number that no request has exceeded so far."""
-        if redis_time := self.sharing.latest_time():
-            self._latest_sequence = next_sequence(redis_time)  # includes requests of other processes
+        if redis_time := self.sharing.latest_time():  # with Redis, sequence numbers are times of Redis
+            self._latest_sequence = next_sequence(redis_time)
         return self._latest_sequence
 
     @property
@@ -143,7 +143,7 @@ class AccountPoller:
 
     async def _resolve_expired(self, now: float, *, clock_was_set_back: bool) -> bool:
         """Resolve expired queries. If any query is resolved, let its waiter run and return True."""
-        # If the clock was set back, all estimates are outdated, so the waiters must submit new queries.
+        # If the clock was set back, all estimates are outdated. Immediate queries have no estimates.
         expired = [
             query
             for query in self._pending
@@ -159,16 +159,16 @@ class AccountPoller:
     async def _send_or_pause(self, now: float) -> None:
         if await self._use_shared_pages(now):
             return
-        step = await self._next_step(now)
-        if isinstance(step, LimitedRequest):
+        request_or_pause = await self._next_request_or_pause(now)
+        if isinstance(request_or_pause, LimitedRequest):
             # The queries may have been cancelled while the request was planned.
-            if (first_query := next(self._queries_for(step), None)) is not None:
-                self._start_request(step, first_query.client, now)
+            if (first_query := next(self._queries_for(request_or_pause), None)) is not None:
+                self._start_request(request_or_pause, first_query.client, now)
             return
-        pause = min([step, *(query.expires_at - now for query in self._pending)])
+        pause = min([request_or_pause, *(query.expires_at - now for query in self._pending)])
         await self._caller.clock.pause(pause, self._wake_up, request_in_flight=bool(self._in_flight))
 
-    async def _next_step(self, now: float) -> LimitedRequest | float:
+    async def _next_request_or_pause(self, now: float) -> LimitedRequest | float:
         """Return the request to send now, or the seconds to pause."""
         queries_by_request = self._queries_by_request()
         # During an outage, only one request at a time tests whether Stitch is available again.
@@ -176,7 +176,7 @@ class AccountPoller:
             return float("inf")
         waits = {
             each: max(
-                self._backoff.seconds_until_retry(each, now), self.sharing.seconds_until_free(each, now)
+                self._backoff.seconds_until_retry(each, now), self.sharing.seconds_until_unleased(each, now)
             )
             for each in queries_by_request
         }
@@ -199,10 +199,10 @@ class AccountPoller:
             return next_request(candidates, window, now), window
 
         # Plan in a thread, because the budget may be in a file and planning thousands of queries takes time.
-        step, window = await asyncio.to_thread(plan)
-        if isinstance(step, BudgetWait):
+        request_or_pause, window = await asyncio.to_thread(plan)
+        if isinstance(request_or_pause, SecondsUntilBudget):
             await self._report_budget_wait(window)
-        return step
+        return request_or_pause
 
     def _queries_by_request(self) -> dict[LimitedRequest, list[Query[Any]]]:
         """Return the requests that may be sent now, each with the queries that need it."""
@@ -229,7 +229,7 @@ class AccountPoller:
     async def _lease_and_send(self, request: LimitedRequest, client: StitchClient, now: float) -> None:
         """Send a request, unless another process has just requested or is requesting the page."""
         try:
-            lease = await self.sharing.lease(request, self._needed_after(request), now)
+            lease = await self.sharing.lease(request, self._min_useful_sequence(request), now)
             if isinstance(lease, SharedPage):
                 await self._handle_shared_page(request, client, lease, now)
             elif not isinstance(lease, LeasedElsewhere):  # otherwise the poller plans again
@@ -249,7 +249,7 @@ class AccountPoller:
         try:
             response = await self.sharing.send(self._caller, client, request, lease, abort.is_set)
             if isinstance(response, Page):
-                raise_if_all_malformed(response, list(self._queries_for(request)))
+                raise_if_every_query_needs_malformed(response, list(self._queries_for(request)))
             self.outage_error = None
             self._backoff.record_success(request)
             if isinstance(response, Page):
@@ -258,9 +258,9 @@ class AccountPoller:
                 async for query in _in_batches(self._queries_for(request)):
                     query.resolve(QueryResult(response, client.stitch_time, requested_at, sequence))
         except Exception as error:  # noqa: BLE001 - the waiters receive the error
-            final_error = await self._handle_failure(request, error)
+            final_error = await self._retry_or_error(request, error)
             if final_error is not None:
-                await self._handle_error(request, client, final_error, sequence, requested_at)
+                await self._fail_queries(request, client, final_error, sequence, requested_at)
         finally:
             abort.set()  # otherwise a long download would keep its thread and the event loop alive
 
@@ -271,7 +271,7 @@ class AccountPoller:
 
     async def _use_shared_pages(self, now: float) -> bool:
         """Resolve queries from pages of other processes. Return whether there were such pages."""
-        needed = {request: self._needed_after(request) for request in self._queries_by_request()}
+        needed = {request: self._min_useful_sequence(request) for request in self._queries_by_request()}
         pages = await self.sharing.read_pages(needed, now)
         for request, shared in pages.items():
             if (query := next(self._queries_for(request), None)) is not None:
@@ -279,7 +279,7 @@ class AccountPoller:
                 await self._handle_shared_page(request, query.client, shared, now)
         return bool(pages)
 
-    def _needed_after(self, request: LimitedRequest) -> int:
+    def _min_useful_sequence(self, request: LimitedRequest) -> int:
         """Return the sequence number that a page must exceed to be useful for any query of the request."""
         after = min((query.after_sequence for query in self._queries_for(request)), default=0)
         if request.kind is RequestKind.LOG:
@@ -330,11 +330,11 @@ class AccountPoller:
 
     async def _try_resolve(self, request: LimitedRequest, page: Page[Any] | None = None) -> None:
         async for query in _in_batches(self._queries_for(request)):
-            # If the query may need a malformed record, the page is requested again.
+            # A query that may need a malformed record stays pending, so that the page is requested again.
             if page is None or malformed_record_error(query, page) is None:
                 query.try_resolve(self._extractions, self._loads)
 
-    async def _handle_error(
+    async def _fail_queries(
         self,
         request: LimitedRequest,
         client: StitchClient,
@@ -350,7 +350,7 @@ class AccountPoller:
             if query.client is client:  # the token of another connection may be valid
                 query.fail(error)
 
-    async def _handle_failure(self, request: LimitedRequest, error: Exception) -> Exception | None:
+    async def _retry_or_error(self, request: LimitedRequest, error: Exception) -> Exception | None:
         """Schedule a retry and return None, or return the error that the waiters receive."""
         if not isinstance(error, StitchError) or not may_be_outage(error) or is_missing_page(request, error):
             self.outage_error = None

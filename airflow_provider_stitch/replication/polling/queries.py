@@ -262,7 +262,7 @@ def malformed_record_error(query: Query[Any], page: Page[Any]) -> UnexpectedResp
     return next((each.error for each in page.malformed if query.concerns(each.source)), None)
 
 
-def raise_if_all_malformed(page: Page[Any], queries: Sequence[Query[Any]]) -> None:
+def raise_if_every_query_needs_malformed(page: Page[Any], queries: Sequence[Query[Any]]) -> None:
     """Raise an error if each of the queries may need a malformed record.
 
     Malformed records of other sources are ignored.

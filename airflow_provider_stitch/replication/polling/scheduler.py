@@ -57,7 +57,7 @@ REPLAN_FRACTION = 0.25
 MAX_SAMPLE = 1000
 
 
-class BudgetWait(float):
+class SecondsUntilBudget(float):
     """Seconds to wait because a request is due, but the budget does not allow it yet."""
 
 
@@ -92,7 +92,7 @@ def next_request(candidates: Sequence[Candidate], window: Window, now: float) ->
     due = [each for each in ready if each.is_due(now)]
     if due:
         if window.available_in[0] > 0:
-            return BudgetWait(min(max_sleep, window.available_in[0]))
+            return SecondsUntilBudget(min(max_sleep, window.available_in[0]))
         return max(due, key=lambda each: each.expected_delay(now)).request
     if not ready:
         return min_gap
@@ -105,7 +105,7 @@ def next_request(candidates: Sequence[Candidate], window: Window, now: float) ->
     if available_in <= 0:
         return best.request
     pause = min(max_sleep, available_in)
-    return BudgetWait(pause) if window.available_in[0] > 0 else pause
+    return SecondsUntilBudget(pause) if window.available_in[0] > 0 else pause
 
 
 def delay_threshold(candidates: Sequence[Candidate], window: Window, now: float) -> float:

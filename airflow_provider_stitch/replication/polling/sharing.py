@@ -51,7 +51,7 @@ class PageSharing:
         """Return the latest possible time of the Redis server in microseconds, or 0 if it is unknown."""
         return (self._pages.latest_time() or 0) if self._pages is not None else 0
 
-    def seconds_until_free(self, request: LimitedRequest, now: float) -> float:
+    def seconds_until_unleased(self, request: LimitedRequest, now: float) -> float:
         """Return the seconds to wait before requesting a page that another process is requesting."""
         return max(0.0, min(RECHECK_INTERVAL, self._leased_until.get(request, now) - now))
 
@@ -76,7 +76,7 @@ class PageSharing:
         """Return a page that has just been published, or a lease to request the page.
 
         Return `LeasedElsewhere()` if another process is requesting the page. In this case,
-        `seconds_until_free` delays the next attempt. Return None if the response is not shared.
+        `seconds_until_unleased` delays the next attempt. Return None if the response is not shared.
         """
         if self._pages is None or request.kind is RequestKind.LOG:
             return None

@@ -66,7 +66,7 @@ class Evaluation:
         Only repeated polls can show that an old load error clears, or that a missing log becomes available.
         """
         may_have_old_error = any(status.state == "waiting" and status.has_error for status in self.streams)
-        return may_have_old_error or (Need.LOG in self.needs and bool(observations.log_incomplete_at))
+        return may_have_old_error or (Need.LOG in self.needs and bool(observations.incomplete_log_times))
 
 
 def evaluate(goal: Goal, observations: Observations) -> Evaluation:
@@ -140,9 +140,9 @@ def _is_check_recent(goal: Goal, check: ConnectionCheck) -> bool:
         return True
     if goal.started_after is None and not _is_check_name(goal.job_name):
         return True  # the goal requires neither a particular check nor a start time
-    earliest_start = goal.started_after or goal.started_at
-    started_at = job_start_time(check.name) or check.start_time  # the time in the name is more precise
-    return earliest_start is not None and started_at is not None and started_at >= earliest_start
+    required_start = goal.started_after or goal.started_at
+    check_start = job_start_time(check.name) or check.start_time  # the time in the name is more precise
+    return required_start is not None and check_start is not None and check_start >= required_start
 
 
 def _is_check_name(job_name: str | None) -> bool:
@@ -160,7 +160,8 @@ def _evaluate_structure_sync(
         line = f"Structure sync of source {goal.source_name} ({goal.source_id}) finished"
         return Evaluation("finished", extraction=extraction, log_lines=(line,))
     check = observations.check
-    # If the goal does not require a particular job, the structure sync of a connection check is sufficient.
+    # If the goal accepts any job that starts after a given time, the structure sync of a connection check is
+    # sufficient.
     if (
         goal.started_after is not None
         and check is not None
@@ -185,7 +186,8 @@ def _evaluate_streams(goal: Goal, observations: Observations, extraction: Extrac
         return _running(Need.LOG, extraction=extraction)
     job = _job_times(extraction, observations)
     expected = expected_loads(observations.log, observations.streams, job)
-    # Rows of the previous job may still be loaded, so a load does not prove that this job's rows are loaded.
+    # Stitch may load rows of the previous job after this job has started. In this case, a load does not prove
+    # that this job's rows are loaded.
     if may_overlap_previous_job(observations, job.started_at):
         expected = tuple(replace(each, must_settle=True) for each in expected)
     rules = LoadRules(timedelta(seconds=goal.load_settle), timedelta(seconds=goal.quiet_period))
@@ -208,13 +210,12 @@ def _evaluate_streams(goal: Goal, observations: Observations, extraction: Extrac
 def _job_times(extraction: ExtractionStatus, observations: Observations) -> JobTimes:
     """Return the job's start and end.
 
-    An unknown time is replaced with a later known time, so that no load of an earlier job is accepted.
+    An unknown end is replaced with the time of the last poll of the loads, and an unknown start with the end.
+    Both are later than the actual time, so no load of an earlier job is accepted.
     """
-    ended_at = extraction.completed_at
-    candidates = (extraction.started_at, ended_at, observations.loads_at)
     end_of_time = datetime.max.replace(tzinfo=timezone.utc)
-    started_at = next((time for time in candidates if time is not None), end_of_time)
-    return JobTimes(started_at, ended_at or started_at)
+    ended_at = extraction.completed_at or observations.loads_at or end_of_time
+    return JobTimes(extraction.started_at or ended_at, ended_at)
 
 
 def _requested_ids(goal: Goal, observations: Observations) -> frozenset[str] | None:
@@ -228,5 +229,5 @@ def _state_of_loads(goal: Goal, statuses: Sequence[LoadStatus]) -> State:
     states = {status.state for status in statuses}
     if "in_error" in states and goal.phase == "loading":
         return "failed"
-    # A stream in error is prepared, because its load has been attempted.
+    # A stream in error has finished the phase `preparation`, because Stitch has attempted to load it.
     return "running" if "waiting" in states else "finished"

@@ -122,7 +122,7 @@ def is_log_final(log: ExtractionLog | None) -> bool:
 
 def is_log_unavailable(observations: Observations) -> bool:
     """Return whether enough requests for the log have failed to continue the wait without it."""
-    attempts = observations.log_incomplete_at
+    attempts = observations.incomplete_log_times
     return len(attempts) >= LOG_ATTEMPTS and attempts[-1] - attempts[0] >= LOG_TIMEOUT
 
 
@@ -157,7 +157,7 @@ def _evaluate_listed(goal: Goal, listed: Extraction, observations: Observations)
         return replace(status, state="finished", structure_synced=True)
     # The log is needed only for the error message. If one request for the log has failed, report the error
     # without it.
-    if observations.log is None and not observations.log_incomplete_at:
+    if observations.log is None and not observations.incomplete_log_times:
         return replace(status, needs_log=True)
     failure = _failure(goal, listed.job_name, failure_cause(exits), observations.log)
     return replace(status, state="failed", failure=failure)

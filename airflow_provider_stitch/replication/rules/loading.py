@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.expected_loads import ExpectedLoad, JobTimes
     from airflow_provider_stitch.replication.rules.observations import LoadErrorHistory, Observations
 
-# A load error that may be older than the job fails the wait only if this number of further polls show the
-# error, and the error persists for at least this time. Stitch retries loads, so old errors often clear soon.
-PERSISTENT_ERROR_POLLS = 2
-PERSISTENT_ERROR_TIMEOUT = timedelta(minutes=5)
+# A load error that may be older than the job fails the wait only if it persists, because Stitch retries loads
+# and old errors often clear soon.
+PERSISTENT_ERROR_POLLS = 2  # minimum number of polls that show the error again after the first poll
+MIN_PERSISTENT_ERROR_DURATION = timedelta(minutes=5)  # minimum time between the first and the last such poll
 
 # Maximum time between the end of a job and the last load of its rows. If the next job starts after this time,
 # all rows of the previous job are assumed to be loaded.
@@ -55,7 +55,7 @@ class LoadStatus:
     message: str | None = None  #: the destination's error message
 
     @property
-    def is_before_last_batch(self) -> bool:
+    def is_assumed_loaded(self) -> bool:
         """Whether the stream is assumed to be loaded, although its load is older than its last batch."""
         return (
             self.state == "loaded"
@@ -68,7 +68,7 @@ def may_overlap_previous_job(observations: Observations, started_at: datetime) -
     """Return whether the loads after this job's start may contain rows of the previous job."""
     polled_at, ended_at = observations.previous_job_polled_at, observations.previous_job_ended_at
     if polled_at is None or polled_at < whole_seconds(started_at):
-        return True  # the previous job was not seen to end, or another job may have run since the poll
+        return True  # no poll after this job's start has listed the previous job as ended
     return ended_at is not None and started_at - ended_at < MAX_LOAD_LAG
 
 
@@ -86,7 +86,7 @@ def settle_period(expected: ExpectedLoad, rules: LoadRules) -> timedelta:
 def has_persistent_error(history: LoadErrorHistory) -> bool:
     """Return whether an error has persisted long enough to fail the wait, even if the error is old."""
     duration = history.last_seen_at - history.first_seen_at
-    return history.repeats >= PERSISTENT_ERROR_POLLS and duration >= PERSISTENT_ERROR_TIMEOUT
+    return history.repeats >= PERSISTENT_ERROR_POLLS and duration >= MIN_PERSISTENT_ERROR_DURATION
 
 
 def error_history_of(expected: ExpectedLoad, observations: Observations) -> LoadErrorHistory | None:
@@ -113,11 +113,12 @@ def evaluate_loads(
         return tuple(LoadStatus(each, "waiting") for each in wanted)
     is_quiet = _is_quiet(observations, rules, job)
     context = _Context(observations, observations.loads_at, rules, job, is_quiet=is_quiet)
-    matcher = _RecordMatcher(observations)
+    matcher = _LoadMatcher(observations)
     # The keys are object ids, because expected loads are not hashable.
-    matches = {id(each): matcher.match(each) for each in _latest_batch_first(expected)}
+    matches = {id(each): matcher.match(each) for each in _by_latest_batch(expected)}
     confirmed = [_evaluate(each, matches[id(each)], context) for each in wanted if each.rows_confirmed]
-    # As long as the rows of one stream are not loaded, the rows of other streams may be loaded later as well.
+    # The quiet period is not conclusive while a confirmed stream is waiting, because a slow load can delay
+    # the loads of other streams.
     is_waiting = any(status.state == "waiting" for status in confirmed)
     context = context._replace(is_quiet=is_quiet and not is_waiting)
     possible = [_evaluate(each, matches[id(each)], context) for each in wanted if not each.rows_confirmed]
@@ -136,28 +137,28 @@ class _Context(NamedTuple):
 
 def _is_quiet(observations: Observations, rules: LoadRules, job: JobTimes) -> bool:
     """Return whether the quiet period has passed since the source's last load and the end of the job."""
-    records = (record for records in (observations.loads or {}).values() for record in records)
-    loaded_at = [record.last_batch_loaded_at for record in records]
+    loads = (load for loads in (observations.loads or {}).values() for load in loads)
+    loaded_at = [load.last_batch_loaded_at for load in loads]
     latest = max([job.ended_at, *(time for time in loaded_at if time is not None)])
     return observations.loads_at is not None and observations.loads_at - latest >= rules.quiet_period
 
 
 class _Match(NamedTuple):
-    """The listed record that matches an expected load."""
+    """The listed load that matches an expected load."""
 
-    record: Load | None  # None if no record is listed under a name of the expected load
-    is_uncertain: bool = False  # whether the record may belong to another load
+    listed: Load | None  # None if no load is listed under a name of the expected load
+    is_uncertain: bool = False  # whether the listed load may belong to another expected load
 
 
 def _evaluate(expected: ExpectedLoad, match: _Match, context: _Context) -> LoadStatus:
-    record = match.record
-    loaded_at = record.last_batch_loaded_at if record is not None else None
+    listed = match.listed
+    loaded_at = listed.last_batch_loaded_at if listed is not None else None
     # Load times are truncated to seconds, so compare whole seconds.
     if loaded_at is not None and loaded_at >= whole_seconds(expected.last_batch_at):
         return _loaded_or_settling(expected, match, loaded_at, context)
-    history = context.observations.load_errors.get(record.stream_name) if record is not None else None
-    if record is not None and history is not None:
-        status = _error_status(expected, record, history, context)
+    history = context.observations.load_errors.get(listed.stream_name) if listed is not None else None
+    if listed is not None and history is not None:
+        status = _error_status(expected, listed, history, context)
         if status is not None:
             return status
     # After the quiet period, a load that may contain the last batch is assumed to contain it.
@@ -179,31 +180,32 @@ def _loaded_or_settling(
     # The first load after an error may contain only rows of earlier jobs.
     has_recovered = not context.observations.recovered.isdisjoint(expected.load_names)
     must_settle = expected.must_settle or has_recovered or match.is_uncertain
-    # A load in the second of the last batch may be older than the batch, because its time is truncated.
+    # Load times are truncated to seconds. If a load and the last batch have the same second, the load may be
+    # older than the batch.
     is_conclusive = loaded_at >= expected.last_batch_at and not must_settle
     is_settled = context.polled_at - loaded_at >= settle_period(expected, context.rules)
     return LoadStatus(expected, "loaded" if is_conclusive or is_settled else "waiting", loaded_at)
 
 
 def _error_status(
-    expected: ExpectedLoad, record: Load, history: LoadErrorHistory, context: _Context
+    expected: ExpectedLoad, listed: Load, history: LoadErrorHistory, context: _Context
 ) -> LoadStatus | None:
-    """Return the status of a load in error, or None if the error may belong to another record.
+    """Return the status of a load in error, or None if the error may belong to another listed load.
 
-    The record of a deleted source or of a deselected stream can have the same name. So an old error is
-    ignored as long as another record with the same name has no error.
+    The load of a deleted source or of a deselected stream can have the same name. So an old error is ignored
+    as long as another listed load with the same name has no error.
     """
-    clear_at = history.last_clear_at
-    if clear_at is not None and clear_at >= whole_seconds(context.job.started_at):  # a new error
+    without_error_at = history.last_without_error_at
+    if without_error_at is not None and without_error_at >= whole_seconds(context.job.started_at):
         return LoadStatus(expected, "in_error", has_error=True, message=history.message)
-    namesakes = expected.shared_names.get(record.stream_name, 0)
-    if record.error_state is None or history.records < namesakes:
+    namesakes = expected.shared_names.get(listed.stream_name, 0)
+    if listed.error_state is None or history.loads_in_error < namesakes:
         return None
     state: Literal["in_error", "waiting"] = "in_error" if has_persistent_error(history) else "waiting"
     return LoadStatus(expected, state, has_error=True, message=history.message)
 
 
-class _RecordMatcher:
+class _LoadMatcher:
     """Matches each expected load to a different listed load, as long as enough loads are listed.
 
     If two streams in different schemas share a name, Stitch does not distinguish their loads. Both streams
@@ -224,12 +226,12 @@ class _RecordMatcher:
         """
         listed_names = [name for name in expected.load_names if name in self._loads]
         names = listed_names or self._similar_names(expected)
-        records = sorted((record for name in names for record in self._loads[name]), key=_latest_load_first)
-        free = next((record for record in records if id(record) not in self._matched), None)
+        loads = sorted((load for name in names for load in self._loads[name]), key=_load_sort_key)
+        free = next((load for load in loads if id(load) not in self._matched), None)
         if free is not None:
             self._matched.add(id(free))
             return _Match(free, is_uncertain=not listed_names)
-        return _Match(records[-1] if records else None, is_uncertain=True)
+        return _Match(loads[-1] if loads else None, is_uncertain=True)
 
     def _similar_names(self, expected: ExpectedLoad) -> list[str]:
         """Return the listed names that differ from an expected load's names only in case or punctuation.
@@ -251,9 +253,9 @@ def _table_name(name: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "_", name.casefold())
 
 
-def _latest_batch_first(expected: Sequence[ExpectedLoad]) -> list[ExpectedLoad]:
+def _by_latest_batch(expected: Sequence[ExpectedLoad]) -> list[ExpectedLoad]:
     return sorted(expected, key=lambda each: each.last_batch_at, reverse=True)
 
 
-def _latest_load_first(load: Load) -> float:
+def _load_sort_key(load: Load) -> float:
     return -load.last_batch_loaded_at.timestamp() if load.last_batch_loaded_at else 0.0

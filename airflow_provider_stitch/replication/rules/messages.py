@@ -154,7 +154,7 @@ _OTHER_ERROR = (
 
 def _warnings_about_loads(observations: Observations, statuses: Sequence[LoadStatus]) -> tuple[str, ...]:
     no_rows = sorted(status.expected.label for status in statuses if status.state == "no_rows")
-    early = sorted(status.expected.label for status in statuses if status.is_before_last_batch)
+    early = sorted(status.expected.label for status in statuses if status.is_assumed_loaded)
     doubtful = sorted(
         f"{status.expected.label} ({status.message})"
         for status in statuses

@@ -22,8 +22,8 @@ class LoadErrorHistory:
     repeats: int  #: number of later polls that showed the error again
     #: Time of the last poll that listed the stream with fewer records in error; None if there was none. If a
     #: poll did not list the stream, it is unknown whether the stream was in error.
-    last_clear_at: datetime | None
-    records: int = 1  #: number of records with this name in error, possibly of a deleted source
+    last_without_error_at: datetime | None
+    loads_in_error: int = 1  #: number of listed loads with this name in error, possibly of a deleted source
     message: str | None = None  #: the destination's message
 
 
@@ -33,7 +33,9 @@ class Observations:
 
     extraction: Extraction | None = None  #: the listed job: the source's last completed job
     log: ExtractionLog | None = None
-    log_incomplete_at: tuple[datetime, ...] = ()  #: times of requests that returned no log or a truncated log
+    incomplete_log_times: tuple[
+        datetime, ...
+    ] = ()  #: times of requests that returned no log or a truncated log
     streams: tuple[Stream, ...] | None = None
     loads: Mapping[str, tuple[Load, ...]] | None = None  #: by stream name; several loads can share a name
     loads_at: datetime | None = None  #: time of the last poll of the loads
@@ -108,16 +110,20 @@ class Observations:
         """Return the error history of a stream name after a poll that returned these failed loads."""
         history = self.load_errors.get(name)
         message = next((load.error for load in failed if load.error is not None), None)
-        if history is not None and len(failed) <= history.records:
+        if history is not None and len(failed) <= history.loads_in_error:
             return replace(
-                history, last_seen_at=at, repeats=history.repeats + 1, records=len(failed), message=message
+                history,
+                last_seen_at=at,
+                repeats=history.repeats + 1,
+                loads_in_error=len(failed),
+                message=message,
             )
         was_listed = name in (self.loads or {})
         return LoadErrorHistory(
             first_seen_at=at,
             last_seen_at=at,
             repeats=0,
-            last_clear_at=self.loads_at if was_listed else None,
-            records=len(failed),
+            last_without_error_at=self.loads_at if was_listed else None,
+            loads_in_error=len(failed),
             message=message,
         )

@@ -1,4 +1,4 @@
-"""StitchHook: the fields of its connection, how it resolves sources, and its request budget."""
+"""Tests of StitchHook's connection fields, resolution of sources, and request budget."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_stitch.replication.session import AccountSession
 
 @pytest.fixture
 def connect(monkeypatch, airflow_database):
-    """Return a function that sets the connection and returns its hook."""
+    """Return a function that sets the connection and returns a hook for it."""
 
     def connect(**fields):
         connection = {"conn_type": "stitch", "password": "ac_token", **fields}

@@ -1,4 +1,4 @@
-"""The connection extra `redis_conn_id`: the Redis client, the Test button, and errors in tasks."""
+"""The effects of the connection extra `redis_conn_id` on the Redis client, the Test button, and tasks."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ def redis_client(hook):
 def test_requests_of_the_hook_are_counted_in_redis(stitch, connect, port, tmp_path):
     hook = connect(host="127.0.0.1", port=port)
     with pytest.raises(RateLimited):
-        hook.client.list_loads()  # Redis has no count yet, so nothing is sent for a window
+        # Redis contains no count yet, so the hook sends no request for a whole window
+        hook.client.list_loads()
     assert stitch.limited_requests == []
 
     other_host = HostsRequestBudget(3, tmp_path, (hook.client.base_url, hook.client.client_id))
@@ -111,7 +112,8 @@ def test_test_button_accepts_a_redis_that_responds(connect, port):
 
 
 def test_test_button_reports_a_redis_that_refuses_the_script(connect, port, monkeypatch):
-    # A replica, an old version, a node of a cluster and a user without rights respond to a ping, too.
+    # These servers respond to a ping: a replica, an old version, a node of a cluster, and a server that
+    # denies the user access.
     refusal = "READONLY You can't write against a read only replica."
     monkeypatch.setattr(redis_store, "SCRIPT", f'return redis.error_reply("{refusal}")')
 

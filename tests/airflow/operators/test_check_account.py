@@ -11,7 +11,7 @@ from airflow_provider_stitch.operators.stitch import StitchCheckAccountOperator
 
 @pytest.fixture
 def sources(stitch):
-    """Add a source without problems and two with one problem each."""
+    """Add one source without problems and two sources with one problem each."""
     ids = {
         name: stitch.add_source(name, streams={"orders": 5}) for name in ("healthy", "failing", "rejected")
     }
@@ -24,7 +24,7 @@ def sources(stitch):
 
 
 def run_check(airflow, *, params=None, **options):
-    """Run a DAG with a check and a task that runs after it in any case."""
+    """Run a DAG with a check and a task that runs after the check, whether or not the check succeeds."""
 
     @task(trigger_rule="all_done")
     def names(table):

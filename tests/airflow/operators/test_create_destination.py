@@ -15,7 +15,7 @@ SECRET = "ghp_hush-hush-1234567890"
 
 @pytest.fixture(autouse=True)
 def vault(monkeypatch):
-    """Add the Airflow connection that holds the secret."""
+    """Add the Airflow connection that contains the secret."""
     monkeypatch.setenv("AIRFLOW_CONN_VAULT", json.dumps({"conn_type": "generic", "password": SECRET}))
 
 

@@ -31,7 +31,7 @@ def replicate(airflow, **options):
     with airflow.dag() as dag:
         StitchRunReplicationJobOperator(task_id="replicate", **{"source": "github", **options})
     if AIRFLOW_2:
-        dag.sync_to_db()  # Airflow 2 updates only datasets of DAGs that it has parsed
+        dag.sync_to_db()  # Airflow 2 updates a dataset only if it has parsed the DAG
     run = airflow.run(dag)
     assert run.state == "success"
     return dag, run
@@ -41,7 +41,7 @@ def test_streams_with_rows_and_the_source_are_updated(airflow, github, deferrabl
     dag, run = replicate(airflow, emit_assets=True, deferrable=deferrable)
 
     xcom, events = run.xcom["replicate"], asset_events(dag.dag_id)
-    assert set(events) == {GITHUB, COMMITS, PULLS}  # `issues` had no rows
+    assert set(events) == {GITHUB, COMMITS, PULLS}  # no event for `issues`, because it had no rows
     assert events[COMMITS] == {
         "job_name": xcom["job_name"],
         "rows": 120,
@@ -161,7 +161,7 @@ def test_outlets_of_the_author_get_the_same_extra(airflow, github, deferrable):
         report.uri: 127,
         GITHUB: 127,
         COMMITS: 120,
-        ISSUES: 0,  # Airflow always updates it
+        ISSUES: 0,  # in `outlets`, so Airflow updates the asset although it has no rows
         PULLS: 7,
     }
 

@@ -86,7 +86,7 @@ def test_error_of_an_outage_names_the_limit_that_ended_the_retries(airflow, stit
     assert "Retries ended at the task's timeout." in dag_run.output
 
 
-#: The response of a firewall between Airflow and Stitch.
+#: The page that a firewall between Airflow and Stitch returns.
 FIREWALL = {"status": 403, "body": b"<html><body>Request blocked.</body></html>"}
 
 

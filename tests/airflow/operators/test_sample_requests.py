@@ -1,6 +1,6 @@
-"""The operators create sources and destinations of all documented types, and change nothing in a second run.
+"""The operators create sources and destinations of all documented types, and a second run changes nothing.
 
-They run without a DAG, because that takes a fraction of the time. Other tests run them in DAGs.
+The tests execute the operators without a DAG, which is much faster. Other tests use DAGs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.support.documented import DESTINATIONS, SOURCES, required_values
 from tests.support.setup_runs import requests_of
 from tests.support.setup_without_dag import execute
 
-#: Sources that differ in the types and steps of their properties.
+#: A selection of source types with different types and steps of properties.
 SOURCE_TYPES = [
     "import_api",
     "platform.closeio",
@@ -33,7 +33,7 @@ SOURCE_TYPES = [
 
 
 def divide(values):
-    """Return the values that a user gives as properties, and those that are credentials."""
+    """Return the values for the argument `properties`, and the values for the argument `credentials`."""
     names = {name for name in values if name in ("password", "access_token", "sentinel_key", "api_key")}
     return (
         {name: value for name, value in values.items() if name not in names},

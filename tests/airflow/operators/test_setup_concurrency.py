@@ -1,7 +1,7 @@
-"""Concurrent setup tasks create one object, even if some of them are killed between two requests.
+"""Concurrent setup tasks create one object, even if some tasks are killed between two requests.
 
 The tasks run in threads and send one request at a time, in an order that depends on a seed. Set `SETUPS=200`
-to run that many seeds. One test starts processes instead.
+to run 200 seeds. Only one test starts processes instead of threads.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class Killed(BaseException):
-    """Stands for the end of a task's process, so no `except Exception` catches it."""
+    """Simulates the end of a task's process. An `except Exception` does not catch it."""
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Task:
 
 
 class Interleaver:
-    """Lets tasks send their requests one at a time in random order, and kills some of the tasks."""
+    """Lets tasks send their requests one at a time in random order, and kills some tasks."""
 
     def __init__(self, seed: int, tasks: list[Task], kills: int) -> None:
         self.random = random.Random(seed)
@@ -59,7 +59,7 @@ class Interleaver:
         self.by_thread: dict[int, Task] = {}
 
     def run(self) -> None:
-        """Run all tasks to their end."""
+        """Run all tasks until they have ended."""
         threads = [threading.Thread(target=self._run_task, args=(task,), daemon=True) for task in self.tasks]
         for thread in threads:
             thread.start()
@@ -72,7 +72,7 @@ class Interleaver:
             thread.join()
 
     def _next_task(self) -> Task | None:
-        """Return one of the tasks that want to send a request, or None if all tasks have ended."""
+        """Return a task that is about to send a request, or None if all tasks have ended."""
         with self.changed:
             are_all_idle = self.changed.wait_for(
                 lambda: len(self.waiting) + self.done == len(self.tasks), timeout=600
@@ -93,7 +93,7 @@ class Interleaver:
                 except Killed:
                     continue
                 return
-        except Exception as error:  # noqa: BLE001 - the test reports it
+        except Exception as error:  # noqa: BLE001 - the test reports the error
             task.error = error
         finally:
             with self.changed:
@@ -101,7 +101,7 @@ class Interleaver:
                 self.changed.notify_all()
 
     def send(self, send: Any, session: Any, request: Any, **options: Any) -> Any:
-        """Send a request of a task when it is the task's turn. Other requests are sent at once."""
+        """Send the request of a task when `run` has chosen the task. Send all other requests at once."""
         task = self.by_thread.get(threading.get_ident())
         if task is None:
             return send(session, request, **options)
@@ -127,7 +127,10 @@ def stitch(monkeypatch):
 
 
 def run_interleaved(monkeypatch, seed, kinds, kills):
-    """Run one task per kind, and return the tasks. Each must have succeeded in the end."""
+    """Run one task per kind, and return the tasks.
+
+    Fail the test unless each task succeeds in one of its tries.
+    """
     tasks = [Task(OPERATORS[kind]) for kind in kinds]
     interleaver = Interleaver(seed, tasks, kills)
     send = Session.send
@@ -147,7 +150,7 @@ def ids_of_created(stitch, kind):
 
 
 def choose_quirks(stitch, seed):
-    """Choose, by the seed, the behaviour that Stitch's documentation leaves open; return a destination."""
+    """Return a destination, and let the seed choose the behavior that Stitch does not document."""
     chance = random.Random(seed)
     stitch.quirks.destination_configured = chance.choice(["after_check", "after_form"])
     stitch.quirks.name_checks_in_updates = chance.random() < 0.5
@@ -191,7 +194,7 @@ def test_two_killed_concurrent_tasks_create_one_object(stitch, monkeypatch, kind
 
 @pytest.mark.parametrize("kind", ["destination", "source"])
 def test_three_concurrent_processes_create_one_object(stitch, kind):
-    completed = subprocess.run(  # noqa: PLW1510 - the assertion below shows the output
+    completed = subprocess.run(  # noqa: PLW1510 - the assertion below shows the output of the processes
         [sys.executable, "-m", "tests.support.setup_without_dag", kind, "3"],
         cwd=ROOT,
         capture_output=True,

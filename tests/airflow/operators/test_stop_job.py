@@ -1,4 +1,4 @@
-"""A task stops only its own job, only while that job runs, and at most once."""
+"""A task stops only its own job, only while the job is running, and at most once."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_stop_operator_stops_nothing_if_its_poll_fails(stitch, github):
 
 
 def test_stop_operator_stops_nothing_if_its_job_is_too_old_to_run(stitch, github):
-    """Stitch lists a job for 60 days, so nothing shows that an older one has ended."""
+    """Stitch lists a job for 60 days, so the list does not show whether an older job has ended."""
     old = stitch.complete_job(github, seconds_ago=61 * 86_400)
     running = stitch.start_job(github, tap_seconds=80_000)
     assert StitchClient(stitch.access_token, base_url=stitch.url).list_extractions().records == ()
@@ -140,7 +140,7 @@ def test_stop_operator_stops_nothing_if_its_job_is_too_old_to_run(stitch, github
 
 
 def lose_response_to_first_stop(stitch, mocker, source_id):
-    """Let the next job start before the response to the first stop request is lost."""
+    """Start the next job, and then lose the response to the first stop request."""
     stop_replication_job = StitchClient.stop_replication_job
     started = []
 

@@ -1,4 +1,4 @@
-"""StitchUpdateScheduleOperator: it reads the schedule of a source, and writes only what differs."""
+"""StitchUpdateScheduleOperator, which reads the schedule of a source and writes only the differences."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def client(stitch):
 
 @pytest.fixture
 def github(stitch):
-    """Add a source that Stitch's schedule starts."""
+    """Add a source with a schedule."""
     return stitch.add_source("github", streams={"commits": 120}, schedule_minutes=1440)
 
 

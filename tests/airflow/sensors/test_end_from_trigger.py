@@ -1,4 +1,4 @@
-"""Sensors that cannot end in the triggerer, although their DAG's author wants that."""
+"""Sensors with `end_from_trigger=True` that cannot end in the triggerer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ with DAG("{dag_id}", schedule=None):
 
 
 class Listener:
-    """A listener, as a plugin registers it."""
+    """A listener such as a plugin may register."""
 
     @hookimpl
     def on_starting(self, component):
@@ -46,7 +46,7 @@ def test_task_ends_in_the_triggerer_without_listeners():
 
 @pytest.mark.usefixtures("listener", "airflow_database")
 def test_dag_file_is_imported_although_airflow_has_listeners(tmp_path):
-    """Airflow refuses to import a file with such a task if it has listeners."""
+    """If Airflow has listeners, it refuses to import a file with a task that ends in the triggerer."""
     file = tmp_path / "with_listener.py"
     file.write_text(DAG_FILE.format(dag_id="with_listener"))
 

@@ -1,4 +1,4 @@
-"""The five sensors in all three modes: poke, reschedule and deferred."""
+"""The five sensors in the modes poke, reschedule and deferred."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def mode(request):
 
 
 def fake_context():
-    """Return the context of a task that runs without a DAG, in a DAG run that was queued now."""
+    """Return the context of a task that runs without a DAG, with a DAG run that is queued now."""
     return {"ti": FakeTaskInstance(), "dag_run": SimpleNamespace(queued_at=pendulum.now("UTC"))}
 
 
 def run_sensor(airflow, sensor, **options):
-    """Run a DAG with one sensor, `wait`, for the source `github`."""
+    """Run a DAG whose only task is the sensor `wait` for the source `github`."""
     with airflow.dag() as dag:
         sensor(task_id="wait", **{"source": "github", "timeout": 600, **options})
     return airflow.run(dag)
@@ -82,7 +82,7 @@ def test_sensor_takes_first_scheduled_job_after_started_after(airflow, stitch, m
     source = stitch.add_source("daily", streams={"commits": 3}, schedule_minutes=30 * 1440)
     stitch.complete_job(source, seconds_ago=60)
     instant = stitch.now()
-    stitch.advance(30 * 86_400)  # the next job starts, 72 minutes of real time before the one after it
+    stitch.advance(30 * 86_400)  # the next job starts, 72 minutes of real time before the job after it
 
     dag_run = run_sensor(
         airflow, StitchLoadingSensor, source="daily", started_after=instant.isoformat(), **mode
@@ -96,7 +96,7 @@ def test_sensor_takes_first_scheduled_job_after_started_after(airflow, stitch, m
 @pytest.mark.parametrize("sensor", [*SENSORS, StitchConnectionCheckSensor])
 def test_started_after_accepts_a_datetime_and_has_a_default(airflow, stitch, mode, sensor):
     source = stitch.add_source("hourly", streams={"commits": 3}, schedule_minutes=30)
-    stitch.advance(600)  # the check is later than the start of both runs, however long the first one takes
+    stitch.advance(600)  # later than the start of both runs, however long the first run takes
     instant = pendulum.instance(stitch.now())
     stitch.start_check(source)
 
@@ -141,7 +141,7 @@ def test_last_log_line_precedes_airflows_timeout_line(airflow, stitch, github, m
 
 
 class ExpiringSensor(StitchExtractionSensor):
-    """A sensor that Airflow ends after its first poke, as at the end of `execution_timeout`."""
+    """A sensor that fails after its first poke, as it does when `execution_timeout` expires."""
 
     def poke(self, context):
         assert super().poke(context) is False
@@ -153,7 +153,7 @@ def test_execution_timeout_is_reported_with_the_last_listed_job(airflow, stitch,
 
     try:
         output = run_sensor(airflow, ExpiringSensor, mode="poke").output
-    except AirflowTaskTimeout:  # no Exception on Airflow 2, so its dag.test() does not handle it
+    except AirflowTaskTimeout:  # not an `Exception` on Airflow 2, so `dag.test()` does not catch it
         output = airflow.read_output()
 
     assert "took longer than the task's execution_timeout: no extraction" in output
@@ -228,7 +228,7 @@ def test_check_in_the_same_second_as_started_after_counts(airflow, stitch, mode)
 
 
 def test_check_sensor_with_job_name_takes_the_last_check(airflow, stitch, github, mode):
-    """A job starts no check, and without `started_after` no check is too old."""
+    """A job does not start a check, and without `started_after` a check of any age is accepted."""
     job = stitch.complete_job(github)
 
     assert run_sensor(airflow, StitchConnectionCheckSensor, job_name=job.job_name, **mode).state == "success"

@@ -1,4 +1,7 @@
-"""Sensors that start or end in the triggerer, tested without one. `tests/system` uses a real triggerer."""
+"""Sensors that start or end in the triggerer, tested without a triggerer.
+
+`tests/system` uses a real triggerer.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +37,12 @@ def triggerer_sensor(**options):
 
 
 def trigger_of(task):
-    """Return the trigger that Airflow makes of a sensor's stored arguments."""
+    """Return the trigger that Airflow creates from the stored arguments of a sensor."""
     return StitchSensorTrigger(**task.start_trigger_args.trigger_kwargs)
 
 
 def prepare(trigger, **variables):
-    """Set what Airflow's triggerer sets on a trigger before it runs it, and render the templates.
+    """Set the attributes that Airflow's triggerer sets before it runs a trigger, and render the templates.
 
     :param variables: additional variables for the templates.
     """
@@ -121,7 +124,7 @@ def test_xcom_argument_is_stored_as_a_template(airflow):
 
 
 class Reference(str):
-    """A reference to another task. Airflow can write some of them as templates, others not."""
+    """A reference to another task. Airflow can express only some references as templates."""
 
     __slots__ = ()
 
@@ -294,9 +297,10 @@ def test_200_sensors_in_one_triggerer_share_the_request_budget(stitch, limit_req
     async def push_xcom(task_instance, key, value):
         xcoms[task_instance.task_id, key] = value
 
-    # The emulator's clock is fast but the budget's is not, so the test ends within one window of 10 minutes.
+    # Only the emulator's clock is fast. The budget's clock is real, so the test ends within one window of 10
+    # minutes.
     limit_requests(30)
-    # Patched, because only a triggerer can push XComs. tests/system covers that.
+    # Patched, because only a triggerer can push XComs. tests/system covers the push.
     monkeypatch.setattr("airflow_provider_stitch.triggers.sensor.push_xcom", push_xcom)
     monkeypatch.setattr("airflow_provider_stitch.triggers.stitch.push_xcom", push_xcom)
     plans = [JobPlan(tap_exit_status=1 if number % 20 == 0 else 0) for number in range(200)]

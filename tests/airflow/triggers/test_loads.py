@@ -1,4 +1,4 @@
-"""StitchLoadTrigger in Airflow's own shared stream, without the rest of a triggerer."""
+"""StitchLoadTrigger in Airflow's own shared stream, without a complete triggerer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TIMEOUT = 120.0
 
 
 class StateStore:
-    """The state store of one asset, as Airflow passes it to a watcher."""
+    """A fake of the state store of an asset, which Airflow passes to a watcher."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
-        self.failures = 0  #: number of the next calls that fail
+        self.failures = 0  #: the number of further calls that fail
 
     async def aget(self, key: str) -> Any:
         self._fail()
@@ -49,7 +49,7 @@ class StateStore:
 
 
 class Watcher:
-    """A trigger that runs in a shared stream, as a triggerer runs it."""
+    """A trigger that runs in a shared stream, as in a triggerer."""
 
     def __init__(self, manager: Any, store: StateStore, number: int = 1, **arguments: Any) -> None:
         from airflow_provider_stitch.triggers.loads import StitchLoadTrigger
@@ -67,7 +67,7 @@ class Watcher:
             self.events.put_nowait((event.payload, seq))
 
     async def event(self) -> dict[str, Any]:
-        """Return the payload of the next event, and confirm that Airflow has stored it."""
+        """Return the payload of the next event, and confirm that Airflow has stored the event."""
         payload, seq = await asyncio.wait_for(self.events.get(), TIMEOUT)
         self.confirm(seq)
         return payload
@@ -83,7 +83,7 @@ class Watcher:
 
 async def wait_until(condition: Any) -> None:
     async def wait() -> None:
-        while not condition():  # noqa: ASYNC110 - the condition has no event
+        while not condition():  # noqa: ASYNC110 - no event signals the condition
             await asyncio.sleep(0.05)
 
     await asyncio.wait_for(wait(), TIMEOUT)
@@ -298,7 +298,7 @@ def test_invalid_argument_is_rejected(arguments):
 
 
 @HAS_NO_WATCHERS
-def test_older_airflow_names_the_alternatives():
+def test_error_on_older_airflow_names_the_alternatives():
     with pytest.raises(ImportError, match=r"need Airflow 3\.3 or later.*StitchLoadingSensor"):
         stitch_stream("github", "commits", watch=True)
     with pytest.raises(ImportError, match=r"need Airflow 3\.3 or later.*emit_assets"):

@@ -50,7 +50,7 @@ PAYLOAD: dict[str, Any] = {
 
 @pytest.fixture
 def connection(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The id of a connection with a webhook secret. There is another one with another secret."""
+    """The id of a connection with a webhook secret. Airflow has another connection with another secret."""
     connections = {
         "stitch_hooked": {"conn_type": "stitch", "extra": {"webhook_secret": SECRET}},
         "stitch_other": {"conn_type": "stitch", "extra": {"webhook_secret": OTHER_SECRET}},
@@ -66,7 +66,7 @@ def connection(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The URL of a server that has mounted the receiver."""
+    """The URL of a server with the mounted receiver."""
     import uvicorn
     from starlette.applications import Starlette
 
@@ -83,13 +83,13 @@ def server() -> Iterator[str]:
 
 
 class Api:
-    """Sends requests, as Stitch does."""
+    """Sends webhook requests as Stitch does."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def post(self, path: str, body: Any) -> requests.Response:
-        """Send a body: bytes, or an object to be sent as JSON."""
+        """Send bytes as they are, or another object as JSON."""
         data = body if isinstance(body, bytes) or hasattr(body, "__next__") else json.dumps(body).encode()
         return requests.post(self._url + path, data=data, timeout=60)
 
@@ -104,7 +104,7 @@ def api(airflow_database: None, server: str) -> Api:
 
 @pytest.fixture
 def asset(airflow, connection, request) -> str:
-    """The URI of an asset that a DAG uses, of a source that is unique to the test."""
+    """The URI of an asset that a DAG uses. Its source is unique to the test."""
     source = f"Source {request.node.name}/{id(request)}"
     with airflow.dag(schedule=stitch_stream(source, "commits", stitch_conn_id=connection)) as dag:
         from airflow.providers.common.compat.standard.operators import PythonOperator
@@ -242,7 +242,7 @@ def test_wrong_secret_is_not_found(api, connection, path):
         ),
     ],
 )
-def test_body_that_is_no_payload_is_rejected(api, connection, body):
+def test_body_without_a_valid_payload_is_rejected(api, connection, body):
     assert api.post(url(connection), body).status_code == 400
 
 
@@ -275,7 +275,7 @@ def test_get_is_not_allowed(api, connection):
 @HAS_WATCHERS
 @pytest.mark.parametrize("connection_id", ["stitch_hooked", "unknown"])
 def test_unavailable_database_is_a_server_error(api, connection, connection_id, monkeypatch, caplog):
-    """Stitch sends a webhook again after this status, with any secret."""
+    """After this status Stitch sends the webhook again, so the secret does not affect the status."""
 
     def fail(*args: Any, **options: Any) -> Any:
         raise OperationalError(f"SELECT {SECRET}", {"secret": SECRET}, Exception(SECRET))
@@ -337,7 +337,7 @@ def test_no_log_contains_the_secret(api, connection, asset, caplog):
 
 @HAS_WATCHERS
 def test_source_assets_are_not_updated(api, airflow, connection, request):
-    """A webhook is about one table, so it does not show that the source is loaded."""
+    """A webhook reports the load of one table, so it does not show that the whole source is loaded."""
     source = f"source {id(request)}"
     with airflow.dag(schedule=stitch_source(source, stitch_conn_id=connection)) as dag:
         pass

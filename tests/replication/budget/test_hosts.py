@@ -1,4 +1,4 @@
-"""Tests of the budget that several hosts share through Redis, also while Redis is killed.
+"""Tests of the budget that several hosts share through Redis, even while Redis is killed.
 
 `STITCH_TEST_REDIS_RUNS=20` runs the kill test with more seeds.
 """
@@ -39,7 +39,7 @@ def hosts(server, tmp_path) -> Hosts:
 
 # --- The kill test ------------------------------------------------------------------------------------------
 
-#: Runs of the kill test for each kind of server.
+#: Number of runs of the kill test for each kind of server.
 RUNS = int(os.environ.get("STITCH_TEST_REDIS_RUNS", "8"))
 
 
@@ -72,7 +72,7 @@ def test_limit_holds_and_all_waiters_are_served_while_redis_is_killed(hosts, see
 
 
 def send(hosts: Hosts, budget: HostsRequestBudget) -> float:
-    """Send a request if one is available, and return the wait otherwise."""
+    """Send a request, and return 0. If none is available, return the seconds to wait."""
     if not (wait := budget.acquire()):
         budget.release()
     return wait
@@ -80,7 +80,7 @@ def send(hosts: Hosts, budget: HostsRequestBudget) -> float:
 
 @pytest.fixture
 def pair(hosts):
-    """Return the budgets of two hosts that have used Redis for a while, with a limit of 30."""
+    """Return the budgets of two hosts that have used Redis for a while. The limit is 30."""
     pair = hosts.budget(0), hosts.budget(1)
     for minute in range(16):
         hosts.advance(minute * 60)
@@ -113,7 +113,7 @@ def test_hosts_share_one_count(hosts, pair):
     assert one.window().available_in == pytest.approx([0] * 9 + [WINDOW - 100] * 20 + [WINDOW])
 
 
-def test_run_id_that_only_some_hosts_may_read_is_no_restart(server, hosts, pair):
+def test_run_id_that_only_some_hosts_can_read_is_not_a_restart(server, hosts, pair):
     client = server.client()
     (key,) = client.keys("*:requests")
     is_readable = client.hget(key, "server") != b"unknown"
@@ -154,7 +154,7 @@ def test_request_of_a_killed_host_expires(hosts, pair):
 def test_block_applies_to_all_hosts(hosts, pair):
     one, two = pair
     one.block(90)
-    one.block(30)  # does not shorten the block
+    one.block(30)  # a shorter block does not replace the first block
 
     assert two.acquire() == pytest.approx(90)
     assert two.window().reason == ""
@@ -205,7 +205,7 @@ def edit_count(server, field: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("server", [kind for kind in KINDS if kind != "memory"], indirect=True)
-def test_another_server_means_silence(hosts, pair, server):
+def test_no_host_sends_for_a_window_if_the_server_was_replaced(hosts, pair, server):
     """A server with another run ID may have restored an old copy of its data."""
     one, two = pair
     edit_count(server, "server", "another")
@@ -215,7 +215,7 @@ def test_another_server_means_silence(hosts, pair, server):
     assert "Redis was restarted or replaced" in two.window().reason
 
 
-def test_clock_of_the_server_that_was_set_back_means_silence(hosts, pair, server):
+def test_no_host_sends_for_a_window_if_the_server_clock_was_set_back(hosts, pair, server):
     one, two = pair
     for _ in range(30):
         send(hosts, one)
@@ -225,7 +225,7 @@ def test_clock_of_the_server_that_was_set_back_means_silence(hosts, pair, server
     assert "was set back" in two.window().reason
 
 
-def test_requests_of_a_host_before_it_used_redis_are_in_doubt(hosts, pair):
+def test_count_is_in_doubt_after_a_host_sent_requests_without_redis(hosts, pair):
     one, _ = pair
     third = hosts.budget(2)
     third.set_redis("stitch", None)
@@ -255,10 +255,10 @@ def test_hosts_are_silent_for_a_window_and_then_send_an_equal_part(hosts, pair, 
     hosts.advance(started + 1.1 * WINDOW)
     assert [sum(not send(hosts, budget) for _ in range(40)) for budget in pair] == [15, 15]
     assert len(one.window().available_in) == 15
-    # A new process of the host has no part of its own.
+    # A new process shares the part of its host.
     assert hosts.budget(0).acquire() > 0
     warnings = [message for message in caplog.messages if "Cannot use Redis" in message]
-    assert len(warnings) == 3  # one per process
+    assert len(warnings) == 3  # one warning per process
     assert "it may send 15 of the 30 requests in 10 minutes" in warnings[0]
 
 
@@ -324,7 +324,7 @@ def test_more_hosts_than_requests_wait_for_redis(hosts, tmp_path, server):
 
 
 def test_unusable_file_makes_each_process_a_host(hosts, server):
-    """Without a file, processes cannot divide the part of their host."""
+    """Without a file, the processes of a host cannot divide its part of the budget."""
     budgets = [hosts.budget(0, folder=hosts.folder / "missing") for _ in range(2)]
     for minute in range(16):
         hosts.advance(minute * 60)

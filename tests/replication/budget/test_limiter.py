@@ -20,7 +20,7 @@ def test_31st_request_waits_until_the_first_is_10_minutes_old():
         time.now += 1
         budget.release()
 
-    assert budget.acquire() == WINDOW - 29  # the first response arrived at 1 s, and it is now 30 s
+    assert budget.acquire() == WINDOW - 29  # the first response arrived at 1 s, and the time is now 30 s
 
 
 def test_acquire_waits_while_the_budget_is_blocked():
@@ -77,7 +77,7 @@ def test_next_request_uses_the_limit_that_was_set_last():
     st.lists(st.tuples(st.integers(0, 300), st.integers(0, 60), st.booleans()), min_size=1, max_size=60),
 )
 def test_stitch_never_counts_more_requests_than_the_limit(limit, requests):
-    """Each request is a pause before it, its duration, and whether Stitch counts it at the start."""
+    """A request is a tuple of a pause, a duration, and whether Stitch counts it at its start."""
     time = Time()
     budget = RequestBudget(limit, monotonic=time)
     counted: list[float] = []
@@ -102,7 +102,8 @@ def test_window_contains_the_wait_for_each_request():
     budget.acquire()
     time.now = 100
 
-    assert budget.window().available_in == (0, WINDOW - 100, WINDOW - 90, WINDOW)  # the last one is in flight
+    # the last request is in flight
+    assert budget.window().available_in == (0, WINDOW - 100, WINDOW - 90, WINDOW)
     assert budget.window().share == 4
     budget.block(505)
     assert budget.window().available_in == (505, 505, 510, WINDOW)
@@ -133,7 +134,7 @@ def test_sending_when_available_never_exceeds_limit(limit, counted_until, blocke
 
 @given(st.integers(31, 400), st.lists(st.floats(0, 60), min_size=100, max_size=200))
 def test_limit_above_30_shortens_waits_but_not_the_burst(limit, pauses):
-    """An emulator with a faster clock has a higher limit, but 30 requests in its own window."""
+    """A faster emulator has a higher limit, but still allows 30 requests in a window of its own clock."""
     time = Time()
     budget = RequestBudget(limit, monotonic=time)
     counted = []
@@ -145,7 +146,7 @@ def test_limit_above_30_shortens_waits_but_not_the_burst(limit, pauses):
         budget.release()
 
     for seconds, maximum in (WINDOW, limit), (WINDOW * 30 / limit, 30):
-        span = seconds * (1 - 1e-9)  # without rounding errors
+        span = seconds * (1 - 1e-9)  # the sum must be exact
         assert max(sum(first <= at < first + span for at in counted) for first in counted) <= maximum
     window = budget.window()
     assert len(window.available_in) == limit

@@ -54,7 +54,7 @@ def test_concurrent_processes_never_exceed_the_limit(tmp_path):
     ),
 )
 def test_stitch_never_counts_more_requests_than_the_limit(limit, requests):
-    """Each request is a process, a pause, its duration, and whether Stitch counts it at the start."""
+    """A request is a tuple of a process, a pause, a duration, and whether Stitch counts it at its start."""
     time = Time()
     with tempfile.TemporaryDirectory() as folder:
         budgets = [SharedRequestBudget(limit, Path(folder), ACCOUNT, monotonic=time) for _ in range(3)]
@@ -96,7 +96,7 @@ def test_block_applies_to_all_processes(tmp_path):
     time = Time()
     one, two = (SharedRequestBudget(3, tmp_path, ACCOUNT, monotonic=time) for _ in range(2))
     one.block(90)
-    one.block(30)  # does not shorten the block
+    one.block(30)  # a shorter block does not replace the first block
 
     assert two.window().available_in == (90, 90, 90)
     assert two.acquire() == 90
@@ -239,7 +239,7 @@ def test_damaged_file_is_replaced_with_one_warning(tmp_path, caplog, damage):
     path.write_bytes(damage(path.read_bytes()))
 
     assert send(budget) == 0
-    assert send(budget) == WINDOW  # own requests still count
+    assert send(budget) == WINDOW  # the request of this process still counts
     assert len(rows(tmp_path)) == 1
     (message,) = caplog.messages
     assert "is damaged" in message
@@ -267,7 +267,7 @@ def test_process_counts_alone_and_warns_once_without_a_file(tmp_path, caplog, ar
 
     assert budget.window().available_in == (0, 0)
     assert send(budget) == 0
-    time.now = STORE_RETRY_INTERVAL  # the file is tried again and still cannot be used
+    time.now = STORE_RETRY_INTERVAL  # the process tries the file again, which is still unusable
     assert send(budget) == 0
     assert budget.window().share == 2
     assert send(budget) == WINDOW - STORE_RETRY_INTERVAL
@@ -305,12 +305,12 @@ def test_locked_file_is_not_tried_again_for_a_minute(tmp_path, caplog, monkeypat
         db.execute("COMMIT")
 
         assert send(budget) == 0
-        assert len(rows(tmp_path)) == 1  # not tried yet
+        assert len(rows(tmp_path)) == 1  # the process has not tried the file again
         time.now = WINDOW
         assert send(budget) == 0
-        assert rows(tmp_path)[-1][2] == WINDOW  # tried, and the request was counted in the file
+        assert rows(tmp_path)[-1][2] == WINDOW  # the process has tried the file, which contains the request
         assert len(caplog.messages) == 1
 
         db.execute("BEGIN EXCLUSIVE")
         assert send(budget) == 0
-        assert len(caplog.messages) == 2  # the file had worked in between, so this deserves a warning
+        assert len(caplog.messages) == 2  # a new warning, because the file has worked in the meantime

@@ -1,4 +1,4 @@
-"""A shared request budget after its processes are forked or killed."""
+"""A shared request budget whose processes are forked or killed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def in_a_fork(work: Any) -> int:
     if child == 0:
         code = 1
         try:
-            signal.alarm(20)  # if a lock is never released
+            signal.alarm(20)  # so that the child ends even if a lock is never released
             code = int(work())
         finally:
             os._exit(code)
@@ -36,7 +36,7 @@ def in_a_fork(work: Any) -> int:
 
 def test_forked_process_has_its_own_budget(tmp_path):
     budget = account_budget(ACCOUNT, 10, tmp_path)
-    assert budget.acquire() == 0  # still in flight when the process forks
+    assert budget.acquire() == 0  # this request is in flight when the process forks
 
     def child() -> int:
         own = account_budget(ACCOUNT, 10, tmp_path)
@@ -48,7 +48,7 @@ def test_forked_process_has_its_own_budget(tmp_path):
         return 7
 
     assert in_a_fork(child) == 7
-    assert budget.window().share == 5  # an equal part, because the child leaves only 4
+    assert budget.window().share == 5  # an equal part, because the child has left only 4 requests
     assert [responded_at is None for *_, responded_at in rows(tmp_path)] == [True] + [False] * 6
 
 
@@ -56,7 +56,7 @@ def test_response_is_recorded_for_its_process(tmp_path):
     budget = SharedRequestBudget(5, tmp_path, ACCOUNT)
     assert (
         in_a_fork(lambda: SharedRequestBudget(5, tmp_path, ACCOUNT).acquire() + 7) == 7
-    )  # it ends before the response
+    )  # the child ends before the response
     budget.acquire()
     budget.release()
 

@@ -1,4 +1,4 @@
-"""Accounts whose requests fail, and job names."""
+"""Clients whose requests fail, and job names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.polled_account import SOURCES
 
 
 def failing(error: Exception, times: float = math.inf) -> LargeAccount:
-    """Return a client that raises an error at its first requests.
+    """Return a client whose first requests raise an error.
 
     :param times: number of requests that fail.
     """

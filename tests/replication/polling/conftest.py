@@ -1,4 +1,4 @@
-"""An account that the tests poll in virtual time."""
+"""The account that the tests poll in virtual time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of when a failed request may be sent again."""
+"""Tests of the delay before a failed request may be sent again."""
 
 from __future__ import annotations
 

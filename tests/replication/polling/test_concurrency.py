@@ -35,7 +35,7 @@ class Requests:
         return asyncio.ensure_future(self.session.call(respond))
 
     def send_during_outage(self) -> asyncio.Task[None]:
-        """Send a request that fails and is retried until the outage ends after 100 seconds."""
+        """Send a request that fails and is retried until an outage ends after 100 seconds."""
         outage_ends_at = self.loop.time() + 100.0
 
         def respond() -> None:

@@ -17,13 +17,13 @@ from simulated_stitch.large_account import (
 from tests.support.polled_account import PolledAccount, query_loads
 
 MANY = list(range(300_000, 310_000))
-"""10,000 sources: 100 pages of extractions and 1,000 pages of loads."""
+"""Ids of 10,000 sources, which have 100 pages of extractions and 1,000 pages of loads."""
 
 STREAMS = [f"stream_{number}" for number in range(10)]
 
 
 def name_of(source_id: int) -> str:
-    return f"source_{source_id * 7919 % 1_000_003}"  # so that names and ids are in different orders
+    return f"source_{source_id * 7919 % 1_000_003}"  # so that sorting by name and sorting by id differ
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +56,14 @@ def test_source_among_10000_is_found_in_logarithmically_many_requests(many_extra
 
 
 class LoadSearches:
-    """Successive searches for loads in an account with long lists."""
+    """Searches for loads, one after another, in an account with long lists."""
 
     def __init__(self, **lists: Any) -> None:
         self.client = LargeAccount(**lists)
         self.account = PolledAccount(self.client, limit=1_500)
 
     def costs(self, *searches: tuple[str, list[str]]) -> list[int]:
-        """Return the number of limited requests of each search for streams of a source."""
+        """Return the number of limited requests that each search for streams of a source has sent."""
 
         async def scenario():
             costs = []
@@ -94,7 +94,10 @@ def test_load_is_found_in_logarithmically_many_requests_by_stream_name(many_load
 
 
 def test_load_is_found_in_logarithmically_many_requests_by_stream_id():
-    """A load does not contain the id, but the source's streams do. Requests for streams are not limited."""
+    """A load does not contain the stream id, but the source's list of streams does.
+
+    Requests for streams are not limited.
+    """
     sources = sources_with(STREAMS, map(name_of, MANY))
     searches = LoadSearches(loads=loads_by_stream_id(sources), sources=sources)
 

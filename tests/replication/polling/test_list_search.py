@@ -1,4 +1,4 @@
-"""A search for loads reads each page at most once, in any order and among any other sources' loads."""
+"""A search for loads reads each page at most once, whatever the order and the loads of other sources."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def account_with(
 
     :param order: the order of the loads.
     :param active: number of sources with the eight `STREAMS`.
-    :param others: sources without streams: by name, the response to a request for the streams, and the
-        number of loads.
+    :param others: sources without streams. Each name is mapped to the response to a request for the streams
+        and the number of loads.
     """
     sources: dict[str, Any] = sources_with(STREAMS, [f"active_{number}" for number in range(active)])
     rows = [(stream.stream_id, name, stream.stream_name) for name, each in sources.items() for stream in each]
@@ -59,7 +59,7 @@ def account_with(
 
 
 def search(account: PolledAccount, *searches: tuple[str, list[str]]) -> list[tuple[set[str], Counter[Any]]]:
-    """Return the streams that each search found, and how often it read each page."""
+    """Return the streams that each search found, and how often the search read each page."""
     client = account.client
 
     async def scenario() -> list[tuple[set[str], Counter[Any]]]:
@@ -131,7 +131,7 @@ def test_search_for_a_load_that_is_not_listed_reads_each_page_at_most_once(order
 @pytest.mark.parametrize("order", ["stream_name", "stream_id"])
 @pytest.mark.parametrize("status", [400, 404, 500])
 def test_wait_succeeds_if_sources_without_streams_fill_pages_of_loads(stitch, waiter, order, status):
-    """A deleted source and an Import API source have loads, but no streams that reveal the order."""
+    """A deleted source and an Import API source have loads, but no streams that reveal the list's order."""
     stitch.quirks.loads_order = order
     deleted = stitch.add_source("deleted", streams={f"table_{number:03}": 1 for number in range(350)})
     pushed = stitch.add_source(

@@ -20,7 +20,7 @@ MAX_BURST = 20
 
 
 def most_within(seconds: float, sorted_times: list[float]) -> int:
-    """Return the maximum number of log lines in any period of this length."""
+    """Return the maximum number of log lines in any interval of this length."""
     return max(bisect_left(sorted_times, at + seconds) - number for number, at in enumerate(sorted_times))
 
 
@@ -46,7 +46,7 @@ def test_waiters_log_one_heartbeat_per_second(poll_interval):
     account.run(wait_for_all)
 
     times = [at for at, _ in heartbeats]
-    assert min(times) >= HEARTBEAT_INTERVAL - 0.001  # rounding of virtual time
+    assert min(times) >= HEARTBEAT_INTERVAL - 0.001  # allows for rounding of virtual time
     assert most_within(10 * HEARTBEAT_LOG.interval, times) <= 10 + 1
     by_source = Counter(source_id for _, source_id in heartbeats)
     assert len(by_source) == WAITERS, "a waiter has logged no heartbeat"
@@ -60,7 +60,7 @@ class LoggingWaiters:
         jobs = dict.fromkeys(range(310_000, 310_000 + WAITERS), 100.0)
         self.account = VirtualAccount(TimedJobs(jobs))
         self.account.client.now = self.account.loop.time
-        self.first_lines: dict[int, float] = {}  #: time of the first line of each source's task
+        self.first_lines: dict[int, float] = {}  #: time of the first log line of each source's task
 
     def wait(self) -> None:
         async def wait_for_all() -> None:

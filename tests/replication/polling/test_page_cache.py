@@ -1,4 +1,4 @@
-"""Tests of finding the page of a record, in lists with and without an order, and in lists that change."""
+"""Tests of finding the page of a record in sorted lists, unsorted lists, and lists that change."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def searcher_of_loads(loads: list[Any]) -> Searcher:
 
 
 def many_loads(order: Callable[[Any], Any], sources: int = 300, streams: int = 12) -> list[Any]:
-    """Return loads in an order: by default 3,600, which are 36 pages."""
+    """Return loads in the given order, by default 3,600 loads on 36 pages."""
     loads = [
         load_of(f"source_{source:04}", f"Stream_{stream}" if stream % 3 else f"stream_{stream}")
         for source in range(sources)
@@ -169,7 +169,7 @@ def test_load_is_found_in_any_order(order):
     for source in (0, 17, 150, 299):
         for stream in ("stream_0", "Stream_1", "Stream_11"):
             names = (f"source_{source:04}", stream)
-            # The first pages may support an order by chance, and the next ones refute it.
+            # The first pages may be sorted by chance, and the next pages refute the order.
             assert any(searcher.find_load(*names) for _ in range(3)), names
 
 
@@ -250,14 +250,14 @@ def test_listed_load_is_found_in_any_order_after_any_changes(data):
         source, stream = data.draw(st.integers(0, 90)), data.draw(st.integers(0, 14))
         names = (f"source_{source:04}", f"Stream_{stream}" if stream % 3 else f"stream_{stream}")
         is_listed = names in {(load.source_name, load.stream_name) for load in searcher.records}
-        # A wrong order may hide a record until the list has refuted it.
+        # A wrong assumption about the order may hide a record until the list has refuted the assumption.
         assert any(searcher.find_load(*names) for _ in range(3)) == is_listed
         searcher.records = many_loads(order, *data.draw(sizes))
 
 
 @given(st.integers(0, 2**32), st.integers(1, 60))
 def test_search_ends_if_the_list_changes_between_its_requests(seed, sources):
-    """That search may miss a record, but the next one finds it."""
+    """A search during the change may miss a record, but the next search finds it."""
     rng = random.Random(seed)
     searcher = searcher_of_loads(
         loads_by_stream_name([f"source_{n:03}" for n in range(sources)], ["a", "b", "c", "d"] * 5)
@@ -291,7 +291,7 @@ def test_cache_of_a_long_list_stays_small():
 
 
 def test_cached_page_that_no_longer_exists_is_dropped():
-    """The list may have become shorter after the page was read and before its stream ids are known."""
+    """The list may become shorter after a page was read and before its stream ids are known."""
     pages = page_cache.loads_cache()
     pages.add(CachedPage(page_of([load_of("github", "commits")] * 650, 7), 1, 1.0, {}), 0)
     pages.add(CachedPage(page_of([], 7), 2, 2.0, {}), 1)

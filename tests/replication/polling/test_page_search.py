@@ -1,4 +1,4 @@
-"""Tests of finding a source's record among pages of 100."""
+"""Tests of finding a source's record on pages of 100 records."""
 
 from __future__ import annotations
 

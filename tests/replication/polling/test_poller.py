@@ -1,4 +1,4 @@
-"""The poller's own task, set clocks, and several records of one source."""
+"""The poller's own task, clocks that are set during a wait, and several records of one source."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.polled_account import SOURCES, PolledAccount
 
 @pytest.mark.parametrize("hours", [-2, 2])
 def test_waiter_detects_the_end_of_its_phase_if_the_clock_was_set(hours):
-    """A request that was scheduled before the clock was set back would be sent hours late."""
+    """If the clock is set back, a request that was scheduled earlier must not be sent hours late."""
     account = PolledAccount()
     stitch = SimulatedAccount(account.loop, sources=1)
 
@@ -57,7 +57,7 @@ def test_short_poll_interval_does_not_delay_other_waiters():
 
     eager, *others = account.run(scenario)
 
-    # If the eager waiter has no poll interval, the others are up to 121 s late.
+    # If the eager waiter has no poll interval, the other waiters are up to 121 s late.
     assert max(others) < 180
     assert eager < 180
     assert busiest_window(stitch.limited_request_times) <= 30
@@ -69,7 +69,7 @@ def busiest_window(times: list[float]) -> int:
 
 
 def test_newest_record_counts_if_a_source_has_two_on_one_page(account):
-    """The list may contain a stale record, before or after the current one."""
+    """The list may contain a stale record before or after the current record."""
     stale = extraction_of(SOURCES[0], f"104857.{SOURCES[0]}.sync.{uuid_at(1)}")
     newest = extraction_of(SOURCES[0], f"104857.{SOURCES[0]}.sync.{uuid_at(2)}")
     others = [extraction_of(each) for each in SOURCES[1:]]
@@ -104,7 +104,7 @@ def test_newest_record_counts_if_a_source_has_two_on_adjacent_pages(newest_first
 
 
 def test_source_at_the_end_of_a_page_costs_two_requests_per_query(account):
-    """The source's second record, if it has one, is the first of the next page."""
+    """If the source has a second record, it is the first record of the next page."""
 
     async def scenario():
         for _ in range(5):
@@ -116,7 +116,7 @@ def test_source_at_the_end_of_a_page_costs_two_requests_per_query(account):
 
 
 def uuid_at(number: int) -> str:
-    """Return a version-1 UUID; a greater number means a later time."""
+    """Return a version-1 UUID. A greater number results in a later time."""
     return f"{number * 1000:08x}-9a09-11f1-a2c4-06b1e2c4a85d"
 
 

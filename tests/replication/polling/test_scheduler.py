@@ -1,4 +1,4 @@
-"""Tests of scheduling requests: which is sent next, and when."""
+"""Tests of the scheduler, which chooses the next request and its time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOW = 1_000_000.0
 
 
 def window(*used_ago: float, limit: int = 30, share: float | None = None) -> Window:
-    """Return the window after responses that arrived this many seconds ago."""
+    """Return the window with responses that arrived these numbers of seconds ago."""
     counted_until = [NOW - ago + WINDOW for ago in used_ago]
     free = available_in(limit, counted_until, now=NOW, blocked_until=-math.inf)
     return Window(free, float(limit) if share is None else share)
@@ -35,7 +35,7 @@ def window(*used_ago: float, limit: int = 30, share: float | None = None) -> Win
 def started(seconds_ago: float, *, checked: float | None = None, **fields) -> CompletionEstimate:
     """Return the estimate for a job that started some seconds ago.
 
-    :param checked: seconds since the last check; none has been made since the start if it is None.
+    :param checked: seconds since the last check. If None, there has been no check since the start.
     """
     last_checked = seconds_ago if checked is None else checked
     return CompletionEstimate(last_checked_at=NOW - last_checked, since=NOW - seconds_ago, **fields)
@@ -46,7 +46,7 @@ def candidate(request: LimitedRequest, *estimates: CompletionEstimate, **fields)
 
 
 def done(seconds_ago: float = 0.0) -> CompletionEstimate:
-    """Return the estimate for a job that has certainly been done for some seconds."""
+    """Return the estimate for a job that was certainly done some seconds ago."""
     return started(seconds_ago, done_by=NOW - seconds_ago)
 
 
@@ -124,7 +124,10 @@ def test_page_is_not_polled_again_right_after_a_poll():
 
 
 def test_single_waiter_is_polled_for_every_3_to_20_seconds():
-    """The budget allows one poll every 20 s in the long run, and more polls at first."""
+    """In the long run, the budget allows one poll every 20 s.
+
+    It allows more frequent polls at the beginning.
+    """
     polls, at, last_poll = [], 0.0, 0.0
     while len(polls) < 10:
         page = Candidate(
@@ -143,7 +146,7 @@ def test_single_waiter_is_polled_for_every_3_to_20_seconds():
 
 
 def test_last_requests_are_reserved_for_follow_ups():
-    """The last two of 30 requests are reserved for the follow-ups of an extraction: its log and its loads."""
+    """The last two of 30 requests are reserved for the two follow-up polls of an extraction."""
     overdue = started(3600, checked=600)
     alone = candidate(PAGE_1, overdue)
     before_a_log = candidate(PAGE_1, replace(overdue, follow_ups=2))
@@ -153,8 +156,8 @@ def test_last_requests_are_reserved_for_follow_ups():
     assert next_request([before_a_log], window(*[100] * 27), NOW) == PAGE_1
 
 
-def test_higher_limit_reserves_no_more_than_stitch_s_own_limit():
-    """At most 30 requests become available at once, so no more than these can be reserved."""
+def test_higher_limit_reserves_no_more_than_the_limit_of_stitch():
+    """At most 30 requests become available at once, so no more than 30 requests can be reserved."""
     before_a_log = [
         candidate(LimitedRequest(RequestKind.EXTRACTIONS, page), replace(started(60), follow_ups=2))
         for page in range(1, 30)
@@ -164,7 +167,7 @@ def test_higher_limit_reserves_no_more_than_stitch_s_own_limit():
 
 
 def test_poll_of_loads_may_use_the_reserved_requests():
-    """The loads that follow a log are not due, but the last two requests are reserved for them."""
+    """The polls of loads that follow a log are not due, but the last two requests are reserved for them."""
     before_a_log = candidate(PAGE_1, replace(started(3600, checked=5), follow_ups=2))
     loads = candidate(LOADS, started(600))
 
@@ -172,7 +175,7 @@ def test_poll_of_loads_may_use_the_reserved_requests():
 
 
 def test_no_request_is_reserved_if_many_pages_are_polled():
-    """Every page is late then, so reserving a fifteenth of all requests costs more than it saves."""
+    """With many pages, reserving a fifteenth of all requests causes more delay than it prevents."""
     before_a_log = replace(started(3600, checked=600), follow_ups=2)
     others = [candidate(LimitedRequest(RequestKind.LOADS, number), started(60)) for number in range(10)]
     page = candidate(PAGE_1, *[before_a_log] * 500)
@@ -224,7 +227,7 @@ def test_threshold_rises_with_the_time_until_requests_become_available():
 
 
 def test_threshold_depends_on_pages_and_not_only_on_waiters():
-    """The polls that a page needs grow with the square root of the number of its waiters."""
+    """The number of polls that a page needs grows with the square root of the number of its waiters."""
     one_page = delay_threshold([candidate(PAGE_1, *[started(600)] * 16)], window(), NOW)
     four_pages = delay_threshold(
         [candidate(LimitedRequest(RequestKind.EXTRACTIONS, n), *[started(600)] * 4) for n in range(4)],
@@ -233,7 +236,8 @@ def test_threshold_depends_on_pages_and_not_only_on_waiters():
     )
 
     # One page with 16 waiters needs sqrt(16) = 4 times the polls of a single waiter. Four pages with
-    # 4 waiters each need 4 * sqrt(4) = 8 times as many. The threshold grows with the square of the polls.
+    # 4 waiters each need 4 * sqrt(4) = 8 times as many. The threshold grows with the square of the number of
+    # polls.
     assert four_pages == pytest.approx(4 * one_page, rel=0.01)
 
 
@@ -335,7 +339,7 @@ def test_page_with_four_times_the_waiters_is_polled_twice_as_often():
     at = 0.0
     while at < 4 * 3600:
         candidates = [
-            # Jobs start and end all the time, so the probability is constant.
+            # Jobs start and end continuously, so the probability is constant.
             Candidate(
                 page,
                 [CompletionEstimate(last_polls[page], at - 1800)] * number,

@@ -40,11 +40,11 @@ def server(request):
 
 @pytest.fixture
 def pages(server):
-    """Return a function that returns the shared pages of another process."""
+    """Return a function that returns the shared pages as another process sees them."""
 
     def pages(account=ACCOUNT):
         shared = SharedPages(server.client(), account)
-        shared.newer({EXTRACTIONS: 0})  # it learns the server's time
+        shared.newer({EXTRACTIONS: 0})  # the first call reads the server's time
         wait_until_later(shared, shared._first_time)
         return shared
 
@@ -67,13 +67,13 @@ def client(stitch):
 
 
 def wait_until_later(pages: SharedPages, moment: int) -> None:
-    """Wait until a request is certainly later, although a busy machine makes the estimates of times worse."""
+    """Wait until a request is certainly later. The estimates of times are less exact on a busy machine."""
     while pages.earliest_time() <= moment:
         time.sleep(0.001)
 
 
 def publish(pages: SharedPages, client: StitchClient, request: LimitedRequest = EXTRACTIONS):
-    """Request and publish a page as a process does, and return it."""
+    """Request a page, publish it as a process does, and return it."""
     lease = pages.lease(request, 0)
     assert isinstance(lease, Lease)
     requested_at = pages.earliest_time()
@@ -112,7 +112,7 @@ def test_page_serves_only_needs_that_arose_before_its_request(pages, client):
 
 
 def test_page_from_before_the_first_call_is_not_taken(pages, client, server):
-    """The needs of a process that has not reached Redis have no time."""
+    """A process that has not reached Redis cannot date its needs by the server's clock."""
     publish(pages(), client)
 
     assert SharedPages(server.client(), ACCOUNT).newer({EXTRACTIONS: 0}) == {}
@@ -199,7 +199,7 @@ def test_content_of_another_version_is_ignored(pages, server, client):
     assert shared.newer({EXTRACTIONS: 0}) == {}
 
 
-def test_nothing_is_shared_while_redis_is_away(pages, server):
+def test_nothing_is_shared_while_redis_is_unavailable(pages, server):
     shared = pages()
     server.kill()
 
@@ -211,7 +211,7 @@ def test_nothing_is_shared_while_redis_is_away(pages, server):
 
 
 def test_pollers_of_several_processes_share_one_request(server, stitch, client):
-    """Each thread has its own event loop, and so its own poller, as a process has."""
+    """Each thread has its own event loop and poller, like a separate process."""
     client.redis = server.client()
     shared = account_pages(client.redis, (client.base_url, client.client_id))
     shared.newer({EXTRACTIONS: 0})

@@ -58,7 +58,7 @@ def test_response_to_an_earlier_request_does_not_resolve_a_fresh_query(account):
 
 
 def test_waiters_that_start_late_one_by_one_share_cached_pages():
-    """Airflow starts mapped tasks one by one; each task must not use up a request."""
+    """Airflow starts mapped tasks one by one, and not every task may use up a request."""
     account = PolledAccount()
     stitch = SimulatedAccount(account.loop, sources=60)
 
@@ -81,7 +81,7 @@ def test_waiters_that_start_late_one_by_one_share_cached_pages():
 
     assert all(delay < 20 for delay in delays)
     requests_during_starts = [at for at in stitch.limited_request_times if at < 380]
-    assert len(requests_during_starts) < 20  # for the waiter with the long job
+    assert len(requests_during_starts) < 20  # this poll is for the waiter with the long job
 
 
 def test_cancelled_waiter_does_not_cancel_a_shared_request(account):
@@ -97,7 +97,7 @@ def test_cancelled_waiter_does_not_cancel_a_shared_request(account):
 
 
 def test_waiters_get_results_while_others_are_cancelled(account):
-    """Some are cancelled while others get their results, and some before any request is sent."""
+    """Some waiters are cancelled before any request is sent, and some while other waiters receive results."""
     rng = random.Random(5)
 
     async def scenario():
@@ -132,7 +132,7 @@ def test_waiter_cancelled_during_scheduling_does_not_affect_others(account, mock
 
 
 def test_last_waiter_cancelled_during_scheduling_leaves_no_error(account, mocker):
-    """An error of the poller's task would appear in the triggerer's log, without a cause."""
+    """An error in the poller's task would appear in the triggerer's log without a cause."""
     window = account.budget.window
 
     def slow_window():
@@ -213,7 +213,7 @@ def test_immediate_query_is_sent_before_scheduled_ones(account):
 
 
 def test_stop_does_not_rely_on_a_cached_extraction():
-    """A trigger's `on_kill` shares the pages that the waiters of its event loop have cached."""
+    """A trigger's `on_kill` has access to the pages that the waiters of its event loop have cached."""
     with StitchEmulator(speed=1e-6) as stitch:
         github = stitch.add_source("github", streams={"commits": 1})
         client = StitchClient(stitch.access_token, base_url=stitch.url, client_id=stitch.client_id)

@@ -11,7 +11,7 @@ from simulated_stitch.virtual_time import VirtualLoop, run
 
 
 class Calls:
-    """An async function that takes 10 seconds and returns the number of the call. The third call fails."""
+    """An async function that returns the number of the call after 10 seconds. The third call fails."""
 
     def __init__(self) -> None:
         self.started = 0
@@ -31,7 +31,7 @@ def calls():
 
 
 def results_of(calls: Calls, *called_at: float, cancelled_at: float | None = None) -> list[object]:
-    """Return the result or exception of each caller.
+    """Return the result or exception that each caller received.
 
     :param called_at: when each caller requests the result, in seconds.
     :param cancelled_at: when the first caller is cancelled.

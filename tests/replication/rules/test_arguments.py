@@ -1,4 +1,4 @@
-"""Arguments as templates render them: with and without `render_template_as_native_obj`."""
+"""Arguments that templates have rendered with and without `render_template_as_native_obj`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of the status of an extraction, by the job that Stitch lists and its log."""
+"""Tests of the status of an extraction, which follows from the job that Stitch lists and from the log."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ LOG_UNAVAILABLE = (at("06:05:00"), at("06:05:30"), at("06:10:00"))
 )
 def test_evaluate_extraction_uses_the_statuses_of_the_listed_job(listed, state):
     assert (
-        evaluate_extraction(goal(), Observations(extraction=listed, log_incomplete_at=LOG_MISSING_ONCE)).state
+        evaluate_extraction(
+            goal(), Observations(extraction=listed, incomplete_log_times=LOG_MISSING_ONCE)
+        ).state
         == state
     )
 
@@ -102,7 +104,7 @@ def test_failure_names_part_reason_and_next_step(statuses, descriptions, kind, p
     listed = extraction(statuses=statuses, descriptions=descriptions)
 
     failure = evaluate_extraction(
-        goal(), Observations(extraction=listed, log_incomplete_at=LOG_MISSING_ONCE)
+        goal(), Observations(extraction=listed, incomplete_log_times=LOG_MISSING_ONCE)
     ).failure
 
     assert type(failure) is kind
@@ -134,7 +136,7 @@ def test_failure_quotes_only_errors_and_exit_line_of_the_log():
 
 
 @pytest.mark.parametrize(
-    ("the_log", "log_incomplete_at", "state", "kind"),
+    ("the_log", "incomplete_log_times", "state", "kind"),
     [
         pytest.param(log(), (), "finished", None, id="the log shows success"),
         pytest.param(
@@ -162,9 +164,9 @@ def test_failure_quotes_only_errors_and_exit_line_of_the_log():
         ),
     ],
 )
-def test_superseded_job_is_evaluated_by_its_log(the_log, log_incomplete_at, state, kind):
+def test_superseded_job_is_evaluated_by_its_log(the_log, incomplete_log_times, state, kind):
     status = evaluate_extraction(
-        goal(), Observations(extraction=LATER_JOB, log=the_log, log_incomplete_at=log_incomplete_at)
+        goal(), Observations(extraction=LATER_JOB, log=the_log, incomplete_log_times=incomplete_log_times)
     )
 
     assert status.state == state
@@ -234,7 +236,9 @@ def test_structure_sync_without_discovery_finishes_with_the_job():
             Observations(extraction=extraction(statuses=(0, 1, 0))), "finished", id="the tap failed"
         ),
         pytest.param(
-            Observations(extraction=extraction(statuses=(1, None, None)), log_incomplete_at=LOG_MISSING_ONCE),
+            Observations(
+                extraction=extraction(statuses=(1, None, None)), incomplete_log_times=LOG_MISSING_ONCE
+            ),
             "failed",
             id="discovery failed",
         ),
@@ -294,7 +298,7 @@ def test_listed_job_with_undocumented_name_is_compared_by_start_time():
 
 @pytest.mark.parametrize("listed", [None, EARLIER_JOB], ids=["no job is listed", "an earlier job is listed"])
 def test_job_that_is_not_listed_after_25_hours_has_ended(listed):
-    """Stitch ends a job after 24 hours, and lists it for 60 days."""
+    """Stitch ends a job after 24 hours, and lists the job for 60 days."""
     polled = Observations().with_extraction(listed, at("06:00:02") + timedelta(hours=25), is_ours=False)
     assert evaluate_extraction(goal(), polled).state == "running"
 
@@ -308,6 +312,6 @@ def test_job_that_is_not_listed_after_25_hours_has_ended(listed):
     without_time = replace(polled, log=replace(log(), exited_at=None))
     assert evaluate_extraction(goal(), without_time).completed_at == at("06:00:02") + timedelta(hours=25)
 
-    failure = evaluate_extraction(goal(), replace(polled, log_incomplete_at=LOG_UNAVAILABLE)).failure
+    failure = evaluate_extraction(goal(), replace(polled, incomplete_log_times=LOG_UNAVAILABLE)).failure
     assert isinstance(failure, JobOutcomeUnknown)
     assert "no longer lists it" in str(failure)

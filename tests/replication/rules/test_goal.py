@@ -1,4 +1,4 @@
-"""Tests of goals: which ones are valid, and how they are stored."""
+"""Tests of the validation and serialization of goals."""
 
 from __future__ import annotations
 

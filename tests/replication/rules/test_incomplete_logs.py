@@ -1,4 +1,4 @@
-"""Loading after a log that is missing, incomplete, without times, or written by the Avro target."""
+"""Loading after a log that is missing, incomplete, without timestamps, or written by the Avro target."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def test_load_of_batch_without_time_counts_once_the_source_is_quiet():
 
 # --- Without a complete log -----------------------------------------------------------------------------
 
-LOG_UNAVAILABLE = {"log_incomplete_at": (at("06:05:00"), at("06:05:30"), at("06:10:00"))}
+LOG_UNAVAILABLE = {"incomplete_log_times": (at("06:05:00"), at("06:05:30"), at("06:10:00"))}
 
 
 def test_missing_log_is_requested_again_before_it_is_given_up():
-    missing_once = observed(None, log_incomplete_at=(at("06:05:00"),))
+    missing_once = observed(None, incomplete_log_times=(at("06:05:00"),))
 
     assert evaluate(goal("loading"), missing_once).needs == (Need.LOG,)
     assert evaluate(goal("loading"), observed(None, **LOG_UNAVAILABLE)).needs == (Need.LOADS,)
@@ -81,7 +81,7 @@ def test_missing_log_is_requested_again_before_it_is_given_up():
 def test_truncated_log_is_requested_again_before_it_is_given_up():
     truncated = log(sent("06:04:00", "commits"), ending=None)
 
-    assert evaluate(goal("loading"), observed(truncated, log_incomplete_at=(at("06:05:00"),))).needs == (
+    assert evaluate(goal("loading"), observed(truncated, incomplete_log_times=(at("06:05:00"),))).needs == (
         Need.LOG,
     )
 

@@ -1,4 +1,4 @@
-"""When a load error fails the phase."""
+"""Tests of which load errors fail the phase."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which load belongs to which stream of the log."""
+"""Tests of matching loads to the streams in the log."""
 
 from __future__ import annotations
 

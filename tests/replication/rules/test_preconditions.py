@@ -1,4 +1,4 @@
-"""Tests of the reasons why a wait for a source can never finish."""
+"""Tests of the reasons why a wait can never finish."""
 
 from __future__ import annotations
 

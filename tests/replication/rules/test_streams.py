@@ -1,4 +1,4 @@
-"""Tests of finding the streams that a user's name, or a logged name, refers to."""
+"""Tests of finding the streams that match a name from a user or from a log."""
 
 from __future__ import annotations
 

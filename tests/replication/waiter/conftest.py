@@ -1,4 +1,4 @@
-"""A source with one stream that has rows and one without."""
+"""A source with one stream that has rows and one stream without rows."""
 
 from __future__ import annotations
 

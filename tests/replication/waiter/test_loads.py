@@ -1,4 +1,4 @@
-"""Which loads end a wait."""
+"""Tests of which loads end a wait."""
 
 from __future__ import annotations
 
@@ -244,5 +244,5 @@ def test_streams_that_share_a_name_in_two_schemas_are_one_load(stitch, waiter):
 
     result = waiter.replicate(shop).result
 
-    # The target's log contains only the table's name, so one load stands for both streams.
+    # The target's log contains only the name of the table, so one load represents both streams.
     assert {name: stream["rows"] for name, stream in result["streams"].items()} == {"orders": 14}

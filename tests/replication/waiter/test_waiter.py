@@ -1,4 +1,4 @@
-"""One task's wait from the start of a job to its end, and the records that it reads."""
+"""The complete wait of one task for a job, and the records that the wait reads."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_late_waiter_succeeds_on_its_first_poll(stitch, waiter, github):
     outcome = waiter.wait(waiter.goal(github, job.job_name))
 
     assert outcome.error is None
-    assert len(stitch.limited_requests) == 3  # loads, extraction, log
+    assert len(stitch.limited_requests) == 3  # one request each for loads, extraction and log
 
 
 def test_long_wait_logs_heartbeats(stitch, waiter, github):
@@ -111,7 +111,8 @@ def test_wait_finds_a_record_that_moves_to_the_next_page(stitch, waiter):
     for source_id in others:
         stitch.complete_job(source_id, seconds_ago=600)
     job = stitch.jobs(ids[100])[0]
-    # Its record is the last of the first page until a job of the new source is listed before it.
+    # The record of this source is the last record of the first page until Stitch lists a job of the new
+    # source before it.
     moves = [lambda: stitch.complete_job(new_source, seconds_ago=60)]
 
     def move_record():
@@ -249,7 +250,7 @@ def test_unsorted_list_is_read_in_full(stitch, waiter, mocker):
     for source_id in ids:
         stitch.complete_job(source_id, seconds_ago=600)
     list_extractions = waiter.client.list_extractions
-    # The emulator returns a sorted list, as documented, so its pages are reversed here.
+    # The emulator returns a sorted list, as documented, so the test reverses its pages.
     mocker.patch.object(
         waiter.client,
         "list_extractions",

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from tests.system.chaos.runner import RunResult
 
-#: Enough for every task of a batch, and for the second try of some while the first is suspended.
+#: Enough slots for every task of a batch, and for the second tries of tasks whose first try is suspended.
 SETTINGS = {"CORE__PARALLELISM": "14"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Execute the runs. Return 0 if all ended as expected, otherwise 1."""
+    """Execute the runs. Return 0 if all runs ended as expected, otherwise 1."""
     options = _parser().parse_args(arguments)
     console = Console(width=110, soft_wrap=True)
     console.print(f"{options.runs} runs, starting at number {options.seed}. Starting Stitch and Airflow ...")

@@ -1,7 +1,8 @@
-"""Faults to inject into a running Airflow and into the Stitch that it talks to.
+"""Faults to inject into a running Airflow and into the local Stitch.
 
-Each fault is a generator. It yields the number of real seconds after which the runner resumes it, and calls
-`hit` when it has injected its fault. If its condition never occurs, it never calls `hit`.
+Each fault is a generator. The generator yields the number of real seconds after which the runner resumes it,
+and calls `hit` when it has injected the fault. If the condition for the fault never occurs, the generator
+never calls `hit`.
 """
 
 from __future__ import annotations
@@ -27,28 +28,30 @@ if TYPE_CHECKING:
 
 TRIGGERERS = ("triggerer", "second triggerer")
 
-#: Real seconds to suspend a process: longer than Airflow's timeout for heartbeats (see the harness).
+#: Real seconds for which a process is suspended, which is longer than Airflow's heartbeat timeout (see the
+#: harness).
 SUSPEND_SECONDS = 20.0
 
-#: Real seconds: longer than a triggerer needs to adopt the triggers of a killed triggerer.
+#: Real seconds without a triggerer, which is longer than another triggerer needs to adopt its triggers.
 ADOPTION_SECONDS = 12.0
 
-#: Real seconds without a free request: longer than the grace period of a killed task.
+#: Real seconds without a free request, which is longer than the grace period of a killed task.
 RATE_LIMIT_SECONDS = 10.0
 
-#: Maximum real seconds without Redis: in half of the cases longer than a window, which takes 20 s.
+#: Maximum real seconds without Redis. Half of the outages are longer than a window, which lasts 20 s.
 REDIS_SECONDS = 45.0
 
 #: States of a task that may wait for its job.
 WAITING_STATES = ("running", "deferred")
 
-#: Period for a task fault, in real seconds from the start of the task's process, which a deferral ends soon.
+#: Period for a task fault, in real seconds from the start of the task's process. If the task is deferred, the
+#: process ends soon.
 TASK_FAULT_PERIOD = {"in_worker": 15.0, "deferred": 3.0}
 
 
 @dataclass(frozen=True)
 class FaultContext:
-    """The plan of a fault, the processes that it can disturb, and a callback."""
+    """The plan of a fault, the processes that the fault can disturb, and a callback."""
 
     airflow: Airflow
     stitch: StitchProcess
@@ -63,7 +66,7 @@ class FaultContext:
 
 @dataclass(frozen=True)
 class TaskTarget:
-    """The task to disturb."""
+    """The run whose task is disturbed."""
 
     processes: TaskProcesses
     run: Run
@@ -72,7 +75,7 @@ class TaskTarget:
 
     @property
     def process(self) -> psutil.Process | None:
-        """The process that executes the task now, or None."""
+        """The process that is executing the task, or None."""
         return self.processes.find(self.run)
 
 
@@ -130,7 +133,7 @@ def kill_task_at_rate_limit(context: FaultContext, target: TaskTarget) -> Iterat
 
 
 def start_another_job(context: FaultContext, target: TaskTarget) -> Iterator[float]:
-    """Start a job as another user, as soon as a job of the task has ended."""
+    """Start a job as another user as soon as the task's job has ended."""
     while not _last_job_has_ended(context, target):
         yield 0.0
     context.stitch.call("start_other_job", source_id=target.source_id)
@@ -163,7 +166,7 @@ def _kill(context: FaultContext, *processes: psutil.Process | None) -> None:
 
 
 def mark_task_failed(target: TaskTarget) -> Iterator[float]:
-    """Mark the task failed after all faults, once it has waited undisturbed for a while."""
+    """After all faults, mark the task failed once it has waited undisturbed for a while."""
     yield FAULT_PERIOD + ADOPTION_SECONDS
     previous, undisturbed_seconds = None, 0
     while undisturbed_seconds < SUSPEND_SECONDS + 5:

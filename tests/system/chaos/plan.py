@@ -1,4 +1,4 @@
-"""Derive from the run numbers what happens in each run, and when."""
+"""Derive the events of each run and their times from the run number."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: Runs that execute together, so that a fault of one component affects all of them.
+#: Runs that execute together, so that a fault of a component affects all these runs.
 RUNS_PER_BATCH = 10
 
 #: Real seconds from the start of a batch within which component faults are injected.
 FAULT_PERIOD = 25.0
 
-#: Kinds of faults that hit the task of one run, with their relative frequencies.
+#: Kinds of faults that disturb the task of one run, with their relative frequencies.
 TASK_FAULT_WEIGHTS = {
     "none": 4,
-    "kill task": 4,  # the process that executes the task
-    "kill worker": 2,  # the executor's worker and the task in it
+    "kill task": 4,  # kill the process that executes the task
+    "kill worker": 2,  # kill the executor's worker and the task in it
     "suspend worker": 2,  # Airflow declares the task dead, then the worker resumes
     "lose start response": 2,  # Stitch starts a job, and the connection is cut
     "kill task during start": 2,  # Stitch starts a job, and the task is killed before the response arrives
     "kill task at rate limit": 2,  # Stitch rejects status requests when the task is killed
-    "start another job": 2,  # another user starts a job of the same source as soon as ours has ended
+    "start another job": 2,  # another user starts a job of the same source as soon as our job has ended
 }
 
-#: Kinds of faults that hit all runs of a batch.
+#: Kinds of faults that disturb all runs of a batch.
 COMPONENT_FAULT_KINDS = (
     "kill one triggerer",  # of two
     "kill both triggerers",
@@ -39,19 +39,19 @@ COMPONENT_FAULT_KINDS = (
 )
 
 
-#: Hits all runs of a batch, in addition to the others, if several hosts share their budget through Redis.
+#: An additional fault for all runs of a batch if several hosts share their budget through Redis.
 REDIS_FAULT_KIND = "kill Redis"
 
 
 @dataclass(frozen=True)
 class ExpectedOutcome:
-    """The expected end of a run."""
+    """The expected outcome of a run."""
 
-    share: float  #: of all runs
+    share: float  #: fraction of all runs
     dag: str = "plain"
     state: str = "success"
     jobs: int = 1
-    is_stopped: bool = False  #: whether the job must have been stopped
+    is_stopped: bool = False  #: whether the task must stop its job
 
 
 #: By name.
@@ -72,17 +72,17 @@ class FaultPlan:
 
     kind: str
     moment: float  #: when to inject it, as a fraction (0 to 1) of the period for its kind
-    choice: float  #: 0 to 1: selects the component or the duration
+    choice: float  #: a number from 0 to 1 that selects the component or the duration
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """One run of a DAG, and the fault that hits its task."""
+    """One run of a DAG, and the fault that disturbs the task of the run."""
 
     number: int
-    where: str  #: `in_worker` or `deferred`
+    where: str  #: where the task waits, `in_worker` or `deferred`
     outcome_name: str
-    tap_seconds: float  #: in Stitch's time
+    tap_seconds: float  #: seconds of Stitch's time
     fault: FaultPlan
 
     @property
@@ -96,20 +96,20 @@ class RunPlan:
 
 @dataclass(frozen=True)
 class RunBatch:
-    """Runs that start together, and the faults that hit all of them."""
+    """Runs that start together, and the faults that disturb all these runs."""
 
     runs: tuple[RunPlan, ...]
     faults: tuple[FaultPlan, ...]
 
 
 def plan_batches(runs: int, seed: int, *, kills_redis: bool = False) -> Iterator[RunBatch]:
-    """Plan `runs` runs, numbered from `seed`. Equal numbers yield equal plans.
+    """Plan `runs` runs, numbered from `seed`. The same number always yields the same plan.
 
-    :param kills_redis: add one or two kills of Redis to each batch.
+    :param kills_redis: whether to add one or two kills of Redis to each batch.
     """
     for first in range(seed, seed + runs, RUNS_PER_BATCH):
         numbers = range(first, min(first + RUNS_PER_BATCH, seed + runs))
-        # Part of the seed: another string would change the plans of all recorded seeds.
+        # The string is part of the seed, so another string would change the plans of all recorded seeds.
         rng = random.Random(f"wave {first}")
         kinds = rng.sample(COMPONENT_FAULT_KINDS, 3)
         faults = [_plan_fault(kind, rng) for kind in kinds]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def faults_table(results: Sequence[RunResult]) -> Table:
-    """Return one row per kind of fault: how many runs it hit, and how they ended."""
+    """Return one row per kind of fault, with the number of disturbed runs and their outcomes."""
     table = Table(title="Results by injected fault", title_justify="left", show_footer=True)
     table.add_column("fault", footer="all runs")
     for title, count in _counts(results).items():
@@ -45,7 +45,7 @@ def _counts(results: Sequence[RunResult]) -> dict[str, int]:
 
 
 def runs_table(results: Sequence[RunResult]) -> Table:
-    """Return one row per run with errors, otherwise the longest run."""
+    """Return one row per run with errors. If there are none, return a row for the longest run."""
     wrong = [result for result in results if result.errors]
     shown = wrong or sorted(results, key=lambda result: result.seconds)[-1:]
     title = "Runs with errors" if wrong else "No run has an error. The longest:"

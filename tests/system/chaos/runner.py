@@ -43,13 +43,13 @@ NEVER = float("inf")
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended."""
+    """The outcome of a run."""
 
     plan: RunPlan
     run_id: str
     hit_by: tuple[str, ...]  #: the kinds of faults that were injected before its end
-    state: str  #: at its end, or `UNFINISHED`
-    jobs: int  #: that Stitch recorded
+    state: str  #: state at the end of the run, or `UNFINISHED`
+    jobs: int  #: number of jobs that Stitch recorded
     seconds: float  #: real seconds from the start of the batch
     errors: tuple[str, ...]  #: differences from the expected outcome
 
@@ -67,27 +67,27 @@ class _ActiveRun:
 
 @dataclass
 class _ActiveFault:
-    """A fault that is waiting or was injected."""
+    """A fault that will be injected or was injected."""
 
     kind: str
-    target: _ActiveRun | None  #: the run of the task that it hits; None: all runs
+    target: _ActiveRun | None  #: the run that the fault disturbs, or None for all runs
     steps: Iterator[float]
-    hits: list[float]  #: when it was injected
+    hits: list[float]  #: times of the injections
     due: float = 0.0
 
     @property
     def is_open(self) -> bool:
-        """Whether it was injected and still has to be undone."""
+        """Whether the fault was injected and has not been undone yet."""
         return bool(self.hits) and self.due != NEVER
 
     def advance(self, now: float) -> None:
-        """Take the next step if it is due."""
+        """Execute the next step of the fault if it is due."""
         if now >= self.due:
             pause = next(self.steps, None)
             self.due = NEVER if pause is None else now + pause
 
     def has_hit(self, run: _ActiveRun) -> bool:
-        """Return whether it was injected before the end of a run that it can hit."""
+        """Return whether the fault was injected before the end of a run that it can disturb."""
         return self.target in (None, run) and any(hit <= run.seconds for hit in self.hits)
 
 
@@ -113,7 +113,7 @@ class ChaosRunner:
             faults.append(self._task_fault(run))
             if run.plan.expected.is_stopped:
                 faults.append(self._user_action(run))
-        self._step(faults)  # faults of a start request must be arranged before it is sent
+        self._step(faults)  # faults of a start request must be set up before the request is sent
         for run in runs:
             run.run.trigger(_source_name(run.plan), **self._conf)
         next_query = 0.0
@@ -170,7 +170,10 @@ class ChaosRunner:
         time.sleep(STEP_INTERVAL)
 
     def _undo(self, faults: list[_ActiveFault]) -> None:
-        """Complete the faults that were injected, so that all components run again. Drop the others."""
+        """Complete the injected faults, so that all components run again.
+
+        Drop the faults that were not injected.
+        """
         injected = [fault for fault in faults if fault.is_open]
         while any(fault.is_open for fault in injected):
             self._step(injected)
@@ -194,7 +197,7 @@ class ChaosRunner:
         return RunResult(run.plan, run.run.run_id, hit_by, run.state, len(jobs), run.seconds, tuple(errors))
 
     def _jobs(self, run: _ActiveRun, stop_deadline: float) -> list[dict[str, Any]]:
-        """Return the jobs of a run, once its job was stopped or the deadline for that has passed."""
+        """Return the jobs of a run once its job was stopped or the deadline for the stop has passed."""
         while True:
             jobs: list[dict[str, Any]] = self._stitch.call("jobs", source_id=run.source_id)
             needs_stop = run.state != UNFINISHED and _must_stop_job(run)
@@ -232,14 +235,17 @@ def _job_errors(run: _ActiveRun, jobs: list[dict[str, Any]]) -> Iterator[str]:
 def _must_stop_job(run: _ActiveRun) -> bool:
     """Return whether the run must stop its job.
 
-    If the response to the start was lost and the task never waited, the job's name is unknown, so the
-    task cannot know whether the running job is its own.
+    If the response to the start was lost and the task never waited, the task does not know the job name and
+    cannot tell whether the running job is its own.
     """
     return run.plan.expected.is_stopped and run.run.waiter_count > 0
 
 
 def _xcom_errors(xcom: dict[str, Any], job_name: str, loaded_at: str | None) -> Iterator[str]:
-    """Compare the XCom with Stitch. Only a task that waited for the load knows the time of the load."""
+    """Compare the XCom with Stitch.
+
+    The XCom contains the load time only if the task has waited for the load.
+    """
     if xcom["job_name"] != job_name:
         yield "the name of another job"
     if xcom["streams"].get(STREAM, {}).get("loaded_at") != loaded_at:

@@ -1,7 +1,7 @@
 """Run a local Stitch in a separate process that can be killed and resumes with its saved state.
 
-As a program, it serves the API and executes the calls that it reads from standard input, one per line:
-`{"call": "jobs", "arguments": {"source_id": 310442}}`.
+As a program, this module serves the API and executes calls from standard input, one per line: `{"call":
+"jobs", "arguments": {"source_id": 310442}}`.
 """
 
 from __future__ import annotations
@@ -33,33 +33,34 @@ STREAM = "commits"
 #: Seconds of Stitch's time per real second. At this speed a job is loaded after 6 to 24 real seconds.
 SPEED = 30.0
 
-#: A parameter of the requests that this process sends to itself, which Airflow's budget does not count.
+#: A query parameter that marks the requests that this process sends to itself, which Airflow's budget does
+#: not include.
 CHECK = {"check": "1"}
 
-#: Duration of a job that is meant to be stopped, in seconds of Stitch's time.
+#: Duration of a job that will be stopped, in seconds of Stitch's time.
 VERY_LONG = 20 * 3600.0
 
 
 class StitchProcess:
-    """A handle for the process: start it, kill it, and call the emulator in it.
+    """A handle for the process, which can start it, kill it, and call the emulator in it.
 
-    :param state_file: where the emulator saves its state.
+    :param state_file: the file in which the emulator saves its state.
     """
 
     def __init__(self, state_file: Path) -> None:
-        self._request_times: list[datetime] = []  # of earlier processes
+        self._request_times: list[datetime] = []  # request times of earlier processes
         self._command = [sys.executable, "-m", "tests.system.chaos.stitch_process", str(state_file)]
         self._port = 0
         self.start()
 
     def start(self) -> None:
-        """Start the process and wait until it serves. After a kill it uses the same port again."""
+        """Start the process and wait until it serves the API. After a kill, it uses the same port again."""
         self._process = subprocess.Popen(
             [*self._command, str(self._port)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # not interrupted by Ctrl-C
+            start_new_session=True,  # so that Ctrl-C does not interrupt the process
         )
         ready = self._read()
         self._port = ready["port"]
@@ -67,7 +68,7 @@ class StitchProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether the process is running."""
+        """Return whether the process is running."""
         return self._process.poll() is None
 
     def kill(self) -> None:
@@ -89,7 +90,7 @@ class StitchProcess:
         return int(self.call("fail", **arguments)) if self.is_running else 0
 
     def cancel_fault(self, number: int) -> None:
-        """Cancel a fault. Does nothing if Stitch is not running."""
+        """Cancel a fault. If Stitch is not running, do nothing."""
         if self.is_running:
             self.call("cancel_fault", number=number)
 
@@ -142,7 +143,7 @@ def add_source(stitch: StitchEmulator, *, name: str, tap_seconds: float, outcome
 
 
 def start_other_job(stitch: StitchEmulator, *, source_id: int) -> None:
-    """Start a job as another user. It finds no rows, so our job remains the last to load rows."""
+    """Start a job as another user. The job has no rows, so our job remains the last job that loads rows."""
     if all(job.completion_time is not None for job in stitch.jobs(source_id)):
         stitch.start_job(source_id, JobPlan(tap_seconds=60, flushes={STREAM: []}))
 
@@ -152,7 +153,7 @@ def jobs(stitch: StitchEmulator, *, source_id: int) -> list[dict[str, Any]]:
 
 
 def loaded_at(stitch: StitchEmulator, *, name: str) -> str | None:
-    """Return when the rows of a source were last loaded, as the API reports it."""
+    """Return the time of a source's last load from the API."""
     for page in itertools.count(1):
         response = requests.get(
             f"{stitch.url}/v4/{stitch.client_id}/loads",
@@ -170,7 +171,7 @@ def loaded_at(stitch: StitchEmulator, *, name: str) -> str | None:
 
 
 def request_times(stitch: StitchEmulator) -> list[str]:
-    """Return the times of the requests that count, except those of `loaded_at`."""
+    """Return the times of the limited requests, except the requests of `loaded_at`."""
     check = urlencode(CHECK)
     return [each.at.isoformat() for each in stitch.limited_requests if check not in each.path]
 
@@ -189,7 +190,7 @@ def fail(stitch: StitchEmulator, **arguments: Any) -> int:
 
 
 def cancel_fault(_: StitchEmulator, *, number: int) -> None:
-    # A process that was restarted has lost the faults of the previous one.
+    # A restarted process does not have the faults of the previous process.
     if number in _faults:
         _faults[number].cancel()
 

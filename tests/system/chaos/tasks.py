@@ -17,14 +17,14 @@ UUID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 
 
 class TaskProcesses:
-    """The processes of tasks in Airflow 3, which puts the id of the try into the process title."""
+    """The processes of tasks in Airflow 3, whose titles contain the id of the try."""
 
     def __init__(self, airflow: Airflow) -> None:
         self._airflow = airflow
-        self._run_ids: dict[str, str] = {}  # by the id of a try
+        self._run_ids: dict[str, str] = {}  # processes by the id of the try
 
     def find(self, run: Run) -> psutil.Process | None:
-        """Return the process that executes the task of a run; if there are several, the newest."""
+        """Return the newest process that executes the task of a run."""
         found = None
         for process in self._airflow.task_processes():
             if self._run_id(process) == run.run_id:

@@ -11,7 +11,7 @@ from airflow_provider_stitch.operators.stitch import StitchCreateAccountOperator
 
 
 class FaultyCreateAccountOperator(StitchCreateAccountOperator):
-    """The operator, with a fault in one step of the current try."""
+    """The operator with a fault in one step of the current try."""
 
     def set_up(self, context):
         """Install the fault of this try, then continue as the operator does."""
@@ -23,10 +23,10 @@ class FaultyCreateAccountOperator(StitchCreateAccountOperator):
 
 
 def install(fault):
-    """Replace the function of a step by a faulty one.
+    """Replace the function of a step with a faulty function.
 
     :param fault: `step`, `when` (before or after it) and `what`: `kill` this process, `terminate` it as
-        Airflow does, `fail` two calls, or `blind`: find no connection, as Airflow does if a lookup fails.
+        Airflow does, `fail` two calls, or `blind` (find no connection, as Airflow does if a lookup fails).
     """
     from airflow_provider_stitch.connect.partner import StitchPartner
     from airflow_provider_stitch.operators import _token_storage as token_storage
@@ -67,7 +67,7 @@ def faulty(function, fault, step):
 
 
 def cause_fault(what, call):
-    """Cause a fault at the given call of its step."""
+    """Cause the fault at the given call of the step."""
     from airflow_provider_stitch.connect.errors import StitchUnavailable
 
     if what == "kill":

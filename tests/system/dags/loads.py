@@ -1,7 +1,4 @@
-"""DAGs that loads and webhooks of Stitch start, and 50 tasks that wait on the same account.
-
-The former need Airflow 3.3.
-"""
+"""DAGs that loads and webhooks start (from Airflow 3.3 on), and 50 tasks that wait on the same account."""
 
 from datetime import datetime, timedelta, timezone
 
@@ -35,9 +32,9 @@ with DAG(dag_id="wait_for_50", schedule=None, start_date=datetime(2026, 1, 1, tz
         task_id="wait",
         stitch_conn_id=CONNECTION,
         started_after="{{ dag_run.conf['started_after'] }}",
-        retries=5,  # Airflow fails a task if its API server does not respond in time
+        retries=5,  # needed because Airflow fails a task if its API server does not respond in time
         retry_delay=timedelta(0),
         deferrable=True,
-        start_from_trigger=True,  # 50 workers would take minutes to start
+        start_from_trigger=True,  # because 50 workers would take minutes to start
         end_from_trigger=True,
     ).expand(source=[f"source_{number}" for number in range(50)])

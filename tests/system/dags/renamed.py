@@ -1,4 +1,4 @@
-"""DAGs with a task that a test renames while it runs, as the author of a deployed DAG may do."""
+"""DAGs with a task that a test renames while the task runs, as the author of a deployed DAG may do."""
 
 import os
 from datetime import datetime, timedelta, timezone

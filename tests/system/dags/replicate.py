@@ -1,4 +1,7 @@
-"""One DAG per variant of the task and place where it waits. The run's configuration names the source."""
+"""One DAG for each variant of the task and each place where it waits.
+
+The run's configuration names the source.
+"""
 
 from datetime import datetime, timedelta, timezone
 
@@ -9,14 +12,14 @@ from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOper
 
 
 class SlowAirflowOperator(StitchRunReplicationJobOperator):
-    """An operator that receives no response from Airflow in time when its task is killed."""
+    """An operator for which Airflow's response arrives too late when the task is killed."""
 
     def on_kill(self):
         job_checkpoint.RESPONSE_TIMEOUT = 0
         super().on_kill()
 
 
-# Long enough to start a job on a busy machine.
+# This time is long enough to start a job on a busy machine.
 SHORT_TIMEOUT = timedelta(seconds=15)
 
 VARIANTS = {

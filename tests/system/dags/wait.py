@@ -41,7 +41,7 @@ RECORDED = {
 
 @task
 def transform():
-    """Stand in for a downstream task."""
+    """Represent a downstream task."""
 
 
 VARIANTS = {
@@ -60,7 +60,7 @@ for dag_id, options in VARIANTS.items():
 with dag("wait_plainly"):
     StitchLoadingSensor(task_id="wait", source="plain_source", retries=0, **IN_TRIGGERER)
 
-# The streams and durations are rendered in the triggerer, and a downstream task is skipped with the sensor.
+# The triggerer renders the streams and durations, and a downstream task is skipped together with the sensor.
 with dag("wait_for_rows"):
     wait = StitchLoadingSensor(
         task_id="wait",
@@ -96,7 +96,8 @@ for count in (20, 200):
             source=[f"source_{number}" for number in range(count)]
         )
 
-# For tests.system.deferral_race: the jobs are already loaded, so each trigger could fire immediately.
+# tests.system.deferral_race uses this DAG. The jobs are already loaded, so each trigger could fire
+# immediately.
 with dag("wait_for_loaded_mapped"):
     StitchLoadingSensor.partial(
         task_id="wait",

@@ -51,7 +51,7 @@ def update_streams(call: Call) -> Any:
     """Select streams and fields. If a request is invalid, no change is applied."""
     source = call.source(_invalid_stream(call.source_id()))
     stream_selection.update_streams(source, call.json(stream_selection.invalid_streams_body()), call.now)
-    call.account.advance_configuration(source, call.now)
+    call.account.schedule_if_configured(source, call.now)
     return {"status": 200}
 
 

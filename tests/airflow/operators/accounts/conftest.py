@@ -1,4 +1,4 @@
-"""A scripted server in Stitch's place, and the places where a task may store a connection."""
+"""A scripted server that replaces Stitch, and the places where a task may store a connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.fake_vault import FOLDER, Vault
 
 @pytest.fixture
 def stitch(monkeypatch):
-    """Start a server in Stitch's place that creates accounts, and add a partner's connection to it."""
+    """Start a server that creates accounts as Stitch does, and add a partner's connection to that server."""
     with running_server() as server:
         server.script(ACCOUNT_CREATED)
         partner = {"conn_type": "stitch", "host": server.url, "extra": PARTNER}
@@ -37,7 +37,7 @@ def storage(request):
 
 @pytest.fixture(scope="module")
 def api_server(tmp_path_factory, airflow_database):
-    """Start a real API server of Airflow 3, and return its address."""
+    """Start a real API server of Airflow 3, and return the address of the server."""
     import uvicorn
     from airflow.api_fastapi.app import create_app
 
@@ -59,7 +59,7 @@ def api_server(tmp_path_factory, airflow_database):
 
 @pytest.fixture
 def api_connection(api_server, monkeypatch):
-    """Add an Airflow connection to the API server, and return its id."""
+    """Add an Airflow connection to the API server, and return the connection id."""
     fields = {"conn_type": "http", "host": api_server, "login": "ada", "password": "password-of-ada"}
     monkeypatch.setenv("AIRFLOW_CONN_AIRFLOW_API", json.dumps(fields))
     return "airflow_api"

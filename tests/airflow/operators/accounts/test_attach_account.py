@@ -1,4 +1,4 @@
-"""StitchAttachAccountOperator in a DAG: it stores the token of an existing account as a connection."""
+"""StitchAttachAccountOperator in a DAG, which stores the token of an existing account as a connection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.secret_encodings import ENCODING_SENSITIVE_TOKEN
 
 @pytest.fixture
 def stitch(monkeypatch):
-    # At the speed of real time, because a code expires after five minutes.
+    # The emulator runs at the speed of real time, because a code expires after five minutes.
     with StitchEmulator(access_token=ENCODING_SENSITIVE_TOKEN) as stitch:
         extra = {"partner_id": stitch.partner_id, "partner_secret": stitch.partner_secret}
         partner = {"conn_type": "stitch", "host": stitch.url, "extra": extra}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def context() -> dict[str, Any]:
-    """Return a context that keeps what a task stores for its next try."""
+    """Return a context that retains the values that a task stores for its next try."""
     return {"ti": FakeTaskInstance(), "task_state_store": FakeTaskStateStore()}
 
 

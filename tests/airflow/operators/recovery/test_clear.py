@@ -1,4 +1,4 @@
-"""A cleared task starts a new job, and a try that Airflow has ended leaves none behind."""
+"""A cleared task starts a new job, and a try that Airflow has ended leaves no job running."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_cleared_task_starts_new_job(stitch, github, context, mocker):
 
 
 def test_task_cleared_while_running_starts_new_job(stitch, github, context, mocker):
-    """Airflow grants such a task no more tries, so only the number of clears in its DAG run differs."""
+    """Airflow does not raise `max_tries` in this case, so only the run's number of clears shows the clear."""
     context["dag_run"] = SimpleNamespace(clear_number=0)
     interrupt_before_wait(mocker, context)
     context["dag_run"].clear_number = 1
@@ -48,7 +48,7 @@ def test_retry_resumes_its_job_if_another_task_was_cleared(stitch, github, conte
 
 
 class OutdatedStore(FakeTaskStateStore):
-    """The store of a try that Airflow has given up: it is empty and rejects writes with a 404.
+    """The state store of a try that Airflow has given up, which is empty and rejects writes with a 404.
 
     :param accepted_writes: number of writes before Airflow gives up the try.
     """

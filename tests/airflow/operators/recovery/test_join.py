@@ -1,4 +1,4 @@
-"""A task keeps to the job that it has joined, after a restart of the triggerer or of the task."""
+"""After a restart of the triggerer or of the task, the task waits for the job that it has joined."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.interrupted_runs import (
 
 
 def test_restarted_triggerer_waits_for_the_joined_job(stitch, github, context):
-    """A later job, which is never loaded, is listed when the second trigger starts."""
+    """When the second trigger starts, Stitch lists a later job, which is never loaded."""
     stitch.start_job(github, tap_seconds=3600)
     task = run_job_operator(if_running="join", deferrable=True)
     first = deferred_trigger(lambda: task.execute(context))
@@ -34,7 +34,10 @@ def test_restarted_triggerer_waits_for_the_joined_job(stitch, github, context):
 
 @pytest.mark.parametrize("is_lost", [False, True], ids=["joined", "lost start response"])
 def test_retry_waits_for_the_joined_job(stitch, github, context, mocker, is_lost):
-    """The worker is killed while it waits for the loads. Another job runs at the time of the retry."""
+    """The worker is killed while the task waits for the loads.
+
+    Another job is running when Airflow retries the task.
+    """
     stitch.plan_next_job(github, LONG_JOB)
     if is_lost:
         stitch.fail("POST", "/sync$", after_effect=True, cut=True)

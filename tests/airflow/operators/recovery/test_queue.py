@@ -1,4 +1,4 @@
-"""A queued or resumed task keeps its source and account, even if they are renamed in the meantime."""
+"""A queued or resumed task uses the same source and account, even if they are renamed while it waits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_retry_resumes_job_of_a_renamed_source(stitch, displayed, context, mocke
 
 
 def queue_behind_another_job(stitch, source_id, mocker, action=lambda: None):
-    """Start another job. When the task is queued behind it, call a function and then end that job."""
+    """Start another job. Once the task is queued behind the job, call a function and then end the job."""
     stitch.start_job(source_id, tap_seconds=36_000)
 
     def end_job(waiter):
@@ -97,7 +97,7 @@ def test_retry_starts_no_job_in_another_account_until_it_is_cleared(
         run_job_operator(source="GitHub").execute(context)
     assert other.jobs(source_id) == []
 
-    context["ti"].max_tries += 2  # as if a user had cleared the task
+    context["ti"].max_tries += 2  # the same effect as a user who clears the task
     result = run_job_operator(source="GitHub").execute(context)
 
     assert result["job_name"] == other.jobs(source_id)[0].job_name

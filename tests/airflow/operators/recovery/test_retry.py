@@ -86,9 +86,10 @@ def test_rejected_start_stores_no_job(stitch, github, context):
 
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_start_is_the_last_request_if_wait_for_is_none(stitch, github, context, monkeypatch, deferrable):
-    """No failure of a later request can lose the job.
+    """No request after the start can fail and lose the job.
 
-    The connection has no client ID, so the task requests it from Stitch before the start, with retries.
+    The connection has no client ID, so the task requests the ID from Stitch before the start and retries that
+    request.
     """
     connection = json.loads(stitch.connection_json())
     monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps({**connection, "login": ""}))
@@ -109,7 +110,7 @@ def test_start_during_outage_fails_with_status_code_at_timeout(stitch, github, c
     assert stitch.jobs(github) == []
 
 
-# Airflow 3.3 and later store the state of a task.
+# Airflow stores the state of a task in version 3.3 and later.
 if tuple(int(part) for part in version("apache-airflow").split(".")[:2]) >= (3, 3):
 
     def test_retry_in_a_dag_resumes_the_job(airflow, stitch, github, mocker):

@@ -1,4 +1,4 @@
-"""Credentials and properties of setup operators, and the properties that Stitch reports as missing."""
+"""Credentials and properties in setup operators, and the properties that Stitch reports as missing."""
 
 from __future__ import annotations
 

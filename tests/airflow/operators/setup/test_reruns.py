@@ -1,4 +1,4 @@
-"""Reruns of setup operators: after a failed check, or beside a concurrent run."""
+"""Setup operators that run again after a failed check or during another run."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_destination_fails_until_its_credential_is_fixed(airflow, stitch, client
 
 @pytest.mark.parametrize("steps_back", [False, True], ids=["stays connected", "steps back"])
 def test_destination_is_sent_again_if_its_last_check_failed(airflow, stitch, client, steps_back):
-    stitch.quirks.failed_check_steps_back = steps_back
+    stitch.quirks.failed_check_resets_step = steps_back
     destination_id = create_destination(airflow).xcom["task"]["destination_id"]
     stitch.plan_destination_check(FAILED, destination_id)
     client.update_destination(destination_id, {"password": "hush-wrong"})
@@ -104,7 +104,7 @@ def test_failed_check_counts_if_wait_for_check_is_false(airflow, stitch):
 
 @pytest.mark.parametrize("steps_back", [False, True], ids=["stays connected", "steps back"])
 def test_source_is_sent_again_if_its_last_check_failed(airflow, stitch, client, steps_back):
-    stitch.quirks.failed_check_steps_back = steps_back
+    stitch.quirks.failed_check_resets_step = steps_back
     stitch.plan_new_sources("platform.github", streams={"commits": 1})
     source_id = create_source(airflow).xcom["task"]["source_id"]
     stitch.advance(10)
@@ -160,7 +160,7 @@ def test_lowest_id_wins_among_destinations_of_one_name(airflow, stitch):
 
 
 def test_concurrent_runs_end_with_one_destination(airflow, stitch, client, monkeypatch):
-    """The other run creates its destination after this one has listed the destinations."""
+    """The other run creates its destination after this run has listed the destinations."""
     stitch.delete_destinations()
     created_by_other = []
     create = StitchClient.create_destination
