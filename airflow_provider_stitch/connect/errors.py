@@ -35,13 +35,13 @@ class StitchError(Exception):
 
     def __init__(self, message: str, *, source_id: int | None = None, job_name: str | None = None) -> None:
         # The message must be the only positional argument, because pickle and copy call the class with
-        # `args`. Both then restore all other attributes, including those of subclasses.
+        # `args`. pickle and copy then restore all other attributes, including those of subclasses.
         super().__init__(message)
         self.source_id = source_id
         self.job_name = job_name
 
     def with_sentence(self, sentence: str) -> StitchError:
-        """Return a copy with a sentence added to the message.
+        """Return a copy of the error with a sentence added to its message.
 
         The original error is not changed, because several tasks may share it.
         """

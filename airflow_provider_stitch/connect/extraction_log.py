@@ -65,7 +65,7 @@ _BATCH_SERIALIZED = re.compile(rb"Serializing batch with (\d{1,18}) messages? fo
 _REQUEST = b"Sending batch of "
 _RETRIES = (b"Error sending data to Stitch. Sleeping ", b"Backing off post_coroutine(")
 
-# The text before the marker of the Avro target is not documented. Usually it is the name of the logger.
+# The text before the marker of the Avro target is not documented. Usually the text is the name of the logger.
 _MARKER_WORD = b"send-stream-record-count-impl"
 _MARKER = re.compile(rb"(?:[\w.$-]+\s+-\s+)?send-stream-record-count-impl\s+(\S.*)$")
 
@@ -108,7 +108,7 @@ class ExtractionLog:
 
     @property
     def cause(self) -> PhaseExit | None:
-        """The phase that caused the job to fail, or None. See `failure_cause`."""
+        """The phase that caused the job to fail, or None if no phase failed. See `failure_cause`."""
         return failure_cause(self.exits)
 
 
@@ -242,7 +242,7 @@ class _LogReader:
                 stream.record_marker(parse_timestamp(timestamp))
 
     def _read_batch(self, line: bytes, start: int, timestamp: bytes | None) -> bool:
-        """Return whether a line of target-stitch concerns a batch. If it does, record the line."""
+        """Record a line of target-stitch that concerns a batch. Return whether the line concerns a batch."""
         if line.startswith(COUNTER_STARTS, start):
             count = parse_record_count(line[start:])
             if count is not None and (stream := self._streams.get(count.name)):

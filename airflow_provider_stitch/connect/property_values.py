@@ -158,7 +158,10 @@ def _from_json(name: str, value: str, types: frozenset[str]) -> Any:
 
 
 def _is_returned(known: Property | None, is_present: bool) -> bool:  # noqa: FBT001 - the value to test
-    """Return whether Stitch returns the value of a property. Other values cannot be compared."""
+    """Return whether Stitch returns the value of a property.
+
+    A value that is not returned cannot be compared.
+    """
     if known is None:
         return True
     if known.is_credential or known.property_type == "read_only":

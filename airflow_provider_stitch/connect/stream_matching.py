@@ -87,7 +87,7 @@ def match_streams(
 def views_without_keys(matched: Sequence[tuple[Stream, StreamSelection]]) -> list[Stream]:
     """Return the views that are matched only by a pattern and cannot be selected without key properties.
 
-    A view can be selected only with `view_key_properties`. These properties differ between views, so a
+    A view can be selected only with `view_key_properties`. The key properties differ between views, so a
     pattern cannot set them. If a view is selected by name without key properties, `selection_change` raises
     an error instead.
     """

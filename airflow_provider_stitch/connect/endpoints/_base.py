@@ -39,7 +39,7 @@ class Endpoint:
     confidential: bool = False  #: whether the response contains a secret
 
     def path_for(self, ids: Mapping[str, int | str]) -> str:
-        """Return the path with the given ids, percent-encoded."""
+        """Return the path with the percent-encoded ids."""
         return self.path.format_map({name: quote_segment(value) for name, value in ids.items()})
 
 

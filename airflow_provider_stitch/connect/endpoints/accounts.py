@@ -19,7 +19,7 @@ CREATE_ACCOUNT = Endpoint("POST", "/v3/accounts", confidential=True)
 CREATE_EPHEMERAL_TOKEN = Endpoint("POST", "/v3/sessions/ephemeral", confidential=True)
 EXCHANGE_CODE = Endpoint("POST", "/oauth/token", confidential=True)
 
-# These error statuses have a different meaning in this module, because its requests contain no access token.
+# Error statuses that have a different meaning in this module, because its requests contain no access token.
 _CREDENTIAL_ERRORS = (400, 401, 403, 404)
 _PARTNER = ErrorContext(
     "such endpoint",

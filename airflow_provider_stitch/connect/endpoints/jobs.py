@@ -182,8 +182,8 @@ class JobEndpoints(AccountEndpoints):
         first pass returned. A load can be missing from the result, because a record can move to another page
         between two requests.
 
-        :param sources: all sources of the account. If None, the sources are requested from Stitch. This
-            request is not rate-limited.
+        :param sources: all sources of the account. If None, the sources are requested from Stitch. The
+            request for the sources is not rate-limited.
         """
         *earlier, last = read_all_pages(self.list_loads)
         loads = without_moved_loads(last)

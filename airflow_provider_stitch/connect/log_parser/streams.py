@@ -52,7 +52,7 @@ class StreamCounts:
 
     name: bytes
     batches: int = 0  # number of lines that begin a batch
-    messages: int = 0  # number of rows and version messages in these batches
+    messages: int = 0  # number of rows and version messages in all batches of the stream
     # Number of lines about requests. Versions of target-stitch before 3.0.2 write no lines about requests.
     requests: int = 0
     counters: int = 0

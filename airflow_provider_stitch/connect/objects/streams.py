@@ -107,8 +107,8 @@ class StreamSchema:
     @classmethod
     def from_json(cls, data: object) -> StreamSchema:
         schema = json_object(data, "stream schema")
-        # Breadcrumbs with more than two elements are not documented. Their metadata is available only in
-        # `raw`.
+        # Breadcrumbs with more than two elements are not documented. The metadata of such breadcrumbs is
+        # available only in `raw`.
         by_breadcrumb = dict(_entry(entry) for entry in array(schema, "metadata"))
         return cls(
             schema=_parsed_schema(schema),

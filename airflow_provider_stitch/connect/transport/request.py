@@ -347,9 +347,7 @@ class Transport:
                     "and Stitch's status page; if responses are slow, raise the connection's request_timeout."
                 )
             if should_abort():
-                raise StitchUnavailable(
-                    f"{request_line}: the download was aborted, because no task waits for it."
-                )
+                raise StitchUnavailable(f"{request_line}: download aborted, because no task waits for it.")
             yield chunk
             start = self._monotonic()  # the time that the caller spends on a chunk is not included
 

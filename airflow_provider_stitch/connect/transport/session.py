@@ -64,7 +64,7 @@ class Session(requests.Session):
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
         # Even with allow_redirects=False, the requests library would prepare a request to the target of the
-        # redirect. It would therefore read the whole body of the redirect without a limit.
+        # redirect. The library would therefore read the whole body of the redirect without a limit.
         return None
 
 
