@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RESERVED_PART = 6
-"""Reserve 1 / `RESERVED_PART` of the budget for tasks that wait for jobs: 5 of 30 requests."""
+"""One in six requests is reserved for tasks that wait for jobs: 5 of 30 requests."""
 
 MAX_PAGES = 1000  #: maximum number of pages of a list; a longer list raises an error
 
@@ -53,16 +53,17 @@ class AccountCheck:
         self._sources = sources
         self._log_info = log_info
         self._log_warning = log_warning
-        self._responded_at: deque[float] = deque()  #: times of responses in the last 10 minutes
+        #: Times of the responses that arrived in the last 10 minutes.
+        self._responded_at: deque[float] = deque()
         self._pages_read = 0
         self._last_pages = {"extractions": 1, "loads": 1}
         self._pages_left = 2
 
     async def run(self, *, max_age: float | None = None) -> list[SourceState]:
-        """Read the lists and return the state of each source that is not deleted.
+        """Read all extractions and loads, and return the state of each source that is not deleted.
 
-        :param max_age: maximum age of a source's last load, in seconds. A source with an older load is stale.
-            If None, no source is stale.
+        :param max_age: maximum age of a source's last load, in seconds. A source whose last load exceeds this
+            age is stale. If None, no source is stale.
         :raises PhaseTimedOut: if the pages cannot all be read before the session's deadline.
         :raises StitchError: if a request fails permanently.
         """
@@ -184,7 +185,7 @@ class AccountCheck:
     # --- Messages -------------------------------------------------------------------------------------------
 
     def _seconds_left(self, wait: float) -> float:
-        """Estimate the seconds until all pages are read if other tasks do not increase their requests."""
+        """Estimate the seconds until all pages are read, if other tasks do not send more requests."""
         allowed = self._allowed(float(self._session.budget.limit))
         return wait + (self._pages_left - 1) // allowed * WINDOW
 

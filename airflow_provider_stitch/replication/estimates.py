@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LATE_START_SECONDS = 60.0
 
 # A missing log is requested again after this number of even intervals. With 30 requests in 10 minutes, three
-# attempts take 5 minutes. After that, the wait continues without the log.
+# attempts take 5 minutes. After these attempts, the wait continues without the log.
 LOG_RETRY_INTERVALS = 7.6
 
 # Number of requests that follow a poll: the log and the loads after an extraction, and the loads after a log.
@@ -73,7 +73,7 @@ def estimate_extraction_end(
     """Estimate when the list of extractions will contain the goal's job.
 
     :param history: durations of the source's earlier jobs.
-    :param scheduled_start: when Stitch's schedule starts the job. None if the job is not scheduled.
+    :param scheduled_start: when Stitch's schedule starts the job, or None if the job is not scheduled.
     """
     started_at = goal.started_at or goal.running_at
     since = context.now if started_at is None else context.to_local_past(started_at)
@@ -143,7 +143,7 @@ def estimate_loads_done(
 
 
 def estimate_next_load(context: EstimateContext, interval: float) -> CompletionEstimate:
-    """Estimate when the next poll of a source's loads on behalf of a watcher will return a new load.
+    """Estimate when a watcher's next poll of a source's loads will return a new load.
 
     :param interval: minimum seconds between two polls for watchers. Polls for waiting tasks can be earlier.
     """
@@ -174,9 +174,10 @@ def _next_decisive_poll(status: LoadStatus, goal: Goal, observations: Observatio
 
 
 def next_scheduled_start(goal: Goal, source: Source) -> datetime | None:
-    """Return when Stitch's schedule starts the goal's job. The time may be in the past.
+    """Return when Stitch's schedule starts the goal's job.
 
-    Return None if the goal has no `started_after` or the source has no usable schedule.
+    The scheduled start may be in the past. Return None if the goal has no `started_after` or the source has
+    no usable schedule.
     """
     schedule = source.schedule or {}
     if goal.started_after is None or not isinstance(schedule.get("next_fire_time"), str):

@@ -49,8 +49,8 @@ class SourceBusy:
     """
 
     running_at: datetime  #: when Stitch refused the start, by Stitch's clock
-    #: When the first start request without a response was sent, by Stitch's clock. None if all requests had
-    #: a response. A job that started at or after this time counts as started by this task.
+    #: When the first start request without a response was sent, by Stitch's clock. None if every start
+    #: request had a response. A job that started at or after this time counts as started by this task.
     first_attempt_at: datetime | None = None
 
 
@@ -64,9 +64,9 @@ async def start_job(
 ) -> Started | SourceBusy:
     """Start a replication job. Retry until the session's deadline while Stitch is unavailable.
 
-    A start request is not idempotent: if its response is lost, the job may have started. So the list of
-    extractions is polled before another attempt, in case the job has ended. If the job is running, Stitch
-    refuses a second start. An undocumented response is treated as lost until it is repeated several times.
+    A start request is not idempotent: if its response is lost, the job may have started. Before another
+    attempt, the list of extractions is polled, in case the job has already ended. If the job is running,
+    Stitch refuses a second start. Undocumented responses count as lost unless repeated several times.
 
     :param first_attempt_at: time of an earlier try's start request without a response, by Stitch's clock.
     :param on_started: called with the started job in the thread of the request. This thread receives the
@@ -78,7 +78,7 @@ async def start_job(
         started = await _find_job_since(session, source, first_attempt_at)
         if started is not None:
             return started
-        sent_at = session.stitch_time()  # not later than the start time of the job
+        sent_at = session.stitch_time()  # this time is not later than the job's start
         try:
             return await asyncio.to_thread(_send_start, session, source, sent_at, on_started)
         except JobAlreadyRunning as refusal:
@@ -144,14 +144,14 @@ async def stop_job(
 ) -> bool:
     """Stop the goal's job unless it has ended, and return whether a stop request was sent.
 
-    A stop request contains no job name, and stops any running job of the source. So no request is sent if the
-    job has ended or is too old to run, or if a fresh poll lists this job or a later job as completed. A
-    request that Stitch may have received is repeated only after a poll has shown that the job is running.
-    If the goal has no job name, any running job is meant, so the first request needs no poll.
+    A stop request contains no job name, and stops any running job of the source. No stop request is sent if
+    the job has ended or is too old to run, or if a fresh poll lists this job or a later job as completed. A
+    request that Stitch may have received is repeated only after a poll has shown that the job is running. If
+    the goal has no job name, any running job is meant, so the first request needs no poll.
 
     :param observations: the observations of an earlier wait for this job.
     :param needs_poll: whether to wait for the poll until the session's deadline, and to send no stop request
-        without its result. If False and the poll takes over two seconds, assume that the job is running.
+        without the poll's result. If False, assume after two seconds that the job is running.
     :raises StitchError: if Stitch is unavailable until the deadline, or refuses the stop.
     """
     if observations is not None and evaluate_extraction(goal, observations).ended:
@@ -197,5 +197,5 @@ async def _may_be_running(session: AccountSession, goal: Goal, *, needs_poll: bo
             return True
     listed = result.value if result is not None else None
     if goal.job_name is not None and goal.started_at is None and listed is not None:
-        return False  # without a start time, it is unknown which of the two jobs is the later one
+        return False  # without a start time, it is unknown which of the two jobs started later
     return not evaluate_extraction(goal, Observations(extraction=listed)).ended

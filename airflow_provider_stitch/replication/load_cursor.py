@@ -1,7 +1,7 @@
 """Record which loads of a source have been announced. Pure functions.
 
 The cursor is stored, so that a process can announce the loads that it missed before a restart. All times are
-Stitch's.
+by Stitch's clock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class LoadCursor:
     newer load of another stream.
     """
 
-    since: datetime  #: start time, for streams without an announced load
+    since: datetime  #: a stream's first announced load is at or after this time
     #: Time of the last announced load, by stream name.
     loaded_at: Mapping[str, datetime] = field(default_factory=dict)
 

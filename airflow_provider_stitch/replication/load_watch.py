@@ -1,8 +1,8 @@
 """Watch the loads of an account's sources continuously, on behalf of all watchers in an event loop.
 
-For each watched source, one query is always pending in the account's poller (see `polling.poller`). So
-watchers also receive the pages that are polled for waiting tasks. Watchers themselves cause at most one poll
-per poll interval, and the scheduler prefers polls for waiting tasks.
+For each watched source, one query is always pending in the account's poller (see `polling.poller`). Watchers
+therefore receive the pages that are polled for waiting tasks as well. Watchers themselves cause at most one
+poll per poll interval, and the scheduler prefers polls for waiting tasks.
 """
 
 from __future__ import annotations
@@ -56,10 +56,11 @@ class LoadSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class LoadBatch:
-    """The snapshots from one poll, as one object, because there can be a thousand watchers."""
+    """The snapshots from one poll, as one object that up to a thousand watchers share."""
 
     snapshots: Mapping[str, LoadSnapshot]  #: snapshots by source name
-    announced: list[Any] = field(default_factory=list, compare=False)  #: announcements by watchers
+    #: The announcements that watchers have made of these snapshots.
+    announced: list[Any] = field(default_factory=list, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class LoadWatch:
     :param read_client: returns the current client of the connection.
     :param new_session: creates a session without a deadline from a client and a function that logs a warning.
     :param log_warning: called with a message for each new failure and for each unknown source.
-    :param log_info: called with a message when the last failure has ended.
+    :param log_info: called with a message when requests succeed again after a failure.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of a wait. It is JSON-serializable, because the triggerer sends it to a worker."""
+    """The outcome of a wait as a JSON-serializable object, which the triggerer sends to a worker."""
 
     goal: dict[str, Any]  #: see `Goal.to_dict`
     result: dict[str, Any]  #: the known facts about the job; see `job_result`

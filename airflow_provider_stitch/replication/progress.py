@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.goal import Goal
     from airflow_provider_stitch.replication.rules.observations import Observations
 
-# Seconds between two heartbeats of a task. The interval is longer if very many tasks are waiting.
+# Seconds between two heartbeats of a task. The interval is longer if a large number of tasks are waiting.
 HEARTBEAT_INTERVAL = 600.0
 
 # If a heartbeat is late by more than this number of seconds, it reserves a new slot, because the heartbeats
@@ -42,7 +42,7 @@ class ProgressLog:
         self._clock = clock
         self._log_info = log_info
         self._log_warning = log_warning
-        self._logged_lines: dict[str, None] = {}  # an empty set would use three times as much memory
+        self._logged_lines: dict[str, None] = {}  # an empty set needs three times as much memory
         self._slot_reserved = False
 
     def log_wait_started(self, goal: Goal) -> None:
@@ -148,7 +148,7 @@ def timeout_message(
 ) -> str:
     """Return the error message of a wait that reached its time limit.
 
-    :param time_limit: the name of the limit: `timeout`, or Airflow's `execution_timeout`.
+    :param time_limit: the name of the time limit, which is `timeout` or Airflow's `execution_timeout`.
     :param requests_sent: number of status requests that were sent for the wait.
     :param next_request_in: seconds until the account's budget has a free request; 0 if a request is free.
     """

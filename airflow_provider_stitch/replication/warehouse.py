@@ -1,10 +1,11 @@
 """Return the names of tables in destinations and source databases, as specified by OpenLineage.
 
-The functions are pure. They return None if the properties do not determine a name, because a wrong name would
-connect unrelated lineage graphs.
+The functions are pure. A function returns None if the properties do not determine a name, because a wrong
+name would connect unrelated lineage graphs.
 
 Sources: OpenLineage, "Naming"; Stitch's documentation of each destination ("Object name limits", "Column
-naming"). Stitch documents some naming rules only for columns. The same rules are assumed to apply to tables.
+naming"). Stitch documents some naming rules only for columns. The rules of columns are assumed to apply to
+tables as well.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def source_table(
     server = f"{scheme}://{host}:{_port(given, port)}"
     database = database or given.get("dbname") or given.get("database")
     parts: list[str | None]
-    if scheme in ("mysql", "mongodb"):  # these have databases instead of schemas
+    if scheme in ("mysql", "mongodb"):  # these types have databases, but no schemas
         parts = [database or schema, table]
     elif scheme == "oracle":
         parts = [given.get("sid") or database, schema, table]
@@ -132,7 +133,7 @@ def _snowflake(properties: _Properties, schema: str, table: str) -> Table | None
 
 
 def _snowflake_account(account: str) -> str:
-    """Return an account name as specified by OpenLineage: `organization-name` or `locator.region.cloud`.
+    """Return an account name in OpenLineage's form, `organization-name` or `locator.region.cloud`.
 
     Source: `fix_account_name` of openlineage-integration-common.
     """
@@ -210,7 +211,7 @@ def _s3(properties: _Properties, schema: str, table: str) -> Table | None:
 _DESTINATIONS: dict[str, Callable[[_Properties, str, str], Table | None]] = {
     "snowflake": _snowflake,
     "redshift": _redshift,
-    "panoply": _redshift,  # a Redshift database that Panoply operates
+    "panoply": _redshift,  # Panoply operates a Redshift database
     "bigquery_v2": _bigquery,
     "postgres": _postgres,
     "databricks_delta": _databricks,

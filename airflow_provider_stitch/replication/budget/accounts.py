@@ -52,10 +52,10 @@ def account_budget(
 def _reset_after_fork() -> None:
     """Discard the budgets that a forked process inherits.
 
-    In the child, the parent's requests in flight would never be released. If another thread of the parent
-    held a lock during the fork, this lock would never be released either.
+    A child process would never release the requests that its parent had in flight. If another thread of the
+    parent held a lock during the fork, the child would never release this lock.
     """
-    global _budgets_lock  # noqa: PLW0603 - the inherited lock may be held, so it must be replaced
+    global _budgets_lock  # noqa: PLW0603 - another thread of the parent may hold the inherited lock
     _budgets_lock = threading.Lock()
     _budgets.clear()
 

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_BUDGET_TIMEOUT = 600.0
-"""Seconds to wait for a free request. After this time, which is one window, a request is usually free."""
+"""Maximum seconds that a call waits for a free request.
+
+The default is one window, after which a request is usually free.
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +115,8 @@ class ClientLimiter:
                 has_logged = True
                 _log.info(
                     "Waiting for a free status request of Stitch account %s, because the limit of %d in 10 "
-                    "minutes is reached. The next one is free in %.0f s; this call waits for at most %.0f s.",
+                    "minutes is reached. The next request is free in %.0f s; this call waits for at most "
+                    "%.0f s.",
                     self._client.client_id,
                     budget.limit,
                     wait,
@@ -123,7 +127,7 @@ class ClientLimiter:
     def _rate_limited(self, wait: float, limit: int) -> RateLimited:
         return RateLimited(
             f"Stitch account {self._client.client_id} has no free status request: the limit of {limit} in 10 "
-            f"minutes is reached, or Stitch requested a pause. The next one is free in {wait:.0f} s, but "
+            f"minutes is reached, or Stitch requested a pause. The next request is free in {wait:.0f} s, but "
             f"this call waits for at most {self._timeout:g} s. Try again later, send fewer requests for "
             "extractions, loads and logs, or increase the hook's budget_timeout.",
             retry_after=wait,

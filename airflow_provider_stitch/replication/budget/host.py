@@ -1,4 +1,4 @@
-"""The state of one host's use of Redis.
+"""The state of a host that counts its requests in Redis together with other hosts.
 
 A host consists of the processes that share one budget file. These processes also share the state, so that
 they all behave in the same way while Redis is unavailable. Most Airflow processes run only one task, so they
@@ -11,16 +11,16 @@ import uuid
 from dataclasses import dataclass, replace
 
 HOSTS_RETENTION = 7 * 86_400.0
-"""Seconds for which the largest number of hosts is remembered, because some hosts may be idle now."""
+"""Seconds for which the largest number of hosts is remembered, because Redis does not report idle hosts."""
 
 TRUSTED_AFTER = 86_400.0
 """Seconds after which a host that uses Redis knows all other hosts, even if it is idle at times."""
 
 RECENT_FRACTION = 0.25
-"""Fraction of `Allowance.silence` after which other hosts know a host that has joined.
+"""Fraction of `Allowance.silence` after which all other hosts know a new host.
 
-A host knows all other hosts that joined longer ago than this, if it has reached Redis since then. A waiting
-task reaches Redis every few seconds.
+A host that has reached Redis within this time knows all hosts that joined earlier. A waiting task reaches
+Redis every few seconds.
 """
 
 REFRESH_FRACTION = 0.02
@@ -29,15 +29,19 @@ REFRESH_FRACTION = 0.02
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """One host's use of the count in Redis. All times are seconds of the host's monotonic clock."""
+    """The state of one host that uses the count in Redis.
+
+    All times are seconds of the host's monotonic clock.
+    """
 
     id: str
     hosts: int  #: largest number of hosts that Redis reported recently; 0 if Redis was never reached
-    hosts_at: float  #: when Redis reported this number of hosts
+    hosts_at: float  #: when Redis reported the number in `hosts`
     joined_at: float  #: when this host first reached Redis
     reached_at: float  #: when this host last reached Redis
     away_since: float | None = None  #: when this host first noticed that Redis was unavailable
-    #: Whether the count in Redis may lack requests of this host. The budget file stores this value as 0 or 1.
+    #: Whether requests of this host may be missing from the count in Redis. The budget file stores this value
+    #: as 0 or 1.
     sent_alone: bool = False
 
     @classmethod
@@ -64,9 +68,10 @@ class HostState:
         return self if self.away_since is not None else replace(self, away_since=now)
 
     def silent_for(self, silence: float, now: float) -> float:
-        """Return the seconds until this host may send its part of the requests without Redis.
+        """Return the number of seconds until this host may send requests while Redis is unavailable.
 
-        If this host cannot know the number of hosts, it waits until Redis is available again.
+        After that time, the host may send its part of the limit. If the host cannot know how many hosts share
+        the limit, it waits until Redis is available again.
         """
         if not self.hosts:
             return 0.0

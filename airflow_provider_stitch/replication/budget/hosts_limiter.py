@@ -1,9 +1,9 @@
 """The rate limiter of one account for several hosts that share one count through Redis.
 
-While Redis cannot be reached, no task fails, and the hosts together still respect the limit. The hosts send
-no requests for one window, and then each host may send an equal part of the allowed requests. The count in
-Redis does not contain these requests. When a host reaches Redis again, all hosts must therefore wait for one
-window.
+While Redis cannot be reached, no task fails, and the hosts together still respect the limit. Without Redis,
+the hosts first send no requests for one window, and then each host may send an equal part of the limit. The
+count in Redis does not contain the requests that were sent without Redis. When a host reaches Redis again,
+all hosts must therefore wait for one window.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RETRY_FRACTION = 1 / 120
-"""Fraction of a window after which a process tries to reach Redis again, which is 5 seconds.
+"""Fraction of a window after which a process tries to reach Redis again: 5 of 600 seconds.
 
-All hosts must notice that Redis is available again long before the first of them may send requests.
+All hosts must notice that Redis is available again long before any host may send requests.
 """
 
 MAX_WAIT_WITHOUT_REDIS = 60.0
-"""Maximum seconds to wait for a request before trying again, because Redis may be available."""
+"""Maximum seconds to wait for a request before trying again, because Redis may be available again."""
 
 _log = logging.getLogger(__name__)
 
@@ -45,8 +45,9 @@ _log = logging.getLogger(__name__)
 class HostsRequestBudget(SharedRequestBudget):
     """The status requests of one account, as counted in Redis for all hosts.
 
-    Each request is also counted in this host's file and in this process. While Redis is unavailable, these
-    counts limit the requests. If Redis loses its data, they show what this host has sent.
+    Each request is also counted in this host's file and in this process. While Redis is unavailable, the
+    counts of the host and the process limit the requests. If Redis loses its data, the host's own count still
+    contains the requests that it has sent.
     """
 
     def __init__(
@@ -58,16 +59,17 @@ class HostsRequestBudget(SharedRequestBudget):
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(limit, folder, account, monotonic=monotonic)
-        self._clients: dict[str, Redis | None] = {}  # by connection id
+        self._clients: dict[str, Redis | None] = {}  # client of each connection, by connection id
         self._client: Redis | None = None
         self._redis: RedisStore | None = None
         self._redis_errors: tuple[type[Exception], ...] = ()
         self._redis_retry_at = float("-inf")
         self._has_warned_of_redis = False
-        self._own_state = HostState.new(monotonic())  # fallback if the file cannot be used
-        # The ids of the requests in flight. If Redis has not counted a request, its id is an empty string.
+        self._own_state = HostState.new(monotonic())  # used while the file cannot be used
+        # The ids of the requests in flight. The id of a request that Redis has not counted is an empty
+        # string.
         self._requests: deque[str] = deque()
-        self._unreported: list[tuple[str, float]] = []  # ids and response times to report to Redis
+        self._unreported: list[tuple[str, float]] = []  # ids and response times that Redis must still receive
 
     def set_redis(self, connection_id: str, client: Redis | None) -> None:
         """Set the Redis client of one connection. The first client that is not None determines the server."""
@@ -139,8 +141,8 @@ class HostsRequestBudget(SharedRequestBudget):
 
         Afterwards, report the responses that were not yet reported to Redis.
 
-        :param operation: receives the id of this host, and the reason why the count may be wrong, or an empty
-            string.
+        :param operation: called with the id of this host and the reason why the count may be wrong, which is
+            an empty string if the count is reliable.
         """
         if self._redis is None or self._monotonic() < self._redis_retry_at:
             return None

@@ -34,15 +34,15 @@ class RequestBudget:
     """The status requests of one account, as counted in this process.
 
     A request counts from the time at which it is sent until one window after its response. Stitch counts the
-    request at some time in between. Regardless of the latency, Stitch therefore never counts more than
-    `limit` requests in any window.
+    request after it is sent and before its response arrives. Regardless of the latency, Stitch therefore
+    never counts more than `limit` requests in any window.
     """
 
     def __init__(
         self, limit: int = DEFAULT_LIMIT, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self.limit = limit
-        self._limits: dict[str, int] = {}  # by connection id
+        self._limits: dict[str, int] = {}  # limit of each connection, by connection id
         self._monotonic = monotonic
         self._response_times: deque[float] = deque()
         self._in_flight = 0
@@ -109,10 +109,10 @@ class SharedRequestBudget(RequestBudget):
     The requests of this process are also counted in memory. If the file cannot be used, no task fails, and
     this process still respects the limit. If the file has to be replaced, the count in memory remains.
 
-    Each method usually takes less than a millisecond. It may block for about two seconds while other
+    Each method usually takes less than a millisecond. A method may block for about two seconds while other
     processes lock the file.
 
-    :param folder: the folder of the file. It is created if necessary.
+    :param folder: the folder of the file. The folder is created if necessary.
     :param account: base URL and client ID of the account.
     """
 

@@ -1,8 +1,8 @@
 """Count the requests of one account in Redis, for all hosts.
 
 Each call runs one Lua script, so it is atomic. The script uses the time of the Redis server, because the
-clocks of the hosts may differ. A call takes about 0.2 ms. The count of an account is stored in one hash, so
-that Redis cannot evict only a part of it.
+clocks of the hosts may differ. A call to Redis takes about 0.2 ms. The count of an account is stored in one
+hash, so that Redis cannot evict only a part of it.
 
 If Redis restarts or a different server replaces it, the whole count or its latest part may be lost. In this
 case, the hash is missing, or contains a run ID that differs from the server's run ID. The count is then
@@ -38,7 +38,10 @@ MAX_CLOCK_SKEW = 5.0
 """Seconds by which the clock of the Redis server may be set back before the count becomes uncertain."""
 
 UNUSED_COUNT_RETENTION = 90 * 86_400
-"""Seconds until the hash of an unused account expires. After that, the next request waits for one window."""
+"""Seconds until the hash of an unused account expires.
+
+The first request after the hash has expired waits for one window.
+"""
 
 UNAVAILABLE: tuple[type[Exception], ...] = (RedisError, OSError)
 """The exceptions that the methods of `RedisStore` raise while Redis cannot be used."""
@@ -134,9 +137,11 @@ class Reply:
     blocked_for: float  #: seconds until Stitch accepts requests again
     silent_for: float  #: seconds until the count is certain again
     reason: str  #: the latest reason why the count was uncertain, as a key of `REASONS`
-    lost: str  #: the reason if this run found the count uncertain, as a key of `REASONS`; or empty
+    #: The reason why this run found the count uncertain, as a key of `REASONS`; empty if it did not.
+    lost: str
     hosts: int  #: number of hosts that used the count in the last window, including this host
-    requests: Sequence[tuple[str, float]]  #: process of a request, and seconds for which it counts
+    #: For each request, its process and the seconds for which it still counts.
+    requests: Sequence[tuple[str, float]]
 
     @classmethod
     def parse(cls, reply: Sequence[bytes]) -> Reply:
@@ -153,7 +158,7 @@ class Reply:
         )
 
     def window(self, limit: int, process: str) -> Window:
-        """Return when all hosts together may send further requests, and this process's share of them."""
+        """Return the times at which the hosts may send requests, and this process's share of the requests."""
         return Window(
             available_in(
                 limit,
@@ -186,8 +191,9 @@ class RedisStore:
     While Redis cannot be used, methods raise one of the exceptions in `UNAVAILABLE`.
 
     :param redis: a client that does not retry, because a retry would block the worker.
-    :param account: base URL and client ID of the account. Redis contains a hash of them, and no secret.
-    :param process: unique id of this process. It must not contain spaces.
+    :param account: base URL and client ID of the account. Redis stores a hash of this URL and ID, and no
+        secret.
+    :param process: unique id of this process. The id must not contain spaces.
     """
 
     def __init__(self, redis: Redis, account: tuple[str, int], process: str) -> None:
@@ -198,11 +204,11 @@ class RedisStore:
         self._ids = (f"{process} {uuid.uuid4().hex[:8]}-{number}" for number in itertools.count(1))
 
     def window(self, host: str, limit: int, *, doubt: str = "") -> Reply:
-        """Return all requests that still count.
+        """Return the requests of all hosts that still count against the limit.
 
         :param host: id of this host, from its budget file.
-        :param doubt: a key of `REASONS` if the count may be wrong. No request may then be sent for one
-            window.
+        :param doubt: a key of `REASONS` if the count may be wrong. If `doubt` is not empty, no host may send
+            a request for one window.
         """
         return self._run("window", host, Allowance(limit), doubt=doubt)
 
@@ -225,8 +231,8 @@ class RedisStore:
     def test(self) -> None:
         """Run the script with a temporary key, without changing the count.
 
-        The script may fail on a server that responds to a ping. The version of the server may be too old, or
-        its user may not be allowed to run scripts. The server may also be a replica, or a cluster node that
+        The script may fail on a server that responds to a ping. For example, the server may be too old, or
+        may not allow the Redis user to run scripts. The server may also be a replica, or a cluster node that
         does not store the key.
         """
         key = f"{self._key}:test:{uuid.uuid4().hex}"

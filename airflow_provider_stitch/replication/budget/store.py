@@ -55,7 +55,7 @@ _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS blocks (
         account TEXT PRIMARY KEY, blocked_at REAL NOT NULL, blocked_until REAL NOT NULL
     )""",
-    # One row for each account that uses Redis. The other columns are the fields of HostState.
+    # One row for each account that uses Redis. The columns after the account are the fields of HostState.
     """CREATE TABLE IF NOT EXISTS hosts (
         account TEXT PRIMARY KEY, id TEXT NOT NULL, hosts INTEGER NOT NULL, hosts_at REAL NOT NULL,
         joined_at REAL NOT NULL, reached_at REAL NOT NULL, away_since REAL, sent_alone INTEGER NOT NULL
@@ -71,7 +71,7 @@ class BudgetStore:
     Each method is one transaction. A damaged file is replaced. If the file cannot be used, methods raise
     OSError or sqlite3.Error.
 
-    :param account: base URL and client ID of the account. The file contains both, but no secret.
+    :param account: base URL and client ID of the account. The file contains this URL and ID, but no secret.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class BudgetStore:
         self._monotonic = monotonic
 
     def window(self, limit: int, hosts: int = 1) -> Window:
-        """Return when the processes of this host may send further requests, and this process's share.
+        """Return the times at which this host may send requests, and this process's share of the requests.
 
         :param hosts: divide the limit by this number of hosts; see `available_in`.
         """
@@ -136,11 +136,11 @@ class BudgetStore:
         self._run(block)
 
     def host(self) -> HostState:
-        """Return the state of this host's use of Redis."""
+        """Return the `HostState` of this host."""
         return self._run(self._host)
 
     def change_host(self, change: Callable[[HostState], HostState]) -> HostState:
-        """Apply a function to the state of this host's use of Redis, and return the new state."""
+        """Apply a function to the `HostState` of this host, and return the new state."""
 
         def change_host(db: sqlite3.Connection) -> HostState:
             db.execute("BEGIN IMMEDIATE")
@@ -197,7 +197,7 @@ class BudgetStore:
         )
 
     def _delete_expired(self, db: sqlite3.Connection) -> None:
-        """Delete all accounts' rows that no longer count or were written by a different clock."""
+        """Delete the rows of all accounts that no longer count, or whose times are from a different clock."""
         parameters = self._parameters()
         db.execute(
             "DELETE FROM requests WHERE COALESCE(responded_at, sent_at + :max_in_flight) + :window <= :now "
@@ -227,7 +227,7 @@ class BudgetStore:
             with self._connection() as db:
                 return transaction(db)
         except sqlite3.DatabaseError as error:
-            # For a damaged file, SQLite raises this class. For all other errors, it raises a subclass.
+            # SQLite raises DatabaseError itself if the file is damaged, and a subclass for any other error.
             if type(error) is not sqlite3.DatabaseError:
                 raise
             self._delete_damaged(version, error)
@@ -244,7 +244,7 @@ class BudgetStore:
             # If a process is killed, the next process rolls back its journal. Only a power failure can damage
             # the file, and the count restarts after a boot. Waiting for the disk is therefore unnecessary.
             db.execute("PRAGMA synchronous = OFF")
-            db.execute("PRAGMA journal_mode = PERSIST")  # the fastest mode if each call opens a connection
+            db.execute("PRAGMA journal_mode = PERSIST")  # fastest if each call opens a connection
             for statement in _SCHEMA:
                 db.execute(statement)
             yield db
@@ -259,7 +259,7 @@ class BudgetStore:
 
     def _delete_damaged(self, version: tuple[int, int] | None, error: sqlite3.DatabaseError) -> None:
         if self._file_version() != version:
-            return  # another process has already replaced it
+            return  # another process has already replaced the file
         _log.warning(
             "Replacing the file of this host's Stitch request budgets, because it is damaged (%s): %s. For "
             "ten minutes, Stitch may receive more requests than it allows.",
@@ -294,7 +294,7 @@ def process_id(pid: int) -> str:
 
 
 def _clock_id() -> str:
-    """Return an id of the monotonic clock. Processes with the same id can compare their times.
+    """Return an id of the monotonic clock. Processes with the same clock id can compare their times.
 
     All processes and containers on a running kernel have the same monotonic clock. The clock never jumps, but
     it stops while the host sleeps. A request may therefore count for a longer time, but never for a shorter
@@ -302,14 +302,15 @@ def _clock_id() -> str:
     it can be set. If it were set forward, the requests of a full window would be forgotten. If it were set
     back, all requests would be blocked for hours.
 
-    If hosts share a folder over the network, each host has its own file, because the boot ids differ. This is
-    intended, because file locks are unreliable between hosts. If containers of one host share a folder, they
-    use the same file, even if their host names differ.
+    If hosts share a folder over the network, each host has its own file, because the boot ids differ.
+    Separate files are intended, because file locks are unreliable between hosts. If containers of one host
+    share a folder, they use the same file, even if their host names differ.
     """
     try:
         boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except OSError:
-        # This is not Linux. Times of an earlier boot are in the future, or count for at most one window.
+        # The operating system is not Linux. Times that were stored before the last boot are in the future, or
+        # count for at most one window.
         return socket.gethostname()
     try:
         # A container can have its own monotonic clock, although this is rare.

@@ -23,15 +23,15 @@ MAX_IN_FLIGHT_SECONDS = 600.0
 """Seconds after which a request without a response is treated as if it had received its response.
 
 The process that sent the request was probably killed. With the default timeout, a response of Stitch's API is
-complete within 3 minutes. Only the download of a log may take longer. A log is downloaded from another host,
-after Stitch has counted the request.
+complete within 3 minutes. The download of a log may take longer, but Stitch counts the request before the
+download starts. Logs are downloaded from another host.
 """
 
 MAX_BURST = DEFAULT_LIMIT
 """Maximum number of requests that may be sent at once, even if the limit is higher.
 
-A higher limit may belong to an emulator with a faster clock. Such an emulator allows 30 requests in a window
-that is shorter by the same factor.
+A higher limit may belong to an emulator with a faster clock, which allows 30 requests in a proportionally
+shorter window.
 """
 
 
@@ -58,11 +58,11 @@ class Allowance:
     __slots__ = ("burst", "interval", "limit", "silence")
 
     def __init__(self, limit: int, hosts: int = 1) -> None:
-        self.limit = limit // hosts  #: requests in a window; may be 0
-        self.burst = min(limit, MAX_BURST) // hosts  #: requests in any `interval`
+        self.limit = limit // hosts  #: maximum number of requests in a window; can be 0
+        self.burst = min(limit, MAX_BURST) // hosts  #: maximum number of requests in any `interval`
         self.interval = WINDOW * min(1.0, MAX_BURST / limit)  #: seconds
-        #: Seconds without requests after which a burst is allowed, regardless of earlier requests. This is
-        #: one interval, plus a tenth of it for requests that are still in flight.
+        #: Seconds without requests after which a burst is allowed, regardless of earlier requests. The time
+        #: is one interval, plus a tenth of an interval for requests that are still in flight.
         self.silence = 1.1 * self.interval
 
 
@@ -77,24 +77,25 @@ def available_in(
     """
     allowed = Allowance(limit, hosts)
     if not allowed.burst:
-        return (WINDOW,)  # more hosts than requests, so this host has none
+        return (WINDOW,)  # there are more hosts than requests, so this host must not send any
     latest = sorted(counted_until)[-allowed.limit :]
     times = _times_limited_by_burst(allowed, latest, now=now, blocked_until=blocked_until)
     for index, until in enumerate(latest, allowed.limit - len(latest)):
         follows_burst = index >= allowed.burst
         earliest = times[index - allowed.burst] + allowed.interval if follows_burst else times[index]
         times[index] = max(until, earliest)
-    # Because of rounding errors, two times may be in the wrong order. The running maximum corrects them.
+    # Because of rounding errors, two times may be in the wrong order. The running maximum corrects their
+    # order.
     return tuple(time - now for time in accumulate(times, max))
 
 
 def _times_limited_by_burst(
     allowed: Allowance, latest: Sequence[float], *, now: float, blocked_until: float
 ) -> list[float]:
-    """Return the time of each request if at most `burst` requests are sent in an `interval`."""
+    """Return when each request may be sent if an `interval` may contain at most `burst` requests."""
     burst, interval = allowed.burst, allowed.interval
     # If a request counts until t, its response arrived at t - WINDOW. The request belongs to a burst until
-    # one interval after that.
+    # one interval after its response.
     first = [now] * burst + [until - (WINDOW - interval) for until in latest[-burst:]]
     first = [max(time, blocked_until, now) for time in first[-burst:]]
     bursts = -(-allowed.limit // burst)  # rounded up

@@ -66,13 +66,13 @@ class Attempts:
     is_out_of_time: bool = False  #: whether only the deadline prevents another attempt
 
     def record_failure(self, error: StitchError) -> bool:
-        """Record a failed attempt, and return whether to make another one."""
+        """Record a failed attempt, and return whether to make another attempt."""
         self.number += 1
         self.consecutive_undocumented = self.consecutive_undocumented + 1 if is_undocumented(error) else 0
         return is_transient(error) and self.consecutive_undocumented < MAX_UNDOCUMENTED_RESPONSES
 
     def next_pause(self, error: StitchError, seconds_left: float) -> float | None:
-        """Record a failed attempt. Return the seconds before the next one, or None to give up.
+        """Record a failed attempt. Return the seconds until the next attempt, or None to give up.
 
         :param seconds_left: seconds until the deadline. If the pause would last longer, the result is None.
         """
@@ -92,7 +92,9 @@ class Attempts:
 @dataclass(slots=True)
 class _FailureRecord:
     attempts: Attempts
-    isolated_failures: int  #: the first failure, and each failure after a success of another request
+    #: Number of failures of the request; repeated failures count only if other requests have succeeded in
+    #: between.
+    isolated_failures: int
     successes_before: int  #: successful requests of the account before the latest failure
     retry_at: float
 
@@ -117,7 +119,7 @@ class Backoff:
     def record_failure(self, request: LimitedRequest, error: StitchError, now: float) -> tuple[int, bool]:
         """Record a failure of a request.
 
-        Return the number of its consecutive failures, and whether to send the request again.
+        Return the number of the request's consecutive failures, and whether to send the request again.
         """
         recent = {each: record for each, record in self._failures.items() if record.retry_at > now - WINDOW}
         previous = recent.get(request)
@@ -132,8 +134,8 @@ class Backoff:
         requested_pause: float = getattr(error, "retry_after", None) or 0.0
         account_pause = seconds_before_retry(self._consecutive_failures, None)
         self._account_retry_at = now + max(account_pause * SHARED_BACKOFF_RATIO, requested_pause)
-        # The failed request waits longer than other requests. Otherwise an immediate request would always be
-        # sent first.
+        # The failed request waits longer than other requests. Otherwise, a failing request that is needed
+        # immediately would always be sent first.
         pause = max(account_pause, seconds_before_retry(attempts.number, None))
         retry_at = now + max(pause, requested_pause + pause * (1 - SHARED_BACKOFF_RATIO))
         record = _FailureRecord(attempts, isolated_failures, self._successes, retry_at)

@@ -67,10 +67,10 @@ SYSTEM_CLOCK = SystemClock()
 class StitchCaller:
     """Calls the client of one account from an event loop.
 
-    :param client: a client that does not retry failed calls. The caller retries them without blocking a
-        thread.
-    :param budget: the budget of the rate-limited requests. By default, it is the shared budget of the
-        account.
+    :param client: a client that does not retry failed calls. The caller retries failed calls without blocking
+        a thread.
+    :param budget: the budget of the rate-limited requests. By default, the caller uses the shared budget of
+        the account.
     :param budget_folder: the folder in which the processes of this host share the account's budget. If None,
         the budget is not shared.
     """
@@ -129,7 +129,7 @@ class StitchCaller:
     ) -> Coroutine[Any, Any, T]:
         """Run a function in a thread, and retry it after transient failures. See `retry` for the parameters.
 
-        This method is not a coroutine itself. This saves memory if a thousand tasks wait for a slot.
+        This method is not a coroutine, which saves memory if a thousand tasks wait for a slot.
         """
 
         async def call_in_slot() -> T:

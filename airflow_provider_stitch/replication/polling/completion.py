@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.connect.objects import Extraction
 
-# Median of the prior, in seconds. It is the only estimate if there is no history.
+# Median of the prior, in seconds. Without a history, the prior is the only estimate.
 PRIOR_SCALE = 60.0
 
 # With a shape of 8, half of the durations are within about 14 % of the median.
@@ -66,13 +66,14 @@ class DurationHistory:
 
 @dataclass(frozen=True, slots=True)
 class CompletionEstimate:
-    """The probability over time that the event for which a waiter waits has occurred.
+    """The probability, as a function of time, that the event that a waiter expects has occurred.
 
-    :param last_checked_at: time of the last check. The event had not occurred at that time.
+    :param last_checked_at: time of the last check, which found that the event had not occurred.
     :param since: earliest possible time of the event.
-    :param activity_start: likely start time of the activity that ends with the event. If None, it is `since`.
+    :param activity_start: likely start time of the activity that ends with the event. If None, `since` is
+        used.
     :param history: durations of the same activity in the past.
-    :param done_by: time by which the event has certainly occurred. The result can then be fetched.
+    :param done_by: time by which the event has certainly occurred, so that its result can be fetched.
     :param follow_ups: number of requests that the waiter needs after the event.
     """
 
@@ -114,7 +115,7 @@ class ObservedDurations:
     """The durations of an account's jobs and loads, as observed by this process."""
 
     def __init__(self) -> None:
-        self._jobs: dict[int, dict[str, float]] = {}  # by source id and job name, in seconds
+        self._jobs: dict[int, dict[str, float]] = {}  # durations in seconds, by source id and job name
         self._load_lags: deque[float] = deque(maxlen=HISTORY_LENGTH)
 
     def jobs(self, source_id: int) -> DurationHistory | None:

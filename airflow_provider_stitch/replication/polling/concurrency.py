@@ -24,7 +24,7 @@ _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKe
 
 
 class SingleFlight(Generic[T]):
-    """Runs an async function once at a time, and shares its result between concurrent callers.
+    """Runs an async function at most once at a time, and shares its result between concurrent callers.
 
     A caller never receives the result of a run that started before its call. Instead, all callers that arrive
     during a run share the next run.

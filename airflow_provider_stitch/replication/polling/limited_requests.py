@@ -49,7 +49,7 @@ def send(
 ) -> Page[Extraction] | Page[Load] | ExtractionLog:
     """Send a request and return its page or log.
 
-    :param should_abort: called during the download of a log. It returns whether to stop the download.
+    :param should_abort: called during the download of a log. If it returns True, the download is stopped.
     """
     if request.kind is RequestKind.EXTRACTIONS:
         return client.list_extractions(int(request.key))

@@ -34,7 +34,7 @@ class LogThrottle:
 
 
 HEARTBEAT_LOG = LogThrottle(1.0)
-"""The throttle of log lines that report that a task is still waiting."""
+"""The throttle of heartbeats, the log lines of tasks that are still waiting."""
 
 PROGRESS_LOG = LogThrottle(0.1, burst=20)
 """The throttle of log lines about progress and completion, and of warnings."""

@@ -40,8 +40,8 @@ MIN_EVIDENCE = 16
 # enough, because its sort key may be unknown.
 ENDS_KEPT = 3
 
-# Number of requests after which a cached page is dropped. The records at its ends are enough to find the page
-# again.
+# Number of requests after which a cached page is dropped. The records at both ends of a page are enough to
+# find the page again.
 PAGES_KEPT = 30
 
 # The result of a full search for the records of a key is used for this number of requests per page of the
@@ -69,20 +69,20 @@ class CachedPage(Generic[T]):
     page: Page[T]
     sequence: int  #: sequence number of the request
     requested_at: float  #: time of the request in seconds, by this machine's clock
-    records: Mapping[Hashable, tuple[T, ...]]  #: by id or name of the source
+    records: Mapping[Hashable, tuple[T, ...]]  #: records by id or name of their source
 
 
 class PageCache(Generic[T]):
     """The latest cached pages of one list.
 
     The sort order of a list determines which page to fetch next. If the order is proven, a search can end
-    before all pages were fetched. Otherwise, a search ends only after each page was fetched once.
+    before all pages were fetched. If no order is proven, a search ends only after each page was fetched once.
 
     :param sort_keys: one function for each possible order. The function returns the sort key of a record, a
         `SourceKey` or a `StreamKey`. A page that is not sorted refutes an order permanently. A contradiction
         between two pages is only a violation, because the list may have changed between the two requests. The
-        cache uses the order with the fewest violations. If there are several such orders, it uses the first
-        of them.
+        cache uses the order with the fewest violations. If several orders have the fewest violations, the
+        cache uses the first of them.
     :param small: a list with at most this number of pages is read in full instead of searched.
     :param is_documented: whether Stitch documents the first order, so that it is used until a page refutes
         it.
@@ -99,7 +99,8 @@ class PageCache(Generic[T]):
         self._ends: dict[int, Sequence[T]] = {}  # records at both ends of all fetched pages, by page
         self._older_bounds: tuple[Callable[[Any], Any], dict[int, PageBounds]] | None = None
         self._known_pages: dict[Hashable, tuple[int, ...]] = {}
-        self._counts: dict[Hashable, tuple[int, int]] = {}  # number of records, and value of `_added`
+        # Number of records that the last full search found, and the value of `_added` at that time.
+        self._counts: dict[Hashable, tuple[int, int]] = {}
         self._added = 0  # number of pages added so far
 
     @property
@@ -136,11 +137,11 @@ class PageCache(Generic[T]):
         self._ends = {number: ends for number, ends in self._ends.items() if number <= self.last_page}
         self._older_bounds = None
         for order in list(self._orders):
-            if not isinstance(order.key_of, StreamIdIndex):  # its stream ids are loaded later
+            if not isinstance(order.key_of, StreamIdIndex):  # stream ids are loaded later
                 self._check_order(order, cached)
 
     def check_stream_id_order(self) -> None:
-        """Check the latest page against the order by stream id. Call this after loading stream ids."""
+        """Check the latest page against the order by stream id. Call this method after loading stream ids."""
         latest = max(self.pages.values(), key=lambda cached: cached.sequence, default=None)
         if latest is None:
             return  # the page no longer exists, because the list has become shorter
@@ -181,8 +182,8 @@ class PageCache(Generic[T]):
     def next_page(self, key: SourceKey | StreamKey, after_sequence: int) -> int | None:
         """Return the page to fetch next in a search for all records of a key.
 
-        Pages that were requested after `after_sequence` are not fetched again. Return None if these pages
-        contain all records of the key.
+        Pages that were requested after `after_sequence` are not fetched again. Return None if all records of
+        the key are on pages that were requested after `after_sequence`.
         """
         recent = self._recent(after_sequence)
         known = self._listed_known_pages(key)
@@ -237,8 +238,7 @@ class PageCache(Generic[T]):
     def _usable_orders(self) -> list[SortOrder]:
         """Return the orders that are not refuted, sorted by their number of violations.
 
-        If the list is short or only one page is known, it may be sorted by chance. Return no order in this
-        case.
+        If the list is short or only one page is known, it may be sorted by chance, so no order is returned.
         """
         is_learned = self._is_documented or len(self._ends) > 1
         if self.is_small or not is_learned:
@@ -314,7 +314,7 @@ def _ascending_pairs(records: Sequence[Any], key_of: Callable[[Any], Any]) -> in
 
 
 def _misplaced(keys: Sequence[Any], other: PageBounds, *, is_later: bool) -> int:
-    """Return how many keys of a page should be on the other side of another page.
+    """Return how many keys of a page contradict its position before or after another page.
 
     :param is_later: whether the page with the keys comes after the other page.
     """

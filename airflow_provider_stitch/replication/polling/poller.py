@@ -79,9 +79,9 @@ class AccountPoller:
         self._caller = caller
         self._extractions: PageCache[Any] = extractions_cache()
         self._loads: PageCache[Any] = loads_cache()
-        self._pending: dict[Query[Any], None] = {}  # in order of submission
+        self._pending: dict[Query[Any], None] = {}  # queries in order of submission
         self._in_flight: dict[LimitedRequest, asyncio.Task[None]] = {}
-        self._latest_sequence = next_sequence()  # at least as high as the numbers of all requests
+        self._latest_sequence = next_sequence()  # at least as high as all requests' numbers
         self._requested_at: dict[LimitedRequest, float] = {}
         self._backoff = Backoff()
         self._wake_up = asyncio.Event()
@@ -169,7 +169,7 @@ class AccountPoller:
         await self._caller.clock.pause(pause, self._wake_up, request_in_flight=bool(self._in_flight))
 
     async def _next_request_or_pause(self, now: float) -> LimitedRequest | float:
-        """Return the request to send now, or the seconds to pause."""
+        """Return the request to send now, or the number of seconds to wait."""
         queries_by_request = self._queries_by_request()
         # During an outage, only one request at a time tests whether Stitch is available again.
         if not queries_by_request or (self.outage_error is not None and self._in_flight):
@@ -232,7 +232,7 @@ class AccountPoller:
             lease = await self.sharing.lease(request, self._min_useful_sequence(request), now)
             if isinstance(lease, SharedPage):
                 await self._handle_shared_page(request, client, lease, now)
-            elif not isinstance(lease, LeasedElsewhere):  # otherwise the poller plans again
+            elif not isinstance(lease, LeasedElsewhere):  # if it is leased elsewhere, the poller plans again
                 await self._send(request, client, lease, now)
         finally:
             del self._in_flight[request]
@@ -241,7 +241,7 @@ class AccountPoller:
     async def _send(
         self, request: LimitedRequest, client: StitchClient, lease: Lease | None, requested_at: float
     ) -> None:
-        """Send a request. Then resolve the request's queries, or schedule a retry."""
+        """Send a request, and then resolve its queries or schedule a retry."""
         sequence = self._latest_sequence = next_sequence(self.sharing.latest_time())
         for query in self._queries_for(request):
             query.requests_sent += 1
@@ -262,7 +262,7 @@ class AccountPoller:
             if final_error is not None:
                 await self._fail_queries(request, client, final_error, sequence, requested_at)
         finally:
-            abort.set()  # otherwise a long download would keep its thread and the event loop alive
+            abort.set()  # so that a long download does not keep its thread and the event loop alive
 
     def _queries_for(self, request: LimitedRequest) -> Iterator[Query[Any]]:
         return (query for query in self._pending if request in query.requests)
@@ -270,7 +270,7 @@ class AccountPoller:
     # --- Pages of other processes -----------------------------------------------------------------------
 
     async def _use_shared_pages(self, now: float) -> bool:
-        """Resolve queries from pages of other processes. Return whether there were such pages."""
+        """Resolve queries from pages that other processes requested, and return whether there were any."""
         needed = {request: self._min_useful_sequence(request) for request in self._queries_by_request()}
         pages = await self.sharing.read_pages(needed, now)
         for request, shared in pages.items():
@@ -364,7 +364,7 @@ class AccountPoller:
             return None
         self.outage_error = None
         self._backoff.reset(request)
-        # Stitch has rejected the log repeatedly, or only this log fails. Waiters can continue without a log.
+        # Requests for this log have failed repeatedly. Waiters can continue without a log.
         if is_isolated_log_failure or (is_log and isinstance(error, StitchBadRequest)):
             return ExtractionLogUnavailable(str(error))
         return error

@@ -41,7 +41,7 @@ class QueryResult(Generic[T]):
     value: T
     stitch_time: datetime | None  #: Stitch's time of the oldest response
     requested_at: float  #: time of the oldest request, by this machine's clock
-    sequence: int  #: number of the oldest request; pass it as `after_sequence` to get a newer result
+    sequence: int  #: sequence number of the oldest request; pass it as `after_sequence` to get a newer result
     pages: tuple[int, ...] = ()  #: numbers of the pages that contain the result; empty for a log
 
 
@@ -57,7 +57,7 @@ def budget_notice(window: Window) -> Notice:
     used_up = "the account's requests for the last 10 minutes are used up, or Stitch requested a pause"
     seconds = window.available_in[0]
     return Notice(
-        f"Waiting for a free status request: {window.reason or used_up}. The next one is free in "
+        f"Waiting for a free status request: {window.reason or used_up}. The next request is free in "
         f"{seconds:.0f} s.",
         is_budget_wait=True,
     )
@@ -90,7 +90,7 @@ class Query(ABC, Generic[T]):
 
     @abstractmethod
     def try_resolve(self, extractions: PageCache[Extraction], loads: PageCache[Load]) -> None:
-        """Resolve the query from cached pages. If this is impossible, set `requests`."""
+        """Resolve the query from cached pages. If the cached pages are not sufficient, set `requests`."""
 
     def concerns(self, source: object) -> bool:  # noqa: ARG002
         """Return whether the query may need records of a source, which is given by id or name."""
@@ -294,9 +294,9 @@ def _result(pages: Sequence[CachedPage[Any]], value: T) -> QueryResult[T]:
 
 def _loads_in(pages: Sequence[CachedPage[Load]], source_name: str) -> list[Load]:
     found: list[Load] = []
-    found_by_stream: dict[str, list[Load]] = {}  # for speed, because there may be 10,000 loads
+    found_by_stream: dict[str, list[Load]] = {}  # for a fast search in up to 10,000 loads
     for cached in pages:
-        # A record that moved between two requests may be on two pages. Such a record is included once. Equal
+        # A record that moved between two requests may be on two pages, but is included only once. Equal
         # records on the same page are different loads.
         records = cached.records.get(source_name, ())
         new = [load for load in records if load not in found_by_stream.get(load.stream_name, ())]

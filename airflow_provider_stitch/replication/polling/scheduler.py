@@ -67,7 +67,7 @@ class Candidate:
 
     request: LimitedRequest
     estimates: Sequence[CompletionEstimate]  #: estimates of the waiters that need the request
-    immediate: bool = False  #: whether a waiter needs it as soon as the rate limit allows
+    immediate: bool = False  #: whether a waiter needs the response as soon as the rate limit allows
     requested_at: float = -math.inf  #: when the request was last sent
 
     def is_due(self, now: float) -> bool:
@@ -98,7 +98,7 @@ def next_request(candidates: Sequence[Candidate], window: Window, now: float) ->
         return min_gap
     best = max(ready, key=lambda each: each.expected_delay(now))
     threshold = delay_threshold(candidates, window, now)
-    if best.expected_delay(now) <= threshold:  # both are 0 if no result can have changed
+    if best.expected_delay(now) <= threshold:  # both delays are 0 if no result can have changed
         return min(max_sleep, max(min_gap / 6, _seconds_until_threshold(threshold, best, now)))
     reserved = _reserved_requests(candidates, window) if best.request.kind is RequestKind.EXTRACTIONS else 0
     available_in = window.available_in[reserved]

@@ -6,11 +6,11 @@ to need it. A lease ensures that only one process at a time requests a page.
 
 All times are in microseconds, by the clock of the Redis server. These times also serve as the sequence
 numbers of requests (see `sequence`), so that requests of different processes can be compared. A process
-estimates the server's time from its last call. It uses the latest possible time as the start of a waiter's
-need, and the earliest possible time as the time of a request. An error of the estimate therefore never makes
-a page seem newer than it is.
+estimates the server's time from its last call. The process uses the latest possible time as the time at which
+a waiter began to need a page, and the earliest possible time as the time of a request. An error of the
+estimate therefore never makes a page seem newer than it is.
 
-Redis contains only the fields of records that waiters use. It contains no logs and no secrets. Pages expire.
+Redis contains only those fields of records that waiters use, and no logs or secrets. Pages expire.
 """
 
 from __future__ import annotations
@@ -170,7 +170,10 @@ class SharedPages:
         return at + _microseconds(self._monotonic() - before)
 
     def earliest_time(self) -> int:
-        """Return the earliest possible time of the server now. Call this only while holding a lease."""
+        """Return the earliest possible time of the server now.
+
+        Call this method only while holding a lease.
+        """
         at, _, after = self._sample or (0, 0.0, 0.0)
         return at + _microseconds(self._monotonic() - after)
 
@@ -257,7 +260,7 @@ class SharedPages:
 
 
 def _content_of(kind: RequestKind, page: Page[Any]) -> bytes | None:
-    """Return the content to publish, or None if the page contains malformed records."""
+    """Return the published form of a page, or None if the page contains malformed records."""
     if page.malformed:
         return None
     records = [{name: each.raw[name] for name in FIELDS[kind] if name in each.raw} for each in page.records]

@@ -38,7 +38,7 @@ class PageSharing:
         self._next_read_at = float("-inf")
 
     def set_redis(self, redis: Redis | None, account: tuple[str, int]) -> None:
-        """Set the Redis client of the account's connection. If it is None, no pages are shared."""
+        """Set the Redis client of the account's connection. If `redis` is None, no pages are shared."""
         if redis is None:
             self._pages = None
             return

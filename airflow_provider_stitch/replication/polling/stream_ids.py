@@ -33,7 +33,7 @@ MAX_ATTEMPTS_PER_POSITION = 3
 class StreamIdIndex:
     """A sort key for loads, which returns the id of a load's stream.
 
-    The ids are requested separately, because the list of loads does not contain them.
+    The ids are requested separately, because the list of loads does not contain stream ids.
     """
 
     def __init__(self) -> None:
@@ -52,8 +52,8 @@ class StreamIdIndex:
     async def load(self, client: StitchClient, page: Sequence[Load], wanted: Collection[str]) -> None:
         """Request the stream ids that are needed to check the order of a page of loads.
 
-        These requests are not rate-limited. A failed request is ignored, because it is repeated for the next
-        page.
+        These requests are not rate-limited. A failed request is ignored, because the ids are requested again
+        for the next page.
 
         :param wanted: names of the sources whose loads are searched for.
         """

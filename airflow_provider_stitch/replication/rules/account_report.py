@@ -87,8 +87,8 @@ def account_report(
     """Return the state of each source that is not deleted, sorted by name.
 
     :param now: the current time, by Stitch's clock.
-    :param max_age: maximum age of a source's last load, in seconds. A source with an older load is stale.
-        If None, no source is stale.
+    :param max_age: maximum age of a source's last load, in seconds. A source whose last load exceeds this age
+        is stale. If None, no source is stale.
     """
     by_source = {extraction.source_id: extraction for extraction in extractions}
     by_name: dict[str, list[ListedLoad]] = defaultdict(list)
@@ -116,7 +116,7 @@ def remove_deselected(state: SourceState, selected: Collection[str], known: Coll
     Stitch continues to list an old error for 60 days.
 
     :param selected: names of the source's selected streams.
-    :param known: names of all streams of the source. An error under any other name is kept.
+    :param known: names of all streams of the source. An error under a name that matches no stream is kept.
     """
     for name in [each for each in state.streams_in_error if each in known and each not in selected]:
         del state.streams_in_error[name]
@@ -205,7 +205,7 @@ def _add_loads(state: SourceState, loads: Sequence[ListedLoad], *, has_predecess
 
 def _is_stale(source: Source, age: timedelta | None, *, now: datetime, max_age: timedelta) -> bool:
     if age is None and source.created_at is not None:
-        age = now - source.created_at  # a new source may not have had time to load
+        age = now - source.created_at  # a new source may not have loaded any rows yet
     return age is None or age > max_age
 
 

@@ -1,7 +1,7 @@
 """Parse arguments after their templates have been rendered. Pure functions.
 
-Jinja renders every template as a string unless the DAG sets `render_template_as_native_obj`. So an argument
-that is a list may arrive as a string.
+Jinja renders every template as a string unless the DAG sets `render_template_as_native_obj`. A list argument
+may therefore arrive as a string.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def parse_streams(value: object) -> tuple[str, ...] | None:
     :param value: a list of names, or a string that contains names separated by commas or a list in JSON or
         Python notation. None, an empty string and the string "None" stand for all streams. If the value is a
         dict, such as `streams` in the run operator's XCom, its keys are used.
-    :raises ValueError: if the value is anything else.
+    :raises ValueError: if the value has any other form.
     """
     return parse_names(value, "streams")
 

@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 
 
 class Need(Enum):
-    """Information that an evaluation needs from Stitch. Requests for the first three are rate-limited."""
+    """Information that an evaluation needs from Stitch.
+
+    Requests for the first three members are rate-limited.
+    """
 
     EXTRACTION = "the source's last completed extraction"
     LOG = "the log of the job's extraction"
@@ -78,7 +81,7 @@ def evaluate(goal: Goal, observations: Observations) -> Evaluation:
 
 def _evaluate_preconditions(goal: Goal, observations: Observations) -> Evaluation | None:
     """Return an evaluation if information is missing or a stream is unknown. Otherwise, return None."""
-    if goal.streams is not None:  # a misspelled name must fail at once, and not after hours
+    if goal.streams is not None:  # a misspelled stream name must fail at once, and not after hours
         if observations.streams is None:
             return _running(Need.STREAMS)
         try:
@@ -141,7 +144,8 @@ def _is_check_recent(goal: Goal, check: ConnectionCheck) -> bool:
     if goal.started_after is None and not _is_check_name(goal.job_name):
         return True  # the goal requires neither a particular check nor a start time
     required_start = goal.started_after or goal.started_at
-    check_start = job_start_time(check.name) or check.start_time  # the time in the name is more precise
+    # The start time in the name of a connection check is more precise than its `start_time`.
+    check_start = job_start_time(check.name) or check.start_time
     return required_start is not None and check_start is not None and check_start >= required_start
 
 

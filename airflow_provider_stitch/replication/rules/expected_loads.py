@@ -174,7 +174,7 @@ def _expected_load(
 
 
 def _batch_times(logged: StreamLog, log: ExtractionLog, job: JobTimes) -> tuple[datetime, datetime | None]:
-    """Return the latest possible time of the last batch, and the earliest unless the time is exact."""
+    """Return the latest possible time of the last batch and, unless exact, the earliest possible time."""
     if logged.last_batch_at is None:
         return job.ended_at, job.started_at
     if logged.has_marker:  # the Avro target may write a marker long after it has sent the rows

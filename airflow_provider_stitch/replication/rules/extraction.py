@@ -1,8 +1,8 @@
 """Evaluate the extraction of a job, including its structure sync. Pure functions.
 
-Stitch lists only the last *completed* job of each source. So if a started job is not listed, it is still
-running, or a later job has replaced it in the list.
-Source of the rules: Stitch Connect API, "Extraction object", "List last extraction jobs for an account".
+Stitch lists only the last *completed* job of each source. If a started job is not listed, it is therefore
+still running, or a later job has replaced it in the list. Source of the rules: Stitch Connect API,
+"Extraction object", "List last extraction jobs for an account".
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 State = Literal["running", "finished", "failed"]
 
-# Stitch does not document how soon the log of a finished job is available. So a missing log is requested
-# again until both the number of attempts and the time since the first attempt have reached these limits.
+# Stitch does not document how soon the log of a finished job is available. A missing log is therefore
+# requested again until both the number of attempts and the time since the first attempt have reached these
+# limits.
 LOG_ATTEMPTS = 3
 LOG_TIMEOUT = timedelta(minutes=5)
 
@@ -51,7 +52,7 @@ class ExtractionStatus:
     """The observed status of a goal's job."""
 
     state: State = "running"
-    job_name: str | None = None  #: None until the job is identified
+    job_name: str | None = None  #: None until the goal's job is identified
     started_at: datetime | None = None
     completed_at: datetime | None = None
     ended: bool = False  #: whether the extraction has ended, regardless of its result
@@ -121,13 +122,16 @@ def is_log_final(log: ExtractionLog | None) -> bool:
 
 
 def is_log_unavailable(observations: Observations) -> bool:
-    """Return whether enough requests for the log have failed to continue the wait without it."""
+    """Return whether so many requests for the log have failed that the wait continues without the log."""
     attempts = observations.incomplete_log_times
     return len(attempts) >= LOG_ATTEMPTS and attempts[-1] - attempts[0] >= LOG_TIMEOUT
 
 
 def _is_later_job(listed: Extraction, goal: Goal) -> bool:
-    """Return whether the listed job started after the goal's job. In this case, the goal's job has ended."""
+    """Return whether the listed job started after the goal's job.
+
+    A later listed job proves that the goal's job has ended.
+    """
     listed_start, goal_start = exact_start_time(listed), goal.started_at
     if listed_start is None or goal_start is None:
         return False
@@ -203,7 +207,7 @@ def _evaluate_superseded(
 
 
 def _latest_end(goal: Goal, later: Extraction | None) -> datetime | None:
-    """Return the latest possible end of a job, for a log that does not contain the job's end."""
+    """Return the latest possible end of a job whose log does not contain the end."""
     if later is not None:
         return exact_start_time(later)
     return None if goal.started_at is None else goal.started_at + MAX_JOB_DURATION

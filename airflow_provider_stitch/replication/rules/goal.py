@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 Phase = Literal[
     "connection_check", "structure_sync", "extraction", "extraction_end", "preparation", "loading"
 ]
-"""The phases of a job, in order. `extraction_end` is finished when the extraction has ended or failed."""
+"""The phases of a job, in order.
+
+The phase `extraction_end` is finished when the extraction has ended or failed.
+"""
 
 PHASES: tuple[str, ...] = get_args(Phase)
 
@@ -29,7 +32,7 @@ class Goal:
     """One phase of one job of one source.
 
     Exactly one of `job_name`, `started_after` and `running_at` identifies the job. All times are in UTC, by
-    Stitch's clock, except a user's `started_after`.
+    Stitch's clock, except a `started_after` that a user passed.
     """
 
     phase: Phase
@@ -96,7 +99,7 @@ class Goal:
 
 
 def job_start_time(job_name: str) -> datetime | None:
-    """Return a job's start time from the version-1 UUID in its name, or None without such a UUID."""
+    """Return a job's start time from the version-1 UUID in its name, or None if it contains no such UUID."""
     try:
         return JobName.parse(job_name).start_time
     except InvalidArgument:  # a job name in an undocumented form

@@ -1,7 +1,7 @@
 """Evaluate whether each load that a job requires is finished or in error. Pure functions.
 
-Stitch reports loads for each stream, but not for each job. So a job's rows are in the warehouse once the
-stream's `last_batch_loaded_at` has passed the time of the job's last batch of that stream. Source of the
+Stitch reports loads for each stream, but not for each job. A job's rows of a stream are therefore in the
+warehouse once the stream's `last_batch_loaded_at` has passed the time of the job's last batch. Source of the
 rules: Stitch Connect API, "Load object", "List last loads for an account"; Stitch's extraction logs.
 """
 
@@ -102,7 +102,7 @@ def evaluate_loads(
     job: JobTimes,
     requested: frozenset[str] | None = None,
 ) -> tuple[LoadStatus, ...]:
-    """Return the status of each requested load as of the last poll of the source's loads.
+    """Return the status of each requested load at the last poll of the source's loads.
 
     :param expected: all expected loads of the job. Loads of streams that were not requested are included,
         because they can share a name with a requested stream.
@@ -176,7 +176,7 @@ def _evaluate(expected: ExpectedLoad, match: _Match, context: _Context) -> LoadS
 def _loaded_or_settling(
     expected: ExpectedLoad, match: _Match, loaded_at: datetime, context: _Context
 ) -> LoadStatus:
-    """Return the status of an expected load if the stream's last load is not older than its last batch."""
+    """Return the status of an expected load if the last load is not older than the last batch."""
     # The first load after an error may contain only rows of earlier jobs.
     has_recovered = not context.observations.recovered.isdisjoint(expected.load_names)
     must_settle = expected.must_settle or has_recovered or match.is_uncertain
@@ -210,7 +210,8 @@ class _LoadMatcher:
 
     If two streams in different schemas share a name, Stitch does not distinguish their loads. Both streams
     are loaded if the latest load is not older than the latest batch, and the second-latest load is not older
-    than the second-latest batch. So expected loads must be matched in descending order of `last_batch_at`.
+    than the second-latest batch. Expected loads must therefore be matched in descending order of
+    `last_batch_at`.
     """
 
     def __init__(self, observations: Observations) -> None:
@@ -222,7 +223,7 @@ class _LoadMatcher:
     def match(self, expected: ExpectedLoad) -> _Match:
         """Return the latest unmatched load that has one of the names of an expected load.
 
-        If all such loads are matched already, return the oldest one as an uncertain match.
+        If all such loads are matched already, return the oldest of these loads as an uncertain match.
         """
         listed_names = [name for name in expected.load_names if name in self._loads]
         names = listed_names or self._similar_names(expected)
@@ -249,7 +250,7 @@ class _LoadMatcher:
 
 
 def _table_name(name: str) -> str:
-    """Return a name in lower case, with an underscore for each run of punctuation."""
+    """Return a name in lower case, with each sequence of punctuation replaced by an underscore."""
     return re.sub(r"[^a-z0-9_]+", "_", name.casefold())
 
 

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadErrorHistory:
-    """The history of one load error over several polls. All times are Stitch's."""
+    """The history of one load error over several polls. All times are by Stitch's clock."""
 
     first_seen_at: datetime  #: time of the first poll that showed the error
     last_seen_at: datetime  #: time of the last poll that showed the error
     repeats: int  #: number of later polls that showed the error again
-    #: Time of the last poll that listed the stream with fewer records in error; None if there was none. If a
-    #: poll did not list the stream, it is unknown whether the stream was in error.
+    #: Time of the last poll that listed the stream with fewer records in error; None if there was no such
+    #: poll. If a poll did not list the stream, it is unknown whether the stream was in error.
     last_without_error_at: datetime | None
     loads_in_error: int = 1  #: number of listed loads with this name in error, possibly of a deleted source
     message: str | None = None  #: the destination's message
@@ -29,15 +29,15 @@ class LoadErrorHistory:
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """The data from Stitch's responses about one source. All times are Stitch's, in UTC."""
+    """The data about one source from Stitch's responses. All times are in UTC, by Stitch's clock."""
 
     extraction: Extraction | None = None  #: the listed job: the source's last completed job
     log: ExtractionLog | None = None
-    incomplete_log_times: tuple[
-        datetime, ...
-    ] = ()  #: times of requests that returned no log or a truncated log
+    #: Times of requests that returned no log or a truncated log.
+    incomplete_log_times: tuple[datetime, ...] = ()
     streams: tuple[Stream, ...] | None = None
-    loads: Mapping[str, tuple[Load, ...]] | None = None  #: by stream name; several loads can share a name
+    #: Loads by stream name, which several loads can share.
+    loads: Mapping[str, tuple[Load, ...]] | None = None
     loads_at: datetime | None = None  #: time of the last poll of the loads
     #: The history of each current load error, by stream name.
     load_errors: Mapping[str, LoadErrorHistory] = field(default_factory=dict)
@@ -46,7 +46,8 @@ class Observations:
     #: Time of the last poll that did not list the goal's job. None if there was no such poll, or if that poll
     #: listed another job that was still running.
     previous_job_polled_at: datetime | None = None
-    #: Completion time of the job that this poll listed. None if the poll listed no completed job.
+    #: Completion time of the other job that the poll at `previous_job_polled_at` listed. None if that poll
+    #: listed no completed job.
     previous_job_ended_at: datetime | None = None
     #: Whether to poll the loads before the job ends, so that old load errors can be recognized later.
     needs_baseline: bool = True

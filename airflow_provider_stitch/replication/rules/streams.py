@@ -33,7 +33,7 @@ def load_names(stream: Stream) -> tuple[str, ...]:
     """Return the names that a stream's load may have in the list, the most likely first.
 
     With the option `include_schemas_in_destination_stream_name`, the name of the destination's table is
-    `<schema>__<table>`. Stitch does not document the name of the load in that case.
+    `<schema>__<table>`. Stitch does not document the name of the load with this option.
     """
     with_schema = (f"{stream.schema_name}__{stream.stream_name}",) if stream.schema_name else ()
     return (*with_schema, stream.stream_name)
@@ -59,7 +59,7 @@ class StreamNames:
         return stream.tap_stream_id if self.has_namesake(stream) else stream.stream_name
 
     def find(self, name: str) -> tuple[Stream, ...]:
-        """Return the streams that match a name from a user. If there are several, the name is ambiguous.
+        """Return the streams that match a name from a user. If several streams match, the name is ambiguous.
 
         Selected streams are searched before all others, because only selected streams have rows. The name is
         compared with `stream_name`, then with `tap_stream_id`, and then with the names that are prefixed with
@@ -128,7 +128,8 @@ def select_streams(streams: Sequence[Stream], names: Sequence[str]) -> tuple[Str
     """
     if not names:
         raise UnknownStream(
-            "streams is empty, so there is nothing to wait for. Omit it to wait for all streams with rows."
+            "streams is empty, so there is nothing to wait for. Omit streams to wait for all streams "
+            "with rows."
         )
     index = StreamNames(streams)
     by_id = {stream.tap_stream_id: stream for stream in reversed(streams)}
@@ -147,11 +148,11 @@ def _select_stream(
     if len(found) > 1:
         ids = join_names(stream.tap_stream_id for stream in found)
         raise UnknownStream(
-            f"The source has {len(found)} streams named {name!r}. Use the id of one of them: {ids}."
+            f"The source has {len(found)} streams named {name!r}. Use the id of one of these streams: {ids}."
         )
     if not found[0].selected:
         raise UnknownStream(
             f"Stream {name!r} is not selected, so Stitch does not replicate it. Select it in Stitch, "
-            "or take it out of streams."
+            "or pass only selected streams."
         )
     return found[0]

@@ -88,7 +88,7 @@ def test_call_that_would_wait_too_long_raises_rate_limited(waiter, time, budget)
         client.list_loads()
     time.now = 100
 
-    with pytest.raises(RateLimited, match=r"next one is free in 500 s.*at most 60 s") as caught:
+    with pytest.raises(RateLimited, match=r"next request is free in 500 s.*at most 60 s") as caught:
         client.list_loads()
 
     assert caught.value.retry_after == 500

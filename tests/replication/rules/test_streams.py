@@ -38,7 +38,7 @@ def test_select_streams_accepts_each_name_of_a_stream(name, found):
     [
         pytest.param(
             ["orders"],
-            "Use the id of one of them: shopdb-public-orders, shopdb-archive-orders",
+            "Use the id of one of these streams: shopdb-public-orders, shopdb-archive-orders",
             id="a name of two selected streams",
         ),
         pytest.param(["carts"], "not selected", id="a deselected stream"),

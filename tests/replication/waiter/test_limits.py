@@ -138,7 +138,7 @@ def test_wait_logs_once_that_it_waits_for_the_budget(stitch, waiter, github):
     assert asyncio.run(phase_waiter.wait()).error is None
     lines = [line for line in waiter.warnings if "Waiting for a free status request" in line]
     assert len(lines) == 1
-    assert re.search(r"The next one is free in \d+ s", lines[0])
+    assert re.search(r"The next request is free in \d+ s", lines[0])
 
 
 def test_wait_logs_nothing_of_the_budget_while_requests_are_free(waiter, github):
