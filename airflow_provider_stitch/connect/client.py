@@ -157,8 +157,8 @@ class StitchClient(
             if self._account.client_id is None:
                 raise StitchConfigurationError(
                     "The account has no source and no destination, so its Stitch client id cannot be "
-                    "determined. Set it as the connection's login: it is the number after /client/ in the "
-                    "URL of the Stitch app."
+                    "determined. Set the id as the connection's login: it is the number after /client/ in "
+                    "the URL of the Stitch app."
                 )
             return self._account.client_id
 
