@@ -1,8 +1,8 @@
 """A local Stitch that serves the Stitch Connect API over HTTP, for tests without a Stitch account.
 
 The emulator is an independent implementation of Stitch's documentation and imports nothing from the rest of
-this package. Its dependencies (``pip install '.[emulator]'``) are imported when
-``StitchEmulator`` is first accessed, so that importing this package is fast.
+this package. The emulator's dependencies (``pip install '.[emulator]'``) are imported when ``StitchEmulator``
+is first accessed, so that importing this package is fast.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.exit(str(error))
     if options.scenario is None:
         add_sample_sources(stitch)
-    # The handlers are installed before the emulator starts, so that an early signal stops it cleanly.
+    # The signal handlers are installed before the emulator starts, so that an early signal stops the emulator
+    # cleanly.
     signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _frame: signals.append(received))
@@ -61,11 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _emulator(options: argparse.Namespace) -> StitchEmulator:
-    """Return an emulator that has not been started. Options take precedence over the scenario.
+    """Return an emulator that has not been started.
+
+    The command-line options take precedence over the scenario file.
 
     :raises ValueError: if the scenario is invalid.
     """
-    # Imported here, because these modules require the ``emulator`` extra.
+    # These modules are not imported at the top, because they require the ``emulator`` extra.
     from airflow_provider_stitch.emulator import StitchEmulator, load_scenario  # noqa: PLC0415
 
     given = {"access_token": options.access_token, "client_id": options.client_id, "speed": options.speed}
@@ -77,7 +80,7 @@ def _emulator(options: argparse.Namespace) -> StitchEmulator:
 
 
 def _print_scenario_schema() -> None:
-    # Imported here, because these modules require the ``emulator`` extra.
+    # These modules are not imported at the top, because they require the ``emulator`` extra.
     from airflow_provider_stitch.emulator import Scenario  # noqa: PLC0415
     from airflow_provider_stitch.emulator.scenario_schema import scenario_schema  # noqa: PLC0415
 
@@ -129,7 +132,7 @@ def add_sample_sources(stitch: StitchEmulator) -> None:
     for name, display_name, source_type, streams in _SOURCES:
         source_id = stitch.add_source(name, display_name=display_name, type=source_type, streams=streams)
         if source_type == "import_api":
-            # Users push rows to an Import API source, so it has loads but no extractions.
+            # Users push rows to an Import API source, so the source has loads but no extractions.
             stitch.record_load(source_id, "events", seconds_ago=1800)
 
 

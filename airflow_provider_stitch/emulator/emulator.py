@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _FIRST_CLIENT_ID = 104857
-_TOKEN_PREFIX = "ac_"  # noqa: S105 - a prefix is not a token
+_TOKEN_PREFIX = "ac_"  # noqa: S105 - the prefix of a token is not secret
 
 
 class StitchEmulator(EmulatedAccount):
-    """A local Stitch that serves the Stitch Connect API over HTTP. It starts with one account.
+    """A local Stitch that serves the Stitch Connect API over HTTP. A new emulator has one account.
 
     Use the emulator as a context manager, or call :meth:`start` and :meth:`stop`. Times and durations are
     virtual unless stated otherwise. Virtual time runs ``speed`` times as fast as real time.
@@ -100,7 +100,7 @@ class StitchEmulator(EmulatedAccount):
         return self
 
     def stop(self) -> None:
-        """Close all connections and stop listening. Stopping twice is not an error."""
+        """Close all connections and stop listening. Stopping a stopped emulator is not an error."""
         self._url = None
         self._server.stop()
 
@@ -129,7 +129,10 @@ class StitchEmulator(EmulatedAccount):
     # Accounts and connections
 
     def add_account(self, client_id: int | None = None, access_token: str | None = None) -> EmulatedAccount:
-        """Add another account with a destination. Its token cannot access other accounts."""
+        """Add another account with a destination.
+
+        The token of the new account cannot access other accounts.
+        """
         with self._state.locked() as now:
             token = access_token or self._state.new_token(_TOKEN_PREFIX)
             account = self._state.add_account(client_id, token)
@@ -176,8 +179,8 @@ class StitchEmulator(EmulatedAccount):
     def connection_json(self, account: EmulatedAccount | None = None) -> str:
         """Return the Airflow connection to an account as JSON, for an ``AIRFLOW_CONN_...`` variable.
 
-        The connection allows ``speed`` times as many requests as Stitch, because the client limits
-        the requests in 10 real minutes.
+        The connection allows ``speed`` times as many requests as Stitch, because the client limits its
+        requests per 10 real minutes, not virtual minutes.
         """
         shown = account or self
         limit = max(REQUESTS_PER_WINDOW, round(REQUESTS_PER_WINDOW * self.speed))
@@ -243,13 +246,14 @@ class StitchEmulator(EmulatedAccount):
         :param status: the status of the response.
         :param body: the body of the response, as bytes, a string or a JSON-serializable value.
         :param headers: the headers of the response.
-        :param delay: real seconds until the response. By default, it is Stitch's own response. If the client
+        :param delay: real seconds until the response, by default Stitch's own response. If the client
             disconnects earlier, Stitch does not process the request unless ``after_effect`` is set.
         :param cut: True to close the connection, or ``"mid-body"`` to close it after half of the body.
         :param garbage: a body that is not JSON, or True for a gateway's HTML page. The default status is 200.
         :param drip: real seconds between two bytes of the body.
-        :param host: ``"api"`` for requests to the API, or ``"log"`` for requests to the host of the logs.
-        :return: the fault. ``hits`` is the number of failed requests, and ``cancel()`` ends the fault.
+        :param host: ``"api"`` for requests to the API, or ``"log"`` for requests for logs.
+        :return: the fault. The attribute ``hits`` of the fault is the number of failed requests, and its
+            method ``cancel()`` ends the fault.
         """
         fault = Fault(
             method, path_regex, times, host, after_effect, status, body, headers, delay, cut, garbage, drip

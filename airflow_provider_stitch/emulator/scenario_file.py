@@ -23,7 +23,7 @@ class ScenarioError(ValueError):
     """A scenario file cannot be read or is invalid.
 
     :param path: the path of the file.
-    :param problems: one message for each problem. A message begins with the key of the invalid value.
+    :param problems: one message for each problem. Each message begins with the key of the invalid value.
     """
 
     def __init__(self, path: str | Path, problems: Sequence[str]) -> None:

@@ -32,7 +32,7 @@ class PastJob(JobPlan):
 
 @dataclass(frozen=True)
 class LoadOutage:
-    """A period in which all loads of a stream fail. It lasts until a test clears the error."""
+    """A period in which all loads of a stream fail. The period lasts until a test clears the error."""
 
     stream: str  #: the stream's `tap_stream_id`
     message: str = "establish a connection to your data warehouse"  #: error message of the destination
@@ -57,8 +57,8 @@ class ScenarioSource:
     type: str = "platform.github"  #: a documented type, a webhook type, or a key of `new_sources`
     display_name: str | None = None  #: name that Stitch displays; if null, the same as `name`
     id: int | None = None  #: id of the source; if null, the next free id
-    #: Minutes between scheduled jobs, and until the first job. `cron_expression` and `anchor_time` in the
-    #: `properties` take precedence. If null, no jobs are scheduled.
+    #: Interval between scheduled jobs in minutes. The first job starts after one interval. `cron_expression`
+    #: and `anchor_time` in the `properties` take precedence. If null, no jobs are scheduled.
     schedule_minutes: float | None = None
     #: Properties of the source, such as `cron_expression` and `anchor_time`. Numbers, booleans and times are
     #: stored as strings, as in Stitch.
@@ -67,7 +67,8 @@ class ScenarioSource:
     paused: bool | Literal["by_stitch"] = False
     deleted: bool = False  #: whether the source is deleted
     current_step: str = "fully_configured"  #: configuration step, such as `form` or `field_selection`
-    check: CheckPlan | None = None  #: connection check that starts now; if null, a check succeeded a day ago
+    #: Connection check that starts now; if null, the last check succeeded a day ago.
+    check: CheckPlan | None = None
     job: JobPlan = field(default_factory=JobPlan)  #: plan of every job, such as a job that fails
     #: Plans of the next jobs. Later jobs follow the plan in `job`.
     next_jobs: Sequence[JobPlan] = ()
@@ -102,9 +103,9 @@ class NewSources:
 class Features:
     """The features of the account's pricing plan."""
 
-    cron: bool = True  #: whether sources may have cron schedules
-    hooks: bool = True  #: whether the account may have post-load hooks
-    custom_emails: bool = True  #: whether the account may have custom e-mail addresses
+    cron: bool = True  #: whether the pricing plan includes cron schedules
+    hooks: bool = True  #: whether the pricing plan includes post-load hooks
+    custom_emails: bool = True  #: whether the pricing plan includes custom e-mail addresses
     max_destinations: int = 3  #: maximum number of destinations
     excluded_source_types: Sequence[str] = ()  #: source types that the pricing plan excludes
     excluded_destination_types: Sequence[str] = ()  #: destination types that the pricing plan excludes

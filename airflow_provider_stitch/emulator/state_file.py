@@ -1,4 +1,4 @@
-"""A file that stores the state of an emulator, so that a new process can continue after a kill."""
+"""A file that stores the state of an emulator, to let a new process continue if the emulator is killed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class _Snapshot(NamedTuple):
 
 
 class StateFile:
-    """The pickled state of an emulator, saved after every possible change and before the response is sent.
+    """The pickled state of an emulator, saved after every possible change, before the response is sent.
 
-    A file can only be read by the version of the package that wrote it. As with any pickle, a user who can
-    write the file can run code in the process that reads the file.
+    A state file can be read only by the version of the package that wrote it. As with any pickle, a user who
+    can write the file can run code in the process that reads the file.
 
     :param path: the path of the file. The first :meth:`save` creates the file.
     """
@@ -37,7 +37,8 @@ class StateFile:
         """
         if not self._path.exists():
             return None
-        saved: _Snapshot = pickle.loads(self._path.read_bytes())  # noqa: S301 - the file belongs to the user
+        # The file is trusted, because it belongs to the user.
+        saved: _Snapshot = pickle.loads(self._path.read_bytes())  # noqa: S301
         elapsed = timedelta(seconds=(time.time() - saved.real_time) * speed)
         return EmulatorState.restore(Clock(saved.virtual_time + elapsed, speed), saved.exported)
 

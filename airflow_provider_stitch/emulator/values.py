@@ -19,9 +19,10 @@ _MAX_SHOWN = 60  #: maximum number of characters of an invalid value in a messag
 
 
 class ValueReader:
-    """Converts values to annotated types, and collects all problems instead of raising an error.
+    """A converter of values to annotated types that collects all problems instead of raising an error.
 
-    A number must not be negative unless it is an exit status. Floats are numbers of seconds.
+    A number must not be negative unless it is an exit status. Values of type ``float`` are numbers of
+    seconds.
     """
 
     def __init__(self) -> None:
@@ -167,7 +168,7 @@ def _join(key: str, name: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a JSON-serializable value. YAML and TOML have a type for times, which become strings here."""
+    """Return a JSON-serializable value. Times from YAML and TOML are converted to strings."""
     if isinstance(value, datetime):
         moment = value.astimezone(timezone.utc) if value.tzinfo else value
         return f"{moment.replace(tzinfo=None).isoformat(timespec='seconds')}Z"

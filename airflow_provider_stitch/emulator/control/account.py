@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class EmulatedAccount(SourceControl, JobControl):
-    """One Stitch account. A test can add sources, plan jobs and inspect requests."""
+    """An emulated Stitch account. A test can add sources, plan jobs and inspect requests."""
 
     def __init__(self, state: EmulatorState, account: Account, access_token: str) -> None:
         super().__init__(state, account)
@@ -93,7 +93,7 @@ class EmulatedAccount(SourceControl, JobControl):
             self._account.pricing_plan.custom_emails = allowed
 
     def allow_source_type(self, type: str, allowed: bool) -> None:  # noqa: A002, FBT001
-        """Set whether the account's pricing plan includes sources of a type.
+        """Set whether the account's pricing plan includes a source type.
 
         :raises ValueError: if Stitch does not document the type and ``plan_new_sources`` was not called for
             the type.
@@ -104,7 +104,7 @@ class EmulatedAccount(SourceControl, JobControl):
             (excluded.discard if allowed else excluded.add)(type)
 
     def allow_destination_type(self, type: str, allowed: bool) -> None:  # noqa: A002, FBT001
-        """Set whether the account's pricing plan includes destinations of a type.
+        """Set whether the account's pricing plan includes a destination type.
 
         :raises ValueError: if Stitch does not have this destination type.
         """

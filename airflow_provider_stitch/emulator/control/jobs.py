@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JobRecord:
-    """A job that has started, with details that Stitch does not report. Times are virtual."""
+    """A job that has started, with details that Stitch does not report. All times are virtual."""
 
     job_name: str
     source_id: int
     start_time: datetime
-    completion_time: datetime | None  #: None while the job is running
+    completion_time: datetime | None  #: end of the job, or None while the job is running
     started_by: StartedBy  #: what started the job: ``api``, ``schedule`` or ``test``
     stopped: bool  #: whether a request or a test stopped the job
 
 
 class JobControl(AccountControl):
-    """The methods of an emulated account for jobs and loads."""
+    """The methods of an emulated account that control jobs and loads."""
 
     # Jobs
 
     def plan_next_job(self, source_id: int, plan: JobPlan) -> None:
-        """Plan the next job of a source. Each further call plans one more job, in the order of the calls."""
+        """Plan the next job of a source. Each further call plans the job after the last planned job."""
         with self._source(source_id) as (source, _):
             self._account.jobs.plan_next(source, plan)
 
@@ -61,7 +61,7 @@ class JobControl(AccountControl):
     def complete_job(
         self, source_id: int, plan: JobPlan | None = None, *, seconds_ago: float = 300.0, **changes: Any
     ) -> JobRecord:
-        """Add a job that has already ended, with its loads.
+        """Add a job that has already ended, including its loads.
 
         :param plan: the plan of the job. If None, the next plan of the source is used.
         :param seconds_ago: how many virtual seconds ago the job ended.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceRecord:
-    """A source of the account."""
+    """A source of an emulated account."""
 
     id: int
     name: str
@@ -30,7 +30,7 @@ class SourceRecord:
 
 
 class SourceControl(AccountControl):
-    """The methods of an emulated account for sources and destinations."""
+    """The methods of an emulated account that control sources and destinations."""
 
     # Sources
 
@@ -40,7 +40,7 @@ class SourceControl(AccountControl):
         *,
         streams: Mapping[str, int | EmulatedStream],
         display_name: str | None = None,
-        type: str = "platform.github",  # noqa: A002 - Stitch uses this name
+        type: str = "platform.github",  # noqa: A002 - the name is the same as in Stitch
         job: JobPlan | None = None,
         schedule_minutes: float | None = None,
         paused: bool = False,
@@ -51,12 +51,12 @@ class SourceControl(AccountControl):
     ) -> int:
         """Add a source and return its id.
 
-        :param streams: by ``tap_stream_id``, the number of rows per job or an ``EmulatedStream``.
+        :param streams: the number of rows per job, or an ``EmulatedStream``, by ``tap_stream_id``.
         :param type: a documented type, a webhook type, or a type for which ``plan_new_sources`` was called.
         :param job: the plan of all jobs of this source.
-        :param schedule_minutes: the interval between scheduled jobs. The property ``cron_expression`` takes
-            precedence, and so does ``anchor_time`` if the interval is at least 60 minutes.
-        :param check: the plan of a connection check that starts now. If None, a check succeeded a day ago.
+        :param schedule_minutes: the interval between scheduled jobs. The property ``cron_expression``
+            overrides the interval. The property ``anchor_time`` applies to intervals of at least 60 minutes.
+        :param check: the plan of a check that starts now. If None, the last check succeeded a day ago.
         :raises ValueError: if an argument is invalid, or if the name or the id is in use.
         """
         with self._state.locked() as now:
@@ -86,12 +86,12 @@ class SourceControl(AccountControl):
             ]
 
     def add_streams(self, source_id: int, streams: Mapping[str, int | EmulatedStream]) -> None:
-        """Add streams, which the next job or connection check discovers.
+        """Add streams that the next job or connection check discovers.
 
         Import API and webhook sources have no discovery, so their new streams are visible immediately.
 
-        :param streams: the new streams, as in :meth:`add_source`. If only the number of rows is given, the
-            stream is not selected.
+        :param streams: the new streams, as in :meth:`add_source`. A stream that is given as a number of rows
+            is not selected.
         """
         with self._source(source_id) as (source, _):
             extracted = source.kind.has_extractions
@@ -102,7 +102,7 @@ class SourceControl(AccountControl):
 
     def plan_new_sources(
         self,
-        type: str,  # noqa: A002 - Stitch uses this name
+        type: str,  # noqa: A002 - the name is the same as in Stitch
         *,
         streams: Mapping[str, int | EmulatedStream] | None = None,
         job: JobPlan | None = None,
@@ -111,12 +111,12 @@ class SourceControl(AccountControl):
         """Plan the sources of a type that will be created through the API.
 
         :param type: the type of these sources, which may be a type that Stitch does not document.
-        :param streams: the streams that discovery finds. If only the number of rows is given, the stream is
-            not selected. If None, the streams of an earlier call or the default streams of the type are used.
+        :param streams: the streams that discovery finds. A stream that is given as a number of rows is not
+            selected. If None, the streams of an earlier call or the default streams of the type are used.
         :param job: the plan of all jobs of these sources. If None, the plan of an earlier call or the default
             plan is used.
-        :param check: the plan of the first connection check of one of these sources. Each call can add one
-            plan. If no plan is left, the check succeeds.
+        :param check: the plan of the first connection check of one of these sources. Each call can add a plan
+            of one check. A check without a plan succeeds.
         :raises ValueError: if sources of this type have no extractions.
         """
         if not source_type(type).has_extractions:
@@ -130,7 +130,7 @@ class SourceControl(AccountControl):
     def pause_source(self, source_id: int, *, by_stitch: bool = False) -> None:
         """Pause a source. A running job continues.
 
-        :param by_stitch: True if Stitch itself pauses the source, False if a user does.
+        :param by_stitch: whether the source is paused by Stitch itself instead of a user.
         """
         with self._source(source_id) as (source, now):
             source.updated_at = now
@@ -176,7 +176,7 @@ class SourceControl(AccountControl):
 
     def add_destination(
         self,
-        type: str = "postgres",  # noqa: A002 - Stitch uses this name
+        type: str = "postgres",  # noqa: A002 - the name is the same as in Stitch
         *,
         name: str | None = None,
         properties: Mapping[str, Any] | None = None,
@@ -189,7 +189,7 @@ class SourceControl(AccountControl):
         :param check: the plan of a connection check that starts now. If None, the destination is already
             connected.
         :raises ValueError: if Stitch does not have this destination type, or if the account's pricing plan
-            does not include another destination.
+            does not allow another destination.
         """
         check_destination_type(type)
         with self._state.locked() as now:
@@ -213,7 +213,7 @@ class SourceControl(AccountControl):
             return destination.id
 
     def delete_destination(self, destination_id: int) -> None:
-        """Delete a destination as a user would. Stitch pauses the sources that load into it."""
+        """Delete a destination as a user would. Stitch pauses the sources that load into the destination."""
         with self._state.locked() as now:
             known = {destination.id: destination for destination in self._account.active_destinations()}
             if destination_id not in known:

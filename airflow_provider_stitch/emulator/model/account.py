@@ -1,7 +1,7 @@
 """One Stitch account: its sources, destinations, jobs, loads, schedules and notifications.
 
 This module does not depend on HTTP. Callers must hold the lock of the emulator's state and pass the current
-time. They must call :meth:`Account.catch_up` before any other method, so that all due events have run.
+time. Callers must call :meth:`Account.catch_up` before any other method, so that all due events have run.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ class Account:
         self.email = email
         self.quirks = quirks
         self.ids = ids
-        self.tokens: dict[str, bool] = {}  # whether each token is enabled
+        self.tokens: dict[str, bool] = {}  # whether each access token is enabled
         self.pricing_plan = PricingPlan()
         self.sources: dict[int, Source] = {}
         self.names: set[str] = set()  # names of the sources that are not deleted
         self.destinations: dict[int, Destination] = {}
         self.paused_without_destination: set[int] = set()  # ids of sources paused by Stitch
         self.new_destination_plan = NewConnectionPlan()
-        self.new_source_plans: dict[str, NewConnectionPlan] = {}  # plans by source type
+        self.new_source_plans: dict[str, NewConnectionPlan] = {}  # plans of new sources by type
         self.notifications = Notifications(client_id, ids)
         self.events = EventQueue()
         self.load_list = LoadList(self.events, quirks, self._on_load)
@@ -73,7 +73,7 @@ class Account:
         self._outbox = outbox
 
     def catch_up(self, now: datetime) -> None:
-        """Run all events up to now."""
+        """Run all due events."""
         self.events.run_until(now)
 
     # Destinations
@@ -286,7 +286,7 @@ class Account:
 
 
 def _validate_arguments(name: object, streams: object, schedule_minutes: object, paused: object) -> None:
-    """Check the types and values of the arguments of a new source.
+    """Check the arguments of a new source.
 
     :raises ValueError: if an argument is invalid.
     """

@@ -1,4 +1,4 @@
-"""The pricing plan of an account, and the plans of connections that are created through the API."""
+"""Plans of an account: its pricing plan, and plans of connections that are created through the API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class PricingPlan:
-    """The features of an account. Source: Stitch documentation, "Pricing plans"."""
+    """The features that the pricing plan of an account includes.
+
+    Source: Stitch documentation, "Pricing plans".
+    """
 
     cron: bool = True
     hooks: bool = True
@@ -26,12 +29,12 @@ class PricingPlan:
 
 @dataclass
 class NewConnectionPlan:
-    """The plan of connections of one type that are created through the API."""
+    """The plan for connections of one type that are created through the API."""
 
     #: The streams that discovery finds. If None, the default streams of the type are used.
     streams: Mapping[str, int | EmulatedStream] | None = None
     job: JobPlan = field(default_factory=JobPlan)
-    #: Plans of first checks, one plan for each new connection.
+    #: Plans of the first connection checks, one plan for each new connection.
     checks: deque[CheckPlan] = field(default_factory=deque)
 
     def take_check(self) -> list[CheckPlan]:

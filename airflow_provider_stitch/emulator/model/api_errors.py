@@ -15,12 +15,15 @@ class ApiError(Exception):
 
 
 def unauthorized() -> ApiError:
-    """Return a 401 error. Its body is not documented: the table of errors contains only "None"."""
+    """Return a 401 error.
+
+    Stitch does not document the body of this error: the table of errors contains only "None".
+    """
     return ApiError(401, None)
 
 
 def not_found() -> ApiError:
-    """Return a 404 error. Its body is not documented."""
+    """Return a 404 error. Stitch does not document the body of this error."""
     return ApiError(404, None)
 
 

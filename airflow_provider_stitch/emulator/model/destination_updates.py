@@ -1,4 +1,4 @@
-"""Functions that create, update and delete destinations, with the effects on the account's sources."""
+"""Functions that create, update and delete destinations, including the effects on the account's sources."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def create_destination(
     """Create a destination. If all required properties are given, start a connection check.
 
     :param map_unmapped_sources: whether sources without a destination load into the new destination.
-    :raises ApiError: if the account's pricing plan does not include the type or another destination.
+    :raises ApiError: if the account's pricing plan does not include the type or does not allow another
+        destination.
     """
     _check_plan(account, destination_type)
     number = account.ids.take("destination")
@@ -61,7 +62,7 @@ def create_destination(
 
 def _check_plan(account: Account, destination_type: str) -> None:
     if destination_type in account.pricing_plan.excluded_destination_types:
-        # This error is not documented. It is modeled on the error for source types.
+        # This error is not documented, so it is modeled on the error for source types.
         raise ApiError(400, f"you do not have access to destination type ({destination_type})")
     if len(account.active_destinations()) >= account.pricing_plan.max_destinations:
         raise ApiError(400, "you are at your destination limit")
@@ -74,7 +75,7 @@ def _map_unmapped_sources(account: Account, destination_id: int) -> None:
 
 
 def add_default_destination(account: Account, now: datetime) -> None:
-    """Add the initial destination of an account, which was checked and connected 30 days ago."""
+    """Add the initial destination of an account, as if it had been checked and connected 30 days ago."""
     created_at = now - timedelta(days=30)
     properties = {"database": "staging", "host": "pg.acme.example", "port": "5432", "username": "stitch"}
     destination = create_destination(

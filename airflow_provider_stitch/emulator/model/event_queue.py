@@ -26,7 +26,7 @@ class EventQueue:
         heapq.heappush(self._events, (time, self._count, callback, args))
 
     def run_until(self, now: datetime) -> None:
-        """Run all events up to now in order of time, including events scheduled by other events."""
+        """Run all due events in order of time, including due events that other events schedule."""
         while self._events and self._events[0][0] <= now:
             time, _, callback, args = heapq.heappop(self._events)
             callback(*args, time)

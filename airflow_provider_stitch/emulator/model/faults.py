@@ -23,7 +23,7 @@ class Fault:
 
     method: str | None
     path_regex: str | None
-    times: int | None  #: remaining number of requests that fail; None if there is no limit
+    times: int | None  #: number of further requests that fail, or None if there is no limit
     host: Host
     after_effect: bool
     status: int | None
@@ -49,7 +49,8 @@ class Fault:
     def matches(self, host: Host, method: str, path: str) -> bool:
         """Return whether the fault applies to a request.
 
-        :param path: the path with the query. ``path_regex`` may match anywhere in this string.
+        :param path: the path with the query. The fault applies if ``path_regex`` matches anywhere in this
+            string.
         """
         return (
             self.times != 0

@@ -1,4 +1,4 @@
-"""Ids of new objects. As in Stitch, all accounts share one sequence per kind of object."""
+"""Ids of new objects. As in Stitch, all accounts share one sequence of ids for each kind of object."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIRST_IDS: dict[Kind, int] = {
 
 
 class Ids:
-    """Assigns ids to new objects, in increasing order."""
+    """The next ids of new objects, which are assigned in increasing order."""
 
     def __init__(self) -> None:
         self._next = dict(_FIRST_IDS)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.ids import Ids
     from airflow_provider_stitch.emulator.model.quirks import Quirks
 
-#: Maximum number of custom e-mail addresses per account. Hooks have the same limit.
+#: Maximum number of custom e-mail addresses per account. The maximum number of hooks is the same.
 MAX_PER_ACCOUNT = 10
 
 
@@ -33,10 +33,10 @@ class CustomEmail:
     disabled_at: datetime | None = None
 
     def body(self, *, with_modified_at: bool) -> dict[str, Any]:
-        """Return the Custom email object.
+        """Return the JSON representation of the custom e-mail address.
 
-        :param with_modified_at: whether to include ``modified_at``. The field table contains this field, but
-            no sample does.
+        :param with_modified_at: whether to include ``modified_at``. Stitch's table of fields contains
+            ``modified_at``, but no sample does.
         """
         return {
             "id": self.id,
@@ -61,10 +61,12 @@ class Hook:
     disabled_at: datetime | None = None
 
     def body(self, quirks: Quirks, *, created: bool = False) -> dict[str, Any]:
-        """Return the Hook object. The documentation is inconsistent about the place of the destination id.
+        """Return the JSON representation of the hook.
 
-        :param created: whether the object is the response to a creation. The sample of this response has the
-            destination id at the top level.
+        The documentation is inconsistent about the place of the destination id.
+
+        :param created: whether the object is returned by the request that creates the hook. The sample of
+            this response has the destination id at the top level.
         """
         place = "top" if created and quirks.hook_destination == "created" else quirks.hook_destination
         config = {"url": self.url}

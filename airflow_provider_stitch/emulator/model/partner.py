@@ -41,9 +41,9 @@ class Partner:
         return code
 
     def redeem_code(self, code: str, now: datetime) -> int | None:
-        """Invalidate an OAuth code and return its client id.
+        """Invalidate an OAuth code and return the client id of its account.
 
-        :return: None if the code is unknown, used or expired.
+        :return: the client id, or None if the code is unknown, used or expired.
         """
         found = self._codes.pop(code, None)
         return found.client_id if found is not None and now < found.expires_at else None

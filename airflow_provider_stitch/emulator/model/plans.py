@@ -27,13 +27,14 @@ class EmulatedStream:
     rows: int = 0  #: number of rows that each job extracts; a stream with 0 rows is not loaded
     tap_stream_id: str | None = None  #: id of the stream in the tap; if None, the key in ``streams``
     stream_name: str | None = None  #: name of the table; if None, the key in ``streams``
-    selected: bool | None = True  #: whether the stream is selected; None if it was never selected
+    selected: bool | None = True  #: whether the stream is selected, or None if it was never selected
     schema_name: str | None = None  #: name of the schema, for databases only
     database_name: str | None = None  #: name of the database, for databases only
     is_view: bool = False  #: whether the stream is a view, for databases only
     flushes: int = 1  #: number of batches that contain the rows of a job
     primary_key: tuple[str, ...] = ("id",)  #: names of the primary key fields
-    replication_method: str = "INCREMENTAL"  #: either ``INCREMENTAL``, ``FULL_TABLE`` or ``LOG_BASED``
+    #: Replication method: ``INCREMENTAL``, ``FULL_TABLE`` or ``LOG_BASED``.
+    replication_method: str = "INCREMENTAL"
     #: The inclusion of each field, by name: ``automatic``, ``available`` or ``unsupported``.
     fields: Mapping[str, str] = field(default_factory=lambda: _DEFAULT_FIELDS)
 
@@ -46,7 +47,7 @@ class EmulatedStream:
 class LoadError:
     """A load error of a batch. If ``heals_after`` is set, the batch is loaded that many seconds later.
 
-    Stitch stores rows for 30 days. A batch that has not been loaded by then is never loaded.
+    Stitch stores rows for 30 days. A batch that has not been loaded within 30 days is never loaded.
     """
 
     message: str = "establish a connection to your data warehouse"  #: error message of the destination
@@ -55,7 +56,7 @@ class LoadError:
 
 @dataclass(frozen=True)
 class Flush:
-    """A batch of a stream, which reaches the pipeline ``at`` seconds after the start of the job.
+    """A batch that reaches the pipeline ``at`` seconds after the start of the job.
 
     The load is attempted ``prepare`` + ``load`` seconds after the flush. A batch of 0 rows contains only a
     version message and is not loaded. ``target-stitch`` logs such a batch, but the Avro target does not.
@@ -68,8 +69,9 @@ class Flush:
     load: float = 30.0  #: duration of the load in seconds
     error: LoadError | None = None  #: error of the load; if None, the load succeeds
     rejected: int = 0  #: number of rows that the destination rejects; the load still succeeds
-    requests: int | None = None  #: number of requests for the batch; if None, as in the ``LogPlan``
-    retries: int | None = None  #: number of retries of the last request; if None, as in the ``LogPlan``
+    requests: int | None = None  #: number of requests for the batch; if None, the number in the ``LogPlan``
+    #: Number of retries of the last request; if None, the number in the ``LogPlan``.
+    retries: int | None = None
 
     def __post_init__(self) -> None:
         if self.rows < 0 or (self.requests is not None and self.requests < 1):
@@ -90,14 +92,15 @@ class LogPlan:
     #: The version of ``target-stitch``, from 1.0 to 4.0. A version such as "1.8" stands for its last known
     #: release.
     target_version: str = "4.0"
-    #: The setting in the first line of ``target-stitch`` 3.0 and later. The setting depends on the version.
+    #: The name of the setting in the first line of ``target-stitch`` 3.0 and later. Different versions log
+    #: different settings.
     first_line: Literal["batch_size_preferences", "turbo_boost_factor"] = "batch_size_preferences"
-    #: The streams for which the tap writes row counters. With ``parents``, it writes row counters only for
-    #: ``counted_streams``, because some taps count only the rows of parent streams. If None, the type of the
-    #: source determines the streams.
+    #: The streams for which the tap writes row counters. With ``parents``, the tap writes row counters only
+    #: for ``counted_streams``, because some taps count only the rows of parent streams. If None, the type of
+    #: the source determines the streams.
     tap_counters: Literal["all", "parents", "none"] | None = None
     counted_streams: Sequence[str] = ()  #: streams with row counters if ``tap_counters`` is ``parents``
-    #: Values of additional counters by endpoint, for endpoints that are not streams.
+    #: Values of additional row counters for endpoints that are not streams, by endpoint.
     other_counters: Mapping[str, int] = field(default_factory=dict)
     #: The format of the tap's row counters. A counter without an endpoint is written as a ``point`` instead
     #: of a ``sentence``.
@@ -105,19 +108,19 @@ class LogPlan:
     target_counter_form: CounterForm = "json"  #: the format of the target's row counters
     requests_per_batch: int = 1  #: number of requests for each batch
     retries: int = 0  #: number of retries of the last request of each batch
-    #: Seconds from the serialization of a batch to its request, which must wait for an earlier request.
+    #: Seconds from the serialization of a batch to its request. The request must wait for an earlier request.
     serialized_ahead: float = 0.0
-    #: Whether the runner crashes at the end. A traceback then replaces the target's last line and the exit
-    #: line.
+    #: Whether the runner crashes at the end of the job. If so, a traceback replaces the target's last line
+    #: and the exit line.
     runner_crashes: bool = False
     #: When the Avro target writes ``send-stream-record-count-impl <stream>``: after every flush, after the
-    #: last flush of a stream, or never. The number of these lines is not documented for a stream with two
-    #: flushes.
+    #: last flush of a stream, or never. Stitch does not document the number of these lines for a stream with
+    #: two flushes.
     flush_markers: Literal["every", "last", "none"] = "every"
     exit_line: bool = True  #: whether the log contains the exit line
-    cut_after_lines: int | None = None  #: number of lines before the line in which the log is cut
+    cut_after_lines: int | None = None  #: number of complete lines before the log is cut
     extra_lines: Sequence[str] = ()  #: additional lines before the target's last line
-    padding_bytes: int = 0  #: minimum size of irrelevant lines to add, for tests with a long log
+    padding_bytes: int = 0  #: minimum total size of irrelevant lines to add, for tests of a long log
 
     def __post_init__(self) -> None:
         if self.requests_per_batch < 1 or self.serialized_ahead < 0:
@@ -143,7 +146,7 @@ _RELEASES: Mapping[str, str] = {
 
 
 def _check_retries(log: LogPlan, retries: int) -> None:
-    """Raise ValueError if this version of ``target-stitch`` never makes that many retries."""
+    """Raise ValueError if this version of ``target-stitch`` does not retry a request this often."""
     limit = MAX_RETRIES_OF_VERSION_1 if release_of(log.target_version)[0] == 1 else MAX_RETRIES
     if not 0 <= retries <= limit:
         raise ValueError(f"target-stitch {log.target_version} retries a request at most {limit} times.")
@@ -152,8 +155,8 @@ def _check_retries(log: LogPlan, retries: int) -> None:
 def release_of(version: str) -> tuple[int, int, int]:
     """Return the release of ``target-stitch`` for a version such as "4.0" or "3.0.1".
 
-    :raises ValueError: if the version is not between 1.0 and 4.0. The log lines of other versions are not
-        known.
+    :raises ValueError: if the version is not between 1.0 and 4.0, because the log lines of other versions are
+        not known.
     """
     parts = _RELEASES.get(version, version).split(".")
     if not 2 <= len(parts) <= 3 or not all(part.isdecimal() for part in parts):
@@ -178,7 +181,8 @@ class JobPlan:
     ends the job. Flushed rows are loaded even if the job fails. Stitch terminates a job after 24 hours.
 
     If a failed phase has no description, the emulator uses a default description. If the exit status is
-    negative, there is no default, because a process that was killed by a signal writes no message.
+    negative, there is no default description, because a process that was killed by a signal writes no
+    message.
     """
 
     discovery_seconds: float = 10.0  #: duration of the discovery in seconds
@@ -190,13 +194,14 @@ class JobPlan:
     tap_description: str | None = None  #: error message of a failed tap
     target_exit_status: int = 0  #: exit status of the target; 0 if it succeeds
     target_description: str | None = None  #: error message of a failed target
-    terminated: bool = False  #: whether Stitch terminates the job; all exit statuses are then null
-    has_discovery: bool = True  #: whether the tap has a discovery; if not, ``discovery_seconds`` still pass
-    #: The Import API permanently rejects the first batch of this stream, which makes the target fail.
+    terminated: bool = False  #: whether Stitch terminates the job; if so, all exit statuses are null
+    #: Whether the tap has a discovery; if not, the tap starts after ``discovery_seconds`` nevertheless.
+    has_discovery: bool = True
+    #: The stream whose first batch the Import API permanently rejects, so that the target fails.
     refused_stream: str | None = None
-    #: Numbers of rows by stream, which override ``EmulatedStream.rows``.
+    #: Number of rows of each stream, which overrides ``EmulatedStream.rows``.
     rows: Mapping[str, int] = field(default_factory=dict)
-    #: Batches by stream, which replace the default batches of the stream.
+    #: Batches of each stream, which replace the default batches of the stream.
     flushes: Mapping[str, Sequence[Flush]] = field(default_factory=dict)
     #: Seconds from a flush to the start of its load, for batches that are not in ``flushes``.
     prepare_seconds: float = 45.0
@@ -224,10 +229,12 @@ class JobPlan:
 
 @dataclass(frozen=True)
 class CheckPlan:
-    """The plan of a connection check. A failed check has a non-zero ``discovery_exit_status`` and a message.
+    """The plan of a connection check.
 
-    Stitch does not document the checks of destinations. The emulator uses the same format for sources and
-    destinations.
+    The plan of a failed check has a non-zero ``discovery_exit_status`` and a message.
+
+    Stitch does not document the checks of destinations. The emulator uses the same check format for sources
+    and destinations.
     """
 
     seconds: float = 3.0  #: duration of the check in seconds

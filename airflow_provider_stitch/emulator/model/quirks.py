@@ -10,7 +10,9 @@ from airflow_provider_stitch.emulator.values import ValueReader, hints_of
 
 @dataclass(slots=True)  # makes an assignment to an unknown name an error
 class Quirks:
-    """Undocumented or ambiguous behavior of Stitch. A client must work with every allowed value.
+    """Undocumented or ambiguous behavior of Stitch.
+
+    A client of Stitch must work with every allowed value of a field.
 
     The fields can be changed at any time.
 
@@ -29,29 +31,31 @@ class Quirks:
     stopped_jobs: Literal["terminated", "signalled"] = "terminated"
     #: Seconds from the request to stop a job until the job ends.
     stop_seconds: float = 0.0
-    #: The stream name in a load if ``include_schemas_in_destination_stream_name`` is set. ``target`` is the
-    #: most likely value, the name that the target sends (``public_orders``). ``destination`` is the name of
-    #: the destination table (``public__orders``). ``source`` is the name of the source table (``orders``).
+    #: The stream name in a load if ``include_schemas_in_destination_stream_name`` is set. ``target`` (the
+    #: most likely value) is the name that the target sends (``public_orders``). ``destination`` is the name
+    #: of the destination table (``public__orders``). ``source`` is the name of the source table (``orders``).
     load_names: Literal["target", "destination", "source"] = "target"
     #: Whether a batch that contains only a version message updates ``last_batch_loaded_at``.
     load_version_messages: bool = False
-    #: The sort order of loads. The documentation mentions both orders.
+    #: The sort order of loads. Stitch's documentation mentions both sort orders.
     loads_order: Literal["stream_name", "stream_id"] = "stream_name"
     #: The field of an extraction that contains the name of the tap. Stitch's samples use ``source_type``, but
     #: its field table uses ``tap_name``.
     tap_field: Literal["source_type", "tap_name"] = "source_type"
     #: Whether an error that is a string is sent as JSON (in quotes) or as plain text.
     string_errors: Literal["json", "text"] = "json"
-    #: Whether the response to a creation or update contains the name of the connection check that it started.
+    #: Whether the response to a creation or update contains the name of the connection check that the request
+    #: started.
     name_checks_in_updates: bool = True
     #: Whether the responses to GET requests contain the name of the last connection check.
     name_checks_in_reads: bool = False
-    #: The ``check_exit_status`` of a failed check. The sample contains null, but the field table contains 1.
+    #: The ``check_exit_status`` of a failed check. Stitch's sample contains null, but its table of fields
+    #: contains 1.
     failed_check_exit_status: Literal[1] | None = None
     #: Whether Stitch starts a connection check when a source is paused or unpaused.
     checks_on_pause: bool = True
-    #: Whether a source can be created or updated with a destination id. The list of arguments includes the
-    #: id, but the error message does not.
+    #: Whether a source can be created or updated with a destination id. The documented list of arguments
+    #: includes the destination id, but the documented error message does not.
     accept_destination_id: bool = True
     #: Whether a source can be created with a name. An error message mentions the name, but the list of
     #: arguments does not.
@@ -65,7 +69,8 @@ class Quirks:
     integer_properties: bool = False
     #: Whether a boolean property rejects the strings ``true`` and ``false``.
     strict_booleans: bool = False
-    #: Names of properties that can be set only once. Stitch does not document the names or the error.
+    #: Names of properties that can be set only once. Stitch does not document the names of these properties
+    #: or the error for a second value.
     immutable_properties: tuple[str, ...] = ()
     #: Whether a property that is not documented for the type is rejected.
     refuse_unknown_properties: bool = False
@@ -90,11 +95,11 @@ class Quirks:
     #: The items in the list of Import API tokens: objects (since August 2021) or ids (before August 2021).
     import_tokens: Literal["objects", "ids"] = "objects"
     #: Where the Hook object contains the destination id. With ``created``, the id is at the top level, but
-    #: only in the response to the creation. With ``top``, it is at the top level in all responses. With
-    #: ``config``, it is in ``config`` as a string.
+    #: only in the response to the request that creates the hook. With ``top``, the id is at the top level in
+    #: all responses. With ``config``, the id is a string in ``config``.
     hook_destination: Literal["created", "top", "config"] = "created"
-    #: Whether the Custom email object contains ``modified_at``. The field table contains this field, but no
-    #: sample does.
+    #: Whether the Custom email object contains ``modified_at``. Stitch's table of fields contains
+    #: ``modified_at``, but no sample does.
     email_modified_at: bool = False
     #: The name of the source that a webhook contains as ``integration_name``.
     webhook_names: Literal["name", "display_name"] = "name"
@@ -102,12 +107,13 @@ class Quirks:
     webhook_blanks: Literal["absent", "null"] = "absent"
     #: Seconds until a failed webhook is sent again.
     webhook_retry_seconds: float = 60.0
-    #: The prefix of access tokens of new accounts, which is ``at_`` in the sample and ``ac_`` elsewhere.
-    token_prefix: Literal["at_", "ac_"] = "at_"  # noqa: S105 - a prefix is not a token
+    #: The prefix of access tokens of new accounts, which is ``at_`` in one sample and ``ac_`` elsewhere in
+    #: the documentation.
+    token_prefix: Literal["at_", "ac_"] = "at_"  # noqa: S105 - the prefix of a token is not secret
     #: Whether responses of API v3 declare the character set ISO-8859-1, as one sample does.
     v3_charset: bool = False
-    #: Whether Stitch rejects the start of a job that cannot succeed, because the source is not fully
-    #: configured or has no destination. Stitch always rejects the start if the source has no extractions.
+    #: Whether Stitch refuses to start a job if the source is not fully configured or has no destination, so
+    #: that the job cannot succeed. Stitch never starts a job if the source has no extractions.
     reject_unready_starts: bool = True
     #: Whether a 429 response (see ``enforce_limit``) has a ``Retry-After`` header.
     retry_after: bool = True

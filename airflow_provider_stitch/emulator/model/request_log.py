@@ -1,7 +1,7 @@
-"""Recorded requests, and Stitch's rate limit.
+"""The requests that an emulator records, and the rate limit of these requests.
 
 Stitch allows 30 requests in 10 minutes per client id. Requests for extractions, loads and logs share this
-limit. It is not documented whether the window slides. The emulator uses a sliding window.
+limit. Stitch does not document whether the window of 10 minutes slides. The emulator uses a sliding window.
 Source: Stitch Connect API, "Rate limits".
 """
 
@@ -23,9 +23,9 @@ class RequestRecord(NamedTuple):
     at: datetime  #: virtual time
     method: str
     path: str  #: the path with the query
-    status: int | None  #: None if the connection was closed without a response
+    status: int | None  #: status of the response, or None if the connection was closed without a response
     counted: bool  #: whether the request counts against the rate limit
-    client_id: int | None  #: the account of the access token; None if there was no valid token
+    client_id: int | None  #: the account of the access token, or None without a valid token
 
 
 class LogHostRequest(NamedTuple):
@@ -34,7 +34,7 @@ class LogHostRequest(NamedTuple):
     at: datetime  #: virtual time
     method: str
     path: str  #: the path without the query, because the query is a credential
-    status: int | None  #: None if the connection was closed without a response
+    status: int | None  #: status of the response, or None if the connection was closed without a response
     authorization: bool  #: whether the request had an Authorization header, which clients must not send
 
 
@@ -57,7 +57,10 @@ class RateLimit:
         self._served: list[datetime] = []
 
     def admit(self, now: datetime) -> float | None:
-        """Record a request and return None, or return the virtual seconds until a request is allowed."""
+        """Record a request and return None if the request is allowed.
+
+        If the limit has been reached, return the number of virtual seconds until the next request is allowed.
+        """
         self._served = [time for time in self._served if time > now - WINDOW]
         if self.enforced and len(self._served) >= REQUESTS_PER_WINDOW:
             return (self._served[-REQUESTS_PER_WINDOW] + WINDOW - now).total_seconds()

@@ -64,7 +64,7 @@ def create_source(account: Account, body: Any, now: datetime) -> dict[str, Any]:
 def _apply_initial_properties(
     account: Account, source: Source, properties: Mapping[str, Any], now: datetime
 ) -> None:
-    """Set the user's properties, Stitch's own properties, and the plans of streams, jobs and checks."""
+    """Set the properties of a new source, and the plans of its streams, jobs and checks."""
     if not source.kind.has_extractions:
         source.apply_properties(properties)
         return
@@ -259,8 +259,9 @@ def check_properties(
     """Check property values and the cron expression.
 
     :param current: the properties of an existing source.
-    :raises ApiError: if a value is invalid, if an immutable property changes, or if the cron expression is
-        invalid or not included in the pricing plan. The error for an immutable property is not documented.
+    :raises ApiError: if a value or the cron expression is invalid, if an immutable property changes, or if
+        the pricing plan does not include cron expressions. The error for an immutable property is not
+        documented.
     """
     bad = property_values.bad_names(given, kind.properties, account.quirks)
     bad += property_values.changed_immutables(given, current or {}, account.quirks)

@@ -47,9 +47,9 @@ class EmulatorState:
         self.outbox = Outbox()
         self.requests: list[RequestRecord] = []
         self.log_host_requests: list[LogHostRequest] = []
-        #: Called when webhooks may be due.
+        #: Callback that is called when webhooks might be due.
         self.on_webhook_change: Callable[[], None] | None = None
-        #: Called when the state may have changed.
+        #: Callback that is called when the state might have changed.
         self.save: Callable[[EmulatorState], None] | None = None
         self._tokens: dict[str, Account] = {}
         self._log_keys: dict[str, _LogKey] = {}
@@ -85,7 +85,7 @@ class EmulatorState:
         return state
 
     def next_webhook_event(self) -> datetime | None:
-        """Return the earliest time at which a webhook may be due, or None if there are no hooks."""
+        """Return the earliest time at which a webhook can be due, or None if there are no hooks."""
         times = [self.outbox.next_time()]
         times += [a.events.next_time() for a in self.accounts.values() if a.notifications.hooks]
         return min((time for time in times if time is not None), default=None)
@@ -132,7 +132,7 @@ class EmulatorState:
         return prefix + secrets.token_hex(24)
 
     def authenticate(self, authorization: str | None) -> Account | None:
-        """Return the account for an ``Authorization`` header, or None if it contains no enabled token."""
+        """Return the account whose enabled token is in an ``Authorization`` header, if any."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             return None

@@ -1,4 +1,4 @@
-"""Formatting and parsing of times in requests and responses, in ISO 8601 and UTC."""
+"""Functions that format and parse the times in requests and responses (ISO 8601, in UTC)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def parse_time(text: str) -> datetime:
     if match is None:
         raise ValueError(f"{text!r} is not an ISO 8601 time.")
     day, time_of_day, fraction, zone = match.groups()
-    # Python 3.10 cannot parse "Z", or fractions of one, two or four digits.
+    # Python 3.10 cannot parse "Z", or fractions of a second with one, two or four digits.
     offset = "+00:00" if zone in (None, "Z") else f"{zone[:3]}:{zone[-2:]}"
     time = datetime.fromisoformat(f"{day}T{time_of_day or '00:00'}{offset}")
     try:

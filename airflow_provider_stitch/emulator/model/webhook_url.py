@@ -1,4 +1,4 @@
-"""Validation of hook URLs, and detection of URLs on this machine.
+"""Functions that validate the URLs of hooks and detect URLs that point to this machine.
 
 The emulator must not send requests to other machines, so it calls a hook only if the host of its URL is
 ``localhost`` or a loopback address. Other host names are not resolved.
@@ -24,9 +24,9 @@ class ReceiverAddress(NamedTuple):
 
 
 def loopback_address(url: str) -> ReceiverAddress | None:
-    """Return the address of a receiver on this machine, or None if the URL is on another machine.
+    """Return the address of a receiver on this machine, or None if the URL points to another machine.
 
-    :raises ValueError: if Stitch rejects the URL. A URL must use HTTPS unless it is on this machine.
+    :raises ValueError: if Stitch rejects the URL. A URL must use HTTPS unless it points to this machine.
     """
     if not (url.isascii() and url.isprintable()) or " " in url:
         raise ValueError("The URL must consist of printable ASCII characters.")

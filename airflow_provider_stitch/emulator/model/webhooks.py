@@ -28,7 +28,7 @@ class WebhookAttempt(NamedTuple):
     """One attempt to deliver a webhook."""
 
     at: datetime  #: virtual time
-    status: int | None  #: HTTP status of the response; None if there was no response
+    status: int | None  #: HTTP status of the response, or None if there was no response
     error: str | None  #: reason why there was no response
 
 
@@ -41,7 +41,7 @@ class Webhook:
     url: str
     at: datetime  #: virtual time of the load
     payload: dict[str, Any]
-    #: ``not sent`` if the URL is on another machine, because the emulator does not call other machines.
+    #: ``not sent`` if the URL points to another machine, because the emulator does not call other machines.
     state: State = "waiting"
     attempts: list[WebhookAttempt] = field(default_factory=list)
 
@@ -61,7 +61,7 @@ class Outbox:
             self._waiting.append((webhook.at, webhook))
 
     def take_due(self, now: datetime) -> list[Webhook]:
-        """Return all due webhooks. The caller must call :meth:`record_attempt` for each of them."""
+        """Return all due webhooks. The caller must call :meth:`record_attempt` for each returned webhook."""
         due = [webhook for at, webhook in self._waiting if at <= now]
         self._waiting = [(at, webhook) for at, webhook in self._waiting if at > now]
         self._in_progress += len(due)
@@ -86,14 +86,14 @@ class Outbox:
         self._in_progress -= 1
 
     def is_idle(self, now: datetime) -> bool:
-        """Return whether no attempt is due or in progress."""
+        """Return whether all due webhooks have been sent and no attempt is in progress."""
         return self._in_progress == 0 and not any(at <= now for at, _ in self._waiting)
 
 
 def make_webhook(hook: Hook, at: datetime, payload: dict[str, Any], *, local: bool) -> Webhook:
     """Create the webhook that a hook sends for a load.
 
-    :param local: whether the hook's URL is on this machine.
+    :param local: whether the hook's URL points to this machine.
     """
     return Webhook(hook.id, hook.client_id, hook.url, at, payload, "waiting" if local else "not sent")
 

@@ -1,7 +1,7 @@
 """The ASGI application, which serves the API on one port and the logs on another port.
 
-Responses of the API are small, so each response is created completely and recorded before it is sent. At this
-point a fault can replace the response, although Stitch has already processed the request.
+Responses of the API are small, so each response is created completely and recorded before it is sent. Before
+a response is sent, a fault can replace it, although Stitch has already processed the request.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class EmulatorApp:
     async def _serve(self, connection: Connection) -> None:
         request, receive, _ = connection
         fault = self._state.faults.take("api", request.method, request.target)
-        # If the client disconnects during a delay before the processing, Stitch does not process the request.
+        # If the client disconnects before the delay ends, Stitch does not process the request.
         lost = (
             fault is not None and not fault.after_effect and await disconnected_within(fault.delay, receive)
         )
@@ -173,7 +173,7 @@ class EmulatorApp:
         return json_response(error.status, error.body, charset=self._charset(request))
 
     def _charset(self, request: ApiRequest) -> str:
-        """Return the charset parameter of the content type, which one sample of API v3 contains."""
+        """Return the charset parameter of the content type, which appears in one sample of API v3."""
         shown = self._state.quirks.v3_charset and request.path.startswith("/v3/")
         return ";charset=ISO-8859-1" if shown else ""
 
@@ -181,12 +181,12 @@ class EmulatorApp:
         virtual_seconds = self._state.limits[account.client_id].admit(now)
         if virtual_seconds is None:
             return
-        # The header contains real seconds, because clients wait in real time.
+        # The ``Retry-After`` header contains real seconds, because clients wait in real time.
         seconds = max(1, math.ceil(virtual_seconds / self._state.clock.speed))
         raise _RateLimitExceeded({"retry-after": str(seconds)} if self._state.quirks.retry_after else {})
 
 
-class _RateLimitExceeded(Exception):  # noqa: N818 - this exception is converted to a response
+class _RateLimitExceeded(Exception):  # noqa: N818 - the exception becomes a response, not an error
     def __init__(self, headers: dict[str, str]) -> None:
         super().__init__()
         self.headers = headers

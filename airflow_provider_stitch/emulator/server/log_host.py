@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class LogHost:
-    """Serves the logs of all jobs."""
+    """The host that serves the logs of all jobs."""
 
     def __init__(self, state: EmulatorState) -> None:
         self._state = state
@@ -59,7 +59,7 @@ class LogHost:
             await StreamingResponse(_stream(timeline, now), headers=headers)(scope, receive, send)
         else:
             if timeline is not None:
-                # A fault requires the complete body.
+                # A fault needs the complete body, for example to cut it.
                 response = response._replace(content=b"".join(log_chunks(timeline, now)))
             await send_response(response, state.clock.http_date(), connection, fault)
 
@@ -84,4 +84,4 @@ def _s3_error(status: int, code: str, message: str) -> Response:
 async def _stream(timeline: Timeline, now: datetime) -> AsyncIterator[bytes]:
     for chunk in log_chunks(timeline, now):
         yield chunk
-        await asyncio.sleep(0)  # so that a long log does not block other requests
+        await asyncio.sleep(0)  # allow other requests between two chunks of a long log

@@ -57,7 +57,7 @@ def text_response(status: int, body: str) -> Response:
 
 
 async def send_response(response: Response, date: str, connection: Connection, fault: Fault | None) -> None:
-    """Send a response. A fault may slow down the body, or close the connection in the middle of the body."""
+    """Send a response. A fault can slow down the body, or close the connection in the middle of the body."""
     _, receive, send = connection
     headers = {"date": date, **response.headers, "content-length": str(len(response.content))}
     start = {"type": "http.response.start", "status": response.status, "headers": _encode_headers(headers)}

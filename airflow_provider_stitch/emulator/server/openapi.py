@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description of the emulator's API. Stitch does not publish such a description.
+"""The OpenAPI 3.1 description of the emulator's API. Stitch itself does not publish an OpenAPI description.
 
 The description is generated from the table of endpoints, so it contains all endpoints that are served.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.emulator.server.routes.endpoint import Endpoint
 
-#: The path of the description. This path does not exist in Stitch's API.
+#: The path of the OpenAPI description. This path does not exist in Stitch's API.
 PATH = "/openapi.json"
 _JSON = "application/json"
 #: Path parameters that are strings. All other path parameters are numeric ids.

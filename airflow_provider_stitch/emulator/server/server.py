@@ -24,7 +24,10 @@ _TIMEOUT_SECONDS = 10.0  # maximum time to start or stop the server
 
 
 class _Protocol(H11Protocol):
-    """An HTTP/1.1 protocol that passes its transport to the application, so that a fault can close it."""
+    """An HTTP/1.1 protocol that passes its transport to the application.
+
+    With the transport, a fault can close the connection.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -32,7 +35,10 @@ class _Protocol(H11Protocol):
 
 
 class _Uvicorn(uvicorn.Server):
-    """A uvicorn server that stops without delay. By default, uvicorn checks for a stop every 0.1 s."""
+    """A uvicorn server that stops without delay.
+
+    By default, uvicorn checks every 0.1 s whether it must stop.
+    """
 
     def __init__(self, config: uvicorn.Config, delivery: WebhookDelivery) -> None:
         super().__init__(config)
@@ -76,13 +82,13 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _log_failure(delivery: asyncio.Task[None]) -> None:
-    """Log an error if the delivery of webhooks failed. Only a bug in the emulator can cause this."""
+    """Log an error if the delivery of webhooks failed. Only a bug in the emulator can cause this failure."""
     if not delivery.cancelled() and delivery.exception() is not None:
         logger.error("The emulator stopped delivering webhooks.", exc_info=delivery.exception())
 
 
 class Server:
-    """Serves the application and delivers webhooks until it is stopped."""
+    """A server of the application that delivers webhooks until the server is stopped."""
 
     def __init__(self, app: EmulatorApp, delivery: WebhookDelivery, host: str, port: int) -> None:
         self._app = app
@@ -116,7 +122,7 @@ class Server:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            date_header=False,  # the application sends the virtual time instead
+            date_header=False,  # the application sends a ``Date`` header with the virtual time
             timeout_keep_alive=75,
         )
         self._uvicorn = _Uvicorn(config, self._delivery)
@@ -141,13 +147,13 @@ class Server:
 
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio disables Nagle's algorithm only if the socket's protocol is given. Otherwise the body of a
+    # asyncio disables Nagle's algorithm only if the socket's protocol is given. Otherwise, the body of a
     # response is delayed by 40 ms, because it waits for the client's delayed acknowledgement of the headers.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
-        # From now on clients can connect. They receive responses once the server is running.
+        # From now on, clients can connect, and they receive responses once the server is running.
         bound.listen(128)
     except OSError:
         bound.close()

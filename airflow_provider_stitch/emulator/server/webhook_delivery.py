@@ -1,4 +1,4 @@
-"""Delivery of webhooks to receivers on this machine only.
+"""Delivery of webhooks, which the emulator sends only to receivers on this machine.
 
 Webhooks are delivered in the event loop of the emulator's server.
 """
@@ -23,7 +23,7 @@ TIMEOUT = 30.0
 
 
 class WebhookDelivery:
-    """Delivers each webhook when it is due."""
+    """A background task that delivers each webhook when it is due."""
 
     def __init__(self, state: EmulatorState) -> None:
         self._state = state
@@ -31,7 +31,7 @@ class WebhookDelivery:
         self._wakeup = asyncio.Event()
 
     async def run(self) -> None:
-        """Deliver webhooks until cancelled."""
+        """Deliver webhooks until the task is cancelled."""
         self._loop = asyncio.get_running_loop()
         attempts: set[asyncio.Task[None]] = set()
         try:
@@ -60,7 +60,7 @@ class WebhookDelivery:
                 loop.call_soon_threadsafe(self._wakeup.set)
 
     def _take_due(self) -> tuple[list[Webhook], float | None]:
-        """Return the due webhooks, and the real seconds until another webhook may be due."""
+        """Return the due webhooks, and the number of real seconds until another webhook can be due."""
         with self._state.locked(notify=False) as now:
             due = self._state.outbox.take_due(now)
             next_event = self._state.next_webhook_event()

@@ -34,10 +34,10 @@ class ConnectionCheck:
         return self.finished(now) and self.plan.discovery_exit_status != 0
 
     def body(self, now: datetime, failed_exit_status: int | None = None) -> dict[str, Any]:
-        """Return the Connection check object. Source: Stitch Connect API, "Connection check object".
+        """Return the JSON representation of the check. Source: Stitch Connect API, "Connection check object".
 
-        :param failed_exit_status: the ``check_exit_status`` of a failed check. The documented sample contains
-            null, but the field table contains 1.
+        :param failed_exit_status: the ``check_exit_status`` of a failed check. Stitch's sample contains null,
+            but its table of fields contains 1.
         """
         finished, failed = self.finished(now), self.failed(now)
         return {

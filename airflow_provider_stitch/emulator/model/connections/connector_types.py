@@ -1,9 +1,10 @@
 """The source and destination types that the emulator supports, with the properties of their steps.
 
 `report_cards.json` contains the documented properties of each type. If the documentation contains a complete
-report card of a type, the properties are taken from this report card. Otherwise they are taken from the
-documented tables of properties. The tables do not specify which values are secret, so properties are marked
-as credentials by their names. A source type without credentials has the documented OAuth step.
+report card of a type, the properties are taken from this report card. Otherwise, the properties are taken
+from the documented tables of properties. The tables do not specify which values are secret, so credentials
+are recognized by the names of the properties. A source type that has no property for credentials has the
+documented OAuth step.
 
 Each entry of the file is the name of a property, followed by optional words: `required`, `credential`,
 `read_only`, `system` (provided by Stitch unless the user sets the property), the format of the value, and `=`
@@ -88,12 +89,15 @@ class SourceType:
 
     @property
     def has_extractions(self) -> bool:
-        """Return whether sources of this type have extractions. Import API and webhook sources do not."""
+        """Return whether sources of this type have extractions.
+
+        Import API and webhook sources have no extractions.
+        """
         return self.name.startswith("platform.")
 
     @property
     def has_no_steps(self) -> bool:
-        """Return whether the type has no steps. This is true for deprecated types and destination types."""
+        """Return whether the type has no steps. Deprecated types and destination types have no steps."""
         return not self.has_extractions and not self.name.startswith(("import_api", "webhook."))
 
     @property
@@ -134,8 +138,8 @@ _STREAMS = {
     "platform.hubspot": ("companies", "contacts", "deals"),
     "platform.salesforce": ("Account", "Contact", "Lead"),
 }
-#: Facebook Ads is the documented example of a type with a profile step. The property of this step is not
-#: documented.
+#: Facebook Ads is the documented example of a type with a profile step. Stitch does not document the property
+#: of the profile step.
 _PROFILES = {"platform.facebook": (Property("account_id", required=True, schema=_STRING),)}
 
 
@@ -163,7 +167,7 @@ _GENERIC = _source_type("platform.", ["access_token required credential", "@star
 
 
 def source_type(name: str) -> SourceType:
-    """Return a known source type, or a generic type if the name is unknown."""
+    """Return the source type with this name, or a generic type if the name is unknown."""
     known = SOURCE_TYPES.get(name)
     if known is not None:
         return known

@@ -33,11 +33,11 @@ class Destination:
     quirks: Quirks = field(repr=False)
     credentials: set[str] = field(default_factory=set)
     connected: bool = False  #: whether a connection check has ever succeeded
-    stepped_back: bool = False  #: whether a failed check has reset the configuration to the form
+    stepped_back: bool = False  #: whether a failed check has reset the configuration to the step ``form``
     deleted_at: datetime | None = None
 
     def apply_properties(self, properties: Mapping[str, Any]) -> None:
-        """Store valid properties. Only the names of credentials are stored, not their values."""
+        """Store valid properties. For credentials, the names are stored but not the values."""
         shown, secret = property_values.split(properties, DESTINATION_TYPES[self.type])
         self.credentials |= secret
         self.properties = {**self.properties, **shown}
@@ -63,9 +63,12 @@ class Destination:
         return "fully_configured" if self.connected and not self.stepped_back else "form"
 
     def body(self, *, after_change: bool = False) -> dict[str, Any]:
-        """Return the Destination object of API v4. Source: Stitch Connect API, "Destination object".
+        """Return the JSON representation of the destination in API v4.
 
-        :param after_change: whether the object is the response to a creation or update.
+        Source: Stitch Connect API, "Destination object".
+
+        :param after_change: whether the object is returned by a request that creates or updates the
+            destination.
         """
         check = self.checks.last
         quirks = self.quirks
@@ -90,7 +93,7 @@ class Destination:
         }
 
     def v3_body(self, now: datetime) -> dict[str, Any]:
-        """Return the Destination object of API v3."""
+        """Return the JSON representation of the destination in API v3."""
         check = self.checks.last
         return {
             "id": self.id,

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.connections.connector_types import Property
     from airflow_provider_stitch.emulator.model.quirks import Quirks
 
-#: Names of secret properties. The value of an undocumented property is not returned if its name matches.
+#: Pattern of the names of secret properties. If the name of an undocumented property matches this pattern,
+#: the value of the property is not returned.
 _SECRET = re.compile("pass|token|secret|key|credential|private", re.IGNORECASE)
 _ADDRESSES = ("ipv4", "ipv6", "hostname")
 
@@ -68,8 +69,8 @@ def _is_good_string(value: str, schema: Mapping[str, Any]) -> bool:
             parse_time(value)
         except ValueError:
             return False
-    # In sample report cards, hosts have the format "uri", although a host name is not a URI. Therefore this
-    # check only rejects hosts with spaces or slashes.
+    # In sample report cards, hosts have the format "uri", although a host name is not a URI. Therefore, this
+    # check rejects a host only if it contains spaces or slashes.
     return schema.get("format") not in _ADDRESSES or re.search(r"[\s/]", value) is None
 
 

@@ -36,7 +36,9 @@ class _Style(NamedTuple):
 def source_report_card(
     kind: SourceType, current_step: str, provided: Collection[str], quirks: Quirks
 ) -> dict[str, Any]:
-    """Return the report card of a Source, without ``details`` and ``upgrade_available``.
+    """Return the report card in the JSON representation of a source.
+
+    This report card does not contain ``details`` and ``upgrade_available``.
 
     :param provided: the names of the properties that have a value.
     """
@@ -54,7 +56,7 @@ def source_report_card(
 def _steps(type_name: str, provided: frozenset[str], style: _Style) -> list[dict[str, Any]]:
     """Return the steps of a report card.
 
-    The result is cached, because an account may have thousands of sources.
+    The result is cached, because an account can have thousands of sources.
     """
     kind = source_type(type_name)
     return [
@@ -87,7 +89,7 @@ def source_type_body(kind: SourceType, quirks: Quirks, *, access: bool) -> dict[
 def destination_report_card(
     destination_type: str, current_step: str, provided: Collection[str], quirks: Quirks
 ) -> dict[str, Any]:
-    """Return the report card of a Destination."""
+    """Return the report card in the JSON representation of a destination."""
     form = _properties(DESTINATION_TYPES[destination_type], provided, _Style.of(quirks))
     return {
         "type": destination_type,
@@ -115,7 +117,10 @@ def destination_type_body(destination_type: str, quirks: Quirks, *, access: bool
 def _with_undocumented(
     step: str, own: Iterable[Property], kind: SourceType, provided: Collection[str]
 ) -> list[Property]:
-    """Return the properties of a step. The form includes undocumented properties that have a value."""
+    """Return the properties of a step.
+
+    The step ``form`` includes undocumented properties that have a value.
+    """
     if step != "form" or not kind.has_extractions:
         return list(own)
     known = {prop.name for properties in kind.steps.values() for prop in properties}

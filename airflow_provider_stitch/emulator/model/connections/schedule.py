@@ -34,7 +34,7 @@ _FIELDS: tuple[tuple[int, int, tuple[str, ...]], ...] = (
 _ITEM = re.compile(r"(?:(\*)|(\w+)(?:-(\w+))?)(?:/(\d+))?", re.ASCII)
 #: Number of days to search for a match. A period of 9 years always contains a leap year, even around 2100.
 _DAYS_AHEAD = 366 * 9
-_ANCHORED_FROM = 60  # shortest interval in minutes for which the anchor time applies
+_ANCHORED_FROM = 60  # shortest interval in minutes to which the anchor time applies
 
 
 def next_start(properties: Mapping[str, Any], minutes: float, now: datetime) -> datetime | None:
@@ -81,14 +81,14 @@ def check_schedule(properties: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Cron:
-    """A parsed Quartz cron expression in UTC. Each attribute contains the sorted values of a field."""
+    """A parsed Quartz cron expression in UTC. Each attribute contains the sorted values of one field."""
 
     seconds: Sequence[int]
     minutes: Sequence[int]
     hours: Sequence[int]
     days: Sequence[int]
     months: Sequence[int]
-    weekdays: Sequence[int]  #: numbers from 1 (Sunday) to 7 (Saturday)
+    weekdays: Sequence[int]  #: days of the week, from 1 (Sunday) to 7 (Saturday)
     years: Sequence[int]
 
     def next_after(self, now: datetime) -> datetime | None:
@@ -112,7 +112,7 @@ class Cron:
         )
 
     def _first_time_of_day(self, earliest: time) -> time | None:
-        """Return the first matching time of a day that is not before ``earliest``."""
+        """Return the first matching time of a day, at or after ``earliest``."""
         for hour in (h for h in self.hours if h >= earliest.hour):
             for minute in (m for m in self.minutes if (hour, m) >= (earliest.hour, earliest.minute)):
                 for second in self.seconds:
@@ -124,7 +124,7 @@ class Cron:
 def parse_cron(expression: str) -> Cron | None:
     """Parse a cron expression of six fields, or of seven fields if it includes the year.
 
-    :return: None if the expression is invalid, or if it contains L, W or #.
+    :return: the parsed expression, or None if it is invalid or contains L, W or #.
     """
     fields = expression.upper().split()
     if len(fields) == len(_FIELDS) - 1:
@@ -150,6 +150,6 @@ def _values(text: str, low: int, high: int, names: tuple[str, ...]) -> list[int]
         begin = low if every else ends[0]
         end = high if every or (step and last is None) else ends[-1]
         size = high + 1 - low
-        wrap = size if end < begin else 0  # a range such as FRI-MON wraps around the week
+        wrap = size if end < begin else 0  # a range such as FRI-MON continues in the next week
         found.update((value - low) % size + low for value in range(begin, end + wrap + 1, int(step or 1)))
     return sorted(found)

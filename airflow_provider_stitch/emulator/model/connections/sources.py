@@ -52,7 +52,8 @@ class Source:
     destination_id: int | None = None
     schedule_minutes: float | None = None
     next_start: datetime | None = None
-    schedule_when_configured: bool = False  #: whether Stitch schedules the source once it is fully configured
+    #: Whether Stitch schedules jobs once the source is fully configured.
+    schedule_when_configured: bool = False
     paused_at: datetime | None = None
     system_paused_at: datetime | None = None
     deleted_at: datetime | None = None
@@ -123,13 +124,16 @@ class Source:
     # Names
 
     def load_name(self, stream: Stream) -> str:
-        """Return the stream name in a load. The name is not documented if table names include schemas."""
+        """Return the name of a stream in a load.
+
+        Stitch does not document this name if table names include schemas.
+        """
         if self.quirks.load_names == "source":
             return stream.stream_name
         return self.table_name(stream) if self.quirks.load_names == "destination" else self._sent_name(stream)
 
     def target_name(self, stream: Stream) -> str:
-        """Return the stream name that the target sends. For the Avro target, this is the name in loads."""
+        """Return the stream name that the target sends. The Avro target sends the name that loads contain."""
         return self.load_name(stream) if taps.is_version_2(self.type) else self._sent_name(stream)
 
     def table_name(self, stream: Stream) -> str:
@@ -144,7 +148,7 @@ class Source:
         if not self.schema_in_load_names:
             return stream.stream_name
         if taps.is_version_2(self.type):
-            return self.table_name(stream)  # not documented, so the documented table name is used
+            return self.table_name(stream)  # the name is not documented, so the table name is used
         prefix = taps.prefix_of_tables(self.type)
         if prefix == "tap_stream_id":
             return stream.tap_stream_id
@@ -156,7 +160,7 @@ class Source:
     def set_connected(self, connected: bool, now: datetime) -> bool:  # noqa: FBT001
         """Record whether the source has a connected destination.
 
-        :return: whether the source had no connected destination before and has one now.
+        :return: whether the source has a connected destination now, but had none before.
         """
         was_disconnected = bool(self.disconnected_periods) and self.disconnected_periods[-1].until is None
         if connected and was_disconnected:
@@ -168,7 +172,7 @@ class Source:
     # Configuration
 
     def apply_properties(self, properties: Mapping[str, Any], *, by_stitch: bool = False) -> None:
-        """Store valid properties. Only the names of credentials are stored, not their values."""
+        """Store valid properties. For credentials, the names are stored but not the values."""
         shown, secret = property_values.split(properties, self.kind.properties, by_stitch=by_stitch)
         self.credentials |= secret
         if isinstance(shown.get("anchor_time"), str):
@@ -190,7 +194,7 @@ class Source:
         return self.kind.has_extractions and self.step not in INPUT_STEPS
 
     def current_step(self, now: datetime) -> str:
-        """Return the current step. A successful check or a selection advances the step first."""
+        """Return the current step, after advancing it if a check succeeded or a stream was selected."""
         check = self.checks.last
         if self.step == "discover_schema" and check is not None and check.succeeded(now):
             self.step = "field_selection"
@@ -206,7 +210,7 @@ class Source:
     # JSON
 
     def body(self, now: datetime) -> dict[str, Any]:
-        """Return the Source object. Source: Stitch Connect API, "Source object"."""
+        """Return the JSON representation of the source. Source: Stitch Connect API, "Source object"."""
         check = self.checks.last
         names_check = self.quirks.name_checks_in_reads and check is not None
         return {

@@ -41,7 +41,7 @@ def update_streams(source: Source, body: Any, now: datetime) -> None:
 
 
 def _select_fields(stream: Stream) -> None:
-    """Add ``selected`` to the fields, because fields have this key only if their stream is selected."""
+    """Add ``selected`` to the fields of a selected stream. Fields of other streams do not have this key."""
     for crumb, data in stream.metadata.items():
         if crumb:
             data.setdefault("selected", False)

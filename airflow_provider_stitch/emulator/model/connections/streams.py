@@ -33,7 +33,10 @@ class Stream:
 
     @property
     def metadata(self) -> dict[Breadcrumb, dict[str, Any]]:
-        """Return the metadata by breadcrumb. ``()`` is the stream itself; other breadcrumbs are fields."""
+        """Return the metadata by breadcrumb.
+
+        The breadcrumb ``()`` identifies the stream, and all other breadcrumbs identify fields.
+        """
         if self._metadata is None:
             self._metadata = _initial_metadata(self.plan)
         return self._metadata
@@ -82,7 +85,7 @@ class Stream:
         return any(d.get("selected") or d.get("selected-by-default") for d in fields)
 
     def body(self) -> dict[str, Any]:
-        """Return the Stream object. Source: Stitch Connect API, "Stream object"."""
+        """Return the JSON representation of the stream. Source: Stitch Connect API, "Stream object"."""
         return {
             "selected": self.selected,
             "stream_id": self.stream_id,
@@ -92,7 +95,10 @@ class Stream:
         }
 
     def schema_body(self) -> dict[str, Any]:
-        """Return the Stream schema object. Its ``schema`` is a string that contains JSON."""
+        """Return the stream's Stream schema object.
+
+        The value of ``schema`` is a string that contains JSON.
+        """
         properties = {name: {"type": ["null", "string"]} for name in self.plan.fields}
         return {
             "schema": json.dumps({"type": "object", "properties": properties}, separators=(",", ":")),
@@ -105,15 +111,15 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class SelectedStream:
-    """A selected stream, as it is at the start of a job."""
+    """The state of a selected stream at the start of a job."""
 
     key: str
     tap_stream_id: str
     target_name: str  #: the stream name that the target sends
     rows: int
     flushes: int
-    bookmark: str | None  #: the replication key; None if each job reads the whole stream
-    table: tuple[str, str] | None  #: names of the database and table; None if the source is not a database
+    bookmark: str | None  #: the replication key, or None if each job reads the whole stream
+    table: tuple[str, str] | None  #: names of the database and table, or None if the source is not a database
     counter_tags: CounterTags  #: the tags of the tap's row counters
     counted: bool  #: whether the tap writes row counters for the stream
 

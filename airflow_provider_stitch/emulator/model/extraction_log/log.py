@@ -191,5 +191,5 @@ def _phase_status(phase: str, result: PhaseResult) -> str:
         return f"{phase} succeeded."
     if result.description is None:
         return f"{phase} failed with code {result.exit_status}."
-    message = result.description.replace("\n", "\\n")  # a backslash and an n, as in the documented samples
+    message = result.description.replace("\n", "\\n")  # the documented samples contain a backslash and an n
     return f'{phase} failed with code {result.exit_status} and error message: "{message}".'

@@ -39,7 +39,10 @@ def tap_lines(timeline: Timeline) -> Iterator[Line]:
 
 
 def state_updates(timeline: Timeline) -> Iterator[Line]:
-    """Yield the state updates. An update is written when all batches sent before it have been persisted."""
+    """Yield the state updates of the runner.
+
+    An update is written when all earlier batches have been persisted.
+    """
     reads = {read.stream.tap_stream_id: read for read in timeline.reads}
     bookmarks = {name: read.previous_bookmark for name, read in reads.items()}
     persisted_at = timeline.starts_at
@@ -60,7 +63,7 @@ def state_updates(timeline: Timeline) -> Iterator[Line]:
 
 
 def state_before(timeline: Timeline) -> str:
-    """Return the state at the start of the tap as a JSON string."""
+    """Return the state with which the tap starts, as a JSON string."""
     bookmarks = {
         read.stream.tap_stream_id: {key: _bookmark(read.stream, read.previous_bookmark)}
         for read in timeline.reads
@@ -77,7 +80,7 @@ def _is_counted(timeline: Timeline, stream: SelectedStream) -> bool:
 
 
 def _counters(timeline: Timeline, read: StreamRead) -> Iterator[Line]:
-    """Yield a row counter for every minute and at the end of the read.
+    """Yield a row counter for every minute in which the tap reads a stream, and a last counter at the end.
 
     Each counter contains the number of rows since the previous counter.
     """

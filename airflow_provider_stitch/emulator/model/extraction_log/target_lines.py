@@ -1,6 +1,6 @@
 """The lines that ``target-stitch`` or the Avro target writes to an extraction log.
 
-Source: the open-source ``target-stitch`` 1.8.1 to 4.0.3, and logs in public bug reports.
+Source: code of the open-source ``target-stitch`` 1.8.1 to 4.0.3, and logs in public bug reports.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def program(timeline: Timeline) -> tuple[str, str]:
 
 
 def first_line(timeline: Timeline) -> str | None:
-    """Return the target's first line, or None for the Avro target, because its first line is not known."""
+    """Return the first line of the target, or None for the Avro target, whose first line is not known."""
     if timeline.target_program == "avro":
         return None
     if release_of(timeline.log.target_version) < (3, 0, 0):
@@ -81,7 +81,7 @@ def batch_lines(timeline: Timeline) -> Iterator[Line]:
 
 
 def sent_at(batch: Batch) -> datetime:
-    """Return the time of the first attempt of a batch's last request."""
+    """Return the time at which the last request of a batch is sent for the first time."""
     return batch.flushed_at - timedelta(seconds=2**batch.retries - 1)
 
 
@@ -152,7 +152,7 @@ def _batch_lines(
 
 
 def _retry_lines(batch: Batch, at: datetime, release: tuple[int, int, int]) -> Iterator[Line]:
-    """Yield the lines of the retries after 1, 2, 4, ... seconds, which do not contain the stream name."""
+    """Yield the lines of the retries after 1, 2, 4, ... seconds. The lines do not contain the stream name."""
     for number in range(batch.retries):
         wait = 2**number
         failed_at = at + timedelta(seconds=wait - 1) + _MILLISECOND

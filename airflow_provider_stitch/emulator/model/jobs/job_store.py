@@ -1,4 +1,4 @@
-"""The replication jobs of one account, and the plans of future jobs."""
+"""The replication jobs of one account, and the plans of its future jobs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class SourceJobs:
         return next((job for job in reversed(self.jobs) if job.timeline.ends_at + delay <= now), None)
 
     def record_bookmarks(self, timeline: Timeline) -> None:
-        """Update the bookmarks from the batches of the latest job that reach the pipeline."""
+        """Update the bookmarks from those batches of the latest job that reach the pipeline."""
         for read in timeline.reads:
             if read.previous_bookmark is None:
                 self.bookmarks.pop(read.stream.tap_stream_id, None)
@@ -141,14 +141,15 @@ class JobStore:
             message = f"Did not create job for {ids} because one already exists"
             raise ApiError(200, {"error": {"type": "already_running", "message": message}})
         if not self._can_start(source, now):
-            # Stitch does not document this error. It is taken from an unpublished draft of the documentation.
+            # Stitch does not document this error, so it is taken from an unpublished draft of the
+            # documentation.
             raise ApiError(400, {"error": {"type": "generic", "message": f"Could not create job for {ids}"}})
         return self.add(source, now, "api")
 
     def add(
         self, source: Source, starts_at: datetime, started_by: StartedBy, plan: JobPlan | None = None
     ) -> Job:
-        """Add a job that starts at ``starts_at``. In tests, this time may be in the past."""
+        """Add a job that starts at ``starts_at``. A test can add a job that starts in the past."""
         jobs = self.for_source(source.id)
         timeline = self._build_timeline(source, starts_at, jobs.next_plan() if plan is None else plan)
         job = Job(timeline, started_by)
@@ -184,7 +185,7 @@ class JobStore:
         :return: the stopped job, or None if no job is running.
         """
         job = self.running(source, now)
-        if job is None or job.stopped:  # a second request does not end the job earlier
+        if job is None or job.stopped:  # a second stop request does not end the job earlier
             return job
         ends_at = min(now + timedelta(seconds=self._quirks.stop_seconds), job.timeline.ends_at)
         streams = _by_tap_stream_id(source)
@@ -201,8 +202,8 @@ class JobStore:
     def page(self, now: datetime, first: int, count: int) -> tuple[list[dict[str, Any]], int]:
         """Return up to ``count`` records of the list of extractions, and the total number of records.
 
-        The list contains the last completed job of each source in order of source id. It includes paused and
-        deleted sources.
+        The list contains the last completed job of each source in order of source id. The list includes
+        paused and deleted sources.
         """
         delay = timedelta(seconds=self._quirks.listing_delay)
         listed = []

@@ -48,8 +48,8 @@ class LoadList:
         self._events = events
         self._quirks = quirks
         self._on_load = on_load
-        self._rows: dict[int, _Row] = {}  # rows by stream id
-        self._sorted: list[_SortKey] | None = None  # keys that end with the stream id
+        self._rows: dict[int, _Row] = {}  # the row of each stream, by stream id
+        self._sorted: list[_SortKey] | None = None  # sort keys, whose last item is the stream id
         self._sort_order = ("", "")
         self._new: list[_Row] = []  # listed rows that are not yet in `_sorted`
 
@@ -74,11 +74,11 @@ class LoadList:
         row = self._row(source, stream)
         row.loads.end_outages(now)
         self._schedule_update(row, now)
-        if row.listed and row.loads.state(now) is None:  # listed only because of the outage
+        if row.listed and row.loads.state(now) is None:  # the stream was listed only because of the outage
             self._unlist(row)
 
     def update_sources(self, source_ids: set[int], now: datetime) -> None:
-        """Load the batches of these sources that were waiting for a destination."""
+        """For these sources, load the batches that were waiting for a destination."""
         for row in self._rows.values() if source_ids else ():
             if row.source.id in source_ids:
                 self._schedule_update(row, now)

@@ -100,7 +100,7 @@ class StreamLoads:
                 return LoadState(outage.since, None, outage.message)
         if last_failed and (last_loaded is None or last_failed[0] > last_loaded):
             return LoadState(last_failed[0], None, last_failed[1])
-        # Stitch does not document the Load object after an error has been resolved. The emulator shows the
+        # Stitch does not document the Load object after an error has been resolved, so the emulator shows the
         # last successful load.
         return None if last_loaded is None else LoadState(last_loaded, last_loaded, None)
 
@@ -125,13 +125,13 @@ class StreamLoads:
         return next((o.message for o in self._outages if o.covers(batch.load_at)), None)
 
     def _drop_superseded(self, last_loaded: datetime | None) -> None:
-        """Remove the batches before the last load, because they no longer affect the state."""
+        """Remove the batches that precede the last load, because these batches no longer affect the state."""
         if last_loaded is not None:
             self._batches = [b for b in self._batches if self._loaded_at(b) >= last_loaded]
 
 
 def load_body(client_id: int, source_name: str, stream_name: str, state: LoadState) -> dict[str, Any]:
-    """Return the Load object. Source: Stitch Connect API, "Load object"."""
+    """Return the JSON representation of the load. Source: Stitch Connect API, "Load object"."""
     return {
         "stitch_client_id": client_id,
         "source_name": source_name,

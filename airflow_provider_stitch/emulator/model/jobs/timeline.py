@@ -38,7 +38,8 @@ class StreamRead:
     rows: int
     starts_at: datetime
     ends_at: datetime
-    previous_bookmark: datetime | None  #: time up to which earlier jobs have read the stream, if any
+    #: Time up to which earlier jobs have read the stream, or None if earlier jobs have read nothing.
+    previous_bookmark: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Batch:
     error: LoadError | None
     rejected: int = 0
     target_name: str = ""  #: the stream name that the target sends
-    version_messages: int = 0  #: number of messages of a full-table stream that are not rows
+    version_messages: int = 0  #: number of version messages, which contain no rows
     requests: int = 1
     retries: int = 0  #: number of retries of the last request, after which the batch is flushed
 
@@ -72,7 +73,7 @@ class Timeline:
     tap_starts_at: datetime
     terminated: bool
     target_program: Target
-    #: The results of the three phases; None if a phase does not exist or never ends.
+    #: The result of each of the three phases, or None if the phase does not exist or never ends.
     discovery: PhaseResult | None
     tap: PhaseResult | None
     target: PhaseResult | None
@@ -89,7 +90,7 @@ class Timeline:
     def stopped_at(
         self, time: datetime, reason: Literal["terminated", "signalled"] = "terminated"
     ) -> Timeline:
-        """Return a copy that ends at an earlier time, without the batches that were flushed later."""
+        """Return a copy of the timeline that ends at this time, without batches that were flushed later."""
         signalled = reason == "signalled" and not self.terminated
         results = self._results_if_signalled(time) if signalled else (self.discovery, self.tap, self.target)
         return replace(
@@ -108,7 +109,7 @@ class Timeline:
     def _results_if_signalled(
         self, time: datetime
     ) -> tuple[PhaseResult | None, PhaseResult | None, PhaseResult | None]:
-        """Return the results of the phases if a signal ends the running phase."""
+        """Return the results of the phases of a job whose running phase is ended by a signal."""
         ended_by_signal = PhaseResult(time, SIGTERM, None)
         if self.has_discovery and time < self.tap_starts_at:
             return ended_by_signal, None, None
@@ -118,7 +119,10 @@ class Timeline:
         return self.discovery, self.tap, ended_by_signal
 
     def extraction(self, now: datetime, tap_field: str = "source_type") -> dict[str, Any]:
-        """Return the Extraction object. Source: Stitch Connect API, "Extraction object"."""
+        """Return the JSON representation of the extraction.
+
+        Source: Stitch Connect API, "Extraction object".
+        """
         finished = now >= self.ends_at
         body: dict[str, Any] = {
             "job_name": self.job_name,

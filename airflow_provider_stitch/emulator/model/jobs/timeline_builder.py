@@ -1,4 +1,4 @@
-"""Builds the timeline of a replication job from its plan and the selected streams."""
+"""Functions that build the timeline of a replication job from its plan and the selected streams."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.connections.sources import Source
     from airflow_provider_stitch.emulator.model.connections.streams import SelectedStream
 
-#: Stitch terminates an extraction after this time. Source: Stitch documentation, "Replication: extractions".
+#: The time after which Stitch terminates an extraction. Source: Stitch documentation, "Replication:
+#: extractions".
 MAX_EXTRACTION_DURATION = timedelta(hours=24)
 #: Seconds from the end of a read to the last flush of the stream.
 FLUSH_LAG_SECONDS = 10.0
@@ -34,7 +35,7 @@ def build_timeline(
 ) -> Timeline:
     """Build the timeline of a job that reads the selected streams of a source.
 
-    :param bookmarks: the times up to which earlier jobs have read each stream, by ``tap_stream_id``.
+    :param bookmarks: the time up to which earlier jobs have read each stream, by ``tap_stream_id``.
     """
     job_name = make_job_name(source.client_id, source.id, "sync", starts_at)
     discovery_failed = plan.discovery_exit_status != 0 and not plan.terminated
@@ -73,7 +74,7 @@ def _limit_duration(timeline: Timeline) -> Timeline:
 
 
 class _PlannedRead(NamedTuple):
-    """A planned read of one stream, with its flushes. Times are seconds from the start of the job."""
+    """A planned read of one stream, with its flushes. All times are in seconds from the start of the job."""
 
     stream: SelectedStream
     start: float
@@ -82,7 +83,10 @@ class _PlannedRead(NamedTuple):
 
 
 def _plan_reads(plan: JobPlan, streams: Sequence[SelectedStream], target: Target) -> list[_PlannedRead]:
-    """Return the reads of all streams. The tap reads one stream after another, each for the same time."""
+    """Return the reads of all streams.
+
+    The tap reads one stream after another, and takes the same time for each stream.
+    """
     slice_seconds = plan.tap_seconds / max(len(streams), 1)
     reads: list[_PlannedRead] = []
     for index, stream in enumerate(streams):
@@ -115,7 +119,8 @@ def _default_flushes(
             at=min(start + seconds * number / count + FLUSH_LAG_SECONDS, _total_seconds(plan)),
             rows=per_batch + (1 if number <= remainder else 0),
             prepare=plan.prepare_seconds,
-            load=plan.load_seconds + 10.0 * min(index, 4),  # streams are not all loaded at the same time
+            # The loads of different streams take different times.
+            load=plan.load_seconds + 10.0 * min(index, 4),
         )
         for number in range(1, count + 1)
     )
@@ -126,9 +131,9 @@ def _total_seconds(plan: JobPlan) -> float:
 
 
 def _last_flush(plan: JobPlan) -> float:
-    """Return the seconds from the start of the job to the last possible flush.
+    """Return the number of seconds from the start of the job to the last possible flush.
 
-    A failing target exits when the tap ends, and flushes no rows after this time.
+    A failing target exits when the tap ends, and flushes no rows after the tap has ended.
     """
     fails = plan.target_exit_status and plan.refused_stream is None
     return _total_seconds(plan) - (plan.target_seconds if fails else 0.0)

@@ -1,1 +1,1 @@
-"""The endpoints of the API, one module per group of Stitch's reference."""
+"""The endpoints of the API, with one module for each group of endpoints in Stitch's reference."""

@@ -1,4 +1,4 @@
-"""Accounts, sessions and OAuth."""
+"""Endpoints for accounts, sessions and OAuth."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _REQUIRED = ("company", "email", "first_name", "last_name", "partner_id", "partn
 
 
 def create_account(call: Call) -> Any:
-    """Create an account without destinations or sources. Only this response contains the access token."""
+    """Create an account without destinations or sources.
+
+    The access token is returned only in this response.
+    """
     partner = call.state.partner
     body = call.json(_invalid_form({}))
     if not isinstance(body, dict):
@@ -53,7 +56,10 @@ def create_ephemeral_token(_call: Call) -> Any:
 
 
 def exchange_code(call: Call) -> Any:
-    """Exchange a code for a permanent token. The errors follow RFC 6749, because they are not documented."""
+    """Exchange a code for a permanent token.
+
+    Stitch does not document the errors, so the emulator follows RFC 6749.
+    """
     form = call.form()
     if form is None or not {"client_secret", "code", "grant_type"} <= set(form):
         raise ApiError(400, {"error": "invalid_request"})
@@ -75,7 +81,10 @@ def _is_text(value: Any) -> bool:
 
 
 def _invalid_form(errors: dict[str, str]) -> ApiError:
-    """Return the error for invalid fields. The error is documented only for the partner's credentials."""
+    """Return the error for invalid fields.
+
+    Stitch documents this error only for invalid credentials of the partner.
+    """
     return ApiError(400, {"code": "BadRequest", "message": "Invalid form data.", "errors": errors})
 
 

@@ -1,4 +1,4 @@
-"""Destinations in API v4 and v3, and destination types."""
+"""Endpoints for destinations (API v4 and v3) and destination types."""
 
 from __future__ import annotations
 
@@ -98,7 +98,10 @@ def create_destination(call: Call) -> Any:
 
 
 def update_destination(call: Call) -> Any:
-    """Update properties and start a connection check. The error for other keys is not documented."""
+    """Update properties and start a connection check.
+
+    Stitch does not document the error for keys other than ``properties``.
+    """
     destination = _active(call, ApiError(400, "invalid connection id"))
     invalid = ApiError(400, "PUT body may only include a map of properties")  # this error is not documented
     body = call.json(invalid)
@@ -120,7 +123,7 @@ def delete_destination(call: Call) -> Any:
 
 
 def last_connection_check(call: Call) -> Any:
-    """Return the last check of a destination in the form of a source's check.
+    """Return the last check of a destination in the same format as the check of a source.
 
     Stitch does not document the response.
     """
@@ -149,7 +152,7 @@ def create_v3(call: Call) -> Any:
 
 
 def update_v3(call: Call) -> Any:
-    """Update a destination. The type is required but cannot be changed."""
+    """Update a destination. The request must contain the type, which cannot be changed."""
     destination = _active(call, ApiError(400, "invalid connection id"))
     body = _v3_body(call)
     if body["type"] != destination.type:
@@ -173,7 +176,7 @@ def _v3_body(call: Call) -> dict[str, Any]:
 
 
 def _active(call: Call, unknown: ApiError) -> Destination:
-    """Return the destination in the path.
+    """Return the destination whose id is in the path.
 
     :param unknown: the error to raise if the destination does not exist or is deleted.
     """

@@ -1,6 +1,7 @@
 """The endpoints of the API, each with a method, a path, schemas and a handler.
 
-A handler receives a :class:`Call`. It returns the JSON body of a 200 response, or raises ``ApiError``.
+A handler receives a :class:`Call`. The handler returns the JSON body of a 200 response, or raises
+``ApiError``.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Call:
     """One request to an endpoint."""
 
     state: EmulatorState
-    sender: Account | None  #: the account of the access token; None if there was no valid token
+    sender: Account | None  #: the account of the access token, or None without a valid token
     now: datetime
     path: str
     params: Mapping[str, str]  #: the path parameters
@@ -62,7 +63,7 @@ class Call:
     def number(self, name: str) -> int:
         """Return an id from the path.
 
-        :raises ApiError: if the id is not a number. The path is then unknown.
+        :raises ApiError: if the id is not a number, because the path is then unknown.
         """
         number = parse_number(self.params[name])
         if number is None:
@@ -107,7 +108,7 @@ class Call:
 
 
 def parse_number(text: str) -> int | None:
-    """Parse a number of ASCII digits. Return None if the text is invalid or too long."""
+    """Parse a number that consists of ASCII digits. Return None if the text is invalid or too long."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_ID_DIGITS else None
 
 

@@ -1,4 +1,4 @@
-"""Replication jobs, extractions and loads."""
+"""Endpoints for replication jobs, extractions and loads."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ def start_job(call: Call) -> Any:
 def stop_job(call: Call) -> Any:
     """Stop the running extraction, even if another user or the schedule started it.
 
-    Two responses are not documented. The emulator returns 200 if no job is running. For an unknown source, it
-    returns the same error as for a start.
+    Stitch does not document the response if no job is running or if the source is unknown. The emulator
+    returns 200 if no job is running. For an unknown source, the emulator returns the same error as for the
+    start of a job.
     """
     message = f"Unable to locate source({call.source_id()}) for client ({call.account.client_id})"
     source = call.source(ApiError(400, {"error": {"type": "invalid_source", "message": message}}))
@@ -66,12 +67,18 @@ def _check_client_id(call: Call) -> None:
 
 
 def _page_number(call: Call) -> int:
-    """Return the requested page number, or 1 if the number is invalid. This case is not documented."""
+    """Return the requested page number, or 1 if the number is invalid.
+
+    Stitch does not document how it handles an invalid page number.
+    """
     return max(parse_number(call.parameters().get("page", ["1"])[0]) or 1, 1)
 
 
 def _page(call: Call, number: int, records: list[Any], total: int) -> dict[str, Any]:
-    """Return a page of up to 100 records. A page out of range is empty, which is not documented."""
+    """Return a page of up to 100 records.
+
+    Stitch does not document pages that are out of range, so the emulator returns an empty page.
+    """
     links = {}
     if total > PAGE_SIZE:
         if number * PAGE_SIZE < total:

@@ -1,4 +1,4 @@
-"""Custom e-mail addresses and post-load hooks."""
+"""Endpoints for custom e-mail addresses and post-load hooks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 
 
 def create_custom_email(call: Call) -> Any:
-    """Add a recipient of Stitch's e-mails. Stitch does not document other keys in the body."""
+    """Add a recipient of Stitch's e-mails. Stitch does not document keys other than ``email_address``."""
     invalid = ApiError(
         400, {"error": {"message": {"email_address": "Required. Must be valid email address format."}}}
     )

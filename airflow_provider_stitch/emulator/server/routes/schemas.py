@@ -43,7 +43,7 @@ def choice(*values: str) -> Schema:
 
 
 def closed_object(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Schema:
-    """Return the schema of an object with these keys and no others."""
+    """Return the schema of an object with these keys and no additional keys."""
     return {
         "type": "object",
         "properties": {**required, **(optional or {})},
@@ -256,7 +256,7 @@ COMPONENTS: dict[str, Schema] = {
         {"destination_id": INTEGER},
     ),
     "Account": closed_object({"access_token": TEXT, "stitch_account_id": INTEGER}),
-    # Errors, in a different format for each group of endpoints.
+    # Error responses, which have a different format in each group of endpoints.
     "AccountError": closed_object({"code": TEXT, "message": TEXT}, {"errors": OBJECT}),
     "CodedError": closed_object(
         {

@@ -1,4 +1,4 @@
-"""Sources, source types, and the tokens of Import API sources."""
+"""Endpoints for sources, source types and the tokens of Import API sources."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def update_source(call: Call) -> Any:
 
 
 def delete_source(call: Call) -> Any:
-    """Mark a source as deleted. Deleting it again is not an error."""
+    """Mark a source as deleted. Deleting a deleted source is not an error."""
     source = call.source(_unknown(call))
     call.account.delete_source(source, call.now)
     return source.body(call.now)
@@ -93,7 +93,10 @@ def delete_source(call: Call) -> Any:
 
 
 def create_import_token(call: Call) -> Any:
-    """Create an Import API token. Only this response contains the token. The errors are not documented."""
+    """Create an Import API token.
+
+    The token is returned only in this response. Stitch does not document the errors of this request.
+    """
     source = _active(call)
     if source.type != "import_api":
         raise coded_error("InvalidType", f"source type ({source.type}) has no Import API tokens")
@@ -125,7 +128,7 @@ def delete_import_token(call: Call) -> Any:
 def _active(call: Call) -> Source:
     """Return the source with the id from the path.
 
-    A deleted source is treated as unknown. Stitch does not document changes of deleted sources.
+    A deleted source is treated as unknown. Stitch does not document requests that change a deleted source.
     """
     source = call.source(_unknown(call))
     if source.deleted_at is not None:

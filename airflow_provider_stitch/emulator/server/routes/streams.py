@@ -1,4 +1,4 @@
-"""Connection checks of sources, and streams."""
+"""Endpoints for source connection checks and streams."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _GROUP = "Connection checks, streams"
 def last_connection_check(call: Call) -> Any:
     """Return the last check of a source.
 
-    The response is 404 if there was no check. Stitch does not document this case.
+    If the source has never been checked, the emulator returns 404. Stitch does not document this response.
     """
     check = call.source(not_found()).checks.last
     if check is None:
@@ -39,7 +39,10 @@ def list_streams(call: Call) -> Any:
 
 
 def get_stream(call: Call) -> Any:
-    """Return the schema of a stream. The error for an unknown source is the same as for an unknown stream."""
+    """Return the schema of a stream.
+
+    The same error is returned for an unknown source and an unknown stream.
+    """
     number = call.number("stream_id")
     for stream in call.source(_invalid_stream(number)).streams:
         if stream.stream_id == number:

@@ -1,6 +1,6 @@
 """The table of all endpoints, which is used for routing and for the OpenAPI description.
 
-Source: Stitch Connect API. The groups are in the order of its reference.
+Source: Stitch Connect API. The groups of endpoints are in the order of the API reference.
 """
 
 from __future__ import annotations
@@ -55,6 +55,6 @@ def match(method: str, path: str) -> RouteMatch | None:
 
 def unknown_path(method: str, path: str) -> ApiError:
     """Return the error for a request that matches no endpoint."""
-    # The only 404 error with a documented body is for an update of a custom e-mail address without an id.
+    # Stitch documents the body of this 404 error only for an update of a custom e-mail address without an id.
     missing_id = method == "PUT" and path.rstrip("/") == notifications.EMAILS
     return ApiError(404, {"status": "NOT FOUND"}) if missing_id else not_found()
