@@ -87,7 +87,7 @@ class ExtractionLog:
     #: The target of the job, or None if the log does not show it.
     target: Literal["target-stitch", "avro"] | None
     exits: tuple[PhaseExit, ...]  #: the phases in the exit line, in the order in which they are listed
-    exit_line: str | None  #: begins with "Exit status is:"; None if the log has no exit line
+    exit_line: str | None  #: the line that begins with "Exit status is:", or None if the log has no exit line
     exited_at: datetime | None  #: time of the exit line (UTC)
     #: The last 20 lines at level ERROR or CRITICAL, each truncated to 500 characters.
     problems: tuple[str, ...]

@@ -100,7 +100,7 @@ def _convert(name: str, value: Any, types: frozenset[str]) -> Any:
     if isinstance(value, int | float):
         return value if types & {"integer", "number"} else _as_stored(value)
     if isinstance(value, Mapping | list | tuple) and types == {"string"}:
-        return json.dumps(value)  # the template rendered a JSON string to a native object
+        return json.dumps(value)  # the template rendered a JSON string as a native object
     return value
 
 

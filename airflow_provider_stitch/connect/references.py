@@ -44,7 +44,7 @@ def find_source(sources: Sequence[Source], reference: int | str) -> Source:
     if len(matches) > 1:
         raise AmbiguousSource(
             f"{len(matches)} sources of this Stitch account match {name!r}: {_describe(matches)}. "
-            "Use the id or the name of one of them instead."
+            "Use the id or the name of one of these sources instead."
         )
     return matches[0]
 
@@ -73,7 +73,7 @@ def find_destination(destinations: Sequence[Destination], reference: int | str) 
         labels = ", ".join(each.label for each in matches)
         raise InvalidArgument(
             f"{len(matches)} destinations of this Stitch account match {name!r}: {labels}. "
-            "Use the id of one of them instead."
+            "Use the id of one of these destinations instead."
         )
     return matches[0]
 

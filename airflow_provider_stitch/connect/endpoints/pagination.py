@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_PAGES = 1000  #: a list with more pages is treated as an error
+MAX_PAGES = 1000  #: maximum number of pages of a list; a longer list raises an error
 
 
 def read_all_pages(list_page: Callable[[int], Page[T]]) -> list[list[Page[T]]]:

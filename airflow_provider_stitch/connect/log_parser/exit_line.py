@@ -90,8 +90,8 @@ def _clauses(text: str, start: int, phases: tuple[str, ...]) -> tuple[PhaseExit,
         end_of_last = text.rfind('".', clause.end())
         closed = end_of_last >= 0 and not text[end_of_last + 2 :].strip()
         return (_phase_exit(clause, text[clause.end() : end_of_last]),) if closed else None
-    # A message may contain text that looks like the end of a message. The real end is the first position
-    # after which the remaining text can be parsed.
+    # A message may contain text that looks like the end of a message. The real end of the message is the
+    # first position after which the remaining text can be parsed.
     for end in _MESSAGE_END.finditer(text, clause.end()):
         rest = _clauses(text, end.end(), later)
         if rest is not None:

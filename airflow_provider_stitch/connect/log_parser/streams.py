@@ -112,7 +112,7 @@ class StreamCounts:
             batches=self._batches_with_rows(),
             last_batch_at=self._last_batch_at(uncounted=uncounted),
             certain=certain,
-            # Always False for target-stitch before 3.0.2, which writes no lines about requests.
+            # The value is always False for target-stitch before 3.0.2, which writes no lines about requests.
             one_request=self.batches - version_only == 1 == self.requests - version_only,
             longest_gap=self.line_gap if uncounted else self.counter_gap,
             persisted_by=self.persisted_by,
@@ -150,7 +150,7 @@ def decode_name(name: bytes) -> str:
 
 @dataclass(slots=True)
 class StreamTable:
-    """The streams in the target's lines, and the batches that may not be persisted yet.
+    """A table of the streams in the target's lines and of the batches that may not be persisted yet.
 
     The number of streams and the size of their names are limited.
     """

@@ -73,7 +73,7 @@ class ImportToken:
     """
 
     id: int  #: newer tokens have greater ids
-    created_at: datetime | None  #: included only in lists in the newer format
+    created_at: datetime | None  #: when the token was created; included only in lists in the newer format
     access_token: SecretText | None  #: included only in the response to the request that creates the token
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 

@@ -83,8 +83,8 @@ class PostLoadHook:
 
 
 def _destination_id(hook: Mapping[str, Any]) -> int | None:
-    # In the samples, the id is an integer outside of `config`. One description mentions a string inside of
-    # `config`, such as destination_12345.
+    # In the samples, the destination id is an integer outside of `config`. One description mentions a string
+    # inside of `config`, such as destination_12345.
     value = hook.get("destination_id")
     if value is None:
         value = (optional_object(hook, "config") or {}).get("destination_id")

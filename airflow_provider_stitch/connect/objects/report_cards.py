@@ -119,7 +119,7 @@ class ReportCard:
     current_step: str | None
     #: The configuration steps; empty for some types, most of which are deprecated.
     steps: tuple[ConnectionStep, ...]
-    details: TypeDetails | None  #: included only in the report cards of types
+    details: TypeDetails | None  #: the details of the type, included only in the report cards of types
     upgrade_available: str | None  #: the newer type that replaces this type
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 

@@ -44,7 +44,7 @@ class Source:
     #: The type of the current step in the report card, such as `form` or `fully_configured`.
     current_step: str | None
     properties: Mapping[str, Any]
-    schedule: Mapping[str, Any] | None  #: if the schedule is None, the source is not necessarily paused
+    schedule: Mapping[str, Any] | None  #: a source without a schedule is not necessarily paused
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod

@@ -29,7 +29,7 @@ class Stream:
     """A table, view or API endpoint of a source. Source: Stitch Connect API, "Stream object"."""
 
     stream_id: int
-    tap_stream_id: str  #: unique within the source
+    tap_stream_id: str  #: the id of the stream, unique within the source
     stream_name: str  #: the name of the table; not unique if the source has several schemas
     selected: bool | None  #: whether the stream is selected, or None if never selected
     metadata: Mapping[str, Any]
@@ -63,7 +63,8 @@ class Field:
     """A field (column) of a stream, from the metadata in the stream's schema."""
 
     name: str
-    inclusion: str | None  #: `automatic`, `available` or `unsupported`
+    #: Whether the field can be selected: `automatic`, `available` or `unsupported`.
+    inclusion: str | None
     selected: bool | None  #: whether the field is selected, or None if never selected
     selected_by_default: bool | None
     metadata: Mapping[str, Any]
@@ -99,7 +100,8 @@ class StreamSchema:
     """
 
     schema: Mapping[str, Any]  #: JSON schema of the fields
-    metadata: Mapping[str, Any]  #: metadata of the stream itself, such as `selected` and `replication-method`
+    #: Metadata of the stream itself, such as `selected` and `replication-method`.
+    metadata: Mapping[str, Any]
     fields: Mapping[str, Field]  #: the fields by name
     writable_keys: tuple[str, ...]  #: metadata keys that an update may contain
     raw: Mapping[str, Any] = field(repr=False, compare=False)
@@ -107,7 +109,7 @@ class StreamSchema:
     @classmethod
     def from_json(cls, data: object) -> StreamSchema:
         schema = json_object(data, "stream schema")
-        # Breadcrumbs with more than two elements are not documented. The metadata of such breadcrumbs is
+        # Breadcrumbs with more than two elements are not documented. The metadata of longer breadcrumbs is
         # available only in `raw`.
         by_breadcrumb = dict(_entry(entry) for entry in array(schema, "metadata"))
         return cls(

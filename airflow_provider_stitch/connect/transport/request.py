@@ -186,8 +186,8 @@ class Transport:
         :param secrets: additional secrets in the request, which are removed from error messages.
         :param confidential: whether a successful response contains a secret, so that no message may show its
             body.
-        :param accept: additional status codes of responses to return. By default, only 2xx responses are
-            returned.
+        :param accept: additional status codes for which the response is returned. By default, only 2xx
+            responses are returned.
         :param expects_body: whether an empty body of a 2xx response is an error.
         :param retry: whether the request may be retried. By default, only GET requests are retried.
         :param attempt_context: a function that returns a context manager for each attempt. The context

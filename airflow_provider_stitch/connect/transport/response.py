@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_MESSAGE_LENGTH = 500  #: maximum number of characters of Stitch's message in an error message
-HIDDEN_BODY = "it is not shown, because it may contain a secret."  #: the text for a confidential body
+HIDDEN_BODY = "it is not shown, because it may contain a secret."  #: shown instead of a confidential body
 #: Maximum delay in seconds. A longer delay in a response is assumed to be an error and is reduced to this
 #: limit.
 MAX_RETRY_AFTER = 86_400.0
@@ -200,7 +200,7 @@ def _error_message(body: Any) -> str:
     # The format of accounts: {"code", "message", "errors"}
     if isinstance(code, str):
         return _joined(code, body.get("message"), body.get("errors"))
-    # Streams, gateways and notifications each use one of these keys.
+    # The errors of streams, gateways and notifications each contain one of these keys.
     for key in ("invalid_fields", "message", "status"):
         if isinstance(body.get(key), str):
             return _joined(key if key == "invalid_fields" else None, body[key])
