@@ -248,7 +248,7 @@ class StitchEmulator(EmulatedAccount):
         :param headers: the headers of the response.
         :param delay: real seconds until the response, by default Stitch's own response. If the client
             disconnects earlier, Stitch does not process the request unless ``after_effect`` is set.
-        :param cut: True to close the connection, or ``"mid-body"`` to close it after half of the body.
+        :param cut: whether to close the connection; ``"mid-body"`` closes it after half of the body.
         :param garbage: a body that is not JSON, or True for a gateway's HTML page. The default status is 200.
         :param drip: real seconds between two bytes of the body.
         :param host: ``"api"`` for requests to the API, or ``"log"`` for requests for logs.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PastJob(JobPlan):
-    """A job that has already ended, with its loads. All keys of a job are allowed."""
+    """A job that has already ended, with its loads. All keys of a job plan are allowed."""
 
     seconds_ago: float = 300.0  #: seconds since the job ended
 

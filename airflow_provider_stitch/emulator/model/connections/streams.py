@@ -126,7 +126,10 @@ class SelectedStream:
 
 @cache
 def stream_with_rows(rows: int) -> EmulatedStream:
-    """Return a default stream with this number of rows. Equal calls return the same immutable object."""
+    """Return a default stream with this number of rows.
+
+    Calls with the same number return the same immutable object.
+    """
     return EmulatedStream(rows=rows)
 
 
