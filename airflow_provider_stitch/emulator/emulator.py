@@ -47,8 +47,9 @@ class StitchEmulator(EmulatedAccount):
     :param partner_secret: the partner's secret. The default is a random secret.
     :param state_file: a file that stores the complete state, except faults and recorded requests. If an
         emulator is killed, a new emulator with the same file continues from the stored state, and the virtual
-        clock includes the time in between. If the file already exists, all other arguments except ``speed``,
-        ``host`` and ``port`` are ignored. The file is written for every request, so accounts should be small.
+        clock includes the time in between. If the state file already exists, all other arguments except
+        ``speed``, ``host`` and ``port`` are ignored. The state file is written for every request, so accounts
+        should be small.
     """
 
     def __init__(

@@ -57,8 +57,8 @@ class Quirks:
     #: Whether a source can be created or updated with a destination id. The documented list of arguments
     #: includes the destination id, but the documented error message does not.
     accept_destination_id: bool = True
-    #: Whether a source can be created with a name. An error message mentions the name, but the list of
-    #: arguments does not.
+    #: Whether a source can be created with a name. A documented error message mentions the name, but the
+    #: documented list of arguments does not.
     accept_source_name: bool = False
     #: Whether Stitch pauses a source when an update changes its destination.
     pause_on_switch: bool = False

@@ -95,7 +95,7 @@ class Stream:
         }
 
     def schema_body(self) -> dict[str, Any]:
-        """Return the stream's Stream schema object.
+        """Return the JSON representation of the stream's schema.
 
         The value of ``schema`` is a string that contains JSON.
         """

@@ -33,7 +33,7 @@ class LoadState:
 
 
 class StreamLoads:
-    """The batches of one stream, and the outages of its loads.
+    """The batches of one stream, and the periods in which loads of the stream fail.
 
     :param disconnected_periods: periods without a connected destination, in which no load is attempted.
     """
