@@ -109,7 +109,7 @@ class AccountCheck:
         """Read all pages of a list.
 
         If the list becomes shorter between two requests, a record may move to the previous page, which has
-        already been read. In that case, the previous page is read again.
+        already been read. The previous page is therefore read again if the list has become shorter.
         """
         pages: list[Page[Any]] = []
         number, total = 1, 0

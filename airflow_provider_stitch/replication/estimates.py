@@ -145,7 +145,8 @@ def estimate_loads_done(
 def estimate_next_load(context: EstimateContext, interval: float) -> CompletionEstimate:
     """Estimate when a watcher's next poll of a source's loads will return a new load.
 
-    :param interval: minimum seconds between two polls for watchers. Polls for waiting tasks can be earlier.
+    :param interval: minimum number of seconds between two polls for watchers. Polls for waiting tasks can be
+        earlier.
     """
     if context.last_checked_at is None:
         return CompletionEstimate(last_checked_at=context.now, since=context.now, done_by=context.now)

@@ -36,7 +36,7 @@ class Started:
     """A job that counts as started by this task."""
 
     job_name: str
-    started_at: datetime  #: start time, by Stitch's clock
+    started_at: datetime  #: start time of the job, by Stitch's clock
     #: Whether the job was found in the list of extractions after the response to the start request was lost.
     is_found: bool = False
 
@@ -78,7 +78,7 @@ async def start_job(
         started = await _find_job_since(session, source, first_attempt_at)
         if started is not None:
             return started
-        sent_at = session.stitch_time()  # this time is not later than the job's start
+        sent_at = session.stitch_time()  # a lower bound of the job's start time
         try:
             return await asyncio.to_thread(_send_start, session, source, sent_at, on_started)
         except JobAlreadyRunning as refusal:
@@ -130,7 +130,8 @@ def _not_started(source: Source, error: StitchError, *, may_run: bool) -> JobNot
     )
 
 
-# Maximum seconds for the poll before a stop request. Airflow 3 allows a killed task only 5 s in total.
+# Maximum number of seconds for the poll before a stop request. Airflow 3 allows a killed task only 5 s in
+# total.
 STOP_POLL_TIMEOUT = 2.0
 
 

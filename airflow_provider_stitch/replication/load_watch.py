@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 FIRST_PAUSE = 30.0
 MAX_PAUSE = 300.0
 
-# Seconds between two checks, during a pause, whether the connection has a new client.
+# Seconds between two checks for a new client of the connection, during a pause.
 CONNECTION_INTERVAL = 30.0
 
 # Polls for watchers use at most a third of the budget, even if watchers need many pages.
 BUDGET_PART = 3
 
-# Seconds between two requests for the streams of a source. These requests are not rate-limited.
+# Seconds between two requests for the streams of a source. Requests for streams are not rate-limited.
 STREAMS_INTERVAL = 600.0
 
 
@@ -69,7 +69,7 @@ class Interest:
 
     :param source: the source's `name`.
     :param stream: the stream's name. If None, the watcher needs all streams of the source.
-    :param poll_interval: minimum seconds between two polls that are sent only for watchers.
+    :param poll_interval: minimum number of seconds between two polls that are sent only for watchers.
     """
 
     source: str
@@ -191,7 +191,7 @@ class LoadWatch:
         return self._session
 
     def poll_interval(self, source: str, even_interval: float) -> float:
-        """Return the minimum seconds between two polls of a source.
+        """Return the minimum number of seconds between two polls of a source.
 
         :param even_interval: seconds between two requests if the whole budget is used evenly.
         """

@@ -42,7 +42,7 @@ class ProgressLog:
         self._clock = clock
         self._log_info = log_info
         self._log_warning = log_warning
-        self._logged_lines: dict[str, None] = {}  # an empty set needs three times as much memory
+        self._logged_lines: dict[str, None] = {}  # an empty dict needs a third of the memory of an empty set
         self._slot_reserved = False
 
     def log_wait_started(self, goal: Goal) -> None:

@@ -79,7 +79,7 @@ class AccountSession:
         return account_poller(self.caller)
 
     def seconds_left(self) -> float:
-        """Return the seconds until the deadline, or infinity if there is no deadline."""
+        """Return the number of seconds until the deadline, or infinity if there is no deadline."""
         return self.caller.seconds_until(self.deadline)
 
     def stitch_time(self, result: QueryResult[Any] | None = None) -> datetime:

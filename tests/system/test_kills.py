@@ -112,7 +112,7 @@ def test_resumed_worker_finishes_the_task_on_airflow_2(airflow, stitch, source):
     (task,) = airflow.task_processes()
     supervisor = airflow.supervisor_of(task)
     airflow.suspend(supervisor)
-    run.wait_until_logged("waiting for it to finish before starting ours")
+    run.wait_until_logged("waiting for it to finish before starting a new job")
     supervisor.resume()
     stitch.advance(VERY_LONG + 300)  # past the end of the first job, but not past the end of a second job
 

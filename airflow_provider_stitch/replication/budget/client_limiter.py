@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_BUDGET_TIMEOUT = 600.0
-"""Maximum seconds that a call waits for a free request.
+"""Maximum number of seconds that a call waits for a free request.
 
 The default is one window, after which a request is usually free.
 """
@@ -52,7 +52,7 @@ class ClientLimiter:
     :param client: the client, whose account and limit determine the budget.
     :param folder: the folder of the budget file that the processes of this host share.
     :param budget: the budget to use instead of the account's shared budget.
-    :param timeout: maximum seconds that a call waits for a free request. Pass 0 to never wait.
+    :param timeout: maximum number of seconds that a call waits for a free request. Pass 0 to never wait.
     """
 
     def __init__(

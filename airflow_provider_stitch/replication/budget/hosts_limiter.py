@@ -37,7 +37,7 @@ All hosts must notice that Redis is available again long before any host may sen
 """
 
 MAX_WAIT_WITHOUT_REDIS = 60.0
-"""Maximum seconds to wait for a request before trying again, because Redis may be available again."""
+"""Maximum seconds to wait before trying again, because Redis may be available again."""
 
 _log = logging.getLogger(__name__)
 
@@ -65,11 +65,11 @@ class HostsRequestBudget(SharedRequestBudget):
         self._redis_errors: tuple[type[Exception], ...] = ()
         self._redis_retry_at = float("-inf")
         self._has_warned_of_redis = False
-        self._own_state = HostState.new(monotonic())  # used while the file cannot be used
+        self._own_state = HostState.new(monotonic())  # the state to use while the file cannot be used
         # The ids of the requests in flight. The id of a request that Redis has not counted is an empty
         # string.
         self._requests: deque[str] = deque()
-        self._unreported: list[tuple[str, float]] = []  # ids and response times that Redis must still receive
+        self._unreported: list[tuple[str, float]] = []  # request ids and response times to send to Redis
 
     def set_redis(self, connection_id: str, client: Redis | None) -> None:
         """Set the Redis client of one connection. The first client that is not None determines the server."""
@@ -139,7 +139,7 @@ class HostsRequestBudget(SharedRequestBudget):
     def _with_redis(self, operation: Callable[[str, str], Reply] | None) -> Reply | None:
         """Return the reply of an operation, or None while Redis cannot be used.
 
-        Afterwards, report the responses that were not yet reported to Redis.
+        After the operation, report the responses that were not yet reported to Redis.
 
         :param operation: called with the id of this host and the reason why the count may be wrong, which is
             an empty string if the count is reliable.
@@ -218,7 +218,7 @@ class HostsRequestBudget(SharedRequestBudget):
         )
 
     def _acquire_without_redis(self) -> float:
-        """Acquire one of this host's requests and return 0.0, or return the seconds to wait."""
+        """Acquire one of this host's requests and return 0.0, or return the number of seconds to wait."""
         now = self._monotonic()
         host = self._change_host(lambda state: state.after_failure(now))
         hosts = max(1, host.hosts)

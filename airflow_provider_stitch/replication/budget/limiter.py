@@ -73,7 +73,7 @@ class RequestBudget:
             return Window(self._available_in(hosts), float(max(1, self.limit // hosts)))
 
     def acquire(self) -> float:
-        """Acquire one request and return 0.0, or return the seconds until the next request is available."""
+        """Acquire one request and return 0.0, or return the seconds until a request is available."""
         with self._lock:
             wait = self._available_in()[0]
             if not wait:

@@ -4,10 +4,10 @@ Each call runs one Lua script, so it is atomic. The script uses the time of the 
 clocks of the hosts may differ. A call to Redis takes about 0.2 ms. The count of an account is stored in one
 hash, so that Redis cannot evict only a part of it.
 
-If Redis restarts or a different server replaces it, the whole count or its latest part may be lost. In this
-case, the hash is missing, or contains a run ID that differs from the server's run ID. The count is then
-uncertain, so the script allows no request for one window. The count is also uncertain if the server's clock
-was set back, or if a host has sent requests without Redis.
+If Redis restarts or a different server replaces it, the whole count or its latest part may be lost. After
+such a loss, the hash is missing, or contains a run ID that differs from the server's run ID. The count is
+then uncertain, so the script allows no request for one window. The count is also uncertain if the server's
+clock was set back, or if a host has sent requests without Redis.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ return reply
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The result of one run of the script."""
+    """The result of one run of the Lua script."""
 
     wait: float  #: seconds until the request may be acquired; 0.0 if it was acquired
     blocked_for: float  #: seconds until Stitch accepts requests again

@@ -68,7 +68,7 @@ _log = logging.getLogger(__name__)
 class BudgetStore:
     """The requests of one account that the processes of this host have sent.
 
-    Each method is one transaction. A damaged file is replaced. If the file cannot be used, methods raise
+    Each method runs in one transaction. A damaged file is replaced. If the file cannot be used, methods raise
     OSError or sqlite3.Error.
 
     :param account: base URL and client ID of the account. The file contains this URL and ID, but no secret.
@@ -160,7 +160,7 @@ class BudgetStore:
         ).fetchone()
         if row is not None:
             return HostState(*row)
-        # This host has not used Redis until now, so the count in Redis does not contain these requests.
+        # This host has not used Redis until now, so the count in Redis does not contain its earlier requests.
         (requests,) = db.execute(
             "SELECT COUNT(*) FROM requests WHERE account = ?", (self._account,)
         ).fetchone()
@@ -244,7 +244,8 @@ class BudgetStore:
             # If a process is killed, the next process rolls back its journal. Only a power failure can damage
             # the file, and the count restarts after a boot. Waiting for the disk is therefore unnecessary.
             db.execute("PRAGMA synchronous = OFF")
-            db.execute("PRAGMA journal_mode = PERSIST")  # fastest if each call opens a connection
+            # PERSIST is the fastest journal mode if each call opens a connection.
+            db.execute("PRAGMA journal_mode = PERSIST")
             for statement in _SCHEMA:
                 db.execute(statement)
             yield db
@@ -299,8 +300,8 @@ def _clock_id() -> str:
     All processes and containers on a running kernel have the same monotonic clock. The clock never jumps, but
     it stops while the host sleeps. A request may therefore count for a longer time, but never for a shorter
     time. The clock restarts at each boot, so the id includes the boot. The wall clock is unsuitable, because
-    it can be set. If it were set forward, the requests of a full window would be forgotten. If it were set
-    back, all requests would be blocked for hours.
+    it can be set. If the wall clock were set forward, the requests of a full window would be forgotten. If
+    the wall clock were set back, all requests would be blocked for hours.
 
     If hosts share a folder over the network, each host has its own file, because the boot ids differ.
     Separate files are intended, because file locks are unreliable between hosts. If containers of one host

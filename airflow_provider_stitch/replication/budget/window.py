@@ -69,7 +69,7 @@ class Allowance:
 def available_in(
     limit: int, counted_until: Iterable[float], *, now: float, blocked_until: float, hosts: int = 1
 ) -> tuple[float, ...]:
-    """Return the seconds until each request of the limit may be sent, in ascending order.
+    """Return the number of seconds until each allowed request may be sent, in ascending order.
 
     :param counted_until: for each request that was sent, the time until which it counts. There may be more
         than `limit` such requests, if other processes have a higher limit.

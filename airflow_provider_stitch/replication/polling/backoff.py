@@ -62,7 +62,7 @@ class Attempts:
     """The consecutive failed attempts to send one request."""
 
     number: int = 0
-    consecutive_undocumented: int = 0  #: undocumented responses in a row, up to the latest attempt
+    consecutive_undocumented: int = 0  #: number of undocumented responses in a row, up to the latest attempt
     is_out_of_time: bool = False  #: whether only the deadline prevents another attempt
 
     def record_failure(self, error: StitchError) -> bool:
@@ -72,7 +72,7 @@ class Attempts:
         return is_transient(error) and self.consecutive_undocumented < MAX_UNDOCUMENTED_RESPONSES
 
     def next_pause(self, error: StitchError, seconds_left: float) -> float | None:
-        """Record a failed attempt. Return the seconds until the next attempt, or None to give up.
+        """Record a failed attempt. Return the number of seconds until the next attempt, or None to give up.
 
         :param seconds_left: seconds until the deadline. If the pause would last longer, the result is None.
         """
@@ -95,7 +95,7 @@ class _FailureRecord:
     #: Number of failures of the request; repeated failures count only if other requests have succeeded in
     #: between.
     isolated_failures: int
-    successes_before: int  #: successful requests of the account before the latest failure
+    successes_before: int  #: number of the account's successful requests before the latest failure
     retry_at: float
 
 
@@ -154,7 +154,7 @@ class Backoff:
         return record is not None and record.isolated_failures >= ISOLATED_AFTER
 
     def seconds_until_retry(self, request: LimitedRequest, now: float) -> float:
-        """Return the seconds until a request may be sent. A value of 0 or less means now."""
+        """Return the number of seconds until a request may be sent. A value of 0 or less means now."""
         record = self._failures.get(request)
         return max(self._account_retry_at, record.retry_at if record else self._account_retry_at) - now
 

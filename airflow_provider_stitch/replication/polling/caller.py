@@ -116,7 +116,7 @@ class StitchCaller:
         return self._budget
 
     def seconds_until(self, deadline: float | None) -> float:
-        """Return the seconds until a deadline, or infinity if the deadline is None."""
+        """Return the number of seconds until a deadline, or infinity if the deadline is None."""
         return float("inf") if deadline is None else deadline - self.clock.time()
 
     def call(

@@ -26,8 +26,8 @@ _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKe
 class SingleFlight(Generic[T]):
     """Runs an async function at most once at a time, and shares its result between concurrent callers.
 
-    A caller never receives the result of a run that started before its call. Instead, all callers that arrive
-    during a run share the next run.
+    A caller never receives the result of a run that started before its call. All callers that arrive during a
+    run share the next run.
     """
 
     def __init__(self, function: Callable[[], Coroutine[None, None, T]]) -> None:
@@ -49,4 +49,4 @@ class SingleFlight(Generic[T]):
         try:
             return await self._function()
         finally:
-            self._running = None  # a task stores its result, which may be large
+            self._running = None  # drop the task, because it stores its result, which may be large

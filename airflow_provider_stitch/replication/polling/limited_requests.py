@@ -41,7 +41,7 @@ class SharedPage(NamedTuple):
 
     page: Page[Any]
     sequence: int  #: time of the request in microseconds, by the Redis server's clock
-    age: float  #: maximum seconds since the request
+    age: float  #: maximum number of seconds since the request
 
 
 def send(

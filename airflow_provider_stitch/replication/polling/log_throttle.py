@@ -24,7 +24,7 @@ class LogThrottle:
         self._next_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
 
     def reserve_slot(self) -> float:
-        """Reserve the next slot for a log line, and return the seconds until that slot."""
+        """Reserve the next slot for a log line, and return the number of seconds until that slot."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         # Slots are one interval apart. A burst uses the next slots early.

@@ -44,8 +44,8 @@ ENDS_KEPT = 3
 # find the page again.
 PAGES_KEPT = 30
 
-# The result of a full search for the records of a key is used for this number of requests per page of the
-# list. Full searches therefore need at most a tenth of all requests.
+# The result of a full search for the records of a key is used until this number of requests per page of the
+# list has been sent. Full searches therefore need at most a tenth of all requests.
 COUNT_KEPT = 10
 
 
@@ -96,7 +96,7 @@ class PageCache(Generic[T]):
         self._orders = [SortOrder(key_of) for key_of in sort_keys]
         self._small = small
         self._is_documented = is_documented
-        self._ends: dict[int, Sequence[T]] = {}  # records at both ends of all fetched pages, by page
+        self._ends: dict[int, Sequence[T]] = {}  # first and last records of each fetched page, by page
         self._older_bounds: tuple[Callable[[Any], Any], dict[int, PageBounds]] | None = None
         self._known_pages: dict[Hashable, tuple[int, ...]] = {}
         # Number of records that the last full search found, and the value of `_added` at that time.
@@ -169,7 +169,7 @@ class PageCache(Generic[T]):
     def known_count(self, key: Hashable) -> float:
         """Return how many records of a key were found by a recent full search.
 
-        If there was no such search, return infinity.
+        If there was no recent full search, return infinity.
         """
         records, added = self._counts.get(key, (0, -math.inf))
         return records if self._added - added < COUNT_KEPT * (self.last_page or 1) else math.inf

@@ -81,7 +81,7 @@ class AccountPoller:
         self._loads: PageCache[Any] = loads_cache()
         self._pending: dict[Query[Any], None] = {}  # queries in order of submission
         self._in_flight: dict[LimitedRequest, asyncio.Task[None]] = {}
-        self._latest_sequence = next_sequence()  # at least as high as all requests' numbers
+        self._latest_sequence = next_sequence()  # at least as high as the sequence number of any request
         self._requested_at: dict[LimitedRequest, float] = {}
         self._backoff = Backoff()
         self._wake_up = asyncio.Event()
@@ -232,7 +232,7 @@ class AccountPoller:
             lease = await self.sharing.lease(request, self._min_useful_sequence(request), now)
             if isinstance(lease, SharedPage):
                 await self._handle_shared_page(request, client, lease, now)
-            elif not isinstance(lease, LeasedElsewhere):  # if it is leased elsewhere, the poller plans again
+            elif not isinstance(lease, LeasedElsewhere):  # if leased elsewhere, the poller plans again
                 await self._send(request, client, lease, now)
         finally:
             del self._in_flight[request]

@@ -275,7 +275,7 @@ def raise_if_every_query_needs_malformed(page: Page[Any], queries: Sequence[Quer
 def _newest(records: Sequence[Extraction]) -> Extraction:
     """Return the extraction that started last.
 
-    The other extractions are outdated, because Stitch lists one extraction per source.
+    Earlier extractions are outdated, because Stitch lists one extraction per source.
     """
     return max(records, key=lambda record: exact_start_time(record) or LONG_AGO)
 

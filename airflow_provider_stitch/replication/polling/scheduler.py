@@ -2,10 +2,10 @@
 
 The decision is a pure function of estimates, budget and time. A finished phase remains unnoticed until a page
 that contains its result is polled. For each page, the scheduler adds up the expected detection delays of all
-waiters that need the page (see `completion`). It polls the page with the largest sum as soon as this sum
-exceeds a threshold. The threshold is the *shadow price* of a request, in seconds of delay. It is chosen so
-that the expected polls use up exactly the requests of the next 10 minutes. The threshold is low if one task
-waits, and high if a thousand tasks wait.
+waiters that need the page (see `completion`). The page with the largest sum is polled as soon as this sum
+exceeds a threshold. The threshold is the *shadow price* of a request, in seconds of delay. The shadow price
+is chosen so that the expected polls use up exactly the requests of the next 10 minutes. The threshold is low
+if one task waits, and high if a thousand tasks wait.
 
 The number of polls and the threshold follow from a square-root rule. Suppose that events occur on a page at a
 rate of r per second, and that the page is polled every T seconds. On average, an event is noticed T/2 seconds
@@ -80,7 +80,7 @@ class Candidate:
 
 
 def next_request(candidates: Sequence[Candidate], window: Window, now: float) -> LimitedRequest | float:
-    """Return the request to send now, or the seconds to wait before planning again.
+    """Return the request to send now, or the number of seconds to wait before planning again.
 
     :param candidates: the requests that a waiter needs and that are not in flight.
     :param now: the current time, by the clock of the estimates.
@@ -125,7 +125,8 @@ def delay_threshold(candidates: Sequence[Candidate], window: Window, now: float)
     for polls, step_end in zip(demand, HORIZON_STEPS, strict=True):
         needed += polls
         free = _free_requests(step_end, window) - reserved
-        # Assume that at least a third of the fair share is free. Otherwise the price could be infinite.
+        # Assume that at least a third of the fair share is free. With fewer free requests, the price could
+        # become infinite.
         available = max(free, step_end / WINDOW * window.share / 3, 0.5)
         highest_ratio = max(highest_ratio, needed / available)
     return highest_ratio**2 / 2

@@ -4,8 +4,8 @@ A process that has requested a page publishes the page together with the time of
 another process uses this page instead of sending a request, if the page was requested after the waiter began
 to need it. A lease ensures that only one process at a time requests a page.
 
-All times are in microseconds, by the clock of the Redis server. These times also serve as the sequence
-numbers of requests (see `sequence`), so that requests of different processes can be compared. A process
+All times are in microseconds, by the clock of the Redis server. The times of requests also serve as their
+sequence numbers (see `sequence`), so that requests of different processes can be compared. A process
 estimates the server's time from its last call. The process uses the latest possible time as the time at which
 a waiter began to need a page, and the earliest possible time as the time of a request. An error of the
 estimate therefore never makes a page seem newer than it is.

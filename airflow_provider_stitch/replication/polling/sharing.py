@@ -26,7 +26,7 @@ RECHECK_INTERVAL = 0.5
 """Seconds until the poller checks again for a page that another process is requesting."""
 
 READ_INTERVAL = 0.25
-"""Minimum seconds between two reads of published pages."""
+"""Minimum number of seconds between two reads of published pages."""
 
 
 class PageSharing:
@@ -52,7 +52,7 @@ class PageSharing:
         return (self._pages.latest_time() or 0) if self._pages is not None else 0
 
     def seconds_until_unleased(self, request: LimitedRequest, now: float) -> float:
-        """Return the seconds to wait before requesting a page that another process is requesting."""
+        """Return how long to wait for a page that another process is requesting, in seconds."""
         return max(0.0, min(RECHECK_INTERVAL, self._leased_until.get(request, now) - now))
 
     async def read_pages(
@@ -75,7 +75,7 @@ class PageSharing:
     ) -> SharedPage | Lease | LeasedElsewhere | None:
         """Return a page that has just been published, or a lease to request the page.
 
-        Return `LeasedElsewhere()` if another process is requesting the page. In this case,
+        Return `LeasedElsewhere()` if another process is requesting the page. After this result,
         `seconds_until_unleased` delays the next attempt. Return None if the response is not shared.
         """
         if self._pages is None or request.kind is RequestKind.LOG:

@@ -52,8 +52,8 @@ class StreamIdIndex:
     async def load(self, client: StitchClient, page: Sequence[Load], wanted: Collection[str]) -> None:
         """Request the stream ids that are needed to check the order of a page of loads.
 
-        These requests are not rate-limited. A failed request is ignored, because the ids are requested again
-        for the next page.
+        Requests for streams are not rate-limited. A failed request is ignored, because the ids are requested
+        again for the next page.
 
         :param wanted: names of the sources whose loads are searched for.
         """
@@ -69,7 +69,7 @@ class StreamIdIndex:
     async def _streams_of(self, source_name: str, client: StitchClient) -> list[Stream]:
         if source_name not in self._source_ids:
             sources = await asyncio.to_thread(client.list_sources)
-            # If sources share a name, prefer the one that is not deleted.
+            # If sources share a name, prefer the source that is not deleted.
             sources.sort(key=lambda source: source.deleted_at is None)
             self._source_ids = {source.name: source.id for source in sources}
             counts = Counter(source.name for source in sources)

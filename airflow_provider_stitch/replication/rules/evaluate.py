@@ -152,7 +152,7 @@ def _is_check_recent(goal: Goal, check: ConnectionCheck) -> bool:
 def _is_check_name(job_name: str | None) -> bool:
     try:
         return job_name is not None and JobName.parse(job_name).mode == "check"
-    except InvalidArgument:  # a job name in an undocumented form
+    except InvalidArgument:  # the job name has an undocumented form
         return False
 
 
@@ -190,8 +190,8 @@ def _evaluate_streams(goal: Goal, observations: Observations, extraction: Extrac
         return _running(Need.LOG, extraction=extraction)
     job = _job_times(extraction, observations)
     expected = expected_loads(observations.log, observations.streams, job)
-    # Stitch may load rows of the previous job after this job has started. In this case, a load does not prove
-    # that this job's rows are loaded.
+    # Stitch may load rows of the previous job after this job has started. A load then does not prove that
+    # this job's rows are loaded.
     if may_overlap_previous_job(observations, job.started_at):
         expected = tuple(replace(each, must_settle=True) for each in expected)
     rules = LoadRules(timedelta(seconds=goal.load_settle), timedelta(seconds=goal.quiet_period))
@@ -215,7 +215,7 @@ def _job_times(extraction: ExtractionStatus, observations: Observations) -> JobT
     """Return the job's start and end.
 
     An unknown end is replaced with the time of the last poll of the loads, and an unknown start with the end.
-    Both are later than the actual time, so no load of an earlier job is accepted.
+    The replacements are later than the actual times, so no load of an earlier job is accepted.
     """
     end_of_time = datetime.max.replace(tzinfo=timezone.utc)
     ended_at = extraction.completed_at or observations.loads_at or end_of_time

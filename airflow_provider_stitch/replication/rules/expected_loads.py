@@ -40,7 +40,7 @@ class ExpectedLoad:
     last_batch_not_before: datetime | None = None
     rows_confirmed: bool = True  #: whether the log contains evidence that the stream had rows
     stream_ids: frozenset[str] = frozenset()  #: `tap_stream_id`s; empty if the logged name matches no stream
-    #: The number of streams per load name. Only names that other streams share are included.
+    #: The number of streams per load name. Names that no other stream shares are omitted.
     shared_names: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -185,7 +185,9 @@ def _is_complete(exits: tuple[PhaseExit, ...]) -> bool:
 def _evaluate_superseded(
     goal: Goal, job_name: str, later: Extraction | None, observations: Observations
 ) -> ExtractionStatus:
-    """Evaluate a job that has ended and is no longer listed. Only the job's log contains the result.
+    """Evaluate a job that has ended and is no longer listed.
+
+    The result of the job is taken from its log, because the list no longer contains the job.
 
     :param later: the later job that is listed instead. If None, no later job is listed, but the goal's job is
         too old to be running.

@@ -102,7 +102,7 @@ def job_start_time(job_name: str) -> datetime | None:
     """Return a job's start time from the version-1 UUID in its name, or None if it contains no such UUID."""
     try:
         return JobName.parse(job_name).start_time
-    except InvalidArgument:  # a job name in an undocumented form
+    except InvalidArgument:  # the job name has an undocumented form
         return None
 
 

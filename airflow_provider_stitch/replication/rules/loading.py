@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 # A load error that may be older than the job fails the wait only if it persists, because Stitch retries loads
 # and old errors often clear soon.
 PERSISTENT_ERROR_POLLS = 2  # minimum number of polls that show the error again after the first poll
-MIN_PERSISTENT_ERROR_DURATION = timedelta(minutes=5)  # minimum time between the first and the last such poll
+# Minimum time between the first and the last poll that show the error.
+MIN_PERSISTENT_ERROR_DURATION = timedelta(minutes=5)
 
 # Maximum time between the end of a job and the last load of its rows. If the next job starts after this time,
 # all rows of the previous job are assumed to be loaded.
@@ -192,8 +193,8 @@ def _error_status(
 ) -> LoadStatus | None:
     """Return the status of a load in error, or None if the error may belong to another listed load.
 
-    The load of a deleted source or of a deselected stream can have the same name. So an old error is ignored
-    as long as another listed load with the same name has no error.
+    The load of a deleted source or of a deselected stream can have the same name. An old error is therefore
+    ignored as long as another listed load with the same name has no error.
     """
     without_error_at = history.last_without_error_at
     if without_error_at is not None and without_error_at >= whole_seconds(context.job.started_at):

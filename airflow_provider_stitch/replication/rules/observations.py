@@ -23,8 +23,9 @@ class LoadErrorHistory:
     #: Time of the last poll that listed the stream with fewer records in error; None if there was no such
     #: poll. If a poll did not list the stream, it is unknown whether the stream was in error.
     last_without_error_at: datetime | None
-    loads_in_error: int = 1  #: number of listed loads with this name in error, possibly of a deleted source
-    message: str | None = None  #: the destination's message
+    #: Number of listed loads in error with this name, including loads of a deleted source.
+    loads_in_error: int = 1
+    message: str | None = None  #: the destination's error message
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """Match the names in logs and arguments to streams, and format stream names for messages.
 
-A target logs the name under which it sends rows to Stitch. This is the stream's name or, depending on the tap
-and on the source's option `include_schemas_in_destination_stream_name`, the stream's name with the schema or
-the database as a prefix. Source of the rules: the source code of the open-source taps; Stitch's documentation
-on loading.
+A target logs the name under which it sends rows to Stitch. The logged name is the stream's name or, depending
+on the tap and on the source's option `include_schemas_in_destination_stream_name`, the stream's name with the
+schema or the database as a prefix. Source of the rules: the source code of the open-source taps; Stitch's
+documentation on loading.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class StreamNames:
     def find_all(self, name: str) -> tuple[Stream, ...]:
         """Return all selected streams that may have this name in a log.
 
-        If there is no such stream, return the deselected streams that may have the name.
+        If no selected stream matches, return the deselected streams that may have the name.
         """
         for selected in (True, False):
             matches = (self._index(form, selected=selected).get(name, []) for form in range(len(_NAME_FORMS)))
