@@ -246,8 +246,8 @@ class UnexpectedResponse(StitchError):
     An invalid response may be an HTML page or a redirect, may be truncated or too large, or may have an
     unexpected structure.
 
-    The message contains the method, the URL, and the first 200 characters of the body. If the body may
-    contain a secret, it is omitted.
+    The message contains the method, the URL, and the first 200 characters of the body. A body that may
+    contain a secret is omitted.
     """
 
 
