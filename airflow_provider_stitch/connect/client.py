@@ -1,9 +1,9 @@
 """The client of the Stitch Connect API, with one method per endpoint.
 
-The methods are defined in `endpoints`, by group. They raise only StitchError and its subclasses. Every method
-may raise StitchUnauthorized, StitchUnavailable (including RateLimited) and UnexpectedResponse. Each method
-documents the other errors that it raises. Error messages contain the request, Stitch's message, and advice on
-what to do. They never contain the token.
+The methods are defined in `endpoints`, by group. The methods raise only StitchError and its subclasses. Every
+method can raise StitchUnauthorized, StitchUnavailable (including RateLimited) and UnexpectedResponse. The
+other errors are documented in the docstring of each method. Error messages contain the request, Stitch's
+message, and advice on what to do. Error messages never contain the token.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class StitchClient(
 
     :param access_token: an API access token of the account. Partner credentials (`oc_...`) are rejected.
     :param base_url: an `https://` URL. Plain `http://` is allowed only for this machine's loopback address.
-    :param client_id: the number of the account. By default, the client reads it from the account's sources or
-        destinations.
+    :param client_id: the number of the account. By default, the client reads the number from the account's
+        sources or destinations.
     :param request_timeout: how long to wait, in seconds, for the connection, for the response headers, and
         for each part of the body.
-    :param requests_per_10_minutes: the maximum number of rate-limited requests. The client stores the number
-        for the request budget. It does not enforce the limit unless `request_budget` is set.
+    :param requests_per_10_minutes: the maximum number of rate-limited requests. The request budget reads this
+        limit from the client. The limit is enforced only if `request_budget` is set.
     :param retry_for: how long to retry a request while Stitch is unavailable, in seconds; 0 disables retries.
         Requests that start a job are never retried.
     :raises StitchConfigurationError: if a parameter is invalid.
@@ -80,15 +80,15 @@ class StitchClient(
         self.request_timeout = self._transport.request_timeout
         self.requests_per_10_minutes = _positive("requests_per_10_minutes", requests_per_10_minutes)
         self._account = _Account(None if client_id is None else _positive("client_id", client_id))
-        #: Called immediately before each rate-limited request, including retries.
+        #: A function that is called immediately before each rate-limited request, including retries.
         self.on_limited_request: Callable[[], None] | None = None
-        #: Returns a context manager for each rate-limited request, including retries. The context manager
-        #: acquires a request from a budget on entry and releases the request on exit.
+        #: A function that returns a context manager for each rate-limited request, including retries. The
+        #: context manager acquires a request from a budget on entry and releases the request on exit.
         self.request_budget: Callable[[], AbstractContextManager[None]] | None = None
         #: The id of the Airflow connection from which this client was created, or an empty string.
         self.connection_id = ""
-        #: The Redis client through which hosts share the request budget and cached pages. StitchClient does
-        #: not use it.
+        #: The Redis client through which hosts share the request budget and cached pages. StitchClient itself
+        #: does not use Redis.
         self.redis: Redis | None = None
 
     def __repr__(self) -> str:
@@ -110,13 +110,13 @@ class StitchClient(
         self._transport.close()
 
     def with_retries(self, retry_for: float) -> StitchClient:
-        """Return a copy with a different `retry_for` that shares the connections and the client id."""
+        """Return a copy with the same connections and client id, but a different `retry_for`."""
         other = copy.copy(self)
         other._transport = self._transport.with_retries(retry_for)  # noqa: SLF001 - same class
         return other
 
     def with_request_timeout(self, request_timeout: float) -> StitchClient:
-        """Return a copy with a different `request_timeout` that shares the connections and the client id."""
+        """Return a copy with the same connections and client id, but a different `request_timeout`."""
         other = copy.copy(self)
         other._transport = self._transport.with_request_timeout(request_timeout)  # noqa: SLF001 - same class
         other.request_timeout = other._transport.request_timeout  # noqa: SLF001
@@ -133,9 +133,9 @@ class StitchClient(
         return self._transport.stitch_time
 
     def record_past_time(self, moment: datetime) -> None:
-        """Record a time that Stitch's clock has passed.
+        """Record a time that is in the past on Stitch's clock.
 
-        The time is used until a response has a `Date` header.
+        The recorded time is used until a response has a `Date` header.
         """
         self._transport.record_past_time(moment)
 
@@ -157,16 +157,16 @@ class StitchClient(
             if self._account.client_id is None:
                 raise StitchConfigurationError(
                     "The account has no source and no destination, so its Stitch client id cannot be "
-                    "determined. Set it as the connection's login: it is the number after /client/ in the "
-                    "URL of the Stitch app."
+                    "determined. Set the id as the connection's login: it is the number after /client/ in "
+                    "the URL of the Stitch app."
                 )
             return self._account.client_id
 
     def client_id_from_source(self, source_id: int) -> int:
-        """Return the number of the account, and read it from one source if it is not known yet.
+        """Return the number of the account. If the number is not known yet, read it from one source.
 
-        This method is cheaper than `client_id`, which may have to read thousands of sources. It reads all
-        sources only if this source does not contain the number.
+        This method is cheaper than `client_id`, which may have to read thousands of sources. All sources are
+        read only if the response for the given source does not contain the number.
 
         :raises UnknownSource: if the account has no such source.
         :raises StitchConfigurationError: see `client_id`.

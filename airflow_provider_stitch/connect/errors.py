@@ -1,9 +1,9 @@
 """The exceptions of this package, one class per kind of failure.
 
 Every exception that `connect` raises is a subclass of StitchError. The class identifies the kind of failure,
-and its attribute `retryable` indicates whether a retry can help. The message states what happened, to which
-source or job, and what to do. The module imports only the standard library, so that DAG files can import the
-classes cheaply.
+and its attribute `retryable` indicates whether a retry can help. The message states what happened, which
+source or job is affected, and what to do. The module imports only the standard library, so that DAG files can
+import the classes cheaply.
 """
 # ruff: noqa: N818 - the classes are named after the failure, without an Error suffix.
 
@@ -35,15 +35,15 @@ class StitchError(Exception):
 
     def __init__(self, message: str, *, source_id: int | None = None, job_name: str | None = None) -> None:
         # The message must be the only positional argument, because pickle and copy call the class with
-        # `args`. They restore all other attributes afterwards, including the attributes of subclasses.
+        # `args`. pickle and copy then restore all other attributes, including those of subclasses.
         super().__init__(message)
         self.source_id = source_id
         self.job_name = job_name
 
     def with_sentence(self, sentence: str) -> StitchError:
-        """Return a copy with a sentence added to the message.
+        """Return a copy of the error with a sentence added to its message.
 
-        The original is not changed, because several tasks may share it.
+        The original error is not changed, because several tasks may share it.
         """
         if sentence in str(self):
             return self
@@ -164,7 +164,7 @@ class AccountHasProblems(StitchError):
     retryable = False
 
 
-# Errors that a retry may fix.
+# Errors after which a retry may succeed.
 
 
 class ExtractionLogNotFound(StitchNotFound):
@@ -182,7 +182,7 @@ class JobAlreadyRunning(StitchError):
 
     :param responded_at: when Stitch responded (UTC), or None if the time is unknown.
 
-    Source: Stitch Connect API, "Start a replication job". The response has status 200.
+    Source: Stitch Connect API, "Start a replication job". Stitch sends this error with status 200.
     """
 
     def __init__(
@@ -210,8 +210,9 @@ class StitchUnavailable(StitchError):
 
     :param retry_after: the `Retry-After` header of the response in seconds, or None if the response has no
         such header.
-    :param maybe_received: whether Stitch may have processed the request and, for example, started a job.
-        False only if this is impossible (connection refused, unknown host, connect timeout, or status 429).
+    :param maybe_received: whether Stitch may have processed the request and, for example, started a job. The
+        value is False only if Stitch cannot have processed the request (connection refused, unknown host,
+        connect timeout, or status 429).
     """
 
     def __init__(
@@ -233,17 +234,20 @@ class ExtractionLogUnavailable(StitchUnavailable):
 
 
 class RateLimited(StitchUnavailable):
-    """Stitch rejected the request because of its rate limit (429). `maybe_received` is False."""
+    """Stitch rejected the request because of its rate limit (429).
+
+    For this error, `maybe_received` is False.
+    """
 
 
 class UnexpectedResponse(StitchError):
     """The response is invalid.
 
-    It may be an HTML page or a redirect, it may be truncated or too large, or it may have an unexpected
-    structure.
+    An invalid response may be an HTML page or a redirect, may be truncated or too large, or may have an
+    unexpected structure.
 
-    The message contains the method, the URL, and the first 200 characters of the body. If the body may
-    contain a secret, it is omitted.
+    The message contains the method, the URL, and the first 200 characters of the body. A body that may
+    contain a secret is omitted.
     """
 
 

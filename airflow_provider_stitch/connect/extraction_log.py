@@ -10,8 +10,8 @@ rows that it does not send.
 A log is parsed in one pass while it is downloaded. Memory use is limited, even if the log is very long, has
 very long lines, or contains many streams.
 
-Source: Stitch Connect API, "Extraction logs", for the line format and the exit status; the source code of
-target-stitch, for its lines; published logs, for the marker of the Avro target.
+Source of the line format and the exit status: Stitch Connect API, "Extraction logs". The lines of
+target-stitch are known from its source code, and the marker of the Avro target is known from published logs.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _STARTING = re.compile(rb"Starting target: \S*/(target-stitch(?:-avro)?)(?:\s|$)
 _TARGET_SUCCEEDED = b"Target exited normally with status 0"
 _STATE_UPDATE = b"State update: "
 
-# The lines that versions 1.0 to 4.0 of target-stitch write.
+# Texts and patterns that identify the log lines of target-stitch 1.0 to 4.0.
 _FIRST_LINES = (
     b"Using Stitch import URL ",
     b"Using batch_size_prefernces of ",
@@ -65,7 +65,7 @@ _BATCH_SERIALIZED = re.compile(rb"Serializing batch with (\d{1,18}) messages? fo
 _REQUEST = b"Sending batch of "
 _RETRIES = (b"Error sending data to Stitch. Sleeping ", b"Backing off post_coroutine(")
 
-# The text before the marker of the Avro target is not documented. Usually it is the name of the logger.
+# The text before the marker of the Avro target is not documented. Usually the text is the name of the logger.
 _MARKER_WORD = b"send-stream-record-count-impl"
 _MARKER = re.compile(rb"(?:[\w.$-]+\s+-\s+)?send-stream-record-count-impl\s+(\S.*)$")
 
@@ -79,14 +79,15 @@ _TARGETS: Mapping[bytes, Literal["target-stitch", "avro"]] = {
 class ExtractionLog:
     """The content of one extraction job's log."""
 
-    #: The streams with evidence of rows, by name. The name is from the target's lines, or from the tap's
-    #: lines if the target wrote no lines about the stream.
+    #: The streams with evidence of rows, by name. A stream's name is taken from the target's lines, or from
+    #: the tap's lines if the target wrote no lines about the stream.
     streams: Mapping[str, StreamLog]
-    #: Whether `streams` contains every stream that had rows. If the log is truncated, this is False.
+    #: Whether `streams` contains every stream that had rows. The value is False if the log is truncated.
     complete: bool
-    target: Literal["target-stitch", "avro"] | None  #: None if the log does not show which target ran
+    #: The target of the job, or None if the log does not show it.
+    target: Literal["target-stitch", "avro"] | None
     exits: tuple[PhaseExit, ...]  #: the phases in the exit line, in the order in which they are listed
-    exit_line: str | None  #: starts with "Exit status is:"; None if the log has no exit line
+    exit_line: str | None  #: the line that begins with "Exit status is:", or None if the log has no exit line
     exited_at: datetime | None  #: time of the exit line (UTC)
     #: The last 20 lines at level ERROR or CRITICAL, each truncated to 500 characters.
     problems: tuple[str, ...]
@@ -98,7 +99,7 @@ class ExtractionLog:
     def succeeded(self) -> bool | None:
         """Whether all phases succeeded, or None if the log does not show the outcome.
 
-        If the tap has no discovery, the exit line contains only the tap and the target.
+        If the tap has no discovery, the exit line contains only the statuses of the tap and the target.
         """
         if any(each.failed for each in self.exits):
             return False
@@ -107,7 +108,7 @@ class ExtractionLog:
 
     @property
     def cause(self) -> PhaseExit | None:
-        """The phase that caused the job to fail, or None. See `failure_cause`."""
+        """The phase that caused the job to fail, or None if no phase failed. See `failure_cause`."""
         return failure_cause(self.exits)
 
 
@@ -125,8 +126,8 @@ def parse_extraction_log(chunks: Iterable[bytes]) -> ExtractionLog:
 class _LogReader:
     """The state of the parser while it reads a log.
 
-    Lines of the tap and the runner may appear between any two lines of the target. They do not change the
-    meaning of the target's lines.
+    Lines of the tap and the runner may appear between any two lines of the target. Lines of the tap and the
+    runner do not change the meaning of the target's lines.
     """
 
     def __init__(self) -> None:
@@ -211,7 +212,7 @@ class _LogReader:
             self._target = _TARGETS[named[1]]
 
     def _begin_exit(self, text: bytes) -> None:
-        self._exit.take()  # if a log has several exit lines, only the last line is used
+        self._exit.take()  # if a log has several exit lines, only the last exit line is used
         self._exit.add(text)
         self._exit_first, self._exit_timestamp, self._in_exit = text, self._last_timestamp, True
 
@@ -241,7 +242,7 @@ class _LogReader:
                 stream.record_marker(parse_timestamp(timestamp))
 
     def _read_batch(self, line: bytes, start: int, timestamp: bytes | None) -> bool:
-        """Return whether a line of target-stitch is about a batch, and record the line if so."""
+        """Record a line of target-stitch that concerns a batch. Return whether the line concerns a batch."""
         if line.startswith(COUNTER_STARTS, start):
             count = parse_record_count(line[start:])
             if count is not None and (stream := self._streams.get(count.name)):

@@ -1,4 +1,4 @@
-"""The client for Stitch partners. It can create accounts and obtain access to existing accounts."""
+"""The client for Stitch partners, which creates accounts and obtains access to existing accounts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class StitchPartner(PartnerEndpoints):
 
     All other requests require the access token of an account.
 
-    The partner credentials are sent only in the bodies of these requests, never in a header.
+    The partner credentials are sent only in request bodies, never in a header.
 
     :param base_url: an `https://` URL. Plain `http://` is allowed only for this machine's loopback address.
     :param request_timeout: how long to wait, in seconds, for the connection, for the response headers, and
@@ -78,11 +78,11 @@ class StitchPartner(PartnerEndpoints):
         The URL contains the partner ID.
 
         If the user agrees, Stitch redirects to `redirect_uri` with a `code`, which can be used only once,
-        within 5 minutes. Otherwise, Stitch redirects with `error=access_denied`.
+        within 5 minutes. If the user declines, Stitch redirects with `error=access_denied`.
 
         :param redirect_uri: a URI that is registered with Stitch. By default, Stitch uses the first
             registered URI.
-        :param email: the user's e-mail address. This parameter and the remaining parameters prefill the
+        :param email: the user's e-mail address. The e-mail address and the remaining parameters prefill the
             sign-up form.
 
         Source: Stitch Connect API, "OAuth2".

@@ -25,9 +25,9 @@ _IMMUTABLE = "user_provided_immutable"
 def convert_to_schema(report_card: ReportCard, values: Mapping[str, Any]) -> dict[str, Any]:
     """Convert values to the types that the report card requires.
 
-    Stitch requires strings for most numbers and booleans, but JSON numbers and booleans for some of them. A
-    template renders to a string, or to a native Python object if the DAG sets
-    `render_template_as_native_obj`. The values may therefore have a wrong type.
+    Stitch requires strings for most numbers and booleans, but some properties require JSON numbers or
+    booleans. A template renders to a string, or to a native Python object if the DAG sets
+    `render_template_as_native_obj`. A rendered value may therefore have the wrong type.
 
     :raises InvalidArgument: if a value must be a JSON object or array but is not valid JSON of this type, or
         if a number is NaN or infinite.
@@ -61,7 +61,8 @@ def reject_immutable_changes(label: str, report_card: ReportCard, changed: list[
     if immutable:
         raise InvalidArgument(
             f"These properties of {label} cannot be changed once they are set: {', '.join(immutable)}. "
-            "Restore their values, or use another name to create a new one. Nothing was changed."
+            "Restore the values of these properties, or use another name to create a new source or "
+            "destination. Nothing was changed."
         )
 
 
@@ -99,7 +100,7 @@ def _convert(name: str, value: Any, types: frozenset[str]) -> Any:
     if isinstance(value, int | float):
         return value if types & {"integer", "number"} else _as_stored(value)
     if isinstance(value, Mapping | list | tuple) and types == {"string"}:
-        return json.dumps(value)  # the template rendered a JSON string to a native object
+        return json.dumps(value)  # the template rendered a JSON string as a native object
     return value
 
 
@@ -130,7 +131,7 @@ def _from_number(value: str, types: frozenset[str]) -> Any:
     except ValueError:
         pass
     if "number" not in types:
-        return value  # Stitch rejects the value with an error that contains the property's name
+        return value  # Stitch rejects such a value with an error that contains the property's name
     try:
         return float(value)
     except ValueError:
@@ -157,7 +158,10 @@ def _from_json(name: str, value: str, types: frozenset[str]) -> Any:
 
 
 def _is_returned(known: Property | None, is_present: bool) -> bool:  # noqa: FBT001 - the value to test
-    """Return whether Stitch returns the value of a property, so that the value can be compared."""
+    """Return whether Stitch returns the value of a property.
+
+    A value that is not returned cannot be compared.
+    """
     if known is None:
         return True
     if known.is_credential or known.property_type == "read_only":

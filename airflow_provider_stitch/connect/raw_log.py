@@ -44,7 +44,7 @@ class RawExtractionLog:
         """Yield the unmodified bytes of the log in chunks of any size."""
         if self._state != "open":
             raise RuntimeError(
-                f"The extraction log of {self.job_name} was already {self._state}. Open it again."
+                f"The extraction log of {self.job_name} was already {self._state}. Open the log again."
             )
         self._state = "read"
         return self._read()
@@ -81,7 +81,7 @@ class RawExtractionLog:
         for chunk in self._chunks:
             yield chunk
             if self._state == "closed":
-                raise RuntimeError(f"The extraction log of {self.job_name} was closed. Open it again.")
+                raise RuntimeError(f"The extraction log of {self.job_name} was closed. Open the log again.")
 
 
 def split_text(chunks: Iterable[bytes]) -> Iterator[str]:

@@ -24,16 +24,18 @@ if TYPE_CHECKING:
 Named = TypeVar("Named", "Source", "Destination")
 
 MAX_CANDIDATES = 10  #: maximum number of sources in an error message
-MAX_ID_DIGITS = 18  #: longer than any id in Stitch
+MAX_ID_DIGITS = 18  #: maximum number of digits of an id, more than any id in Stitch has
 
 
 def find_source(sources: Sequence[Source], reference: int | str) -> Source:
     """Return the source with this id, `name` or display name, in this order of precedence.
 
-    A deleted source is returned only if no other source matches, because a new source may reuse its name.
+    A deleted source is returned only if no other source matches, because a newer source may have the same
+    name.
 
-    :raises UnknownSource: if no source matches. The message lists the sources with the most similar names.
-    :raises AmbiguousSource: if several sources match. The message lists these sources.
+    :raises UnknownSource: if no source matches. The error message lists the sources with the most similar
+        names.
+    :raises AmbiguousSource: if several sources match. The error message lists the matching sources.
     """
     name, matches = str(reference).strip(), _matches(sources, reference)
     if not matches:
@@ -42,7 +44,7 @@ def find_source(sources: Sequence[Source], reference: int | str) -> Source:
     if len(matches) > 1:
         raise AmbiguousSource(
             f"{len(matches)} sources of this Stitch account match {name!r}: {_describe(matches)}. "
-            "Use the id or the name of one of them instead."
+            "Use the id or the name of one of these sources instead."
         )
     return matches[0]
 
@@ -58,10 +60,10 @@ def find_destination(destinations: Sequence[Destination], reference: int | str) 
 
     A deleted destination is returned only if no other destination matches.
 
-    :raises UnknownDestination: if no destination matches. The message lists all destinations that are not
-        deleted.
-    :raises InvalidArgument: if several destinations match. This is possible because Stitch does not require
-        unique names.
+    :raises UnknownDestination: if no destination matches. The error message lists all destinations that are
+        not deleted.
+    :raises InvalidArgument: if several destinations match. Several destinations can match, because Stitch
+        does not require unique names.
     """
     name, matches = str(reference).strip(), _matches(destinations, reference)
     if not matches:
@@ -71,7 +73,7 @@ def find_destination(destinations: Sequence[Destination], reference: int | str) 
         labels = ", ".join(each.label for each in matches)
         raise InvalidArgument(
             f"{len(matches)} destinations of this Stitch account match {name!r}: {labels}. "
-            "Use the id of one of them instead."
+            "Use the id of one of these destinations instead."
         )
     return matches[0]
 

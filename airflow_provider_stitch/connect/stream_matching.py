@@ -23,12 +23,12 @@ MAX_ERRORS_WITH_CANDIDATES = 10
 
 @dataclass(frozen=True)
 class StreamSelection:
-    """A stream or a pattern to select, with options.
+    """The name or pattern of the streams to select, with options.
 
     An option that is None stays unchanged, except for `fields`.
     """
 
-    name: str  #: the name of a stream or a pattern, see `match_streams`
+    name: str  #: the name of a stream, or a pattern; see `match_streams`
     #: The fields to select. None selects all fields that Stitch can replicate, and "keep" changes no fields.
     fields: tuple[str, ...] | Literal["keep"] | None = None
     replication_method: str | None = None
@@ -54,7 +54,7 @@ def match_streams(
     match the same stream.
 
     :raises UnknownStream: if a name or pattern matches no stream, or if a name matches several streams. The
-        message lists candidates.
+        error message lists candidates.
     :raises InvalidArgument: if two names refer to the same stream, or if two patterns select the same stream
         with different options.
     """
@@ -85,9 +85,9 @@ def match_streams(
 
 
 def views_without_keys(matched: Sequence[tuple[Stream, StreamSelection]]) -> list[Stream]:
-    """Return the views that match only a pattern and cannot be selected without key properties.
+    """Return the views that are matched only by a pattern and cannot be selected without key properties.
 
-    A view can be selected only with `view_key_properties`. These properties differ between views, so a
+    A view can be selected only with `view_key_properties`. The key properties differ between views, so a
     pattern cannot set them. If a view is selected by name without key properties, `selection_change` raises
     an error instead.
     """
@@ -105,7 +105,8 @@ def views_without_keys(matched: Sequence[tuple[Stream, StreamSelection]]) -> lis
 def find_stream(streams: Sequence[Stream], name: str) -> Stream:
     """Return the stream with this `tap_stream_id`, name or numeric id, in this order of precedence.
 
-    :raises UnknownStream: if no stream or more than one stream has this name. The message lists candidates.
+    :raises UnknownStream: if no stream or more than one stream has this name. The error message lists
+        candidates.
     """
     index = _Index(streams)
     found = index.find(name) or [each for each in streams if str(each.stream_id) == name.strip()]

@@ -47,7 +47,7 @@ def parse_stream_selections(streams: object) -> tuple[StreamSelection, ...]:
     The selection is `"all"`, a list of names, or a dict with names as keys and options as values.
 
     A name may be a pattern, such as `public.*`. The options of a stream are None to select all fields, a list
-    of fields to select, or a dict. The dict may contain the keys `fields`, `replication_method`,
+    of fields to select, or a dict. A dict of options may contain the keys `fields`, `replication_method`,
     `replication_key` and `view_key_properties`. The value of `fields` is None, a list of fields, or `"keep"`.
 
     :raises InvalidArgument: if the selection has a different type, or if an option is invalid.
@@ -67,12 +67,12 @@ def parse_stream_selections(streams: object) -> tuple[StreamSelection, ...]:
 def selection_change(
     label: str, stream: Stream, schema: StreamSchema | None, selection: StreamSelection
 ) -> StreamChange | None:
-    """Return the changes that are required to apply a selection to a stream, or None.
+    """Return the changes that apply a selection to a stream, or None if no change is required.
 
-    :param schema: the schema of the stream. It is required if `selection.needs_schema` is True.
-    :raises UnknownStream: if the stream does not have one of the fields. The message lists candidates.
-    :raises InvalidArgument: if Stitch cannot replicate the stream with these options. The message contains
-        the reason.
+    :param schema: the schema of the stream. The schema is required if `selection.needs_schema` is True.
+    :raises UnknownStream: if the stream does not have one of the fields. The error message lists candidates.
+    :raises InvalidArgument: if Stitch cannot replicate the stream with these options. The error message
+        contains the reason.
     """
     metadata = schema.metadata if schema else stream.metadata
     method, key = _replication(label, metadata, selection)
@@ -167,7 +167,7 @@ def _replication(
 ) -> tuple[str | None, str | None]:
     """Return the new replication method and the new replication key.
 
-    Each value is None if the setting does not change.
+    A value is None if the setting does not change.
     """
     forced = metadata.get("forced-replication-method")
     method_now = forced or metadata.get("replication-method")

@@ -47,8 +47,9 @@ class StitchEmulator(EmulatedAccount):
     :param partner_secret: the partner's secret. The default is a random secret.
     :param state_file: a file that stores the complete state, except faults and recorded requests. If an
         emulator is killed, a new emulator with the same file continues from the stored state, and the virtual
-        clock includes the time in between. If the file already exists, all other arguments except ``speed``,
-        ``host`` and ``port`` are ignored. The file is written for every request, so accounts should be small.
+        clock includes the time in between. If the state file already exists, all other arguments except
+        ``speed``, ``host`` and ``port`` are ignored. The state file is written for every request, so accounts
+        should be small.
     """
 
     def __init__(
@@ -248,7 +249,7 @@ class StitchEmulator(EmulatedAccount):
         :param headers: the headers of the response.
         :param delay: real seconds until the response, by default Stitch's own response. If the client
             disconnects earlier, Stitch does not process the request unless ``after_effect`` is set.
-        :param cut: True to close the connection, or ``"mid-body"`` to close it after half of the body.
+        :param cut: whether to close the connection; ``"mid-body"`` closes it after half of the body.
         :param garbage: a body that is not JSON, or True for a gateway's HTML page. The default status is 200.
         :param drip: real seconds between two bytes of the body.
         :param host: ``"api"`` for requests to the API, or ``"log"`` for requests for logs.

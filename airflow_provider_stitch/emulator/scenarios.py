@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PastJob(JobPlan):
-    """A job that has already ended, with its loads. All keys of a job are allowed."""
+    """A job that has already ended, with its loads. All keys of a job plan are allowed."""
 
     seconds_ago: float = 300.0  #: seconds since the job ended
 
@@ -157,7 +157,7 @@ class Scenario:
     new_sources: Mapping[str, NewSources] = field(default_factory=dict)
     features: Features = field(default_factory=Features)  #: features of the account's pricing plan
     quirks: Quirks = field(default_factory=Quirks)  #: behavior that Stitch does not document
-    enforce_limit: bool = False  #: whether requests that exceed the limit of 30 in 10 minutes return 429
+    enforce_limit: bool = False  #: whether requests above the limit of 30 requests in 10 minutes return 429
     #: Virtual seconds per real second. The default is 60 on the command line and 1 in Python.
     speed: float | None = None
     start: datetime | None = None  #: initial virtual time; if null, the current real time

@@ -4,8 +4,8 @@ The functions are pure. A function returns None if the properties do not determi
 name would connect unrelated lineage graphs.
 
 Sources: OpenLineage, "Naming"; Stitch's documentation of each destination ("Object name limits", "Column
-naming"). Stitch documents some naming rules only for columns. The rules of columns are assumed to apply to
-tables as well.
+naming"). Stitch documents some naming rules only for columns. The naming rules for columns are assumed to
+apply to tables as well.
 """
 
 from __future__ import annotations

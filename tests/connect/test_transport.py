@@ -269,7 +269,7 @@ def test_too_large_body_is_rejected(stitch, client, monkeypatch, compressed):
     error = failure_of(client)
 
     assert type(error) is UnexpectedResponse
-    assert "more than 100000 bytes. It begins: '[   " in str(error)
+    assert "more than 100000 bytes and begins: '[   " in str(error)
 
 
 def test_large_compressed_body_is_read(stitch, client):

@@ -133,7 +133,7 @@ def test_only_import_api_sources_have_tokens(api: Api, github: int) -> None:
 
 
 def test_invented_source_type_must_be_planned_first(stitch: StitchEmulator) -> None:
-    with pytest.raises(ValueError, match=r"no source type 'platform.gitub'. Did you mean platform.github"):
+    with pytest.raises(ValueError, match=r"the source type 'platform.gitub'. Did you mean platform.github"):
         stitch.add_source("github", type="platform.gitub", streams={})
     with pytest.raises(ValueError, match=r"Did you mean .*platform.postgres"):
         stitch.add_source("shop", type="postgres", streams={})

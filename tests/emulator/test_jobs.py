@@ -332,5 +332,7 @@ def test_two_clients_receive_the_same_state(api: Api, stitch: StitchEmulator, gi
 
 
 def test_plan_with_an_unknown_stream_is_rejected(stitch: StitchEmulator, github: int) -> None:
-    with pytest.raises(ValueError, match=r"no unique stream 'nope'\. Its streams: commits, issues"):
+    with pytest.raises(
+        ValueError, match=r"exactly one stream 'nope'\. Streams of the source: commits, issues"
+    ):
         stitch.plan_next_job(github, JobPlan(rows={"nope": 1}))

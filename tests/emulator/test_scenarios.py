@@ -150,7 +150,7 @@ def test_empty_file_is_an_account_without_sources(tmp_path):
         ),
         pytest.param(
             "sources: [{name: a, streams: {}, type: platform.gitub}]",
-            r"sources\[0\]: Stitch documents no source type 'platform.gitub'. Did you mean platform.github",
+            r"sources\[0\]: Stitch does not document .* 'platform.gitub'. Did you mean platform.github",
             id="an unknown source type",
         ),
         pytest.param(
@@ -205,7 +205,7 @@ def test_empty_file_is_an_account_without_sources(tmp_path):
         ),
         pytest.param(
             "destinations: [{type: oracle}]",
-            r"destinations\[0\]: .*Its destination types: azure_sqldw, ",
+            r"destinations\[0\]: .*Destination types of Stitch: azure_sqldw, ",
             id="an unknown destination type",
         ),
         pytest.param(

@@ -35,11 +35,11 @@ class Endpoint:
     """
 
     method: str
-    path: str  #: contains ids in braces, such as `/v4/sources/{source_id}`
+    path: str  #: the path, with ids in braces, such as `/v4/sources/{source_id}`
     confidential: bool = False  #: whether the response contains a secret
 
     def path_for(self, ids: Mapping[str, int | str]) -> str:
-        """Return the path with the given ids, percent-encoded."""
+        """Return the path with the percent-encoded ids."""
         return self.path.format_map({name: quote_segment(value) for name, value in ids.items()})
 
 
@@ -121,8 +121,8 @@ class EndpointGroup:
     ) -> Response:
         """Send a request and return the response, even if its status code is 400 or 404.
 
-        :param ids: the ids in the endpoint's path. Ignored if `context` is given, because a context contains
-            the ids.
+        :param ids: the ids in the endpoint's path. This parameter is ignored if `context` is given, because a
+            context contains the ids.
         """
         ids = context.ids if context else ids or {}
         request = {"accept": ENDPOINT_ERRORS, "confidential": endpoint.confidential, **request}
@@ -141,8 +141,8 @@ class EndpointGroup:
                 text = self._transport.redact(f"{response.request_line}: {error}")
                 error.args = (with_proxy_hint(text),)
                 raise
-        # Raised outside the except clause, so that Python does not chain the original error, which shows the
-        # body.
+        # The error is raised outside the except clause. Otherwise, Python would chain the original error,
+        # which shows the body.
         raise UnexpectedResponse(
             f"{response.request_line}: the request succeeded, but the response is invalid; {HIDDEN_BODY}"
         )
@@ -151,8 +151,8 @@ class EndpointGroup:
 class AccountEndpoints(EndpointGroup):
     """Base class of the endpoint groups that accept the id or the name of a source or destination.
 
-    An integer is used as an id. A string requires one more request, which is not rate-limited. See
-    `find_source` and `find_destination`.
+    An integer is interpreted as an id. If a string is passed, one more request is sent, which is not
+    rate-limited. See `find_source` and `find_destination`.
     """
 
     @abstractmethod

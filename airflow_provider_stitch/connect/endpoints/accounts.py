@@ -1,4 +1,7 @@
-"""Accounts, browser sessions and OAuth. Source: Stitch Connect API, "Accounts", "Sessions", "OAuth2"."""
+"""Endpoints for accounts, browser sessions and OAuth.
+
+Source: Stitch Connect API, "Accounts", "Sessions", "OAuth2".
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ CREATE_ACCOUNT = Endpoint("POST", "/v3/accounts", confidential=True)
 CREATE_EPHEMERAL_TOKEN = Endpoint("POST", "/v3/sessions/ephemeral", confidential=True)
 EXCHANGE_CODE = Endpoint("POST", "/oauth/token", confidential=True)
 
-# These statuses have a different meaning in this module, because the requests contain no access token.
+# Error statuses that have a different meaning in this module, because its requests contain no access token.
 _CREDENTIAL_ERRORS = (400, 401, 403, 404)
 _PARTNER = ErrorContext(
     "such endpoint",
@@ -49,8 +52,9 @@ class PartnerEndpoints(EndpointGroup):
         :raises EmailInUse: if a Stitch user with this e-mail address already exists.
         :raises StitchUnauthorized: if Stitch rejects the partner credentials.
         :raises StitchUnavailable: if Stitch is unavailable. If `maybe_received` is True, Stitch may have
-            created the account. The token of this account cannot be retrieved.
-        :raises UnexpectedResponse: if the response is invalid. Stitch may have created the account.
+            created the account. The token of such an account cannot be retrieved.
+        :raises UnexpectedResponse: if the response is invalid. Stitch may have created the account despite
+            this error.
 
         Source: Stitch Connect API, "Create an account".
         """
@@ -78,10 +82,10 @@ class PartnerEndpoints(EndpointGroup):
         A code can be used only once, within 5 minutes.
 
         :raises StitchBadRequest: if Stitch rejects the code or the partner secret. Stitch does not document
-            this response.
+            this error response.
 
-        Source: Stitch Connect API, "OAuth2". The page does not define `client_secret`; it is assumed to be
-        the partner secret.
+        Source: Stitch Connect API, "OAuth2". Stitch's documentation does not define `client_secret`, which is
+        assumed to be the partner secret.
         """
         form = {
             "client_secret": self._partner_secret,
@@ -99,7 +103,7 @@ class PartnerEndpoints(EndpointGroup):
 
 
 class SessionEndpoints(EndpointGroup):
-    """Browser sessions in the Stitch app."""
+    """Endpoint for browser sessions in the Stitch app."""
 
     def create_ephemeral_token(self) -> EphemeralToken:
         """Return a token that opens one browser session and expires after an hour.

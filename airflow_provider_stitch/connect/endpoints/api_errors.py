@@ -42,7 +42,7 @@ MAX_SCHEMA_LENGTH = 200  #: maximum number of characters of a property's schema 
 class ErrorContext:
     """The subject of a request, which determines the class and the message of its errors."""
 
-    subject: str  #: a description for messages, such as `source 310442`
+    subject: str  #: the subject in error messages, such as `source 310442`
     not_found: type[StitchError] = StitchNotFound  #: the error to raise if the subject does not exist
     hint: str = "Check the id, and that the access token belongs to the right account."
     source_id: int | None = None
@@ -68,9 +68,9 @@ def api_error(response: Response, context: ErrorContext | None) -> StitchError:
 
 
 def _is_documented(response: Response) -> bool:
-    """Return whether Stitch documents errors of this form.
+    """Return whether an error has a form that Stitch documents.
 
-    A proxy is unlikely to send an error of this form.
+    A proxy is unlikely to send an error in a documented form.
     """
     if response.status == 401 or response.error_type is not None:
         return True

@@ -1,4 +1,7 @@
-"""Destinations and their types. Source: Stitch Connect API, "Destinations", "Destination types"."""
+"""Endpoints for destinations and their types.
+
+Source: Stitch Connect API, "Destinations", "Destination types".
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ UPDATE_DESTINATION_V3 = Endpoint("PUT", "/v3/destinations/{destination_id}")
 
 
 class DestinationEndpoints(AccountEndpoints):
-    """Destinations and their types."""
+    """Endpoints for destinations and their types."""
 
     def list_destination_types(self) -> list[ReportCard]:
         """Return the report cards of all destination types.
@@ -64,10 +67,10 @@ class DestinationEndpoints(AccountEndpoints):
     ) -> list[Destination]:
         """Return the account's destinations, optionally filtered by source or by id.
 
-        Both parameters also accept a name. Each name requires one more request.
+        Both parameters accept an id or a name. One more request is sent for each name.
 
-        Source: Stitch Connect API, "List destinations". The parameters are documented only in an error
-        message.
+        Source: Stitch Connect API, "List destinations". Stitch mentions these filter parameters only in an
+        error message.
         """
         params: dict[str, int | str] = {}
         if source_id is not None:
@@ -80,12 +83,13 @@ class DestinationEndpoints(AccountEndpoints):
     def find_destination(self, destination: int | str) -> Destination:
         """Return the destination with this id, `name` or display name, in this order of precedence.
 
-        The method requests the list of all destinations, because Stitch has no endpoint that returns one
+        The method requests the list of all destinations, because Stitch has no endpoint that returns a single
         destination.
 
-        :raises UnknownDestination: if no destination matches. The message lists all destinations that are not
-            deleted.
-        :raises InvalidArgument: if several destinations match. The message lists these destinations.
+        :raises UnknownDestination: if no destination matches. The error message lists all destinations that
+            are not deleted.
+        :raises InvalidArgument: if several destinations match. The error message lists the matching
+            destinations.
         """
         return find_destination(self.list_destinations(), destination)
 
@@ -159,8 +163,8 @@ class DestinationEndpoints(AccountEndpoints):
 
         :raises UnknownDestination: if the destination was never checked or does not exist.
 
-        Source: Stitch Connect API, "Retrieve last connection check". The page describes only sources. The
-        endpoint for destinations is assumed to be analogous.
+        Source: Stitch Connect API, "Retrieve last connection check". Stitch documents this endpoint only for
+        sources. The endpoint for destinations is assumed to work in the same way.
         """
         destination_id = self._destination_id(destination)
         context = replace(
@@ -173,7 +177,7 @@ class DestinationEndpoints(AccountEndpoints):
     # Endpoints of API version 3, which Stitch has not deprecated.
 
     def list_destinations_v3(self) -> list[DestinationV3]:
-        """Return a list of the account's destination through API version 3.
+        """Return the account's destination through API version 3, as a list.
 
         The list is empty if the account has no destination.
         """

@@ -1,4 +1,4 @@
-"""Replication jobs, extractions and loads.
+"""Endpoints for replication jobs, extractions and loads.
 
 Source: Stitch Connect API, "Replication jobs", "Extractions", "Loads".
 """
@@ -55,7 +55,7 @@ LIST_LOADS = Endpoint("GET", "/v4/{stitch_client_id}/loads")
 
 
 class JobEndpoints(AccountEndpoints):
-    """Replication jobs, extractions and loads."""
+    """Endpoints for replication jobs, extractions and loads."""
 
     on_limited_request: Callable[[], None] | None
     request_budget: Callable[[], AbstractContextManager[None]] | None
@@ -65,7 +65,7 @@ class JobEndpoints(AccountEndpoints):
     def client_id(self) -> int:
         """The number of the account."""
 
-    # Replication jobs. These requests are not rate-limited.
+    # Requests for replication jobs, which are not rate-limited.
 
     def start_replication_job(self, source: int | str) -> ReplicationJob:
         """Start a replication job.
@@ -74,14 +74,14 @@ class JobEndpoints(AccountEndpoints):
 
         A job can be started even if its source is paused.
 
-        :raises JobAlreadyRunning: if a job of this source is already running. Stitch does not return the name
-            of that job.
+        :raises JobAlreadyRunning: if a job of this source is already running. Stitch's response does not
+            contain the name of the running job.
         :raises UnknownSource: if the account has no such source.
         :raises DeletedSource: if the source is deleted.
         :raises JobNotStarted: if Stitch rejects the start for another reason.
         :raises StitchUnavailable: if Stitch is unavailable. If `maybe_received` is True, the job may be
             running.
-        :raises UnexpectedResponse: if the response is invalid. The job may be running.
+        :raises UnexpectedResponse: if the response is invalid. The job may be running despite this error.
 
         Source: Stitch Connect API, "Start a replication job".
         """
@@ -116,7 +116,7 @@ class JobEndpoints(AccountEndpoints):
         context = source_context(source_id)
         response = self._request_unchecked(STOP_REPLICATION_JOB, context, retry=True, expects_body=False)
         if not response.ok and not response.is_invalid_source:
-            # Stitch does not document the meaning of a 404. It may mean that no job is running.
+            # Stitch does not document the meaning of a 404. The status may mean that no job is running.
             context = replace(
                 context, subject=f"job of source {source_id} that could be stopped", not_found=StitchNotFound
             )
@@ -129,14 +129,14 @@ class JobEndpoints(AccountEndpoints):
                 source_id=source_id,
             )
 
-    # Extractions and loads. These requests are limited to 30 per 10 minutes per account.
+    # Requests for extractions and loads, which are limited to 30 per 10 minutes per account.
 
     def list_extractions(self, page: int = 1) -> Page[Extraction]:
         """Return one page of the account's extractions.
 
-        The list contains the last completed extraction job of each source, sorted by ascending source id. It
-        covers the last 60 days and includes paused and deleted sources. Running jobs are usually not
-        included. The request counts toward the limit of 30 requests per 10 minutes per account.
+        The list contains the last completed extraction job of each source, sorted by ascending source id. The
+        list covers the last 60 days and includes the jobs of paused and deleted sources. Running jobs are
+        usually not included. The request counts toward the limit of 30 requests per 10 minutes per account.
 
         Source: Stitch Connect API, "List last extraction jobs for an account", "Rate limits".
         """
@@ -158,7 +158,8 @@ class JobEndpoints(AccountEndpoints):
 
         Each page requires one rate-limited request. All pages are read again if the length of the list
         changed during the first pass. If a source was returned more than once, its newest extraction is used.
-        A source may be missing even then, because a record can move to another page between two requests.
+        A source can be missing from the result, because a record can move to another page between two
+        requests.
         """
         newest: dict[int, Extraction] = {}
         for pages in read_all_pages(self.list_extractions):
@@ -172,17 +173,17 @@ class JobEndpoints(AccountEndpoints):
         """Return the latest load attempt of each stream, from all pages of the list, with the source ids.
 
         Two streams may have the same source name and stream name. A load contains only the name of its
-        source, and a new source may reuse the name of a deleted source. If several sources have this name,
-        the load is assigned to the last source that was created before the load, or to the newest source if
-        the load has an error.
+        source, and a new source may reuse the name of a deleted source. If several sources match a load, the
+        load is assigned to the last source that was created before the load, or to the newest source if the
+        load has an error.
 
         Each page requires one rate-limited request. All pages are read again if the length of the list
-        changed during the first pass. In this case, the result includes the loads that only the first pass
-        returned. A load may be missing even then, because a record can move to another page between two
-        requests.
+        changed during the first pass. After a second pass, the result also includes the loads that only the
+        first pass returned. A load can be missing from the result, because a record can move to another page
+        between two requests.
 
-        :param sources: all sources of the account. If None, the sources are requested from Stitch, which is
-            not rate-limited.
+        :param sources: all sources of the account. If None, the sources are requested from Stitch. The
+            request for the sources is not rate-limited.
         """
         *earlier, last = read_all_pages(self.list_loads)
         loads = without_moved_loads(last)
@@ -208,8 +209,8 @@ class JobEndpoints(AccountEndpoints):
 
         The request counts toward the limit of 30 requests per 10 minutes per account.
 
-        :param should_abort: called after each chunk. If it returns True, the download is aborted with
-            StitchUnavailable.
+        :param should_abort: a function that is called after each chunk of the log. If the function returns
+            True, the download is aborted with StitchUnavailable.
         :raises ExtractionLogNotFound: if Stitch has no log of this job.
         :raises InvalidArgument: if the job name is empty or not a string.
 

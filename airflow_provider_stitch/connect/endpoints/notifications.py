@@ -1,4 +1,4 @@
-"""Custom e-mails and post-load hooks. Source: Stitch Connect API, "Notifications"."""
+"""Endpoints for custom e-mails and post-load hooks. Source: Stitch Connect API, "Notifications"."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ DELETE_POST_LOAD_HOOK = Endpoint("DELETE", f"{_API}/hooks/{{hook_id}}")
 
 
 class NotificationEndpoints(AccountEndpoints):
-    """Custom e-mails and post-load hooks."""
+    """Endpoints for custom e-mails and post-load hooks."""
 
     # Custom e-mails are additional recipients of the account's notifications.
 
     def list_custom_emails(self) -> list[CustomEmail]:
-        """Return all recipients, including disabled recipients.
+        """Return all additional recipients of notifications, including disabled recipients.
 
         Source: Stitch Connect API, "List custom notification emails".
         """
@@ -102,7 +102,7 @@ class NotificationEndpoints(AccountEndpoints):
     def create_post_load_hook(self, url: str, destination: int | str) -> PostLoadHook:
         """Create a webhook that Stitch calls after it loads rows into a destination.
 
-        :param url: an `https://` URL. It never appears in messages, because it may contain a secret.
+        :param url: an `https://` URL. The URL never appears in messages, because it may contain a secret.
         :raises LimitReached: if the account already has 10 hooks.
         :raises NotInPlan: if the account's plan does not include hooks.
         :raises StitchBadRequest: if Stitch rejects the hook.

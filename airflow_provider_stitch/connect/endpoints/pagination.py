@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_PAGES = 1000  #: a list with more pages is treated as an error
+MAX_PAGES = 1000  #: maximum number of pages of a list; a longer list raises an error
 
 
 def read_all_pages(list_page: Callable[[int], Page[T]]) -> list[list[Page[T]]]:
     """Read all pages of a list, and read all pages again if the length of the list changed.
 
-    When the length changes, records move between pages. Return one list of pages for each pass.
+    When the length of a list changes, records move between its pages. Return one list of pages for each pass.
     """
     first = _all_pages(list_page)
     return [first] if len({page.total for page in first}) == 1 else [first, _all_pages(list_page)]
@@ -45,7 +45,7 @@ def _all_pages(list_page: Callable[[int], Page[T]]) -> list[Page[T]]:
 
 
 def is_newer(extraction: Extraction, known: Extraction) -> bool:
-    """Return whether an extraction started no earlier than the known extraction."""
+    """Return whether an extraction started at the same time as the known extraction or later."""
     if extraction.start_time is None or known.start_time is None:
         return known.start_time is None
     return extraction.start_time >= known.start_time
@@ -56,7 +56,7 @@ def without_moved_loads(pages: list[Page[Load]]) -> list[Load]:
 
     A load that moved to the next page cannot be distinguished from another load with the same source and
     stream name. However, if the list grew by n records between two requests, at most n loads moved to the
-    next page. These loads are at the top of the next page, in the same order.
+    next page. The moved loads are at the top of the next page, in the same order.
     """
     loads: list[Load] = []
     for page, previous in zip(pages, [None, *pages], strict=False):

@@ -1,4 +1,4 @@
-"""Sources, their types, and tokens of the Import API.
+"""Endpoints for sources, source types and Import API tokens.
 
 Source: Stitch Connect API, "Sources", "Source types", "Import API access tokens".
 """
@@ -44,7 +44,7 @@ REVOKE_IMPORT_TOKEN = Endpoint("DELETE", "/v4/sources/{source_id}/tokens/{token_
 
 
 class SourceEndpoints(AccountEndpoints):
-    """Sources, their types, and tokens of the Import API."""
+    """Endpoints for sources, source types and Import API tokens."""
 
     @abstractmethod
     def _remember_client_id(self, client_id: int | None) -> None:
@@ -103,12 +103,12 @@ class SourceEndpoints(AccountEndpoints):
     def find_source(self, source: int | str) -> Source:
         """Return the source with this id, `name` or display name, in this order of precedence.
 
-        To find a name, the method requests the list of all sources. A deleted source is returned only if no
-        other source matches, because a new source may reuse its name.
+        To find a source by name, the method requests the list of all sources. A deleted source is returned
+        only if no other source matches, because a newer source may have the same name.
 
-        :raises UnknownSource: if no source matches. The message lists the sources with the most similar
+        :raises UnknownSource: if no source matches. The error message lists the sources with the most similar
             names.
-        :raises AmbiguousSource: if several sources match. The message lists these sources.
+        :raises AmbiguousSource: if several sources match. The error message lists the matching sources.
         """
         found = self.find_source_by_id(source)
         return find_source(self.list_sources(), source) if found is None else found
@@ -143,8 +143,8 @@ class SourceEndpoints(AccountEndpoints):
         :param display_name: the label of the source. Stitch derives the `name` of the source from this label.
             The name is also the schema in the destination, and it never changes.
         :param properties: the settings of the source. `get_source_type` returns the properties of a type.
-            Most properties require strings, even for numbers and booleans. See the `json_schema` of each
-            property.
+            Most properties require strings, even if the value is a number or a boolean. See the `json_schema`
+            of each property.
         :param destination_id: the id or name of the destination that receives the source's rows. Pass this
             parameter if the account has several destinations.
         :raises NameInUse: if another source already has this name.
@@ -173,8 +173,8 @@ class SourceEndpoints(AccountEndpoints):
 
         Stitch starts a connection check after the change, as it does for a new source.
 
-        :param properties: the properties to change. All other properties stay unchanged. Set a property to
-            None to remove it, for example `cron_expression`.
+        :param properties: the properties to change. All other properties stay unchanged. To remove a
+            property, such as `cron_expression`, set it to None.
         :raises UnknownSource: if the account has no such source.
         :raises InvalidProperties: if properties have the wrong type or format.
         :raises NotInPlan: if the account's plan does not include cron schedules.
@@ -214,7 +214,7 @@ class SourceEndpoints(AccountEndpoints):
     def delete_source(self, source: int | str) -> Source:
         """Delete a source.
 
-        A deleted source can still be read. A new source may reuse its name.
+        A deleted source can still be read. A new source may reuse the name of a deleted source.
 
         :raises UnknownSource: if the account has no such source.
 
@@ -242,8 +242,8 @@ class SourceEndpoints(AccountEndpoints):
 
         :raises UnknownSource: if the account has no such source.
 
-        Source: Stitch Connect API, "List Import API access tokens". Objects are supported,
-        and so are the plain ids that Stitch returned before August 2021.
+        Source: Stitch Connect API, "List Import API access tokens". Stitch returns tokens as objects. Before
+        August 2021, it returned plain ids, which are also supported.
         """
         return self._list(LIST_IMPORT_TOKENS, ImportToken.from_list, self._source_context(source))
 

@@ -1,4 +1,7 @@
-"""Connection checks and streams of sources. Source: Stitch Connect API, "Connection checks", "Streams"."""
+"""Endpoints for source connection checks and streams.
+
+Source: Stitch Connect API, "Connection checks", "Streams".
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,13 @@ UPDATE_STREAMS = Endpoint("PUT", "/v4/sources/{source_id}/streams/metadata")
 
 
 class StreamEndpoints(AccountEndpoints):
-    """Connection checks and streams of sources."""
+    """Endpoints for source connection checks and streams."""
 
     def get_last_connection_check(self, source: int | str) -> ConnectionCheck:
         """Return the most recent connection check of a source, regardless of what triggered the check.
 
-        :raises StitchNotFound: if the source was never checked or does not exist. Stitch returns the same
-            response in both cases.
+        :raises StitchNotFound: if the source was never checked or does not exist. Stitch does not distinguish
+            an unchecked source from an unknown source.
 
         Source: Stitch Connect API, "Retrieve last connection check".
         """
@@ -52,7 +55,7 @@ class StreamEndpoints(AccountEndpoints):
     def list_streams(self, source: int | str) -> list[Stream]:
         """Return the streams that the last structure sync found.
 
-        The list does not include changes of the source since that structure sync.
+        The list does not reflect changes to the source after the last structure sync.
 
         :raises UnknownSource: if the account has no such source.
 
@@ -63,9 +66,10 @@ class StreamEndpoints(AccountEndpoints):
     def get_stream_schema(self, source: int | str, stream: int | str) -> StreamSchema:
         """Return the fields of a stream and their metadata.
 
-        :param stream: the numeric id, the `tap_stream_id`, or the name. A string requires one more request.
-        :raises UnknownStream: if the stream or the source does not exist. Stitch returns the same response in
-            both cases.
+        :param stream: the numeric id, the `tap_stream_id`, or the name. If a string is passed, one more
+            request is sent.
+        :raises UnknownStream: if the stream or the source does not exist. Stitch does not distinguish an
+            unknown stream from an unknown source.
 
         Source: Stitch Connect API, "Retrieve a stream's schema".
         """

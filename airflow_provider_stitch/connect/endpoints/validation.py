@@ -64,16 +64,16 @@ def validate_region(value: str) -> str:
     if value in REGIONS:
         return value
     raise InvalidArgument(
-        f"region must be one of {', '.join(REGIONS)}; it is {value!r}. It cannot be changed later."
+        f"region must be one of {', '.join(REGIONS)}; it is {value!r}. The region cannot be changed later."
     )
 
 
 def validate_hook_url(value: str) -> str:
     """Return the URL of a webhook if it is valid.
 
-    The error message never contains the URL, because it may contain a secret.
+    The error message never contains the URL, because the URL may contain a secret.
 
-    Source: Stitch Connect API, "Webhooks". Stitch accepts only HTTPS.
+    Source: Stitch Connect API, "Webhooks". Stitch accepts only HTTPS URLs.
     """
     try:
         parts = urlsplit(value) if isinstance(value, str) else None
@@ -122,7 +122,8 @@ def validate_source_properties(value: Mapping[str, Any]) -> dict[str, Any]:
     for key, item in properties.items():
         if item == "":
             raise InvalidArgument(
-                f"properties[{key!r}] is empty, and Stitch rejects empty strings. Omit it, or set it to None."
+                f"properties[{key!r}] is empty, and Stitch rejects empty strings. Omit the "
+                "property, or set it to None."
             )
     _check_cron_expression(properties.get("cron_expression"))
     _check_start_date(properties.get("start_date"))

@@ -1,7 +1,7 @@
 """Parse the record counters of an extraction log.
 
-Source: Stitch's extraction logs, and the Singer metrics format. The runner writes a counter as a sentence, as
-JSON, or as the repr of a metric point. Counters of taps and targets have the same formats.
+The formats are known from Stitch's extraction logs and the Singer metrics format. The runner writes a counter
+as a sentence, as JSON, or as the repr of a metric point. Counters of taps and targets have the same formats.
 """
 
 from __future__ import annotations

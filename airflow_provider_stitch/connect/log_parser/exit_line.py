@@ -58,9 +58,9 @@ def failure_cause(exits: Sequence[PhaseExit]) -> PhaseExit | None:
 def parse_exit_line(first: str, whole: str) -> tuple[PhaseExit, ...]:
     """Return the outcome of each phase that an exit line contains.
 
-    The following lines may continue the exit line, or they may be unrelated. These cases cannot be
-    distinguished in advance. The exit line is therefore parsed together with the following lines first. If
-    this fails, the exit line is parsed alone. If this also fails, the text is parsed as far as possible.
+    The lines after an exit line may continue the exit line, or they may be unrelated to it. The function
+    therefore first parses the exit line together with the following lines. If that text is not valid, the
+    exit line is parsed alone. If the exit line is not valid either, the text is parsed as far as possible.
 
     :param first: the exit line without the following lines.
     :param whole: the exit line together with the following lines that may continue it.
@@ -73,7 +73,10 @@ def parse_exit_line(first: str, whole: str) -> tuple[PhaseExit, ...]:
 
 
 def _clauses(text: str, start: int, phases: tuple[str, ...]) -> tuple[PhaseExit, ...] | None:
-    """Parse a text that consists only of clauses in the order of the phases, or return None."""
+    """Parse a text that consists only of clauses in the order of the phases.
+
+    Return None for any other text.
+    """
     if not text[start:].strip():
         return ()
     clause = _CLAUSE.match(text, start)
@@ -87,8 +90,8 @@ def _clauses(text: str, start: int, phases: tuple[str, ...]) -> tuple[PhaseExit,
         end_of_last = text.rfind('".', clause.end())
         closed = end_of_last >= 0 and not text[end_of_last + 2 :].strip()
         return (_phase_exit(clause, text[clause.end() : end_of_last]),) if closed else None
-    # A message may contain text that looks like the end of a message. The real end is the first position
-    # after which the remaining text can be parsed.
+    # A message may contain text that looks like the end of a message. The real end of the message is the
+    # first position after which the remaining text can be parsed.
     for end in _MESSAGE_END.finditer(text, clause.end()):
         rest = _clauses(text, end.end(), later)
         if rest is not None:
@@ -113,6 +116,7 @@ def _phase_exit(clause: re.Match[str], message: str | None = None) -> PhaseExit:
     if clause[2] is None:
         return PhaseExit(clause[1], 0)
     code = int(clause[2])
-    if message is None and code == 0:  # unusual, but the exit line states that the phase failed
+    # A failure with code 0 is unusual, but the exit line states that the phase failed.
+    if message is None and code == 0:
         message = "failed with code 0"
     return PhaseExit(clause[1], code, None if message is None else one_line(message, MAX_EXIT_LINE_LENGTH))

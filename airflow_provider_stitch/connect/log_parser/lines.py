@@ -39,7 +39,7 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 
 class BoundedLine:
-    """The first and the last bytes of a line that may have any length."""
+    """The first and last bytes of a line of any length."""
 
     def __init__(self) -> None:
         self._head = bytearray()

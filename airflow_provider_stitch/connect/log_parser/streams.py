@@ -11,7 +11,7 @@ from airflow_provider_stitch.connect.log_parser.lines import parse_timestamp
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_STREAMS = 20_000  #: twice the maximum number of tables that Stitch discovers
+MAX_STREAMS = 20_000  #: maximum number of streams, twice the maximum number of tables that Stitch discovers
 MAX_NAME_BYTES = 4096  #: maximum size of a name in bytes, enough for a thousand characters
 MAX_TOTAL_NAME_BYTES = 16 * 1024 * 1024  #: maximum total size of all names in bytes
 
@@ -25,12 +25,14 @@ class StreamLog:
     """The evidence that a log contains about one stream. All times are in UTC."""
 
     name: str  #: the name in the target's lines, under which Stitch receives the rows
-    #: The number of rows. It is the sum of the target's counters if every request has a counter. With the
-    #: Avro target, or if no batch is logged, it is the sum of the tap's counters. Otherwise, it is None.
+    #: The number of rows. The number is the sum of the target's counters if every request has a counter. With
+    #: the Avro target, or if no batch is logged, the number is the sum of the tap's counters. In all other
+    #: cases, the number is None.
     rows: int | None = None
     batches: int = 0  #: number of batches that contain rows; for the Avro target, number of markers
-    last_batch_at: datetime | None = None  #: None if no batch is logged or the last batch has no timestamp
-    #: False if all messages may be version messages, so that the stream may have no rows
+    #: Time of the last batch or marker, or None if no batch is logged or the last batch has no timestamp.
+    last_batch_at: datetime | None = None
+    #: Whether the stream certainly has rows. The value is False if all messages may be version messages.
     certain: bool = True
     one_request: bool = False  #: whether the log proves that target-stitch sent all rows in a single request
     #: Whether `last_batch_at` is the time of a marker. The Avro target may write a marker long after it sent
@@ -50,8 +52,8 @@ class StreamCounts:
 
     name: bytes
     batches: int = 0  # number of lines that begin a batch
-    messages: int = 0  # number of rows and version messages in these batches
-    # Number of lines about requests. Versions of target-stitch before 3.0.2 write no such lines.
+    messages: int = 0  # number of rows and version messages in all batches of the stream
+    # Number of lines about requests. Versions of target-stitch before 3.0.2 write no lines about requests.
     requests: int = 0
     counters: int = 0
     positive_counters: int = 0
@@ -110,7 +112,7 @@ class StreamCounts:
             batches=self._batches_with_rows(),
             last_batch_at=self._last_batch_at(uncounted=uncounted),
             certain=certain,
-            # Always False for target-stitch before 3.0.2, which writes no lines about requests.
+            # The value is always False for target-stitch before 3.0.2, which writes no lines about requests.
             one_request=self.batches - version_only == 1 == self.requests - version_only,
             longest_gap=self.line_gap if uncounted else self.counter_gap,
             persisted_by=self.persisted_by,
@@ -148,7 +150,7 @@ def decode_name(name: bytes) -> str:
 
 @dataclass(slots=True)
 class StreamTable:
-    """The streams in the target's lines, and the batches that may not be persisted yet.
+    """A table of the streams in the target's lines and of the batches that may not be persisted yet.
 
     The number of streams and the size of their names are limited.
     """
@@ -177,7 +179,7 @@ class StreamTable:
         return stream
 
     def record_tap_counter(self, name: bytes, rows: int) -> None:
-        """Add a counter of the tap, which counts the rows since the previous counter."""
+        """Record a counter of the tap. Each counter reports the rows since the previous counter."""
         if name in self._tap_rows or self._add_name(name, len(self._tap_rows)):
             self._tap_rows[name] = self._tap_rows.get(name, 0) + rows
 
@@ -196,8 +198,8 @@ class StreamTable:
     def record_retry(self) -> None:
         """Record the retry of a request.
 
-        The log line does not contain a stream name, so the retry may delay any batch that is not known to be
-        persisted.
+        The log line about a retry does not contain a stream name, so the retry may delay any batch that is
+        not known to be persisted.
         """
         for stream in self._unpersisted.values():
             stream.retried = True

@@ -30,7 +30,7 @@ class AccountAccess:
     Source: Stitch Connect API, "Account object".
     """
 
-    stitch_account_id: int  #: called `stitch_client_id` in other objects
+    stitch_account_id: int  #: the number of the account, called `stitch_client_id` in other objects
     access_token: SecretText  #: never expires
     token_type: str | None  #: `bearer` if the token was exchanged for a code
     raw: Mapping[str, Any] = field(repr=False, compare=False)
@@ -51,7 +51,8 @@ class EphemeralToken:
     """A token for one browser session in the Stitch app. Source: Stitch Connect API, "Session object"."""
 
     ephemeral_token: SecretText
-    expires_at: datetime | None  #: according to Stitch's clock; None if the time of the response is unknown
+    #: When the token expires on Stitch's clock; None if the time of the response is unknown.
+    expires_at: datetime | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
@@ -66,14 +67,14 @@ class EphemeralToken:
 
 @dataclass(frozen=True, slots=True)
 class ImportToken:
-    """A token that pushes rows to one Import API source.
+    """A token for pushing rows to one Import API source.
 
     Source: Stitch Connect API, "Import API access tokens".
     """
 
     id: int  #: newer tokens have greater ids
-    created_at: datetime | None  #: only in lists in the newer format
-    access_token: SecretText | None  #: only in the response to the request that creates the token
+    created_at: datetime | None  #: when the token was created; included only in lists in the newer format
+    access_token: SecretText | None  #: included only in the response to the request that creates the token
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
@@ -91,7 +92,7 @@ class ImportToken:
     def from_list(cls, data: object) -> ImportToken:
         """Parse an entry of the list of tokens.
 
-        An entry is an object in the format since August 2021, and an integer id in the older format.
+        Since August 2021, an entry is an object. In the older format, an entry is an integer id.
         """
         entry = data if isinstance(data, Mapping) else {"token_id": data}
         found = optional_integer(entry, "token_id")

@@ -31,15 +31,16 @@ class Destination:
 
     id: int
     name: str
-    type: str | None  #: such as `postgres`, `snowflake` or `s3`
+    type: str | None  #: the type, such as `postgres`, `snowflake` or `s3`
     stitch_client_id: int | None
     paused_at: datetime | None
     system_paused_at: datetime | None
     deleted_at: datetime | None
-    current_step: str | None  #: from the report card, such as `form` or `fully_configured`
+    #: The type of the current step in the report card, such as `form` or `fully_configured`.
+    current_step: str | None
     display_name: str | None
     description: str | None
-    properties: Mapping[str, Any]  #: settings without credentials
+    properties: Mapping[str, Any]  #: the settings of the destination, without credentials
     check_job_name: str | None  #: the job name of the last connection check; missing in lists
     created_at: datetime | None
     updated_at: datetime | None
@@ -79,15 +80,16 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class DestinationV3:
-    """A destination in the format of API version 3, which has no name.
+    """A destination in the format of API version 3, without a name.
 
     Source: Stitch Connect API, version 3.
     """
 
     id: int
     type: str | None
-    connection: Mapping[str, Any]  #: called `properties` in API version 4
-    last_check: Mapping[str, Any] | None  #: contains `error`, `started_at` and `completed_at`
+    connection: Mapping[str, Any]  #: the settings, called `properties` in API version 4
+    #: The last connection check, with `error`, `started_at` and `completed_at`.
+    last_check: Mapping[str, Any] | None
     created_at: datetime | None
     updated_at: datetime | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)

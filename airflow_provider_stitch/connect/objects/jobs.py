@@ -1,4 +1,4 @@
-"""Connection checks, replication jobs, extractions, loads, and pages of extractions or loads."""
+"""Classes for connection checks, replication jobs, extractions and loads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from airflow_provider_stitch.connect.objects.times import optional_time
 
 T = TypeVar("T")
 
-RECORDS_PER_PAGE = 100  #: number of records, fixed by Stitch
+RECORDS_PER_PAGE = 100  #: number of records per page, fixed by Stitch
 MAX_ERROR_LENGTH = 500  #: maximum number of characters of a load's error message
 
 _JOB_NAME = re.compile(
@@ -43,14 +43,14 @@ _UUID_EPOCH = datetime(1582, 10, 15, tzinfo=timezone.utc)
 class JobName:
     """The parts of a job's name: `<client id>.<source or destination id>.<mode>.<uuid>`.
 
-    Source: Stitch Connect API, "Replication job object". The samples show that the UUID contains the start
+    Source: Stitch Connect API, "Replication job object". In Stitch's samples, the UUID contains the start
     time.
     """
 
     full: str
     client_id: int
     source_id: int
-    mode: str  #: `sync` or `check`
+    mode: str  #: the kind of job, `sync` or `check`
     uuid: uuid.UUID
 
     @classmethod
@@ -130,15 +130,15 @@ class ConnectionCheck:
 class Extraction:
     """The last completed extraction job of a source. Source: Stitch Connect API, "Extraction object".
 
-    An exit status of 0 means success, and any other number means failure. None means that the phase has not
-    finished or did not run. If all exit statuses are None and the job has a completion time, the job was
-    terminated. The descriptions are unprocessed exception messages of any length.
+    An exit status of 0 means success, and any other number means failure. An exit status of None means that
+    the phase has not finished or did not run. If all exit statuses are None and the job has a completion
+    time, the job was terminated. The descriptions of errors are unprocessed exception messages of any length.
     """
 
     job_name: str
     source_id: int
     stitch_client_id: int | None
-    tap_name: str | None  #: such as `tap-github`; differs from the type of the source
+    tap_name: str | None  #: the name of the tap, such as `tap-github`; differs from the type of the source
     start_time: datetime | None
     completion_time: datetime | None
     discovery_exit_status: int | None
@@ -180,7 +180,7 @@ class Extraction:
 
     @property
     def failed(self) -> bool:
-        """Whether the job has finished without success. This includes terminated jobs."""
+        """Whether the job has finished without success, for example because it was terminated."""
         return self.completion_time is not None and not self.succeeded
 
     @property
@@ -198,19 +198,21 @@ class Extraction:
 class Load:
     """The latest load attempt of one stream. Source: Stitch Connect API, "Load object".
 
-    Two loads may have the same source name and stream name. They can belong to tables in different schemas of
-    one database, or to streams of a deleted source and of its replacement.
+    Two loads may have the same source name and stream name. Such loads can belong to tables in different
+    schemas of one database, or to streams of a deleted source and its replacement.
     """
 
     source_name: str  #: the `name` of the source
     stream_name: str
     stitch_client_id: int | None
-    last_batch_loaded_at: datetime | None  #: None while the stream is in an error state
+    #: When the last batch was loaded; None while the stream is in an error state.
+    last_batch_loaded_at: datetime | None
     #: Any value other than None means that the load failed. The structure of the value may change, so use
     #: `error`.
     error_state: Any | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)
-    #: Stitch does not return this id. It is derived from the account's sources.
+    #: The id of the load's source. Stitch does not return this id, so it is derived from the account's
+    #: sources.
     source_id: int | None = None
 
     @classmethod
@@ -248,7 +250,7 @@ class MalformedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list at the time of the response. A page contains at most 100 records.
+    """One page of a list, as the list was at the time of the response. A page contains at most 100 records.
 
     Records move between pages when the list changes. A record may therefore be missing even if all pages are
     read.
@@ -260,7 +262,7 @@ class Page(Generic[T]):
     number: int  #: number of the page, starting at 1
     total: int  #: number of records in the whole list
     responded_at: datetime | None  #: `Date` header of the response (UTC)
-    next_page: int | None  #: None on the last page
+    next_page: int | None  #: the number of the next page, or None on the last page
     malformed: tuple[MalformedRecord, ...] = ()  #: records that cannot be parsed
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Read typed values from decoded JSON. A value of a different type raises UnexpectedResponse."""
+"""Read typed values from decoded JSON. A value of an unexpected type raises UnexpectedResponse."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def string_array(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
 def find_message(value: object) -> str:
     """Return the first string with the key `message`, at any depth.
 
-    If there is none, return the whole value as compact JSON.
+    If the value contains no such string, return the whole value as compact JSON.
     """
     pending = deque([value])
     while pending:

@@ -1,4 +1,4 @@
-"""Notifications: additional recipients of Stitch's e-mails, and post-load hooks."""
+"""Classes for additional recipients of Stitch's e-mails and for post-load hooks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CustomEmail:
     email_address: str | None
     created_at: datetime | None
     modified_at: datetime | None
-    disabled_at: datetime | None  #: None if enabled
+    disabled_at: datetime | None  #: when the recipient was disabled, or None if enabled
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
@@ -62,7 +62,7 @@ class PostLoadHook:
     destination_id: int | None  #: documented only for the response to the request that creates the hook
     created_at: datetime | None
     modified_at: datetime | None
-    disabled_at: datetime | None  #: None if enabled
+    disabled_at: datetime | None  #: when the hook was disabled, or None if enabled
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
@@ -83,8 +83,8 @@ class PostLoadHook:
 
 
 def _destination_id(hook: Mapping[str, Any]) -> int | None:
-    # The samples contain an integer outside of `config`. One description mentions a string such as
-    # destination_12345 inside of `config`.
+    # In the samples, the destination id is an integer outside of `config`. One description mentions a string
+    # inside of `config`, such as destination_12345.
     value = hook.get("destination_id")
     if value is None:
         value = (optional_object(hook, "config") or {}).get("destination_id")

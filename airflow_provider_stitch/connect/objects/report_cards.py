@@ -30,7 +30,7 @@ class Property:
     name: str
     is_required: bool | None
     is_credential: bool | None  #: whether the value is secret, so that Stitch never returns it
-    property_type: str | None  #: such as `user_provided` or `read_only`
+    property_type: str | None  #: the kind of property, such as `user_provided` or `read_only`
     provided: bool | None
     json_schema: Any | None  #: the JSON schema of the property's value
     raw: Mapping[str, Any] = field(repr=False, compare=False)
@@ -55,7 +55,7 @@ class Property:
 
     @property
     def is_missing(self) -> bool:
-        """Whether the user must still provide a value."""
+        """Whether the user must still provide a value for the property."""
         is_for_user = self.property_type not in ("read_only", "system_provided_by_default")
         return bool(self.is_required and is_for_user and not self.provided)
 
@@ -86,7 +86,7 @@ class TypeDetails:
     pricing_tier: str | None
     pipeline_state: str | None  #: `alpha`, `beta`, `released` or `deprecated`
     protocol: str | None
-    default_start_date: str | None  #: such as `-1 year`
+    default_start_date: str | None  #: a relative time, such as `-1 year`
     default_scheduling_interval: int | None  #: in minutes
     image_version: str | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)
@@ -113,12 +113,13 @@ class ReportCard:
     Source: Stitch Connect API, "Source report card object", "Destination report card object".
     """
 
-    type: str  #: such as `platform.hubspot` or `snowflake`
-    #: Type of the current step. The number of the step is not used, because it contradicts the type in
-    #: samples.
+    type: str  #: the type, such as `platform.hubspot` or `snowflake`
+    #: Type of the current step. The number of the step is not used, because in samples the number contradicts
+    #: the type.
     current_step: str | None
-    steps: tuple[ConnectionStep, ...]  #: in order; empty for some types, most of which are deprecated
-    details: TypeDetails | None  #: only in the report cards of types
+    #: The configuration steps; empty for some types, most of which are deprecated.
+    steps: tuple[ConnectionStep, ...]
+    details: TypeDetails | None  #: the details of the type, included only in the report cards of types
     upgrade_available: str | None  #: the newer type that replaces this type
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
@@ -164,6 +165,6 @@ class ReportCard:
 
 
 def current_step(data: Mapping[str, Any]) -> str | None:
-    """Return the type of the current step of a source or destination."""
+    """Return the type of the current configuration step of a source or destination."""
     # The number `current_step` is not used, because it is 1 in samples of the type `fully_configured`.
     return optional_string(optional_object(data, "report_card") or {}, "current_step_type")

@@ -7,10 +7,10 @@ from typing import NoReturn
 
 
 class SecretText:
-    """A token from Stitch that only `reveal()` returns as a string.
+    """A token from Stitch, whose value can be read only with `reveal()`.
 
-    This class is not a subclass of `str`, and its instances cannot be pickled. This prevents a token from
-    being written to a log, XCom or cache by accident.
+    This class is not a subclass of `str`, and its instances cannot be pickled. These restrictions prevent a
+    token from being written to a log, XCom or cache by accident.
     """
 
     __slots__ = ("_text",)

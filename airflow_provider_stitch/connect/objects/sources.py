@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A database, API or other application that Stitch replicates from. It may be paused or deleted.
+    """A database, API or other application that Stitch replicates from. A source may be paused or deleted.
 
     Source: Stitch Connect API, "Source object".
     """
 
     id: int
-    #: The schema in the destination. The name never changes, and it is unique among the sources that are not
-    #: deleted.
+    #: The name of the source, which is also the schema in the destination. The name never changes, and it is
+    #: unique among the sources that are not deleted.
     name: str
-    display_name: str  #: may change; equal to `name` if missing in the response
-    type: str | None  #: such as `platform.github`, `platform.hp-postgres` or `import_api`
+    display_name: str  #: the label, which may change; equal to `name` if missing in the response
+    type: str | None  #: the type, such as `platform.github`, `platform.hp-postgres` or `import_api`
     stitch_client_id: int | None
     paused_at: datetime | None  #: when a user paused the source
     system_paused_at: datetime | None  #: when Stitch paused the source
@@ -41,9 +41,10 @@ class Source:
     created_at: datetime | None
     updated_at: datetime | None
     check_job_name: str | None  #: the job name of the last connection check; often missing
-    current_step: str | None  #: from the report card, such as `form` or `fully_configured`
+    #: The type of the current step in the report card, such as `form` or `fully_configured`.
+    current_step: str | None
     properties: Mapping[str, Any]
-    schedule: Mapping[str, Any] | None  #: None does not mean that the source is paused
+    schedule: Mapping[str, Any] | None  #: a source without a schedule is not necessarily paused
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod

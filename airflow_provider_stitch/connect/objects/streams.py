@@ -1,4 +1,4 @@
-"""Streams, schemas of streams, and updates of the settings of streams."""
+"""Classes for streams, their schemas, and updates of their settings."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Stream:
     """A table, view or API endpoint of a source. Source: Stitch Connect API, "Stream object"."""
 
     stream_id: int
-    tap_stream_id: str  #: unique within the source
+    tap_stream_id: str  #: the id of the stream, unique within the source
     stream_name: str  #: the name of the table; not unique if the source has several schemas
-    selected: bool | None  #: None if never selected
+    selected: bool | None  #: whether the stream is selected, or None if never selected
     metadata: Mapping[str, Any]
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
@@ -63,8 +63,9 @@ class Field:
     """A field (column) of a stream, from the metadata in the stream's schema."""
 
     name: str
-    inclusion: str | None  #: `automatic`, `available` or `unsupported`
-    selected: bool | None  #: None if never selected
+    #: Whether the field can be selected: `automatic`, `available` or `unsupported`.
+    inclusion: str | None
+    selected: bool | None  #: whether the field is selected, or None if never selected
     selected_by_default: bool | None
     metadata: Mapping[str, Any]
 
@@ -83,8 +84,8 @@ class Field:
     def is_replicated(self) -> bool:
         """Whether Stitch replicates the field while its stream is selected.
 
-        Source: Stitch Connect API, "Metadata". Fields that are selected by default are replicated even if
-        they are deselected.
+        Source: Stitch Connect API, "Metadata". Fields that are selected by default are replicated even if the
+        user deselects them.
         """
         if self.inclusion in ("automatic", "unsupported"):
             return self.inclusion == "automatic"
@@ -99,7 +100,8 @@ class StreamSchema:
     """
 
     schema: Mapping[str, Any]  #: JSON schema of the fields
-    metadata: Mapping[str, Any]  #: metadata of the stream itself, such as `selected` and `replication-method`
+    #: Metadata of the stream itself, such as `selected` and `replication-method`.
+    metadata: Mapping[str, Any]
     fields: Mapping[str, Field]  #: the fields by name
     writable_keys: tuple[str, ...]  #: metadata keys that an update may contain
     raw: Mapping[str, Any] = field(repr=False, compare=False)
@@ -107,8 +109,8 @@ class StreamSchema:
     @classmethod
     def from_json(cls, data: object) -> StreamSchema:
         schema = json_object(data, "stream schema")
-        # Breadcrumbs with more than two elements are not documented. Their metadata is available only in
-        # `raw`.
+        # Breadcrumbs with more than two elements are not documented. The metadata of longer breadcrumbs is
+        # available only in `raw`.
         by_breadcrumb = dict(_entry(entry) for entry in array(schema, "metadata"))
         return cls(
             schema=_parsed_schema(schema),
@@ -135,7 +137,8 @@ class StreamUpdate:
     #: `FULL_TABLE`, `LOG_BASED`, or `INCREMENTAL`, which requires a replication key
     replication_method: str | None = None
     replication_key: str | None = None
-    view_key_properties: Sequence[str] | None = None  #: only for database views
+    #: The fields that identify a row; only for database views.
+    view_key_properties: Sequence[str] | None = None
     #: Field names, each with True to select the field or False to deselect it.
     fields: Mapping[str, bool] = field(default_factory=dict)
 
@@ -163,7 +166,7 @@ def _entry(data: object) -> tuple[tuple[str, ...], Mapping[str, Any]]:
 
 def _parsed_schema(data: Mapping[str, Any]) -> Mapping[str, Any]:
     schema = data.get("schema")
-    if isinstance(schema, str):  # the documented format is a string that contains JSON
+    if isinstance(schema, str):  # Stitch documents `schema` as a string that contains JSON
         try:
             schema = json.loads(schema)
         except (ValueError, RecursionError):

@@ -24,8 +24,8 @@ def parse_time(value: str) -> datetime:
 
     :raises InvalidArgument: if the string is not a valid time in this format.
 
-    Source: Stitch Connect API, "Data types", section on timestamps. The samples are with and without
-    milliseconds.
+    Source: Stitch Connect API, "Data types", section on timestamps. Stitch's samples contain times with and
+    without milliseconds.
     """
     matched = _TIME.fullmatch(value)
     if matched is None:

@@ -19,7 +19,7 @@ class StitchClock:
 
     The time is the latest `Date` header plus the time that has passed since the response. The elapsed time is
     measured with a monotonic clock, so the system clock of this machine is not used. All transports with the
-    same base URL share one instance.
+    same base URL share one clock.
     """
 
     def __init__(self) -> None:
@@ -37,10 +37,10 @@ class StitchClock:
                 self._seen, self._is_exact = (moment, at), True
 
     def record_past_time(self, moment: datetime, at: float) -> None:
-        """Record a time that Stitch's clock has passed, such as the time of a listed record.
+        """Record a time that is in the past on Stitch's clock, such as the time of a listed record.
 
-        The time is used only until a response has a `Date` header. Until then, the estimate is earlier than
-        Stitch's real time. A wait may therefore take longer, but it never ends too early.
+        The time is used only until a response has a `Date` header. An estimate from such a time is earlier
+        than Stitch's real time. A wait may therefore take longer, but it never ends too early.
 
         :param at: the monotonic time at which Stitch's clock had already passed `moment`.
         """

@@ -42,13 +42,13 @@ def open_log(
 ) -> Iterator[Iterator[bytes]]:
     """Open an extraction log for reading, without retries.
 
-    Stitch's documentation describes a redirect to a log host. A log that Stitch sends directly is also
-    accepted.
+    Stitch's documentation describes a redirect to a log host. A log that Stitch sends without a redirect is
+    accepted as well.
 
     :param path: the path of the endpoint. See `Transport.request`.
     :param attempt_context: see `Transport.request`.
-    :param should_abort: called after each chunk. If it returns True, the download is aborted with
-        StitchUnavailable.
+    :param should_abort: a function that is called after each chunk of the log. If the function returns True,
+        the download is aborted with StitchUnavailable.
     :raises ExtractionLogUnavailable: if the log host does not respond, or if the pre-signed URL has expired.
     :raises StitchError: see `Transport.request` and `fetch_log`. Errors may also be raised while the log is
         read.
@@ -109,8 +109,8 @@ def _log_host(url: str, *, allow_loopback: bool) -> str:
         scheme, host, _ = origin(url)
     except ValueError:
         scheme, host = "", ""
-    # Only a local Stitch may redirect to plain HTTP. The real Stitch must not be able to send requests to
-    # services on this machine.
+    # A redirect to plain HTTP is accepted only from a local Stitch. The real Stitch must not be able to send
+    # requests to services on this machine.
     if host and (scheme == "https" or (scheme == "http" and allow_loopback and is_loopback(host))):
         return host
     raise UnexpectedResponse("Stitch redirects to an extraction log at a URL that is not an https:// URL.")

@@ -1,8 +1,8 @@
 """Translate exceptions of the HTTP libraries into subclasses of StitchError.
 
-The original exceptions may reference the request with its token. Their messages may contain the URL, and the
-URL of an extraction log is a credential. For this reason, a StitchError is never chained to the original
-exception, and its message contains only a short reason.
+The original exceptions may reference the request with its token. The messages of these exceptions may contain
+the URL, and the URL of an extraction log is a credential. For this reason, a StitchError is never chained to
+the original exception, and its message contains only a short reason.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# While a body is read, requests does not wrap the exceptions of urllib3, sockets and codecs.
+# While the requests library reads a body, it does not wrap the exceptions of urllib3, sockets and codecs.
 _HTTP_EXCEPTIONS = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
@@ -50,14 +50,16 @@ _TIMEOUTS = (urllib3.exceptions.TimeoutError, requests.exceptions.Timeout, Timeo
 def translate_errors(request_line: str, timeout: float, operation: Callable[[], T]) -> T:
     """Run one HTTP operation, and raise a StitchError if it fails.
 
-    :param request_line: the method and the URL for the error message. They must not contain secrets.
+    :param request_line: the method and the URL for the error message. The method and the URL must not contain
+        secrets.
     :param timeout: the timeout of the operation in seconds, for the error message.
     """
     try:
         return operation()
     except _HTTP_EXCEPTIONS as exception:
         error = _translate(exception, request_line, timeout)
-    # Raised outside the except clause, so that Python does not set the original exception as the context.
+    # The error is raised outside the except clause, so that Python does not set the original exception as its
+    # context.
     raise error
 
 
@@ -109,7 +111,7 @@ def _contains(chain: list[BaseException], types: tuple[type[BaseException], ...]
 def _reason(chain: list[BaseException]) -> str:
     """Return the error message of the operating system or of the TLS library.
 
-    If there is none, return the class name of the innermost exception.
+    If neither provides a message, return the class name of the innermost exception.
     """
     for each in reversed(chain):
         if isinstance(each, ssl.SSLCertVerificationError):

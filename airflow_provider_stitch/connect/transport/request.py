@@ -61,7 +61,7 @@ T = TypeVar("T")
 # server that sends one byte per second could block a request forever.
 MAX_BODY_BYTES = 64 * 1024 * 1024  #: maximum size of a decompressed JSON body
 BODY_TIMEOUT_FACTOR = 4  #: maximum time for reading a JSON body, in multiples of the request timeout
-MAX_REQUEST_TIMEOUT = 86_400.0  #: in seconds; sockets reject timeouts that are much longer
+MAX_REQUEST_TIMEOUT = 86_400.0  #: maximum timeout in seconds; sockets reject much longer timeouts
 
 REDIRECT_STATUSES = (301, 302, 303, 307, 308)
 
@@ -71,9 +71,9 @@ _FORM_HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """The parameters of a request. All attempts use the same parameters.
+    """The parameters of a request, which are the same for all attempts.
 
-    See `Transport.request` for their meaning.
+    The docstring of `Transport.request` explains the parameters.
     """
 
     method: str
@@ -138,20 +138,20 @@ class Transport:
         return self._clock.now(self._monotonic())
 
     def record_past_time(self, moment: datetime) -> None:
-        """Record a time that Stitch's clock has passed.
+        """Record a time that is in the past on Stitch's clock.
 
-        The time is used until a response has a `Date` header.
+        The recorded time is used until a response has a `Date` header.
         """
         self._clock.record_past_time(moment, self._monotonic())
 
     def with_retries(self, retry_for: float) -> Transport:
-        """Return a copy with a different `retry_for` that shares the connections."""
+        """Return a copy with the same connections, but a different `retry_for`."""
         other = copy.copy(self)
         other.retry_for = _valid_seconds("retry_for", retry_for, 0.0, math.inf)
         return other
 
     def with_request_timeout(self, request_timeout: float) -> Transport:
-        """Return a copy with a different `request_timeout` that shares the connections."""
+        """Return a copy with the same connections, but a different `request_timeout`."""
         other = copy.copy(self)
         other.request_timeout = _valid_seconds("request_timeout", request_timeout, 0.001, MAX_REQUEST_TIMEOUT)
         return other
@@ -161,7 +161,7 @@ class Transport:
         self._session.close()
 
     def redact(self, text: str) -> str:
-        """Return a text without the secrets of this transport, because a server may have echoed them."""
+        """Remove the secrets of this transport from a text, because a server may have echoed them."""
         return redact(text, self.secrets)
 
     def request(
@@ -186,12 +186,12 @@ class Transport:
         :param secrets: additional secrets in the request, which are removed from error messages.
         :param confidential: whether a successful response contains a secret, so that no message may show its
             body.
-        :param accept: additional status codes of responses to return. By default, only 2xx responses are
-            returned.
+        :param accept: additional status codes for which the response is returned. By default, only 2xx
+            responses are returned.
         :param expects_body: whether an empty body of a 2xx response is an error.
         :param retry: whether the request may be retried. By default, only GET requests are retried.
-        :param attempt_context: returns a context manager for each attempt. The context manager is exited when
-            the response headers have arrived.
+        :param attempt_context: a function that returns a context manager for each attempt. The context
+            manager is exited when the response headers have arrived.
         :raises StitchError: if the request fails. See `error_from_response` for the class of each status
             code.
         """
@@ -218,7 +218,7 @@ class Transport:
         return result
 
     def _call_redacted(self, attempt: Callable[[], T]) -> T:
-        """Call a function. If it raises a StitchError, remove secrets from the message."""
+        """Call a function. If the function raises a StitchError, remove secrets from the message."""
         try:
             return attempt()
         except StitchError as error:
@@ -238,7 +238,7 @@ class Transport:
             raise error_from_response(response)
         return response
 
-    # The steps of one attempt. They are also used by `log_download`.
+    # The steps of one attempt, which are also used by `log_download`.
 
     def request_line(self, request: HttpRequest) -> str:
         """Return the method and the URL of a request for use in messages."""
@@ -282,11 +282,11 @@ class Transport:
         """
         request_line, status = self.request_line(request), http_response.status_code
         if 300 <= status < 400:
-            # The message omits the body, because it may contain the URL of the redirect, which may be a
+            # The message omits the body, because the body may contain the URL of the redirect, which may be a
             # credential.
             raise UnexpectedResponse(
                 f"{request_line} (HTTP {status}): an unexpected redirect to "
-                f"{redirect_host(http_response.headers.get('Location'))}. It was not followed."
+                f"{redirect_host(http_response.headers.get('Location'))}. The redirect was not followed."
             )
         # If the response has no valid `Date` header, its time is estimated from earlier responses.
         responded_at = parse_date(http_response.headers.get("Date")) or self.stitch_time
@@ -321,12 +321,12 @@ class Transport:
         confidential: bool = False,
         should_abort: Callable[[], bool] = lambda: False,
     ) -> Iterator[bytes]:
-        """Yield the chunks of the body as they arrive, with limits for the whole body.
+        """Yield the chunks of the body as they arrive, and limit the time and size of the whole body.
 
         :param max_timeouts: maximum time for reading the body, in multiples of the request timeout.
         :param min_rate: minimum average rate in bytes per second, enforced after one request timeout.
         :param confidential: whether to omit the body from error messages.
-        :param should_abort: called after each chunk. If it returns True, StitchUnavailable is raised.
+        :param should_abort: a function; if it returns True after a chunk, StitchUnavailable is raised.
         """
         elapsed, size, first_bytes = 0.0, 0, b""
         start = self._monotonic()
@@ -337,7 +337,7 @@ class Transport:
                 start_of_body = first_bytes.decode("utf-8", errors="replace")
                 shown = HIDDEN_BODY if confidential else excerpt(start_of_body)
                 raise UnexpectedResponse(
-                    f"{request_line}: the response has more than {max_bytes} bytes. It begins: {shown}"
+                    f"{request_line}: the response has more than {max_bytes} bytes and begins: {shown}"
                 )
             is_too_slow = elapsed > self.request_timeout and size < min_rate * elapsed
             if is_too_slow or elapsed > max_timeouts * self.request_timeout:
@@ -347,7 +347,7 @@ class Transport:
                     "and Stitch's status page; if responses are slow, raise the connection's request_timeout."
                 )
             if should_abort():
-                raise StitchUnavailable(f"{request_line}: stopped reading, because no task waits for it.")
+                raise StitchUnavailable(f"{request_line}: download aborted, because no task waits for it.")
             yield chunk
             start = self._monotonic()  # the time that the caller spends on a chunk is not included
 

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_MESSAGE_LENGTH = 500  #: maximum number of characters of Stitch's message in an error message
-HIDDEN_BODY = "it is not shown, because it may contain a secret."  #: replaces a confidential body in messages
-#: In seconds. A longer delay is assumed to be an error and is reduced to this limit.
+HIDDEN_BODY = "it is not shown, because it may contain a secret."  #: shown instead of a confidential body
+#: Maximum delay in seconds. A longer delay in a response is assumed to be an error and is reduced to this
+#: limit.
 MAX_RETRY_AFTER = 86_400.0
 
 
@@ -36,7 +37,7 @@ class Response:
 
     request_line: str  #: the method and the URL, for messages
     status: int
-    body: Any  #: decoded JSON, the plain text of an error, or None if the body is empty
+    body: Any  #: the decoded JSON, the plain text of an error, or None if the body is empty
     responded_at: datetime | None  #: the `Date` header (UTC), or an estimate from earlier responses
     retry_after: float | None = None  #: the `Retry-After` header in seconds
     #: A function that removes the secrets of the request, and prefixes of these secrets, from a text.
@@ -66,7 +67,7 @@ class Response:
 
     @property
     def is_markup(self) -> bool:
-        """Whether the body is HTML or XML. Such a body comes from a proxy, not from Stitch."""
+        """Whether the body is HTML or XML. An HTML or XML body comes from a proxy, not from Stitch."""
         return isinstance(self.body, str) and self.body.lstrip().startswith("<")
 
     @property
@@ -85,7 +86,7 @@ def decode_body(request_line: str, status: int, body: bytes, *, confidential: bo
     :param confidential: whether to omit the body from the error message.
     :raises UnexpectedResponse: if a successful response is not JSON.
 
-    Source: Stitch Connect API, "Requests and responses", and the samples of errors that are strings.
+    Source: Stitch Connect API, "Requests and responses", and the samples in which an error is a plain string.
     """
     text = body.decode("utf-8-sig", errors="replace")
     if not text.strip():
@@ -185,7 +186,7 @@ def parse_retry_after(value: str | None, responded_at: datetime | None) -> float
 
 
 def _error_message(body: Any) -> str:
-    """Return the message of an error body. All documented structures are supported."""
+    """Return the message of an error body. All documented structures of error bodies are supported."""
     if not isinstance(body, Mapping):
         return replace_surrogates(_to_string("" if body is None else body))
     error, data, code = body.get("error"), body.get("data"), body.get("code")
@@ -199,7 +200,7 @@ def _error_message(body: Any) -> str:
     # The format of accounts: {"code", "message", "errors"}
     if isinstance(code, str):
         return _joined(code, body.get("message"), body.get("errors"))
-    # Streams, gateways and notifications each use one of these keys.
+    # The errors of streams, gateways and notifications each contain one of these keys.
     for key in ("invalid_fields", "message", "status"):
         if isinstance(body.get(key), str):
             return _joined(key if key == "invalid_fields" else None, body[key])

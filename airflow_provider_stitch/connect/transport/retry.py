@@ -14,7 +14,7 @@ from airflow_provider_stitch.connect.errors import StitchError, StitchUnavailabl
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_RETRY_DELAY = 60.0  #: in seconds; only a `Retry-After` header can cause a longer delay
+MAX_RETRY_DELAY = 60.0  #: maximum delay in seconds; only a `Retry-After` header can cause a longer delay
 
 _log = logging.getLogger(__name__)
 

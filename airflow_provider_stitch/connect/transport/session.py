@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 _CHUNK_SIZE = 64 * 1024  #: bytes
 _SMALL_CHUNK_SIZE = 256
-_MIN_REDACTED_PREFIX = 8  #: number of characters; shorter prefixes of a secret are not replaced
+_MIN_REDACTED_PREFIX = 8  #: minimum number of characters; shorter prefixes of a secret are not replaced
 
 
 class BearerToken(AuthBase):
-    """Authentication that adds the token to requests for the origin of the base URL.
+    """Authentication that adds the token to all requests to the origin of the base URL.
 
     An auth object takes precedence over credentials in a .netrc file.
     """
@@ -42,7 +42,7 @@ class BearerToken(AuthBase):
 
 
 class NoAuth(AuthBase):
-    """Authentication without credentials. It prevents the use of credentials in a .netrc file."""
+    """Authentication without credentials, which prevents the use of credentials in a .netrc file."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
@@ -63,14 +63,14 @@ class Session(requests.Session):
         self.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
-        # Even with allow_redirects=False, requests would prepare the request to the redirect's target. To do
-        # this, it would read the whole body of the redirect without a limit.
+        # Even with allow_redirects=False, the requests library would prepare a request to the target of the
+        # redirect. The library would therefore read the whole body of the redirect without a limit.
         return None
 
 
 def read_chunk(response: requests.Response) -> bytes:
     """Return the next decompressed bytes of the body that have arrived, or b"" at the end of the body."""
-    response.raw.enforce_content_length = True  # otherwise urllib3 < 2 accepts truncated bodies
+    response.raw.enforce_content_length = True  # without this setting, urllib3 < 2 accepts truncated bodies
     # read() blocks until all requested bytes have arrived, which can take hours on a slow connection. urllib3
     # < 2.1 does not provide read1(), so read() is called with a small size instead.
     read1 = getattr(response.raw, "read1", None)
@@ -112,7 +112,7 @@ _suppressed = threading.local()
 def suppress_urllib3_logs() -> Iterator[None]:
     """Suppress urllib3's log messages about requests of the current thread.
 
-    At level DEBUG, these messages contain the URLs, and the URL of an extraction log is a credential.
+    At level DEBUG, urllib3's messages contain the URLs, and the URL of an extraction log is a credential.
     """
     # addFilter() ignores a filter that was already added. The filter is never removed, because other threads
     # may still need it.

@@ -83,7 +83,7 @@ def validate_token(access_token: str) -> str:
     if not _TOKEN.fullmatch(access_token):
         raise StitchConfigurationError(
             "The Stitch access token contains white space, control or non-ASCII characters, so it cannot be "
-            "sent. Copy it again, without anything around it (no 'Bearer', no line break)."
+            "sent. Copy the token again, without anything around it (no 'Bearer', no line break)."
         )
     return access_token
 

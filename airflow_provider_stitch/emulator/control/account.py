@@ -178,5 +178,5 @@ class EmulatedAccount(SourceControl, JobControl):
             return [r for r in self._state.requests if r.counted and r.client_id == self.client_id]
 
     def busiest_window(self) -> int:
-        """Return the maximum number of rate-limited requests within 10 virtual minutes."""
+        """Return the maximum number of requests that counted against the limit in 10 virtual minutes."""
         return request_log.busiest_window(request.at for request in self.limited_requests)

@@ -43,7 +43,7 @@ DEFAULT_FREQUENCY_MINUTES = 30.0
 
 
 class Account:
-    """The state of one account, and the events that change it."""
+    """The state of one account, and the events that change this state."""
 
     def __init__(self, client_id: int, quirks: Quirks, ids: Ids, outbox: Outbox, email: str) -> None:
         self.client_id = client_id
@@ -166,7 +166,7 @@ class Account:
         step: str = "form",
         source_id: int | None = None,
     ) -> Source:
-        """Create a source without streams that loads into the account's first destination, if any."""
+        """Create a source that has no streams and loads into the account's first destination, if any."""
         number = self.ids.take("source", source_id)
         source = Source(
             id=number,

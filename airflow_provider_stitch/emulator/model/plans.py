@@ -110,7 +110,7 @@ class LogPlan:
     retries: int = 0  #: number of retries of the last request of each batch
     #: Seconds from the serialization of a batch to its request. The request must wait for an earlier request.
     serialized_ahead: float = 0.0
-    #: Whether the runner crashes at the end of the job. If so, a traceback replaces the target's last line
+    #: Whether the runner crashes at the end of the job. If True, a traceback replaces the target's last line
     #: and the exit line.
     runner_crashes: bool = False
     #: When the Avro target writes ``send-stream-record-count-impl <stream>``: after every flush, after the

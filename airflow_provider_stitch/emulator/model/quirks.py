@@ -8,7 +8,7 @@ from typing import Any, Literal
 from airflow_provider_stitch.emulator.values import ValueReader, hints_of
 
 
-@dataclass(slots=True)  # makes an assignment to an unknown name an error
+@dataclass(slots=True)  # slots prevent an assignment to an unknown name
 class Quirks:
     """Undocumented or ambiguous behavior of Stitch.
 
@@ -24,8 +24,8 @@ class Quirks:
     list_running_jobs: bool = False
     #: Seconds from the end of a job until the list of extractions contains the job.
     listing_delay: float = 0.0
-    #: Whether the log of a running job is available as far as it has been written. If not, a request for the
-    #: log returns 404.
+    #: Whether the log of a running job is available as far as it has been written. If False, a request for
+    #: the log returns 404.
     partial_logs: bool = False
     #: How a stopped job is listed: as terminated, or with the signal that ended its phase.
     stopped_jobs: Literal["terminated", "signalled"] = "terminated"
@@ -57,8 +57,8 @@ class Quirks:
     #: Whether a source can be created or updated with a destination id. The documented list of arguments
     #: includes the destination id, but the documented error message does not.
     accept_destination_id: bool = True
-    #: Whether a source can be created with a name. An error message mentions the name, but the list of
-    #: arguments does not.
+    #: Whether a source can be created with a name. A documented error message mentions the name, but the
+    #: documented list of arguments does not.
     accept_source_name: bool = False
     #: Whether Stitch pauses a source when an update changes its destination.
     pause_on_switch: bool = False
@@ -77,11 +77,11 @@ class Quirks:
     #: When a destination is fully configured: after a successful connection check, or as soon as its form is
     #: complete.
     destination_configured: Literal["after_check", "after_form"] = "after_check"
-    #: Whether a failed check resets a source to ``discover_schema`` and a destination to ``form``. If not, a
-    #: connection that was fully configured stays fully configured.
+    #: Whether a failed check resets a source to ``discover_schema`` and a destination to ``form``. If False,
+    #: a connection that was fully configured stays fully configured.
     failed_check_resets_step: bool = False
-    #: Whether ``current_step`` of a source is the position of the step. If not, the value is always 1, as
-    #: in some samples.
+    #: Whether ``current_step`` of a source is the position of the step. If False, the value of
+    #: ``current_step`` is always 1, as in some samples.
     steps_by_position: bool = True
     #: Whether a source is fully configured only after a field has been selected in addition to the automatic
     #: fields.

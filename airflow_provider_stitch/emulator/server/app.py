@@ -141,7 +141,7 @@ class EmulatorApp:
     ) -> Response:
         if (request.method, request.path) == ("GET", openapi.PATH):
             return _openapi_response()
-        # It is not documented whether an unknown path without a token returns 401 or 404.
+        # Stitch does not document whether an unknown path without a token returns 401 or 404.
         if account is None and (match is None or match.endpoint.needs_token):
             raise unauthorized()
         if match is None:

@@ -70,8 +70,8 @@ class HostState:
     def silent_for(self, silence: float, now: float) -> float:
         """Return the number of seconds until this host may send requests while Redis is unavailable.
 
-        The host may then send its part of the limit. If the host cannot know how many hosts share the limit,
-        it waits until Redis is available again.
+        After this wait, a host may send its part of the limit. If the host cannot know how many hosts share
+        the limit, it waits until Redis is available again.
         """
         if not self.hosts:
             return 0.0

@@ -5,9 +5,9 @@ clocks of the hosts may differ. A call to Redis takes about 0.2 ms. The count of
 hash, so that Redis cannot evict only a part of it.
 
 If Redis restarts or a different server replaces it, the whole count or its latest part may be lost. After
-such a loss, the hash is missing, or contains a run ID that differs from the server's run ID. The count is
-then uncertain, so the script allows no request for one window. The count is also uncertain if the server's
-clock was set back, or if a host has sent requests without Redis.
+such a loss, the hash is missing, or contains a run ID that differs from the server's run ID. The script
+therefore treats the count as uncertain, and allows no request for one window. The count is also uncertain if
+the server's clock was set back, or if a host has sent requests without Redis.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Maximum number of records that may shift from one page to another between two requests. If more records are
-# on the wrong page, the page violates the order.
+# Maximum number of records that may shift from one page to another between two requests. If more records than
+# this are on the wrong page, the page violates the order.
 MAX_SHIFTED = 50
 
 # An order is not used if more than 2 of the last 10 pages violated it. Two violations are allowed, because

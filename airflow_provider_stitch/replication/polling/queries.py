@@ -152,8 +152,8 @@ class ExtractionQuery(Query["Extraction | None"]):
     def _adjacent_pages(self, matching: Sequence[CachedPage[Extraction]], last_page: int) -> set[int]:
         """Return the adjacent pages that may contain more records of the source.
 
-        The list is sorted by source id. If a page starts or ends with a record of the source, the adjacent
-        page may contain a newer record.
+        The list of extractions is sorted by source id. If a page starts or ends with a record of the source,
+        the adjacent page may contain a newer record.
         """
         pages = set()
         for cached in matching:

@@ -78,7 +78,7 @@ class StreamIdIndex:
         return [] if source_id is None else await asyncio.to_thread(client.list_streams, source_id)
 
     def _add_source(self, source_name: str, streams: Iterable[Stream]) -> None:
-        """Add the streams of a source. A deleted source has no streams."""
+        """Add the streams of a source to the index. A deleted source has no streams."""
         self._sources.add(source_name)
         for stream in streams:
             for name in load_names(stream):

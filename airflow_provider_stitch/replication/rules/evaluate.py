@@ -190,8 +190,8 @@ def _evaluate_streams(goal: Goal, observations: Observations, extraction: Extrac
         return _running(Need.LOG, extraction=extraction)
     job = _job_times(extraction, observations)
     expected = expected_loads(observations.log, observations.streams, job)
-    # Stitch may load rows of the previous job after this job has started. A load then does not prove that
-    # this job's rows are loaded.
+    # Stitch may load rows of the previous job after this job has started, so a load does not prove that this
+    # job's rows are loaded.
     if may_overlap_previous_job(observations, job.started_at):
         expected = tuple(replace(each, must_settle=True) for each in expected)
     rules = LoadRules(timedelta(seconds=goal.load_settle), timedelta(seconds=goal.quiet_period))

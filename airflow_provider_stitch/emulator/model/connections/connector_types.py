@@ -190,9 +190,9 @@ def check_source_type(name: str, planned: Container[str]) -> None:
     hint = f"Did you mean {' or '.join(near)}? " if near else ""
     prefix = "" if name.startswith("platform.") else "platform."
     raise ValueError(
-        f"Stitch documents no source type {name!r}. {hint}GET /v4/source-types returns all documented types. "
-        f"To use another type, call plan_new_sources({prefix + name!r}) first, or add it to new_sources in a "
-        "scenario."
+        f"Stitch does not document the source type {name!r}. {hint}GET /v4/source-types returns all "
+        f"documented types. To use another type, call plan_new_sources({prefix + name!r}) first, or add it "
+        "to new_sources in a scenario."
     )
 
 
@@ -206,4 +206,6 @@ def check_destination_type(name: str) -> None:
     """Raise ValueError if Stitch does not have this destination type."""
     if name not in DESTINATION_TYPES:
         listed = ", ".join(DESTINATION_TYPES)
-        raise ValueError(f"Stitch has no destinations of type {name!r}. Its destination types: {listed}.")
+        raise ValueError(
+            f"Stitch has no destinations of type {name!r}. Destination types of Stitch: {listed}."
+        )

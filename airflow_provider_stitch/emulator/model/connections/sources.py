@@ -101,7 +101,9 @@ class Source:
         if len(same_name) == 1:
             return same_name[0]
         known = ", ".join(stream.key for stream in self.streams) or "none"
-        raise ValueError(f"Source {self.name} has no unique stream {name!r}. Its streams: {known}.")
+        raise ValueError(
+            f"Source {self.name} does not have exactly one stream {name!r}. Streams of the source: {known}."
+        )
 
     def selected_streams(self) -> list[SelectedStream]:
         """Return the selected streams for a new job."""

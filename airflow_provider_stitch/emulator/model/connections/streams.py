@@ -95,7 +95,7 @@ class Stream:
         }
 
     def schema_body(self) -> dict[str, Any]:
-        """Return the stream's Stream schema object.
+        """Return the JSON representation of the stream's schema.
 
         The value of ``schema`` is a string that contains JSON.
         """
@@ -126,7 +126,10 @@ class SelectedStream:
 
 @cache
 def stream_with_rows(rows: int) -> EmulatedStream:
-    """Return a default stream with this number of rows. Equal calls return the same immutable object."""
+    """Return a default stream with this number of rows.
+
+    Calls with the same number return the same immutable object.
+    """
     return EmulatedStream(rows=rows)
 
 

@@ -1,7 +1,7 @@
 """The text of an extraction log, generated from the timeline of the job.
 
-Three programs write to the log: the runner (``main``), the tap and the target. Each line has four fields. The
-exit line has the location ``main`` and the level INFO, even after a failure. The log of a terminated
+Three programs write to the log: the runner (``main``), the tap and the target. Each log line has four fields.
+The exit line has the location ``main`` and the level INFO, even after a failure. The log of a terminated
 extraction has no exit line. Source: Stitch documentation, "Interpreting your extraction logs", and the
 open-source programs.
 """
@@ -41,7 +41,8 @@ _PADDING = 'DEBUG HTTP request to "limits" endpoint took 0.211s, returned status
 def log_chunks(timeline: Timeline, now: datetime | None = None) -> Iterator[bytes]:
     """Yield the log in chunks of about 64 kB.
 
-    :param now: the current time. Lines with a later time are not included. If None, all lines are included.
+    :param now: the current time. Log lines with a later time are not included. If None, all lines are
+        included.
     """
     lines: list[str] = []
     size = 0

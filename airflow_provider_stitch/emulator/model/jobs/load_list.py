@@ -54,7 +54,7 @@ class LoadList:
         self._new: list[_Row] = []  # listed rows that are not yet in `_sorted`
 
     def add(self, source: Source, stream: Stream, batch: Batch) -> None:
-        """Add a batch, which may be flushed in the future."""
+        """Add a batch that has been or will be flushed."""
         row = self._row(source, stream)
         row.loads.add(batch)
         self._schedule_update(row, batch.load_at)

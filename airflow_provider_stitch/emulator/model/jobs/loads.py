@@ -33,7 +33,7 @@ class LoadState:
 
 
 class StreamLoads:
-    """The batches of one stream, and the outages of its loads.
+    """The batches of one stream, and the periods in which loads of the stream fail.
 
     :param disconnected_periods: periods without a connected destination, in which no load is attempted.
     """
@@ -47,7 +47,7 @@ class StreamLoads:
         self._outages: tuple[LoadOutage, ...] = ()
 
     def add(self, batch: Batch) -> None:
-        """Add a batch, which may be flushed in the future."""
+        """Add a batch that has been or will be flushed."""
         self._batches.append(batch)
         self._unreported.append(batch)
 
@@ -68,7 +68,10 @@ class StreamLoads:
                 outage.until = max(now, outage.since)
 
     def take_newly_loaded(self, now: datetime) -> list[tuple[datetime, Batch]]:
-        """Return the newly loaded batches with the times of their loads. Each batch is returned once."""
+        """Return the newly loaded batches with the times of their loads.
+
+        Each loaded batch is returned only once.
+        """
         loaded = [(at, batch) for batch in self._unreported if (at := self._loaded_at(batch)) <= now]
         if loaded:
             taken = {id(batch) for _, batch in loaded}
