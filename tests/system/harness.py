@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
 import os
@@ -22,6 +21,14 @@ from local_airflow.processes import IS_AIRFLOW_2, WORKER, LocalAirflow
 from local_airflow.waiting import Deadline, Interrupted, LocalAirflowFailed
 from tests.support.leak_scan import read_files, read_rows
 from tests.support.redis_servers import RedisProcess
+from tests.system.airflow_settings import (
+    CELERY,
+    FERNET_KEY,
+    POSTGRES,
+    SETTINGS,
+    database_settings,
+    executor_settings,
+)
 
 if IS_AIRFLOW_2:
     from tests.system.database import AirflowDatabase as Control
@@ -33,12 +40,9 @@ if TYPE_CHECKING:
 
 DAGS_FOLDER = Path(__file__).parent / "dags"
 TASK_ID = "replicate"
-#: every DAG file has its own key
+#: the id of one DAG of each DAG file
 DAG_IDS = ("assets_mapped", "create_account", "plain_in_worker", "renamed_deferred", "wait")
 FINISHED_STATES = ("success", "failed")
-POSTGRES = os.environ.get("STITCH_TEST_POSTGRES")
-CELERY = os.environ.get("STITCH_TEST_CELERY")
-FERNET_KEY = base64.urlsafe_b64encode(os.urandom(32)).decode()
 
 #: Id of the connection to the Redis server through which the hosts share the request budget (only with
 #: Celery).
@@ -49,33 +53,6 @@ WORKERS = ("first worker", "second worker") if CELERY else ()
 
 #: Seconds after which a wait fails the test. The timeout is generous, because the machine may be busy.
 TIMEOUT = 90.0
-
-#: Short intervals, so that Airflow detects dead processes within seconds instead of minutes.
-SETTINGS = {
-    "CORE__FERNET_KEY": FERNET_KEY,
-    "CORE__PARALLELISM": "6",
-    "CORE__TASK_SUCCESS_OVERTIME": "1",
-    "SCHEDULER__JOB_HEARTBEAT_SEC": "1",
-    # Airflow 2.11 also kills a task after this many seconds without a heartbeat, however busy the machine is.
-    # With 0, the threshold of lost tasks applies instead. `JOB_HEARTBEAT_SEC` is the heartbeat interval.
-    "SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "0",
-    "SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "40",
-    "SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "2",
-    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
-    "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "20",
-    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
-    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
-    "TRIGGERER__JOB_HEARTBEAT_SEC": "1",
-    "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
-    "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-    # A busy machine parses DAGs slowly, and Airflow must not drop a slow DAG. Some of these names are for
-    # Airflow 2.
-    "CORE__DAGBAG_IMPORT_TIMEOUT": "600",
-    "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "600",
-    "CORE__DAG_FILE_PROCESSOR_TIMEOUT": "600",
-    "DAG_PROCESSOR__STALE_DAG_THRESHOLD": "3600",
-    "SCHEDULER__STALE_DAG_THRESHOLD": "3600",
-}
 
 
 class Airflow:
@@ -187,11 +164,21 @@ class Airflow:
         with _reporting_failures():
             self._deadline.check()
 
-    def wait_until(self, is_met: Callable[[], Any], what: str, timeout: float = TIMEOUT) -> None:
-        """Wait until a condition is met. Fail the test after the timeout, or if a process has exited."""
+    def wait_until(
+        self,
+        is_met: Callable[[], Any],
+        what: str,
+        timeout: float = TIMEOUT,
+        *,
+        read_log: Callable[[], str] = lambda: "",
+    ) -> None:
+        """Wait until a condition is met. Fail the test after the timeout, or if a process has exited.
+
+        :param read_log: returns the log of the observed task, for the failure message.
+        """
         self._deadline.seconds = timeout
         self._deadline.restart()
-        with _reporting_failures():
+        with _reporting_failures(read_log):
             self._deadline.wait_until(lambda: bool(is_met()), what)
 
 
@@ -214,6 +201,9 @@ class Run:
             lambda: control.trigger(self.dag_id, self.run_id, run_conf), f"a new run of {self.dag_id}"
         )
 
+    def _wait_until(self, is_met: Callable[[], bool], what: str, timeout: float = TIMEOUT) -> None:
+        self._airflow.wait_until(is_met, what, timeout, read_log=self.log)
+
     @property
     def waiter_count(self) -> int:
         """The number of waiters that were started for the task.
@@ -227,7 +217,7 @@ class Run:
         return self._airflow.control.states_of_tasks(self.dag_id, self.run_id).get(self.task_id)
 
     def wait_until_task_is(self, state: str) -> None:
-        self._airflow.wait_until(lambda: self.task_state == state, f"the task of {self.dag_id} to be {state}")
+        self._wait_until(lambda: self.task_state == state, f"the task of {self.dag_id} to be {state}")
 
     def wait_until_finished(self, timeout: float = TIMEOUT) -> str:
         """Wait until the run has finished, and return its state."""
@@ -237,7 +227,7 @@ class Run:
             states.append(control.state_of_run(self.dag_id, self.run_id))
             return states[-1] in FINISHED_STATES
 
-        self._airflow.wait_until(is_finished, f"the end of {self.run_id} of {self.dag_id}", timeout)
+        self._wait_until(is_finished, f"the end of {self.run_id} of {self.dag_id}", timeout)
         return states[-1]
 
     def wait_until_waiting(self, waiter: int = 1) -> None:
@@ -245,17 +235,17 @@ class Run:
 
         :param waiter: the number of the waiter, which is 2 after one retry or one restart of the triggerer.
         """
-        self._airflow.wait_until(
+        self._wait_until(
             lambda: self.waiter_count == waiter, f"waiter {waiter} of {self.run_id} of {self.dag_id}"
         )
 
     def wait_until_logged(self, message: str) -> None:
         """Wait until the log of the task contains a message."""
-        self._airflow.wait_until(lambda: message in self.log(), f"{message!r} in the log of {self.run_id}")
+        self._wait_until(lambda: message in self.log(), f"{message!r} in the log of {self.run_id}")
 
     def wait_until_released(self) -> None:
         """Wait until no worker or triggerer is executing the task."""
-        self._airflow.wait_until(self._is_released, f"Airflow to release {self.run_id} of {self.dag_id}")
+        self._wait_until(self._is_released, f"Airflow to release {self.run_id} of {self.dag_id}")
 
     def _is_released(self) -> bool:
         if not self.dag_id.endswith("deferred"):
@@ -318,7 +308,7 @@ def running_airflow(
     connection = with_redis(connection)
     # On Airflow 2, the tests use Airflow's database directly, so the tests and Airflow need the same home.
     home = Path(os.environ["AIRFLOW_HOME"]) if IS_AIRFLOW_2 else home
-    settings = {**SETTINGS, **_database(home), **_executor(), **(settings or {})}
+    settings = {**SETTINGS, **database_settings(home), **executor_settings(), **(settings or {})}
     with (
         deadline.deferring_signals(),
         _redis() as redis,
@@ -368,35 +358,12 @@ def _redis() -> Iterator[RedisProcess | None]:
 
 
 @contextmanager
-def _reporting_failures() -> Iterator[None]:
+def _reporting_failures(read_log: Callable[[], str] = lambda: "") -> Iterator[None]:
     """Fail the test with the end of the relevant logs, and stop pytest cleanly after a signal."""
     try:
         yield
     except LocalAirflowFailed as failure:
-        pytest.fail("\n".join([str(failure), *failure.log_end]), pytrace=False)
+        end_of_log = [f"task: {line}" for line in read_log().splitlines()[-20:]]
+        pytest.fail("\n".join([str(failure), *failure.log_end, *end_of_log]), pytrace=False)
     except Interrupted as signal:
         pytest.exit(f"Received {signal}.")
-
-
-def _database(home: Path | None) -> dict[str, str]:
-    if POSTGRES:
-        return {"DATABASE__SQL_ALCHEMY_CONN": POSTGRES}
-    if IS_AIRFLOW_2:
-        # On a busy machine, the start takes even longer than the 60 s of `LocalAirflow`.
-        return {"DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=600"}
-    return {}
-
-
-def _executor() -> dict[str, str]:
-    if not CELERY:
-        return {}
-    return {
-        "CORE__EXECUTOR": "CeleryExecutor",
-        "CELERY__BROKER_URL": CELERY,
-        "CELERY__RESULT_BACKEND": CELERY,
-        # Tasks of a killed worker remain queued until this timeout, which is 10 minutes by default.
-        "SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
-        "SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",
-        # The broker may still contain tasks of earlier tests.
-        "OPERATORS__DEFAULT_QUEUE": f"stitch-{os.getpid()}",
-    }

@@ -12,8 +12,9 @@ import pytest
 
 from airflow_provider_stitch.emulator import StitchEmulator
 from local_airflow.processes import IS_AIRFLOW_2
+from tests.system.airflow_settings import FERNET_KEY, POSTGRES
 from tests.system.connections import open_connections
-from tests.system.harness import FERNET_KEY, FINISHED_STATES, POSTGRES, running_airflow
+from tests.system.harness import FINISHED_STATES, running_airflow
 from tests.system.token_plans import EXISTING, FOREIGN, Attempt, Plan, make_plan, may_lose_response
 
 if TYPE_CHECKING:
