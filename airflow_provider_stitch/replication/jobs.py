@@ -152,7 +152,7 @@ async def stop_job(
 
     :param observations: the observations of an earlier wait for this job.
     :param needs_poll: whether to wait for the poll until the session's deadline, and to send no stop request
-        without the poll's result. If False, assume after two seconds that the job is running.
+        without its result. If False, the job counts as running if the poll takes more than two seconds.
     :raises StitchError: if Stitch is unavailable until the deadline, or refuses the stop.
     """
     if observations is not None and evaluate_extraction(goal, observations).ended:
