@@ -25,7 +25,7 @@ DAGS_FOLDER = Path(__file__).parent / "dags"
 DAG_ID = "stitch_demo"
 TIMEOUT = 180.0  #: seconds for the whole demo
 SPEED = 20  #: seconds of the emulator's time per second of real time
-MAX_REQUESTS = 30  #: maximum requests in any 10 minutes. Source: Stitch Connect API, "Rate limits"
+MAX_REQUESTS = 30  #: Stitch's limit on requests in any 10 minutes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 """Pure functions that parse the payload of a post-load webhook.
 
-Source: Stitch documentation, "Post-load webhooks".
+See "Post-load webhooks" in the Stitch documentation.
 """
 
 from __future__ import annotations
