@@ -24,8 +24,9 @@ _TIMEOUT_SECONDS = 10.0  # maximum time to start or stop the server
 
 
 class _Protocol(H11Protocol):
-    """An HTTP/1.1 protocol that passes its transport to the application, so that faults can close
-    connections.
+    """An HTTP/1.1 protocol that passes its transport to the application.
+
+    With the transport, a fault can close the connection at any time.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
