@@ -30,7 +30,7 @@ T = TypeVar("T")
 RESERVED_PART = 6
 """One in six requests is reserved for tasks that wait for jobs: 5 of 30 requests."""
 
-MAX_PAGES = 1000  #: maximum number of pages of a list; a longer list raises an error
+MAX_PAGES = 1000  #: maximum number of pages in a list; a longer list raises an error
 
 
 class AccountCheck:
