@@ -67,9 +67,9 @@ class DestinationEndpoints(AccountEndpoints):
     ) -> list[Destination]:
         """Return the account's destinations, optionally filtered by source or by id.
 
-        Both parameters accept an id or a name. One more request is sent for each name.
+        Each parameter accepts an id or a name. For each name, an additional request looks up the id.
 
-        Source: Stitch Connect API, "List destinations". Stitch mentions these filter parameters only in an
+        Source: Stitch Connect API, "List destinations". Stitch mentions the filter parameters only in an
         error message.
         """
         params: dict[str, int | str] = {}

@@ -184,7 +184,7 @@ class JobEndpoints(AccountEndpoints):
         first pass returned. A load can be missing from the result, because a record can move to another page
         between two requests.
 
-        :param sources: all sources of the account. If None, the sources are requested from Stitch. The
+        :param sources: all sources in the account. If None, the sources are requested from Stitch. The
             request for the sources is not rate-limited.
         """
         *earlier, last = read_all_pages(self.list_loads)
