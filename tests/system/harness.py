@@ -95,13 +95,21 @@ class Airflow:
             return next((process for process in self.processes.members() if process.pid == parent), None)
         return None
 
-    def suspend(self, process: psutil.Process) -> None:
-        """Suspend a process that holds no database lock. A lock would block all other processes."""
+    @contextmanager
+    def suspended(self, process: psutil.Process) -> Iterator[None]:
+        """Suspend a process within the context.
+
+        The suspended process holds no lock of the database, because a lock would block all other processes.
+        """
         process.suspend()
-        while self._database_is_locked():
+        try:
+            while self._database_is_locked():
+                process.resume()
+                time.sleep(0.05)
+                process.suspend()
+            yield
+        finally:
             process.resume()
-            time.sleep(0.05)
-            process.suspend()
 
     def _database_is_locked(self) -> bool:
         """Return whether a write lock of SQLite lasts longer than a running process would hold it."""
@@ -239,9 +247,9 @@ class Run:
             lambda: self.waiter_count == waiter, f"waiter {waiter} of {self.run_id} of {self.dag_id}"
         )
 
-    def wait_until_logged(self, message: str) -> None:
+    def wait_until_logged(self, message: str, timeout: float = TIMEOUT) -> None:
         """Wait until the log of the task contains a message."""
-        self._wait_until(lambda: message in self.log(), f"{message!r} in the log of {self.run_id}")
+        self._wait_until(lambda: message in self.log(), f"{message!r} in the log of {self.run_id}", timeout)
 
     def wait_until_released(self) -> None:
         """Wait until no worker or triggerer is executing the task."""

@@ -77,6 +77,14 @@ def test_cleared_task_of_a_killed_worker_starts_another_job(airflow, source):
     assert (run.xcom()["job_name"], run.xcom()["streams"]["commits"]["rows"]) == (second.job_name, 7)
 
 
+def run_until_process_waits(airflow, source, dag_id):
+    """Start a run. Once its task waits for its job, return the run and the process of the task."""
+    earlier = airflow.task_processes()  # a worker of the previous test may still be exiting
+    run = source.run_until_waiting(dag_id)
+    (task,) = (process for process in airflow.task_processes() if process not in earlier)
+    return run, task
+
+
 @needs_task_state
 @pytest.mark.parametrize(
     ("dag_id", "message"),
@@ -87,13 +95,9 @@ def test_cleared_task_of_a_killed_worker_starts_another_job(airflow, source):
 )
 def test_resumed_worker_leaves_the_job_to_the_next_try(airflow, source, dag_id, message):
     """Airflow starts another try and then kills the first try, which must not stop the job."""
-    earlier = airflow.task_processes()  # a worker of the previous test may still be exiting
-    run = source.run_until_waiting(dag_id)
-    (task,) = (process for process in airflow.task_processes() if process not in earlier)
-    supervisor = airflow.supervisor_of(task)
-    airflow.suspend(supervisor)
-    run.wait_until_logged("which an earlier try of this task started")
-    supervisor.resume()
+    run, task = run_until_process_waits(airflow, source, dag_id)
+    with airflow.suspended(airflow.supervisor_of(task)):
+        run.wait_until_logged("which an earlier try of this task started")
     run.wait_until_logged(message)
     # Wait until the first try has exited. Before its exit, it could stop the job. Once the job has ended,
     # it can no longer be stopped.
@@ -108,12 +112,10 @@ def test_resumed_worker_leaves_the_job_to_the_next_try(airflow, source, dag_id, 
 @pytest.mark.skipif(not IS_AIRFLOW_2, reason="Airflow 3 ends a worker that it has given up")
 def test_resumed_worker_finishes_the_task_on_airflow_2(airflow, stitch, source):
     """Airflow 2.11 lets both tries run. The end of the first try ends the second try, which stops its job."""
-    run = source.run_until_waiting("plain_in_worker")
-    (task,) = airflow.task_processes()
-    supervisor = airflow.supervisor_of(task)
-    airflow.suspend(supervisor)
-    run.wait_until_logged("waiting for it to finish before starting a new job")
-    supervisor.resume()
+    run, task = run_until_process_waits(airflow, source, "plain_in_worker")
+    with airflow.suspended(airflow.supervisor_of(task)):
+        # Airflow gives up the first try 40 seconds after its last heartbeat.
+        run.wait_until_logged("waiting for it to finish before starting a new job", timeout=180)
     stitch.advance(VERY_LONG + 300)  # past the end of the first job, but not past the end of a second job
 
     assert run.wait_until_finished() == "success"

@@ -53,11 +53,9 @@ def test_resumed_triggerer_leaves_the_job_to_the_other_triggerer(airflow, source
     Airflow 3.3 then calls `on_kill`, as it does after a user action.
     """
     run = source.run_until_waiting("plain_deferred")
-    suspended = psutil.Process(airflow.processes.pid("triggerer"))
-    airflow.suspend(suspended)
-    airflow.processes.start_component("triggerer", "second triggerer")
-    run.wait_until_waiting(waiter=2)
-    suspended.resume()
+    with airflow.suspended(psutil.Process(airflow.processes.pid("triggerer"))):
+        airflow.processes.start_component("triggerer", "second triggerer")
+        run.wait_until_waiting(waiter=2)
     run.wait_until_logged("its task is still deferred")
     source.finish_jobs()
 
@@ -70,12 +68,10 @@ def test_resumed_triggerer_leaves_the_job_to_the_other_triggerer(airflow, source
 def test_first_job_is_stopped_if_task_is_cleared_during_a_suspension(airflow, source):
     """The cleared task is deferred again before the triggerer resumes, so its state has not changed."""
     run = source.run_until_waiting("plain_deferred")
-    suspended = psutil.Process(airflow.processes.pid("triggerer"))
-    airflow.suspend(suspended)
-    run.clear()
-    run.wait_until_logged("already has a running job; waiting for it to finish before starting a new job")
-    run.wait_until_task_is("deferred")
-    suspended.resume()
+    with airflow.suspended(psutil.Process(airflow.processes.pid("triggerer"))):
+        run.clear()
+        run.wait_until_logged("already has a running job; waiting for it to finish before starting a new job")
+        run.wait_until_task_is("deferred")
 
     source.wait_until_stopped(source.jobs[0])
     source.wait_until_job(2)

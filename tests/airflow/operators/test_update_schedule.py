@@ -1,4 +1,4 @@
-"""StitchUpdateScheduleOperator, which reads the schedule of a source and writes only the differences."""
+"""Tests for StitchUpdateScheduleOperator, which writes only those settings of a schedule that differ."""
 
 from __future__ import annotations
 

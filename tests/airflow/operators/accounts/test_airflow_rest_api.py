@@ -1,4 +1,4 @@
-"""Requests and errors of RestStore, which stores a connection through Airflow's REST API."""
+"""Tests for RestStore, which stores a connection through Airflow's REST API."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sent_requests(server):
 
 
 def existing(**fields):
-    """Return the API's response for the connection that this run has reserved, with these fields replaced."""
+    """Return the response with the reserved connection, in which the given fields are replaced."""
     empty = {"login": None, "password": None, "extra": None}
     return http_response({"connection_id": "tenant", **RESERVED, **empty, **fields})
 
