@@ -2,7 +2,7 @@
 
 The package `endpoints` defines the methods, with one module per group of endpoints. The methods raise only
 StitchError and its subclasses. Every method can raise StitchUnauthorized, StitchUnavailable (including
-RateLimited) and UnexpectedResponse. The other errors are documented in the docstring of each method. Error
+RateLimited) and UnexpectedResponse. All other errors are documented in the docstrings of the methods. Error
 messages contain the request, Stitch's message, and advice on what to do. Error messages never contain the
 token.
 """

@@ -132,7 +132,7 @@ class _LogReader:
 
     def __init__(self) -> None:
         self._streams = StreamTable()
-        self._open_batch: StreamCounts | None = None  # the batch to which the following requests belong
+        self._open_batch: StreamCounts | None = None  # the batch to which the next logged requests belong
         self._target: Literal["target-stitch", "avro"] | None = None
         self._target_started = self._target_finished = self._target_succeeded = self._has_markers = False
         self._problems: deque[str] = deque(maxlen=MAX_PROBLEMS)

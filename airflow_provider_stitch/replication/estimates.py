@@ -46,7 +46,7 @@ NEXT_LOAD = DurationHistory(scale=1800.0, shape=1.0, weight=9.0)
 
 @dataclass(frozen=True, slots=True)
 class EstimateContext:
-    """The inputs of an estimate. All times are in seconds, by this machine's clock."""
+    """The inputs to an estimate. All times are in seconds, by this machine's clock."""
 
     now: float
     last_checked_at: float | None  #: time of the previous poll of the same kind, if any

@@ -42,7 +42,7 @@ class RequestBudget:
         self, limit: int = DEFAULT_LIMIT, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self.limit = limit
-        self._limits: dict[str, int] = {}  # limit of each connection, by connection id
+        self._limits: dict[str, int] = {}  # request limit of each connection, by connection id
         self._monotonic = monotonic
         self._response_times: deque[float] = deque()
         self._in_flight = 0

@@ -1,4 +1,4 @@
-"""The rule of the budget, which allows at most `limit` requests in any 10 minutes.
+"""The rule of the request budget, which allows at most `limit` requests in any period of 10 minutes.
 
 All functions are pure, and all times are in seconds. Source: Stitch Connect API, "Rate limits". Stitch does
 not document whether its window slides. A program that respects a sliding window also respects a fixed window.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # in between.
 ISOLATED_AFTER = 5
 
-# After a failure, other requests are delayed by this fraction of the delay of the failed request.
+# After a failure, other requests are delayed by this fraction of the failed request's delay.
 SHARED_BACKOFF_RATIO = 0.75
 
 # An undocumented response may be truncated, or come from a proxy. A request fails only after this many

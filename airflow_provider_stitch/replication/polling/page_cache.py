@@ -69,7 +69,7 @@ class CachedPage(Generic[T]):
     page: Page[T]
     sequence: int  #: sequence number of the request
     requested_at: float  #: time of the request in seconds, by this machine's clock
-    records: Mapping[Hashable, tuple[T, ...]]  #: records by id or name of their source
+    records: Mapping[Hashable, tuple[T, ...]]  #: records, grouped by the id or name of the source
 
 
 class PageCache(Generic[T]):
@@ -96,7 +96,7 @@ class PageCache(Generic[T]):
         self._orders = [SortOrder(key_of) for key_of in sort_keys]
         self._small = small
         self._is_documented = is_documented
-        self._ends: dict[int, Sequence[T]] = {}  # first and last records of each fetched page, by page
+        self._ends: dict[int, Sequence[T]] = {}  # first and last records of each fetched page, by page number
         self._older_bounds: tuple[Callable[[Any], Any], dict[int, PageBounds]] | None = None
         self._known_pages: dict[Hashable, tuple[int, ...]] = {}
         # Number of records that the last full search found, and the value of `_added` at that time.
@@ -284,7 +284,7 @@ class SortOrder:
     """A possible order of a list."""
 
     key_of: Callable[[Any], Any]  #: returns the sort key of a record, or None if it is unknown
-    evidence: int = 0  #: number of pairs of adjacent records that confirm this order, on all pages
+    evidence: int = 0  #: number of pairs of adjacent records, on all pages, that confirm this order
     #: Whether each of the latest pages violated this order.
     violations: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT_PAGES))
     comparable_since: int = -1  #: sequence number of the latest page that violated the order

@@ -82,7 +82,7 @@ class Query(ABC, Generic[T]):
     immediate: bool = field(default=False, init=False)
     #: Whether the waiter has not yet logged that it is waiting for a free request.
     expects_budget_notice: bool = field(default=False, init=False)
-    #: Number of requests that were sent for this query.
+    #: Number of requests that were sent for the query.
     requests_sent: int = field(default=0, init=False)
     #: When the query expires, by the poller's clock.
     expires_at: float = field(default=math.inf, init=False)

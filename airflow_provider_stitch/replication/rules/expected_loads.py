@@ -40,7 +40,7 @@ class ExpectedLoad:
     last_batch_not_before: datetime | None = None
     rows_confirmed: bool = True  #: whether the log proves that the stream had rows
     stream_ids: frozenset[str] = frozenset()  #: `tap_stream_id`s; empty if the logged name matches no stream
-    #: How many streams share each load name, omitting names that belong to only one stream.
+    #: How many streams share each load name, omitting names that no other stream has.
     shared_names: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -210,7 +210,7 @@ def _possible_loads(
 def _shared_names(
     load_names: tuple[str, ...], streams: tuple[Stream, ...], names: StreamNames
 ) -> dict[str, int]:
-    """Return how many streams share each load name, omitting names that belong to only one stream."""
+    """Return how many streams share each load name, omitting names that no other stream has."""
     counts = {name: names.count_by_load_name(name) for name in load_names}
     return {name: count for name, count in counts.items() if count > len(streams)}
 

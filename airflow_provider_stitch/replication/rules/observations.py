@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadErrorHistory:
-    """The history of one load error over several polls. All times are by Stitch's clock."""
+    """The history of one load error over several polls. All times are measured by Stitch's clock."""
 
     first_seen_at: datetime  #: time of the first poll that showed the error
     last_seen_at: datetime  #: time of the last poll that showed the error
