@@ -112,13 +112,13 @@ class StitchClient(
         self._transport.close()
 
     def with_retries(self, retry_for: float) -> StitchClient:
-        """Return a copy with the same connections and client id, but a different `retry_for`."""
+        """Return a client with the same connections and client id, but a different `retry_for`."""
         other = copy.copy(self)
         other._transport = self._transport.with_retries(retry_for)  # noqa: SLF001 - same class
         return other
 
     def with_request_timeout(self, request_timeout: float) -> StitchClient:
-        """Return a copy with the same connections and client id, but a different `request_timeout`."""
+        """Return a client with the same connections and client id, but a different `request_timeout`."""
         other = copy.copy(self)
         other._transport = self._transport.with_request_timeout(request_timeout)  # noqa: SLF001 - same class
         other.request_timeout = other._transport.request_timeout  # noqa: SLF001

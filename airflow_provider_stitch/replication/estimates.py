@@ -49,7 +49,7 @@ class EstimateContext:
     """The inputs to an estimate. All times are in seconds, by this machine's clock."""
 
     now: float
-    last_checked_at: float | None  #: time of the previous poll of the same kind, if any
+    last_checked_at: float | None  #: time of the previous poll of the same kind, or None
     even_interval: float  #: seconds between two requests if the budget is used evenly
     clock_offset: float = 0.0  #: Stitch's clock minus this machine's clock, in seconds
 

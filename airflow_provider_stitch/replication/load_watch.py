@@ -144,9 +144,10 @@ class LoadWatch:
         self._log_warning = log_warning
         self._log_info = log_info
         self._session: AccountSession | None = None
-        self._failures: dict[str, str] = {}  # message of the current failure, by source
-        self._warnings: set[str] = set()  # warnings logged since the last result
-        self._pages: dict[str, tuple[int, ...]] = {}  # page numbers of the last result, by source
+        self._failures: dict[str, str] = {}  # error message of each source's current failure, by source name
+        self._warnings: set[str] = set()  # warnings that were logged since the last result
+        # Page numbers of each source's last result, by source name.
+        self._pages: dict[str, tuple[int, ...]] = {}
         self._snapshots: asyncio.Queue[LoadSnapshot] = asyncio.Queue()
 
     async def batches(self) -> AsyncGenerator[LoadBatch, None]:
@@ -260,7 +261,7 @@ class _SourceWatch:
         self._last: QueryResult[list[Load] | None] | None = None
         self._stream_names: list[LoadNames] | None = None
         self._streams_listed_at = float("-inf")
-        self._name_warning = ""  # the last warning about the source's name
+        self._name_warning = ""  # the last warning that no source has this name
 
     async def run(self) -> None:
         """Publish snapshots of the source until cancelled."""

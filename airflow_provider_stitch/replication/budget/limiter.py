@@ -33,9 +33,9 @@ _log = logging.getLogger(__name__)
 class RequestBudget:
     """The status requests of one account, as counted in this process.
 
-    A request counts from the time at which it is sent until one window after its response. Stitch counts a
-    request at some time after it is sent and before its response arrives. Regardless of the latency, Stitch
-    therefore never counts more than `limit` requests in any window.
+    A request counts against the limit from the time at which it is sent until one window after its response.
+    Stitch counts a request at some time after it is sent and before its response arrives. Regardless of the
+    latency, Stitch therefore never counts more than `limit` requests in any window.
     """
 
     def __init__(

@@ -32,8 +32,8 @@ MAX_SHIFTED = 50
 RECENT_PAGES = 10
 MAX_VIOLATIONS = 2
 
-# Number of pairs of adjacent records that prove an order if Stitch does not guarantee it. A single pair of
-# records is in order by chance with a probability of 1/2.
+# Number of adjacent record pairs that prove an order that Stitch does not guarantee. A single pair of records
+# is in order by chance with a probability of 1/2.
 MIN_EVIDENCE = 16
 
 # Number of records at each end of a page that are kept after the page is dropped. A single record is not
@@ -82,7 +82,7 @@ class PageCache(Generic[T]):
         is a `SourceKey` or a `StreamKey`. If a single page is not sorted in an order, the cache never uses
         the order again. If two pages contradict an order, the cache only records a violation, because the
         list may have changed between the two requests. The cache uses the order with the fewest violations.
-        If several orders have equally few violations, the cache uses the first of these orders.
+        If several orders have equally few violations, the cache uses the first such order.
     :param small: a list with at most this number of pages is read in full instead of searched.
     :param is_documented: whether Stitch documents the first order. If True, the first order is used until a
         page contradicts it.
@@ -351,7 +351,7 @@ def loads_cache() -> PageCache[Any]:
     """Return an empty cache for the list of loads.
 
     Stitch documents in one place that loads are sorted by stream name, A-Z, and in another place that they
-    are sorted by stream id. The list does not contain stream ids.
+    are sorted by stream id. The list of loads does not contain stream ids.
     """
     by_name = [
         by_stream_and_source,

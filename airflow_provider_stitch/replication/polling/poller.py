@@ -73,7 +73,7 @@ class AccountPoller:
     """
 
     def __init__(self, caller: StitchCaller) -> None:
-        self.outage_error: StitchError | None = None  #: error of the current outage, if any
+        self.outage_error: StitchError | None = None  #: error of the current outage, or None
         self.sharing = PageSharing()
         self.durations = ObservedDurations()
         self._caller = caller

@@ -66,7 +66,7 @@ def budget_notice(window: Window) -> Notice:
 
 @dataclass(eq=False, slots=True)
 class Query(ABC, Generic[T]):
-    """A piece of information that a waiter needs.
+    """A query for one piece of information that a waiter needs.
 
     :param client: the client that sends the requests.
     :param estimate: when the result is likely to change. If None, the request is sent as soon as possible.

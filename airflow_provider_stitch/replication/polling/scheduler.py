@@ -135,7 +135,7 @@ def delay_threshold(candidates: Sequence[Candidate], window: Window, now: float)
 
 
 def _polls_per_step(candidate: Candidate, stride: int, now: float) -> Iterator[float]:
-    """Yield sqrt(n d) for each step, which is the number of polls of a page at a price of 1/2.
+    """Yield sqrt(n d) for each step, which is the number of polls that a page requires at a price of 1/2.
 
     :param stride: use only every `stride`-th estimate.
     """

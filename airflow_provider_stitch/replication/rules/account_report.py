@@ -57,7 +57,7 @@ class SourceState:
 
     @property
     def description(self) -> str:
-        """The problems of the source in one line."""
+        """The problems of the source, formatted as one line."""
         parts = []
         if "extraction" in self.problems:
             ended = "was terminated" if self.last_extraction == "terminated" else "failed"

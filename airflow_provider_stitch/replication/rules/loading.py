@@ -42,8 +42,10 @@ MAX_SETTLE = timedelta(minutes=15)
 class LoadRules(NamedTuple):
     """The settings of a goal that affect the evaluation of loads."""
 
-    load_settle: timedelta  #: time without a change before a load is accepted; 0 disables settling
-    quiet_period: timedelta  #: time without loads after which a stream is assumed to have had no rows
+    #: Time for which a load must not change before it is accepted; 0 disables settling.
+    load_settle: timedelta
+    #: Time without loads after which a stream without a load is assumed to have had no rows.
+    quiet_period: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def settle_period(expected: ExpectedLoad, rules: LoadRules) -> timedelta:
 
 
 def has_persistent_error(history: LoadErrorHistory) -> bool:
-    """Return whether an error has persisted long enough to fail the wait, even if the error is old."""
+    """Return whether a load error has persisted long enough to fail the wait, even if the error is old."""
     duration = history.last_seen_at - history.first_seen_at
     return history.repeats >= PERSISTENT_ERROR_POLLS and duration >= MIN_PERSISTENT_ERROR_DURATION
 
@@ -104,7 +106,7 @@ def evaluate_loads(
     job: JobTimes,
     requested: frozenset[str] | None = None,
 ) -> tuple[LoadStatus, ...]:
-    """Return the status of each requested load at the last poll of the source's loads.
+    """Return the status of each requested load, based on the last poll of the source's loads.
 
     :param expected: all expected loads of the job. Loads of streams that were not requested are included,
         because they can share a name with a requested stream.
@@ -128,7 +130,7 @@ def evaluate_loads(
 
 
 class _Context(NamedTuple):
-    """The inputs that are the same for all expected loads."""
+    """The inputs of an evaluation that are the same for all expected loads."""
 
     observations: Observations
     polled_at: datetime  # time of the last poll of the loads
@@ -194,8 +196,8 @@ def _error_status(
 ) -> LoadStatus | None:
     """Return the status of a load in error, or None if the error may belong to another listed load.
 
-    The load of a deleted source or of a deselected stream can have the same name. An old error is therefore
-    ignored as long as another listed load with the same name has no error.
+    A load of a deleted source or a deselected stream can have the same name as the load in error. An old
+    error is therefore ignored as long as another listed load with the same name has no error.
     """
     without_error_at = history.last_without_error_at
     if without_error_at is not None and without_error_at >= whole_seconds(context.job.started_at):
