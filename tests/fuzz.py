@@ -34,7 +34,7 @@ def main() -> int:
 def _fuzz_in_child(name: str, seconds: int) -> int:
     """Fuzz one entry point, and return the fuzzer's exit code.
 
-    The fuzzer runs in a child process, because it exits its process when it ends.
+    The fuzzer runs in a child process, because the fuzzer always exits its own process.
     """
     print(f"{name}, {seconds} s", flush=True)
     with tempfile.TemporaryDirectory(prefix="corpus-") as corpus:

@@ -41,7 +41,7 @@ def environment(clone: Path) -> dict[str, str]:
     commands.mkdir()
     (commands / "make").write_text(f'#!/bin/sh\nexec {shutil.which("make")} --dry-run "$@"\n')
     (commands / "make").chmod(0o755)
-    # This link leads to the Python interpreter without the packages that are installed for the checkout.
+    # The command `python3` starts the base interpreter, which does not contain the checkout's packages.
     (commands / "python3").symlink_to(Path(sys.executable).resolve())
     kept = {
         name: value

@@ -48,8 +48,8 @@ def database_settings(home: Path | None) -> dict[str, str]:
     if POSTGRES:
         return {"DATABASE__SQL_ALCHEMY_CONN": POSTGRES}
     if IS_AIRFLOW_2:
-        # On a busy machine, a database lock can last longer than the default of `LocalAirflow`, which is 60
-        # seconds.
+        # On a busy machine, a database lock can last longer than the default timeout of `LocalAirflow`, which
+        # is 60 seconds.
         return {"DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=600"}
     return {}
 

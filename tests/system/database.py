@@ -75,7 +75,7 @@ class AirflowDatabase:
 
     def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
         """Mark a task as `failed` or `success` the way a user would."""
-        dag = _dag(dag_id)  # call this before `create_session`, because it closes the thread's shared session
+        dag = _dag(dag_id)  # closes the thread's shared session, so `create_session` must come later
         with create_session() as session:
             dag.set_task_instance_state(
                 task_id=task_id, run_id=run_id, state=TaskInstanceState(state), session=session

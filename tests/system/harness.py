@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 DAGS_FOLDER = Path(__file__).parent / "dags"
 TASK_ID = "replicate"
-#: ids of DAGs: one DAG from each DAG file
+#: one DAG id from each DAG file
 DAG_IDS = ("assets_mapped", "create_account", "plain_in_worker", "renamed_deferred", "wait")
 FINISHED_STATES = ("success", "failed")
 

@@ -142,7 +142,7 @@ def reject_token(airflow: Airflow, watched: WatchedAccount, seconds: float) -> l
 
 
 def _starts(airflow: Airflow) -> int:
-    """Return how many times triggerers have started a trigger."""
+    """Return how often a triggerer has started a trigger."""
     logs = airflow.processes.home.glob("*triggerer.out")
     return sum(log.read_text().count(" starting") for log in logs)
 

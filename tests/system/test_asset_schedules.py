@@ -1,4 +1,4 @@
-"""Test that a DAG that is scheduled by a stream's asset runs once for each job with rows."""
+"""Test that a stream's asset starts a DAG once for each job with rows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def consumer_runs(airflow, source, stream="commits"):
 
 
 def wait_for_consumers(airflow, source, count):
-    """Wait until a stream's asset has started a given number of DAG runs, and all runs have finished."""
+    """Wait until a stream's asset has started the given number of DAG runs, and the runs have finished."""
 
     def have_finished():
         states = consumer_runs(airflow, source)

@@ -21,7 +21,7 @@ from tools.sample_output import missing_lines, sample_output
 BIN = Path(sys.executable).parent
 TUTORIAL = "docs/tutorial/getting-started.md"
 IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
-# Example tests on the pages are for Airflow 3, because a test for Airflow 3 has to register its DAG.
+# The example tests on the pages work only with Airflow 3, because they register the DAGs that they define.
 PAGES = [
     page
     for page in pages_with_commands()

@@ -113,7 +113,7 @@ def test_cleared_task_queues_behind_the_job_that_it_left_running(airflow, source
 
 @pytest.mark.skipif(IS_AIRFLOW_2, reason="Airflow 2.11 may end the run before it adds the renamed task")
 def test_renaming_a_task_stops_its_job_and_starts_another(airflow, new_source):
-    """Airflow sets the state of a task to `removed` if its DAG no longer contains the task."""
+    """Airflow sets a task's state to `removed` if the DAG no longer contains the task."""
     sources = {"renamed_in_worker": new_source(), "renamed_deferred": new_source()}
     runs = {dag_id: source.run(dag_id) for dag_id, source in sources.items()}
     for dag_id, run in runs.items():

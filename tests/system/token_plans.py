@@ -1,4 +1,7 @@
-"""Plan faults that occur while accounts are created, with a seed."""
+"""Plan faults that occur while accounts are created.
+
+A seed determines each plan.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,7 @@ def make_plan(seed: int) -> Plan:
 
 
 def may_lose_response(plan: Plan, email: str) -> bool:
-    """Return whether the plan kills a task after it has created an account and before it stores the token.
+    """Return whether a task is killed after it has created an account and before it stores the token.
 
     In this case, the token is lost. The next try must explain how to obtain a new token.
     """

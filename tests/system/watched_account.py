@@ -37,7 +37,7 @@ class WatchedAccount:
         self.account = account
         self.watched = account.add_source(WATCHED, streams=dict.fromkeys(STREAMS, 10))
         self.hooked = account.add_source(HOOKED, streams={"commits": 10})
-        for stream in STREAMS[:-1]:  # the last of the streams is never loaded before a test loads it
+        for stream in STREAMS[:-1]:  # no load exists for the last stream yet
             account.record_load(self.watched, stream, seconds_ago=LONG_AGO)
         self.loads: list[tuple[str, datetime]] = []  #: streams and times of all recorded loads, in order
 

@@ -33,7 +33,7 @@ def test_form_shows_exactly_our_fields_and_labels(form: Locator, page: Page, scr
 
     form.get_by_role("button", name="Extra Fields", exact=True).click()
     expect(form.locator("#element_partner_id")).to_be_visible()
-    expect(form.get_by_label("API access token")).to_be_hidden()  # an open section closes all others
+    expect(form.get_by_label("API access token")).to_be_hidden()  # opening one section closes the others
 
     common = ["Connection ID", "Connection Type"]
     assert standard == [
@@ -122,8 +122,8 @@ def test_airflow_cannot_test_a_connection_without_a_port(
 ) -> None:
     """Airflow 3.3.1 and 3.3.2 send port 0 if no port is set, and then treat the host as changed.
 
-    The documentation page connection.md describes this bug. If this test fails, Airflow has fixed the bug.
-    Then remove `set_port` and the note on the page.
+    The documentation page connection.md describes this bug. If this test fails, Airflow has fixed the bug. In
+    this case, remove `set_port` and the note on the page.
     """
     name = _add(form, stitch.url, stitch.access_token)
 

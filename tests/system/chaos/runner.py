@@ -135,7 +135,7 @@ class ChaosRunner:
         return _ActiveRun(plan, self._airflow.new_run(plan.dag_id), source_id)
 
     def _record_finished(self, runs: list[_ActiveRun]) -> None:
-        with suppress(NotAvailableYet):  # a locked database fails a query, but not the next one
+        with suppress(NotAvailableYet):  # a query may fail because the database is locked
             states = self._airflow.control.states_of_runs()
             for run in runs:
                 state = states.get(run.run.run_id, "")
@@ -257,7 +257,7 @@ def _xcom_errors(xcom: dict[str, Any], job_name: str, loaded_at: str | None) -> 
 
 @contextmanager
 def two_triggerers(airflow: Airflow) -> Iterator[None]:
-    """Run a second triggerer within the context."""
+    """Run a second triggerer until the context ends."""
     first, second = TRIGGERERS
     airflow.processes.start_component(first, second)
     try:

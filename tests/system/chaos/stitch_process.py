@@ -64,7 +64,7 @@ class StitchProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # so that Ctrl-C does not interrupt the process
+            start_new_session=True,  # ensures that Ctrl-C does not interrupt the process
         )
         ready = self._read()
         self._port = ready["port"]
@@ -94,7 +94,7 @@ class StitchProcess:
         return int(self.call("fail", **arguments)) if self.is_running else 0
 
     def cancel_fault(self, number: int) -> None:
-        """Cancel a fault, unless the process is not running."""
+        """Cancel a fault if the process is running."""
         if self.is_running:
             self.call("cancel_fault", number=number)
 

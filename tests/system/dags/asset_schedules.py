@@ -16,7 +16,7 @@ SOURCES = ["assets_in_worker", "assets_deferred", *MAPPED_SOURCES]
 
 
 class DoNothing(BaseOperator):
-    """Do nothing, in place of a dbt run."""
+    """An operator that does nothing, in place of a dbt run."""
 
     def execute(self, context):
         """Succeed."""

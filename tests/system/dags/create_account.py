@@ -26,7 +26,7 @@ class FaultyCreateAccountOperator(StitchCreateAccountOperator):
 
 
 def install(fault):
-    """Replace the function for a step of the task by a faulty function.
+    """Replace the function for a step of the task with a faulty function.
 
     A fault has the keys `step`, `when` (`before` or `after` the step) and `what`, which has one of these
     values:

@@ -1,4 +1,4 @@
-"""DAGs that loads or webhooks start (Airflow 3.3 or later), and 50 tasks that wait on one account."""
+"""DAGs that are started by loads or webhooks (Airflow 3.3 or later), and 50 tasks on one account."""
 
 from datetime import datetime, timedelta, timezone
 

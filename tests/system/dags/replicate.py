@@ -1,4 +1,4 @@
-"""DAGs that replicate a source, with one DAG for each variant of the task in a worker and deferred.
+"""DAGs that replicate a source in a worker or in deferrable mode, with different operator arguments.
 
 The configuration of a DAG run determines which source is replicated.
 """

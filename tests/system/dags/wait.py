@@ -23,7 +23,7 @@ def dag(dag_id):
 
 
 def record(event, context, *_):
-    """Append the name of a callback to the file for its DAG run.
+    """Append the name of a callback to a file that belongs to the DAG run.
 
     If Airflow passes an exception to the callback, append the name of the exception's class too.
     """
@@ -47,7 +47,7 @@ RECORDED = {
 
 @task
 def transform():
-    """Do nothing, as the function of a downstream task."""
+    """Do nothing in a downstream task."""
 
 
 VARIANTS = {
