@@ -135,7 +135,7 @@ def end_job_when_awaited(stitch: StitchEmulator, mocker: MockerFixture) -> None:
 def deferred_trigger(call: Callable[[], Any]) -> StitchPhaseTrigger:
     """Return the trigger to which a call defers its task.
 
-    The trigger is serialized and deserialized, like a trigger that moves to another triggerer.
+    The trigger is serialized and deserialized, as if it had moved to another triggerer.
     """
     with pytest.raises(TaskDeferred) as deferred:
         call()

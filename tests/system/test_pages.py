@@ -168,7 +168,7 @@ def test_commands_of_a_page_succeed_in_order(
 
 
 def _with_free_port(code: str) -> str:
-    """Replace each printed port by a free port, so that the emulator can listen on it."""
+    """Replace each printed port with a free port, on which the emulator can listen."""
     for printed in re.findall(r"--port (\d+)", code):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -48,7 +48,7 @@ class WatchedAccount:
         return fields
 
     def load(self, stream: str) -> None:
-        """Load rows of one of the watched source's streams."""
+        """Load rows of a stream that belongs to the watched source."""
         self.account.record_load(self.watched, stream)
         self.loads.append((stream, self.stitch.now().replace(microsecond=0)))
 

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 #: Number of real seconds after which a DAG run counts as unfinished.
 BATCH_TIMEOUT = 300.0
 
-#: Number of real seconds between the steps of a fault.
+#: Number of real seconds between two steps of a fault.
 STEP_INTERVAL = 0.25
 
-#: Number of real seconds between queries for the states of all DAG runs.
+#: Number of real seconds after which the states of all DAG runs are queried again.
 STATE_INTERVAL = 1.5
 
 UNFINISHED = "unfinished"
@@ -92,7 +92,7 @@ class _ActiveFault:
 
 
 class ChaosRunner:
-    """Executes batches of DAG runs in an Airflow with two triggerers, against an emulator that can be killed.
+    """Executes batches of DAG runs with two triggerers, against an emulator that can be killed.
 
     :param conf: values to add to the configuration of each DAG run.
     """
