@@ -1,4 +1,4 @@
-"""Test StitchRunReplicationJobOperator with the extraction logs of each kind of target."""
+"""Test StitchRunReplicationJobOperator with extraction logs from each kind of target."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 STREAMS = ("alpha", "beta", "gamma")
 """The streams of every source in a scenario.
 
-The plan of a job determines when batches of each stream are flushed.
+The plan of a job determines when the target flushes batches of each stream.
 """
 
 SIXTY_DAYS = 60 * 86_400.0
@@ -99,7 +99,7 @@ class Scenario:
     sources: tuple[tuple[Job, ...], ...]
     waiters: tuple[WaiterPlan, ...]
     events: tuple[Event, ...] = ()
-    other_sources: int = 0  #: number of additional sources, which make the lists longer
+    other_sources: int = 0  #: number of additional sources in the account
     quirks: Quirks = field(default_factory=Quirks)
     enforce_limit: bool = False  #: whether Stitch rejects requests beyond the rate limit
     max_latency: float = 0.0  #: seconds
@@ -267,7 +267,7 @@ class _ScenarioRunner:
         """Wait until a planned waiter should start, and return its goal."""
         source_id, starts = self.source_ids[plan.source], self.job_starts[plan.source]
         if plan.identified_by == "instant":
-            # The instant must be after the start of the previous job and before the start of the planned job.
+            # The instant must be after the previous job has started and before the planned job starts.
             while len(starts) < plan.job:  # noqa: ASYNC110 - the event loop runs in virtual time
                 await asyncio.sleep(0.5)
             await asyncio.sleep(0.25 if plan.job else 0)
