@@ -1,8 +1,8 @@
 """Watch the loads of an account's sources continuously, on behalf of all watchers in an event loop.
 
 For each watched source, one query is always pending in the account's poller (see `polling.poller`). Watchers
-therefore receive the pages that are polled for waiting tasks as well. Watchers themselves cause at most one
-poll per poll interval, and the scheduler prefers polls for waiting tasks.
+therefore also receive the pages that are polled for waiting tasks. Watchers themselves cause at most one poll
+per poll interval, and the scheduler prefers polls for waiting tasks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FIRST_PAUSE = 30.0
 MAX_PAUSE = 300.0
 
-# Seconds between two checks for a new client of the connection, during a pause.
+# During a pause, seconds between two checks whether the connection has a new client.
 CONNECTION_INTERVAL = 30.0
 
 # Polls for watchers use at most a third of the budget, even if watchers need many pages.
@@ -59,7 +59,7 @@ class LoadBatch:
     """The snapshots from one poll, as one object that up to a thousand watchers share."""
 
     snapshots: Mapping[str, LoadSnapshot]  #: snapshots by source name
-    #: The announcements that watchers have made of these snapshots.
+    #: The announcements that watchers have made from the snapshots.
     announced: list[Any] = field(default_factory=list, compare=False)
 
 
@@ -78,7 +78,10 @@ class Interest:
 
 
 class Interests:
-    """The interests of all watchers of a connection in an event loop, which can change at any time."""
+    """The interests of all watchers that use one connection in an event loop.
+
+    The interests can change at any time.
+    """
 
     def __init__(self) -> None:
         self._by_watcher: dict[Hashable, Interest] = {}
@@ -116,10 +119,12 @@ class LoadWatch:
     """Watches the loads of an account's sources.
 
     :param interests: the interests of all watchers, which can change at any time.
-    :param read_client: returns the current client of the connection.
-    :param new_session: creates a session without a deadline from a client and a function that logs a warning.
-    :param log_warning: called with a message for each new failure and for each unknown source.
-    :param log_info: called with a message when requests succeed again after a failure.
+    :param read_client: a function that returns the connection's current client.
+    :param new_session: a function that creates a session without a deadline. Its arguments are a client and a
+        function that logs a warning.
+    :param log_warning: a function that is called with a message for each new failure and for each unknown
+        source.
+    :param log_info: a function that is called with a message when requests succeed again after a failure.
     """
 
     def __init__(
@@ -139,13 +144,14 @@ class LoadWatch:
         self._log_warning = log_warning
         self._log_info = log_info
         self._session: AccountSession | None = None
-        self._failures: dict[str, str] = {}  # message of the current failure, by source
-        self._warnings: set[str] = set()  # warnings logged since the last result
-        self._pages: dict[str, tuple[int, ...]] = {}  # page numbers of the last result, by source
+        self._failures: dict[str, str] = {}  # error message of each source's current failure, by source name
+        self._warnings: set[str] = set()  # warnings that were logged since the last result
+        # Page numbers of each source's last result, by source name.
+        self._pages: dict[str, tuple[int, ...]] = {}
         self._snapshots: asyncio.Queue[LoadSnapshot] = asyncio.Queue()
 
     async def batches(self) -> AsyncGenerator[LoadBatch, None]:
-        """Yield a batch whenever pages of watched sources have been polled.
+        """Yield a batch of snapshots whenever pages of watched sources have been polled.
 
         The generator runs until it is closed. A failure does not end the generator, because Airflow would
         then restart the watchers every two seconds.
@@ -202,7 +208,7 @@ class LoadWatch:
     def publish(self, snapshot: LoadSnapshot, pages: tuple[int, ...]) -> None:
         """Pass a snapshot to the watchers.
 
-        :param pages: numbers of the pages that contain the loads of the snapshot.
+        :param pages: numbers of the pages on which Stitch listed the snapshot's loads.
         """
         self._pages[snapshot.source] = pages
         self._warnings.clear()
@@ -255,7 +261,7 @@ class _SourceWatch:
         self._last: QueryResult[list[Load] | None] | None = None
         self._stream_names: list[LoadNames] | None = None
         self._streams_listed_at = float("-inf")
-        self._name_warning = ""  # the last warning about the source's name
+        self._name_warning = ""  # the last warning that no source has this name
 
     async def run(self) -> None:
         """Publish snapshots of the source until cancelled."""
@@ -304,7 +310,7 @@ class _SourceWatch:
         return [((stream,), 1) for stream in sorted(filter(None, streams))]
 
     async def _list_streams(self, session: AccountSession) -> None:
-        """Request the source's streams if a watcher needs all of them. Warn if no source has this name."""
+        """Request the source's streams if a watcher needs all streams. Warn if no source has this name."""
         client, sources = session.client, await session.list_sources()
         try:
             source = find_source(sources, self._source)

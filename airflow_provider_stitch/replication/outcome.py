@@ -26,12 +26,12 @@ class Outcome:
     error: dict[str, Any] | None = None  #: see `error_to_dict`; None if the goal was reached
     #: Whether the extraction is known to have ended, so that the job need not be stopped.
     extraction_ended: bool = False
-    #: Whether a stream without evidence of rows was assumed to have had no rows.
+    #: Whether a stream was assumed to have had no rows, although the log does not prove it.
     assumes_no_rows: bool = False
 
     @classmethod
     def from_evaluation(cls, goal: Goal, evaluation: Evaluation, error: StitchError | None) -> Outcome:
-        """Create the outcome of a wait from its last evaluation and, if the wait failed, its error."""
+        """Create the outcome of a wait from the last evaluation and, if the wait failed, from the error."""
         return cls(
             goal=goal.to_dict(),
             result=job_result(goal, evaluation),
@@ -42,7 +42,7 @@ class Outcome:
 
     @classmethod
     def from_failed_start(cls, goal: Goal, error: StitchError) -> Outcome:
-        """Create the outcome of a wait that could not start."""
+        """Create the outcome for a wait that could not start."""
         return cls.from_evaluation(goal, evaluate(goal, Observations()), error)
 
     @property

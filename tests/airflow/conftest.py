@@ -1,4 +1,4 @@
-"""Fixtures for tests that run DAGs in the installed Airflow, version 2 or 3, against the emulator."""
+"""Fixtures for tests that run DAGs in the installed Airflow (2 or 3) against the emulator."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def airflow_database(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> None:
     """Create an empty database for Airflow.
 
-    Creating a database is slow, so only the first process of a test run creates it. The other processes copy
-    the file.
+    Creating a database is slow, so only the first pytest process creates one. The other pytest processes copy
+    the database file.
     """
     template = tmp_path_factory.getbasetemp().parent / f"airflow-{testrun_uid}.db"
     database = AIRFLOW_HOME / "airflow.db"
@@ -41,13 +41,13 @@ def airflow_database(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str)
 @pytest.fixture
 def airflow(airflow_database: None, pytestconfig: pytest.Config) -> DagRunner:
     """Run DAGs in the installed Airflow."""
-    # Airflow's loggers keep the stream that existed when they were created, so capture the stream of the
-    # whole session.
+    # Each Airflow logger writes to the output stream that existed when the logger was created. Therefore, one
+    # stream is captured for the whole pytest session.
     capture: Any = pytestconfig.pluginmanager.getplugin("capturemanager")
 
     def read_output() -> str:
         output = "".join(capture.read_global_capture())
-        sys.stdout.write(output)  # so that pytest shows the output of a failed test
+        sys.stdout.write(output)  # pytest shows this output if a test fails
         return output
 
     return DagRunner(read_output)
@@ -55,13 +55,13 @@ def airflow(airflow_database: None, pytestconfig: pytest.Config) -> DagRunner:
 
 @pytest.fixture
 def stitch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[StitchEmulator]:
-    """Start an emulator at 600 times the speed of real time, and connect Airflow to it.
+    """Start an emulator that runs 600 times faster than real time, and connect Airflow to the emulator.
 
-    An indirect parameter sets another speed.
+    A test can set another speed with an indirect parameter.
 
-    The connection allows 3,000 requests per window instead of the 18,000 in `connection_json`. A waiting task
-    recomputes its schedule often, and the computation includes each request of the limit, so the higher limit
-    would keep a CPU busy.
+    The connection allows 3,000 requests per window. At this speed, the default of `connection_json` would be
+    18,000 requests. A waiting task often computes when it can send the next request, and a higher limit makes
+    this computation slower.
     """
     with StitchEmulator(speed=getattr(request, "param", 600)) as stitch:
         connection = json.loads(stitch.connection_json())
@@ -72,7 +72,7 @@ def stitch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.fixture
 def limit_requests(stitch: StitchEmulator, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Return a function that sets `requests_per_10_minutes` of the connection."""
+    """Return a function that sets the extra field `requests_per_10_minutes` in the Airflow connection."""
 
     def limit_requests(number: int) -> None:
         connection = json.loads(stitch.connection_json())
@@ -90,7 +90,7 @@ def github(stitch: StitchEmulator) -> int:
 
 @pytest.fixture
 def account(stitch: StitchEmulator, monkeypatch: pytest.MonkeyPatch) -> StitchEmulator:
-    """Add the sources and connections that example DAGs and the documentation use."""
+    """Add the sources and connections that the example DAGs and the documentation use."""
     partner = {"partner_id": stitch.partner_id, "partner_secret": stitch.partner_secret}
     connections = {
         "STITCH_PARTNER": {"conn_type": "stitch", "host": stitch.url, "extra": partner},
@@ -106,5 +106,5 @@ def account(stitch: StitchEmulator, monkeypatch: pytest.MonkeyPatch) -> StitchEm
 
 @pytest.fixture(params=[False, True], ids=["in worker", "deferred"])
 def deferrable(request: pytest.FixtureRequest) -> bool:
-    """Run a test twice: with a task that waits in the worker, and with a deferred task."""
+    """Run a test twice: once with a task that waits in the worker, and once with a deferred task."""
     return bool(request.param)

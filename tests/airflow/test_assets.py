@@ -1,4 +1,4 @@
-"""The assets of sources and streams, in the installed Airflow."""
+"""Test the assets of sources and streams with the installed Airflow."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_name_of_an_asset_is_its_uri():
     asset = stitch_stream("github", "Pull Requests")
 
     assert asset.uri == "stitch://stitch_default/github/Pull%20Requests"
-    assert getattr(asset, "name", asset.uri) == asset.uri  # In Airflow 2, an asset has only a URI
+    assert getattr(asset, "name", asset.uri) == asset.uri  # in Airflow 2, an asset has a URI but no name
 
 
 @given(source=NAMES, stream=NAMES)

@@ -1,6 +1,6 @@
-"""The DAGs and the other Python blocks in the documentation work unchanged.
+"""Test that the DAGs and the other Python blocks in the documentation work unchanged.
 
-tests/system/test_pages.py runs the commands and the tests of the documentation.
+tests/system/test_pages.py runs the commands and the example tests that the documentation contains.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tools.sample_output import missing_lines, sample_output
 
 TUTORIAL = "docs/tutorial/getting-started.md"
 IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
-# Watchers need Airflow 3.3.
+# Watchers require Airflow 3.3 or later.
 BLOCKS = [
     block
     for block in blocks("python")
@@ -33,7 +33,7 @@ def test_documented_dag_succeeds(airflow, account, block: Block, tmp_path: Path)
     path = tmp_path / "dag.py"
     path.write_text(block.code)
 
-    with patch.dict(os.environ):  # undoes the changes of the DAG
+    with patch.dict(os.environ):  # restores environment variables that the DAG has changed
         dag_run = airflow.run(load_dag(path))
 
     assert dag_run.state == "success"
@@ -55,7 +55,7 @@ def test_sample_output_with_another_text_is_found() -> None:
 
 
 def test_commands_inside_of_sentences_exist() -> None:
-    """Check that each command in backquotes is a target of the Makefile or a module of the checkout."""
+    """Check that each command in backquotes runs an existing Makefile target or an existing module."""
     targets = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     text = "\n".join(page.read_text("utf-8") for page in PAGES_OF_DOCUMENTATION)
     used_targets = set(re.findall(r"`make ([a-z][\w-]*)", text))

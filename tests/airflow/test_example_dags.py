@@ -1,4 +1,4 @@
-"""Each example DAG succeeds, unchanged, against the emulator."""
+"""Test that each example DAG succeeds unchanged against the emulator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.dag_runs import load_dag
 from tools.doc_blocks import blocks
 
 FOLDER = Path(__file__).parents[2] / "example_dags"
-# The onboarding example needs an empty account, so test_onboarding.py runs it.
+# The onboarding example requires an empty account, so test_onboarding.py runs this example.
 CHECK_ACCOUNT = FOLDER / "stitch_check_account.py"
 EXAMPLES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "stitch_onboard_tenant.py", CHECK_ACCOUNT})
 
@@ -27,9 +27,9 @@ def test_example_dag_succeeds(airflow, account, path):
 
 @pytest.mark.parametrize("stitch", [1], indirect=True, ids=["at the speed of real time"])
 def test_example_that_checks_the_account_succeeds(airflow, account):
-    """The sources are new and become stale after 26 hours.
+    """A new source becomes stale after 26 hours without a load.
 
-    At a higher speed, 26 hours could pass on a busy machine.
+    At a higher emulator speed, 26 hours could pass during the test on a busy machine.
     """
     assert airflow.run(load_dag(CHECK_ACCOUNT)).states == {"check": "success"}
 
@@ -61,7 +61,7 @@ def test_alert_matches_the_text_on_its_documentation_page(airflow, stitch):
 
     dag_run = airflow.run(dag)
 
-    # Further down, the page contains other messages.
+    # Only the first block on the page shows this alert.
     page = next(block.code for block in blocks("text") if block.page == "docs/how-to/alerts.md")
     (job,) = stitch.jobs(github)
     assert dag_run.states == {"replicate_github": "failed"}
@@ -69,5 +69,5 @@ def test_alert_matches_the_text_on_its_documentation_page(airflow, stitch):
 
 
 def _on_one_line(text: str, placeholder: str, job_name: str = r"[\w.-]+\.sync\.[\w-]+") -> str:
-    """Return a text as a single line, with a placeholder instead of each job name."""
+    """Return a text as a single line in which each job name is replaced by a placeholder."""
     return " ".join(re.sub(job_name, placeholder, text).split())

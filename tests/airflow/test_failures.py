@@ -1,4 +1,4 @@
-"""Errors that a retry cannot fix reach Airflow as exceptions that fail the task without a retry."""
+"""Test that an error fails the task without a retry if a retry could not succeed."""
 
 from __future__ import annotations
 

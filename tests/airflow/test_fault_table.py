@@ -1,6 +1,6 @@
-"""If a request fails, a task either recovers or soon fails with an error that explains the fix.
+"""Test that a task recovers from a failed request, or fails soon with an error that explains the fix.
 
-`docs/reference/failure-modes.md` shows the results, so these tests also check that page.
+The page docs/reference/failure-modes.md contains the results, so the tests also check this page.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from airflow_provider_stitch.connect.errors import ERROR_CLASSES
 from tools.fault_table import COMMAND, PAGE, TIMEOUT, Cell, rows_of, section_of, sections_in
 from tools.faults import FAULTS, Fault
 
-#: Seconds by which a task may exceed its timeout: two minutes for a request, and one minute for the last
-#: pause.
+#: Maximum number of seconds by which a task can exceed its timeout: two minutes for the last request, and one
+#: minute for the pause before this request.
 GRACE_SECONDS = 180
 
 REQUEST = re.compile(r"(GET|POST) (https://api\.stitchdata\.com/v4/|<the extraction log at HOST>)")
@@ -25,12 +25,12 @@ ADVICE = re.compile(r"\b(check|see|look at|raise|divide|try again)\b", re.IGNORE
 
 @pytest.fixture(scope="module", params=FAULTS, ids=lambda fault: fault.name)
 def fault_and_rows(request):
-    """Return a fault, and the result of the task for each request that the fault can affect."""
+    """Return a fault, and the task's result for each request that the fault can affect."""
     return request.param, rows_of(request.param)
 
 
 def cells(rows) -> Iterator[tuple[str, Cell]]:
-    """Yield the name and the content of each cell of the fault's table."""
+    """Yield the name and the content of each cell in the table for a fault."""
     for step, temporary, permanent in rows:
         yield f"{step.name}, temporary", temporary
         yield f"{step.name}, permanent", permanent
@@ -58,11 +58,11 @@ def test_no_fault_makes_a_task_start_two_jobs(fault_and_rows):
 
 def test_task_survives_a_temporary_fault_unless_it_is_a_rejection(fault_and_rows):
     fault: Fault = fault_and_rows[0]
-    if fault.name == "401":  # a rejected token is permanent, so no retry can succeed
+    if fault.name == "401":  # a retry cannot succeed with a token that Stitch has rejected
         return
     for step, temporary, _ in fault_and_rows[1]:
         if fault.name.startswith("400") and step.name.startswith("start"):
-            continue  # Stitch documents this response for a rejected start
+            continue  # the documented response if Stitch refuses to start a job
         assert temporary.kind is None, step.name
 
 

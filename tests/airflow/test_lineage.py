@@ -1,4 +1,4 @@
-"""The events that OpenLineage receives from real tasks, and the lineage that is read from Stitch."""
+"""Test the events that OpenLineage receives from real tasks, and how lineage is read from Stitch."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ TABLES = {
     "postgres": ("postgres://pg.acme.example:5432", "raw.shop.Orders"),
     "databricks_delta": ("databricks://dbc-1.cloud.databricks.com", "hive_metastore.shop.orders"),
 }
-SLOW = "slow"  #: an account whose streams are returned after a minute
+SLOW = "slow"  #: the account for which Stitch takes a minute to return streams
 SOURCE = {"host": "db.acme.example", "port": "5433", "dbname": "shopdb", "user": "u", "password": SECRET}
 ORDERS = EmulatedStream(rows=7, schema_name="public", database_name="shopdb")
 QUIET = EmulatedStream(rows=0, schema_name="public", database_name="shopdb")
 
 
 class Events:
-    """The events that OpenLineage's file transport has written, and the output of the run."""
+    """The events that OpenLineage's file transport has written, and the output of the DAG run."""
 
     def __init__(self, text: str, states: dict[str, str], output: str, tokens: list[str]) -> None:
         self.text = text
@@ -77,7 +77,7 @@ class Events:
 
 @pytest.fixture(scope="module")
 def events(airflow_database: None, tmp_path_factory: pytest.TempPathFactory) -> Events:
-    """Run all tasks in one Airflow with OpenLineage's file transport."""
+    """Run all tasks in one Airflow installation that writes OpenLineage events to a file."""
     home: Path = tmp_path_factory.mktemp("lineage")
     file = home / "events.json"
     (home / "airflow.db").write_bytes((AIRFLOW_HOME / "airflow.db").read_bytes())
@@ -91,10 +91,10 @@ def events(airflow_database: None, tmp_path_factory: pytest.TempPathFactory) -> 
             "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
                 {"type": "file", "log_file_path": str(file), "append": True}
             ),
-            "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "60",  # generous, because the machine may be busy
+            "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "60",  # a busy machine needs a long timeout
             "STITCH_TEST_ACCOUNTS": json.dumps([*connections]),
         }
-        run = subprocess.run(  # noqa: PLW1510 - the assertion below shows the output of the run
+        run = subprocess.run(  # noqa: PLW1510 - the assertion below prints the output of the run
             [sys.executable, "-m", "tests.support.lineage_run"],
             env=environment,
             cwd=Path(__file__).parents[2],
@@ -108,7 +108,7 @@ def events(airflow_database: None, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def _account(stitch: StitchEmulator, name: str) -> str:
-    """Add an account with one destination and one source, and return its connection as JSON."""
+    """Add an account with one destination and one source, and return the account's connection as JSON."""
     account = stitch.add_account()
     if name in DESTINATIONS:
         account.delete_destinations()
@@ -118,11 +118,11 @@ def _account(stitch: StitchEmulator, name: str) -> str:
     )
     if name == SLOW:
         streams = rf"/v4/sources/{source}/streams$"
-        # the wait itself requests the streams once, and this response is not delayed
+        # the waiting task requests the streams once, and only the response to later requests is delayed
         stitch.fail("GET", streams, times=1, delay=0.01)
         stitch.fail("GET", streams, times=None, delay=60)
     connection = json.loads(stitch.connection_json(account))
-    # a waiting task includes each of these requests in its schedule
+    # with a lower limit, a waiting task computes its schedule faster
     connection["extra"] = {"requests_per_10_minutes": 3000}
     return json.dumps(connection)
 
@@ -153,9 +153,9 @@ def test_event_has_columns_and_the_name_of_the_job(events: Events) -> None:
 
 
 def test_event_has_no_columns_if_stitch_is_slow(events: Events) -> None:
-    """Stitch needs a minute to return the streams.
+    """Stitch takes a minute to return the streams of the source.
 
-    The task ends in time, and the event contains only the facts known by then.
+    The task does not wait for this response, and its event does not contain the columns.
     """
     event = events.completed(f"worker_{SLOW}")
 
@@ -187,7 +187,7 @@ def test_events_contain_no_secret(events: Events) -> None:
 
 
 def result_of(source_id: int, **streams: int | None) -> dict[str, Any]:
-    """Return the part of a task's XCom that lineage needs."""
+    """Return the part of a task's XCom from which lineage is derived."""
     return {
         "job_name": "a.b.sync.c",
         "client_id": 1,
@@ -203,7 +203,7 @@ def client(stitch: StitchEmulator) -> StitchClient:
 
 
 def gathered(client: StitchClient, result: dict[str, Any], **options: Any) -> tuple[Any, list[str]]:
-    """Return the lineage of a job and the warnings."""
+    """Return the lineage of a job, and the warnings that were logged."""
     warnings: list[str] = []
     return gather(client, result, log_warning=warnings.append, **options), warnings
 
@@ -261,7 +261,7 @@ def test_namesakes_of_two_schemas_have_a_table_each_with_the_option(
             "staging.shop.eu__orders",
             "staging.shop.us__orders",
         ]
-        # only the sum of both streams is known
+        # only the total number of rows in both streams is known
         assert [table.rows for table in lineage.tables] == [None, None]
         assert lineage.table_uris == {}
 

@@ -1,4 +1,4 @@
-"""OpenLineage's settings decide whether a task requests the lineage of its source."""
+"""Test that OpenLineage's settings determine whether a task requests the lineage of its source."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRANSPORT = json.dumps({"type": "console"})
 
 
 def requests_of_a_run(airflow: Any, stitch: StitchEmulator) -> list[str]:
-    """Run a task, and return the paths of the requests that it sends only for lineage."""
+    """Run a task, and return the paths of the requests that the task sends only for lineage."""
     source = stitch.add_source(f"shop_{len(stitch.requests)}", streams={"orders": 1})
     with airflow.dag() as dag:
         StitchRunReplicationJobOperator(task_id="replicate", source=str(source), load_settle=0)
@@ -52,7 +52,7 @@ def test_lineage_is_off_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.fixture(params=["release with policies", "earlier release"])
 def openlineage_release(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Configure OpenLineage as in the installed release or as in a release without emission policies."""
+    """Run a test twice: with the installed OpenLineage, and as if OpenLineage had no emission policies."""
     monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", TRANSPORT)
     if request.param == "earlier release":
         monkeypatch.setitem(sys.modules, "airflow.providers.openlineage.utils.emission_policy", None)
@@ -90,7 +90,7 @@ def test_lineage_follows_the_emission_policy(
     monkeypatch: pytest.MonkeyPatch, controls: dict[str, bool], expected: bool
 ) -> None:
     monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", TRANSPORT)
-    # the policy takes precedence over this setting
+    # the emission policy takes precedence over this setting
     monkeypatch.setenv("AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE", str(expected))
     monkeypatch.setenv(
         "AIRFLOW__OPENLINEAGE__EMISSION_POLICY", json.dumps([{"scope": {}, "controls": controls}])

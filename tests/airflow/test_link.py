@@ -1,4 +1,4 @@
-"""The link from a task in Airflow to its source in Stitch."""
+"""Test the link from a task in Airflow to the task's source in Stitch."""
 
 from __future__ import annotations
 
@@ -29,5 +29,6 @@ def test_task_pushes_the_link_to_its_source(airflow, stitch, github, deferrable,
 @pytest.mark.parametrize("operator", [StitchRunReplicationJobOperator, StitchExtractionSensor])
 def test_operators_and_sensors_have_the_link(operator):
     assert [type(link) for link in operator.operator_extra_links] == [StitchSourceLink]
-    # Airflow 3 reads the URL from an XCom, and derives the key of the XCom from the class name.
+    # Airflow 3 reads the URL of the link from an XCom, whose key Airflow derives from the name of the link
+    # class.
     assert getattr(StitchSourceLink(), "xcom_key", LINK_KEY) == LINK_KEY

@@ -1,4 +1,4 @@
-"""Tests of the run operator in a DAG, with the extraction logs of each target."""
+"""Test StitchRunReplicationJobOperator with extraction logs from each kind of target."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def stitch(monkeypatch: pytest.MonkeyPatch) -> Iterator[StitchEmulator]:
-    """Start an emulator at 6,000 times the speed of real time, because some loads lag by an hour.
+    """Start an emulator that runs 6,000 times faster than real time, because some loads finish an hour late.
 
-    The connection has a low limit, because a task sends few requests and the budget would need a second of
-    CPU time to compute the times of 180,000 requests.
+    The connection has a low request limit. With the default limit of 180,000 requests at this speed, the
+    budget would need a second of CPU time to compute when requests can be sent.
     """
     with StitchEmulator(speed=6000) as stitch:
         connection = json.loads(stitch.connection_json())

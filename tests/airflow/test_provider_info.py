@@ -1,4 +1,4 @@
-"""The metadata that Airflow reads from this package."""
+"""Test the provider metadata that Airflow reads from this package."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_provider_info_has_the_version_of_the_package():
 
 
 def test_connection_form_has_the_fields_and_labels():
-    """Airflow 3 reads the form from the provider info, and Airflow 2 reads the form from the hook."""
+    """Airflow 3 reads the connection form from the provider info, and Airflow 2 from the hook."""
     from airflow.providers_manager import ProvidersManager
 
     manager = ProvidersManager()
@@ -98,7 +98,8 @@ def test_connection_form_has_the_fields_and_labels():
         "redis_conn_id": "Redis connection",
         "webhook_secret": "Webhook secret",
     }
-    # Airflow masks these fields. The standard field `password` is masked for every type of connection.
+    # Airflow masks the values of these fields. The standard field `password` is masked for every connection
+    # type.
     assert {name for name, widget in widgets.items() if widget.is_sensitive} == {
         "partner_id",
         "partner_secret",
@@ -115,12 +116,12 @@ def test_connection_form_has_the_fields_and_labels():
 def _label(field: Any) -> str:
     label: str = (
         field["schema"]["title"] if isinstance(field, dict) else field.args[0]
-    )  # a dict in Airflow 3, a form field in Airflow 2
+    )  # a field is a dict in Airflow 3, and a form field in Airflow 2
     return label
 
 
-#: Runs one command of Airflow per input line in the same process, because each start of Airflow takes
-#: seconds.
+#: A script that runs one Airflow command per input line. All commands run in one process, because importing
+#: Airflow takes seconds.
 COMMANDS = """
 import sys
 from airflow.__main__ import main
@@ -134,9 +135,9 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def outputs(airflow_database: None) -> dict[str, str]:
-    """Return the output of Airflow's commands about providers, by command."""
+    """Return the output of each `airflow providers` command, by command."""
     commands = [f"providers {each} --output json" for each in ("list", "hooks", "links")]
-    run = subprocess.run(  # noqa: PLW1510 - the assertion below shows the output of the commands
+    run = subprocess.run(  # noqa: PLW1510 - the assertion below prints the output of the commands
         [sys.executable, "-c", COMMANDS],
         input="".join(f"{command}\n" for command in commands),
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Templates in the arguments of operators and sensors, rendered to strings and to native objects."""
+"""Test templates in the arguments of operators and sensors, rendered to strings and to native objects."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_each_argument_is_validated_after_rendering(argument, message):
     operator = StitchRunReplicationJobOperator(
         task_id="replicate", source="github", **{argument: "{{ params.value }}"}
     )
-    setattr(operator, argument, "[soon")  # Airflow sets the same context when it renders templates
+    setattr(operator, argument, "[soon")  # Airflow assigns rendered values in the same way
 
     with pytest.raises(InvalidArgument, match=message):
         operator._parse_rendered_arguments()

@@ -1,4 +1,4 @@
-"""Airflow's output, Airflow's database and the arguments of triggers do not contain the token."""
+"""Test that Airflow's output, its database and the arguments of triggers do not contain the access token."""
 
 from __future__ import annotations
 

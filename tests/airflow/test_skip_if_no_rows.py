@@ -1,4 +1,4 @@
-"""With `skip_if_no_rows`, a task without new rows and its downstream tasks are skipped."""
+"""Test that a task without new rows and its downstream tasks are skipped with `skip_if_no_rows`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def empty(stitch) -> int:
 
 @task
 def transform() -> None:
-    """Represent a downstream task."""
+    """Do nothing in a downstream task."""
 
 
 def run_then_transform(airflow, **options):

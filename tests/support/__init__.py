@@ -1,1 +1,1 @@
-"""Helpers for more than one test module."""
+"""Helpers that several test modules use."""

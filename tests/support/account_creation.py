@@ -1,4 +1,4 @@
-"""Run StitchCreateAccountOperator in a DAG, against a scripted server that replaces Stitch."""
+"""Run StitchCreateAccountOperator in a DAG, with a scripted server in place of Stitch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.connect.scripted_server import http_response
 
 TOKEN = "at_9f8e7d6c5b4a-the-new-one"
 PARTNER = {"partner_id": "oc_id_of_partner", "partner_secret": "oc_secret_of_partner"}
-#: Values that must not appear in Airflow's output or database.
+#: Secrets that must not appear in Airflow's output or in its database.
 SECRETS = (TOKEN, *PARTNER.values())
 
 ACCOUNT_CREATED = http_response({**endpoint_samples.ACCOUNT, "access_token": TOKEN})
@@ -30,7 +30,7 @@ CUSTOMER = {
 
 
 def create_account(airflow: Any, **options: Any) -> Any:
-    """Run a DAG whose only task, `create`, creates an account for the customer."""
+    """Run a DAG whose only task, `create`, creates a Stitch account for a customer."""
     with airflow.dag() as dag:
         StitchCreateAccountOperator(
             task_id="create", stitch_conn_id="partner", retries=0, **{**CUSTOMER, **options}

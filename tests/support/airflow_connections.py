@@ -13,7 +13,7 @@ ON_AIRFLOW_3 = pytest.mark.skipif(AIRFLOW_2, reason="this REST API for connectio
 
 
 def stored_connection(conn_id: str) -> tuple[str | None, ...] | None:
-    """Return the type, host, login and password of a stored connection, or None if it does not exist."""
+    """Return the type, host, login and password of a connection, or None if the connection does not exist."""
     from airflow.models import Connection
     from airflow.utils.session import create_session
 
@@ -49,7 +49,7 @@ def delete_connection(conn_id: str) -> None:
 
 
 def hide_connection(conn_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Airflow's database report that a connection does not exist, as Airflow does if a lookup fails."""
+    """Make Airflow report that a connection does not exist, as if the lookup in the database had failed."""
     if AIRFLOW_2:
         from airflow.secrets.metastore import MetastoreBackend as Backend
     else:

@@ -1,4 +1,4 @@
-"""Read the asset events in the database of the installed Airflow."""
+"""Read asset events from Airflow's database."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 
 def asset_events(dag_id: str, task_id: str | None = None) -> dict[str, dict[str, Any]]:
-    """Return the `extra` of each asset event of a DAG, by the asset's URI.
+    """Return the `extra` of each asset event from a DAG, by the asset's URI.
 
-    An asset with several events fails the test.
+    Fail the test if an asset has several events.
     """
     events = [
         (event.uri, event.extra)

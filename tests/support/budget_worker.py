@@ -1,6 +1,6 @@
-"""Processes that use a request budget in the tests.
+"""Functions that tests run in separate processes to share a request budget.
 
-This module does not import pytest, so that the processes start quickly.
+This module does not import pytest, so that these processes start quickly.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ACCOUNT = ("https://api.stitchdata.com", 104857)
 
 
 class Time:
-    """A clock that stands still until `now` is set."""
+    """A clock that advances only when `now` is set."""
 
     now: float = 0
 
@@ -31,13 +31,13 @@ class Time:
 
 
 def hammer(folder: Path, limit: int, requests: int, clock: Any, results: Any) -> None:
-    """Send requests as fast as possible, and report the time at which Stitch counts each request.
+    """Send requests as fast as possible, and report the time when Stitch counts each request.
 
-    Stitch counts every other request at its start, and the remaining requests at their end. Time passes only
-    while a process waits for a request.
+    Stitch counts half of the requests at their start, and the other half at their end. Virtual time passes
+    only while a process waits for permission to send a request.
     """
     warnings = record_warnings()
-    # The clock may advance by minutes while a process waits some milliseconds for a CPU.
+    # The virtual clock can advance by minutes while a process waits a few milliseconds for a CPU.
     budget_store.MAX_IN_FLIGHT_SECONDS = math.inf
     budget = SharedRequestBudget(limit, folder, ACCOUNT, monotonic=lambda: clock.value)
     counted = []
@@ -48,7 +48,7 @@ def hammer(folder: Path, limit: int, requests: int, clock: Any, results: Any) ->
         counts_at_start = number % 2
         if counts_at_start:
             counted.append(clock.value)
-        time.sleep(0.0005)  # the other processes advance the clock
+        time.sleep(0.0005)  # lets other processes advance the clock
         if not counts_at_start:
             counted.append(clock.value)
         budget.release()
@@ -63,7 +63,7 @@ def acquire_and_hang(folder: Path, limit: int, acquired: Any) -> None:
 def hang_in_a_transaction(folder: Path, started: Any) -> None:
     store = BudgetStore(folder, ACCOUNT)
     with store._connection() as db:
-        db.execute("PRAGMA cache_size = 1")  # so that half of the transaction is already in the file
+        db.execute("PRAGMA cache_size = 1")  # writes part of the transaction to the file before the commit
         db.execute("BEGIN EXCLUSIVE")
         db.execute("UPDATE requests SET responded_at = NULL, process = hex(zeroblob(100000))")
         db.executemany("INSERT INTO requests VALUES (?, 'p', 0, 0)", [(store._account,)] * 1000)
@@ -72,9 +72,9 @@ def hang_in_a_transaction(folder: Path, started: Any) -> None:
 
 
 def acquire_forever(folder: Path, done: Any, number: int) -> None:
-    """Acquire requests until the process is killed, and count them in an array element without a lock.
+    """Acquire requests until the process is killed, and count the requests in a shared array.
 
-    If the array had a lock, a killed process might never release it.
+    The array has no lock, because a killed process might never release a lock.
     """
     time = Time()
     budget = SharedRequestBudget(30, folder, ACCOUNT, monotonic=time)
@@ -94,14 +94,14 @@ def acquire_without_space(folder: Path, results: Any) -> None:
 def acquire_without_rights(folder: Path, results: Any) -> None:
     warnings = record_warnings()
     with tempfile.TemporaryDirectory() as other_folder:
-        _waits_with_a_limit_of_two(Path(other_folder))  # imports all modules before the rights are dropped
+        _waits_with_a_limit_of_two(Path(other_folder))  # imports modules before permissions are dropped
     if os.geteuid() == 0:
-        os.seteuid(65534)  # root may write to every folder
+        os.seteuid(65534)  # root would have permission to write to every folder
     results.put((_waits_with_a_limit_of_two(folder), warnings))
 
 
 def _waits_with_a_limit_of_two(folder: Path) -> list[float]:
-    """Return the waits for three requests, although only two are available."""
+    """Return how long each of three requests has to wait if the limit is two requests."""
     budget = SharedRequestBudget(2, folder, ACCOUNT, monotonic=Time())
     waits = []
     for _ in range(3):
@@ -112,7 +112,7 @@ def _waits_with_a_limit_of_two(folder: Path) -> list[float]:
 
 
 def record_warnings() -> list[str]:
-    """Record the warnings of this process, and return the list that will contain them."""
+    """Return a list to which each warning from this process is appended."""
     messages: list[str] = []
 
     class Recorder(logging.Handler):

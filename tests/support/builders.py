@@ -1,4 +1,4 @@
-"""Builders of Stitch's objects and logs, for tables of test cases."""
+"""Functions that create Stitch's objects and logs for test cases."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ _UUID_EPOCH = datetime(1582, 10, 15, tzinfo=timezone.utc)
 
 
 def at(time: str) -> datetime:
-    """Return a time on a fixed day in August. The text is `06:04:51` or `06:04:51.118`, for example."""
+    """Return a time on a fixed day in August.
+
+    :param text: the time of day, for example `06:04:51` or `06:04:51.118`.
+    """
     return datetime.fromisoformat(f"2026-08-17T{time}+00:00")
 
 
 def job_name(started_at: datetime, source_id: int = SOURCE_ID) -> str:
-    """Return a job name in Stitch's format, whose version-1 UUID contains the start time."""
+    """Return a job name in Stitch's format.
+
+    The name ends with a version-1 UUID that contains the start time of the job.
+    """
     ticks = (started_at - _UUID_EPOCH) // timedelta(microseconds=1) * 10
     version_1 = uuid.UUID(
         fields=(ticks & 0xFFFFFFFF, (ticks >> 32) & 0xFFFF, (ticks >> 48) & 0x0FFF | 0x1000, 0x92, 0xA9, 0xA)
@@ -34,7 +40,10 @@ LATER = job_name(at("07:00:02"))
 
 
 def goal(phase: Any = "extraction", **fields: Any) -> Goal:
-    """Return a goal of one source. The job is `OURS`, unless the fields identify another job."""
+    """Return a goal for a source.
+
+    The goal is for the job `OURS`, unless the fields identify another job.
+    """
     job = {} if {"started_after", "running_at"} & fields.keys() else {"job_name": OURS}
     return Goal(phase, SOURCE_ID, "github", 104857, **{**job, **fields})
 
@@ -47,7 +56,7 @@ def extraction(
     statuses: tuple[int | None, int | None, int | None] = (0, 0, 0),
     descriptions: tuple[str | None, str | None, str | None] = (None, None, None),
 ) -> Extraction:
-    """Return an extraction with a status and a description for each of discovery, tap and target."""
+    """Return an extraction with the exit statuses and descriptions of discovery, tap and target."""
     parts = ("discovery", "tap", "target")
     return Extraction.from_json(
         {
@@ -66,9 +75,11 @@ _ENDING = f"06:04:51 main INFO {SUCCEEDED}"
 
 
 def log(*lines: str, ending: str | None = _ENDING) -> ExtractionLog:
-    """Return a log of target-stitch 4.0. The log is complete unless `ending` is None.
+    """Return an extraction log as target-stitch 4.0 writes it.
 
-    :param lines: lines of the form `06:04:40.118 target INFO text`.
+    The log is complete unless `ending` is None.
+
+    :param lines: log lines of the form `06:04:40.118 target INFO text`.
     """
     return parsed_log(
         "06:00:02 main INFO Running tap-github version 3.1.2 and target-stitch version 4.0.3",
@@ -79,13 +90,13 @@ def log(*lines: str, ending: str | None = _ENDING) -> ExtractionLog:
 
 
 def avro_log(*lines: str, ending: str | None = _ENDING) -> ExtractionLog:
-    """Return a log of the Avro target, which writes no first and last lines."""
+    """Return an extraction log as the Avro target writes it, without the usual first and last lines."""
     running = "06:00:02 main INFO Running tap-hp-postgres version 2.4.0 and target-stitch-avro version 1.9.0"
     return parsed_log(running, *lines, *([ending] if ending else []))
 
 
 def parsed_log(*lines: str) -> ExtractionLog:
-    """Return the log that consists of exactly these lines."""
+    """Return a log that contains only the given lines."""
     return parse_extraction_log([_line(part).encode() for line in lines for part in line.split("\n")])
 
 
@@ -96,7 +107,7 @@ def _line(line: str) -> str:
 
 
 def sent(time: str, stream: str, rows: int = 1, messages: int | None = None) -> str:
-    """Return the lines of a batch that target-stitch 4.0 sends in one request."""
+    """Return the log lines that target-stitch 4.0 writes for a batch that it sends in one request."""
     tags = f'{{"endpoint": "{stream}", "num_bytes": 255}}'
     counter = f'{{"type": "counter", "metric": "record_count", "value": {rows}, "tags": {tags}}}'
     texts = (
@@ -108,7 +119,10 @@ def sent(time: str, stream: str, rows: int = 1, messages: int | None = None) -> 
 
 
 def sent_uncounted(time: str, stream: str, messages: int) -> str:
-    """Return the line of a batch of target-stitch before 3.0.2, which counts only messages."""
+    """Return the log line that target-stitch before 3.0.2 writes for a batch.
+
+    The line contains the number of messages, but not the number of rows.
+    """
     return (
         f"{time} target INFO Sending batch with {messages} messages for table {stream} "
         "to https://import.example/v2/import/batch"
@@ -116,13 +130,13 @@ def sent_uncounted(time: str, stream: str, messages: int) -> str:
 
 
 def marker(time: str, stream: str) -> str:
-    """Return the line that the Avro target writes for a stream with rows."""
+    """Return the log line that the Avro target writes for a stream with rows."""
     logger = "com.stitchdata.target-stitch-avro.flush-pipeline"
     return f"{time} target INFO {logger} - send-stream-record-count-impl {stream}"
 
 
 def replicated(time: str, stream: str, rows: int) -> str:
-    """Return a line in which a tap reports its number of rows."""
+    """Return a log line in which a tap reports how many rows it has read."""
     return f'{time} tap INFO replicated {rows} records from "{stream}" endpoint'
 
 
@@ -134,7 +148,7 @@ def stream(
     schema: str = "",
     database: str = "",
 ) -> Stream:
-    """Return a stream. Its `tap_stream_id` is its name by default."""
+    """Return a stream, whose `tap_stream_id` is equal to its name by default."""
     return Stream.from_json(
         {
             "stream_id": 1,
@@ -149,7 +163,11 @@ def stream(
 
 
 def load(stream_name: str, loaded: str | None, error: str | None = None) -> Load:
-    """Return a load. `loaded` is the time of its last batch, and `error` is the destination's message."""
+    """Return a load.
+
+    :param loaded: the time when the last batch was loaded.
+    :param error: the error message from the destination.
+    """
     return Load.from_json(
         {
             "stitch_client_id": 104857,
@@ -169,7 +187,10 @@ def source(
     step: str | None = "fully_configured",
     **fields: Any,
 ) -> Source:
-    """Return a source. `step` is the current step of its configuration."""
+    """Return a source.
+
+    :param step: the current configuration step of the source.
+    """
     defaults = {
         "id": source_id,
         "name": name,

@@ -19,17 +19,20 @@ _dag_numbers = itertools.count(1)
 
 @dataclass
 class DagRunResult:
-    """The result of one run of a DAG. The keys are task ids, with the suffix `[index]` for a mapped task."""
+    """The result of a DAG run.
+
+    The keys of the dicts are task ids. The key of a mapped task ends with `[index]`.
+    """
 
     state: str
-    output: str  #: the complete output of Airflow, with the logs of tasks and triggers
+    output: str  #: Airflow's complete output, including the logs of tasks and triggers
     states: dict[str, str]
-    xcom: dict[str, Any]  #: the return value of each task, or None
+    xcom: dict[str, Any]  #: the return value of each task, or None for a task without a return value
     instances: dict[str, Any] = field(repr=False)
 
 
 class DagRunner:
-    """Runs DAGs with `dag.test()`, which uses a real task runner, a real trigger and a real database."""
+    """Runs DAGs with `dag.test()`, which uses Airflow's task runner, real triggers and a real database."""
 
     def __init__(self, read_output: Callable[[], str]) -> None:
         self.read_output = read_output
@@ -43,9 +46,9 @@ class DagRunner:
         return DAG(dag_id=f"dag_{next(_dag_numbers)}", **options)
 
     def run(self, dag: Any) -> DagRunResult:
-        """Run a DAG to its end in this process."""
+        """Run a DAG in this process, and wait until the DAG run has ended."""
         _register(dag)
-        self.read_output()  # discards the output of earlier runs
+        self.read_output()  # discards the output from earlier DAG runs
         dag_run = dag.test()
         output = self.read_output()
         instances = {_key(ti): ti for ti in dag_run.get_task_instances()}
@@ -59,7 +62,7 @@ class DagRunner:
 
 
 def load_dag(path: Path) -> Any:
-    """Return the only DAG of a file, parsed by Airflow."""
+    """Return the only DAG in a file, as Airflow parses it."""
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:  # Airflow 2
@@ -72,14 +75,15 @@ def load_dag(path: Path) -> Any:
 
 
 def xcom_of(ti: Any, key: str = "return_value") -> Any:
-    """Return an XCom value of a task instance, or None."""
+    """Return the value of a task instance's XCom, or None if the XCom does not exist."""
     return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
 
 
 def _register(dag: Any) -> None:
     """Write a DAG to the database.
 
-    Airflow 3 runs only DAGs in its database, and otherwise reads them only from files.
+    Airflow 3 only runs a DAG that is in its database. Airflow itself adds only DAGs from files to the
+    database.
     """
     try:
         from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
@@ -93,7 +97,10 @@ def _register(dag: Any) -> None:
 
 @functools.cache
 def _register_bundles() -> None:
-    """Write the configured bundle to the database. Once is enough, because all DAGs have the same bundle."""
+    """Write the configured DAG bundle to the database.
+
+    One call is enough, because all DAGs are in the same bundle.
+    """
     from airflow.dag_processing.bundles.manager import DagBundlesManager
 
     DagBundlesManager().sync_bundles_to_db()

@@ -1,7 +1,8 @@
-"""The documented properties of all source and destination types, and sample requests with these properties.
+"""The documented properties of all source and destination types, and sample requests that contain them.
 
-`tests/fixtures/connector_properties.json` follows the tables and report cards of Stitch's documentation. The
-file is independent of the emulator, so that a test can compare the file with the emulator.
+The file `tests/fixtures/connector_properties.json` follows the tables and report cards in Stitch's
+documentation. The file does not depend on the emulator's code, so a test can compare the emulator with the
+file.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ DESTINATIONS: dict[str, dict[str, str]] = CONNECTORS["destinations"]
 SOURCES: dict[str, dict[str, str]] = CONNECTORS["sources"]
 REPORT_CARDS: dict[str, dict[str, dict[str, Any]]] = CONNECTORS["report_cards"]
 
-#: Values for properties with a documented format.
+#: Valid values for properties with a documented format.
 _VALUES: dict[str, Any] = {
     "host": "db.acme.example",
     "port": "5432",
@@ -37,7 +38,7 @@ _VALUES_BY_TYPE: dict[str, Any] = {
 
 
 def required_values(properties: dict[str, str]) -> dict[str, Any]:
-    """Return a valid value for each required property of a type."""
+    """Return a valid value for each property that a source or destination type requires."""
     values = {}
     for name, words in properties.items():
         requirement, kind, *flags = words.split()

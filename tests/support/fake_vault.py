@@ -1,4 +1,7 @@
-"""A secrets backend for tests that stores connections as JSON files. A test can let its lookups fail."""
+"""A secrets backend for tests, which stores connections as JSON files.
+
+A test can make the lookups of connections fail.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ except ImportError:  # Airflow 2
     from airflow.secrets import BaseSecretsBackend
 
 
-#: The environment variable that contains the path of the folder.
+#: The name of the environment variable that contains the folder's path.
 FOLDER = "STITCH_TEST_VAULT"
 
 
 class Vault:
-    """The folder that contains the connections."""
+    """The folder in which the secrets backend stores connections."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,14 +36,15 @@ class Vault:
         return {file.name for file in self.folder.iterdir() if not file.name.startswith(".")}
 
     def seal(self) -> None:
-        """Let all later lookups fail."""
+        """Make all later lookups of connections fail."""
         (self.folder / ".sealed").touch()
 
 
 class VaultBackend(BaseSecretsBackend):
-    """The secrets backend for Airflow, which reads the same folder.
+    """The secrets backend that Airflow uses, which reads the connections from a folder.
 
-    The backend reads the folder's path at each lookup, because Airflow caches the backend across tests.
+    The backend looks up the folder's path for each connection, because Airflow uses the same backend object
+    in all tests.
     """
 
     def get_conn_value(self, conn_id: str, team_name: str | None = None) -> str | None:

@@ -1,4 +1,7 @@
-"""Simulate hosts that share a request budget through Redis, in virtual time."""
+"""Simulate hosts that share a request budget through Redis.
+
+The simulation runs in virtual time.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +28,14 @@ REDIS_TIME = "redis.call('TIME')"
 
 
 def use_virtual_time_in_redis(monkeypatch: Any) -> None:
-    """Let the Redis script read its time from a key, which `Hosts` sets."""
+    """Make the Redis script read the time from a Redis key that `Hosts` sets."""
     assert redis_store.SCRIPT.count(REDIS_TIME) == 1
     virtual = redis_store.SCRIPT.replace(REDIS_TIME, "{redis.call('GET', 'clock'), '0'}")
     monkeypatch.setattr(redis_store, "SCRIPT", virtual)
 
 
 class Hosts:
-    """Hosts whose processes send requests, and the times at which Stitch counts them."""
+    """Simulated hosts with processes that send requests, and the times when Stitch counts each request."""
 
     def __init__(self, server: KillableRedis, folder: Path, *, limit: int = 30) -> None:
         self.now = 0.0
@@ -51,7 +54,7 @@ class Hosts:
         heapq.heappush(self._events, (time, next(self._numbers), event))
 
     def run(self, until: float) -> None:
-        """Run all events up to a time."""
+        """Run all events that are due by a given time."""
         while self._events and self._events[0][0] <= until:
             time, _, event = heapq.heappop(self._events)
             self.advance(time)
@@ -75,7 +78,7 @@ class Hosts:
             self.advance(self.now)
 
     def disconnect(self) -> None:
-        """Cut the network of all hosts. Redis keeps its data."""
+        """Disconnect all hosts from Redis, which keeps its data."""
         for client in self._flaky:
             client.is_connected = False
 
@@ -84,12 +87,15 @@ class Hosts:
             client.is_connected = True
 
     def new_client(self) -> Any:
-        """Return a Redis client for a process."""
+        """Return a new Redis client for a simulated process."""
         self._flaky.append(_FlakyClient(self._server.client()))
         return self._flaky[-1]
 
     def budget(self, host: int, *, folder: Path | None = None) -> HostsRequestBudget:
-        """Return the budget of a new process on a host. Each host has a different monotonic clock."""
+        """Return the request budget for a new process on a host.
+
+        The monotonic clocks of different hosts differ.
+        """
         if folder is None:
             folder = self.folder / str(host)
             folder.mkdir(exist_ok=True)
@@ -110,7 +116,7 @@ class Hosts:
 
 
 class _FlakyClient:
-    """A Redis client whose network can be cut."""
+    """A Redis client whose connection a test can interrupt."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -128,7 +134,7 @@ class _FlakyClient:
 
 
 class Process:
-    """A process with waiters that each need one request."""
+    """A simulated process with waiters, each of which needs one request."""
 
     def __init__(self, hosts: Hosts, host: int, rng: random.Random) -> None:
         self.hosts, self.host, self.rng = hosts, host, rng
@@ -143,7 +149,7 @@ class Process:
         self._schedule(0.0)
 
     def replace(self) -> None:
-        """Kill the process, and start another process that continues with the same waiters."""
+        """Kill the process, and start another process that takes over the remaining waiters."""
         self._generation += 1
         self._budget = self.hosts.budget(self.host)
         self._is_scheduled = False
@@ -170,7 +176,7 @@ class Process:
         generation, budget = self._generation, self._budget
 
         def release() -> None:
-            # otherwise the process has been killed before the response arrived
+            # a process that was killed before the response arrives does not release the request
             if generation == self._generation:
                 budget.release()
 

@@ -1,7 +1,7 @@
-"""The emulator in the virtual time of an event loop, without sockets.
+"""Run the emulator without sockets, in the virtual time of an event loop.
 
-The real client calls the emulator's HTTP application directly, so a test can send thousands of requests in a
-few seconds. The scenario determines the latency of requests in virtual time.
+The client calls the emulator's HTTP application directly, so a test can send thousands of requests in a few
+seconds. The test scenario determines how long each request takes in virtual time.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ API, LOGS = 8001, 8002
 
 
 class InProcessStitch(StitchEmulator):
-    """An emulator whose clock is the time of an event loop.
+    """An emulator that uses the time of an event loop as its clock.
 
-    The emulator accepts requests only from that loop.
+    The emulator accepts requests only from code that runs in the event loop.
     """
 
     def __init__(self, loop: VirtualLoop, quirks: Quirks) -> None:
@@ -40,7 +40,7 @@ class InProcessStitch(StitchEmulator):
         self._state.clock = Clock(START, 1.0, loop.time)
         self._app.log_port = LOGS
         self._app.log_url = f"http://127.0.0.1:{LOGS}"
-        #: called for each request; returns the latency in virtual seconds
+        #: a function that is called for each request and returns its latency in virtual seconds
         self.latency: Callable[[], float] = lambda: 0.0
 
     @property
@@ -48,11 +48,11 @@ class InProcessStitch(StitchEmulator):
         return f"http://127.0.0.1:{API}"
 
     def patch_transport(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Redirect the requests of all clients in this process to this emulator."""
+        """Redirect all requests from this process to the emulator."""
         monkeypatch.setattr(session.Session, "get_adapter", lambda session, url: _InProcessAdapter(self))
 
     def respond(self, request: requests.PreparedRequest) -> HTTPResponse | None:
-        """Return the response to a request, or None if the connection is cut before the response."""
+        """Return the response to a request, or None if the connection is closed without a response."""
         self._loop.latency = self.latency()
         url = urlsplit(str(request.url))
         body = request.body.encode() if isinstance(request.body, str) else request.body or b""
@@ -110,7 +110,7 @@ class _Transport(asyncio.Transport):
 
 
 def _run_synchronously(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine that never suspends."""
+    """Run a coroutine that never waits for anything."""
     try:
         while True:
             coroutine.send(None)

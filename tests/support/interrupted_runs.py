@@ -1,4 +1,4 @@
-"""Run StitchRunReplicationJobOperator without a DAG, and interrupt the run at a chosen moment."""
+"""Run StitchRunReplicationJobOperator without a DAG, and interrupt the operator at a chosen moment."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.emulator import StitchEmulator
 
-#: A job that does not end during a test, unless the test advances the emulator's clock.
+#: The plan of a job that ends only if the test advances the emulator's clock.
 LONG_JOB = JobPlan(tap_seconds=80_000)
 
 
 class FakeTaskStateStore(dict[str, Any]):
-    """A fake of the `task_state_store` of one task in Airflow 3.3 and later."""
+    """A fake of the `task_state_store` that Airflow 3.3 and later versions pass to a task."""
 
     def set(self, key: str, value: Any) -> None:
-        self[key] = json.loads(json.dumps(value))  # Airflow stores values as JSON
+        self[key] = json.loads(json.dumps(value))  # Airflow converts stored values to JSON
 
     def delete(self, key: str) -> None:
         self.pop(key, None)
 
 
 class FakeTaskInstance:
-    """The task instance of a task that runs without Airflow's database. XComs are stored in a dict."""
+    """A task instance for a task that runs without Airflow's database. XComs are stored in a dict."""
 
     dag_id, task_id, run_id, map_index = "dag", "replicate", "run", -1
     start_date = None
@@ -61,14 +61,17 @@ class FakeTaskInstance:
 
 
 def run_job_operator(**options: Any) -> Any:
-    """Return an operator that runs a job of the source `github`."""
+    """Return an operator that runs a job for the source `github`."""
     return StitchRunReplicationJobOperator(
         **{"task_id": "replicate", "source": "github", "timeout": 600, **options}
     )
 
 
 def interrupt_before_wait(mocker: MockerFixture, context: Any, **options: Any) -> Any:
-    """Run a try until its worker dies after the start of the job. Return the operator of the try."""
+    """Run a try until its worker dies, after the job has started.
+
+    Return the operator that the try has executed.
+    """
     mocker.patch.object(Waiter, "wait", side_effect=KeyboardInterrupt)
     operator = run_job_operator(**options)
     with pytest.raises(KeyboardInterrupt):
@@ -78,7 +81,7 @@ def interrupt_before_wait(mocker: MockerFixture, context: Any, **options: Any) -
 
 
 def interrupt_before_start_response(mocker: MockerFixture, context: Any, **options: Any) -> None:
-    """Run a try until its worker dies, after Stitch has started the job and before its response arrives."""
+    """Run a try until its worker dies, after Stitch has started the job but before the response arrives."""
     start_replication_job = StitchClient.start_replication_job
 
     def start_and_die(client: StitchClient, source_id: int) -> None:
@@ -92,7 +95,7 @@ def interrupt_before_start_response(mocker: MockerFixture, context: Any, **optio
 
 
 def before_each_wait(mocker: MockerFixture, action: Callable[[Waiter], None]) -> None:
-    """Call a function with the waiter each time a task starts to wait, before the first poll."""
+    """Before each wait of a task, call a function with the waiter."""
     wait = Waiter.wait
 
     async def act_and_wait(waiter: Waiter) -> Any:
@@ -103,9 +106,9 @@ def before_each_wait(mocker: MockerFixture, action: Callable[[Waiter], None]) ->
 
 
 def expire_deadline_when_waiting(mocker: MockerFixture, *, times: int | None = None) -> None:
-    """Let the deadline of a task expire when its wait starts, so that no test depends on real time.
+    """Make a task's deadline expire as soon as the task starts to wait, so that no test depends on real time.
 
-    :param times: number of waits whose deadline expires. If None, all deadlines expire.
+    :param times: number of waits for which the deadline expires. If None, every deadline expires.
     """
     wait, defer_until = StitchTask.wait, StitchTask.defer_until
     expiring = itertools.count() if times is None else iter(range(times))
@@ -124,15 +127,15 @@ def expire_deadline_when_waiting(mocker: MockerFixture, *, times: int | None = N
 
 
 def end_job_when_awaited(stitch: StitchEmulator, mocker: MockerFixture) -> None:
-    """End a running long job exactly when the task starts to wait."""
+    """End a long-running job exactly when a task starts to wait."""
     advance = iter([lambda: stitch.advance(81_000)])
     before_each_wait(mocker, lambda _: next(advance, lambda: None)())
 
 
 def deferred_trigger(call: Callable[[], Any]) -> StitchPhaseTrigger:
-    """Return the trigger that a call defers its task to.
+    """Return the trigger to which a call defers its task.
 
-    The trigger is deserialized as in a restarted triggerer.
+    The trigger is serialized and deserialized, as if it had moved to another triggerer.
     """
     with pytest.raises(TaskDeferred) as deferred:
         call()
@@ -142,6 +145,6 @@ def deferred_trigger(call: Callable[[], Any]) -> StitchPhaseTrigger:
 
 
 def event_of(trigger: StitchPhaseTrigger) -> dict[str, Any]:
-    """Run a trigger and return its event."""
+    """Run a trigger until its first event, and return the payload of this event."""
     event: dict[str, Any] = asyncio.run(trigger.run().__anext__()).payload
     return event

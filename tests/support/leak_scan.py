@@ -1,4 +1,4 @@
-"""Read all data that Airflow has written to disk and to its database, and search the data for secrets."""
+"""Search for secrets in all data that Airflow has written to disk and to its database."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 def airflow_home_contents() -> bytes:
-    """Return all files in this process's Airflow home, which are database, logs and rendered templates."""
+    """Return the contents of all files in Airflow's home: the database, logs and rendered templates."""
     return read_files(Path(os.environ["AIRFLOW_HOME"]))
 
 
 def assert_no_secrets_left(dag_run: DagRunResult, *secrets: str, marker: str) -> None:
-    """Check that the output of a DAG run and Airflow's home contain no secret in any encoding.
+    """Check that no secret appears, in any encoding, in the output of a DAG run or in Airflow's home.
 
-    :param marker: a word that the home must contain, such as the id of a task. Without a marker, the check
-        would pass even if it had read no data.
+    :param marker: a word that must appear in Airflow's home, such as a task id. The marker shows that the
+        check has actually read Airflow's data.
     """
     contents = airflow_home_contents()
     assert marker.encode() in contents, "Airflow's database was not read"
@@ -38,12 +38,13 @@ def assert_no_secrets_left(dag_run: DagRunResult, *secrets: str, marker: str) ->
 
 
 def read_files(folder: Path) -> bytes:
-    """Return the joined contents of all files below a folder, except Airflow's configuration."""
+    """Return the joined contents of all files below a folder, except configuration files."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".cfg"]
-    # A child process reads the files, because a process that closes a SQLite file loses all its locks on it.
-    # The next process to close the database would then delete the journal that is in use.
+    # A child process reads the files. If the test process closed a SQLite file, the process would lose all
+    # its locks on the file. The next process that closes the database would then delete a journal that is
+    # still in use.
     read = subprocess.run(["cat", "--", *files], check=False, capture_output=True, env={"LC_ALL": "C"})
-    # A file may be removed after it was listed and before it is read.
+    # A listed file can be removed before it is read.
     errors = [line for line in read.stderr.splitlines() if b"No such file" not in line]
     assert not errors, errors
     return read.stdout
@@ -52,7 +53,7 @@ def read_files(folder: Path) -> bytes:
 def read_rows(database: str, fernet_key: str) -> Iterator[bytes]:
     """Yield all values in Airflow's database, including the decrypted arguments of triggers.
 
-    Reading the database file would not be enough, because SQLite splits long values.
+    A search of the database file would miss secrets, because SQLite splits long values.
     """
     engine = sqlalchemy.create_engine(database)
     tables = sqlalchemy.inspect(engine).get_table_names()
@@ -61,7 +62,7 @@ def read_rows(database: str, fernet_key: str) -> Iterator[bytes]:
             all_rows = sqlalchemy.select(sqlalchemy.text("*")).select_from(sqlalchemy.table(table))
             for row in connection.execute(all_rows).mappings():
                 yield from map(_as_bytes, row.values())
-                # Only Airflow 2 encrypts the arguments.
+                # Only Airflow 2 encrypts the arguments of triggers.
                 if table == "trigger" and row["kwargs"].startswith("gAAAA"):
                     yield Fernet(fernet_key).decrypt(row["kwargs"].encode())
     engine.dispose()

@@ -1,4 +1,7 @@
-"""A DAG that replicates one source per account in each mode. Airflow parses this file in `lineage_run.py`."""
+"""A DAG that replicates one source of each account, in a worker and in deferrable mode.
+
+The program `lineage_run.py` loads this file.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ with DAG("lineage", schedule=None):
         if name == "slow":
             continue
         deferred = StitchRunReplicationJobOperator(task_id=f"deferred_{name}", deferrable=True, **common)
-        # Airflow refuses to import a task that ends in the triggerer while OpenLineage listens.
+        # The task must end in a worker, although it sets `end_from_trigger`, because OpenLineage registers a
+        # listener.
         sensor = StitchLoadingSensor(
             task_id=f"sensor_{name}",
             job_name=deferred.output["job_name"],

@@ -1,6 +1,7 @@
-"""Run the DAG of `lineage_dag.py` in a separate process, because OpenLineage's listener starts only once.
+"""Run the DAG in `lineage_dag.py`.
 
-The environment contains the connections, the transport of OpenLineage, and the names of the accounts.
+This program needs its own process, because OpenLineage's listener starts only once. Environment variables
+define the connections, OpenLineage's transport, and the account names.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from tests.support.dag_runs import DagRunner, load_dag
 
 
 def main() -> None:
-    """Run the DAG, and print the state of each task as JSON."""
+    """Run the DAG, and print the states of all tasks as JSON."""
     dag = load_dag(Path(__file__).with_name("lineage_dag.py"))
     states = DagRunner(lambda: "").run(dag).states
     sys.stdout.write(f"\nSTATES {json.dumps(states)}\n")

@@ -1,6 +1,6 @@
-"""Jobs with different kinds of logs, and the result that a task must report for each job.
+"""Jobs with different kinds of extraction logs, and the result that a task must report for each job.
 
-Times are seconds from the start of the job.
+All times are in seconds from the start of the job.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ QUIET_PERIOD = 900
 
 @dataclass(frozen=True)
 class LogScenario:
-    """A source, the plan of its job, and the result of a task that waits for loading."""
+    """A source, the plan for its jobs, and the expected result of a task that waits for loading."""
 
     streams: Mapping[str, Any]
     plan: JobPlan
-    loaded_after: float  #: when the last row is loaded or, without rows, the extraction has finished
+    loaded_after: float  #: when the last row is loaded; without rows, when the extraction ends
     expected_rows: Mapping[str, int | None]  #: number of rows per stream in the task's result
     type: str = "platform.github"
     properties: Mapping[str, Any] = field(default_factory=dict)
-    requested: tuple[str, ...] | None = None  #: the argument `streams` of the task
-    extra_wait: float = 0.0  #: seconds that the rules add to `loaded_after`, such as `load_settle`
+    requested: tuple[str, ...] | None = None  #: the task's argument `streams`
+    extra_wait: float = 0.0  #: seconds that the task waits after `loaded_after`, such as `load_settle`
     error: str | None = None  #: the name of the expected exception class
-    message: str = ""  #: a part of the expected error message
+    message: str = ""  #: text that the error message must contain
 
     def add_to(self, stitch: StitchEmulator) -> int:
-        """Add the source with a job that ended a day ago, and plan its next jobs. Return the source id."""
+        """Add the source with a job that ended a day ago, plan its next jobs, and return the source id."""
         source = stitch.add_source("shop", type=self.type, streams=self.streams, properties=self.properties)
         stitch.complete_job(source, JobPlan(), seconds_ago=86_400)
         stitch.plan_jobs(source, self.plan)
@@ -131,7 +131,7 @@ SCENARIOS: Mapping[str, LogScenario] = {
         type="platform.postgres",
         properties=_SCHEMAS,
         requested=("public_orders",),
-        extra_wait=120,  # another selected table has the same name
+        extra_wait=120,  # another selected table has the same name as this one
     ),
     "a table of MSSQL with its schema in the log": LogScenario(
         streams={

@@ -1,4 +1,4 @@
-"""Derive from the plans of a scenario when each phase ended, and whether a waiter can detect the end."""
+"""Compute from a scenario when rows are loaded, and whether a waiter can detect that they are loaded."""
 
 from __future__ import annotations
 
@@ -17,23 +17,26 @@ if TYPE_CHECKING:
 NEVER = math.inf
 
 QUIET_PERIOD = 900.0
-"""If a job has no log, a stream without a load for this number of seconds is assumed to have no rows."""
+"""Number of seconds without a load after which a stream is assumed to have no rows if its job has no log."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one stream that are loaded together."""
+    """Rows of one stream that Stitch loads together.
+
+    All times are in seconds from the start of the scenario.
+    """
 
     job: int
     stream: str
-    flushed: float  #: seconds from the start of the scenario, like the next two fields
+    flushed: float  #: when the target sends the batch to Stitch
     attempted: float
-    loaded: float  #: `NEVER` if the destination rejects the batch
+    loaded: float  #: `NEVER` if the destination always rejects the batch
     is_rejected: bool
 
 
 class SourceOracle:
-    """The actual events of one source's jobs. Times are seconds from the start of the scenario."""
+    """The actual history of a source's jobs. All times are in seconds from the start of the scenario."""
 
     def __init__(self, result: ScenarioResult, number: int) -> None:
         self.started_at = result.job_starts[number]
@@ -79,7 +82,7 @@ class SourceOracle:
         return [b for b in self.batches if b.job == index and (streams is None or b.stream in streams)]
 
     def in_error(self, stream: str, since: float, until: float) -> bool:
-        """Return whether Stitch showed a load error of a stream at any time in an interval."""
+        """Return whether Stitch reported a load error for a stream at any time in an interval."""
         errors = [(e.at, e.at + e.duration) for e in self.load_errors if _stream_of(e) == stream]
         rejected = [(b.attempted, b.loaded) for b in self.batches if b.stream == stream and b.is_rejected]
         return any(start <= until and end >= since for start, end in (*errors, *rejected))
@@ -87,10 +90,11 @@ class SourceOracle:
     def is_observable(self, index: int, stream: str, settle: float, *, has_log: bool) -> bool:
         """Return whether the API can show that the rows of a stream in a job are loaded.
 
-        The API cannot show it if other rows (of an earlier job or batch) are loaded after the last flush of
-        the job and remain the last load for a long time. Without a log, the API cannot show it either if some
-        rows are loaded long before the last rows, or long after all other loads of the source. The README
-        documents these limits.
+        Rows of an earlier job or batch may be loaded after the job's last flush. If no other rows are loaded
+        for a long time afterwards, the API cannot distinguish these rows from the job's rows.
+
+        If the job has no log, the function also returns False if some of its rows are loaded long before its
+        last rows, or long after all other loads of the source. The README documents these limits.
         """
         ours = self.batches_of(index, (stream,))
         if not ours:
@@ -104,7 +108,7 @@ class SourceOracle:
             for batch in self.batches
             if batch.stream == stream and math.floor(since) - 2 <= batch.loaded < loaded
         )
-        # The waiter accepts the first load of a stream that was flushed once.
+        # A waiter accepts the first load of a stream for which the log contains one flush.
         if between and (loaded == NEVER or (has_log and (markers == "last" or len(ours) == 1))):
             return False
         longest_pause = max((b - a for a, b in pairwise([*between, loaded])), default=0.0)
@@ -120,7 +124,7 @@ class SourceOracle:
 
 
 def _flush_limit(job: Job) -> float:
-    """Return how long the target of a job can flush, in seconds from the start of the job."""
+    """Return the latest time at which a job's target can flush, in seconds from the start of the job."""
     if job.plan.discovery_exit_status and not job.plan.terminated:
         return -1.0
     if job.is_stopped:

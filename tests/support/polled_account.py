@@ -1,4 +1,4 @@
-"""A simulated account that tasks poll in virtual time."""
+"""Simulate an account that tasks poll in virtual time."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from simulated_stitch.large_account import LargeAccount, extraction_of
 from simulated_stitch.virtual_time import VirtualClock, VirtualLoop, run
 
 SOURCES = list(range(310_000, 310_250))
-"""Ids of 250 sources, which have 3 pages of extractions."""
+"""The ids of 250 sources. The list of their extractions has 3 pages."""
 
 
 class PolledAccount:
-    """A simulated account, and the event loop of the tasks that poll the account."""
+    """A simulated account, and the event loop in which tasks poll the account."""
 
     def __init__(self, client: Any = None, limit: int = 30) -> None:
         self.loop = VirtualLoop()
@@ -43,14 +43,14 @@ class PolledAccount:
         )
 
     async def scheduled_query(self, source_id: int = SOURCES[0], client: Any = None, **options: Any) -> Any:
-        """Return the result of a query whose time the scheduler chooses."""
+        """Query the extractions of a source. The scheduler decides when to send the request."""
         session = self.session(client, timeout=options.pop("timeout", None))
         return await scheduled_query(session, source_id, **options)
 
     async def next_request(self, *, latency: float) -> None:
         """Wait until the next request is in flight.
 
-        :param latency: seconds until the response to the request arrives.
+        :param latency: number of seconds until the response to this request arrives.
         """
         sent = asyncio.Event()
 
@@ -82,9 +82,11 @@ async def scheduled_query(
 async def query_loads(
     session: AccountSession, source_name: str, streams: list[str] | None = None, *, fresh: bool = False
 ) -> Any:
-    """Query the loads of a source or of some of its streams, without a delay by the scheduler.
+    """Query the loads of a source. The scheduler does not delay the query.
 
-    :param fresh: ignore cached pages.
+    :param streams: query only the loads of these streams.
+
+    :param fresh: whether to ignore cached pages.
     """
     await session.call(lambda: session.client.client_id)
     expected = None if streams is None else [((stream,), 1) for stream in streams]
@@ -94,6 +96,6 @@ async def query_loads(
 
 
 async def query_log(session: AccountSession, job_name: str) -> Any:
-    """Query the log of a job, without a delay by the scheduler."""
+    """Query the extraction log of a job. The scheduler does not delay the query."""
     await session.call(lambda: session.client.client_id)
     return await session.query(LogQuery(session.client, None, ANY_CACHED, job_name), expires_at=None)

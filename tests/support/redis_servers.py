@@ -1,4 +1,4 @@
-"""Redis servers that tests can kill: a `redis-server` process (if installed) and a server in memory."""
+"""Redis servers that a test can kill: a `redis-server` process (if installed) or a server in memory."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ STARTUP_TIMEOUT = 30.0  # seconds
 
 HAS_SERVER = shutil.which("redis-server") is not None
 
-#: The kinds of servers on this machine, for `pytest.mark.parametrize`.
+#: The kinds of Redis servers that tests can run on this machine.
 KINDS = ["memory", *(["process"] if HAS_SERVER else [])]
 
 
 class KillableRedis(Protocol):
-    """A Redis server without persistence, so that it loses its data when it is killed."""
+    """A Redis server that loses its data when it is killed, because the data is stored only in memory."""
 
     def client(self) -> redis.Redis: ...
 
@@ -38,7 +38,7 @@ class KillableRedis(Protocol):
 
 
 class RedisInMemory:
-    """A Redis server of the package fakeredis, which can run Lua scripts and has no run ID."""
+    """A Redis server from the package fakeredis, which can run Lua scripts but has no run ID."""
 
     def __init__(self) -> None:
         self._server = fakeredis.FakeServer(version=(7,))
@@ -56,7 +56,7 @@ class RedisInMemory:
 
 
 class RedisProcess:
-    """A `redis-server` process on a free port of this machine."""
+    """A `redis-server` process that listens on a free port of this machine."""
 
     def __init__(self) -> None:
         with socket.socket() as free:
@@ -70,7 +70,7 @@ class RedisProcess:
         )
 
     def connection_json(self) -> str:
-        """Return the Airflow connection to this server as JSON."""
+        """Return an Airflow connection to this Redis server as JSON."""
         return json.dumps({"conn_type": "redis", "host": "127.0.0.1", "port": self.port})
 
     @property
@@ -101,7 +101,7 @@ class RedisProcess:
 
 @contextmanager
 def redis_over_tcp() -> Iterator[int]:
-    """Run a Redis server for other clients within the context. Yield the port of the server."""
+    """Run a Redis server to which other processes can connect, and yield its port."""
     if HAS_SERVER:
         server = RedisProcess()
         server.start()
@@ -121,7 +121,10 @@ def redis_over_tcp() -> Iterator[int]:
 
 @contextmanager
 def running_redis(kind: str) -> Iterator[Any]:
-    """Run a Redis server of one of the `KINDS` within the context."""
+    """Run a Redis server of the given kind.
+
+    :param kind: one of `KINDS`.
+    """
     server: KillableRedis = RedisInMemory() if kind == "memory" else RedisProcess()
     server.start()
     try:

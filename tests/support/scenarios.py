@@ -1,7 +1,7 @@
-"""Scenarios of an account, with jobs, waiters, and events that disturb both.
+"""Scenarios of an account, with jobs, with waiters, and with events that disturb the jobs or waiters.
 
-A scenario contains only data. `run_scenario` executes it in virtual time and returns the result of each
-waiter.
+A scenario contains only data. The function `run_scenario` executes a scenario in virtual time and returns the
+result of each waiter.
 """
 
 from __future__ import annotations
@@ -29,22 +29,25 @@ if TYPE_CHECKING:
     import pytest
 
 STREAMS = ("alpha", "beta", "gamma")
-"""Streams of every source. The plan of a job determines the flushes of each stream."""
+"""The streams of every source in a scenario.
+
+The plan of a job determines when the target flushes batches of each stream.
+"""
 
 SIXTY_DAYS = 60 * 86_400.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a source, which starts `delay` seconds after the end of the previous job."""
+    """A job that starts `delay` seconds after the previous job of its source has ended."""
 
     delay: float
     plan: JobPlan
-    stopped_after: float | None = None  #: seconds after which another user stops the job, or None
+    stopped_after: float | None = None  #: seconds after which a user stops the job, if at all
 
     @property
     def full_duration(self) -> float:
-        """Duration in seconds of a job that is not stopped."""
+        """Duration of the job in seconds, if no user stops it."""
         seconds = self.plan.discovery_seconds
         if not self.plan.discovery_exit_status or self.plan.terminated:
             seconds += self.plan.tap_seconds + self.plan.target_seconds
@@ -52,7 +55,7 @@ class Job:
 
     @property
     def duration(self) -> float:
-        """Duration in seconds, until the job ends or is stopped."""
+        """Duration of the job in seconds, until it ends or is stopped."""
         if self.stopped_after is None:
             return self.full_duration
         return min(self.full_duration, self.stopped_after)
@@ -64,24 +67,27 @@ class Job:
 
 @dataclass(frozen=True)
 class WaiterPlan:
-    """A task that waits for a phase of a source's job."""
+    """A task that waits for one phase of a job."""
 
     source: int
     job: int
     phase: Any
-    delay: float = 0.0  #: seconds from the start of the job to the start of the wait
+    delay: float = 0.0  #: seconds from the start of the job until the waiter starts
     identified_by: str = "name"  #: how the goal identifies the job: `name`, `instant` or `running`
     poll_interval: float | None = None
     streams: tuple[str, ...] | None = None
-    restarts: tuple[float, ...] = ()  #: seconds of each wait before it is cancelled and restarted
+    restarts: tuple[float, ...] = ()  #: number of seconds after which each wait is cancelled and restarted
     token: int = 0
 
 
 @dataclass(frozen=True)
 class Event:
-    """A disturbance. `_ScenarioRunner.apply` lists the kinds."""
+    """An event that disturbs jobs or waiters.
 
-    at: float  #: seconds from the start of the scenario
+    `_ScenarioRunner.apply` handles all kinds of events.
+    """
+
+    at: float  #: when the event occurs, in seconds from the start of the scenario
     kind: str
     duration: float = 0.0
     value: float = 0.0
@@ -93,7 +99,7 @@ class Scenario:
     sources: tuple[tuple[Job, ...], ...]
     waiters: tuple[WaiterPlan, ...]
     events: tuple[Event, ...] = ()
-    other_sources: int = 0  #: number of additional sources with earlier jobs, which make the lists long
+    other_sources: int = 0  #: number of additional sources in the account
     quirks: Quirks = field(default_factory=Quirks)
     enforce_limit: bool = False  #: whether Stitch rejects requests beyond the rate limit
     max_latency: float = 0.0  #: seconds
@@ -102,33 +108,34 @@ class Scenario:
 
 @dataclass
 class WaiterResult:
-    """The result of one waiter. Times are seconds from the start of the scenario."""
+    """The result of one waiter. All times are in seconds from the start of the scenario."""
 
     plan: WaiterPlan
     goal: Goal
     started_at: float
     ended_at: float
-    outcome: Outcome | None  #: None while the waiter is waiting
+    outcome: Outcome | None  #: None until the waiter has finished
 
 
 @dataclass
 class ScenarioResult:
-    """The result of a scenario."""
+    """The results of all waiters in a scenario."""
 
     scenario: Scenario
     stitch: InProcessStitch
     source_ids: list[int]
-    job_starts: list[list[float]]  #: start times by source, then by job
+    job_starts: list[list[float]]  #: the start time of each job, in one list per source
     waiters: list[WaiterResult]
 
 
 def run_scenario(scenario: Scenario, monkeypatch: pytest.MonkeyPatch, *, timeout: float) -> ScenarioResult:
     """Execute a scenario until all waiters have finished.
 
-    :param timeout: maximum number of seconds to wait after the last job and event.
+    :param timeout: maximum number of seconds to wait after the last job has ended and the last event has
+        occurred.
     """
     loop = VirtualLoop()
-    random.seed(scenario.seed)  # makes the jitter of retries reproducible
+    random.seed(scenario.seed)  # makes the random delays before retries reproducible
     runner = _ScenarioRunner(scenario, loop, monkeypatch)
     run(loop, runner.run(timeout))
     return ScenarioResult(scenario, runner.stitch, runner.source_ids, runner.job_starts, runner.results)
@@ -176,7 +183,7 @@ class _ScenarioRunner:
     # --- The account ------------------------------------------------------------------------------------
 
     def _add_other_sources(self, number: int, *, seconds_ago: float) -> None:
-        """Add sources. Add sources whose ids are lower, between and higher than the ids in the scenario."""
+        """Add sources whose ids are lower, between and higher than the ids in the scenario."""
         existing = len(self.stitch._account.sources)
         for index in range(existing, existing + number):
             source_id = (300_000 if index % 2 else 310_001 + index // 400 * 100) + index
@@ -201,7 +208,10 @@ class _ScenarioRunner:
             undo()
 
     def apply(self, event: Event) -> Callable[[], None] | None:
-        """Apply an event. Return a function that undoes the event, or None."""
+        """Apply an event.
+
+        Return a function that undoes the event, or None for an event that cannot be undone.
+        """
         stitch, source_id = self.stitch, self.source_ids[event.source % len(self.source_ids)]
         if event.kind in FAULTS:
             return stitch.fail(times=None, **FAULTS[event.kind]).cancel
@@ -238,7 +248,10 @@ class _ScenarioRunner:
         result.ended_at = self.loop.time()
 
     async def _wait_once(self, plan: WaiterPlan, goal: Goal, restart_after: float | None) -> Outcome | None:
-        """Wait as a task does. Return None if the wait was cancelled."""
+        """Wait the way a task does, and return the outcome.
+
+        Return None if the wait was cancelled.
+        """
         session = AccountSession(StitchCaller(self.clients[plan.token], clock=self.clock, budget=self.budget))
         wait = asyncio.ensure_future(Waiter(session, goal, poll_interval=plan.poll_interval).wait())
         restart = asyncio.ensure_future(self.restarted.wait())
@@ -251,16 +264,16 @@ class _ScenarioRunner:
         return wait.result() if wait in done else None
 
     async def _goal(self, plan: WaiterPlan) -> Goal:
-        """Wait until it is time to start a waiter, and return its goal."""
+        """Wait until a planned waiter should start, and return its goal."""
         source_id, starts = self.source_ids[plan.source], self.job_starts[plan.source]
         if plan.identified_by == "instant":
-            # Choose an instant after the start of the previous job and before the start of this job.
-            while len(starts) < plan.job:  # noqa: ASYNC110 - the loop runs in virtual time
+            # The instant must be after the previous job has started and before the planned job starts.
+            while len(starts) < plan.job:  # noqa: ASYNC110 - the event loop runs in virtual time
                 await asyncio.sleep(0.5)
             await asyncio.sleep(0.25 if plan.job else 0)
             identity: dict[str, Any] = {"started_after": _instant(self.loop.time())}
         else:
-            while len(starts) <= plan.job:  # noqa: ASYNC110 - the loop runs in virtual time
+            while len(starts) <= plan.job:  # noqa: ASYNC110 - the event loop runs in virtual time
                 await asyncio.sleep(1)
             identity = {"job_name": self.stitch.jobs(source_id)[plan.job].job_name}
             if plan.identified_by == "running":
@@ -299,4 +312,4 @@ FAULTS: dict[str, dict[str, Any]] = {
     "log host cut off": {"host": "log", "cut": "mid-body"},
     "log address expired": {"host": "log", "status": 403},
 }
-"""Arguments of `StitchEmulator.fail` for each kind of event."""
+"""Arguments for `StitchEmulator.fail`, by the kind of event."""

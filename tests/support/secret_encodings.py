@@ -1,4 +1,4 @@
-"""List the secrets of a local Stitch, and find a secret in any encoding."""
+"""List the secrets of an emulator, and search for a secret in many encodings."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from urllib.parse import quote, quote_plus
 if TYPE_CHECKING:
     from airflow_provider_stitch.emulator import StitchEmulator
 
-#: A token whose representation differs in every encoding.
+#: A token that looks different in each encoding.
 ENCODING_SENSITIVE_TOKEN = "ac_4b/e1+d5%f0\"q\\b&<x>'s0123456789"
 
 
 def emulator_secrets(stitch: StitchEmulator) -> list[str]:
-    """Return the access token and the keys of pre-signed log URLs."""
+    """Return the access token and the keys in pre-signed log URLs."""
     return [stitch.access_token, *stitch._state._log_keys]
 
 
 def encodings_of(secret: str) -> dict[str, bytes]:
-    """Return the representation of a secret in each encoding, by the name of the encoding.
+    """Return a secret in many encodings, by the name of the encoding.
 
-    Each representation is independent of the text around the secret. For example, base64 includes `Bearer
-    <secret>`, `user:<secret>` and `<secret>:`.
+    Each result contains only characters that do not depend on the text around the secret. For example, the
+    base64 results also appear in the base64 encoding of `Bearer <secret>`, `user:<secret>` and `<secret>:`.
     """
     encodings = {
         "plain": secret,
@@ -48,14 +48,14 @@ def encodings_of(secret: str) -> dict[str, bytes]:
 
 
 def find_encodings(secret: str, content: bytes) -> list[str]:
-    """Return the names of all encodings of a secret that the content contains."""
+    """Return the names of all encodings in which a secret appears in the content."""
     return [name for name, encoded in encodings_of(secret).items() if encoded in content]
 
 
 def _base64_at(secret: str, offset: int) -> bytes:
-    """Return the base64 characters that depend only on the secret.
+    """Return those characters of a base64 encoding that depend only on the secret.
 
-    :param offset: number of bytes before the secret, modulo 3.
+    :param offset: number of bytes that precede the secret, modulo 3.
     """
     content = secret.encode()
     encoded = base64.b64encode(b"\0" * offset + content)

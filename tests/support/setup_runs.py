@@ -1,4 +1,4 @@
-"""Run setup operators, each in a separate DAG."""
+"""Run each setup operator in a separate DAG."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ WAREHOUSE = {"host": "pg.acme.example", "port": "5432", "database": "dwh", "user
 
 
 def run_operator(airflow: Any, operator: Any, *, native: bool = False, **options: Any) -> Any:
-    """Run a DAG whose only task is named `task`.
+    """Run a DAG with one task, whose task id is `task`.
 
-    :param native: render templates to Python objects instead of strings.
+    :param native: whether to render templates to Python objects instead of strings.
     """
     with airflow.dag(render_template_as_native_obj=native) as dag:
         operator(task_id="task", retries=0, **options)
@@ -24,7 +24,7 @@ def run_operator(airflow: Any, operator: Any, *, native: bool = False, **options
 
 
 def create_destination(airflow: Any, **options: Any) -> Any:
-    """Run a task that creates the destination "Warehouse" with the password of the connection `vault`."""
+    """Run a task that creates the destination "Warehouse" with the password from the connection `vault`."""
     options = {
         "destination_type": "postgres",
         "name": "Warehouse",
@@ -38,7 +38,7 @@ def create_destination(airflow: Any, **options: Any) -> Any:
 
 
 def create_source(airflow: Any, **options: Any) -> Any:
-    """Run a task that creates the source "GitHub" with the token of the connection `vault`."""
+    """Run a task that creates the source "GitHub" with the token from the connection `vault`."""
     options = {
         "source_type": "platform.github",
         "display_name": "GitHub",
@@ -51,5 +51,5 @@ def create_source(airflow: Any, **options: Any) -> Any:
 
 
 def requests_of(stitch: Any, method: str) -> list[str]:
-    """Return the paths of all requests with this HTTP method, oldest first."""
+    """Return the paths of all requests with the given HTTP method, oldest first."""
     return [request.path for request in stitch.requests if request.method == method]

@@ -1,8 +1,9 @@
 """Run setup operators without a DAG, in a thread or in several processes.
 
-`python -m tests.support.setup_without_dag KIND NUMBER` imports Airflow, which takes seconds, and forks NUMBER
-processes. Each process sends a request, and then all processes run the operator at the same time. The command
-prints their results as a JSON list. Airflow's connection `stitch_default` must exist.
+The command `python -m tests.support.setup_without_dag KIND NUMBER` runs an operator of the given kind in
+NUMBER processes at the same time, and prints the results as a JSON list. The command imports Airflow only
+once and then forks, because the import takes seconds. Each process connects to Stitch before it waits for the
+others. The Airflow connection `stitch_default` must exist.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from airflow_provider_stitch.operators.stitch import (
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
 
-TIMEOUT = 600.0  #: seconds to wait for the other processes
+TIMEOUT = 600.0  #: maximum number of seconds to wait for the other processes
 
 
 class FakeSetupInstance:
-    """The task instance of a setup task that runs without Airflow's database."""
+    """A task instance for a setup task that runs without Airflow's database."""
 
     start_date = None
     dag_id = task_id = "setup"
@@ -34,7 +35,7 @@ class FakeSetupInstance:
         self.run_id = f"run_{run_number}"
 
     def xcom_push(self, key: str, value: Any) -> None:
-        """Discard an XCom."""
+        """Discard the XCom."""
 
 
 def destination_operator() -> Any:
@@ -58,34 +59,37 @@ def source_operator() -> Any:
     )
 
 
-#: Functions that return a new operator, by the kind of object that it creates.
+#: Functions that return a new operator, by the kind of object that the operator creates.
 OPERATORS = {"destination": destination_operator, "source": source_operator}
 
 
 def execute(operator: Any, run_number: int) -> Any:
-    """Execute an operator in a DAG run. Two tries of the same task have the same run number."""
-    # Airflow 2 wraps `execute` in a check that fails outside the main thread.
+    """Execute an operator as part of a DAG run.
+
+    :param run_number: number of the DAG run, which is equal for all tries of a task.
+    """
+    # Airflow 2 wraps `execute` in a function that fails outside the main thread.
     method = type(operator).execute
     unwrapped = getattr(method, "__wrapped__", method)
     return unwrapped(operator, {"ti": FakeSetupInstance(run_number)})
 
 
 def _keep_barrier(barrier: Barrier) -> None:
-    global _barrier  # noqa: PLW0603 - a pool passes a barrier to its processes only at their start
+    global _barrier  # noqa: PLW0603 - a barrier can be passed to the processes of a pool only when they start
     _barrier = barrier
 
 
 def _execute_with_others(kind: str, run_number: int) -> Any:
-    """Execute an operator as soon as all processes of the pool are ready."""
+    """Execute an operator as soon as all processes in the pool are ready."""
     operator = OPERATORS[kind]()
-    operator.hook.client.list_sources()  # opens the connection to Stitch
+    operator.hook.client.list_sources()  # connects to Stitch
     _barrier.wait(TIMEOUT)
     return execute(operator, run_number)
 
 
 def main(kind: str, number: int) -> None:
-    """Run the operator in the given number of processes at the same time, and print the results as JSON."""
-    # imports the modules that all processes need before the fork
+    """Run an operator in several processes at the same time, and print the results as JSON."""
+    # imports the modules that all processes need, before the processes are forked
     OPERATORS[kind]().hook.client.list_sources()
     context = multiprocessing.get_context("fork")
     with context.Pool(number, _keep_barrier, [context.Barrier(number)]) as pool:

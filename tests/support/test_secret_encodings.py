@@ -1,4 +1,4 @@
-"""The search for secrets finds a secret in every encoding that Airflow or a library may use."""
+"""Test that a secret is found in every encoding that Airflow or a library might use."""
 
 from __future__ import annotations
 

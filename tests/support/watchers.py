@@ -1,4 +1,4 @@
-"""Pytest marks for tests that need an Airflow with or without shared streams and an asset state store."""
+"""Pytest marks for tests that require an Airflow version with, or without, support for watchers."""
 
 from __future__ import annotations
 

@@ -1,1 +1,6 @@
-"""Tests in an Airflow of several processes, which are killed. A job is never started twice and never lost."""
+"""Tests with a real Airflow installation, which runs in several processes.
+
+Some tests kill one or more of the processes.
+
+The tests check that no job is started twice and that no job is lost.
+"""

@@ -1,9 +1,10 @@
-"""Count the requests of all processes of one host in the budget file.
+"""Count the requests of all processes on one host in the budget file.
 
-SQLite provides the locking. A transaction is atomic, and the lock of a killed process is released. Each call
-opens and closes its own connection. Threads and forked processes therefore never share a connection, and a
-deleted file is created again. A call takes 0.3 to 0.4 ms with 30 requests in the file. A permanent connection
-would save half of this time, but a request to Stitch takes hundreds of milliseconds.
+SQLite provides the locking. Each transaction is atomic, and SQLite releases a lock if the process that holds
+it is killed. Each call opens and closes its own database connection. Threads and forked processes therefore
+never share a connection, and a deleted file is created again. A call takes 0.3 to 0.4 ms with 30 requests in
+the file. A permanent connection would save half of this time, which is negligible because a request to Stitch
+takes hundreds of milliseconds.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ A time that is further in the future was written by a different clock and is ign
 """
 
 UNUSED_FILE_RETENTION = 86_400.0
-"""Seconds until an unused file of an earlier boot or of another host is deleted."""
+"""Seconds until an unused file from an earlier boot or from another host is deleted."""
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS requests (
@@ -66,12 +67,13 @@ _log = logging.getLogger(__name__)
 
 
 class BudgetStore:
-    """The requests of one account that the processes of this host have sent.
+    """The requests that the processes on this host have sent for one account.
 
     Each method runs in one transaction. A damaged file is replaced. If the file cannot be used, methods raise
     OSError or sqlite3.Error.
 
-    :param account: base URL and client ID of the account. The file contains this URL and ID, but no secret.
+    :param account: base URL and client ID of the account. The file contains the URL and the ID, but no
+        secret.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class BudgetStore:
         return self._run(lambda db: self._window(db, limit, hosts))
 
     def acquire(self, limit: int, hosts: int = 1) -> float:
-        """Record one request and return 0.0, or return the seconds until a request is available."""
+        """Record one request and return 0.0, or return the number of seconds until a request is available."""
 
         def acquire(db: sqlite3.Connection) -> float:
             db.execute("BEGIN IMMEDIATE")
@@ -103,11 +105,11 @@ class BudgetStore:
         return self._run(acquire)
 
     def record(self) -> None:
-        """Record one request that was acquired from another store."""
+        """Record one request that another store has already allowed."""
         self._run(self._insert)
 
     def release(self) -> None:
-        """Record a response to the oldest request in flight of this process.
+        """Record a response to this process's oldest request in flight.
 
         The count does not depend on which request is updated.
         """
@@ -121,7 +123,7 @@ class BudgetStore:
         )
 
     def block(self, seconds: float) -> None:
-        """Allow no process of this host to send a request for this number of seconds."""
+        """For this number of seconds, allow no process on this host to send a request."""
 
         def block(db: sqlite3.Connection) -> None:
             db.execute("BEGIN IMMEDIATE")
@@ -197,7 +199,7 @@ class BudgetStore:
         )
 
     def _delete_expired(self, db: sqlite3.Connection) -> None:
-        """Delete the rows of all accounts that no longer count, or whose times are from a different clock."""
+        """For all accounts, delete rows that no longer count or whose times are from a different clock."""
         parameters = self._parameters()
         db.execute(
             "DELETE FROM requests WHERE COALESCE(responded_at, sent_at + :max_in_flight) + :window <= :now "
@@ -238,8 +240,8 @@ class BudgetStore:
     def _connection(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self.path, timeout=LOCK_TIMEOUT, isolation_level=None)) as db:
             if stat.S_IMODE(self.path.stat().st_mode) != 0o600:
-                # Use the path, because closing a file descriptor would release SQLite's locks in other
-                # threads.
+                # Change the mode by path, because closing a file descriptor would release SQLite's locks in
+                # other threads.
                 self.path.chmod(0o600)
             # If a process is killed, the next process rolls back its journal. Only a power failure can damage
             # the file, and the count restarts after a boot. Waiting for the disk is therefore unnecessary.
@@ -270,7 +272,7 @@ class BudgetStore:
         self.path.unlink(missing_ok=True)  # SQLite does not roll back an old journal into a new file
 
     def _delete_unused(self) -> None:
-        """Delete unused files of earlier boots of this host, because each boot uses a new file."""
+        """Delete unused files from earlier boots of this host, because each boot uses a new file."""
         for path in self.path.parent.glob(f"{_file_prefix()}*"):
             # Errors are ignored, because an unused file does no harm. Another process may also have deleted
             # it.
@@ -298,13 +300,13 @@ def _clock_id() -> str:
     """Return an id of the monotonic clock. Processes with the same clock id can compare their times.
 
     All processes and containers on a running kernel have the same monotonic clock. The clock never jumps, but
-    it stops while the host sleeps. A request may therefore count for a longer time, but never for a shorter
-    time. The clock restarts at each boot, so the id includes the boot. The wall clock is unsuitable, because
-    it can be set. If the wall clock were set forward, the requests of a full window would be forgotten. If
-    the wall clock were set back, all requests would be blocked for hours.
+    it stops while the host sleeps. After a sleep, a request may therefore count for longer than necessary,
+    but never for too short a time. The clock restarts at each boot, so the id includes the boot. The wall
+    clock is unsuitable, because it can be set. If the wall clock were set forward, all requests in the window
+    would be forgotten. If the wall clock were set back, all requests would be blocked for hours.
 
     If hosts share a folder over the network, each host has its own file, because the boot ids differ.
-    Separate files are intended, because file locks are unreliable between hosts. If containers of one host
+    Separate files are intended, because file locks are unreliable between hosts. If containers on one host
     share a folder, they use the same file, even if their host names differ.
     """
     try:

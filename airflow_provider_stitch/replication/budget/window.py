@@ -1,4 +1,4 @@
-"""The rule of the budget, which allows at most `limit` requests in any 10 minutes.
+"""The rule of the request budget, which allows at most `limit` requests in any period of 10 minutes.
 
 All functions are pure, and all times are in seconds. Source: Stitch Connect API, "Rate limits". Stitch does
 not document whether its window slides. A program that respects a sliding window also respects a fixed window.
@@ -22,9 +22,9 @@ DEFAULT_LIMIT = 30
 MAX_IN_FLIGHT_SECONDS = 600.0
 """Seconds after which a request without a response is treated as if it had received its response.
 
-The process that sent the request was probably killed. With the default timeout, a response of Stitch's API is
-complete within 3 minutes. The download of a log may take longer, but Stitch counts the request before the
-download starts. Logs are downloaded from another host.
+If no response has arrived by then, the process that sent the request was probably killed. With the default
+timeout, a response from Stitch's API is complete within 3 minutes. The download of a log may take longer, but
+Stitch counts the request before the download starts. Logs are downloaded from another host.
 """
 
 MAX_BURST = DEFAULT_LIMIT
@@ -52,7 +52,7 @@ class Allowance:
 
     If there is only one host, it may send all requests.
 
-    :param limit: the requests that all hosts together may send in a window.
+    :param limit: number of requests that all hosts together may send in a window.
     """
 
     __slots__ = ("burst", "interval", "limit", "silence")
@@ -71,8 +71,8 @@ def available_in(
 ) -> tuple[float, ...]:
     """Return the number of seconds until each allowed request may be sent, in ascending order.
 
-    :param counted_until: for each request that was sent, the time until which it counts. There may be more
-        than `limit` such requests, if other processes have a higher limit.
+    :param counted_until: for each request that was sent, the time until which the request counts. More than
+        `limit` requests may be counted if other processes have a higher limit.
     :param hosts: divide the limit by this number of hosts, because they cannot share a count.
     """
     allowed = Allowance(limit, hosts)
@@ -94,8 +94,8 @@ def _times_limited_by_burst(
 ) -> list[float]:
     """Return when each request may be sent if an `interval` may contain at most `burst` requests."""
     burst, interval = allowed.burst, allowed.interval
-    # If a request counts until t, its response arrived at t - WINDOW. The request belongs to a burst until
-    # one interval after its response.
+    # If a request counts until time t, the response arrived at t - WINDOW. The request belongs to a burst
+    # until one interval after its response.
     first = [now] * burst + [until - (WINDOW - interval) for until in latest[-burst:]]
     first = [max(time, blocked_until, now) for time in first[-burst:]]
     bursts = -(-allowed.limit // burst)  # rounded up
@@ -105,7 +105,7 @@ def _times_limited_by_burst(
 def fair_share(limit: int, requests_of_others: Collection[str]) -> float:
     """Return this process's fair share of the requests in a window.
 
-    The share is the number of requests that the other processes leave, but at least an equal part. The
+    The share is the number of requests that the other processes leave unused, but at least an equal part. The
     process that starts first therefore cannot prevent the other processes from sending requests.
 
     :param requests_of_others: for each request of another process in the window, the id of that process.

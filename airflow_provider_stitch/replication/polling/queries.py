@@ -1,4 +1,4 @@
-"""Queries of waiters, and the requests that can resolve the queries."""
+"""Queries that waiters submit, and the requests that can resolve the queries."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class QueryResult(Generic[T]):
     """The result of a query, from one or more responses."""
 
     value: T
-    stitch_time: datetime | None  #: Stitch's time of the oldest response
+    stitch_time: datetime | None  #: time of the oldest response, by Stitch's clock
     requested_at: float  #: time of the oldest request, by this machine's clock
     sequence: int  #: sequence number of the oldest request; pass it as `after_sequence` to get a newer result
     pages: tuple[int, ...] = ()  #: numbers of the pages that contain the result; empty for a log
@@ -49,7 +49,8 @@ class Notice(NamedTuple):
     """A message that a waiter logs before it continues to wait for its result."""
 
     message: str
-    is_budget_wait: bool = False  #: True if no request is free, False if an outage has started
+    #: True if the notice is about a lack of free requests, False if it is about an outage.
+    is_budget_wait: bool = False
 
 
 def budget_notice(window: Window) -> Notice:
@@ -65,7 +66,7 @@ def budget_notice(window: Window) -> Notice:
 
 @dataclass(eq=False, slots=True)
 class Query(ABC, Generic[T]):
-    """A piece of information that a waiter needs.
+    """A query for one piece of information that a waiter needs.
 
     :param client: the client that sends the requests.
     :param estimate: when the result is likely to change. If None, the request is sent as soon as possible.
@@ -77,11 +78,11 @@ class Query(ABC, Generic[T]):
     after_sequence: int
     #: Requests that can resolve the query, or narrow the search for the page that can resolve it.
     requests: tuple[LimitedRequest, ...] = field(default=(), init=False)
-    #: Whether to send the request as soon as the rate limit allows.
+    #: Whether to send the request as soon as the rate limit allows it.
     immediate: bool = field(default=False, init=False)
     #: Whether the waiter has not yet logged that it is waiting for a free request.
     expects_budget_notice: bool = field(default=False, init=False)
-    #: Number of requests that were sent for this query.
+    #: Number of requests that were sent for the query.
     requests_sent: int = field(default=0, init=False)
     #: When the query expires, by the poller's clock.
     expires_at: float = field(default=math.inf, init=False)

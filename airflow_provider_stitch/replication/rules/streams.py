@@ -40,7 +40,7 @@ def load_names(stream: Stream) -> tuple[str, ...]:
 
 
 class StreamNames:
-    """An index of the streams of a source by name. A source can have 10,000 streams."""
+    """An index of a source's streams by name. A source can have 10,000 streams."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         self._streams = streams
@@ -124,7 +124,8 @@ _NAME_FORMS: tuple[Callable[[Stream], Iterable[str]], ...] = (
 def select_streams(streams: Sequence[Stream], names: Sequence[str]) -> tuple[Stream, ...]:
     """Return the stream for each name, which can be a `stream_name`, a `tap_stream_id` or a prefixed name.
 
-    :raises UnknownStream: if `names` is empty, or if a name is unknown, ambiguous or of a deselected stream.
+    :raises UnknownStream: if `names` is empty, or if a name is unknown or ambiguous, or belongs to a
+        deselected stream.
     """
     if not names:
         raise UnknownStream(

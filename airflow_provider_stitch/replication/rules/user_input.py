@@ -32,7 +32,7 @@ def sensor_goal(
     """Return the goal of a sensor.
 
     :param by_job_name: whether the user passed a `job_name`, even if its template rendered to an empty value.
-    :param started_after: the user's argument. If None, `run_started_at` is used.
+    :param started_after: the sensor's argument of the same name. If None, `run_started_at` is used.
     :param streams: see `parse_streams`.
     :raises InvalidArgument: if the arguments do not identify a job.
     """
@@ -84,7 +84,7 @@ def parse_instant(value: object, name: str = "started_after") -> datetime:
         raise InvalidArgument(
             f"{name} must be a time with a time zone, such as 2026-08-17T06:00:00Z; it is {value!r}."
         )
-    # Convert Airflow's Pendulum times, because subtracting them does not return a plain timedelta.
+    # Convert Airflow's Pendulum times, because subtracting two such times does not return a plain timedelta.
     return datetime.fromisoformat(instant.isoformat()).astimezone(timezone.utc)
 
 

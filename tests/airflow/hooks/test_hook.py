@@ -1,4 +1,4 @@
-"""Tests of StitchHook's connection fields, resolution of sources, and request budget."""
+"""Test how StitchHook reads its connection, finds sources, and shares its request budget."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_stitch.replication.session import AccountSession
 
 @pytest.fixture
 def connect(monkeypatch, airflow_database):
-    """Return a function that sets the connection and returns a hook for it."""
+    """Return a function that sets an Airflow connection and returns a hook for this connection."""
 
     def connect(**fields):
         connection = {"conn_type": "stitch", "password": "ac_token", **fields}
@@ -227,7 +227,7 @@ def test_hook_client_uses_the_account_request_budget(stitch, limit_requests):
 
 @pytest.mark.usefixtures("airflow_database")
 def test_requests_of_the_hook_count_in_other_processes(stitch, limit_requests):
-    """All processes with the same Airflow home share one budget file."""
+    """All processes with the same AIRFLOW_HOME share one file for the request budget."""
     limit_requests(3)
     hook = StitchHook()
     hook.client.list_extractions()

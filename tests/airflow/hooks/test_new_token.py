@@ -1,4 +1,4 @@
-"""A connection receives a new token while a task waits, and then Stitch disables the old token."""
+"""Test that a waiting task continues with a new token after Stitch has disabled the old token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOper
 from airflow_provider_stitch.sensors.stitch import StitchExtractionSensor
 
 NEW_TOKEN = "ac_new_token"
-JOB_SECONDS = 72_000.0  # seconds of Stitch's time; long enough that no job ends before its token is rejected
+JOB_SECONDS = 72_000.0  # long enough in Stitch's time that no job ends before Stitch rejects the old token
 TASKS = {
     "operator in worker": (StitchRunReplicationJobOperator, {"wait_for": "extraction"}),
     "operator, deferred": (StitchRunReplicationJobOperator, {"wait_for": "extraction", "deferrable": True}),
@@ -29,7 +29,7 @@ def source(stitch):
 
 @pytest.fixture
 def replace_token(stitch, monkeypatch):
-    """Return a function that replaces the token once a task is waiting, and then ends the job of the task."""
+    """Return a function that replaces the token while a task waits, and then ends the task's job."""
 
     def replace_when_waiting():
         while not stitch.limited_requests:

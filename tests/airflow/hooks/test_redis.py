@@ -1,4 +1,4 @@
-"""The effects of the connection extra `redis_conn_id` on the Redis client, the Test button, and tasks."""
+"""Test how the connection extra `redis_conn_id` affects the Redis client, the Test button, and tasks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECRET = "correct-horse-battery"
 
 @pytest.fixture
 def connect(stitch, monkeypatch, airflow_database):
-    """Return a function that sets both connections, and returns a hook."""
+    """Return a function that sets the Stitch and Redis connections in Airflow, and returns a StitchHook."""
 
     def connect(redis_conn_id="redis_shared", **redis):
         connection = json.loads(stitch.connection_json())
@@ -55,7 +55,7 @@ def redis_client(hook):
 def test_requests_of_the_hook_are_counted_in_redis(stitch, connect, port, tmp_path):
     hook = connect(host="127.0.0.1", port=port)
     with pytest.raises(RateLimited):
-        # Redis contains no count yet, so the hook sends no request for a whole window
+        # Redis does not contain a request count yet, so the hook sends no request for a whole window
         hook.client.list_loads()
     assert stitch.limited_requests == []
 
@@ -112,8 +112,8 @@ def test_test_button_accepts_a_redis_that_responds(connect, port):
 
 
 def test_test_button_reports_a_redis_that_refuses_the_script(connect, port, monkeypatch):
-    # These servers respond to a ping: a replica, an old version, a node of a cluster, and a server that
-    # denies the user access.
+    # Some Redis servers respond to a ping but reject the script, for example a replica, an old version, a
+    # cluster node, or a server that denies the user access.
     refusal = "READONLY You can't write against a read only replica."
     monkeypatch.setattr(redis_store, "SCRIPT", f'return redis.error_reply("{refusal}")')
 

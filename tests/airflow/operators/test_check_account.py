@@ -1,4 +1,4 @@
-"""StitchCheckAccountOperator in a DAG."""
+"""Tests for StitchCheckAccountOperator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_stitch.operators.stitch import StitchCheckAccountOperator
 
 @pytest.fixture
 def sources(stitch):
-    """Add one source without problems and two sources with one problem each."""
+    """Add one source without a problem, and two sources with a problem."""
     ids = {
         name: stitch.add_source(name, streams={"orders": 5}) for name in ("healthy", "failing", "rejected")
     }
@@ -24,7 +24,7 @@ def sources(stitch):
 
 
 def run_check(airflow, *, params=None, **options):
-    """Run a DAG with a check and a task that runs after the check, whether or not the check succeeds."""
+    """Run a DAG with an account check and a task that runs even if the check fails."""
 
     @task(trigger_rule="all_done")
     def names(table):

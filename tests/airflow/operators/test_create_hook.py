@@ -1,4 +1,4 @@
-"""StitchCreateHookOperator in a DAG, which creates a post-load hook only once."""
+"""Tests for StitchCreateHookOperator, which creates a post-load hook only once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of StitchCreateSourceOperator in a DAG."""
+"""Tests for StitchCreateSourceOperator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECRET = "ghp_hush-hush-1234567890"
 
 @pytest.fixture(autouse=True)
 def vault(monkeypatch):
-    """Add the Airflow connection that contains the secret."""
+    """Add an Airflow connection that contains a secret."""
     monkeypatch.setenv("AIRFLOW_CONN_VAULT", json.dumps({"conn_type": "generic", "password": SECRET}))
 
 

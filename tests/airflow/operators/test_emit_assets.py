@@ -1,4 +1,4 @@
-"""The asset events of tasks with `emit_assets`, in the installed Airflow."""
+"""Test the asset events that tasks with `emit_assets` add to the installed Airflow."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ SENSOR_MODES = {
 
 
 def replicate(airflow, **options):
-    """Run a DAG with one operator that replicates `github`."""
+    """Run a DAG with one operator that replicates the source `github`."""
     with airflow.dag() as dag:
         StitchRunReplicationJobOperator(task_id="replicate", **{"source": "github", **options})
     if AIRFLOW_2:
-        dag.sync_to_db()  # Airflow 2 updates a dataset only if it has parsed the DAG
+        dag.sync_to_db()  # Airflow 2 updates a dataset only after it has parsed the DAG
     run = airflow.run(dag)
     assert run.state == "success"
     return dag, run
@@ -41,7 +41,7 @@ def test_streams_with_rows_and_the_source_are_updated(airflow, github, deferrabl
     dag, run = replicate(airflow, emit_assets=True, deferrable=deferrable)
 
     xcom, events = run.xcom["replicate"], asset_events(dag.dag_id)
-    assert set(events) == {GITHUB, COMMITS, PULLS}  # no event for `issues`, because it had no rows
+    assert set(events) == {GITHUB, COMMITS, PULLS}  # the stream `issues` has no rows and no event
     assert events[COMMITS] == {
         "job_name": xcom["job_name"],
         "rows": 120,
@@ -161,7 +161,7 @@ def test_outlets_of_the_author_get_the_same_extra(airflow, github, deferrable):
         report.uri: 127,
         GITHUB: 127,
         COMMITS: 120,
-        ISSUES: 0,  # in `outlets`, so Airflow updates the asset although it has no rows
+        ISSUES: 0,  # this asset is in `outlets`, so Airflow updates it even without rows
         PULLS: 7,
     }
 

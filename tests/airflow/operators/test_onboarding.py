@@ -1,6 +1,6 @@
-"""Onboard a new tenant in one DAG run, from the creation of the account to loaded rows.
+"""Test the onboarding of a new tenant in one DAG run, from creating the account to loading rows.
 
-Another test runs the example DAG unchanged.
+Another test runs the onboarding example DAG unchanged.
 """
 
 from __future__ import annotations
@@ -58,7 +58,10 @@ WAREHOUSE_PROPERTIES = {
 
 
 def onboard(airflow, stitch, store, deferrable):
-    """Run all steps of an onboarding. The first step creates the account for the other steps."""
+    """Run a DAG with all steps of an onboarding.
+
+    The first step creates the account that the other steps use.
+    """
     in_account = {"stitch_conn_id": "tenant", "retries": 0}
     wait = {"deferrable": deferrable, **in_account}
     with airflow.dag() as dag:
@@ -107,10 +110,10 @@ def test_onboarding_takes_new_tenant_to_loaded_rows(airflow, stitch, monkeypatch
     tenant = {}
 
     def store(conn_id, text):
-        """Store a connection in an environment variable instead of a secrets backend."""
+        """Store a connection in an environment variable, in place of a secrets backend."""
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", text)
         if conn_id != "tenant":
-            return  # the probe, with which the operator checks that Airflow finds the stored connection
+            return  # the probe that the operator stores to check that Airflow finds the new connection
         tenant.update(json.loads(text))
         if "login" in tenant:
             streams = {"commits": 120, "issues": 7, "pulls": 3}
@@ -143,8 +146,8 @@ def test_second_run_of_the_example_changes_nothing(airflow, monkeypatch, stitch)
         for request in stitch.requests[before:]
         if request.method != "GET"
     ]
-    # Stitch refuses a start while a scheduled job runs, so a task may send the start request several times.
-    # Each run starts one job.
+    # Stitch rejects a start request while a scheduled job is running, so a task may send several start
+    # requests. Each DAG run still starts only one job.
     assert set(changes) == {("POST", "sync")}
     assert [job.started_by for job in stitch.jobs(source_id)].count("api") == 2
     assert first.xcom["create_source"]["created"] is True

@@ -1,4 +1,4 @@
-"""Tests of the operators that pause and unpause a source, in a DAG."""
+"""Tests for the operators that pause and unpause a source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.setup_runs import requests_of, run_operator
 
 
 def run(airflow, operator, **options):
-    """Run a task for the source `github`."""
+    """Run a DAG whose only task pauses or unpauses the source `github`."""
     return run_operator(airflow, operator, **{"source": "github", "timeout": 5, **options})
 
 
@@ -86,7 +86,7 @@ def test_error_of_an_outage_names_the_limit_that_ended_the_retries(airflow, stit
     assert "Retries ended at the task's timeout." in dag_run.output
 
 
-#: The page that a firewall between Airflow and Stitch returns.
+#: The HTML page that a firewall between Airflow and Stitch returns.
 FIREWALL = {"status": 403, "body": b"<html><body>Request blocked.</body></html>"}
 
 

@@ -1,4 +1,4 @@
-"""StitchRunReplicationJobOperator in a DAG, with a task that waits in the worker or is deferred."""
+"""Tests for StitchRunReplicationJobOperator, both in a worker and in deferrable mode."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.interrupted_runs import expire_deadline_when_waiting
 
 
 def run_job(airflow, **options):
-    """Run a DAG with one task that Airflow retries without a delay."""
+    """Run a DAG with one task, which Airflow retries without a delay."""
     with airflow.dag() as dag:
         StitchRunReplicationJobOperator(
             task_id="replicate", **{"source": "github", "retries": 1, "retry_delay": 0, **options}
@@ -140,7 +140,7 @@ def test_timeout_fails_the_task_and_leaves_the_job_running(airflow, stitch, gith
 
 @contextmanager
 def running_job_until_start_is_rejected(stitch, source_id):
-    """Start another job of ten hours, and end that job once the task has sent a start request."""
+    """Start another job that takes ten hours, and end this job once the task has sent a start request."""
     job = stitch.start_job(source_id, tap_seconds=36_000)
     done = threading.Event()
 

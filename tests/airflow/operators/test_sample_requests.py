@@ -1,6 +1,6 @@
-"""The operators create sources and destinations of all documented types, and a second run changes nothing.
+"""Test that operators create sources and destinations of all documented types only once.
 
-The tests execute the operators without a DAG, which is much faster. Other tests use DAGs.
+The tests execute the operators without a DAG, because that is much faster.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.support.documented import DESTINATIONS, SOURCES, required_values
 from tests.support.setup_runs import requests_of
 from tests.support.setup_without_dag import execute
 
-#: A selection of source types with different types and steps of properties.
+#: A selection of source types with different kinds of properties and different configuration steps.
 SOURCE_TYPES = [
     "import_api",
     "platform.closeio",
@@ -33,7 +33,7 @@ SOURCE_TYPES = [
 
 
 def divide(values):
-    """Return the values for the argument `properties`, and the values for the argument `credentials`."""
+    """Divide values into those for the argument `properties` and those for the argument `credentials`."""
     names = {name for name in values if name in ("password", "access_token", "sentinel_key", "api_key")}
     return (
         {name: value for name, value in values.items() if name not in names},

@@ -1,4 +1,4 @@
-"""Credentials of setup operators are rendered as strings, and Airflow never stores them in plain text."""
+"""Test that operators render credentials as strings, and that Airflow stores no credential in plain text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WAREHOUSE = {"destination_type": "postgres", "name": "Warehouse", "properties": 
 
 @pytest.fixture
 def rendered(monkeypatch):
-    """Return the list of credentials that tasks have rendered."""
+    """Return a list to which each rendered credential is appended."""
     from airflow_provider_stitch.operators import _secrets as masking
 
     values = []

@@ -1,4 +1,4 @@
-"""Tests of StitchSelectStreamsOperator in a DAG."""
+"""Tests for StitchSelectStreamsOperator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.setup_runs import requests_of, run_operator
 
 
 def select_streams(airflow, **options):
-    """Run a task that selects streams."""
+    """Run a DAG whose only task selects streams."""
     return run_operator(airflow, StitchSelectStreamsOperator, **{"timeout": 5, **options})
 
 
@@ -41,7 +41,10 @@ ORDERS = {
 
 @pytest.fixture
 def new_source(stitch):
-    """Return a function that creates a source through the API, with streams that only discovery finds."""
+    """Return a function that creates a source through the API.
+
+    The streams of the source become known only when discovery finds them.
+    """
     from airflow_provider_stitch.connect.client import StitchClient
 
     def create(check=None, properties=None):

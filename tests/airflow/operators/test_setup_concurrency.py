@@ -1,7 +1,7 @@
-"""Concurrent setup tasks create one object, even if some tasks are killed between two requests.
+"""Test that concurrent setup tasks create only one object, even if some of the tasks are killed.
 
-The tasks run in threads and send one request at a time, in an order that depends on a seed. Set `SETUPS=200`
-to run 200 seeds. Only one test starts processes instead of threads.
+The tasks run in threads and send one request at a time. A seed determines the order of the requests. Set
+`SETUPS=200` to test 200 seeds. Only one test starts processes instead of threads.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ ROOT = Path(__file__).parents[3]
 
 
 class Killed(BaseException):
-    """Simulates the end of a task's process. An `except Exception` does not catch it."""
+    """An exception that simulates the end of a task's process.
+
+    The clause `except Exception` does not catch this exception.
+    """
 
 
 @dataclass
@@ -42,12 +45,12 @@ class Task:
     make_operator: Callable[[], Any]
     results: list[Any] = field(default_factory=list)
     error: Exception | None = None
-    kill: str | None = None  #: kill the task "before" or "after" its next request
+    kill: str | None = None  #: whether to kill the task "before" or "after" its next request
     may_send: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
 
 class Interleaver:
-    """Lets tasks send their requests one at a time in random order, and kills some tasks."""
+    """A scheduler that lets tasks send their requests one at a time in random order, and kills some tasks."""
 
     def __init__(self, seed: int, tasks: list[Task], kills: int) -> None:
         self.random = random.Random(seed)
@@ -93,7 +96,7 @@ class Interleaver:
                 except Killed:
                     continue
                 return
-        except Exception as error:  # noqa: BLE001 - the test reports the error
+        except Exception as error:  # noqa: BLE001 - the test reports the error of the task
             task.error = error
         finally:
             with self.changed:
@@ -101,7 +104,10 @@ class Interleaver:
                 self.changed.notify_all()
 
     def send(self, send: Any, session: Any, request: Any, **options: Any) -> Any:
-        """Send the request of a task when `run` has chosen the task. Send all other requests at once."""
+        """Send a request from a task after `run` has chosen this task.
+
+        Requests that do not come from a task are sent immediately.
+        """
         task = self.by_thread.get(threading.get_ident())
         if task is None:
             return send(session, request, **options)
@@ -127,9 +133,9 @@ def stitch(monkeypatch):
 
 
 def run_interleaved(monkeypatch, seed, kinds, kills):
-    """Run one task per kind, and return the tasks.
+    """Run one task for each given kind of operator, and return the tasks.
 
-    Fail the test unless each task succeeds in one of its tries.
+    Fail the test unless every task succeeds in one of its tries.
     """
     tasks = [Task(OPERATORS[kind]) for kind in kinds]
     interleaver = Interleaver(seed, tasks, kills)
@@ -143,14 +149,17 @@ def run_interleaved(monkeypatch, seed, kinds, kills):
 
 
 def ids_of_created(stitch, kind):
-    """Return the ids of all objects with the name that the operators use."""
+    """Return the ids of all objects that have the name given to the operators."""
     client = StitchClient(stitch.access_token, base_url=stitch.url)
     found = client.list_destinations() if kind == "destination" else client.list_sources()
     return sorted(each.id for each in found if each.name in ("Warehouse", "github") and not each.deleted_at)
 
 
 def choose_quirks(stitch, seed):
-    """Return a destination, and let the seed choose the behavior that Stitch does not document."""
+    """Return a destination.
+
+    The seed chooses how the emulator behaves where Stitch's documentation does not specify the behavior.
+    """
     chance = random.Random(seed)
     stitch.quirks.destination_configured = chance.choice(["after_check", "after_form"])
     stitch.quirks.name_checks_in_updates = chance.random() < 0.5
@@ -194,7 +203,7 @@ def test_two_killed_concurrent_tasks_create_one_object(stitch, monkeypatch, kind
 
 @pytest.mark.parametrize("kind", ["destination", "source"])
 def test_three_concurrent_processes_create_one_object(stitch, kind):
-    completed = subprocess.run(  # noqa: PLW1510 - the assertion below shows the output of the processes
+    completed = subprocess.run(  # noqa: PLW1510 - the assertion below prints the output of the processes
         [sys.executable, "-m", "tests.support.setup_without_dag", kind, "3"],
         cwd=ROOT,
         capture_output=True,

@@ -1,4 +1,4 @@
-"""A task stops only its own job, only while the job is running, and at most once."""
+"""Test that a task stops only its own job, only while this job is running, and at most once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from airflow_provider_stitch.triggers import stitch as triggers
 from tests.support.interrupted_runs import FakeTaskInstance
 from tests.support.phase_triggers import loading_trigger
 
-#: A job that ends normally but is never loaded.
+#: The plan of a job that ends normally, but whose rows are never loaded.
 NEVER_LOADED = JobPlan(flushes={"commits": [Flush(at=50, rows=120, prepare=10**7)]})
 CONTEXT = {"ti": FakeTaskInstance()}
 
@@ -33,7 +33,7 @@ def github(airflow_database, stitch):
 
 @pytest.fixture
 def delay_polls(stitch, monkeypatch):
-    """Return a function that makes the poll before a stop time out."""
+    """Return a function that delays polls, so that the poll before a stop request times out."""
     monkeypatch.setattr(jobs, "STOP_POLL_TIMEOUT", 0.1)
     return lambda: stitch.fail("GET", "/extractions", delay=1, times=None)
 
@@ -129,7 +129,7 @@ def test_stop_operator_stops_nothing_if_its_poll_fails(stitch, github):
 
 
 def test_stop_operator_stops_nothing_if_its_job_is_too_old_to_run(stitch, github):
-    """Stitch lists a job for 60 days, so the list does not show whether an older job has ended."""
+    """Stitch lists jobs for 60 days. The list therefore does not show whether an older job has ended."""
     old = stitch.complete_job(github, seconds_ago=61 * 86_400)
     running = stitch.start_job(github, tap_seconds=80_000)
     assert StitchClient(stitch.access_token, base_url=stitch.url).list_extractions().records == ()
@@ -140,7 +140,7 @@ def test_stop_operator_stops_nothing_if_its_job_is_too_old_to_run(stitch, github
 
 
 def lose_response_to_first_stop(stitch, mocker, source_id):
-    """Start the next job, and then lose the response to the first stop request."""
+    """Lose the response to the first stop request, after the next job has started."""
     stop_replication_job = StitchClient.stop_replication_job
     started = []
 

@@ -1,4 +1,4 @@
-"""StitchUpdateScheduleOperator, which reads the schedule of a source and writes only the differences."""
+"""Tests for StitchUpdateScheduleOperator, which writes only the schedule settings that differ from Stitch."""
 
 from __future__ import annotations
 

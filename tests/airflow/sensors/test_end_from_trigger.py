@@ -1,4 +1,4 @@
-"""Sensors with `end_from_trigger=True` that cannot end in the triggerer."""
+"""Test sensors with `end_from_trigger=True` that nevertheless have to end in a worker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ with DAG("{dag_id}", schedule=None):
 
 
 class Listener:
-    """A listener such as a plugin may register."""
+    """A listener of the kind that a plugin can register."""
 
     @hookimpl
     def on_starting(self, component):
@@ -32,7 +32,7 @@ class Listener:
 
 @pytest.fixture
 def listener():
-    """Register a listener in Airflow."""
+    """Register a listener with Airflow's listener manager."""
     manager, listener = get_listener_manager(), Listener()
     manager.add_listener(listener)
     yield
@@ -46,7 +46,7 @@ def test_task_ends_in_the_triggerer_without_listeners():
 
 @pytest.mark.usefixtures("listener", "airflow_database")
 def test_dag_file_is_imported_although_airflow_has_listeners(tmp_path):
-    """If Airflow has listeners, it refuses to import a file with a task that ends in the triggerer."""
+    """If listeners exist, Airflow refuses to import a DAG file with a task that ends in the triggerer."""
     file = tmp_path / "with_listener.py"
     file.write_text(DAG_FILE.format(dag_id="with_listener"))
 

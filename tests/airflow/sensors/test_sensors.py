@@ -1,4 +1,4 @@
-"""The five sensors in the modes poke, reschedule and deferred."""
+"""Test the five sensors in poke mode, in reschedule mode and in deferrable mode."""
 
 from __future__ import annotations
 
@@ -39,12 +39,15 @@ def mode(request):
 
 
 def fake_context():
-    """Return the context of a task that runs without a DAG, with a DAG run that is queued now."""
+    """Return the context of a task that runs without a DAG.
+
+    The context contains a DAG run that was queued just now.
+    """
     return {"ti": FakeTaskInstance(), "dag_run": SimpleNamespace(queued_at=pendulum.now("UTC"))}
 
 
 def run_sensor(airflow, sensor, **options):
-    """Run a DAG whose only task is the sensor `wait` for the source `github`."""
+    """Run a DAG whose only task, `wait`, is a sensor for the source `github`."""
     with airflow.dag() as dag:
         sensor(task_id="wait", **{"source": "github", "timeout": 600, **options})
     return airflow.run(dag)
@@ -82,7 +85,7 @@ def test_sensor_takes_first_scheduled_job_after_started_after(airflow, stitch, m
     source = stitch.add_source("daily", streams={"commits": 3}, schedule_minutes=30 * 1440)
     stitch.complete_job(source, seconds_ago=60)
     instant = stitch.now()
-    stitch.advance(30 * 86_400)  # the next job starts, 72 minutes of real time before the job after it
+    stitch.advance(30 * 86_400)  # starts the second job; the third job is due after 72 real minutes
 
     dag_run = run_sensor(
         airflow, StitchLoadingSensor, source="daily", started_after=instant.isoformat(), **mode
@@ -96,7 +99,7 @@ def test_sensor_takes_first_scheduled_job_after_started_after(airflow, stitch, m
 @pytest.mark.parametrize("sensor", [*SENSORS, StitchConnectionCheckSensor])
 def test_started_after_accepts_a_datetime_and_has_a_default(airflow, stitch, mode, sensor):
     source = stitch.add_source("hourly", streams={"commits": 3}, schedule_minutes=30)
-    stitch.advance(600)  # later than the start of both runs, however long the first run takes
+    stitch.advance(600)  # makes `instant` later than the start of both DAG runs
     instant = pendulum.instance(stitch.now())
     stitch.start_check(source)
 
@@ -107,7 +110,7 @@ def test_started_after_accepts_a_datetime_and_has_a_default(airflow, stitch, mod
 
 
 def test_job_before_the_dag_run_does_not_count_by_default(airflow, stitch, github, mode):
-    stitch.complete_job(github, seconds_ago=30 * 86_400)  # long before the DAG run
+    stitch.complete_job(github, seconds_ago=30 * 86_400)  # this job ended long before the DAG run
 
     dag_run = run_sensor(airflow, StitchExtractionSensor, timeout=2, **mode)
 
@@ -141,7 +144,7 @@ def test_last_log_line_precedes_airflows_timeout_line(airflow, stitch, github, m
 
 
 class ExpiringSensor(StitchExtractionSensor):
-    """A sensor that fails after its first poke, as it does when `execution_timeout` expires."""
+    """A sensor that fails after its first poke, as if `execution_timeout` had expired."""
 
     def poke(self, context):
         assert super().poke(context) is False
@@ -153,7 +156,7 @@ def test_execution_timeout_is_reported_with_the_last_listed_job(airflow, stitch,
 
     try:
         output = run_sensor(airflow, ExpiringSensor, mode="poke").output
-    except AirflowTaskTimeout:  # not an `Exception` on Airflow 2, so `dag.test()` does not catch it
+    except AirflowTaskTimeout:  # `dag.test()` does not catch this error on Airflow 2
         output = airflow.read_output()
 
     assert "took longer than the task's execution_timeout: no extraction" in output
@@ -181,7 +184,7 @@ def test_deferred_sensor_stores_which_timeout_ends_its_wait(github):
 def test_poke_interval_respects_the_requests_of_other_processes(
     stitch, github, limit_requests, mode, other_requests
 ):
-    """Another process has sent some of the account's 30 requests."""
+    """In one case, another process has already sent 20 of the account's 30 requests."""
     limit_requests(30)
     sensor = StitchExtractionSensor(task_id="wait", source="github", mode=mode, poke_interval=1)
     sensor.started_after = stitch.now().isoformat()
@@ -228,7 +231,7 @@ def test_check_in_the_same_second_as_started_after_counts(airflow, stitch, mode)
 
 
 def test_check_sensor_with_job_name_takes_the_last_check(airflow, stitch, github, mode):
-    """A job does not start a check, and without `started_after` a check of any age is accepted."""
+    """Without `started_after`, the sensor accepts a check of any age, because no job starts a check."""
     job = stitch.complete_job(github)
 
     assert run_sensor(airflow, StitchConnectionCheckSensor, job_name=job.job_name, **mode).state == "success"
@@ -303,7 +306,7 @@ def test_phase_that_cannot_finish_fails_without_a_retry(airflow, stitch, github,
 
 def test_started_after_accepts_a_datetime_rendered_with_a_space(airflow, stitch, github):
     job = stitch.start_job(github)
-    instant = "{{ dag_run.logical_date.replace(year=2020) }}"  # rendered with a space before the time
+    instant = "{{ dag_run.logical_date.replace(year=2020) }}"  # the rendered time contains a space
 
     dag_run = run_sensor(airflow, StitchExtractionSensor, started_after=instant, deferrable=True)
 

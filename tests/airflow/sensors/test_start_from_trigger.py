@@ -1,6 +1,6 @@
-"""Sensors that start or end in the triggerer, tested without a triggerer.
+"""Test sensors that start or end in the triggerer, but without running a triggerer.
 
-`tests/system` uses a real triggerer.
+The tests in `tests/system` use a real triggerer.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def triggerer_sensor(**options):
 
 
 def trigger_of(task):
-    """Return the trigger that Airflow creates from the stored arguments of a sensor."""
+    """Return the trigger that Airflow creates from a sensor's stored arguments."""
     return StitchSensorTrigger(**task.start_trigger_args.trigger_kwargs)
 
 
 def prepare(trigger, **variables):
-    """Set the attributes that Airflow's triggerer sets before it runs a trigger, and render the templates.
+    """Set the attributes of a trigger and render its templates the way Airflow's triggerer does.
 
-    :param variables: additional variables for the templates.
+    :param variables: additional variables that the templates can use.
     """
     trigger.timeout_after = STARTED_AT
     trigger.task_instance = None
@@ -124,7 +124,10 @@ def test_xcom_argument_is_stored_as_a_template(airflow):
 
 
 class Reference(str):
-    """A reference to another task. Airflow can express only some references as templates."""
+    """A reference to the result of another task.
+
+    Airflow can express only some of these references as templates.
+    """
 
     __slots__ = ()
 
@@ -236,7 +239,7 @@ def test_trigger_hands_over_to_a_worker_if_rendering_fails(monkeypatch, argument
     )
 
     warnings = []
-    # Patched, because Airflow has one logger for all triggers of a class.
+    # The method `warning` is patched, because all triggers of a class share one logger in Airflow.
     monkeypatch.setattr(trigger.log, "warning", lambda line, *values: warnings.append(line % values))
     (event,) = asyncio.run(events_of(trigger))
 
@@ -297,10 +300,11 @@ def test_200_sensors_in_one_triggerer_share_the_request_budget(stitch, limit_req
     async def push_xcom(task_instance, key, value):
         xcoms[task_instance.task_id, key] = value
 
-    # Only the emulator's clock is fast. The budget's clock is real, so the test ends within one window of 10
-    # minutes.
+    # Only the emulator's clock is accelerated. The request budget uses real time, so the whole test takes
+    # place within one window of 10 real minutes.
     limit_requests(30)
-    # Patched, because only a triggerer can push XComs. tests/system covers the push.
+    # The function `push_xcom` is patched, because it works only in a triggerer. The tests in tests/system use
+    # the real function.
     monkeypatch.setattr("airflow_provider_stitch.triggers.sensor.push_xcom", push_xcom)
     monkeypatch.setattr("airflow_provider_stitch.triggers.stitch.push_xcom", push_xcom)
     plans = [JobPlan(tap_exit_status=1 if number % 20 == 0 else 0) for number in range(200)]

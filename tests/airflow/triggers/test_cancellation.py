@@ -1,7 +1,7 @@
-"""A cancelled trigger stops its job only if a user has ended the task.
+"""Test that a cancelled trigger stops its job only if a user has ended the task.
 
-These tests use a fake task state, because only a triggerer can query it. `tests/system` runs the same cases
-in a real triggerer.
+These tests use a fake task state, because only a triggerer can query the state of a task. The tests in
+`tests/system` run the same cases in a real triggerer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def job(airflow_database, stitch):
 
 @pytest.fixture(params=["Airflow before 3.3", "Airflow 3.3"])
 def cancel(request, monkeypatch):
-    """Return a function that runs a trigger and cancels it, as Airflow does after a user action."""
+    """Return a function that runs a trigger and cancels it the way Airflow does after a user action."""
     calls_on_kill = request.param == "Airflow 3.3"
     monkeypatch.setattr(triggers, "AIRFLOW_CALLS_ON_KILL", calls_on_kill)
 
@@ -100,7 +100,7 @@ def test_cancelled_trigger_leaves_job_without_stop_on_kill(stitch, job, cancel, 
 
 
 def test_repeated_cancellation_does_not_prevent_the_stop(stitch, job, cancel, monkeypatch):
-    """Airflow cancels a trigger every second until the trigger has ended."""
+    """Airflow repeats the cancellation of a trigger every second until the trigger has ended."""
     fake_task_state(monkeypatch, is_still_deferred=False)
     stitch.fail("DELETE", delay=0.5)
     stopped_after_cancellation = []
@@ -120,7 +120,7 @@ def test_failed_stop_does_not_fail_the_cancellation(stitch, job, cancel, monkeyp
 
 
 def test_triggerer_shutdown_does_not_wait_for_unavailable_stitch(stitch, job, monkeypatch):
-    """A triggerer that shuts down cancels all of its asyncio tasks, including the task that stops the job."""
+    """A triggerer that shuts down cancels all of its asyncio tasks, including a task that stops a job."""
     fake_task_state(monkeypatch, is_still_deferred=False)
     stitch.fail("DELETE", times=None, status=503)
 
@@ -139,7 +139,7 @@ def test_triggerer_shutdown_does_not_wait_for_unavailable_stitch(stitch, job, mo
 
 @pytest.mark.parametrize("stop_at_deadline", [True, False])
 def test_trigger_stops_job_at_deadline_if_stop_at_deadline(stitch, job, stop_at_deadline):
-    """The trigger stops the job, because on Airflow 2 the worker may have no time left to stop it."""
+    """On Airflow 2, the worker may have no time left to stop the job, so the trigger stops the job."""
     trigger = loading_trigger(
         stitch, job, poll_interval=0.01, deadline=time.time() + 0.3, stop_at_deadline=stop_at_deadline
     )

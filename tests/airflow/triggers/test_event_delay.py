@@ -1,4 +1,4 @@
-"""A trigger delays its event until Airflow's scheduler has recorded the end of the previous worker."""
+"""Test that a trigger delays its event until the scheduler has recorded the exit of the previous worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_stitch.triggers.stitch import EVENT_DELAY, StitchPhaseTrig
 
 
 class Clock:
-    """A clock that advances only in `sleep` or when the test sets it."""
+    """A clock that advances only when `sleep` is called or when the test sets `now`."""
 
     def __init__(self):
         self.now = 1_000.0

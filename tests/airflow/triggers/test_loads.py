@@ -1,4 +1,4 @@
-"""StitchLoadTrigger in Airflow's own shared stream, without a complete triggerer."""
+"""Test StitchLoadTrigger in one of Airflow's shared streams, but without a complete triggerer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TIMEOUT = 120.0
 
 
 class StateStore:
-    """A fake of the state store of an asset, which Airflow passes to a watcher."""
+    """A fake of the asset state store that Airflow passes to a watcher."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
-        self.failures = 0  #: the number of further calls that fail
+        self.failures = 0  #: how many of the next calls fail
 
     async def aget(self, key: str) -> Any:
         self._fail()
@@ -49,7 +49,7 @@ class StateStore:
 
 
 class Watcher:
-    """A trigger that runs in a shared stream, as in a triggerer."""
+    """A trigger that runs in a shared stream the way it would run in a triggerer."""
 
     def __init__(self, manager: Any, store: StateStore, number: int = 1, **arguments: Any) -> None:
         from airflow_provider_stitch.triggers.loads import StitchLoadTrigger
@@ -67,7 +67,7 @@ class Watcher:
             self.events.put_nowait((event.payload, seq))
 
     async def event(self) -> dict[str, Any]:
-        """Return the payload of the next event, and confirm that Airflow has stored the event."""
+        """Return the payload of the next event, and tell the trigger that Airflow has stored this event."""
         payload, seq = await asyncio.wait_for(self.events.get(), TIMEOUT)
         self.confirm(seq)
         return payload
@@ -83,7 +83,7 @@ class Watcher:
 
 async def wait_until(condition: Any) -> None:
     async def wait() -> None:
-        while not condition():  # noqa: ASYNC110 - no event signals the condition
+        while not condition():  # noqa: ASYNC110 - no event is set when the condition becomes true
             await asyncio.sleep(0.05)
 
     await asyncio.wait_for(wait(), TIMEOUT)
@@ -187,7 +187,7 @@ def test_load_before_the_first_response_is_announced_after_a_restart(github, mon
     async def second(manager):
         await Watcher(manager, store, stream="commits").event()
 
-    with StitchEmulator(speed=1) as stitch:  # the elapsed time is measured by this machine's clock
+    with StitchEmulator(speed=1) as stitch:  # the trigger measures elapsed time with this machine's clock
         source = stitch.add_source("github", streams={"commits": 1})
         monkeypatch.delenv("AIRFLOW_CONN_STITCH_DEFAULT")
         run(first)

@@ -1,4 +1,4 @@
-"""The receiver of Stitch's webhooks, mounted as Airflow's API server mounts it, with Airflow's database."""
+"""Test the webhook receiver on a server that mounts it the way Airflow's API server does."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ PAYLOAD: dict[str, Any] = {
 
 @pytest.fixture
 def connection(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The id of a connection with a webhook secret. Airflow has another connection with another secret."""
+    """The id of an Airflow connection with a webhook secret.
+
+    Airflow also has connections with a different secret, an invalid secret and no secret.
+    """
     connections = {
         "stitch_hooked": {"conn_type": "stitch", "extra": {"webhook_secret": SECRET}},
         "stitch_other": {"conn_type": "stitch", "extra": {"webhook_secret": OTHER_SECRET}},
@@ -66,7 +69,7 @@ def connection(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The URL of a server with the mounted receiver."""
+    """The URL of a server on which the webhook receiver is mounted."""
     import uvicorn
     from starlette.applications import Starlette
 
@@ -83,13 +86,16 @@ def server() -> Iterator[str]:
 
 
 class Api:
-    """Sends webhook requests as Stitch does."""
+    """Sends webhook requests the way Stitch does."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def post(self, path: str, body: Any) -> requests.Response:
-        """Send bytes as they are, or another object as JSON."""
+        """Send a POST request.
+
+        :param body: bytes or an iterator to send unchanged, or another object to send as JSON.
+        """
         data = body if isinstance(body, bytes) or hasattr(body, "__next__") else json.dumps(body).encode()
         return requests.post(self._url + path, data=data, timeout=60)
 
@@ -104,7 +110,10 @@ def api(airflow_database: None, server: str) -> Api:
 
 @pytest.fixture
 def asset(airflow, connection, request) -> str:
-    """The URI of an asset that a DAG uses. Its source is unique to the test."""
+    """The URI of an asset that a DAG uses.
+
+    Each test uses a different source for the asset.
+    """
     source = f"Source {request.node.name}/{id(request)}"
     with airflow.dag(schedule=stitch_stream(source, "commits", stitch_conn_id=connection)) as dag:
         from airflow.providers.common.compat.standard.operators import PythonOperator
@@ -119,7 +128,7 @@ def source_of(uri: str) -> str:
 
 
 def events(uri: str) -> list[dict[str, Any]]:
-    """Return the extras of an asset's events."""
+    """Return the `extra` of each event for an asset."""
     from airflow.models.asset import AssetEvent, AssetModel
     from airflow.utils.session import create_session
 
@@ -275,7 +284,10 @@ def test_get_is_not_allowed(api, connection):
 @HAS_WATCHERS
 @pytest.mark.parametrize("connection_id", ["stitch_hooked", "unknown"])
 def test_unavailable_database_is_a_server_error(api, connection, connection_id, monkeypatch, caplog):
-    """After this status Stitch sends the webhook again, so the secret does not affect the status."""
+    """The receiver returns a server error, so that Stitch sends the webhook again.
+
+    The error must not depend on the secret.
+    """
 
     def fail(*args: Any, **options: Any) -> Any:
         raise OperationalError(f"SELECT {SECRET}", {"secret": SECRET}, Exception(SECRET))
@@ -337,7 +349,7 @@ def test_no_log_contains_the_secret(api, connection, asset, caplog):
 
 @HAS_WATCHERS
 def test_source_assets_are_not_updated(api, airflow, connection, request):
-    """A webhook reports the load of one table, so it does not show that the whole source is loaded."""
+    """A webhook reports that one table is loaded, but the source may have other tables."""
     source = f"source {id(request)}"
     with airflow.dag(schedule=stitch_source(source, stitch_conn_id=connection)) as dag:
         pass

@@ -1,4 +1,4 @@
-"""Tests of sharing one call between concurrent callers."""
+"""Test that concurrent callers share one call."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def calls():
 def results_of(calls: Calls, *called_at: float, cancelled_at: float | None = None) -> list[object]:
     """Return the result or exception that each caller received.
 
-    :param called_at: when each caller requests the result, in seconds.
-    :param cancelled_at: when the first caller is cancelled.
+    :param called_at: the times at which the callers request the result, in seconds.
+    :param cancelled_at: the time at which the first caller is cancelled, in seconds.
     """
     loop = VirtualLoop()
 

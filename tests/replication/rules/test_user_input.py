@@ -1,4 +1,4 @@
-"""Tests of the arguments that identify a sensor's job."""
+"""Test the arguments that determine which job a sensor waits for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A scripted server that replaces Stitch, and the places where a task may store a connection."""
+"""Fixtures that replace Stitch with a scripted server, and that provide backends for storing connections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.fake_vault import FOLDER, Vault
 
 @pytest.fixture
 def stitch(monkeypatch):
-    """Start a server that creates accounts as Stitch does, and add a partner's connection to that server."""
+    """Start a fake Stitch server that creates accounts, and add an Airflow connection for a partner."""
     with running_server() as server:
         server.script(ACCOUNT_CREATED)
         partner = {"conn_type": "stitch", "host": server.url, "extra": PARTNER}
@@ -31,13 +31,13 @@ def new_id(request):
 
 @pytest.fixture
 def storage(request):
-    """Return the arguments that let the operator store a connection in the installed Airflow."""
+    """Return the operator arguments that are required to store a connection in the installed Airflow."""
     return {} if AIRFLOW_2 else {"airflow_api_conn_id": request.getfixturevalue("api_connection")}
 
 
 @pytest.fixture(scope="module")
 def api_server(tmp_path_factory, airflow_database):
-    """Start a real API server of Airflow 3, and return the address of the server."""
+    """Start a real Airflow 3 API server, and return its address."""
     import uvicorn
     from airflow.api_fastapi.app import create_app
 
@@ -59,7 +59,7 @@ def api_server(tmp_path_factory, airflow_database):
 
 @pytest.fixture
 def api_connection(api_server, monkeypatch):
-    """Add an Airflow connection to the API server, and return the connection id."""
+    """Add an Airflow connection that contains the address of the API server, and return the connection id."""
     fields = {"conn_type": "http", "host": api_server, "login": "ada", "password": "password-of-ada"}
     monkeypatch.setenv("AIRFLOW_CONN_AIRFLOW_API", json.dumps(fields))
     return "airflow_api"
@@ -67,7 +67,7 @@ def api_connection(api_server, monkeypatch):
 
 @pytest.fixture
 def vault(tmp_path, monkeypatch):
-    """Configure a secrets backend that a user's function can write to."""
+    """Configure a secrets backend to which a user-defined function can write."""
     folder = tmp_path / "vault"
     folder.mkdir()
     monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", "tests.support.fake_vault.VaultBackend")

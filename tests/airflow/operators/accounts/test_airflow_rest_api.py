@@ -1,4 +1,4 @@
-"""Requests and errors of RestStore, which stores a connection through Airflow's REST API."""
+"""Tests for RestStore, which stores a connection through Airflow's REST API."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ def sent_requests(server):
 
 
 def existing(**fields):
-    """Return the API's response for the connection that this run has reserved, with these fields replaced."""
+    """Return an API response that contains the reserved connection.
+
+    :param fields: fields of the connection to replace.
+    """
     empty = {"login": None, "password": None, "extra": None}
     return http_response({"connection_id": "tenant", **RESERVED, **empty, **fields})
 

@@ -1,4 +1,4 @@
-"""StitchAttachAccountOperator in a DAG, which stores the token of an existing account as a connection."""
+"""Tests for StitchAttachAccountOperator, which stores the token of an existing account as a connection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.secret_encodings import ENCODING_SENSITIVE_TOKEN
 
 @pytest.fixture
 def stitch(monkeypatch):
-    # The emulator runs at the speed of real time, because a code expires after five minutes.
+    # The emulator's clock runs at normal speed, because an authorization code expires after five minutes.
     with StitchEmulator(access_token=ENCODING_SENSITIVE_TOKEN) as stitch:
         extra = {"partner_id": stitch.partner_id, "partner_secret": stitch.partner_secret}
         partner = {"conn_type": "stitch", "host": stitch.url, "extra": extra}

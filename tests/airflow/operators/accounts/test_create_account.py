@@ -1,4 +1,4 @@
-"""StitchCreateAccountOperator in a DAG, which creates an account and stores the token of the account."""
+"""Tests for StitchCreateAccountOperator, which creates an account and stores its token."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_email_in_use_error_names_the_attach_operator(airflow, stitch, new_id, s
     assert "StitchAttachAccountOperator" in dag_run.output
 
 
-# SIGTERM is not tested, because Airflow replaces its handler.
+# SIGTERM is not tested, because Airflow replaces the handler for SIGTERM.
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGALRM])
 def test_signal_is_handled_after_the_token_is_stored(airflow, stitch, new_id, storage, signal_number):
     stored_at_signal = []

@@ -1,4 +1,4 @@
-"""StitchCreateAccountOperator reserves a connection, and never overwrites a connection in other use."""
+"""Test that StitchCreateAccountOperator never overwrites a connection that is already in use."""
 
 from __future__ import annotations
 
@@ -141,7 +141,10 @@ def test_variable_that_hides_the_stored_token_is_reported(airflow, stitch, new_i
 
 
 def test_token_stored_by_a_concurrent_run_is_not_overwritten(airflow, stitch, new_id, storage):
-    """Two runs find no connection. The other run stores its token while Stitch creates our account."""
+    """Two concurrent DAG runs find no existing connection.
+
+    While Stitch creates an account for the first run, the second run stores a token.
+    """
 
     def create(connection):
         update_connection(new_id, login="7", password="ac_of_tenant_7")

@@ -1,4 +1,4 @@
-"""A source, and the context of a task that runs without a DAG."""
+"""Fixtures for a source, and for the context of a task that runs without a DAG."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def context() -> dict[str, Any]:
-    """Return a context that retains the values that a task stores for its next try."""
+    """Return a task context whose stored values are also available in the task's next try."""
     return {"ti": FakeTaskInstance(), "task_state_store": FakeTaskStateStore()}
 
 

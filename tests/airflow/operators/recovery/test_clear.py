@@ -1,4 +1,4 @@
-"""A cleared task starts a new job, and a try that Airflow has ended leaves no job running."""
+"""Test that a cleared task starts a new job, and that a try stops its job if Airflow ends the try."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def test_cleared_task_starts_new_job(stitch, github, context, mocker):
 
 
 def test_task_cleared_while_running_starts_new_job(stitch, github, context, mocker):
-    """Airflow does not raise `max_tries` in this case, so only the run's number of clears shows the clear."""
+    """Airflow does not increase `max_tries` if a running task is cleared.
+
+    Therefore, the operator detects the clear only by the run's `clear_number`.
+    """
     context["dag_run"] = SimpleNamespace(clear_number=0)
     interrupt_before_wait(mocker, context)
     context["dag_run"].clear_number = 1
@@ -48,9 +51,11 @@ def test_retry_resumes_its_job_if_another_task_was_cleared(stitch, github, conte
 
 
 class OutdatedStore(FakeTaskStateStore):
-    """The state store of a try that Airflow has given up, which is empty and rejects writes with a 404.
+    """The task state store of a try that Airflow has given up.
 
-    :param accepted_writes: number of writes before Airflow gives up the try.
+    Such a store is empty and rejects writes with the status 404.
+
+    :param accepted_writes: number of writes that succeed before Airflow gives up the try.
     """
 
     def __init__(self, accepted_writes):

@@ -1,4 +1,4 @@
-"""After a restart of the triggerer or of the task, the task waits for the job that it has joined."""
+"""Test that a task waits for the job that it has joined, even if the task or the triggerer restarts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.interrupted_runs import (
 
 
 def test_restarted_triggerer_waits_for_the_joined_job(stitch, github, context):
-    """When the second trigger starts, Stitch lists a later job, which is never loaded."""
+    """When the task is deferred again, Stitch also lists a later job, whose rows are never loaded."""
     stitch.start_job(github, tap_seconds=3600)
     task = run_job_operator(if_running="join", deferrable=True)
     first = deferred_trigger(lambda: task.execute(context))
@@ -34,10 +34,7 @@ def test_restarted_triggerer_waits_for_the_joined_job(stitch, github, context):
 
 @pytest.mark.parametrize("is_lost", [False, True], ids=["joined", "lost start response"])
 def test_retry_waits_for_the_joined_job(stitch, github, context, mocker, is_lost):
-    """The worker is killed while the task waits for the loads.
-
-    Another job is running when Airflow retries the task.
-    """
+    """A worker is killed while its task waits for loads, and another job runs when the next try starts."""
     stitch.plan_next_job(github, LONG_JOB)
     if is_lost:
         stitch.fail("POST", "/sync$", after_effect=True, cut=True)

@@ -1,4 +1,4 @@
-"""A killed task stops its own job, unless a later try of the task waits for that job."""
+"""Test that a killed task stops its own job, unless a later try of the task waits for that job."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.interrupted_runs import (
 
 
 def test_task_killed_during_the_start_stops_its_job(stitch, github, context, mocker):
-    """Airflow 3 calls `on_kill` while the start request is in flight, and ends the task 5 s later."""
+    """Airflow 3 calls `on_kill` while the start request is in flight, and ends the task 5 seconds later."""
     task = run_job_operator()
     stitch.plan_next_job(github, JobPlan(tap_seconds=36_000))
     start_job = jobs.start_job
@@ -38,7 +38,10 @@ def test_task_killed_during_the_start_stops_its_job(stitch, github, context, moc
 
 
 def test_start_response_after_the_kill_stops_the_job(stitch, github, context, mocker):
-    """Airflow 2 raises in the event loop of a killed task, but the thread of the request continues."""
+    """Airflow 2 raises an exception in the killed task's event loop.
+
+    The thread that sends the request continues.
+    """
     stitch.plan_next_job(github, JobPlan(tap_seconds=36_000))
     task = run_job_operator()
     start_replication_job = StitchClient.start_replication_job
@@ -88,7 +91,7 @@ def test_queued_task_starts_no_job_after_it_is_killed(stitch, github, context, m
     task = run_job_operator()
 
     def kill_and_end_other(_):
-        task.on_kill()  # must not stop the other job, which is still running
+        task.on_kill()  # this must not stop the other job, which is still running
         stitch.advance(81_000)
 
     before_each_wait(mocker, kill_and_end_other)
@@ -118,7 +121,7 @@ def test_killed_try_stops_job_unless_a_later_try_follows(
     stitch.plan_next_job(github, JobPlan(tap_seconds=36_000))
     task = interrupt_before_wait(mocker, context)
     context["ti"].state = state
-    if is_given_up:  # Airflow 3.3 gives the next try another id, so the store is empty for the old try
+    if is_given_up:  # Airflow 3.3 assigns a new id to the next try, so the old try has an empty store
         context["task_state_store"].clear()
 
     task.on_kill()
@@ -136,5 +139,5 @@ def test_killed_task_leaves_its_job_if_airflow_does_not_respond(stitch, github, 
     with lock:
         task.on_kill()
 
-    # The next try may be waiting for this job, and losing a job is worse than leaving it running.
+    # The next try may be waiting for this job. Leaving the job running is safer than stopping it.
     assert not stitch.jobs(github)[0].stopped

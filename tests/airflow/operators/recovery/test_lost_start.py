@@ -1,4 +1,4 @@
-"""If Stitch's response to a start is lost, the task finds the job instead of starting a second job."""
+"""Test that a task finds its job if Stitch's response to the start request was lost."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_retry_starts_the_job_if_no_start_was_sent(stitch, github, context, mock
 
 
 def test_retry_starts_new_job_if_the_lost_one_was_stopped(stitch, github, context, mocker):
-    """The job is stopped after the worker is killed and before the next try finds the job."""
+    """The worker is killed, and the job is stopped before the next try finds the job."""
     interrupt_before_start_response(mocker, context)
     stitch.stop_job(github)
 

@@ -1,4 +1,4 @@
-"""A queued or resumed task uses the same source and account, even if they are renamed while it waits."""
+"""Test that a queued or resumed task uses its source and account even after they have been renamed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.interrupted_runs import before_each_wait, interrupt_before_wa
 
 
 def swap_display_name(stitch, source_id):
-    """Rename a source in Stitch, and add another source with its former display name."""
+    """Rename a source in Stitch, and add a second source with the former display name of the first source."""
     with StitchClient(stitch.access_token, base_url=stitch.url) as client:
         client.update_source(source_id, display_name="Archive")
     stitch.add_source("other", display_name="GitHub", streams={"commits": 1})
@@ -25,7 +25,7 @@ def swap_display_name(stitch, source_id):
 
 @pytest.fixture
 def displayed(airflow_database, stitch):
-    """Add a source that tasks address by its display name."""
+    """Add a source that tasks identify by its display name."""
     return stitch.add_source("our_github", display_name="GitHub", streams={"commits": 120})
 
 
@@ -39,7 +39,10 @@ def test_retry_resumes_job_of_a_renamed_source(stitch, displayed, context, mocke
 
 
 def queue_behind_another_job(stitch, source_id, mocker, action=lambda: None):
-    """Start another job. Once the task is queued behind the job, call a function and then end the job."""
+    """Start another job, and end this job as soon as the task is queued behind it.
+
+    :param action: a function to call before the job ends.
+    """
     stitch.start_job(source_id, tap_seconds=36_000)
 
     def end_job(waiter):
@@ -51,7 +54,10 @@ def queue_behind_another_job(stitch, source_id, mocker, action=lambda: None):
 
 
 def run_until_dequeued(context, task, deferrable):
-    """Run a queued task, in the worker or in a trigger, until it waits for its own job."""
+    """Run a queued task until its own job has started.
+
+    The task waits in the worker or in a trigger.
+    """
     if not deferrable:
         return task.execute(context)
     with pytest.raises(TaskDeferred) as deferred:
@@ -97,7 +103,7 @@ def test_retry_starts_no_job_in_another_account_until_it_is_cleared(
         run_job_operator(source="GitHub").execute(context)
     assert other.jobs(source_id) == []
 
-    context["ti"].max_tries += 2  # the same effect as a user who clears the task
+    context["ti"].max_tries += 2  # Airflow increases this number when a user clears the task
     result = run_job_operator(source="GitHub").execute(context)
 
     assert result["job_name"] == other.jobs(source_id)[0].job_name

@@ -1,4 +1,4 @@
-"""A retry of a task resumes the job that an earlier try has started."""
+"""Test that a retry resumes the job that an earlier try has started."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_retry_resumes_job_of_killed_try(stitch, github, context, mocker):
 
 @pytest.mark.parametrize("wait_for", [None, "loading"])
 def test_retry_returns_same_result_if_airflow_lost_the_success(stitch, github, context, wait_for):
-    """The worker dies after `execute` has returned, so Airflow retries the task."""
+    """The worker dies after `execute` has returned, so Airflow runs the task again."""
     first = run_job_operator(wait_for=wait_for).execute(context)
 
     again = run_job_operator(wait_for=wait_for).execute(context)
@@ -86,10 +86,10 @@ def test_rejected_start_stores_no_job(stitch, github, context):
 
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_start_is_the_last_request_if_wait_for_is_none(stitch, github, context, monkeypatch, deferrable):
-    """No request after the start can fail and lose the job.
+    """The task sends no request after the start request, because a failed request would lose the job.
 
-    The connection has no client ID, so the task requests the ID from Stitch before the start and retries that
-    request.
+    The connection contains no client ID. The task requests the ID from Stitch before it starts the job, and
+    sends this request again if it fails.
     """
     connection = json.loads(stitch.connection_json())
     monkeypatch.setenv("AIRFLOW_CONN_STITCH_DEFAULT", json.dumps({**connection, "login": ""}))
@@ -110,7 +110,7 @@ def test_start_during_outage_fails_with_status_code_at_timeout(stitch, github, c
     assert stitch.jobs(github) == []
 
 
-# Airflow stores the state of a task in version 3.3 and later.
+# Airflow 3.3 and later versions store the state of a task.
 if tuple(int(part) for part in version("apache-airflow").split(".")[:2]) >= (3, 3):
 
     def test_retry_in_a_dag_resumes_the_job(airflow, stitch, github, mocker):

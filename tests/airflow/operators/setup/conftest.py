@@ -1,4 +1,4 @@
-"""A secret in an Airflow connection, and a client of the account."""
+"""Fixtures for an Airflow connection with a secret, and for a Stitch client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Credentials and properties in setup operators, and the properties that Stitch reports as missing."""
+"""Test the credentials and properties of setup operators, and errors for properties that are missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Setup operators that run again after a failed check or during another run."""
+"""Test setup operators that run again after a failed connection check, or at the same time as another run."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_lowest_id_wins_among_destinations_of_one_name(airflow, stitch):
 
 
 def test_concurrent_runs_end_with_one_destination(airflow, stitch, client, monkeypatch):
-    """The other run creates its destination after this run has listed the destinations."""
+    """The other run creates the destination after this run has listed all destinations."""
     stitch.delete_destinations()
     created_by_other = []
     create = StitchClient.create_destination
