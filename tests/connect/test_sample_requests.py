@@ -32,7 +32,7 @@ WITH_CREDENTIALS = {"/v3/accounts", "/oauth/token"}
 
 
 def add_account(stitch: StitchEmulator) -> dict[str, int | str]:
-    """Add the sources that the sample requests refer to. Return the id for each placeholder."""
+    """Add the sources that the sample requests refer to. Return the ids that replace placeholders."""
     orders = EmulatedStream(
         5,
         stream_name="orders",

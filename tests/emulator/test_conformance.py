@@ -46,9 +46,9 @@ INVALID = [
 def schema() -> Any:
     """Return the emulator's OpenAPI description, loaded by schemathesis.
 
-    The key `security` is removed. With this key, schemathesis could generate requests that are invalid only
-    because of their `Authorization` header. The HTTP session replaces an invalid `Authorization` header, so
-    the emulator would accept the requests.
+    The function removes the key `security`. With the key `security`, schemathesis could generate requests
+    that are invalid only because of their `Authorization` header. The HTTP session replaces an invalid
+    `Authorization` header, so the emulator would accept the requests.
     """
     from schemathesis import openapi
 
